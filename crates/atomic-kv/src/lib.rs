@@ -1,0 +1,2 @@
+//! Atomic KV: the node and its tools.
+pub mod resp;

@@ -1,0 +1,1 @@
+//! The client port: RESP2 and RESP3.
