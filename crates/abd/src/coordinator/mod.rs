@@ -1,0 +1,619 @@
+//! The coordinator: client operations as phases over quorums.
+//!
+//! ```text
+//! Get      read a majority ─► newest durable on a majority? ── yes ──────────► (T1 wait) ─► answer
+//!                                        └── no ─► write it back to those that lack it ┘
+//! Set, logical    timestamps of a majority ─► time = max + 1 ─► write to a majority ─► (T1 wait) ─► answer
+//! Set, TrueTime   time = latest ─► write to a majority ─► T1 wait, overlapped ─► answer
+//! Delete   a Set whose content is the tombstone
+//! ```
+//!
+//! Its methods come in three kinds. Commands: [`Coordinator::submit`], [`Coordinator::cancel`]. Inputs: `handle_*`.
+//! Outputs: [`Coordinator::poll_transmit`], [`Coordinator::poll_outcome`] (both until `None` after any command or
+//! input), then [`Coordinator::poll_timeout`], at which [`Coordinator::handle_timeout`] is due.
+
+mod phase;
+
+use crate::issuer::TimestampIssuer;
+use crate::message::{CallId, Refusal, Reply, Request};
+use crate::operation::{Operation, OperationId, Outcome, Reason};
+use crate::quorum::{Members, NodeSet, Tally};
+use crate::time::{Instant, Now};
+use crate::value::{Content, StampedValue};
+use crate::version::{NodeId, Version};
+use phase::{Calls, Phase, ReadPhase, TimestampPhase, WritePhase};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+/// How the cluster chooses timestamps. All members use the same: a TrueTime Set is ordered after a logical operation
+/// only if that one waited too (PROTOCOL 3.7, run BT4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TimestampMode {
+    /// A quorum read of timestamps, then one more.
+    Logical,
+    /// The interval clock's `latest`; every operation waits the uncertainty out.
+    TrueTime,
+}
+
+/// What a coordinator is told once.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Config {
+    /// The member whose replica is closest: this node's own.
+    pub local: NodeId,
+    /// All replicas.
+    pub members: Members,
+    /// How timestamps are chosen.
+    pub mode: TimestampMode,
+    /// A query phase asks a bare majority first and everybody after this long.
+    pub hedge_after: Duration,
+    /// First pause before a call that was not answered is sent again; doubles each time up to eight times this.
+    pub resend_after: Duration,
+}
+
+/// A request to one replica.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Transmit {
+    /// Whom to ask.
+    pub to: NodeId,
+    /// To be returned with the reply.
+    pub call: CallId,
+    /// The operation's deadline: an answer after it is of no use.
+    pub deadline: Instant,
+    /// What to ask.
+    pub request: Request,
+}
+
+/// The state machines of all operations in flight.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Coordinator {
+    config: Config,
+    next_operation: u64,
+    running: BTreeMap<u64, Running>,
+    timers: BTreeSet<(Instant, u64)>,
+    /// Members that left a hedge waiting: asked last until they answer anything. A hint, never a rule.
+    suspects: NodeSet,
+    /// Members that said their disk is full.
+    unwritable: NodeSet,
+    transmits: VecDeque<Transmit>,
+    outcomes: VecDeque<(OperationId, Outcome)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Running {
+    operation: Operation,
+    deadline: Instant,
+    /// Counts phases; part of every call id.
+    number: u8,
+    phase: Phase,
+    calls: Calls,
+    /// When something is due next, and what the timer table says.
+    due: Instant,
+    armed: Option<Instant>,
+    resend_pause: Duration,
+    hedged: bool,
+}
+
+/// What an input leads to.
+enum Step {
+    Continue,
+    /// Ask a majority, those not yet asked.
+    AskMajority,
+    AskEverybody,
+    Enter(Phase),
+    /// The result is durable on a majority: answer as soon as rule T1 allows.
+    Settle {
+        version: Version,
+        outcome: Outcome,
+    },
+    End(Outcome),
+}
+
+impl Coordinator {
+    /// A coordinator with nothing in flight.
+    ///
+    /// # Panics
+    /// When `config.local` is not a member.
+    pub fn new(config: Config) -> Self {
+        assert!(config.members.index_of(config.local).is_some(), "{} is not a member", config.local);
+        Self {
+            config,
+            next_operation: 0,
+            running: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            suspects: NodeSet::EMPTY,
+            unwritable: NodeSet::EMPTY,
+            transmits: VecDeque::new(),
+            outcomes: VecDeque::new(),
+        }
+    }
+
+    /// Starts an operation, to be ended by `deadline` at the latest.
+    pub fn submit(
+        &mut self,
+        operation: Operation,
+        deadline: Instant,
+        now: Now,
+        issuer: &TimestampIssuer,
+    ) -> OperationId {
+        let id = self.next_operation;
+        self.next_operation += 1;
+        let mut running = Running {
+            phase: match operation {
+                Operation::Get { .. } => Phase::Read(ReadPhase::new()),
+                Operation::Set { .. } | Operation::Delete { .. } => Phase::ReadTimestamp(TimestampPhase {
+                    newest: Version::MIN,
+                    present: false,
+                    answered: NodeSet::EMPTY,
+                    unwritable: NodeSet::EMPTY,
+                }),
+            },
+            operation,
+            deadline,
+            number: 0,
+            calls: Calls::default(),
+            due: deadline.min(now.instant + self.config.hedge_after),
+            armed: None,
+            resend_pause: self.config.resend_after,
+            hedged: false,
+        };
+        let step = match (&running.operation, self.config.mode) {
+            (Operation::Set { .. } | Operation::Delete { .. }, TimestampMode::TrueTime) => {
+                self.begin_truetime_write(&mut running, now, issuer)
+            }
+            _ => Step::Continue,
+        };
+        if matches!(step, Step::Continue) {
+            self.call_first(id, &mut running);
+        }
+        self.take(id, running, step, now);
+        OperationId(id)
+    }
+
+    /// Ends an operation whose caller is gone. It answers `Refused` or `Indeterminate`, as a deadline would.
+    pub fn cancel(&mut self, operation: OperationId) {
+        if let Some(running) = self.running.remove(&operation.0) {
+            let outcome = self.give_up(&running, Some(Reason::Cancelled));
+            self.finish(operation.0, &running, outcome);
+        }
+    }
+
+    /// A replica's reply. Late, duplicate and foreign ones have no effect.
+    pub fn handle_reply(
+        &mut self,
+        from: NodeId,
+        call: CallId,
+        reply: Reply,
+        now: Now,
+        issuer: &TimestampIssuer,
+    ) {
+        let Some(index) = self.config.members.index_of(from) else { return };
+        self.suspects.remove(index);
+        let Some(mut running) = self.running.remove(&call.operation) else { return };
+        let step = if running.number == call.phase {
+            self.absorb(&mut running, index, reply, issuer)
+        } else {
+            Step::Continue
+        };
+        self.take(call.operation, running, step, now);
+    }
+
+    /// Fires what is due at `now`.
+    pub fn handle_timeout(&mut self, now: Now) {
+        while let Some((at, id)) = self.timers.first().copied() {
+            if at > now.instant {
+                break;
+            }
+            let Some(mut running) = self.running.remove(&id) else {
+                unreachable!("a timer outlives its operation {id}");
+            };
+            let step = self.on_timer(id, &mut running, now);
+            self.take(id, running, step, now);
+        }
+    }
+
+    /// A connection to a replica is up (again): whatever it has not answered is sent at once.
+    pub fn handle_peer_up(&mut self, peer: NodeId) {
+        let Some(index) = self.config.members.index_of(peer) else { return };
+        self.suspects.remove(index);
+        for (id, running) in &self.running {
+            if running.calls.contacted.contains(index) && !running.answered().contains(index) {
+                self.transmits.push_back(running.call(*id, peer));
+            }
+        }
+    }
+
+    /// A connection to a replica is gone: phases that rely on it ask somebody else at once.
+    pub fn handle_peer_down(&mut self, peer: NodeId) {
+        let Some(index) = self.config.members.index_of(peer) else { return };
+        self.suspects.insert(index);
+        let all = self.config.members.all();
+        for (id, running) in &mut self.running {
+            if running.calls.contacted.contains(index) && !running.answered().contains(index) {
+                running.widen(*id, all, &self.config.members, &mut self.transmits);
+            }
+        }
+    }
+
+    /// A replica reported whether its disk has room.
+    pub fn handle_peer_writable(&mut self, peer: NodeId, writable: bool) {
+        if let Some(index) = self.config.members.index_of(peer) {
+            if writable {
+                self.unwritable.remove(index);
+            } else {
+                self.unwritable.insert(index);
+            }
+        }
+    }
+
+    /// The next request to send.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.transmits.pop_front()
+    }
+
+    /// The next operation that has ended.
+    pub fn poll_outcome(&mut self) -> Option<(OperationId, Outcome)> {
+        self.outcomes.pop_front()
+    }
+
+    /// When [`Coordinator::handle_timeout`] is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    /// Whether a reply to this call would still count. What waits to be sent for a closed call may be dropped.
+    pub fn is_open(&self, call: CallId) -> bool {
+        self.running.get(&call.operation).is_some_and(|running| running.number == call.phase)
+    }
+
+    /// Operations in flight.
+    pub fn in_flight(&self) -> usize {
+        self.running.len()
+    }
+
+    fn begin_truetime_write(&self, running: &mut Running, now: Now, issuer: &TimestampIssuer) -> Step {
+        let members = self.config.members.count();
+        if members - self.unwritable.len() < self.config.members.majority() {
+            return Step::End(Outcome::Refused(Reason::TooManyRefused {
+                refused: self.unwritable.len(),
+                members,
+                refusal: Some(Refusal::DiskFull),
+            }));
+        }
+        // T2: `latest` was read after the invocation; `last_issued` makes up for its repeats.
+        let Some(interval) = now.interval else {
+            return Step::End(Outcome::Refused(Reason::ClockUnknown));
+        };
+        match issuer.issue(interval.latest) {
+            Err(_) => Step::End(Outcome::Refused(Reason::CeilingReached)),
+            Ok(timestamp) => {
+                let stamped = stamp(&running.operation, Version::of_write(timestamp));
+                running.phase = Phase::Write(WritePhase::of_set(stamped, (Version::MIN, false)));
+                Step::Continue
+            }
+        }
+    }
+
+    /// Calls those whom a fresh phase asks first: for writes everybody; for reads of timestamps a majority; for reads
+    /// the own replica alone, so that the others need not send a content that is already here.
+    fn call_first(&mut self, id: u64, running: &mut Running) {
+        let local = self.config.members.index_of(self.config.local).unwrap_or_default();
+        let mut chosen = NodeSet::EMPTY;
+        match &running.phase {
+            Phase::Write(write) => chosen = self.config.members.all().minus(write.held),
+            Phase::Read(_) => {
+                chosen.insert(local);
+            }
+            Phase::ReadTimestamp(_) => chosen = self.preferred_majority(id),
+            Phase::CommitWait { .. } => {}
+        }
+        running.widen(id, chosen, &self.config.members, &mut self.transmits);
+    }
+
+    /// The local member and the next ones, those under suspicion last; rotated by operation to spread the load.
+    fn preferred_majority(&self, id: u64) -> NodeSet {
+        let members = &self.config.members;
+        let count = members.count();
+        let mut chosen = NodeSet::EMPTY;
+        if let Some(local) = members.index_of(self.config.local) {
+            chosen.insert(local);
+        }
+        let start = usize::try_from(id % count as u64).unwrap_or_default();
+        for suspected in [false, true] {
+            for offset in 0..count {
+                let index = (start + offset) % count;
+                if chosen.len() < members.majority() && self.suspects.contains(index) == suspected {
+                    chosen.insert(index);
+                }
+            }
+        }
+        chosen
+    }
+
+    /// Counts one reply of the current phase.
+    fn absorb(&mut self, running: &mut Running, from: usize, reply: Reply, issuer: &TimestampIssuer) -> Step {
+        if let Reply::Refused(refusal) = reply {
+            return self.absorb_refusal(running, from, refusal);
+        }
+        match (&mut running.phase, reply) {
+            (Phase::Read(read), Reply::Read { version, content, durable }) => {
+                if version > read.newest.version {
+                    // The content is left out only if it was said to be here already.
+                    let Some(content) = content else { return Step::Continue };
+                    read.newest = StampedValue { version, content };
+                    read.holders = NodeSet::EMPTY;
+                }
+                if version == read.newest.version && durable {
+                    read.holders.insert(from);
+                }
+                read.answered.insert(from);
+                let majority = self.config.members.majority();
+                if read.answered.len() < majority {
+                    // The own replica has answered: now the others, told what is here.
+                    return Step::AskMajority;
+                }
+                if read.holders.len() >= majority {
+                    let version = read.newest.version;
+                    return Step::Settle { version, outcome: Outcome::Read(read.newest.clone()) };
+                }
+                Step::Enter(Phase::Write(WritePhase {
+                    stamped: read.newest.clone(),
+                    held: read.holders,
+                    refused: NodeSet::EMPTY,
+                    write_back: true,
+                    previous: (Version::MIN, false),
+                }))
+            }
+            (Phase::ReadTimestamp(query), Reply::Timestamp { version, present, writable }) => {
+                if version > query.newest {
+                    (query.newest, query.present) = (version, present);
+                }
+                if !writable {
+                    query.unwritable.insert(from);
+                    return self.judge_unwritable(query.unwritable);
+                }
+                query.unwritable.remove(from);
+                query.answered.insert(from);
+                if query.answered.len() < self.config.members.majority() {
+                    return Step::Continue;
+                }
+                let previous = (query.newest, query.present);
+                // O1: above everything a majority has, hence above every write that was answered before.
+                let Ok(timestamp) = issuer.issue(query.newest.time().saturating_add(1)) else {
+                    return Step::End(Outcome::Refused(Reason::CeilingReached));
+                };
+                let version = Version::of_write(timestamp);
+                assert!(version > query.newest, "a new timestamp must exceed all that the quorum reported");
+                let stamped = stamp(&running.operation, version);
+                Step::Enter(Phase::Write(WritePhase::of_set(stamped, previous)))
+            }
+            (Phase::Write(write), Reply::Written { previous }) => {
+                write.refused.remove(from);
+                write.held.insert(from);
+                if let Some((version, present)) = previous
+                    && version < write.stamped.version
+                    && version > write.previous.0
+                {
+                    write.previous = (version, present);
+                }
+                if write.held.len() < self.config.members.majority() {
+                    return Step::Continue;
+                }
+                let version = write.stamped.version;
+                let outcome = if write.write_back {
+                    Outcome::Read(write.stamped.clone())
+                } else {
+                    Outcome::Written { version, existed: write.previous.1 }
+                };
+                Step::Settle { version, outcome }
+            }
+            // A reply of another kind, or one to a finished phase: not ours to interpret.
+            _ => Step::Continue,
+        }
+    }
+
+    fn absorb_refusal(&mut self, running: &mut Running, from: usize, refusal: Refusal) -> Step {
+        running.calls.last_refusal = Some(refusal);
+        match &mut running.phase {
+            Phase::Read(_) => Step::AskEverybody,
+            Phase::ReadTimestamp(query) => {
+                if refusal == Refusal::DiskFull {
+                    query.unwritable.insert(from);
+                    return self.judge_unwritable(query.unwritable);
+                }
+                Step::AskEverybody
+            }
+            Phase::Write(write) => {
+                // Lasting refusals only: a new directory or a full queue may change its mind within the deadline.
+                if matches!(refusal, Refusal::NotAdmitted | Refusal::Overloaded) {
+                    return Step::Continue;
+                }
+                write.refused.insert(from);
+                match self.config.members.tally(write.held, write.refused) {
+                    Tally::Impossible => {
+                        let reason = Reason::TooManyRefused {
+                            refused: write.refused.len(),
+                            members: self.config.members.count(),
+                            refusal: Some(refusal),
+                        };
+                        // A Get has no effect. A Set was sent: some copy may still be stored somewhere, so nobody may
+                        // say that it was not.
+                        Step::End(if write.write_back {
+                            Outcome::Refused(reason)
+                        } else {
+                            Outcome::Indeterminate(reason)
+                        })
+                    }
+                    Tally::Pending | Tally::Reached => Step::Continue,
+                }
+            }
+            Phase::CommitWait { .. } => Step::Continue,
+        }
+    }
+
+    /// A full disk answered a query of timestamps: others must make up the majority, if there are enough.
+    fn judge_unwritable(&self, unwritable: NodeSet) -> Step {
+        let members = self.config.members.count();
+        if members - unwritable.len() >= self.config.members.majority() {
+            return Step::AskEverybody;
+        }
+        Step::End(Outcome::Refused(Reason::TooManyRefused {
+            refused: unwritable.len(),
+            members,
+            refusal: Some(Refusal::DiskFull),
+        }))
+    }
+
+    fn on_timer(&mut self, id: u64, running: &mut Running, now: Now) -> Step {
+        running.armed = None;
+        if let Phase::CommitWait { version, outcome } = &running.phase
+            && waited_out(now, *version)
+        {
+            return Step::End(outcome.clone());
+        }
+        if now.instant >= running.deadline {
+            return Step::End(self.give_up(running, None));
+        }
+        match running.phase {
+            Phase::CommitWait { version, .. } => {
+                running.due = running.deadline.min(now.instant + self.commit_wait(now, version));
+                return Step::Continue;
+            }
+            Phase::Read(_) | Phase::ReadTimestamp(_) if !running.hedged => {
+                running.hedged = true;
+                self.suspects = self.suspects.union(running.calls.contacted.minus(running.answered()));
+                running.due = running.deadline.min(now.instant + running.resend_pause);
+                return Step::AskEverybody;
+            }
+            Phase::Read(_) | Phase::ReadTimestamp(_) | Phase::Write(_) => {}
+        }
+        for index in running.calls.contacted.minus(running.answered()).iter() {
+            self.transmits.push_back(running.call(id, self.config.members.id(index)));
+        }
+        running.resend_pause = (running.resend_pause * 2).min(self.config.resend_after * 8);
+        running.due = running.deadline.min(now.instant + running.resend_pause);
+        Step::Continue
+    }
+
+    /// How long until `version` is in the past for certain, as far as one reading can tell.
+    fn commit_wait(&self, now: Now, version: Version) -> Duration {
+        match now.interval {
+            Some(interval) => Duration::from_nanos((version.time() + 1).saturating_sub(interval.earliest)),
+            // The bound is lost for the moment: look again.
+            None => self.config.hedge_after,
+        }
+    }
+
+    /// What a client may conclude from an operation that ends without its quorum.
+    fn give_up(&self, running: &Running, reason: Option<Reason>) -> Outcome {
+        let reason = reason.unwrap_or_else(|| match running.phase {
+            Phase::CommitWait { .. } => Reason::ClockUnknown,
+            _ => Reason::NoQuorum {
+                answered: running.answered().len(),
+                needed: self.config.members.majority(),
+                members: self.config.members.count(),
+                refusal: running.calls.last_refusal,
+            },
+        });
+        let had_no_effect = match (&running.operation, &running.phase) {
+            (Operation::Get { .. }, _) => true,
+            (_, phase) => matches!(phase, Phase::ReadTimestamp(_)),
+        };
+        if had_no_effect { Outcome::Refused(reason) } else { Outcome::Indeterminate(reason) }
+    }
+
+    /// Carries out what an input led to, and keeps or ends the operation.
+    fn take(&mut self, id: u64, mut running: Running, step: Step, now: Now) {
+        match step {
+            Step::Continue => {}
+            Step::AskMajority => {
+                let chosen = self.preferred_majority(id);
+                running.widen(id, chosen, &self.config.members, &mut self.transmits);
+            }
+            Step::AskEverybody => {
+                let all = self.config.members.all();
+                running.widen(id, all, &self.config.members, &mut self.transmits);
+            }
+            Step::Enter(phase) => {
+                running.number += 1;
+                running.phase = phase;
+                running.calls = Calls::default();
+                running.resend_pause = self.config.resend_after;
+                running.due = running.deadline.min(now.instant + self.config.resend_after);
+                self.call_first(id, &mut running);
+            }
+            Step::Settle { version, outcome } => {
+                // T1: every operation, Get included, answers only when its version is in the past for certain.
+                if self.config.mode == TimestampMode::Logical || waited_out(now, version) {
+                    return self.finish(id, &running, outcome);
+                }
+                running.number += 1;
+                running.due = running.deadline.min(now.instant + self.commit_wait(now, version));
+                running.phase = Phase::CommitWait { version, outcome };
+                running.calls = Calls::default();
+            }
+            Step::End(outcome) => return self.finish(id, &running, outcome),
+        }
+        if running.armed != Some(running.due) {
+            self.disarm(id, &running);
+            running.armed = Some(running.due);
+            self.timers.insert((running.due, id));
+        }
+        self.running.insert(id, running);
+    }
+
+    fn disarm(&mut self, id: u64, running: &Running) {
+        if let Some(at) = running.armed {
+            self.timers.remove(&(at, id));
+        }
+    }
+
+    fn finish(&mut self, id: u64, running: &Running, outcome: Outcome) {
+        self.disarm(id, running);
+        self.outcomes.push_back((OperationId(id), outcome));
+    }
+}
+
+impl Running {
+    fn answered(&self) -> NodeSet {
+        match &self.phase {
+            Phase::Read(read) => read.answered,
+            Phase::ReadTimestamp(query) => query.answered.union(query.unwritable),
+            Phase::Write(write) => write.held.union(write.refused),
+            Phase::CommitWait { .. } => NodeSet::EMPTY,
+        }
+    }
+
+    /// The current phase's request to one replica.
+    fn call(&self, id: u64, to: NodeId) -> Transmit {
+        let key = self.operation.key().clone();
+        let request = match &self.phase {
+            Phase::Read(read) => Request::LocalRead { key, have: read.newest.version },
+            Phase::ReadTimestamp(_) => Request::LocalReadTimestamp { key },
+            Phase::Write(write) => Request::LocalWrite { key, stamped: write.stamped.clone() },
+            Phase::CommitWait { .. } => unreachable!("a commit wait calls nobody"),
+        };
+        Transmit { to, call: CallId { operation: id, phase: self.number }, deadline: self.deadline, request }
+    }
+
+    /// Calls those of `chosen` that this phase has not called yet.
+    fn widen(&mut self, id: u64, chosen: NodeSet, members: &Members, transmits: &mut VecDeque<Transmit>) {
+        for index in chosen.minus(self.calls.contacted).iter() {
+            self.calls.contacted.insert(index);
+            transmits.push_back(self.call(id, members.id(index)));
+        }
+    }
+}
+
+/// Rule T1: one sighting of `earliest > time` suffices, whatever the clock says later.
+fn waited_out(now: Now, version: Version) -> bool {
+    now.interval.is_some_and(|interval| interval.earliest > version.time())
+}
+
+fn stamp(operation: &Operation, version: Version) -> StampedValue {
+    let content = match operation {
+        Operation::Set { value, .. } => Content::Value(value.clone()),
+        Operation::Delete { .. } => Content::Tombstone,
+        Operation::Get { .. } => unreachable!("a Get makes no version"),
+    };
+    StampedValue { version, content }
+}

@@ -1,0 +1,99 @@
+//! What a client asks of a coordinator, and everything that it may conclude.
+
+use crate::message::Refusal;
+use crate::value::StampedValue;
+use crate::version::Version;
+use bytes::Bytes;
+
+/// A client's operation on one key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// Read the key.
+    Get {
+        /// The key.
+        key: Bytes,
+    },
+    /// Give the key a value.
+    Set {
+        /// The key.
+        key: Bytes,
+        /// The value.
+        value: Bytes,
+    },
+    /// Take the key away: a Set whose content is the tombstone.
+    Delete {
+        /// The key.
+        key: Bytes,
+    },
+}
+
+impl Operation {
+    /// The key it is about.
+    pub fn key(&self) -> &Bytes {
+        match self {
+            Self::Get { key } | Self::Set { key, .. } | Self::Delete { key } => key,
+        }
+    }
+}
+
+/// Identity of an operation within its coordinator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OperationId(pub u64);
+
+/// How an operation ended. There is nothing else.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// A Get: what the key held.
+    Read(StampedValue),
+    /// A Set or Delete took effect.
+    Written {
+        /// Under this version.
+        version: Version,
+        /// Whether a value was seen under an older version. A report, not a promise: another write may lie between.
+        existed: bool,
+    },
+    /// Certainly no effect, now or later.
+    Refused(Reason),
+    /// May have taken effect, may take effect at any later moment, or never.
+    Indeterminate(Reason),
+}
+
+/// Why an operation did not end well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Reason {
+    /// The deadline passed before a majority had answered.
+    #[error("{answered} of {members} replicas answered in time, {needed} are needed{}", because(.refusal))]
+    NoQuorum {
+        /// Replicas that answered.
+        answered: usize,
+        /// A majority.
+        needed: usize,
+        /// Members.
+        members: usize,
+        /// What one of the others said, if anything.
+        refusal: Option<Refusal>,
+    },
+    /// Too many replicas refused for a majority to come together.
+    #[error("{refused} of {members} replicas refused{}", because(.refusal))]
+    TooManyRefused {
+        /// Replicas that refused.
+        refused: usize,
+        /// Members.
+        members: usize,
+        /// What one of them said.
+        refusal: Option<Refusal>,
+    },
+    /// TrueTime: this node's clock has no usable error bound now.
+    #[error("this node's clock has no usable error bound now, which TrueTime needs; see the log")]
+    ClockUnknown,
+    /// The counter of the key is used up.
+    #[error("the key's time is at its ceiling of 2^63-1")]
+    CeilingReached,
+    /// The caller gave up or the node stops.
+    #[error("the operation was cancelled")]
+    Cancelled,
+}
+
+fn because(refusal: &Option<Refusal>) -> String {
+    refusal.map_or_else(String::new, |refusal| format!("; one said that {refusal}"))
+}

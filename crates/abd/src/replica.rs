@@ -1,0 +1,130 @@
+//! The replica: answers coordinators from its store and says what must be durable before an answer may leave.
+
+use crate::message::{Refusal, Reply, Request};
+use crate::value::{Newest, StampedValue};
+use bytes::Bytes;
+use std::time::Duration;
+
+/// What a replica needs of its store to answer reads.
+pub trait VersionStore {
+    /// Why the store cannot answer.
+    type Error;
+
+    /// The newest version of a key, from a snapshot taken after this call began.
+    ///
+    /// # Errors
+    /// When the data cannot be read. A replica that cannot read abstains; it never says "absent".
+    fn newest(&self, key: &[u8]) -> Result<Newest, Self::Error>;
+}
+
+/// Whether a replica may take part at this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Standing {
+    /// Rule M1: every other member has confirmed this data directory.
+    pub admitted: bool,
+    /// The disk has room.
+    pub writable: bool,
+}
+
+/// A reply that may leave only after the write it belongs to is durable (rule S1). The one way to open it is to say
+/// so.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct AfterCommit(Reply);
+
+impl AfterCommit {
+    /// Opens the reply. Call it after the group commit that contains the write has returned success.
+    pub fn committed(self) -> Reply {
+        self.0
+    }
+}
+
+/// What a request leads to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Reaction {
+    /// Answer now.
+    Reply(Reply),
+    /// Commit the write, then answer.
+    Commit {
+        /// The key.
+        key: Bytes,
+        /// What to store.
+        stamped: StampedValue,
+        /// The answer, sealed until then.
+        reply: AfterCommit,
+    },
+}
+
+/// The rules of the replica. It holds no data: that is in the store, and any thread may read it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Replica {
+    /// How far the time of a version may lie ahead of this node's `latest`; `None` switches the check off. A poisoned
+    /// time refused here can never become the base of anybody's next timestamp.
+    pub max_future: Option<Duration>,
+}
+
+impl Replica {
+    /// Answers one request. `latest` is the upper bound of the node's clock in nanoseconds since the epoch (or its
+    /// plain wall clock in logical mode); it serves the horizon only.
+    pub fn handle<S: VersionStore>(
+        &self,
+        store: &S,
+        request: Request,
+        standing: Standing,
+        latest: u64,
+    ) -> Reaction {
+        if !standing.admitted {
+            return Reaction::Reply(Reply::Refused(Refusal::NotAdmitted));
+        }
+        match request {
+            Request::LocalRead { key, have } => Reaction::Reply(match store.newest(&key) {
+                Ok(Newest { stamped, durable }) => Reply::Read {
+                    version: stamped.version,
+                    content: (stamped.version > have).then_some(stamped.content),
+                    durable,
+                },
+                Err(_) => Reply::Refused(Refusal::StoreFailed),
+            }),
+            Request::LocalReadTimestamp { key } => Reaction::Reply(match store.newest(&key) {
+                Ok(Newest { stamped, .. }) => Reply::Timestamp {
+                    version: stamped.version,
+                    present: stamped.content.is_value(),
+                    writable: standing.writable,
+                },
+                Err(_) => Reply::Refused(Refusal::StoreFailed),
+            }),
+            Request::LocalWrite { key, stamped } => self.write(store, key, stamped, standing, latest),
+        }
+    }
+
+    fn write<S: VersionStore>(
+        &self,
+        store: &S,
+        key: Bytes,
+        stamped: StampedValue,
+        standing: Standing,
+        latest: u64,
+    ) -> Reaction {
+        if let Some(max_future) = self.max_future {
+            let horizon = latest.saturating_add(u64::try_from(max_future.as_nanos()).unwrap_or(u64::MAX));
+            if stamped.version.time() > horizon {
+                return Reaction::Reply(Reply::Refused(Refusal::FutureVersion));
+            }
+        }
+        let Ok(Newest { stamped: newest, durable }) = store.newest(&key) else {
+            return Reaction::Reply(Reply::Refused(Refusal::StoreFailed));
+        };
+        let reply = Reply::Written { previous: Some((newest.version, newest.content.is_value())) };
+        if durable && newest.version >= stamped.version {
+            debug_assert!(
+                newest.version > stamped.version || newest.content == stamped.content,
+                "V1: version {:?} names two values",
+                stamped.version
+            );
+            return Reaction::Reply(reply);
+        }
+        if !standing.writable {
+            return Reaction::Reply(Reply::Refused(Refusal::DiskFull));
+        }
+        Reaction::Commit { key, stamped, reply: AfterCommit(reply) }
+    }
+}
