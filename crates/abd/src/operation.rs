@@ -89,6 +89,9 @@ pub enum Reason {
     /// The counter of the key is used up.
     #[error("the key's time is at its ceiling of 2^63-1")]
     CeilingReached,
+    /// Rule M1: this node may not take part yet.
+    #[error("this node's data directory is new: every other member must be up once to confirm it")]
+    NotAdmitted,
     /// The caller gave up or the node stops.
     #[error("the operation was cancelled")]
     Cancelled,

@@ -1,2 +1,8 @@
-//! Atomic KV: the node and its tools.
+//! Atomic KV: the node and its tools. The protocol itself is in the crate `abd`, the data in `store`.
+
+pub mod cli;
+pub mod config;
+pub mod fatal;
+pub mod identity;
+pub mod node;
 pub mod resp;

@@ -1,0 +1,455 @@
+//! A scripted world: real coordinators and replicas, and a pool of messages over which the test has full control.
+//!
+//! Nothing moves unless the test says so. A message stays in the pool until it is delivered or dropped; time passes
+//! only through [`World::advance`]. That makes a trace on paper and a test the same list of steps.
+#![allow(dead_code, reason = "every test program uses another part of it")]
+
+use abd::loopback::MapStore;
+use abd::{
+    AfterCommit, CallId, Config, Content, Coordinator, Instant, Interval, Members, Newest, NodeId, Now,
+    Operation, OperationId, Outcome, Reaction, Replica, Reply, Request, StampedValue, Standing, Timestamp,
+    TimestampIssuer, TimestampMode, Version, VersionStore,
+};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::time::Duration;
+
+/// The one key that most tests use.
+pub(crate) const KEY: &str = "k";
+
+/// How long an operation may take unless the test says otherwise.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// When a query phase asks everybody.
+pub(crate) const HEDGE: Duration = Duration::from_millis(10);
+
+/// First pause before a repetition.
+pub(crate) const RESEND: Duration = Duration::from_millis(100);
+
+/// A store with a page cache: what is in `synced` survives a power cut, what is in `cache` does not.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Disk {
+    /// Survives.
+    pub(crate) synced: MapStore,
+    /// Does not.
+    pub(crate) cache: MapStore,
+    /// Whether writes stay in the cache, and their replies sealed, until [`World::fsync`].
+    pub(crate) lazy: bool,
+}
+
+impl VersionStore for Disk {
+    type Error = Infallible;
+
+    fn newest(&self, key: &[u8]) -> Result<Newest, Infallible> {
+        let synced = self.synced.newest(key)?;
+        let cached = self.cache.newest(key)?;
+        if cached.stamped.version > synced.stamped.version {
+            return Ok(Newest { durable: false, ..cached });
+        }
+        Ok(synced)
+    }
+}
+
+/// What travels.
+#[derive(Clone, Debug)]
+pub(crate) enum Payload {
+    /// From a coordinator to a replica.
+    Request(Request),
+    /// From a replica to a coordinator.
+    Reply(Reply),
+}
+
+/// A message in the pool.
+#[derive(Clone, Debug)]
+pub(crate) struct Message {
+    /// Sender.
+    pub(crate) from: u32,
+    /// Receiver.
+    pub(crate) to: u32,
+    /// The call it belongs to.
+    pub(crate) call: CallId,
+    /// Incarnation of the *coordinator* side. A reply to an earlier one is lost with its connection.
+    pub(crate) boot: u32,
+    /// What it says.
+    pub(crate) payload: Payload,
+}
+
+impl Message {
+    /// Whether it asks for a write.
+    pub(crate) fn is_write(&self) -> bool {
+        matches!(self.payload, Payload::Request(Request::LocalWrite { .. }))
+    }
+
+    /// Whether it is a replica's answer.
+    pub(crate) fn is_reply(&self) -> bool {
+        matches!(self.payload, Payload::Reply(_))
+    }
+
+    /// What a write wants to have stored.
+    pub(crate) fn stamped(&self) -> Option<&StampedValue> {
+        match &self.payload {
+            Payload::Request(Request::LocalWrite { stamped, .. }) => Some(stamped),
+            _ => None,
+        }
+    }
+
+    /// Whether a node sent it or is to get it.
+    pub(crate) fn touches(&self, node: u32) -> bool {
+        self.from == node || self.to == node
+    }
+
+    /// Whether it runs between the coordinator of the one and the replica of the other, in either direction.
+    pub(crate) fn between(&self, coordinator: u32, replica: u32) -> bool {
+        if self.is_reply() {
+            self.to == coordinator && self.from == replica
+        } else {
+            self.from == coordinator && self.to == replica
+        }
+    }
+}
+
+/// One node: a coordinator, a replica and a disk.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    /// The state machine under test.
+    pub(crate) coordinator: Coordinator,
+    /// Its issuer.
+    pub(crate) issuer: TimestampIssuer,
+    /// Its incarnation.
+    pub(crate) boot: u32,
+    /// Its data.
+    pub(crate) disk: Disk,
+    /// What its replica may do.
+    pub(crate) standing: Standing,
+    /// What its interval clock says.
+    pub(crate) interval: Option<Interval>,
+    /// Writes whose fsync has not returned.
+    sealed: Vec<(Bytes, StampedValue, Message, AfterCommit)>,
+}
+
+/// An operation that a test started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Ticket {
+    /// Where.
+    pub(crate) node: u32,
+    /// In which of the node's lives.
+    pub(crate) boot: u32,
+    /// Its id there.
+    pub(crate) id: OperationId,
+}
+
+/// All nodes and all messages under way.
+#[derive(Clone, Debug)]
+pub(crate) struct World {
+    /// Nodes by id, from 1.
+    pub(crate) nodes: BTreeMap<u32, Node>,
+    /// Messages under way, in the order of sending.
+    pub(crate) pool: Vec<Message>,
+    /// The monotonic clock that all share.
+    pub(crate) instant: Instant,
+    /// The horizon of the replicas, with `latest` for their clock.
+    pub(crate) replica: Replica,
+    /// What the replicas take for the time now.
+    pub(crate) latest: u64,
+    outcomes: BTreeMap<Ticket, Outcome>,
+    config: Config,
+}
+
+impl World {
+    /// `count` nodes with empty disks and, in TrueTime mode, clocks that say exactly 1000.
+    pub(crate) fn new(count: u32, mode: TimestampMode) -> Self {
+        let config = Config {
+            local: NodeId(1),
+            members: Members::new((1..=count).map(NodeId).collect()),
+            mode,
+            hedge_after: HEDGE,
+            resend_after: RESEND,
+        };
+        let interval = match mode {
+            TimestampMode::Logical => None,
+            TimestampMode::TrueTime => Some(Interval { earliest: 1000, latest: 1000 }),
+        };
+        let node = |id: u32| Node {
+            coordinator: Coordinator::new(Config { local: NodeId(id), ..config.clone() }),
+            issuer: TimestampIssuer::new(NodeId(id), 1),
+            boot: 1,
+            disk: Disk::default(),
+            standing: Standing { admitted: true, writable: true },
+            interval,
+            sealed: Vec::new(),
+        };
+        Self {
+            nodes: (1..=count).map(|id| (id, node(id))).collect(),
+            pool: Vec::new(),
+            instant: Instant(0),
+            replica: Replica { max_future: None },
+            latest: 0,
+            outcomes: BTreeMap::new(),
+            config,
+        }
+    }
+
+    /// A node, to look at or to tamper with.
+    pub(crate) fn node(&mut self, id: u32) -> &mut Node {
+        self.nodes.get_mut(&id).expect("no such node")
+    }
+
+    /// Sets what a node's clock says.
+    pub(crate) fn clock(&mut self, id: u32, earliest: u64, latest: u64) {
+        self.node(id).interval = Some(Interval { earliest, latest });
+    }
+
+    /// Starts an operation with the usual patience.
+    pub(crate) fn submit(&mut self, id: u32, operation: Operation) -> Ticket {
+        self.submit_within(id, operation, PATIENCE)
+    }
+
+    /// Starts an operation with a deadline of its own.
+    pub(crate) fn submit_within(&mut self, id: u32, operation: Operation, patience: Duration) -> Ticket {
+        let instant = self.instant;
+        let node = self.node(id);
+        let now = Now { instant, interval: node.interval };
+        let operation = node.coordinator.submit(operation, instant + patience, now, &node.issuer);
+        let ticket = Ticket { node: id, boot: node.boot, id: operation };
+        self.collect(id);
+        ticket
+    }
+
+    /// Gives an operation up.
+    pub(crate) fn cancel(&mut self, ticket: Ticket) {
+        self.node(ticket.node).coordinator.cancel(ticket.id);
+        self.collect(ticket.node);
+    }
+
+    /// How an operation ended, if it has.
+    pub(crate) fn outcome(&self, ticket: Ticket) -> Option<&Outcome> {
+        self.outcomes.get(&ticket)
+    }
+
+    /// What a Get that must have ended well has read; `None` is an absent key.
+    #[track_caller]
+    pub(crate) fn read(&self, ticket: Ticket) -> Option<String> {
+        match self.outcome(ticket) {
+            Some(Outcome::Read(stamped)) => match &stamped.content {
+                Content::Value(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+                Content::Tombstone => None,
+            },
+            other => panic!("expected a value read, found {other:?}"),
+        }
+    }
+
+    /// The version of a Set or Delete that must have ended well.
+    #[track_caller]
+    pub(crate) fn written(&self, ticket: Ticket) -> Version {
+        match self.outcome(ticket) {
+            Some(Outcome::Written { version, .. }) => *version,
+            other => panic!("expected a finished write, found {other:?}"),
+        }
+    }
+
+    /// Puts a version on a node's disk behind everybody's back.
+    pub(crate) fn plant(&mut self, id: u32, stamped: StampedValue) {
+        self.node(id).disk.synced.put(KEY.into(), stamped);
+    }
+
+    /// Delivers every message for which `wanted` holds, and those sent in consequence, until none is left.
+    pub(crate) fn deliver(&mut self, wanted: impl Fn(&Message) -> bool) {
+        while let Some(at) = self.pool.iter().position(&wanted) {
+            self.deliver_at(at);
+        }
+    }
+
+    /// Delivers what is in the pool now and is `wanted`, but nothing that is sent in consequence; tells how many.
+    pub(crate) fn deliver_present(&mut self, wanted: impl Fn(&Message) -> bool) -> usize {
+        let (now, later) = std::mem::take(&mut self.pool).into_iter().partition::<Vec<_>, _>(wanted);
+        self.pool = later;
+        let count = now.len();
+        for message in now {
+            self.arrive(message);
+        }
+        count
+    }
+
+    /// Delivers one message by its place in the pool.
+    pub(crate) fn deliver_at(&mut self, at: usize) {
+        let message = self.pool.remove(at);
+        self.arrive(message);
+    }
+
+    /// Delivers everything.
+    pub(crate) fn deliver_all(&mut self) {
+        self.deliver(|_| true);
+    }
+
+    /// Loses messages; tells how many.
+    pub(crate) fn lose(&mut self, unwanted: impl Fn(&Message) -> bool) -> usize {
+        let before = self.pool.len();
+        self.pool.retain(|message| !unwanted(message));
+        before - self.pool.len()
+    }
+
+    /// Doubles messages in the pool; tells how many.
+    pub(crate) fn duplicate(&mut self, wanted: impl Fn(&Message) -> bool) -> usize {
+        let copies: Vec<Message> = self.pool.iter().filter(|message| wanted(message)).cloned().collect();
+        let count = copies.len();
+        self.pool.extend(copies);
+        count
+    }
+
+    /// Takes messages out of the pool without losing them: put them back with [`World::put_back`].
+    pub(crate) fn hold(&mut self, wanted: impl Fn(&Message) -> bool) -> Vec<Message> {
+        let (held, rest) = std::mem::take(&mut self.pool).into_iter().partition(wanted);
+        self.pool = rest;
+        held
+    }
+
+    /// What was held is under way again.
+    pub(crate) fn put_back(&mut self, held: Vec<Message>) {
+        self.pool.extend(held);
+    }
+
+    /// One message reaches its receiver, which may send others.
+    pub(crate) fn arrive(&mut self, message: Message) {
+        let (instant, latest, replica) = (self.instant, self.latest, self.replica.clone());
+        let node = self.node(message.to);
+        match message.payload.clone() {
+            Payload::Reply(reply) => {
+                if message.boot == node.boot {
+                    let now = Now { instant, interval: node.interval };
+                    node.coordinator.handle_reply(
+                        NodeId(message.from),
+                        message.call,
+                        reply,
+                        now,
+                        &node.issuer,
+                    );
+                    self.collect(message.to);
+                }
+            }
+            Payload::Request(request) => match replica.handle(&node.disk, request, node.standing, latest) {
+                Reaction::Reply(reply) => self.answer(&message, reply),
+                Reaction::Commit { key, stamped, reply } if node.disk.lazy => {
+                    node.disk.cache.put(key.clone(), stamped.clone());
+                    node.sealed.push((key, stamped, message, reply));
+                }
+                Reaction::Commit { key, stamped, reply } => {
+                    node.disk.synced.put(key, stamped);
+                    self.answer(&message, reply.committed());
+                }
+            },
+        }
+    }
+
+    /// A node's group commit: what was cached is durable, and the sealed replies leave.
+    pub(crate) fn fsync(&mut self, id: u32) {
+        let node = self.node(id);
+        let mut replies = Vec::new();
+        for (key, stamped, message, reply) in node.sealed.drain(..) {
+            node.disk.synced.put(key, stamped);
+            replies.push((message, reply.committed()));
+        }
+        for (message, reply) in replies {
+            self.answer(&message, reply);
+        }
+    }
+
+    /// Power cut and restart: the coordinator forgets everything, the cache is lost, `boot` rises.
+    pub(crate) fn crash(&mut self, id: u32) {
+        let config = Config { local: NodeId(id), ..self.config.clone() };
+        let node = self.node(id);
+        node.boot += 1;
+        node.coordinator = Coordinator::new(config);
+        node.issuer = TimestampIssuer::new(NodeId(id), node.boot);
+        node.disk.cache = MapStore::default();
+        node.sealed.clear();
+    }
+
+    /// Lets time pass and fires every timer that has become due.
+    pub(crate) fn advance(&mut self, by: Duration) {
+        self.instant = self.instant + by;
+        self.fire();
+    }
+
+    /// Fires every timer that is due now.
+    pub(crate) fn fire(&mut self) {
+        let instant = self.instant;
+        for id in self.ids() {
+            let node = self.node(id);
+            let now = Now { instant, interval: node.interval };
+            node.coordinator.handle_timeout(now);
+            self.collect(id);
+        }
+    }
+
+    /// The ids of all nodes.
+    pub(crate) fn ids(&self) -> Vec<u32> {
+        self.nodes.keys().copied().collect()
+    }
+
+    /// The writes under way: to whom, and what.
+    pub(crate) fn writes(&self) -> Vec<(u32, StampedValue)> {
+        self.pool.iter().filter_map(|message| Some((message.to, message.stamped()?.clone()))).collect()
+    }
+
+    /// What a node would tell about [`KEY`].
+    pub(crate) fn newest(&self, id: u32) -> Newest {
+        let Ok(newest) = self.nodes[&id].disk.newest(KEY.as_bytes());
+        newest
+    }
+
+    /// Takes what a coordinator has to say.
+    pub(crate) fn collect(&mut self, id: u32) {
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        while let Some(transmit) = node.coordinator.poll_transmit() {
+            self.pool.push(Message {
+                from: id,
+                to: transmit.to.0,
+                call: transmit.call,
+                boot: node.boot,
+                payload: Payload::Request(transmit.request),
+            });
+        }
+        while let Some((operation, outcome)) = node.coordinator.poll_outcome() {
+            let ticket = Ticket { node: id, boot: node.boot, id: operation };
+            let before = self.outcomes.insert(ticket, outcome);
+            assert!(before.is_none(), "{ticket:?} has ended twice");
+        }
+    }
+
+    /// A replica's answer enters the pool.
+    fn answer(&mut self, request: &Message, reply: Reply) {
+        self.pool.push(Message {
+            from: request.to,
+            to: request.from,
+            call: request.call,
+            boot: request.boot,
+            payload: Payload::Reply(reply),
+        });
+    }
+}
+
+/// A Get of [`KEY`].
+pub(crate) fn get() -> Operation {
+    Operation::Get { key: KEY.into() }
+}
+
+/// A Set of [`KEY`].
+pub(crate) fn set(value: &str) -> Operation {
+    Operation::Set { key: KEY.into(), value: Bytes::copy_from_slice(value.as_bytes()) }
+}
+
+/// A Delete of [`KEY`].
+pub(crate) fn delete() -> Operation {
+    Operation::Delete { key: KEY.into() }
+}
+
+/// The version of a plain write.
+pub(crate) fn version(time: u64, node: u32, boot: u32) -> Version {
+    Version::of_write(Timestamp { time, node, boot })
+}
+
+/// A value under a version.
+pub(crate) fn stamped(version: Version, value: &str) -> StampedValue {
+    StampedValue { version, content: Content::Value(Bytes::copy_from_slice(value.as_bytes())) }
+}

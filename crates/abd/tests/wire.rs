@@ -1,0 +1,247 @@
+//! The wire format: what is put comes back, and nothing that arrives can do more than close its connection.
+
+use abd::wire::{
+    FRAME_HEADER, WireError, get_bytes, get_reply, get_request, put_bytes, put_frame, put_reply, put_request,
+    take_frame,
+};
+use abd::{CallId, Content, Refusal, Reply, Request, StampedValue, TIME_CEILING, Timestamp, Version};
+use bytes::{Bytes, BytesMut};
+use proptest::prelude::*;
+
+/// More than any frame of these tests.
+const LIMIT: usize = 1 << 20;
+
+/// Short byte strings, the empty one included.
+fn bytes() -> impl Strategy<Value = Bytes> {
+    prop::collection::vec(any::<u8>(), 0..40).prop_map(Bytes::from)
+}
+
+/// Versions that a writer can have made.
+fn written() -> impl Strategy<Value = Version> {
+    (1..=TIME_CEILING, 1..=u32::MAX, 1..=u32::MAX, any::<u64>())
+        .prop_map(|(time, node, boot, rmwc)| Version { timestamp: Timestamp { time, node, boot }, rmwc })
+}
+
+/// Those, and "never written".
+fn version() -> impl Strategy<Value = Version> {
+    prop_oneof![1 => Just(Version::MIN), 4 => written()]
+}
+
+/// Values and tombstones.
+fn content() -> impl Strategy<Value = Content> {
+    prop_oneof![Just(Content::Tombstone), bytes().prop_map(Content::Value)]
+}
+
+/// Every kind of request.
+fn request() -> impl Strategy<Value = Request> {
+    prop_oneof![
+        (bytes(), version()).prop_map(|(key, have)| Request::LocalRead { key, have }),
+        bytes().prop_map(|key| Request::LocalReadTimestamp { key }),
+        (bytes(), written(), content()).prop_map(|(key, version, content)| Request::LocalWrite {
+            key,
+            stamped: StampedValue { version, content }
+        }),
+    ]
+}
+
+/// Every kind of refusal.
+fn refusal() -> impl Strategy<Value = Refusal> {
+    prop::sample::select(vec![
+        Refusal::NotAdmitted,
+        Refusal::DiskFull,
+        Refusal::FutureVersion,
+        Refusal::Overloaded,
+        Refusal::StoreFailed,
+    ])
+}
+
+/// Every kind of reply.
+fn reply() -> impl Strategy<Value = Reply> {
+    prop_oneof![
+        (version(), prop::option::of(content()), any::<bool>())
+            .prop_map(|(version, content, durable)| Reply::Read { version, content, durable }),
+        (version(), any::<bool>(), any::<bool>())
+            .prop_map(|(version, present, writable)| Reply::Timestamp { version, present, writable }),
+        prop::option::of((version(), any::<bool>())).prop_map(|previous| Reply::Written { previous }),
+        refusal().prop_map(Reply::Refused),
+    ]
+}
+
+/// Any call.
+fn call() -> impl Strategy<Value = CallId> {
+    (any::<u64>(), any::<u8>()).prop_map(|(operation, phase)| CallId { operation, phase })
+}
+
+/// A request's body.
+fn request_body(call: CallId, remaining: u32, request: &Request) -> Bytes {
+    let mut out = BytesMut::new();
+    put_request(&mut out, call, remaining, request);
+    out.freeze()
+}
+
+/// A reply's body.
+fn reply_body(call: CallId, reply: &Reply) -> Bytes {
+    let mut out = BytesMut::new();
+    put_reply(&mut out, call, reply);
+    out.freeze()
+}
+
+/// A frame around a body.
+fn frame(body: &[u8]) -> BytesMut {
+    let mut out = BytesMut::new();
+    put_frame(&mut out, |out| out.extend_from_slice(body));
+    out
+}
+
+proptest! {
+    /// Requests come back, and neither a shorter nor a longer body is one.
+    #[test]
+    fn requests_round_trip_and_only_whole((call, remaining, request) in (call(), any::<u32>(), request())) {
+        let body = request_body(call, remaining, &request);
+        for length in 0..body.len() {
+            prop_assert!(get_request(body.slice(..length)).is_err(), "cut at {length} of {}", body.len());
+        }
+        let mut longer = BytesMut::from(&body[..]);
+        longer.extend_from_slice(&[0]);
+        prop_assert_eq!(get_request(longer.freeze()), Err(WireError::Length));
+        prop_assert_eq!(get_request(body), Ok((call, remaining, request)));
+    }
+
+    /// The same for replies.
+    #[test]
+    fn replies_round_trip_and_only_whole((call, reply) in (call(), reply())) {
+        let body = reply_body(call, &reply);
+        for length in 0..body.len() {
+            prop_assert!(get_reply(body.slice(..length)).is_err(), "cut at {length} of {}", body.len());
+        }
+        let mut longer = BytesMut::from(&body[..]);
+        longer.extend_from_slice(&[0]);
+        prop_assert_eq!(get_reply(longer.freeze()), Err(WireError::Length));
+        prop_assert_eq!(get_reply(body), Ok((call, reply)));
+    }
+
+    /// A request is never taken for a reply, nor a reply for a request.
+    #[test]
+    fn the_two_directions_do_not_mix((call, request, reply) in (call(), request(), reply())) {
+        prop_assert!(get_reply(request_body(call, 7, &request)).is_err());
+        prop_assert!(get_request(reply_body(call, &reply)).is_err());
+    }
+
+    /// Noise is an error or, by chance, a message that encodes to the same noise. Never a panic.
+    #[test]
+    fn random_bytes_never_panic(kind in any::<u8>(), mut noise in prop::collection::vec(any::<u8>(), 0..120)) {
+        let mut input = BytesMut::from(&noise[..]);
+        let _ = take_frame(&mut input, LIMIT);
+        let _ = get_bytes(&mut Bytes::from(noise.clone()));
+        if let Some(first) = noise.first_mut() {
+            // Half of all cases get past the first byte.
+            *first = if kind & 1 == 0 { *first } else { [1, 2, 3, 65, 66, 67, 68][usize::from(kind) % 7] };
+        }
+        let noise = Bytes::from(noise);
+        if let Ok((call, remaining, request)) = get_request(noise.clone()) {
+            prop_assert_eq!(request_body(call, remaining, &request), noise.clone());
+        }
+        if let Ok((call, reply)) = get_reply(noise.clone()) {
+            prop_assert_eq!(reply_body(call, &reply), noise);
+        }
+    }
+
+    /// A message with one byte replaced is an error or another message in its only encoding. Never a panic.
+    #[test]
+    fn a_damaged_body_never_panics((call, request, reply) in (call(), request(), reply()), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let mut body = request_body(call, 7, &request).to_vec();
+        let place = at.index(body.len());
+        body[place] = byte;
+        if let Ok((call, remaining, request)) = get_request(body.clone().into()) {
+            prop_assert_eq!(request_body(call, remaining, &request), body);
+        }
+        let mut body = reply_body(call, &reply).to_vec();
+        let place = at.index(body.len());
+        body[place] = byte;
+        if let Ok((call, reply)) = get_reply(body.clone().into()) {
+            prop_assert_eq!(reply_body(call, &reply), body);
+        }
+    }
+
+    /// One flipped bit of the checksum or of the body is noticed.
+    #[test]
+    fn a_flipped_bit_is_a_checksum_error((call, reply) in (call(), reply()), at in any::<prop::sample::Index>(), bit in 0..8u32) {
+        let mut input = frame(&reply_body(call, &reply));
+        let place = 4 + at.index(input.len() - 4);
+        input[place] ^= 1 << bit;
+        prop_assert_eq!(take_frame(&mut input, LIMIT), Err(WireError::Checksum));
+    }
+
+    /// One flipped bit of the length never yields a body.
+    #[test]
+    fn a_flipped_bit_of_the_length_yields_no_body((call, reply) in (call(), reply()), place in 0..4usize, bit in 0..8u32) {
+        let mut input = frame(&reply_body(call, &reply));
+        input[place] ^= 1 << bit;
+        prop_assert!(!matches!(take_frame(&mut input, LIMIT), Ok(Some(_))));
+    }
+
+    /// A stream cut anywhere yields nothing until the rest is there; then both frames, in order.
+    #[test]
+    fn partial_frames_wait_for_the_rest(first in bytes(), second in bytes(), at in any::<prop::sample::Index>()) {
+        let mut stream = frame(&first);
+        let boundary = stream.len();
+        stream.extend_from_slice(&frame(&second));
+        let cut = at.index(stream.len());
+        let rest = stream.split_off(cut);
+        let mut got = Vec::new();
+        while let Some(body) = take_frame(&mut stream, LIMIT).expect("an undamaged stream") {
+            got.push(body);
+        }
+        prop_assert_eq!(got.len(), usize::from(cut >= boundary));
+        stream.extend_from_slice(&rest);
+        while let Some(body) = take_frame(&mut stream, LIMIT).expect("an undamaged stream") {
+            got.push(body);
+        }
+        prop_assert_eq!(got, vec![first, second]);
+        prop_assert!(stream.is_empty());
+    }
+
+    /// Fields with a length prefix come back, and the rest of the input stays.
+    #[test]
+    fn byte_fields_round_trip(field in bytes(), rest in bytes()) {
+        let mut out = BytesMut::new();
+        put_bytes(&mut out, &field);
+        out.extend_from_slice(&rest);
+        let mut input = out.freeze();
+        prop_assert_eq!(get_bytes(&mut input), Ok(field));
+        prop_assert_eq!(input, rest);
+    }
+
+    /// The order of encoded versions is the order of versions.
+    #[test]
+    fn versions_sort_as_their_bytes_do(a in version(), b in version()) {
+        prop_assert_eq!(a.cmp(&b), a.to_bytes().cmp(&b.to_bytes()));
+        prop_assert_eq!(Version::from_bytes(&a.to_bytes()), Ok(a));
+    }
+}
+
+/// A frame above the limit is refused from its header alone, before anybody reserves memory for it.
+#[test]
+fn an_over_long_frame_is_refused_by_its_header() {
+    let whole = frame(&[7; 100]);
+    for limit in [0, 99] {
+        let mut header = BytesMut::from(&whole[..FRAME_HEADER]);
+        assert_eq!(take_frame(&mut header, limit), Err(WireError::TooLong { length: 100, limit }));
+    }
+    let mut exact = whole.clone();
+    assert_eq!(take_frame(&mut exact, 100).map(|body| body.map(|body| body.len())), Ok(Some(100)));
+    let mut short = BytesMut::from(&whole[..FRAME_HEADER - 1]);
+    assert_eq!(take_frame(&mut short, 0), Ok(None), "the header is not all there");
+}
+
+/// No coordinator asks to store "never written" (PROTOCOL section 1: no writer can produce it).
+#[test]
+fn a_write_of_the_least_version_is_refused() {
+    let stamped = StampedValue { version: Version::MIN, content: Content::Tombstone };
+    let body = request_body(
+        CallId { operation: 1, phase: 1 },
+        1,
+        &Request::LocalWrite { key: "k".into(), stamped },
+    );
+    assert!(matches!(get_request(body), Err(WireError::Version(_))));
+}

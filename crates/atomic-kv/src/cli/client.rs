@@ -1,0 +1,77 @@
+//! A small blocking RESP2 client.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
+/// What a node answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// A status line.
+    Simple(String),
+    /// An error line.
+    Error(String),
+    /// A number.
+    Integer(i64),
+    /// A value, or none.
+    Bulk(Option<Vec<u8>>),
+}
+
+/// A connection to a node.
+pub struct Client {
+    stream: BufReader<TcpStream>,
+}
+
+impl Client {
+    /// Connects to `HOST:PORT`.
+    ///
+    /// # Errors
+    /// When it cannot be reached within two seconds.
+    pub fn connect(address: &str) -> std::io::Result<Self> {
+        let mut last = std::io::Error::other("the name has no address");
+        for address in address.to_socket_addrs()? {
+            match TcpStream::connect_timeout(&address, Duration::from_secs(2)) {
+                Ok(stream) => {
+                    stream.set_nodelay(true)?;
+                    stream.set_read_timeout(Some(Duration::from_secs(15)))?;
+                    return Ok(Self { stream: BufReader::new(stream) });
+                }
+                Err(why) => last = why,
+            }
+        }
+        Err(last)
+    }
+
+    /// Sends a command and waits for its answer.
+    ///
+    /// # Errors
+    /// When the connection breaks: then nobody knows whether the command was carried out.
+    pub fn call(&mut self, arguments: &[&[u8]]) -> std::io::Result<Answer> {
+        let mut out = format!("*{}\r\n", arguments.len()).into_bytes();
+        for argument in arguments {
+            out.extend_from_slice(format!("${}\r\n", argument.len()).as_bytes());
+            out.extend_from_slice(argument);
+            out.extend_from_slice(b"\r\n");
+        }
+        self.stream.get_mut().write_all(&out)?;
+        let mut line = String::new();
+        self.stream.read_line(&mut line)?;
+        let line = line.trim_end();
+        let strange = || std::io::Error::other(format!("an answer that is not RESP: {line:?}"));
+        let rest = line.get(1..).ok_or_else(strange)?;
+        match line.as_bytes()[0] {
+            b'+' => Ok(Answer::Simple(rest.to_owned())),
+            b'-' => Ok(Answer::Error(rest.to_owned())),
+            b':' => Ok(Answer::Integer(rest.parse().map_err(|_| strange())?)),
+            b'$' => {
+                let length: i64 = rest.parse().map_err(|_| strange())?;
+                let Ok(length) = usize::try_from(length) else { return Ok(Answer::Bulk(None)) };
+                let mut bytes = vec![0; length + 2];
+                self.stream.read_exact(&mut bytes)?;
+                bytes.truncate(length);
+                Ok(Answer::Bulk(Some(bytes)))
+            }
+            _ => Err(strange()),
+        }
+    }
+}

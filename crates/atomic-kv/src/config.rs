@@ -1,0 +1,387 @@
+//! Settings: flags, environment, a TOML file; in this order of precedence, then the defaults.
+
+use crate::fatal::Fatal;
+use abd::TimestampMode;
+use clap::{Args, Parser, Subcommand};
+use serde::Deserialize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A replicated key-value store: linearizable for every key, without a leader.
+#[derive(Debug, Parser)]
+#[command(name = "atomic-kv", version, about, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run one node of a cluster.
+    Serve(ServeArgs),
+    /// Run a whole cluster in one process, for trying it out.
+    Dev(DevArgs),
+    /// Print a key's value. Exit code 1 if there is none.
+    Get {
+        /// The key.
+        key: String,
+        /// Where to ask.
+        #[command(flatten)]
+        addresses: Addresses,
+    },
+    /// Give a key a value.
+    Set {
+        /// The key.
+        key: String,
+        /// The value.
+        value: String,
+        /// Where to ask.
+        #[command(flatten)]
+        addresses: Addresses,
+    },
+    /// Delete a key.
+    Del {
+        /// The key.
+        key: String,
+        /// Where to ask.
+        #[command(flatten)]
+        addresses: Addresses,
+    },
+    /// Show each node: reachable, boot count, keys, clock, peers.
+    Status {
+        /// Where to ask.
+        #[command(flatten)]
+        addresses: Addresses,
+    },
+}
+
+/// Client addresses of nodes.
+#[derive(Debug, Args)]
+pub struct Addresses {
+    /// Client addresses; the next one is tried when one cannot be reached.
+    #[arg(long, value_delimiter = ',', default_value = "127.0.0.1:6380,127.0.0.1:6381,127.0.0.1:6382")]
+    pub addr: Vec<String>,
+}
+
+/// Flags of `serve`.
+#[derive(Debug, Default, Args, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ServeArgs {
+    /// This node's id, one of those in --cluster.
+    #[arg(long, env = "ATOMIC_KV_NODE_ID")]
+    pub node_id: Option<u32>,
+    /// All members with their peer addresses: 1=HOST:PORT,2=HOST:PORT,3=HOST:PORT. The same on every node; a node
+    /// listens for its peers at its own entry.
+    #[arg(long, env = "ATOMIC_KV_CLUSTER")]
+    pub cluster: Option<String>,
+    /// Where to listen for Redis clients, HOST:PORT.
+    #[arg(long, env = "ATOMIC_KV_LISTEN")]
+    pub listen: Option<String>,
+    /// Where this node keeps its data. Never share or copy it.
+    #[arg(long, env = "ATOMIC_KV_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Where to serve /metrics, /livez and /readyz, HOST:PORT.
+    #[arg(long, env = "ATOMIC_KV_HTTP_LISTEN")]
+    pub http_listen: Option<String>,
+    /// How timestamps are chosen: logical (a quorum read first) or truetime (an interval clock; the same on all nodes)
+    /// [default: logical].
+    #[arg(long, env = "ATOMIC_KV_TIMESTAMPS")]
+    pub timestamps: Option<String>,
+    /// TrueTime: the system clock is never off by more than this, say 2ms. Without it the kernel's own bound is used.
+    #[arg(long, env = "ATOMIC_KV_CLOCK_ERROR")]
+    pub clock_error: Option<String>,
+    /// TrueTime: refuse a clock whose interval is wider than this [default: 250ms].
+    #[arg(long, env = "ATOMIC_KV_MAX_CLOCK_WIDTH")]
+    pub max_clock_width: Option<String>,
+    /// How long an operation may take before it fails [default: 5s].
+    #[arg(long, env = "ATOMIC_KV_OP_TIMEOUT")]
+    pub op_timeout: Option<String>,
+    /// Largest value in bytes [default: 16777216].
+    #[arg(long, env = "ATOMIC_KV_MAX_VALUE_BYTES")]
+    pub max_value_bytes: Option<usize>,
+    /// Memory for the newest versions, in bytes; a cache, not a limit on the data [default: 67108864].
+    #[arg(long, env = "ATOMIC_KV_CACHE_BYTES")]
+    pub cache_bytes: Option<usize>,
+    /// Event loops [default: 1].
+    #[arg(long, env = "ATOMIC_KV_THREADS")]
+    pub threads: Option<usize>,
+    /// Added to the system clock in nanoseconds; for tests of clock skew.
+    #[arg(long, hide = true, allow_hyphen_values = true)]
+    pub clock_offset: Option<i64>,
+    /// A TOML file with any of these settings (names as the flags, without the dashes in front).
+    #[arg(long, env = "ATOMIC_KV_CONFIG")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+}
+
+/// Flags of `dev`.
+#[derive(Debug, Args)]
+pub struct DevArgs {
+    /// How many nodes: 1 to 7.
+    #[arg(long, default_value_t = 3)]
+    pub nodes: u32,
+    /// Client port of the first node; the others follow.
+    #[arg(long, default_value_t = 6380)]
+    pub port: u16,
+    /// Where to keep the data; without it in a temporary directory, gone at the end.
+    #[arg(long)]
+    pub data_dir: Option<PathBuf>,
+    /// How timestamps are chosen: logical or truetime.
+    #[arg(long, default_value = "logical")]
+    pub timestamps: String,
+    /// TrueTime: bound on the clock's error.
+    #[arg(long)]
+    pub clock_error: Option<String>,
+}
+
+/// Everything that a node needs to know, checked.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// This node.
+    pub node_id: u32,
+    /// All members with their peer addresses, by id.
+    pub cluster: Vec<(u32, String)>,
+    /// Where clients connect.
+    pub listen: String,
+    /// Where the data is.
+    pub data_dir: PathBuf,
+    /// Where HTTP is served, if at all.
+    pub http_listen: Option<String>,
+    /// How timestamps are chosen.
+    pub timestamps: TimestampMode,
+    /// Bound on the system clock's error; `None` is the kernel's own.
+    pub clock_error: Option<Duration>,
+    /// Widest interval that TrueTime accepts.
+    pub max_clock_width: Duration,
+    /// Added to the system clock, in nanoseconds.
+    pub clock_offset: i64,
+    /// How long an operation may take.
+    pub op_timeout: Duration,
+    /// Largest key in bytes.
+    pub max_key_bytes: usize,
+    /// Largest value in bytes.
+    pub max_value_bytes: usize,
+    /// Memory for the newest versions, in bytes.
+    pub cache_bytes: usize,
+    /// Event loops.
+    pub threads: usize,
+}
+
+impl Settings {
+    /// `logical` or `truetime`.
+    pub fn timestamps_name(&self) -> &'static str {
+        match self.timestamps {
+            TimestampMode::Logical => "logical",
+            TimestampMode::TrueTime => "truetime",
+        }
+    }
+
+    /// The member list as it is compared between nodes.
+    pub fn cluster_text(&self) -> String {
+        let entries: Vec<String> = self.cluster.iter().map(|(id, address)| format!("{id}={address}")).collect();
+        entries.join(",")
+    }
+}
+
+impl ServeArgs {
+    /// Takes what is missing from the file, then the defaults, and checks everything.
+    ///
+    /// # Errors
+    /// Exit code 2 with one line that says what is wrong.
+    pub fn settle(mut self) -> Result<Settings, Fatal> {
+        if let Some(path) = self.config.take() {
+            let shown = path.display();
+            let text = std::fs::read_to_string(&path)
+                .map_err(|why| Fatal::usage(format!("cannot read the configuration file {shown}: {why}")))?;
+            let file: Self = toml::from_str(&text)
+                .map_err(|why| Fatal::usage(format!("{shown}: {}", why.to_string().replace('\n', " "))))?;
+            self = self.or(file);
+        }
+        let node_id = required(self.node_id, "--node-id")?;
+        let cluster = parse_cluster(&required(self.cluster, "--cluster")?)?;
+        if !cluster.iter().any(|(id, _)| *id == node_id) {
+            return Err(Fatal::usage(format!("--node-id {node_id} is not in --cluster; add it or correct the id")));
+        }
+        let clock_error = self.clock_error.map(|text| parse_duration("--clock-error", &text)).transpose()?;
+        let max_clock_width = self.max_clock_width.map_or(Ok(Duration::from_millis(250)), |text| {
+            parse_duration("--max-clock-width", &text)
+        })?;
+        if let Some(error) = clock_error
+            && error * 2 > max_clock_width
+        {
+            return Err(Fatal::usage(format!(
+                "--clock-error {error:?} makes an interval wider than --max-clock-width {max_clock_width:?}; lower \
+                 the one or raise the other"
+            )));
+        }
+        let threads = self.threads.unwrap_or(1);
+        if !(1..=64).contains(&threads) {
+            return Err(Fatal::usage(format!("--threads {threads} is not between 1 and 64")));
+        }
+        let max_value_bytes = self.max_value_bytes.unwrap_or(16 << 20);
+        if !(1..=512 << 20).contains(&max_value_bytes) {
+            return Err(Fatal::usage("--max-value-bytes must be between 1 and 536870912"));
+        }
+        Ok(Settings {
+            node_id,
+            cluster,
+            listen: check_address("--listen", required(self.listen, "--listen")?)?,
+            data_dir: required(self.data_dir, "--data-dir")?,
+            http_listen: self.http_listen.map(|text| check_address("--http-listen", text)).transpose()?,
+            timestamps: parse_timestamps(self.timestamps.as_deref().unwrap_or("logical"))?,
+            clock_error,
+            max_clock_width,
+            clock_offset: self.clock_offset.unwrap_or(0),
+            op_timeout: self
+                .op_timeout
+                .map_or(Ok(Duration::from_secs(5)), |text| parse_duration("--op-timeout", &text))?,
+            max_key_bytes: 64 << 10,
+            max_value_bytes,
+            cache_bytes: self.cache_bytes.unwrap_or(64 << 20),
+            threads,
+        })
+    }
+
+    fn or(self, file: Self) -> Self {
+        Self {
+            node_id: self.node_id.or(file.node_id),
+            cluster: self.cluster.or(file.cluster),
+            listen: self.listen.or(file.listen),
+            data_dir: self.data_dir.or(file.data_dir),
+            http_listen: self.http_listen.or(file.http_listen),
+            timestamps: self.timestamps.or(file.timestamps),
+            clock_error: self.clock_error.or(file.clock_error),
+            max_clock_width: self.max_clock_width.or(file.max_clock_width),
+            op_timeout: self.op_timeout.or(file.op_timeout),
+            max_value_bytes: self.max_value_bytes.or(file.max_value_bytes),
+            cache_bytes: self.cache_bytes.or(file.cache_bytes),
+            threads: self.threads.or(file.threads),
+            clock_offset: self.clock_offset.or(file.clock_offset),
+            config: None,
+        }
+    }
+}
+
+fn required<T>(value: Option<T>, flag: &str) -> Result<T, Fatal> {
+    value.ok_or_else(|| {
+        Fatal::usage(format!("{flag} is missing; give it as a flag, in the environment or in --config (see --help)"))
+    })
+}
+
+fn check_address(flag: &str, text: String) -> Result<String, Fatal> {
+    let port = text.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
+    match port {
+        Some(Ok(_)) => Ok(text),
+        _ => Err(Fatal::usage(format!("{flag}: \"{text}\" is not HOST:PORT"))),
+    }
+}
+
+/// Reads `1=HOST:PORT,2=HOST:PORT`.
+///
+/// # Errors
+/// Exit code 2 for anything else, an id twice, or a count outside 1 to 7.
+pub fn parse_cluster(text: &str) -> Result<Vec<(u32, String)>, Fatal> {
+    let mut cluster = Vec::new();
+    for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
+        let wrong = || Fatal::usage(format!("--cluster: \"{entry}\" is not ID=HOST:PORT with an ID of at least 1"));
+        let (id, address) = entry.split_once('=').ok_or_else(wrong)?;
+        let id: u32 = id.trim().parse().ok().filter(|id| *id > 0).ok_or_else(wrong)?;
+        cluster.push((id, check_address("--cluster", address.trim().to_owned())?));
+    }
+    cluster.sort();
+    if cluster.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+        return Err(Fatal::usage("--cluster lists a node id twice"));
+    }
+    if !(1..=7).contains(&cluster.len()) {
+        return Err(Fatal::usage(format!("--cluster lists {} nodes; 1 to 7 are possible", cluster.len())));
+    }
+    Ok(cluster)
+}
+
+/// Reads `logical` or `truetime`.
+///
+/// # Errors
+/// Exit code 2 for anything else.
+pub fn parse_timestamps(text: &str) -> Result<TimestampMode, Fatal> {
+    match text {
+        "logical" => Ok(TimestampMode::Logical),
+        "truetime" => Ok(TimestampMode::TrueTime),
+        _ => Err(Fatal::usage(format!("--timestamps \"{text}\" is neither logical nor truetime"))),
+    }
+}
+
+/// Reads a positive duration such as `2ms`, `1.5s`, `100us`, `2m`.
+///
+/// # Errors
+/// Exit code 2 for anything else.
+pub fn parse_duration(flag: &str, text: &str) -> Result<Duration, Fatal> {
+    let wrong = || Fatal::usage(format!("{flag}: \"{text}\" is not a duration such as 2ms, 1.5s or 100us"));
+    let split = text.find(|c: char| c.is_ascii_alphabetic() || c == 'µ').ok_or_else(wrong)?;
+    let number: f64 = text[..split].parse().map_err(|_| wrong())?;
+    let unit = match &text[split..] {
+        "ns" => 1e-9,
+        "us" | "µs" => 1e-6,
+        "ms" => 1e-3,
+        "s" => 1.0,
+        "m" | "min" => 60.0,
+        _ => return Err(wrong()),
+    };
+    Duration::try_from_secs_f64(number * unit).ok().filter(|duration| !duration.is_zero()).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn serve(arguments: &[&str]) -> Result<Settings, Fatal> {
+        let all = ["atomic-kv", "serve"].iter().chain(arguments);
+        match Cli::try_parse_from(all).map_err(|why| Fatal::usage(why.to_string()))?.command {
+            Command::Serve(args) => args.settle(),
+            _ => unreachable!(),
+        }
+    }
+
+    const GOOD: [&str; 8] =
+        ["--node-id", "1", "--cluster", "1=a:1,2=b:2,3=c:3", "--listen", "127.0.0.1:1", "--data-dir", "x"];
+
+    #[test]
+    fn a_full_command_line_is_understood() {
+        let settings = serve(&[&GOOD[..], &["--clock-error", "2ms", "--timestamps", "truetime"]].concat()).unwrap();
+        assert_eq!(settings.clock_error, Some(Duration::from_millis(2)));
+        assert_eq!(settings.cluster.len(), 3);
+        assert_eq!(settings.op_timeout, Duration::from_secs(5));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_in_one_line() {
+        for (extra, part) in [
+            (&["--timestamps", "guess"][..], "neither logical nor truetime"),
+            (&["--clock-error", "2"], "not a duration"),
+            (&["--clock-error", "1s"], "wider than"),
+            (&["--http-listen", "nowhere"], "not HOST:PORT"),
+            (&["--threads", "0"], "between 1 and 64"),
+            (&["--config", "/does/not/exist"], "cannot read"),
+        ] {
+            let wrong = serve(&[&GOOD[..], extra].concat()).unwrap_err();
+            assert_eq!(wrong.code, 2);
+            assert!(wrong.message.contains(part) && !wrong.message.contains('\n'), "{}", wrong.message);
+        }
+        assert!(serve(&GOOD[2..]).unwrap_err().message.contains("--node-id is missing"));
+        assert!(parse_cluster("1=a:1,1=b:1").unwrap_err().message.contains("twice"));
+        assert!(parse_cluster("0=a:1").is_err() && parse_cluster("a:1").is_err() && parse_cluster("").is_err());
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("node.toml");
+        std::fs::write(&path, "op-timeout = \"1s\"\ncache-bytes = 5\nthreads = 2\n").unwrap();
+        let file = path.to_str().unwrap();
+        let settings = serve(&[&GOOD[..], &["--config", file, "--op-timeout", "2s"]].concat()).unwrap();
+        assert_eq!((settings.op_timeout, settings.cache_bytes), (Duration::from_secs(2), 5));
+        std::fs::write(&path, "op_timeout = \"1s\"").unwrap();
+        assert!(serve(&[&GOOD[..], &["--config", file]].concat()).is_err(), "an unknown name is an error");
+    }
+}

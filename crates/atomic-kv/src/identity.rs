@@ -1,0 +1,393 @@
+//! Who this node is, and whom it has met (rule M1).
+//!
+//! A replica that comes back with an empty or an older disk has forgotten writes that it acknowledged; counted as
+//! itself, it makes majorities that do not meet (PROTOCOL run BL5, nine steps). So a data directory has a random id
+//! and a boot counter, and the members remember each other's. A directory that is new votes only after every other
+//! member has said that it never knew this node with another one.
+//!
+//! All of it is one file of two slots, written in turn, in place and synced: a torn write leaves the other slot, and a
+//! full disk is no obstacle.
+
+use crate::fatal::Fatal;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::Read;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+const SLOT: usize = 16 << 10;
+
+/// How a member presents itself to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Introduction {
+    /// Its id.
+    pub node: u32,
+    /// The random id of its data directory.
+    pub disk: [u8; 16],
+    /// How often it was started on that directory.
+    pub boot: u32,
+    /// Random for each start: two starts with one boot count are two copies of one directory.
+    pub nonce: u64,
+    /// Its last durable batch.
+    pub sequence: u64,
+}
+
+/// Why a member is not who this node remembers.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PeerRefusal {
+    /// Another directory under a known id.
+    #[error(
+        "node {0} came with another data directory than the one it was known by; what it had acknowledged may be \
+         gone. Put the old directory back, or replace the node under a new id"
+    )]
+    OtherDisk(u32),
+    /// An older copy of its directory.
+    #[error(
+        "node {node} came with an older copy of its data directory ({what} {now}, known is {known}); what it \
+         acknowledged since is gone. Replace the node under a new id"
+    )]
+    RolledBack {
+        /// Who.
+        node: u32,
+        /// What went back.
+        what: &'static str,
+        /// As presented.
+        now: u64,
+        /// As remembered.
+        known: u64,
+    },
+    /// Two processes on copies of one directory.
+    #[error("node {0} runs on a copy of its data directory: boot {1} was seen before, in another run")]
+    Copy(u32, u32),
+    /// This node could not write down whom it met.
+    #[error("this node cannot write to its own disk now: {0}")]
+    CannotRemember(String),
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Record {
+    format: u32,
+    generation: u64,
+    node: u32,
+    disk: [u8; 16],
+    boot: u32,
+    admitted: bool,
+    members: Vec<u32>,
+    timestamps: String,
+    peers: BTreeMap<String, Acquaintance>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Acquaintance {
+    disk: [u8; 16],
+    boot: u32,
+    // Text, because TOML integers are signed.
+    nonce: String,
+    sequence: i64,
+}
+
+/// An open, locked data directory.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    _lock: File,
+    file: File,
+    record: Mutex<Record>,
+    nonce: u64,
+    previous_timestamps: Option<String>,
+}
+
+impl DataDir {
+    /// Opens a directory, or makes a new one, and counts this start durably.
+    ///
+    /// # Errors
+    /// Exit code 2 for a wrong directory (of another node, other members, in use, unreadable), 1 for a damaged one.
+    pub fn open(path: &Path, node: u32, members: &[u32], timestamps: &str) -> Result<Self, Fatal> {
+        let shown = path.display();
+        std::fs::create_dir_all(path).map_err(|why| {
+            Fatal::usage(format!("cannot use the data directory {shown}: {why}; choose another with --data-dir"))
+        })?;
+        let lock = open_file(&path.join("LOCK"))
+            .map_err(|why| Fatal::usage(format!("cannot write to the data directory {shown}: {why}")))?;
+        rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).map_err(|_| {
+            Fatal::usage(format!(
+                "the data directory {shown} is in use by another process; stop it, or choose another with --data-dir"
+            ))
+        })?;
+        let identity = path.join("identity");
+        let exists = identity.exists();
+        if !exists && path.join("db").exists() {
+            return Err(Fatal::runtime(format!(
+                "{shown} holds a database but its identity file is gone; a node that does not know who it was must \
+                 not vote. Restore the file, or replace the node under a new id with an empty directory"
+            )));
+        }
+        let file =
+            open_file(&identity).map_err(|why| Fatal::usage(format!("cannot open {}: {why}", identity.display())))?;
+        let mut record = if exists {
+            read_newest(&file).ok_or_else(|| {
+                Fatal::runtime(format!(
+                    "{} is damaged: neither copy matches its checksum. The node must not vote: restore the disk, or \
+                     replace the node under a new id",
+                    identity.display()
+                ))
+            })?
+        } else {
+            Record {
+                format: 1,
+                generation: 0,
+                node,
+                disk: random().map_err(|why| Fatal::runtime(format!("no randomness: {why}")))?,
+                boot: 0,
+                admitted: false,
+                members: members.to_vec(),
+                timestamps: String::new(),
+                peers: BTreeMap::new(),
+            }
+        };
+        if record.node != node {
+            return Err(Fatal::usage(format!(
+                "the data directory {shown} belongs to node {}, not to node {node}; check --node-id and --data-dir",
+                record.node
+            )));
+        }
+        if record.members != members {
+            return Err(Fatal::usage(format!(
+                "the data directory {shown} belongs to a cluster of nodes {:?}, but --cluster lists {members:?}; \
+                 changing the members is not supported yet",
+                record.members
+            )));
+        }
+        record.boot = record
+            .boot
+            .checked_add(1)
+            .ok_or_else(|| Fatal::runtime("the boot counter is used up; replace the node under a new id"))?;
+        let previous = std::mem::replace(&mut record.timestamps, timestamps.to_owned());
+        if members.len() == 1 {
+            record.admitted = true;
+        }
+        let mut nonce = [0; 8];
+        nonce.copy_from_slice(&random().map_err(|why| Fatal::runtime(format!("no randomness: {why}")))?[..8]);
+        let directory = Self {
+            path: path.to_path_buf(),
+            _lock: lock,
+            file,
+            record: Mutex::new(record.clone()),
+            nonce: u64::from_be_bytes(nonce),
+            previous_timestamps: (!previous.is_empty()).then_some(previous),
+        };
+        // Boot counter first, and durable, before anything is sent (rule V1).
+        directory
+            .save(&mut record)
+            .and_then(|()| if exists { Ok(()) } else { directory.save(&mut record) })
+            .and_then(|()| File::open(path)?.sync_all())
+            .map_err(|why| Fatal::runtime(format!("cannot write {}: {why}", identity.display())))?;
+        *directory.lock() = record;
+        Ok(directory)
+    }
+
+    /// Where the database goes.
+    pub fn database_path(&self) -> PathBuf {
+        self.path.join("db")
+    }
+
+    /// How often this directory was started, this time included.
+    pub fn boot(&self) -> u32 {
+        self.lock().boot
+    }
+
+    /// Whether every other member has confirmed this directory.
+    pub fn admitted(&self) -> bool {
+        self.lock().admitted
+    }
+
+    /// How the last run chose timestamps; `None` at the first.
+    pub fn previous_timestamps(&self) -> Option<&str> {
+        self.previous_timestamps.as_deref()
+    }
+
+    /// How this node presents itself. `sequence` is its last durable batch.
+    pub fn introduction(&self, sequence: u64) -> Introduction {
+        let record = self.lock();
+        Introduction { node: record.node, disk: record.disk, boot: record.boot, nonce: self.nonce, sequence }
+    }
+
+    /// Every other member has confirmed: remembers it for ever.
+    ///
+    /// # Errors
+    /// When it cannot be written; then the node does not vote.
+    pub fn set_admitted(&self) -> std::io::Result<()> {
+        let mut record = self.lock();
+        let mut changed = record.clone();
+        changed.admitted = true;
+        self.save(&mut changed)?;
+        *record = changed;
+        Ok(())
+    }
+
+    /// Meets a member: whoever is new or has news is remembered durably before this returns.
+    ///
+    /// # Errors
+    /// [`PeerRefusal`] when it is not the member that this node remembers.
+    pub fn meet(&self, peer: &Introduction) -> Result<(), PeerRefusal> {
+        let mut record = self.lock();
+        let name = peer.node.to_string();
+        let met = Acquaintance {
+            disk: peer.disk,
+            boot: peer.boot,
+            nonce: format!("{:016x}", peer.nonce),
+            sequence: i64::try_from(peer.sequence).unwrap_or(i64::MAX),
+        };
+        if let Some(known) = record.peers.get(&name) {
+            if known.disk != met.disk {
+                return Err(PeerRefusal::OtherDisk(peer.node));
+            }
+            if met.boot < known.boot {
+                let (now, known) = (u64::from(met.boot), u64::from(known.boot));
+                return Err(PeerRefusal::RolledBack { node: peer.node, what: "boot count", now, known });
+            }
+            if met.boot == known.boot && met.nonce != known.nonce {
+                return Err(PeerRefusal::Copy(peer.node, peer.boot));
+            }
+            if met.sequence < known.sequence {
+                let known = known.sequence.unsigned_abs();
+                return Err(PeerRefusal::RolledBack {
+                    node: peer.node,
+                    what: "durable batches",
+                    now: peer.sequence,
+                    known,
+                });
+            }
+            if known.boot == met.boot {
+                return Ok(());
+            }
+        }
+        let mut changed = record.clone();
+        changed.peers.insert(name, met);
+        self.save(&mut changed).map_err(|why| PeerRefusal::CannotRemember(why.to_string()))?;
+        *record = changed;
+        Ok(())
+    }
+
+    /// A member said how many batches it has made durable. Kept in memory, and written with the next change.
+    pub fn observe_sequence(&self, node: u32, sequence: u64) {
+        if let Some(known) = self.lock().peers.get_mut(&node.to_string()) {
+            known.sequence = known.sequence.max(i64::try_from(sequence).unwrap_or(i64::MAX));
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Record> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes the record into the older slot and syncs.
+    fn save(&self, record: &mut Record) -> std::io::Result<()> {
+        record.generation += 1;
+        let text = toml::to_string(record).map_err(std::io::Error::other)?;
+        if text.len() > SLOT - 12 {
+            return Err(std::io::Error::other("the identity record has outgrown its slot"));
+        }
+        let mut slot = vec![0; SLOT];
+        slot[..4].copy_from_slice(&u32::try_from(text.len()).unwrap_or_default().to_be_bytes());
+        slot[4..8].copy_from_slice(&crc32fast::hash(text.as_bytes()).to_be_bytes());
+        slot[12..12 + text.len()].copy_from_slice(text.as_bytes());
+        let at = (record.generation % 2) * SLOT as u64;
+        self.file.write_all_at(&slot, at)?;
+        self.file.sync_data()
+    }
+}
+
+fn open_file(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
+}
+
+fn read_newest(file: &File) -> Option<Record> {
+    let read = |index: u64| -> Option<Record> {
+        let mut header = [0; 12];
+        file.read_exact_at(&mut header, index * SLOT as u64).ok()?;
+        let length = u32::from_be_bytes([header[0], header[1], header[2], header[3]]) as usize;
+        if length > SLOT - 12 {
+            return None;
+        }
+        let mut text = vec![0; length];
+        file.read_exact_at(&mut text, index * SLOT as u64 + 12).ok()?;
+        let checksum = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
+        if length == 0 || crc32fast::hash(&text) != checksum {
+            return None;
+        }
+        toml::from_str(std::str::from_utf8(&text).ok()?).ok()
+    };
+    [read(0), read(1)].into_iter().flatten().max_by_key(|record| record.generation)
+}
+
+fn random() -> std::io::Result<[u8; 16]> {
+    let mut bytes = [0; 16];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(path: &Path) -> Result<DataDir, Fatal> {
+        DataDir::open(path, 1, &[1, 2, 3], "logical")
+    }
+
+    #[test]
+    fn v1_every_start_has_a_larger_boot_count() {
+        let directory = tempfile::tempdir().unwrap();
+        let disk = open(directory.path()).unwrap().introduction(0).disk;
+        for boot in 2..5 {
+            let opened = open(directory.path()).unwrap();
+            assert_eq!((opened.boot(), opened.introduction(0).disk), (boot, disk));
+        }
+    }
+
+    #[test]
+    fn a_directory_has_one_process_one_node_and_one_member_list() {
+        let directory = tempfile::tempdir().unwrap();
+        let opened = open(directory.path()).unwrap();
+        assert_eq!(open(directory.path()).unwrap_err().code, 2);
+        drop(opened);
+        assert_eq!(DataDir::open(directory.path(), 2, &[1, 2, 3], "logical").unwrap_err().code, 2);
+        assert_eq!(DataDir::open(directory.path(), 1, &[1, 2], "logical").unwrap_err().code, 2);
+    }
+
+    #[test]
+    fn a_torn_slot_falls_back_and_two_torn_slots_refuse() {
+        let directory = tempfile::tempdir().unwrap();
+        drop(open(directory.path()).unwrap());
+        let path = directory.path().join("identity");
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[20] ^= 1;
+        std::fs::write(&path, &bytes).unwrap();
+        drop(open(directory.path()).unwrap());
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[20] ^= 1;
+        bytes[SLOT + 20] ^= 1;
+        std::fs::write(&path, &bytes).unwrap();
+        assert_eq!(open(directory.path()).unwrap_err().code, 1);
+    }
+
+    #[test]
+    fn m1_another_or_an_older_directory_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let met = Introduction { node: 2, disk: [7; 16], boot: 3, nonce: 9, sequence: 100 };
+        {
+            let opened = open(directory.path()).unwrap();
+            opened.meet(&met).unwrap();
+            opened.meet(&met).unwrap();
+            opened.meet(&Introduction { boot: 4, nonce: 8, ..met.clone() }).unwrap();
+        }
+        let opened = open(directory.path()).unwrap();
+        let refused = |peer| opened.meet(&peer).unwrap_err();
+        assert_eq!(refused(Introduction { disk: [8; 16], ..met.clone() }), PeerRefusal::OtherDisk(2));
+        assert!(matches!(refused(met.clone()), PeerRefusal::RolledBack { .. }));
+        assert_eq!(refused(Introduction { boot: 4, nonce: 1, ..met.clone() }), PeerRefusal::Copy(2, 4));
+        let older = Introduction { boot: 5, nonce: 1, sequence: 99, ..met };
+        assert!(matches!(refused(older), PeerRefusal::RolledBack { what: "durable batches", .. }));
+    }
+}

@@ -1,0 +1,35 @@
+//! `/metrics`, `/livez` (the process lives) and `/readyz` (a majority answers).
+
+use super::shard::Shard;
+use std::rc::Rc;
+use std::net::TcpListener;
+use std::sync::Arc;
+use axum::{Router, http::StatusCode, routing::get};
+use super::Node;
+
+/// Serves until the node ends.
+pub(crate) async fn serve(shard: Rc<Shard>, listener: TcpListener) {
+    let node = shard.node.clone();
+    let app = Router::new()
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get({ let node = node.clone(); move || readiness(node.clone()) }))
+        .route("/metrics", get(move || { let node = node.clone(); async move { node.metrics() } }));
+    let served = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => axum::serve(listener, app).await,
+        Err(why) => Err(why),
+    };
+    if let Err(why) = served {
+        tracing::error!(%why, "the HTTP port is closed");
+    }
+}
+
+async fn readiness(node: Arc<Node>) -> (StatusCode, String) {
+    if !node.ready() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "no majority within reach\n".into());
+    }
+    // A full disk is a reason to make room, not one to take the node out or restart it.
+    if !node.committer.writable() {
+        return (StatusCode::OK, "degraded: the disk is full, writes are refused here\n".into());
+    }
+    (StatusCode::OK, "ok\n".into())
+}

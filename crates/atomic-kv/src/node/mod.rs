@@ -1,0 +1,487 @@
+//! A node: the pure protocol with sockets, clocks, a disk and threads around it.
+//!
+//! One thread per [`shard`], each an event loop with connections and a coordinator of its own; one [`committer`]
+//! thread per database. What all of them share is in [`Node`].
+
+mod client;
+pub mod clock;
+mod committer;
+mod database;
+mod http;
+mod info;
+pub mod peer;
+mod repair;
+mod shard;
+
+use crate::config::Settings;
+use crate::fatal::Fatal;
+use crate::identity::{DataDir, Introduction};
+use abd::{
+    Config, Instant, Interval, IntervalClock, Members, NodeId, Operation, Outcome, Replica, Standing,
+    TimestampIssuer, TimestampMode,
+};
+use bytes::Bytes;
+use clock::{FixedBound, KernelBound, wall_clock};
+use committer::Committer;
+use database::ReplicaStore;
+use peer::hello::{Hello, Service};
+use shard::Shard;
+use std::collections::BTreeSet;
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use store::DatabaseError;
+use tokio::sync::{mpsc, watch};
+
+/// A query phase that a bare majority has not answered by then asks everybody.
+const HEDGE_AFTER: Duration = Duration::from_millis(10);
+/// First pause before an unanswered call is sent again.
+const RESEND_AFTER: Duration = Duration::from_millis(100);
+/// A version may lie this far in a replica's future, no further (PROTOCOL section 1).
+const MAX_FUTURE: Duration = Duration::from_secs(60);
+/// How long a stopping node waits for operations in flight.
+const DRAIN_LIMIT: Duration = Duration::from_secs(2);
+
+static EPOCH: LazyLock<std::time::Instant> = LazyLock::new(std::time::Instant::now);
+
+/// Monotonic time as the protocol counts it.
+pub(crate) fn now_instant() -> Instant {
+    Instant(u64::try_from(EPOCH.elapsed().as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// What all threads of a node share.
+pub(crate) struct Node {
+    pub(crate) settings: Settings,
+    pub(crate) id: NodeId,
+    pub(crate) members: Members,
+    pub(crate) issuer: TimestampIssuer,
+    pub(crate) replica: Replica,
+    pub(crate) store: ReplicaStore,
+    pub(crate) committer: Committer,
+    clock: Option<Box<dyn IntervalClock + Send + Sync>>,
+    identity: DataDir,
+    admitted: watch::Sender<bool>,
+    confirmed: Mutex<BTreeSet<u32>>,
+    failure: watch::Sender<Option<Fatal>>,
+    stopping: watch::Sender<bool>,
+    /// Links that are up, by member.
+    links_up: Vec<AtomicUsize>,
+    pub(crate) missed: repair::Missed,
+    pub(crate) counters: Counters,
+}
+
+/// What is counted for INFO and /metrics.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) reads: AtomicU64,
+    pub(crate) writes: AtomicU64,
+    pub(crate) refused: AtomicU64,
+    pub(crate) indeterminate: AtomicU64,
+    pub(crate) clients: AtomicUsize,
+    pub(crate) connections: AtomicU64,
+}
+
+impl Node {
+    pub(crate) fn coordinator_config(&self) -> Config {
+        Config {
+            local: self.id,
+            members: self.members.clone(),
+            mode: self.settings.timestamps,
+            hedge_after: HEDGE_AFTER,
+            resend_after: RESEND_AFTER,
+        }
+    }
+
+    /// The interval now, in TrueTime mode and if there is one.
+    pub(crate) fn interval(&self) -> Option<Interval> {
+        self.clock.as_ref().and_then(|clock| clock.now().ok())
+    }
+
+    pub(crate) fn horizon_clock(&self) -> u64 {
+        self.interval().map_or_else(wall_clock, |interval| interval.latest)
+    }
+
+    pub(crate) fn clock_text(&self) -> String {
+        self.clock.as_ref().map_or_else(|| "not needed".to_owned(), |clock| clock.source())
+    }
+
+    pub(crate) fn standing(&self) -> Standing {
+        Standing { admitted: self.is_admitted(), writable: self.committer.writable() }
+    }
+
+    pub(crate) fn is_admitted(&self) -> bool {
+        *self.admitted.borrow()
+    }
+
+    pub(crate) async fn wait_admitted(&self) {
+        // The sender lives as long as the node.
+        let _ = self.admitted.subscribe().wait_for(|admitted| *admitted).await;
+    }
+
+    pub(crate) fn boot(&self) -> u32 {
+        self.identity.boot()
+    }
+
+    pub(crate) fn hello(&self, service: Service) -> Hello {
+        Hello {
+            service,
+            cluster: self.settings.cluster_text(),
+            timestamps: self.settings.timestamps_name().to_owned(),
+            member: Some(self.identity.introduction(self.store.sequence())),
+            admitted: self.is_admitted(),
+        }
+    }
+
+    /// Whether the other side belongs to the same cluster.
+    pub(crate) fn check_cluster(&self, theirs: &Hello) -> Result<(), String> {
+        let ours = self.settings.cluster_text();
+        if theirs.cluster != ours {
+            return Err(format!("its --cluster is \"{}\", this node's is \"{ours}\"", theirs.cluster));
+        }
+        let ours = self.settings.timestamps_name();
+        if theirs.timestamps != ours {
+            return Err(format!("its --timestamps is {}, this node's is {ours}", theirs.timestamps));
+        }
+        match &theirs.member {
+            Some(member) if self.members.index_of(NodeId(member.node)).is_none() => {
+                Err(format!("node {} is not in --cluster", member.node))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Meets a member on a thread that may wait for the disk.
+    pub(crate) async fn meet(self: &Arc<Self>, peer: Introduction) -> Result<(), String> {
+        let node = self.clone();
+        let met = tokio::task::spawn_blocking(move || node.identity.meet(&peer)).await;
+        met.map_err(|why| why.to_string())?.map_err(|why| why.to_string())
+    }
+
+    /// A member has durably remembered this node's directory (rule M1).
+    pub(crate) fn confirmed_by(&self, peer: NodeId) {
+        if self.is_admitted() {
+            return;
+        }
+        let mut confirmed = self.confirmed.lock().unwrap_or_else(PoisonError::into_inner);
+        confirmed.insert(peer.0);
+        if confirmed.len() + 1 == self.members.count() {
+            match self.identity.set_admitted() {
+                Ok(()) => {
+                    tracing::info!("every member has confirmed this data directory: this node votes from now on");
+                    self.admitted.send_replace(true);
+                }
+                Err(why) => self.fail(format!("cannot write the identity file: {why}")),
+            }
+        }
+    }
+
+    pub(crate) fn observe(&self, peer: NodeId, sequence: u64) {
+        self.identity.observe_sequence(peer.0, sequence);
+    }
+
+    /// This node must not go on: says why, once, and ends the program.
+    pub(crate) fn fail(&self, why: String) {
+        self.failure.send_if_modified(|failure| {
+            let first = failure.is_none();
+            if first {
+                tracing::error!(why, "this node refuses to serve");
+                *failure = Some(Fatal::runtime(why));
+            }
+            first
+        });
+    }
+
+    pub(crate) fn peer_is_up(&self, _shard: usize, peer: NodeId, up: bool) {
+        if let Some(index) = self.members.index_of(peer) {
+            if up {
+                self.links_up[index].fetch_add(1, Ordering::Relaxed);
+                self.missed.wake();
+            } else {
+                self.links_up[index].fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    pub(crate) fn is_peer_up(&self, index: usize) -> bool {
+        self.links_up[index].load(Ordering::Relaxed) > 0
+    }
+
+    /// A write did not reach a peer.
+    pub(crate) fn missed(&self, peer: NodeId, key: &Bytes) {
+        if let Some(index) = self.members.index_of(peer) {
+            self.missed.add(index, key);
+        }
+    }
+
+    pub(crate) fn check_sizes(&self, operation: &Operation) -> Result<(), String> {
+        let key = operation.key().len();
+        if key > self.settings.max_key_bytes {
+            return Err(format!("key is too long: {key} bytes, the limit is {}", self.settings.max_key_bytes));
+        }
+        if let Operation::Set { value, .. } = operation
+            && value.len() > self.settings.max_value_bytes
+        {
+            let (size, limit) = (value.len(), self.settings.max_value_bytes);
+            return Err(format!("value is too large: {size} bytes, the limit is {limit}"));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn count_outcome(&self, outcome: &Outcome) {
+        let counter = match outcome {
+            Outcome::Read(_) => &self.counters.reads,
+            Outcome::Written { .. } => &self.counters.writes,
+            Outcome::Refused(_) => &self.counters.refused,
+            Outcome::Indeterminate(_) => &self.counters.indeterminate,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A connection on its way to the shard that serves it.
+pub(crate) enum Accepted {
+    Client(std::net::TcpStream),
+    Peer(std::net::TcpStream),
+}
+
+/// A running node.
+pub struct RunningNode {
+    node: Arc<Node>,
+    shards: Vec<JoinHandle<()>>,
+    committer: JoinHandle<()>,
+}
+
+impl RunningNode {
+    /// Starts a node: takes its ports, opens its data, and serves.
+    ///
+    /// # Errors
+    /// Exit code 2 for a wrong configuration or a port in use, 1 for a damaged or failing disk.
+    pub fn start(settings: Settings) -> Result<Self, Fatal> {
+        LazyLock::force(&EPOCH);
+        let id = NodeId(settings.node_id);
+        let members = Members::new(settings.cluster.iter().map(|(id, _)| NodeId(*id)).collect());
+        let Some((_, peer_address)) = settings.cluster.iter().find(|(node, _)| *node == id.0) else {
+            return Err(Fatal::usage(format!("node {id} is not in --cluster")));
+        };
+        let clock = choose_clock(&settings)?;
+        let peers = bind("the peer address in --cluster", peer_address)?;
+        let clients = bind("--listen", &settings.listen)?;
+        let http = settings.http_listen.as_deref().map(|address| bind("--http-listen", address)).transpose()?;
+        let ids: Vec<u32> = members.ids().iter().map(|id| id.0).collect();
+        let identity = DataDir::open(&settings.data_dir, id.0, &ids, settings.timestamps_name())?;
+        let store =
+            ReplicaStore::open(&identity.database_path(), settings.cache_bytes).map_err(|why| match why {
+                DatabaseError::Full(_) => Fatal::runtime(format!("cannot open the database: {why}; make room")),
+                _ => Fatal::runtime(format!("cannot open the database: {why}")),
+            })?;
+        wait_for_mode_change(&settings, &identity, clock.as_deref());
+        let node = Arc::new(Node {
+            issuer: TimestampIssuer::new(id, identity.boot()),
+            replica: Replica { max_future: Some(MAX_FUTURE) },
+            committer: Committer::new(settings.threads),
+            admitted: watch::Sender::new(identity.admitted()),
+            links_up: members.ids().iter().map(|_| AtomicUsize::new(0)).collect(),
+            missed: repair::Missed::new(members.count()),
+            id,
+            members,
+            store,
+            clock,
+            identity,
+            confirmed: Mutex::default(),
+            failure: watch::Sender::new(None),
+            stopping: watch::Sender::new(false),
+            counters: Counters::default(),
+            settings,
+        });
+        tracing::info!(
+            node = id.0,
+            boot = node.boot(),
+            timestamps = node.settings.timestamps_name(),
+            listen = node.settings.listen,
+            admitted = node.is_admitted(),
+            "started"
+        );
+        let committer = spawn("committer", {
+            let node = node.clone();
+            move || {
+                if let Err(why) = node.committer.run(&node.store) {
+                    node.fail(why.to_string());
+                }
+            }
+        })?;
+        let (senders, receivers): (Vec<_>, Vec<_>) =
+            (0..node.settings.threads).map(|_| mpsc::unbounded_channel()).unzip();
+        let mut listeners = Some((peers, clients, http, senders));
+        let mut shards = Vec::new();
+        for (index, receiver) in receivers.into_iter().enumerate() {
+            let (node, listeners) = (node.clone(), listeners.take());
+            shards.push(spawn("shard", move || run_shard(&node, index, receiver, listeners))?);
+        }
+        Ok(Self { node, shards, committer })
+    }
+
+    /// Waits until the node cannot go on, and says why.
+    pub async fn failed(&self) -> Fatal {
+        let mut failure = self.node.failure.subscribe();
+        match failure.wait_for(Option::is_some).await {
+            Ok(failure) => failure.clone().unwrap_or_else(|| Fatal::runtime("failed")),
+            Err(_) => Fatal::runtime("the node is gone"),
+        }
+    }
+
+    /// Stops gracefully: operations in flight may end, what is queued becomes durable.
+    pub fn stop(self) {
+        self.node.stopping.send_replace(true);
+        for shard in self.shards {
+            let _ = shard.join();
+        }
+        self.node.committer.close();
+        let _ = self.committer.join();
+        tracing::info!(node = self.node.id.0, "stopped");
+    }
+}
+
+fn choose_clock(settings: &Settings) -> Result<Option<Box<dyn IntervalClock + Send + Sync>>, Fatal> {
+    if settings.timestamps == TimestampMode::Logical {
+        return Ok(None);
+    }
+    let clock: Box<dyn IntervalClock + Send + Sync> = match settings.clock_error {
+        Some(error) => Box::new(FixedBound { error, offset: settings.clock_offset }),
+        None => Box::new(KernelBound::new(settings.max_clock_width)),
+    };
+    match clock.now() {
+        Ok(_) => Ok(Some(clock)),
+        Err(why) => Err(Fatal::usage(format!("--timestamps truetime is not possible: {why}"))),
+    }
+}
+
+/// After a logical run the newest times may lie ahead of this clock by at most two interval widths; a TrueTime run
+/// begins only when they are in the past for certain (PROTOCOL 3.7).
+fn wait_for_mode_change(settings: &Settings, identity: &DataDir, clock: Option<&(dyn IntervalClock + Send + Sync)>) {
+    let changed = identity.previous_timestamps().is_some_and(|previous| previous != settings.timestamps_name());
+    if let Some(clock) = clock
+        && changed
+        && let Ok(start) = clock.now()
+    {
+        let ahead = settings.max_clock_width * 2;
+        let safe_from = start.latest.saturating_add(u64::try_from(ahead.as_nanos()).unwrap_or(u64::MAX));
+        while clock.now().is_ok_and(|interval| interval.earliest <= safe_from) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+fn bind(what: &str, address: &str) -> Result<TcpListener, Fatal> {
+    let listener = TcpListener::bind(address).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    });
+    listener.map_err(|why| {
+        let hint = if why.kind() == std::io::ErrorKind::AddrInUse {
+            "; is another process using the port? Stop it, or choose another port"
+        } else {
+            ""
+        };
+        Fatal::usage(format!("cannot listen on {address} ({what}): {why}{hint}"))
+    })
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Fatal> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(body)
+        .map_err(|why| Fatal::runtime(format!("cannot start a thread: {why}")))
+}
+
+type Listeners = (TcpListener, TcpListener, Option<TcpListener>, Vec<mpsc::UnboundedSender<Accepted>>);
+
+fn run_shard(
+    node: &Arc<Node>,
+    index: usize,
+    mut accepted: mpsc::UnboundedReceiver<Accepted>,
+    listeners: Option<Listeners>,
+) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(why) => return node.fail(format!("cannot start an event loop: {why}")),
+    };
+    let local = tokio::task::LocalSet::new();
+    local.block_on(&runtime, async {
+        let shard = Shard::new(node.clone(), index);
+        tokio::task::spawn_local(shard.clone().deliver_completions());
+        tokio::task::spawn_local(shard.clone().keep_time());
+        for (id, address) in &node.settings.cluster {
+            if let Some(member) = node.members.index_of(NodeId(*id))
+                && *id != node.id.0
+            {
+                let link = peer::Link::new(NodeId(*id));
+                shard.set_link(member, link.clone());
+                tokio::task::spawn_local(peer::keep_connected(shard.clone(), link, address.clone()));
+            }
+        }
+        if let Some((peers, clients, http, senders)) = listeners {
+            tokio::task::spawn_local(accept(peers, senders.clone(), Accepted::Peer));
+            tokio::task::spawn_local(accept(clients, senders, Accepted::Client));
+            tokio::task::spawn_local(repair::keep_repairing(shard.clone()));
+            if let Some(http) = http {
+                tokio::task::spawn_local(http::serve(shard.clone(), http));
+            }
+        }
+        let mut stopping = node.stopping.subscribe();
+        loop {
+            let connection = tokio::select! {
+                biased;
+                _ = stopping.wait_for(|stopping| *stopping) => break,
+                connection = accepted.recv() => connection,
+            };
+            let Some(connection) = connection else { break };
+            match connection {
+                Accepted::Client(stream) => {
+                    if let Ok(stream) = tokio::net::TcpStream::from_std(stream) {
+                        tokio::task::spawn_local(client::serve(shard.clone(), stream));
+                    }
+                }
+                Accepted::Peer(stream) => {
+                    if let Ok(stream) = tokio::net::TcpStream::from_std(stream) {
+                        tokio::task::spawn_local(peer::serve_connection(shard.clone(), stream));
+                    }
+                }
+            }
+        }
+        let deadline = std::time::Instant::now() + DRAIN_LIMIT;
+        while shard.in_flight() > 0 && std::time::Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        // Answers that are ready still go out.
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    });
+}
+
+async fn accept(
+    listener: TcpListener,
+    senders: Vec<mpsc::UnboundedSender<Accepted>>,
+    wrap: fn(std::net::TcpStream) -> Accepted,
+) {
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(why) => return tracing::error!(%why, "cannot accept connections"),
+    };
+    let mut turn = 0;
+    loop {
+        match listener.accept().await.and_then(|(stream, _)| stream.into_std()) {
+            Ok(stream) => {
+                turn = (turn + 1) % senders.len();
+                if senders[turn].send(wrap(stream)).is_err() {
+                    return;
+                }
+            }
+            Err(why) => {
+                // Out of file descriptors, say: the connections that are there go on.
+                tracing::warn!(%why, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}

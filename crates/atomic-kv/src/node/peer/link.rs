@@ -1,0 +1,268 @@
+//! The outgoing side: one connection per shard and peer, opened anew whenever it is lost.
+//!
+//! A link never blocks anybody. What the socket does not take waits in a bounded backlog; when that is full the
+//! request is dropped, which the protocol takes as a lost message. Reads whose phase is over are not sent at all.
+
+use super::hello::{Hello, Service, Welcome};
+use super::{ConnectionError, GREETING_LIMIT, PING, PING_EVERY, PONG, SILENCE_LIMIT, frame_limit, read_frame};
+use crate::node::now_instant;
+use crate::node::shard::Shard;
+use abd::wire::{get_reply, put_frame, put_request};
+use abd::{NodeId, Request, Transmit};
+use bytes::{Buf, BufMut, BytesMut};
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::Notify;
+
+/// Encoded bytes that may wait for the socket; beyond it requests wait unencoded, so that they can still be dropped.
+const OUT_BYTES: usize = 256 << 10;
+/// Bytes of requests that may wait for a peer that does not read.
+const BACKLOG_BYTES: usize = 32 << 20;
+/// Pauses between attempts to connect.
+const RECONNECT: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
+
+/// The state of a link; the tasks around it do the waiting.
+pub(crate) struct Link {
+    pub(crate) peer: NodeId,
+    up: Cell<bool>,
+    out: RefCell<BytesMut>,
+    backlog: RefCell<VecDeque<Transmit>>,
+    backlog_bytes: Cell<usize>,
+    dropped: Cell<u64>,
+    wake: Notify,
+}
+
+impl Link {
+    pub(crate) fn new(peer: NodeId) -> Rc<Self> {
+        Rc::new(Self {
+            peer,
+            up: Cell::new(false),
+            out: RefCell::default(),
+            backlog: RefCell::default(),
+            backlog_bytes: Cell::new(0),
+            dropped: Cell::new(0),
+            wake: Notify::new(),
+        })
+    }
+
+    /// Queues a request; drops it when the peer is down (the coordinator sends it again when it is back).
+    pub(crate) fn send(&self, shard: &Shard, transmit: Transmit) {
+        if !self.up.get() {
+            if !transmit.request.is_read() {
+                shard.node.missed(self.peer, transmit.request.key());
+            }
+            return;
+        }
+        if self.backlog.borrow().is_empty() && self.out.borrow().len() < OUT_BYTES {
+            self.encode(&transmit);
+        } else {
+            let size = cost(&transmit.request);
+            if self.backlog_bytes.get() + size > BACKLOG_BYTES && !self.backlog.borrow().is_empty() {
+                self.dropped.set(self.dropped.get() + 1);
+                if !transmit.request.is_read() {
+                    shard.node.missed(self.peer, transmit.request.key());
+                }
+                return;
+            }
+            self.backlog_bytes.set(self.backlog_bytes.get() + size);
+            self.backlog.borrow_mut().push_back(transmit);
+        }
+        self.wake.notify_one();
+    }
+
+    /// Whether nothing waits for the peer to read.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.up.get() && self.backlog.borrow().is_empty()
+    }
+
+    fn encode(&self, transmit: &Transmit) {
+        let remaining = transmit.deadline.since(now_instant()).as_millis();
+        let remaining = u32::try_from(remaining).unwrap_or(u32::MAX);
+        put_frame(&mut self.out.borrow_mut(), |body| {
+            put_request(body, transmit.call, remaining, &transmit.request);
+        });
+    }
+
+    /// Moves what may go from the backlog into the output: the scope of a read that has ended takes its call along.
+    fn refill(&self, shard: &Shard) {
+        while self.out.borrow().len() < OUT_BYTES {
+            let Some(transmit) = self.backlog.borrow_mut().pop_front() else { break };
+            self.backlog_bytes.set(self.backlog_bytes.get() - cost(&transmit.request));
+            if !transmit.request.is_read() || shard.is_open(transmit.call) {
+                self.encode(&transmit);
+            }
+        }
+    }
+
+    fn reset(&self, shard: &Shard) {
+        self.up.set(false);
+        self.out.borrow_mut().clear();
+        for transmit in self.backlog.borrow_mut().drain(..) {
+            if !transmit.request.is_read() {
+                shard.node.missed(self.peer, transmit.request.key());
+            }
+        }
+        self.backlog_bytes.set(0);
+    }
+}
+
+fn cost(request: &Request) -> usize {
+    let content = match request {
+        Request::LocalWrite { stamped, .. } => stamped.content.len(),
+        Request::LocalRead { .. } | Request::LocalReadTimestamp { .. } => 0,
+    };
+    request.key().len() + content + 128
+}
+
+/// Connects, talks, and connects again, for as long as the node lives.
+pub(crate) async fn keep_connected(shard: Rc<Shard>, link: Rc<Link>, address: String) {
+    let mut pause = RECONNECT.0;
+    let mut complaint = String::new();
+    loop {
+        match connect(&shard, link.peer, &address).await {
+            Ok((reader, writer, input)) => {
+                (pause, complaint) = (RECONNECT.0, String::new());
+                shard.node.peer_is_up(shard.index, link.peer, true);
+                link.up.set(true);
+                shard.peer_up(link.peer);
+                let ended = tokio::select! {
+                    biased;
+                    ended = read_replies(&shard, &link, reader, input) => ended,
+                    ended = write_requests(&shard, &link, writer) => ended,
+                };
+                link.reset(&shard);
+                shard.peer_down(link.peer);
+                shard.node.peer_is_up(shard.index, link.peer, false);
+                let why = ended.err().map_or_else(|| "it closed the connection".to_owned(), |why| why.to_string());
+                tracing::warn!(peer = link.peer.0, address, why, "lost a peer; connecting again");
+            }
+            Err(why) => {
+                let why = why.to_string();
+                if why != complaint {
+                    tracing::info!(peer = link.peer.0, address, why, "cannot reach a peer yet; trying again");
+                    complaint = why;
+                }
+            }
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(RECONNECT.1);
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum ConnectError {
+    #[error("{0}")]
+    Connection(#[from] ConnectionError),
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    #[error("it refuses to talk to this node: {0}")]
+    Mismatch(String),
+    #[error("{0}")]
+    WrongPeer(String),
+}
+
+async fn connect(
+    shard: &Rc<Shard>,
+    peer: NodeId,
+    address: &str,
+) -> Result<(OwnedReadHalf, OwnedWriteHalf, BytesMut), ConnectError> {
+    let node = &shard.node;
+    let greeting = async {
+        let mut stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let mut out = BytesMut::new();
+        let hello = node.hello(Service::Replica);
+        put_frame(&mut out, |body| hello.put(body));
+        stream.write_all(&out).await?;
+        let mut input = BytesMut::new();
+        let Some(body) = read_frame(&mut stream, &mut input, 64 << 10).await? else {
+            return Err(ConnectError::WrongPeer("it closed the connection without a greeting".into()));
+        };
+        let welcome = Welcome::get(body).map_err(ConnectionError::from)?;
+        Ok((stream, input, welcome))
+    };
+    let (stream, input, welcome) = match tokio::time::timeout(GREETING_LIMIT, greeting).await {
+        Ok(greeted) => greeted?,
+        Err(_) => return Err(ConnectionError::Silence(GREETING_LIMIT).into()),
+    };
+    let theirs: Hello = match welcome {
+        Welcome::Accepted(theirs) => theirs,
+        Welcome::Mismatch(why) => return Err(ConnectError::Mismatch(why)),
+        Welcome::Impostor(why) => {
+            node.fail(format!("node {peer} refuses this node: {why}"));
+            return Err(ConnectError::Mismatch(why));
+        }
+    };
+    node.check_cluster(&theirs).map_err(ConnectError::WrongPeer)?;
+    let Some(introduction) = theirs.member.filter(|member| member.node == peer.0) else {
+        return Err(ConnectError::WrongPeer(format!(
+            "{address} is not node {peer}; check the addresses in --cluster"
+        )));
+    };
+    node.meet(introduction).await.map_err(ConnectError::WrongPeer)?;
+    node.confirmed_by(peer);
+    let (reader, writer) = stream.into_split();
+    Ok((reader, writer, input))
+}
+
+async fn read_replies(
+    shard: &Shard,
+    link: &Link,
+    mut reader: OwnedReadHalf,
+    mut input: BytesMut,
+) -> Result<(), ConnectionError> {
+    let limit = frame_limit(shard.node.settings.max_key_bytes, shard.node.settings.max_value_bytes);
+    let mut last_heard = Instant::now();
+    loop {
+        let frame = tokio::select! {
+            biased;
+            frame = read_frame(&mut reader, &mut input, limit) => frame?,
+            () = tokio::time::sleep(PING_EVERY) => {
+                if last_heard.elapsed() > SILENCE_LIMIT {
+                    return Err(ConnectionError::Silence(SILENCE_LIMIT));
+                }
+                put_frame(&mut link.out.borrow_mut(), |body| body.put_u8(PING));
+                link.wake.notify_one();
+                continue;
+            }
+        };
+        let Some(mut body) = frame else { return Ok(()) };
+        last_heard = Instant::now();
+        let mut next = Some(body);
+        // All that arrived together is handled together: one look at what to send after it.
+        while let Some(frame) = next {
+            body = frame;
+            if body.first() == Some(&PONG) {
+                if body.len() == 10 {
+                    body.advance(1);
+                    let writable = body.get_u8() == 1;
+                    let sequence = body.get_u64();
+                    shard.peer_writable(link.peer, writable);
+                    shard.node.observe(link.peer, sequence);
+                }
+            } else {
+                let (call, reply) = get_reply(body)?;
+                shard.handle_reply(link.peer, call, reply);
+            }
+            next = abd::wire::take_frame(&mut input, limit)?;
+        }
+        shard.pump();
+    }
+}
+
+async fn write_requests(shard: &Shard, link: &Link, mut writer: OwnedWriteHalf) -> Result<(), ConnectionError> {
+    loop {
+        link.refill(shard);
+        let chunk = link.out.borrow_mut().split();
+        if chunk.is_empty() {
+            link.wake.notified().await;
+            continue;
+        }
+        writer.write_all(&chunk).await?;
+    }
+}

@@ -1,0 +1,72 @@
+//! The peer port: two services, Coordinator and Replica, over one kind of connection.
+//!
+//! A connection carries checksummed, bounded frames (see [`abd::wire`]). The side that connects sends a
+//! [`hello::Hello`], the other answers with a [`hello::Welcome`]; after that requests go one way and replies the
+//! other, many at a time, in any order.
+
+pub mod hello;
+mod inbound;
+mod link;
+pub mod service;
+
+pub(crate) use inbound::{Outbox, serve_connection};
+pub(crate) use link::{Link, keep_connected};
+
+use abd::wire::{WireError, take_frame};
+use bytes::{BufMut, Bytes, BytesMut};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+/// "Are you there?", from the side that connected.
+pub(crate) const PING: u8 = 132;
+/// The answer: `writable u8 | sequence u64`.
+pub(crate) const PONG: u8 = 133;
+
+/// How often a link asks whether the other side is there.
+pub(crate) const PING_EVERY: Duration = Duration::from_secs(1);
+/// A link that has heard nothing for this long is closed and opened anew.
+pub(crate) const SILENCE_LIMIT: Duration = Duration::from_secs(5);
+/// A greeting must be answered within this time.
+pub(crate) const GREETING_LIMIT: Duration = Duration::from_secs(5);
+
+/// The largest frame body that may arrive: a value, a key, and room for the rest.
+pub(crate) fn frame_limit(max_key_bytes: usize, max_value_bytes: usize) -> usize {
+    max_key_bytes + max_value_bytes + 4096
+}
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConnectionError {
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    #[error("{0}")]
+    Wire(#[from] WireError),
+    #[error("{0}")]
+    Hello(#[from] hello::HelloError),
+    #[error("no answer within {0:?}")]
+    Silence(Duration),
+}
+
+/// Reads one frame; `None` at an orderly end of the stream.
+pub(crate) async fn read_frame(
+    stream: &mut (impl AsyncRead + Unpin),
+    input: &mut BytesMut,
+    limit: usize,
+) -> Result<Option<Bytes>, ConnectionError> {
+    loop {
+        if let Some(body) = take_frame(input, limit)? {
+            return Ok(Some(body));
+        }
+        input.reserve(64 * 1024);
+        if stream.read_buf(input).await? == 0 {
+            return Ok(None);
+        }
+    }
+}
+
+/// A status answer's body.
+pub(crate) fn put_pong(out: &mut BytesMut, writable: bool, sequence: u64) {
+    out.put_u8(PONG);
+    out.put_u8(u8::from(writable));
+    out.put_u64(sequence);
+}

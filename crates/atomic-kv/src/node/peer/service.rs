@@ -1,0 +1,193 @@
+//! The Coordinator service: `Set`, `Get` and `Delete` for any node and any client library.
+//!
+//! A request is `call u64 | kind u8 | key | value`, with kind 140 Get, 141 Set, 142 Delete, 143 cancel; the answer is
+//! `call u64 | kind u8 | …` with kind 150 value, 151 absent, 152 written (`existed u8`), 153 refused (text),
+//! 154 indeterminate (text). Keys, values and texts carry a `u32` length in front.
+
+use super::{ConnectionError, Outbox, frame_limit, read_frame};
+use crate::node::shard::Shard;
+use abd::wire::{WireError, get_bytes, put_bytes};
+use abd::{Content, Operation, Outcome};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
+
+/// Calls that one connection may have in flight; more are not read before one has ended.
+const CALLS_MAX: usize = 4096;
+
+const GET: u8 = 140;
+const SET: u8 = 141;
+const DELETE: u8 = 142;
+const CANCEL: u8 = 143;
+const VALUE: u8 = 150;
+const ABSENT: u8 = 151;
+const WRITTEN: u8 = 152;
+const REFUSED: u8 = 153;
+const INDETERMINATE: u8 = 154;
+
+/// One message from the caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// Run an operation.
+    Run(Operation),
+    /// The caller no longer wants the answer. A write may take effect all the same.
+    Cancel,
+}
+
+/// One answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// A Get found this, or nothing.
+    Read(Option<Bytes>),
+    /// A write took effect; whether a value was seen before.
+    Written(bool),
+    /// Certainly no effect.
+    Refused(String),
+    /// May have an effect, now or later.
+    Indeterminate(String),
+}
+
+/// Appends a call's body.
+pub fn put_call(out: &mut BytesMut, number: u64, call: &Call) {
+    out.put_u64(number);
+    match call {
+        Call::Run(Operation::Get { key }) => {
+            out.put_u8(GET);
+            put_bytes(out, key);
+        }
+        Call::Run(Operation::Set { key, value }) => {
+            out.put_u8(SET);
+            put_bytes(out, key);
+            put_bytes(out, value);
+        }
+        Call::Run(Operation::Delete { key }) => {
+            out.put_u8(DELETE);
+            put_bytes(out, key);
+        }
+        Call::Cancel => out.put_u8(CANCEL),
+    }
+}
+
+/// Reads a call's body.
+///
+/// # Errors
+/// When it is anything but exactly one call.
+pub fn get_call(mut body: Bytes) -> Result<(u64, Call), WireError> {
+    let number = body.try_get_u64().map_err(|_| WireError::Length)?;
+    let call = match body.try_get_u8().map_err(|_| WireError::Length)? {
+        GET => Call::Run(Operation::Get { key: get_bytes(&mut body)? }),
+        SET => Call::Run(Operation::Set { key: get_bytes(&mut body)?, value: get_bytes(&mut body)? }),
+        DELETE => Call::Run(Operation::Delete { key: get_bytes(&mut body)? }),
+        CANCEL => Call::Cancel,
+        other => return Err(WireError::Kind(other)),
+    };
+    if body.is_empty() { Ok((number, call)) } else { Err(WireError::Length) }
+}
+
+/// Appends an answer's body.
+pub fn put_answer(out: &mut BytesMut, number: u64, answer: &Answer) {
+    out.put_u64(number);
+    match answer {
+        Answer::Read(Some(value)) => {
+            out.put_u8(VALUE);
+            put_bytes(out, value);
+        }
+        Answer::Read(None) => out.put_u8(ABSENT),
+        Answer::Written(existed) => {
+            out.put_u8(WRITTEN);
+            out.put_u8(u8::from(*existed));
+        }
+        Answer::Refused(why) => {
+            out.put_u8(REFUSED);
+            put_bytes(out, why.as_bytes());
+        }
+        Answer::Indeterminate(why) => {
+            out.put_u8(INDETERMINATE);
+            put_bytes(out, why.as_bytes());
+        }
+    }
+}
+
+/// Reads an answer's body.
+///
+/// # Errors
+/// When it is anything but exactly one answer.
+pub fn get_answer(mut body: Bytes) -> Result<(u64, Answer), WireError> {
+    let number = body.try_get_u64().map_err(|_| WireError::Length)?;
+    let answer = match body.try_get_u8().map_err(|_| WireError::Length)? {
+        VALUE => Answer::Read(Some(get_bytes(&mut body)?)),
+        ABSENT => Answer::Read(None),
+        WRITTEN => Answer::Written(body.try_get_u8().map_err(|_| WireError::Length)? == 1),
+        REFUSED => Answer::Refused(String::from_utf8_lossy(&get_bytes(&mut body)?).into_owned()),
+        INDETERMINATE => Answer::Indeterminate(String::from_utf8_lossy(&get_bytes(&mut body)?).into_owned()),
+        other => return Err(WireError::Kind(other)),
+    };
+    if body.is_empty() { Ok((number, answer)) } else { Err(WireError::Length) }
+}
+
+impl From<Outcome> for Answer {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Read(stamped) => Self::Read(match stamped.content {
+                Content::Value(value) => Some(value),
+                Content::Tombstone => None,
+            }),
+            Outcome::Written { existed, .. } => Self::Written(existed),
+            Outcome::Refused(reason) => Self::Refused(reason.to_string()),
+            Outcome::Indeterminate(reason) => Self::Indeterminate(reason.to_string()),
+        }
+    }
+}
+
+/// Serves the Coordinator service on a greeted connection until it ends.
+pub(super) async fn serve_coordinator(
+    shard: &Rc<Shard>,
+    stream: TcpStream,
+    mut input: BytesMut,
+) -> Result<(), ConnectionError> {
+    let (mut reader, writer) = stream.into_split();
+    let outbox = Rc::new(Outbox::default());
+    let running: Rc<RefCell<HashMap<u64, AbortHandle>>> = Rc::default();
+    let settings = &shard.node.settings;
+    let limit = frame_limit(settings.max_key_bytes, settings.max_value_bytes);
+    let reading = async {
+        loop {
+            let Some(body) = read_frame(&mut reader, &mut input, limit).await? else { return Ok(()) };
+            let (number, call) = get_call(body)?;
+            let operation = match call {
+                Call::Cancel => {
+                    if let Some(task) = running.borrow_mut().remove(&number) {
+                        task.abort();
+                    }
+                    continue;
+                }
+                Call::Run(operation) => operation,
+            };
+            if let Err(why) = shard.node.check_sizes(&operation) {
+                outbox.frame(|body| put_answer(body, number, &Answer::Refused(why)));
+                continue;
+            }
+            while running.borrow().len() >= CALLS_MAX {
+                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            }
+            let task = tokio::task::spawn_local({
+                let (shard, outbox, running) = (shard.clone(), outbox.clone(), running.clone());
+                async move {
+                    let answer = Answer::from(shard.run(operation).await);
+                    running.borrow_mut().remove(&number);
+                    outbox.frame(|body| put_answer(body, number, &answer));
+                }
+            });
+            running.borrow_mut().insert(number, task.abort_handle());
+            outbox.has_room().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        ended = reading => ended,
+        ended = outbox.drain_into(writer) => ended,
+    }
+}

@@ -1,0 +1,264 @@
+//! An event loop: its own coordinator, its own links to the peers, its own client connections.
+//!
+//! A shard shares nothing on the hot path with other shards but the store (read without locks), the timestamp issuer
+//! (one atomic) and the committer's queue. An operation lives and ends on the shard that its client is connected to.
+
+use super::committer::{LOCAL, PendingWrite, ReplyTo};
+use super::peer::{Link, Outbox};
+use super::{Node, now_instant};
+use abd::{CallId, Coordinator, NodeId, Now, Operation, OperationId, Outcome, Reaction, Reason, Reply, Request};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, oneshot};
+
+/// One event loop's state. Single-threaded: borrow, act, release; never across an `await`.
+pub(crate) struct Shard {
+    pub(crate) node: Arc<Node>,
+    pub(crate) index: usize,
+    coordinator: RefCell<Coordinator>,
+    /// By member index; `None` at this node's own.
+    links: RefCell<Vec<Option<Rc<Link>>>>,
+    /// Who waits for which operation.
+    waiting: RefCell<HashMap<u64, oneshot::Sender<Outcome>>>,
+    /// Accepted peer connections, by number: replies to them may come from the committer.
+    outboxes: RefCell<HashMap<u64, Rc<Outbox>>>,
+    next_connection: Cell<u64>,
+    /// When the timer task will wake by itself, in nanoseconds.
+    armed: Cell<u64>,
+    rearm: Notify,
+}
+
+impl Shard {
+    pub(crate) fn new(node: Arc<Node>, index: usize) -> Rc<Self> {
+        let coordinator = Coordinator::new(node.coordinator_config());
+        let members = node.members.count();
+        Rc::new(Self {
+            node,
+            index,
+            coordinator: RefCell::new(coordinator),
+            links: RefCell::new(vec![None; members]),
+            waiting: RefCell::default(),
+            outboxes: RefCell::default(),
+            next_connection: Cell::new(LOCAL + 1),
+            armed: Cell::new(u64::MAX),
+            rearm: Notify::new(),
+        })
+    }
+
+    pub(crate) fn set_link(&self, index: usize, link: Rc<Link>) {
+        self.links.borrow_mut()[index] = Some(link);
+    }
+
+    /// Runs an operation to its end, within the node's operation timeout.
+    pub(crate) async fn run(self: &Rc<Self>, operation: Operation) -> Outcome {
+        self.start(operation).wait().await
+    }
+
+    /// Starts an operation now; the result is awaited later.
+    pub(crate) fn start(self: &Rc<Self>, operation: Operation) -> Started {
+        let deadline = now_instant() + self.node.settings.op_timeout;
+        if !self.node.is_admitted() {
+            // V1: a node whose directory is not confirmed issues no timestamp.
+            return Started::Parked { shard: self.clone(), operation, deadline };
+        }
+        Started::Running(self.submit(operation, deadline))
+    }
+
+    fn submit(&self, operation: Operation, deadline: abd::Instant) -> oneshot::Receiver<Outcome> {
+        let (sender, receiver) = oneshot::channel();
+        let now = self.now();
+        let id = self.coordinator.borrow_mut().submit(operation, deadline, now, &self.node.issuer);
+        self.waiting.borrow_mut().insert(id.0, sender);
+        self.pump();
+        receiver
+    }
+
+    /// What time it is, for the coordinator.
+    pub(crate) fn now(&self) -> Now {
+        Now { instant: now_instant(), interval: self.node.interval() }
+    }
+
+    /// A reply arrived over a link.
+    pub(crate) fn handle_reply(&self, from: NodeId, call: CallId, reply: Reply) {
+        let now = self.now();
+        self.coordinator.borrow_mut().handle_reply(from, call, reply, now, &self.node.issuer);
+    }
+
+    pub(crate) fn peer_up(&self, peer: NodeId) {
+        self.coordinator.borrow_mut().handle_peer_up(peer);
+        self.pump();
+    }
+
+    pub(crate) fn peer_down(&self, peer: NodeId) {
+        self.coordinator.borrow_mut().handle_peer_down(peer);
+        self.pump();
+    }
+
+    pub(crate) fn peer_writable(&self, peer: NodeId, writable: bool) {
+        self.coordinator.borrow_mut().handle_peer_writable(peer, writable);
+    }
+
+    pub(crate) fn is_open(&self, call: CallId) -> bool {
+        self.coordinator.borrow().is_open(call)
+    }
+
+    /// Carries out everything that the coordinator wants done. To be called after every input.
+    pub(crate) fn pump(&self) {
+        loop {
+            let transmit = self.coordinator.borrow_mut().poll_transmit();
+            let Some(transmit) = transmit else { break };
+            if transmit.to == self.node.id {
+                // The own replica is a call, not a message.
+                if let Some(reply) = self.serve(transmit.request, transmit.call, LOCAL) {
+                    self.handle_reply(self.node.id, transmit.call, reply);
+                }
+            } else if let Some(index) = self.node.members.index_of(transmit.to)
+                && let Some(link) = &self.links.borrow()[index]
+            {
+                link.send(self, transmit);
+            }
+        }
+        loop {
+            let ended = self.coordinator.borrow_mut().poll_outcome();
+            let Some((OperationId(id), outcome)) = ended else { break };
+            self.node.count_outcome(&outcome);
+            if let Some(sender) = self.waiting.borrow_mut().remove(&id) {
+                // The client may be gone; the operation was carried out all the same.
+                let _ = sender.send(outcome);
+            }
+        }
+        let due = self.coordinator.borrow().poll_timeout();
+        if due.is_some_and(|due| due.0 < self.armed.get()) {
+            self.rearm.notify_one();
+        }
+    }
+
+    /// Answers one request of the Replica service, or queues it for the committer.
+    pub(crate) fn serve(&self, request: Request, call: CallId, connection: u64) -> Option<Reply> {
+        let node = &self.node;
+        match node.replica.handle(&node.store, request, node.standing(), node.horizon_clock()) {
+            Reaction::Reply(reply) => Some(reply),
+            Reaction::Commit { key, stamped, reply } => {
+                let to = ReplyTo { shard: self.index, connection, call };
+                node.committer.enqueue(PendingWrite { key, stamped, reply, to }).err()
+            }
+        }
+    }
+
+    /// Makes a connection known, so that the committer's replies find it.
+    pub(crate) fn open_outbox(&self, outbox: Rc<Outbox>) -> u64 {
+        let number = self.next_connection.get();
+        self.next_connection.set(number + 1);
+        self.outboxes.borrow_mut().insert(number, outbox);
+        number
+    }
+
+    pub(crate) fn close_outbox(&self, number: u64) {
+        self.outboxes.borrow_mut().remove(&number);
+    }
+
+    /// Brings the committer's replies home.
+    pub(crate) async fn deliver_completions(self: Rc<Self>) {
+        let completions = self.node.committer.completions(self.index);
+        loop {
+            completions.wake.notified().await;
+            for (to, reply) in completions.take() {
+                if to.connection == LOCAL {
+                    self.handle_reply(self.node.id, to.call, reply);
+                } else if let Some(outbox) = self.outboxes.borrow().get(&to.connection) {
+                    outbox.reply(to.call, &reply);
+                }
+            }
+            self.pump();
+        }
+    }
+
+    /// Fires the coordinator's timers.
+    pub(crate) async fn keep_time(self: Rc<Self>) {
+        loop {
+            let due = self.coordinator.borrow().poll_timeout();
+            let now = now_instant();
+            match due {
+                Some(due) if due <= now => {
+                    self.armed.set(0);
+                    let moment = self.now();
+                    self.coordinator.borrow_mut().handle_timeout(moment);
+                    self.pump();
+                }
+                Some(due) => {
+                    self.armed.set(due.0);
+                    tokio::select! {
+                        biased;
+                        () = self.rearm.notified() => {}
+                        () = tokio::time::sleep(due.since(now)) => {}
+                    }
+                }
+                None => {
+                    self.armed.set(u64::MAX);
+                    self.rearm.notified().await;
+                }
+            }
+        }
+    }
+
+    /// Operations in flight here.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.coordinator.borrow().in_flight()
+    }
+}
+
+/// An operation that has been started.
+pub(crate) enum Started {
+    /// In the coordinator.
+    Running(oneshot::Receiver<Outcome>),
+    /// Waits until this node's data directory is confirmed by all members.
+    Parked { shard: Rc<Shard>, operation: Operation, deadline: abd::Instant },
+}
+
+impl Started {
+    /// The outcome.
+    pub(crate) async fn wait(self) -> Outcome {
+        let receiver = match self {
+            Self::Running(receiver) => receiver,
+            Self::Parked { shard, operation, deadline } => {
+                let patience = deadline.since(now_instant()).max(Duration::from_millis(1));
+                if tokio::time::timeout(patience, shard.node.wait_admitted()).await.is_err() {
+                    return Outcome::Refused(Reason::NotAdmitted);
+                }
+                shard.submit(operation, deadline)
+            }
+        };
+        // The sender is dropped only when the whole shard is.
+        receiver.await.unwrap_or(Outcome::Indeterminate(Reason::Cancelled))
+    }
+}
+
+/// The operation number of repairs: no operation has it, so their replies are dropped.
+const REPAIR: CallId = CallId { operation: u64::MAX, phase: 0 };
+
+impl Shard {
+    /// Whether a peer takes what it is sent at the moment.
+    pub(crate) fn has_room_for(&self, index: usize) -> bool {
+        self.links.borrow()[index].as_ref().is_some_and(|link| link.is_idle())
+    }
+
+    /// Sends this replica's newest version of a key to a peer that may lack it.
+    pub(crate) fn send_again(&self, index: usize, key: bytes::Bytes) {
+        let Ok(newest) = self.node.store.versions().newest(&key) else { return };
+        if newest.stamped.version == abd::Version::MIN {
+            return;
+        }
+        if let Some(link) = &self.links.borrow()[index] {
+            let transmit = abd::Transmit {
+                to: link.peer,
+                call: REPAIR,
+                deadline: now_instant() + self.node.settings.op_timeout,
+                request: Request::LocalWrite { key, stamped: newest.stamped },
+            };
+            link.send(self, transmit);
+        }
+    }
+}

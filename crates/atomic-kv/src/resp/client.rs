@@ -1,0 +1,215 @@
+//! What a client says about itself: `HELLO`, `AUTH`, `RESET` and the `CLIENT` family.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::command;
+use super::reply::{Protocol, Reply};
+use super::session::{ServerInfo, Session};
+use super::table::Spec;
+
+/// The longest name that a connection may give itself; it is kept as long as the connection lives.
+const MAX_NAME_BYTES: usize = 1024;
+
+const HELP: &[&str] = &[
+    "GETNAME",
+    "    Return the name of the current connection.",
+    "ID",
+    "    Return the ID of the current connection.",
+    "INFO",
+    "    Return information about the current client connection.",
+    "LIST [TYPE normal | ID <id> ...]",
+    "    Return information about client connections.",
+    "NO-EVICT (ON|OFF), NO-TOUCH (ON|OFF)",
+    "    Accepted without effect.",
+    "SETINFO (LIB-NAME|LIB-VER) <value>",
+    "    Set the name or version of the client library.",
+    "SETNAME <name>",
+    "    Assign the name <name> to the current connection.",
+];
+
+/// Checks credentials. There is one user, `default`, without a password.
+pub(super) fn auth(args: &[Bytes]) -> Result<Reply, Reply> {
+    match args {
+        [_password] => Err(Reply::error(
+            "ERR AUTH <password> called without any password configured for the default user. \
+             Are you sure your configuration is correct?",
+        )),
+        [user, _password] => check_user(user).map(|()| Reply::OK),
+        _ => Err(syntax_error()),
+    }
+}
+
+/// As in Redis, a user without a password may give any.
+fn check_user(user: &[u8]) -> Result<(), Reply> {
+    if user == b"default" {
+        return Ok(());
+    }
+    Err(Reply::error("WRONGPASS invalid username-password pair or user is disabled."))
+}
+
+impl Session {
+    pub(super) fn hello(&mut self, args: &[Bytes]) -> Result<Reply, Reply> {
+        let mut protocol = self.protocol;
+        let mut name = None;
+        if let [version, options @ ..] = args {
+            protocol = match std::str::from_utf8(version).ok().and_then(|text| text.parse::<i64>().ok()) {
+                Some(2) => Protocol::Resp2,
+                Some(3) => Protocol::Resp3,
+                Some(_) => return Err(Reply::error("NOPROTO unsupported protocol version")),
+                None => {
+                    return Err(Reply::error("ERR Protocol version is not an integer or out of range"));
+                }
+            };
+            let mut options = options;
+            while let [option, after @ ..] = options {
+                options = match after {
+                    [user, _password, after @ ..] if option.eq_ignore_ascii_case(b"auth") => {
+                        check_user(user)?;
+                        after
+                    }
+                    [value, after @ ..] if option.eq_ignore_ascii_case(b"setname") => {
+                        name = Some(checked("Client names", value)?);
+                        after
+                    }
+                    _ => {
+                        let shown = String::from_utf8_lossy(&option[..option.len().min(128)]);
+                        return Err(Reply::error(format!("ERR Syntax error in HELLO option '{shown}'")));
+                    }
+                };
+            }
+        }
+        self.protocol = protocol;
+        if let Some(name) = name {
+            self.name = name;
+        }
+        Ok(self.greeting())
+    }
+
+    fn greeting(&self) -> Reply {
+        let fields = [
+            ("server", Reply::text("atomic-kv")),
+            ("version", Reply::text(env!("CARGO_PKG_VERSION"))),
+            ("proto", Reply::Integer(self.protocol.number())),
+            ("id", Reply::Integer(i64::try_from(self.id).unwrap_or(i64::MAX))),
+            ("mode", Reply::text("standalone")),
+            ("role", Reply::text("master")),
+            ("modules", Reply::Array(Vec::new())),
+        ];
+        Reply::Map(fields.into_iter().map(|(name, value)| (Reply::text(name), value)).collect())
+    }
+
+    pub(super) fn reset(&mut self) -> Reply {
+        self.protocol = Protocol::Resp2;
+        self.name.clear();
+        Reply::Simple("RESET".into())
+    }
+
+    /// Answers `CLIENT` with the arguments after the subcommand.
+    pub(super) fn client(
+        &mut self,
+        subcommand: Option<&Spec>,
+        args: &[Bytes],
+        server: &dyn ServerInfo,
+    ) -> Result<Reply, Reply> {
+        Ok(match subcommand.map_or("help", |sub| sub.name) {
+            "id" => Reply::Integer(i64::try_from(self.id).unwrap_or(i64::MAX)),
+            "getname" if self.name.is_empty() => Reply::Null,
+            "getname" => Reply::text(self.name.as_str()),
+            "setname" => {
+                self.name = checked("Client names", &args[0])?;
+                Reply::OK
+            }
+            "setinfo" => self.set_info(&args[0], &args[1])?,
+            "info" => Reply::Verbatim(format!("{}\n", self.describe(server.uptime())).into()),
+            "list" => self.list(args, server)?,
+            "no-evict" | "no-touch" => match args[0].to_ascii_lowercase().as_slice() {
+                b"on" | b"off" => Reply::OK,
+                _ => return Err(syntax_error()),
+            },
+            "kill" => return Err(Reply::error("ERR CLIENT KILL is not supported")),
+            _ => command::help("CLIENT", HELP),
+        })
+    }
+
+    fn set_info(&mut self, attribute: &[u8], value: &[u8]) -> Result<Reply, Reply> {
+        if attribute.eq_ignore_ascii_case(b"lib-name") {
+            self.library = checked("lib-name", value)?;
+        } else if attribute.eq_ignore_ascii_case(b"lib-ver") {
+            self.library_version = checked("lib-ver", value)?;
+        } else {
+            let shown = String::from_utf8_lossy(&attribute[..attribute.len().min(128)]);
+            return Err(Reply::error(format!("ERR Unrecognized option '{shown}'")));
+        }
+        Ok(Reply::OK)
+    }
+
+    fn list(&self, args: &[Bytes], server: &dyn ServerInfo) -> Result<Reply, Reply> {
+        let mut lines = server.clients();
+        lines.retain(|(id, _)| *id != self.id);
+        lines.push((self.id, self.describe(server.uptime())));
+        lines.sort_unstable();
+        match args {
+            [] => {}
+            [word, kind] if word.eq_ignore_ascii_case(b"type") => {
+                match kind.to_ascii_lowercase().as_slice() {
+                    b"normal" => {}
+                    b"master" | b"replica" | b"slave" | b"pubsub" => lines.clear(),
+                    _ => {
+                        let shown = String::from_utf8_lossy(&kind[..kind.len().min(128)]);
+                        return Err(Reply::error(format!("ERR Unknown client type '{shown}'")));
+                    }
+                }
+            }
+            [word, ids @ ..] if word.eq_ignore_ascii_case(b"id") && !ids.is_empty() => {
+                let wanted = ids
+                    .iter()
+                    .map(|id| std::str::from_utf8(id).ok()?.parse::<u64>().ok())
+                    .collect::<Option<std::collections::HashSet<u64>>>()
+                    .ok_or_else(|| Reply::error("ERR Invalid client ID"))?;
+                lines.retain(|(id, _)| wanted.contains(id));
+            }
+            _ => return Err(syntax_error()),
+        }
+        Ok(Reply::Verbatim(lines.into_iter().map(|(_, line)| line + "\n").collect::<String>().into()))
+    }
+
+    /// The connection's line in `CLIENT LIST`, without its end. `now` is [`ServerInfo::uptime`].
+    ///
+    /// Client libraries insist on fields that mean nothing here; those are zero.
+    pub fn describe(&self, now: Duration) -> String {
+        format!(
+            "id={} addr={} laddr={} fd=0 name={} age={} idle={} flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 \
+             watch=0 qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 \
+             events=r cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
+            self.id,
+            self.peer,
+            self.local,
+            self.name,
+            now.saturating_sub(self.opened).as_secs(),
+            now.saturating_sub(self.active).as_secs(),
+            self.last_command,
+            self.protocol.number(),
+            self.library,
+            self.library_version,
+        )
+    }
+}
+
+/// A name that fits into a line of `CLIENT LIST`.
+fn checked(what: &str, name: &[u8]) -> Result<String, Reply> {
+    if name.len() > MAX_NAME_BYTES {
+        return Err(Reply::error(format!("ERR {what} cannot be longer than {MAX_NAME_BYTES} bytes")));
+    }
+    if !name.iter().all(u8::is_ascii_graphic) {
+        return Err(Reply::error(format!(
+            "ERR {what} cannot contain spaces, newlines or special characters."
+        )));
+    }
+    Ok(String::from_utf8_lossy(name).into_owned())
+}
+
+fn syntax_error() -> Reply {
+    Reply::error("ERR syntax error")
+}

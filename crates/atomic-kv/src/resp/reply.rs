@@ -1,0 +1,130 @@
+//! Replies and their bytes.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+/// The protocol version that a connection has agreed on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// The one every connection starts with.
+    #[default]
+    Resp2,
+    /// After `HELLO 3`.
+    Resp3,
+}
+
+impl Protocol {
+    /// 2 or 3.
+    pub fn number(self) -> i64 {
+        match self {
+            Self::Resp2 => 2,
+            Self::Resp3 => 3,
+        }
+    }
+}
+
+/// An answer to a client. Kinds that RESP2 lacks are sent there in the form that Redis gives them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// A short word such as `OK`. Line ends in it become spaces.
+    Simple(Cow<'static, str>),
+    /// An error that begins with its code, such as `ERR`. Line ends in it become spaces.
+    Error(String),
+    /// A number.
+    Integer(i64),
+    /// Any bytes.
+    Bulk(Bytes),
+    /// No value.
+    Null,
+    /// No array: differs from [`Null`](Self::Null) in RESP2 only.
+    NullArray,
+    /// A list.
+    Array(Vec<Reply>),
+    /// A set; a list in RESP2.
+    Set(Vec<Reply>),
+    /// Names and values; a flat list in RESP2.
+    Map(Vec<(Reply, Reply)>),
+    /// A truth value; 1 or 0 in RESP2.
+    Boolean(bool),
+    /// Text to be shown as it is; plain bytes in RESP2.
+    Verbatim(Bytes),
+}
+
+impl Reply {
+    /// `+OK`.
+    pub const OK: Self = Self::Simple(Cow::Borrowed("OK"));
+
+    /// A bulk string of the text.
+    pub fn text(text: impl Into<String>) -> Self {
+        Self::Bulk(Bytes::from(text.into()))
+    }
+
+    /// An error with its code in front.
+    pub fn error(text: impl Into<String>) -> Self {
+        Self::Error(text.into())
+    }
+
+    /// Appends the reply's bytes.
+    pub fn encode(&self, protocol: Protocol, out: &mut BytesMut) {
+        let resp3 = protocol == Protocol::Resp3;
+        match self {
+            Self::Simple(text) => line(b'+', text, out),
+            Self::Error(text) => line(b'-', text, out),
+            Self::Integer(number) => header(b':', *number, out),
+            Self::Bulk(bytes) => blob(b'$', b"", bytes, out),
+            Self::Verbatim(bytes) if resp3 => blob(b'=', b"txt:", bytes, out),
+            Self::Verbatim(bytes) => blob(b'$', b"", bytes, out),
+            Self::Null | Self::NullArray if resp3 => out.put_slice(b"_\r\n"),
+            Self::Null => out.put_slice(b"$-1\r\n"),
+            Self::NullArray => out.put_slice(b"*-1\r\n"),
+            Self::Boolean(truth) if resp3 => out.put_slice(if *truth { b"#t\r\n" } else { b"#f\r\n" }),
+            Self::Boolean(truth) => header(b':', i64::from(*truth), out),
+            Self::Array(items) => list(b'*', items, protocol, out),
+            Self::Set(items) => list(if resp3 { b'~' } else { b'*' }, items, protocol, out),
+            Self::Map(pairs) => {
+                match resp3 {
+                    true => header(b'%', pairs.len(), out),
+                    false => header(b'*', pairs.len() * 2, out),
+                }
+                for (name, value) in pairs {
+                    name.encode(protocol, out);
+                    value.encode(protocol, out);
+                }
+            }
+        }
+    }
+}
+
+fn header(kind: u8, number: impl std::fmt::Display, out: &mut BytesMut) {
+    out.put_u8(kind);
+    write!(out, "{number}\r\n").expect("a buffer in memory takes every write");
+}
+
+fn list(kind: u8, items: &[Reply], protocol: Protocol, out: &mut BytesMut) {
+    header(kind, items.len(), out);
+    for item in items {
+        item.encode(protocol, out);
+    }
+}
+
+fn blob(kind: u8, prefix: &[u8], bytes: &[u8], out: &mut BytesMut) {
+    out.reserve(prefix.len() + bytes.len() + 24);
+    header(kind, prefix.len() + bytes.len(), out);
+    out.put_slice(prefix);
+    out.put_slice(bytes);
+    out.put_slice(b"\r\n");
+}
+
+fn line(kind: u8, text: &str, out: &mut BytesMut) {
+    out.put_u8(kind);
+    for part in text.split_inclusive(['\r', '\n']) {
+        let clean = part.strip_suffix(['\r', '\n']);
+        out.put_slice(clean.unwrap_or(part).as_bytes());
+        if clean.is_some() {
+            out.put_u8(b' ');
+        }
+    }
+    out.put_slice(b"\r\n");
+}

@@ -1,0 +1,317 @@
+//! From bytes to requests, incrementally and without copying arguments.
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use super::inline;
+
+/// The longest header line or inline command, as in Redis.
+const MAX_LINE_BYTES: usize = 64 * 1024;
+/// A declared length above this is taken for garbage rather than for a large argument (Redis' own limit).
+const MAX_DECLARED_BYTES: u64 = 512 * 1024 * 1024;
+/// What a request may carry in all its arguments together, beyond one value of the largest size.
+const REQUEST_ALLOWANCE_BYTES: u64 = 64 * 1024 * 1024;
+/// What an argument costs besides its own bytes: its handle, and the header that shares its buffer.
+const ARGUMENT_OVERHEAD_BYTES: u64 = 64;
+
+/// What a client may send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest key. The [`Session`](super::Session) checks it; the parser does not know what is a key.
+    pub max_key_bytes: usize,
+    /// The longest value.
+    pub max_value_bytes: usize,
+    /// The most arguments of one request, the command's name included.
+    pub max_args: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_key_bytes: 64 * 1024, max_value_bytes: 16 * 1024 * 1024, max_args: 1024 * 1024 }
+    }
+}
+
+impl Limits {
+    /// The longest argument that the parser lets through. A key may be longer than a value where the
+    /// configuration says so, and the slack leaves the exact error message to the session.
+    fn argument_bytes(&self) -> u64 {
+        self.max_value_bytes.max(self.max_key_bytes) as u64 + 1024
+    }
+
+    fn request_bytes(&self) -> u64 {
+        self.max_value_bytes.max(self.max_key_bytes) as u64 + REQUEST_ALLOWANCE_BYTES
+    }
+}
+
+/// The arguments of a command, its name first. Each shares the buffer it was read into and keeps all of that
+/// buffer in memory: who stores one for long copies it.
+pub type Args = Vec<Bytes>;
+
+/// One complete request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    /// A command with its arguments; there is at least one.
+    Command(Args),
+    /// A request whose bytes were thrown away as they came. The connection is still in step.
+    TooLarge {
+        /// What was too large.
+        what: Oversized,
+        /// Its size in bytes, as far as known when it was given up.
+        declared: u64,
+        /// The size that would have been accepted.
+        limit: u64,
+    },
+}
+
+/// What made a request too large.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Oversized {
+    /// One argument.
+    Argument,
+    /// All arguments together.
+    Request,
+}
+
+/// The bytes are not RESP. The text is the reply that Redis gives before it closes the connection, as the
+/// node must: there is no way to know where the next request begins.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProtocolError {
+    /// The count of a `*` header is not a number, or is above [`Limits::max_args`].
+    #[error("ERR Protocol error: invalid multibulk length")]
+    InvalidMultibulkLength,
+    /// The length of a `$` header is not a number, or is absurd.
+    #[error("ERR Protocol error: invalid bulk length")]
+    InvalidBulkLength,
+    /// A `*` header without an end.
+    #[error("ERR Protocol error: too big mbulk count string")]
+    MultibulkHeaderTooLong,
+    /// A `$` header without an end.
+    #[error("ERR Protocol error: too big bulk count string")]
+    BulkHeaderTooLong,
+    /// An inline command without an end.
+    #[error("ERR Protocol error: too big inline request")]
+    InlineTooLong,
+    /// An argument that does not begin with `$`.
+    #[error("ERR Protocol error: expected '$', got '{}'", .0.escape_ascii())]
+    ExpectedBulk(u8),
+    /// An argument that does not end where its header said.
+    #[error("ERR Protocol error: expected CRLF after the argument")]
+    ExpectedCrlf,
+    /// An inline command that opens a quote and does not close it.
+    #[error("ERR Protocol error: unbalanced quotes in request")]
+    UnbalancedQuotes,
+}
+
+/// Where the parser stands between two calls.
+#[derive(Debug, Clone, Copy)]
+enum State {
+    /// Before a request.
+    Start,
+    /// Before the `$` header of an argument.
+    Header,
+    /// Inside an argument of which `len` bytes are to come together.
+    Argument { len: usize },
+    /// Inside an argument that nobody wants, of which `left` bytes are still to come.
+    Skip { left: u64 },
+}
+
+/// Reads requests from a growing buffer.
+///
+/// The caller appends what it reads and calls [`parse`](Self::parse) until it returns `None`; it never
+/// removes bytes itself. What has been parsed leaves the buffer, so the buffer holds at most one unfinished
+/// argument or line plus one read, and nothing is allocated because of a length that was only declared.
+#[derive(Debug)]
+pub struct RequestParser {
+    limits: Limits,
+    state: State,
+    args: Args,
+    args_left: usize,
+    /// The size of the request so far, with overhead.
+    size: u64,
+    oversized: Option<(Oversized, u64, u64)>,
+    /// How far the unfinished line at the front of the buffer has been searched for its end.
+    searched: usize,
+    failed: Option<ProtocolError>,
+}
+
+impl RequestParser {
+    /// A parser at the start of a connection.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            state: State::Start,
+            args: Args::new(),
+            args_left: 0,
+            size: 0,
+            oversized: None,
+            searched: 0,
+            failed: None,
+        }
+    }
+
+    /// Takes the next complete request from the front of `buf`; `None` asks for more bytes.
+    ///
+    /// After an error the connection cannot go on, and every later call returns that error again.
+    pub fn parse(&mut self, buf: &mut BytesMut) -> Result<Option<Request>, ProtocolError> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        let parsed = self.advance(buf);
+        if let Err(error) = &parsed {
+            self.failed = Some(error.clone());
+            self.args = Args::new();
+        }
+        parsed
+    }
+
+    fn advance(&mut self, buf: &mut BytesMut) -> Result<Option<Request>, ProtocolError> {
+        loop {
+            let request = match self.state {
+                State::Start => match buf.first() {
+                    None => return Ok(None),
+                    Some(b'*') => {
+                        let Some(line) = self.line(buf, ProtocolError::MultibulkHeaderTooLong)? else {
+                            return Ok(None);
+                        };
+                        self.start_array(&buf[..line])?;
+                        buf.advance(line);
+                        None
+                    }
+                    Some(_) => {
+                        let Some(line) = self.line(buf, ProtocolError::InlineTooLong)? else {
+                            return Ok(None);
+                        };
+                        let args = inline::split(&buf[..line])?;
+                        buf.advance(line);
+                        (!args.is_empty()).then_some(Request::Command(args))
+                    }
+                },
+                State::Header => {
+                    match buf.first() {
+                        None => return Ok(None),
+                        Some(b'$') => {}
+                        Some(&other) => return Err(ProtocolError::ExpectedBulk(other)),
+                    }
+                    let Some(line) = self.line(buf, ProtocolError::BulkHeaderTooLong)? else {
+                        return Ok(None);
+                    };
+                    self.start_argument(&buf[..line])?;
+                    buf.advance(line);
+                    None
+                }
+                State::Argument { len } => {
+                    if buf.len() < len + 2 {
+                        return Ok(None);
+                    }
+                    let arg = buf.split_to(len).freeze();
+                    take_crlf(buf)?;
+                    self.args.push(arg);
+                    self.end_argument()
+                }
+                State::Skip { left } => {
+                    let now = usize::try_from(left).unwrap_or(usize::MAX).min(buf.len());
+                    buf.advance(now);
+                    let left = left - now as u64;
+                    self.state = State::Skip { left };
+                    if left > 0 || buf.len() < 2 {
+                        return Ok(None);
+                    }
+                    take_crlf(buf)?;
+                    self.end_argument()
+                }
+            };
+            if request.is_some() {
+                return Ok(request);
+            }
+        }
+    }
+
+    /// The length, with its end, of the line at the front of the buffer, unless it is still incomplete.
+    fn line(&mut self, buf: &[u8], too_long: ProtocolError) -> Result<Option<usize>, ProtocolError> {
+        match buf[self.searched..].iter().position(|&byte| byte == b'\n') {
+            Some(offset) if self.searched + offset <= MAX_LINE_BYTES => {
+                let end = self.searched + offset;
+                self.searched = 0;
+                Ok(Some(end + 1))
+            }
+            None if buf.len() <= MAX_LINE_BYTES => {
+                self.searched = buf.len();
+                Ok(None)
+            }
+            _ => Err(too_long),
+        }
+    }
+
+    fn start_array(&mut self, line: &[u8]) -> Result<(), ProtocolError> {
+        let count = header_number(line).ok_or(ProtocolError::InvalidMultibulkLength)?;
+        if count <= 0 {
+            return Ok(()); // Redis ignores empty and null arrays.
+        }
+        let count = usize::try_from(count).map_err(|_| ProtocolError::InvalidMultibulkLength)?;
+        if count > self.limits.max_args {
+            return Err(ProtocolError::InvalidMultibulkLength);
+        }
+        self.args_left = count;
+        self.state = State::Header;
+        Ok(())
+    }
+
+    fn start_argument(&mut self, line: &[u8]) -> Result<(), ProtocolError> {
+        let len = header_number(line)
+            .and_then(|len| u64::try_from(len).ok())
+            .filter(|&len| len <= MAX_DECLARED_BYTES.max(self.limits.argument_bytes()))
+            .ok_or(ProtocolError::InvalidBulkLength)?;
+        self.size += len + ARGUMENT_OVERHEAD_BYTES;
+        if self.oversized.is_none() {
+            if len > self.limits.argument_bytes() {
+                self.give_up(Oversized::Argument, len, self.limits.max_value_bytes as u64);
+            } else if self.size > self.limits.request_bytes() {
+                self.give_up(Oversized::Request, self.size, self.limits.request_bytes());
+            }
+        }
+        self.state = match usize::try_from(len) {
+            Ok(len) if self.oversized.is_none() => State::Argument { len },
+            _ => State::Skip { left: len },
+        };
+        Ok(())
+    }
+
+    /// Forgets the arguments so far; those to come are skipped.
+    fn give_up(&mut self, what: Oversized, declared: u64, limit: u64) {
+        self.oversized = Some((what, declared, limit));
+        self.args = Args::new();
+    }
+
+    fn end_argument(&mut self) -> Option<Request> {
+        self.args_left -= 1;
+        if self.args_left > 0 {
+            self.state = State::Header;
+            return None;
+        }
+        self.state = State::Start;
+        self.size = 0;
+        let args = std::mem::take(&mut self.args);
+        Some(match self.oversized.take() {
+            Some((what, declared, limit)) => Request::TooLarge { what, declared, limit },
+            None => Request::Command(args),
+        })
+    }
+}
+
+fn take_crlf(buf: &mut BytesMut) -> Result<(), ProtocolError> {
+    if !buf.starts_with(b"\r\n") {
+        return Err(ProtocolError::ExpectedCrlf);
+    }
+    buf.advance(2);
+    Ok(())
+}
+
+/// The number in `*12\r\n` or `$-1\r\n`, in the one spelling that Redis accepts.
+fn header_number(line: &[u8]) -> Option<i64> {
+    let digits = line.get(1..)?.strip_suffix(b"\r\n")?;
+    let magnitude = digits.strip_prefix(b"-").unwrap_or(digits);
+    let plain = magnitude.iter().all(u8::is_ascii_digit);
+    if !plain || (magnitude.starts_with(b"0") && digits.len() > 1) {
+        return None;
+    }
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}

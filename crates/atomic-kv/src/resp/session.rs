@@ -1,0 +1,317 @@
+//! One connection: what it has agreed on, and what each of its requests asks for.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::client;
+use super::command::{self, find};
+use super::glob;
+use super::reply::{Protocol, Reply};
+use super::request::{Args, Limits, Oversized, Request};
+use super::table::{COMMANDS, Spec};
+
+/// `SET`'s options in Redis and Valkey, none of which is supported yet.
+const SET_OPTIONS: &[&str] =
+    &["NX", "XX", "GET", "KEEPTTL", "EX", "PX", "EXAT", "PXAT", "IFEQ", "IFNE", "IFDEQ", "IFDNE"];
+/// Those of them that a value follows.
+const SET_OPTIONS_WITH_VALUE: &[&str] = &["EX", "PX", "EXAT", "PXAT", "IFEQ", "IFNE", "IFDEQ", "IFDNE"];
+
+const CONFIG_HELP: &[&str] = &[
+    "GET <pattern> [<pattern> ...]",
+    "    Return parameters matching the glob-like <pattern> and their values.",
+];
+
+/// What a request asks of the node. Every key and value in it is within the limits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Send this; nothing else is to be done.
+    Reply(Reply),
+    /// Send this and close the connection.
+    ReplyAndClose(Reply),
+    /// Close the connection without a word: the client is a browser that was tricked into talking to us.
+    Close,
+    /// Read a key; the reply is its value or [`Reply::Null`].
+    Get(Bytes),
+    /// Read a key; the reply is the length of its value, 0 without one.
+    StrLen(Bytes),
+    /// Write a key; the reply is [`Reply::OK`].
+    Set {
+        /// The key.
+        key: Bytes,
+        /// Its new value.
+        value: Bytes,
+    },
+    /// Delete keys; the reply counts those seen present. At least one, perhaps repeated.
+    Delete(Vec<Bytes>),
+    /// Read keys; the reply counts those that exist, a repeated one as often as it is named.
+    Exists(Vec<Bytes>),
+    /// Read keys; the reply lists value or [`Reply::Null`] for each, in order.
+    MultiGet(Vec<Bytes>),
+}
+
+/// What a session must know of the node around it.
+pub trait ServerInfo {
+    /// The text of `INFO`, or of one section (in lower case); empty for an unknown section.
+    fn info(&self, section: Option<&str>) -> String;
+    /// Names and values for `CONFIG GET`.
+    fn config(&self) -> Vec<(String, String)>;
+    /// The time since the process started, by which sessions measure their age.
+    fn uptime(&self) -> Duration;
+    /// The other open connections: their ids and [`Session::describe`] lines. The asking session may be
+    /// among them, its line is replaced by a fresh one.
+    fn clients(&self) -> Vec<(u64, String)> {
+        Vec::new()
+    }
+}
+
+/// The state of one connection.
+#[derive(Debug)]
+pub struct Session {
+    pub(super) id: u64,
+    pub(super) peer: String,
+    pub(super) local: String,
+    pub(super) opened: Duration,
+    pub(super) active: Duration,
+    pub(super) protocol: Protocol,
+    pub(super) name: String,
+    pub(super) library: String,
+    pub(super) library_version: String,
+    pub(super) last_command: String,
+    limits: Limits,
+}
+
+impl Session {
+    /// A fresh connection. `opened` is [`ServerInfo::uptime`] now; `peer` and `local` are its addresses.
+    pub fn new(id: u64, peer: String, local: String, opened: Duration, limits: Limits) -> Self {
+        Self {
+            id,
+            peer,
+            local,
+            opened,
+            active: opened,
+            protocol: Protocol::Resp2,
+            name: String::new(),
+            library: String::new(),
+            library_version: String::new(),
+            last_command: "NULL".to_owned(),
+            limits,
+        }
+    }
+
+    /// The connection's number, unique within the process.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The protocol for the reply to the request handled last. With pipelining, note it per request: a
+    /// later `HELLO` does not change the form of earlier replies.
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// The name that the client gave itself, or an empty one.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Decides what a request asks for, and does what concerns the connection alone.
+    pub fn handle(&mut self, request: Request, server: &dyn ServerInfo) -> Action {
+        self.active = server.uptime();
+        let args = match request {
+            Request::Command(args) => args,
+            Request::TooLarge { what, declared, limit } => {
+                return Action::Reply(match what {
+                    Oversized::Argument => too_large("value", declared, limit),
+                    Oversized::Request => too_large("request", declared, limit),
+                });
+            }
+        };
+        match self.dispatch(args, server) {
+            Ok(action) => action,
+            Err(reply) => Action::Reply(reply),
+        }
+    }
+
+    fn dispatch(&mut self, args: Args, server: &dyn ServerInfo) -> Result<Action, Reply> {
+        let Some(name) = args.first() else {
+            return Err(Reply::error("ERR empty command"));
+        };
+        let Some(spec) = find(COMMANDS, name) else {
+            // These begin an HTTP request: a page may make a browser send them, with commands behind.
+            if name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:") {
+                return Ok(Action::Close);
+            }
+            if name.eq_ignore_ascii_case(b"cluster") {
+                return Err(Reply::error("ERR This instance has cluster support disabled"));
+            }
+            return Err(unknown_command(&args));
+        };
+        let subcommand = subcommand(spec, &args)?;
+        self.last_command = spec.name.to_owned();
+        if let Some(sub) = subcommand {
+            self.last_command = format!("{}|{}", spec.name, sub.name);
+        }
+        if !subcommand.unwrap_or(spec).accepts(args.len()) {
+            return Err(wrong_arity(&self.last_command));
+        }
+        for key in spec.keys_of(&args) {
+            self.check("key", key, self.limits.max_key_bytes)?;
+        }
+        Ok(match spec.name {
+            "get" => Action::Get(second(args)),
+            "strlen" => Action::StrLen(second(args)),
+            "set" => self.set(args)?,
+            "del" | "unlink" => Action::Delete(rest(args)),
+            "exists" => Action::Exists(rest(args)),
+            "mget" => Action::MultiGet(rest(args)),
+            "quit" => Action::ReplyAndClose(Reply::OK),
+            _ => Action::Reply(self.reply(spec, subcommand, args, server)?),
+        })
+    }
+
+    /// Answers the commands that touch no key.
+    fn reply(
+        &mut self,
+        spec: &Spec,
+        subcommand: Option<&Spec>,
+        args: Args,
+        server: &dyn ServerInfo,
+    ) -> Result<Reply, Reply> {
+        Ok(match spec.name {
+            "ping" => match args.len() {
+                1 => Reply::Simple("PONG".into()),
+                2 => Reply::Bulk(second(args)),
+                _ => return Err(wrong_arity("ping")),
+            },
+            "echo" => Reply::Bulk(second(args)),
+            "auth" => client::auth(&args[1..])?,
+            "hello" => self.hello(&args[1..])?,
+            "reset" => self.reset(),
+            "select" => select(&args[1])?,
+            "info" => info(&args[1..], server),
+            "command" => command::answer(subcommand, &args),
+            "config" => config(subcommand, &args[2..], server)?,
+            _ => self.client(subcommand, &args[2..], server)?,
+        })
+    }
+
+    fn set(&self, args: Args) -> Result<Action, Reply> {
+        let mut options = args[3..].iter();
+        let mut first = None;
+        while let Some(word) = options.next() {
+            let known = SET_OPTIONS.iter().find(|option| word.eq_ignore_ascii_case(option.as_bytes()));
+            let option = known.ok_or_else(|| Reply::error("ERR syntax error"))?;
+            first.get_or_insert(option);
+            if SET_OPTIONS_WITH_VALUE.contains(option) {
+                options.next();
+            }
+        }
+        if let Some(option) = first {
+            return Err(Reply::error(format!(
+                "ERR SET option '{option}' is not supported yet; the value was not written"
+            )));
+        }
+        let mut args = args.into_iter().skip(1);
+        let (Some(key), Some(value)) = (args.next(), args.next()) else {
+            return Err(wrong_arity("set"));
+        };
+        self.check("value", &value, self.limits.max_value_bytes)?;
+        Ok(Action::Set { key, value })
+    }
+
+    fn check(&self, what: &str, bytes: &Bytes, limit: usize) -> Result<(), Reply> {
+        if bytes.len() > limit { Err(too_large(what, bytes.len() as u64, limit as u64)) } else { Ok(()) }
+    }
+}
+
+fn second(args: Args) -> Bytes {
+    args.into_iter().nth(1).unwrap_or_default()
+}
+
+fn rest(mut args: Args) -> Vec<Bytes> {
+    args.remove(0);
+    args
+}
+
+/// The subcommand that the arguments name, if the command has any.
+fn subcommand(spec: &Spec, args: &Args) -> Result<Option<&'static Spec>, Reply> {
+    let Some(name) = args.get(1).filter(|_| !spec.subcommands.is_empty()) else {
+        return Ok(None);
+    };
+    match find(spec.subcommands, name) {
+        Some(sub) => Ok(Some(sub)),
+        None => Err(Reply::error(format!(
+            "ERR unknown subcommand '{}'. Try {} HELP.",
+            c_text(name, 128),
+            spec.name.to_ascii_uppercase()
+        ))),
+    }
+}
+
+/// A command's argument as C's `%.*s` prints it: up to a length, or the first zero byte.
+fn c_text(bytes: &[u8], limit: usize) -> String {
+    let bytes = &bytes[..bytes.len().min(limit)];
+    let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
+    String::from_utf8_lossy(&bytes[..end]).into_owned()
+}
+
+fn unknown_command(args: &Args) -> Reply {
+    let mut shown = String::new();
+    for arg in &args[1..] {
+        if shown.len() >= 128 {
+            break;
+        }
+        let text = c_text(arg, 128 - shown.len());
+        shown.push_str(&format!("'{text}' "));
+    }
+    let name = c_text(&args[0], 128);
+    Reply::error(format!("ERR unknown command '{name}', with args beginning with: {shown}"))
+}
+
+fn wrong_arity(name: &str) -> Reply {
+    Reply::error(format!("ERR wrong number of arguments for '{name}' command"))
+}
+
+fn too_large(what: &str, size: u64, limit: u64) -> Reply {
+    let adjective = if what == "key" { "long" } else { "large" };
+    Reply::error(format!("ERR {what} is too {adjective}: {size} bytes, the limit is {limit}"))
+}
+
+fn select(index: &[u8]) -> Result<Reply, Reply> {
+    match std::str::from_utf8(index).ok().and_then(|index| index.parse::<i32>().ok()) {
+        Some(0) => Ok(Reply::OK),
+        Some(_) => Err(Reply::error("ERR DB index is out of range")),
+        None => Err(Reply::error("ERR value is not an integer or out of range")),
+    }
+}
+
+fn info(sections: &[Bytes], server: &dyn ServerInfo) -> Reply {
+    let mut names: Vec<String> =
+        sections.iter().map(|name| String::from_utf8_lossy(name).to_ascii_lowercase()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let everything = names.iter().any(|name| ["all", "default", "everything"].contains(&name.as_str()));
+    let text = if names.is_empty() || everything {
+        server.info(None)
+    } else {
+        let texts = names.iter().map(|name| server.info(Some(name))).filter(|text| !text.is_empty());
+        texts.collect::<Vec<_>>().join("\r\n")
+    };
+    Reply::Verbatim(text.into())
+}
+
+fn config(subcommand: Option<&Spec>, args: &[Bytes], server: &dyn ServerInfo) -> Result<Reply, Reply> {
+    match subcommand.map(|sub| sub.name) {
+        Some("get") => {
+            let mut wanted = server.config();
+            wanted.retain(|(name, _)| args.iter().any(|pattern| glob::matches(pattern, name.as_bytes())));
+            let pairs = wanted.into_iter().map(|(name, value)| (Reply::text(name), Reply::text(value)));
+            Ok(Reply::Map(pairs.collect()))
+        }
+        Some("set") => Err(Reply::error(
+            "ERR CONFIG SET is not supported: a node takes its settings from flags, environment and file at start",
+        )),
+        _ => Ok(command::help("CONFIG", CONFIG_HELP)),
+    }
+}

@@ -1,0 +1,80 @@
+//! What was observed from outside: who asked what, when, and what came back.
+
+use std::collections::BTreeMap;
+
+/// One call together with its answer.
+///
+/// When the outcome of the operation is unknown ([`Operation::ret`] is `None`) the answer inside the action means
+/// nothing: a write, a compare-and-set or an append may or may not have happened, and a read tells nothing at all.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// A read that returned this value; `None` says that the key was absent.
+    Read(Option<Vec<u8>>),
+    /// A write of this value.
+    Write(Vec<u8>),
+    /// A removal: afterwards the key is absent.
+    Delete,
+    /// A compare-and-set that was answered.
+    Cas {
+        /// The value the caller expected; `None` expects an absent key.
+        from: Option<Vec<u8>>,
+        /// The value to store when the expectation holds.
+        to: Vec<u8>,
+        /// True when the store said that it swapped; false when it said that the value differed.
+        applied: bool,
+    },
+    /// Adds these bytes to the end of the value; an absent key counts as empty.
+    Append(Vec<u8>),
+}
+
+impl Action {
+    /// True when the action cannot change anything, so that an unknown outcome of it carries no information.
+    #[must_use]
+    pub fn is_observation(&self) -> bool {
+        matches!(self, Action::Read(_) | Action::Cas { applied: false, .. })
+    }
+}
+
+/// One operation of one client on one key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Operation {
+    /// Who called. Only drawn, never used to judge: real time is all that orders operations.
+    pub client: u64,
+    /// The key. Linearizability is local, so each key is judged alone.
+    pub key: Vec<u8>,
+    /// The call and its answer.
+    pub action: Action,
+    /// When the call was made, in any unit.
+    pub invoke: u64,
+    /// When the answer arrived. `None`: the outcome is unknown, and the operation may take effect at any time after
+    /// `invoke`, even after the last event of the history, or never.
+    pub ret: Option<u64>,
+}
+
+/// Operations in any order; times alone decide who came first.
+///
+/// An operation precedes another when it returned strictly before the other was invoked. Equal times are concurrent:
+/// a clock that cannot tell two events apart must not be used to convict.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct History {
+    /// The operations. Verdicts name them by their index here.
+    pub operations: Vec<Operation>,
+}
+
+impl History {
+    /// Wraps a list of operations.
+    #[must_use]
+    pub fn new(operations: Vec<Operation>) -> Self {
+        History { operations }
+    }
+
+    /// The indices of the operations of each key, keys in order.
+    #[must_use]
+    pub fn by_key(&self) -> BTreeMap<&[u8], Vec<usize>> {
+        let mut keys: BTreeMap<&[u8], Vec<usize>> = BTreeMap::new();
+        for (index, operation) in self.operations.iter().enumerate() {
+            keys.entry(&operation.key).or_default().push(index);
+        }
+        keys
+    }
+}

@@ -1,0 +1,182 @@
+//! What the multi-version layer asks of an ordered map. Above this interface nobody knows the engine.
+
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// Why the database did not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DatabaseError {
+    /// No room on the disk. Nothing was acknowledged; reads go on, and writes do when there is room again.
+    #[error("no room on the disk: {0}")]
+    Full(String),
+    /// The engine failed, a sync above all. It is never retried: after a failed fsync the kernel may report success
+    /// for data that it has dropped (Rebello et al., *Can Applications Recover from fsync Failures?*, 2020).
+    #[error("the disk failed: {0}; this node must stop, acknowledged data may not be safe on it")]
+    Fatal(String),
+    /// Acknowledged data is gone or damaged (rule M1): the node must not vote.
+    #[error("acknowledged data is damaged or gone: {0}")]
+    Damaged(String),
+}
+
+/// One change of a batch.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Change {
+    /// Gives a key a value.
+    Put(Bytes, Bytes),
+    /// Takes a key away.
+    Delete(Bytes),
+}
+
+/// Changes that become visible and durable together or not at all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct WriteBatch {
+    /// In order; of two changes to one key the later one counts.
+    pub changes: Vec<Change>,
+}
+
+impl WriteBatch {
+    /// Adds a put.
+    pub fn put(&mut self, key: impl Into<Bytes>, value: impl Into<Bytes>) {
+        self.changes.push(Change::Put(key.into(), value.into()));
+    }
+
+    /// Adds a delete.
+    pub fn delete(&mut self, key: impl Into<Bytes>) {
+        self.changes.push(Change::Delete(key.into()));
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    /// Bytes of keys and values.
+    pub fn bytes(&self) -> u64 {
+        let size = |change: &Change| match change {
+            Change::Put(key, value) => key.len() + value.len(),
+            Change::Delete(key) => key.len(),
+        };
+        self.changes.iter().map(size).sum::<usize>() as u64
+    }
+}
+
+/// An ordered map from bytes to bytes, one value per key.
+pub trait Database: Send + Sync + 'static {
+    /// A frozen view.
+    type Snapshot: Snapshot;
+
+    /// Applies a batch atomically. On `Ok` it is visible and survives a power cut; until then no snapshot shows any
+    /// of it. So what a snapshot shows is durable (rule S2).
+    ///
+    /// # Errors
+    /// [`DatabaseError`]; on any error the batch may or may not be found after a restart.
+    fn write(&self, batch: WriteBatch) -> Result<(), DatabaseError>;
+
+    /// The present state, frozen.
+    ///
+    /// # Errors
+    /// When the engine cannot read at the moment.
+    fn snapshot(&self) -> Result<Self::Snapshot, DatabaseError>;
+
+    /// The value of a key now.
+    ///
+    /// # Errors
+    /// When the data cannot be read.
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, DatabaseError> {
+        self.snapshot()?.get(key)
+    }
+
+    /// A batch of one put.
+    ///
+    /// # Errors
+    /// As [`Database::write`].
+    fn put(&self, key: Bytes, value: Bytes) -> Result<(), DatabaseError> {
+        self.write(WriteBatch { changes: vec![Change::Put(key, value)] })
+    }
+
+    /// A batch of one delete.
+    ///
+    /// # Errors
+    /// As [`Database::write`].
+    fn delete(&self, key: Bytes) -> Result<(), DatabaseError> {
+        self.write(WriteBatch { changes: vec![Change::Delete(key)] })
+    }
+}
+
+/// An immutable view of a database.
+pub trait Snapshot {
+    /// Walks it in key order.
+    type Iterator: DatabaseIterator;
+
+    /// The value of a key.
+    ///
+    /// # Errors
+    /// When the data cannot be read.
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, DatabaseError>;
+
+    /// An iterator that stands nowhere yet: seek first.
+    fn iterator(&self) -> Self::Iterator;
+}
+
+/// A position in a snapshot. Every move may fail, and after a failure the iterator stands nowhere.
+pub trait DatabaseIterator {
+    /// Moves to the first key that is not below `key`.
+    ///
+    /// # Errors
+    /// When the data cannot be read.
+    fn seek(&mut self, key: &[u8]) -> Result<(), DatabaseError>;
+
+    /// Moves to the first key of all.
+    ///
+    /// # Errors
+    /// When the data cannot be read.
+    fn seek_to_first(&mut self) -> Result<(), DatabaseError>;
+
+    /// Moves to the last key of all.
+    ///
+    /// # Errors
+    /// When the data cannot be read.
+    fn seek_to_last(&mut self) -> Result<(), DatabaseError>;
+
+    /// Moves one key up.
+    ///
+    /// # Errors
+    /// When the data cannot be read.
+    fn next(&mut self) -> Result<(), DatabaseError>;
+
+    /// Moves one key down.
+    ///
+    /// # Errors
+    /// When the data cannot be read.
+    fn prev(&mut self) -> Result<(), DatabaseError>;
+
+    /// The key and value at the position, or `None` when it is past either end.
+    fn entry(&self) -> Option<(&Bytes, &Bytes)>;
+
+    /// Whether the iterator stands on an entry.
+    fn valid(&self) -> bool {
+        self.entry().is_some()
+    }
+
+    /// The key at the position.
+    fn key(&self) -> Option<&Bytes> {
+        self.entry().map(|(key, _)| key)
+    }
+
+    /// The value at the position.
+    fn value(&self) -> Option<&Bytes> {
+        self.entry().map(|(_, value)| value)
+    }
+}
+
+impl<D: Database> Database for Arc<D> {
+    type Snapshot = D::Snapshot;
+
+    fn write(&self, batch: WriteBatch) -> Result<(), DatabaseError> {
+        (**self).write(batch)
+    }
+
+    fn snapshot(&self) -> Result<Self::Snapshot, DatabaseError> {
+        (**self).snapshot()
+    }
+}

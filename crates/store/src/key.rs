@@ -1,0 +1,130 @@
+//! Data keys: any user key and a version, as bytes whose order is (key ascending, version descending).
+//!
+//! ```text
+//! 0x01 | esc(key) | 0x00 0x01 | ~version           esc: 0x00 becomes 0x00 0xFF
+//! 0x03 | sha256(key) | ~version                     for keys that would not fit into the engine's 64 KiB
+//! ```
+//! The terminator has two bytes because one would not do: `~version` begins with 0xFF for small times, so `key 00 FF…`
+//! would read as an escaped zero inside a longer key (PROTOCOL section 4).
+
+use abd::Version;
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+const PLAIN: u8 = 1;
+const HASHED: u8 = 3;
+/// The engine takes keys of up to 65,535 bytes; the version and some slack must fit in too.
+const PLAIN_MAX: usize = 60_000;
+
+/// What all versions of `key` begin with, and nothing else does.
+pub fn prefix(key: &[u8]) -> Vec<u8> {
+    let zeros = key.iter().filter(|byte| **byte == 0).count();
+    if key.len() + zeros > PLAIN_MAX {
+        let mut out = Vec::with_capacity(33 + Version::LEN);
+        out.push(HASHED);
+        out.extend_from_slice(&Sha256::digest(key));
+        return out;
+    }
+    let mut out = Vec::with_capacity(key.len() + zeros + 3 + Version::LEN);
+    out.push(PLAIN);
+    if zeros == 0 {
+        out.extend_from_slice(key);
+    } else {
+        for byte in key {
+            out.push(*byte);
+            if *byte == 0 {
+                out.push(0xff);
+            }
+        }
+    }
+    out.extend_from_slice(&[0, 1]);
+    out
+}
+
+/// The data key of one version.
+pub fn encode(key: &[u8], version: Version) -> Bytes {
+    with_version(prefix(key), version)
+}
+
+/// A prefix, completed by a version.
+pub fn with_version(mut prefix: Vec<u8>, version: Version) -> Bytes {
+    prefix.extend(version.to_bytes().iter().map(|byte| !byte));
+    Bytes::from(prefix)
+}
+
+/// The version at the end of a data key, or `None` if the bytes are not a data key.
+pub fn version_of(data_key: &[u8]) -> Option<Version> {
+    let (_, tail) = data_key.split_last_chunk::<{ Version::LEN }>()?;
+    Version::from_bytes(&tail.map(|byte| !byte)).ok()
+}
+
+/// What stands before the version.
+pub fn prefix_of(data_key: &[u8]) -> &[u8] {
+    &data_key[..data_key.len().saturating_sub(Version::LEN)]
+}
+
+/// The user key in a prefix; `None` for a hashed one, whose key is in the record.
+pub fn user_key(prefix: &[u8]) -> Option<Bytes> {
+    let escaped = prefix.strip_prefix(&[PLAIN])?.strip_suffix(&[0, 1])?;
+    let mut out = Vec::with_capacity(escaped.len());
+    let mut bytes = escaped.iter();
+    while let Some(byte) = bytes.next() {
+        out.push(*byte);
+        if *byte == 0 && bytes.next() != Some(&0xff) {
+            return None;
+        }
+    }
+    Some(Bytes::from(out))
+}
+
+/// Where data keys begin and end.
+pub const FIRST: &[u8] = &[PLAIN];
+/// The first byte string above all data keys.
+pub const END: &[u8] = &[HASHED + 1];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use abd::Timestamp;
+    use proptest::prelude::*;
+
+    fn any_version() -> impl Strategy<Value = Version> {
+        (1..=abd::TIME_CEILING, 1..=u32::MAX, 1..=u32::MAX, any::<u64>())
+            .prop_map(|(time, node, boot, rmwc)| Version { timestamp: Timestamp { time, node, boot }, rmwc })
+    }
+
+    fn any_key() -> impl Strategy<Value = Vec<u8>> {
+        proptest::collection::vec(prop_oneof![Just(0u8), Just(1), Just(0xff), any::<u8>()], 0..12)
+    }
+
+    proptest! {
+        #[test]
+        fn byte_order_is_key_ascending_then_version_descending(
+            a in any_key(), b in any_key(), v in any_version(), w in any_version(),
+        ) {
+            let expected = a.cmp(&b).then(w.cmp(&v));
+            prop_assert_eq!(encode(&a, v).cmp(&encode(&b, w)), expected);
+        }
+
+        #[test]
+        fn no_prefix_is_the_beginning_of_another_key(a in any_key(), b in any_key(), v in any_version()) {
+            prop_assume!(a != b);
+            prop_assert!(!encode(&b, v).starts_with(&prefix(&a)));
+        }
+
+        #[test]
+        fn a_data_key_gives_back_what_went_in(key in any_key(), version in any_version()) {
+            let data_key = encode(&key, version);
+            prop_assert_eq!(version_of(&data_key), Some(version));
+            prop_assert_eq!(user_key(prefix_of(&data_key)).unwrap(), key);
+        }
+    }
+
+    #[test]
+    fn the_longest_keys_fit_into_the_engine() {
+        for byte in [0u8, 7, 0xff] {
+            let version = Version { timestamp: Timestamp { time: 1, node: 1, boot: 1 }, rmwc: 0 };
+            assert!(encode(&vec![byte; 64 << 10], version).len() < 65_535);
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Value records: `format u8 | kind u8 | operation id u64 | key length u32 | key | crc32 u32 | bytes`.
+//!
+//! The operation id is zero until conditional updates need it (PROTOCOL section 5). The key is there only if the data
+//! key does not contain it. The checksum covers all other bytes, so that damage that the engine does not notice is
+//! an error and never a value.
+
+use crate::database::DatabaseError;
+use abd::Content;
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+const FORMAT: u8 = 1;
+const TOMBSTONE: u8 = 0;
+const VALUE: u8 = 1;
+const HEADER: usize = 1 + 1 + 8 + 4;
+
+/// Encodes a content; `key` only where the data key is a hash.
+pub(crate) fn encode(content: &Content, key: Option<&[u8]>) -> Bytes {
+    let key = key.unwrap_or_default();
+    let mut out = BytesMut::with_capacity(HEADER + key.len() + 4 + content.len());
+    out.put_u8(FORMAT);
+    out.put_u8(if content.is_value() { VALUE } else { TOMBSTONE });
+    out.put_u64(0);
+    out.put_u32(u32::try_from(key.len()).unwrap_or(u32::MAX));
+    out.put_slice(key);
+    let value = content.value().map(|bytes| &bytes[..]).unwrap_or_default();
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&out);
+    hasher.update(value);
+    out.put_u32(hasher.finalize());
+    out.put_slice(value);
+    out.freeze()
+}
+
+/// Decodes a record: the key, if it is in there, and the content.
+pub(crate) fn decode(mut record: Bytes) -> Result<(Option<Bytes>, Content), DatabaseError> {
+    let damaged = || DatabaseError::Damaged("a value record does not match its checksum".into());
+    let whole = record.clone();
+    if record.len() < HEADER + 4 {
+        return Err(damaged());
+    }
+    let (format, kind) = (record.get_u8(), record.get_u8());
+    let _operation_id = record.get_u64();
+    let key_length = record.get_u32() as usize;
+    if record.len() < key_length + 4 {
+        return Err(damaged());
+    }
+    let key = record.split_to(key_length);
+    let checksum = record.get_u32();
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&whole[..HEADER + key_length]);
+    hasher.update(&record);
+    if hasher.finalize() != checksum {
+        return Err(damaged());
+    }
+    let content = match (format, kind) {
+        (FORMAT, VALUE) => Content::Value(record),
+        (FORMAT, TOMBSTONE) if record.is_empty() => Content::Tombstone,
+        _ => {
+            return Err(DatabaseError::Damaged(format!(
+                "a value record of format {format}, kind {kind}: was it written by a newer release?"
+            )));
+        }
+    };
+    Ok(((!key.is_empty()).then_some(key), content))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_gives_back_what_went_in_and_no_flipped_bit_passes() {
+        for content in [Content::Tombstone, Content::Value("".into()), Content::Value("value".into())] {
+            for key in [None, Some(&b"a long key"[..])] {
+                let record = encode(&content, key);
+                let decoded = decode(record.clone()).unwrap();
+                assert_eq!(decoded, (key.map(Bytes::copy_from_slice), content.clone()));
+                for bit in 0..record.len() * 8 {
+                    let mut flipped = record.to_vec();
+                    flipped[bit / 8] ^= 1 << (bit % 8);
+                    assert!(decode(Bytes::from(flipped)).is_err(), "bit {bit}");
+                }
+            }
+        }
+    }
+}

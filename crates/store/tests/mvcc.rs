@@ -1,0 +1,131 @@
+//! The multi-version layer against a map that a child could check, and under threads.
+
+use abd::{Content, StampedValue, Timestamp, Version};
+use bytes::Bytes;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use store::{MemoryDatabase, MultiVersionStore};
+
+fn stamped(time: u64, value: Option<u8>) -> StampedValue {
+    let content = value.map_or(Content::Tombstone, |byte| Content::Value(Bytes::from(vec![byte; 20])));
+    StampedValue { version: Version::of_write(Timestamp { time, node: 1, boot: 1 }), content }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Commit(Vec<(Vec<u8>, u64)>),
+    Collect(usize),
+    Read(Vec<u8>),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let key = proptest::collection::vec(prop_oneof![Just(0u8), Just(1), Just(0xff)], 0..3);
+    let put = (key.clone(), 1..60u64);
+    prop_oneof![
+        3 => proptest::collection::vec(put, 1..6).prop_map(Step::Commit),
+        1 => (1..20usize).prop_map(Step::Collect),
+        2 => key.prop_map(Step::Read),
+    ]
+}
+
+/// One version names one content (V1): derive it from the key and the time.
+fn content_of(key: &[u8], time: u64) -> StampedValue {
+    let byte = u8::try_from(time).unwrap().wrapping_add(key.iter().copied().fold(0, u8::wrapping_add));
+    stamped(time, (!time.is_multiple_of(5)).then_some(byte))
+}
+
+proptest! {
+    /// Puts in any order, late older ones included, garbage collection in between, a cache that holds next to nothing.
+    #[test]
+    fn the_newest_version_is_the_largest_ever_put(
+        steps in proptest::collection::vec(step(), 1..80),
+        cache_bytes in prop_oneof![Just(0usize), Just(4_000), Just(1 << 20)],
+    ) {
+        let store = MultiVersionStore::new(MemoryDatabase::new(), cache_bytes);
+        let mut model: BTreeMap<Vec<u8>, StampedValue> = BTreeMap::new();
+        for step in steps {
+            match step {
+                Step::Commit(puts) => {
+                    let puts: Vec<_> = puts
+                        .into_iter()
+                        .map(|(key, time)| (Bytes::from(key.clone()), content_of(&key, time)))
+                        .collect();
+                    if cache_bytes == 1 << 20 {
+                        // As a replica does, which looks before it queues a write. Then the count of keys is exact.
+                        for (key, _) in &puts {
+                            store.newest(key).unwrap();
+                        }
+                    }
+                    store.commit(&puts).unwrap();
+                    for (key, stamped) in puts {
+                        let entry = model.entry(key.to_vec()).or_insert(StampedValue::NEVER);
+                        if stamped.version > entry.version {
+                            *entry = stamped;
+                        }
+                    }
+                }
+                Step::Collect(budget) => {
+                    store.collect_garbage(budget).unwrap();
+                }
+                Step::Read(key) => {
+                    let expected = model.get(&key).cloned().unwrap_or(StampedValue::NEVER);
+                    prop_assert_eq!(store.newest(&key).unwrap().stamped, expected);
+                }
+            }
+        }
+        while store.collect_garbage(1000).unwrap() > 0 {}
+        prop_assert!(store.database().len() <= model.len(), "dominated versions are left");
+        let live = model.values().filter(|stamped| stamped.content.is_value()).count();
+        let mut scanned = Vec::new();
+        let mut after: Option<Bytes> = None;
+        loop {
+            let page = store.scan(after.as_deref(), 3).unwrap();
+            let Some((last, _)) = page.last() else { break };
+            after = Some(last.clone());
+            scanned.extend(page);
+        }
+        let expected: Vec<_> =
+            model.iter().map(|(key, stamped)| (Bytes::from(key.clone()), stamped.version)).collect();
+        prop_assert_eq!(scanned, expected);
+        if cache_bytes == 1 << 20 {
+            prop_assert_eq!(store.live_keys(), live as u64);
+        }
+    }
+}
+
+/// Rule S2 under threads: a tiny cache evicts all the time, and yet no reader is ever told an older version than one
+/// that was told before.
+#[test]
+fn s2_no_reader_sees_the_newest_version_go_back() {
+    let store = Arc::new(MultiVersionStore::new(MemoryDatabase::new(), 6_000));
+    let done = Arc::new(AtomicBool::new(false));
+    let told = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let readers: Vec<_> = (0..3)
+        .map(|_| {
+            let (store, done, told) = (store.clone(), done.clone(), told.clone());
+            std::thread::spawn(move || {
+                let mut other = 0u32;
+                while !done.load(Ordering::Relaxed) {
+                    let before = told.load(Ordering::SeqCst);
+                    let seen = store.newest(b"k").unwrap().stamped.version.time();
+                    assert!(seen >= before, "told {before} before, now {seen}");
+                    told.fetch_max(seen, Ordering::SeqCst);
+                    other = other.wrapping_add(1);
+                    store.newest(&other.to_be_bytes()).unwrap();
+                }
+            })
+        })
+        .collect();
+    for time in 1..3000 {
+        store.commit(&[("k".into(), stamped(time, Some(1)))]).unwrap();
+        if time % 7 == 0 {
+            store.collect_garbage(8).unwrap();
+        }
+    }
+    done.store(true, Ordering::Relaxed);
+    for reader in readers {
+        reader.join().unwrap();
+    }
+}
