@@ -60,8 +60,11 @@ fn reply() -> impl Strategy<Value = Reply> {
     prop_oneof![
         (version(), prop::option::of(content()), any::<bool>())
             .prop_map(|(version, content, durable)| Reply::Read { version, content, durable }),
-        (version(), any::<bool>(), any::<bool>())
-            .prop_map(|(version, present, writable)| Reply::Timestamp { version, present, writable }),
+        (version(), any::<bool>(), any::<bool>()).prop_map(|(version, present, writable)| Reply::Timestamp {
+            version,
+            present,
+            writable
+        }),
         prop::option::of((version(), any::<bool>())).prop_map(|previous| Reply::Written { previous }),
         refusal().prop_map(Reply::Refused),
     ]
@@ -238,10 +241,7 @@ fn an_over_long_frame_is_refused_by_its_header() {
 #[test]
 fn a_write_of_the_least_version_is_refused() {
     let stamped = StampedValue { version: Version::MIN, content: Content::Tombstone };
-    let body = request_body(
-        CallId { operation: 1, phase: 1 },
-        1,
-        &Request::LocalWrite { key: "k".into(), stamped },
-    );
+    let body =
+        request_body(CallId { operation: 1, phase: 1 }, 1, &Request::LocalWrite { key: "k".into(), stamped });
     assert!(matches!(get_request(body), Err(WireError::Version(_))));
 }

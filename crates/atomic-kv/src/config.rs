@@ -7,9 +7,16 @@ use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// No setting is a longer time than this.
+const LONGEST: Duration = Duration::from_secs(3600);
+
+const EXAMPLES: &str = "Try it: atomic-kv dev, then in another terminal: atomic-kv set greeting hello\n\
+A real node: atomic-kv serve --node-id 1 --cluster 1=a:7000,2=b:7000,3=c:7000 --listen a:6380 --data-dir /var/lib/akv\n\
+Exit codes: 0 done, 1 failed or outcome unknown, 2 wrong command line or configuration.";
+
 /// A replicated key-value store: linearizable for every key, without a leader.
 #[derive(Debug, Parser)]
-#[command(name = "atomic-kv", version, about, max_term_width = 100)]
+#[command(name = "atomic-kv", version, about, max_term_width = 100, after_help = EXAMPLES)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -26,6 +33,7 @@ pub enum Command {
     /// Print a key's value. Exit code 1 if there is none.
     Get {
         /// The key.
+        #[arg(allow_hyphen_values = true)]
         key: String,
         /// Where to ask.
         #[command(flatten)]
@@ -34,8 +42,10 @@ pub enum Command {
     /// Give a key a value.
     Set {
         /// The key.
+        #[arg(allow_hyphen_values = true)]
         key: String,
         /// The value.
+        #[arg(allow_hyphen_values = true)]
         value: String,
         /// Where to ask.
         #[command(flatten)]
@@ -44,6 +54,7 @@ pub enum Command {
     /// Delete a key.
     Del {
         /// The key.
+        #[arg(allow_hyphen_values = true)]
         key: String,
         /// Where to ask.
         #[command(flatten)]
@@ -180,7 +191,8 @@ impl Settings {
 
     /// The member list as it is compared between nodes.
     pub fn cluster_text(&self) -> String {
-        let entries: Vec<String> = self.cluster.iter().map(|(id, address)| format!("{id}={address}")).collect();
+        let entries: Vec<String> =
+            self.cluster.iter().map(|(id, address)| format!("{id}={address}")).collect();
         entries.join(",")
     }
 }
@@ -195,26 +207,39 @@ impl ServeArgs {
             let shown = path.display();
             let text = std::fs::read_to_string(&path)
                 .map_err(|why| Fatal::usage(format!("cannot read the configuration file {shown}: {why}")))?;
-            let file: Self = toml::from_str(&text)
-                .map_err(|why| Fatal::usage(format!("{shown}: {}", why.to_string().replace('\n', " "))))?;
+            let file: Self = toml::from_str(&text).map_err(|why| {
+                let at = why.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+                let line = at.matches('\n').count() + 1;
+                Fatal::usage(format!("{shown}, line {line}: {}", why.message().replace('\n', " ")))
+            })?;
             self = self.or(file);
         }
         let node_id = required(self.node_id, "--node-id")?;
         let cluster = parse_cluster(&required(self.cluster, "--cluster")?)?;
         if !cluster.iter().any(|(id, _)| *id == node_id) {
-            return Err(Fatal::usage(format!("--node-id {node_id} is not in --cluster; add it or correct the id")));
+            return Err(Fatal::usage(format!(
+                "--node-id {node_id} is not in --cluster; add it or correct the id"
+            )));
         }
         let clock_error = self.clock_error.map(|text| parse_duration("--clock-error", &text)).transpose()?;
-        let max_clock_width = self.max_clock_width.map_or(Ok(Duration::from_millis(250)), |text| {
-            parse_duration("--max-clock-width", &text)
-        })?;
+        let max_clock_width = self
+            .max_clock_width
+            .map_or(Ok(Duration::from_millis(250)), |text| parse_duration("--max-clock-width", &text))?;
         if let Some(error) = clock_error
-            && error * 2 > max_clock_width
+            && error.saturating_mul(2) > max_clock_width
         {
             return Err(Fatal::usage(format!(
                 "--clock-error {error:?} makes an interval wider than --max-clock-width {max_clock_width:?}; lower \
                  the one or raise the other"
             )));
+        }
+        let op_timeout = self
+            .op_timeout
+            .map_or(Ok(Duration::from_secs(5)), |text| parse_duration("--op-timeout", &text))?;
+        for (flag, duration) in [("--op-timeout", op_timeout), ("--max-clock-width", max_clock_width)] {
+            if duration > LONGEST {
+                return Err(Fatal::usage(format!("{flag} {duration:?} is longer than an hour; choose less")));
+            }
         }
         let threads = self.threads.unwrap_or(1);
         if !(1..=64).contains(&threads) {
@@ -234,9 +259,7 @@ impl ServeArgs {
             clock_error,
             max_clock_width,
             clock_offset: self.clock_offset.unwrap_or(0),
-            op_timeout: self
-                .op_timeout
-                .map_or(Ok(Duration::from_secs(5)), |text| parse_duration("--op-timeout", &text))?,
+            op_timeout,
             max_key_bytes: 64 << 10,
             max_value_bytes,
             cache_bytes: self.cache_bytes.unwrap_or(64 << 20),
@@ -266,12 +289,15 @@ impl ServeArgs {
 
 fn required<T>(value: Option<T>, flag: &str) -> Result<T, Fatal> {
     value.ok_or_else(|| {
-        Fatal::usage(format!("{flag} is missing; give it as a flag, in the environment or in --config (see --help)"))
+        Fatal::usage(format!(
+            "{flag} is missing; give it as a flag, in the environment or in --config (see --help)"
+        ))
     })
 }
 
 fn check_address(flag: &str, text: String) -> Result<String, Fatal> {
-    let port = text.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
+    let port =
+        text.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
     match port {
         Some(Ok(_)) => Ok(text),
         _ => Err(Fatal::usage(format!("{flag}: \"{text}\" is not HOST:PORT"))),
@@ -285,7 +311,8 @@ fn check_address(flag: &str, text: String) -> Result<String, Fatal> {
 pub fn parse_cluster(text: &str) -> Result<Vec<(u32, String)>, Fatal> {
     let mut cluster = Vec::new();
     for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
-        let wrong = || Fatal::usage(format!("--cluster: \"{entry}\" is not ID=HOST:PORT with an ID of at least 1"));
+        let wrong =
+            || Fatal::usage(format!("--cluster: \"{entry}\" is not ID=HOST:PORT with an ID of at least 1"));
         let (id, address) = entry.split_once('=').ok_or_else(wrong)?;
         let id: u32 = id.trim().parse().ok().filter(|id| *id > 0).ok_or_else(wrong)?;
         cluster.push((id, check_address("--cluster", address.trim().to_owned())?));
@@ -293,6 +320,14 @@ pub fn parse_cluster(text: &str) -> Result<Vec<(u32, String)>, Fatal> {
     cluster.sort();
     if cluster.windows(2).any(|pair| pair[0].0 == pair[1].0) {
         return Err(Fatal::usage("--cluster lists a node id twice"));
+    }
+    let mut addresses: Vec<&str> = cluster.iter().map(|(_, address)| address.as_str()).collect();
+    addresses.sort_unstable();
+    if let Some(pair) = addresses.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(Fatal::usage(format!(
+            "--cluster gives {} to two nodes; each needs a peer address of its own",
+            pair[0]
+        )));
     }
     if !(1..=7).contains(&cluster.len()) {
         return Err(Fatal::usage(format!("--cluster lists {} nodes; 1 to 7 are possible", cluster.len())));
@@ -348,7 +383,8 @@ mod tests {
 
     #[test]
     fn a_full_command_line_is_understood() {
-        let settings = serve(&[&GOOD[..], &["--clock-error", "2ms", "--timestamps", "truetime"]].concat()).unwrap();
+        let settings =
+            serve(&[&GOOD[..], &["--clock-error", "2ms", "--timestamps", "truetime"]].concat()).unwrap();
         assert_eq!(settings.clock_error, Some(Duration::from_millis(2)));
         assert_eq!(settings.cluster.len(), 3);
         assert_eq!(settings.op_timeout, Duration::from_secs(5));
@@ -360,6 +396,8 @@ mod tests {
             (&["--timestamps", "guess"][..], "neither logical nor truetime"),
             (&["--clock-error", "2"], "not a duration"),
             (&["--clock-error", "1s"], "wider than"),
+            (&["--clock-error", "18000000000000000000s"], "wider than"),
+            (&["--op-timeout", "18000000000000000000s"], "longer than an hour"),
             (&["--http-listen", "nowhere"], "not HOST:PORT"),
             (&["--threads", "0"], "between 1 and 64"),
             (&["--config", "/does/not/exist"], "cannot read"),
@@ -370,7 +408,10 @@ mod tests {
         }
         assert!(serve(&GOOD[2..]).unwrap_err().message.contains("--node-id is missing"));
         assert!(parse_cluster("1=a:1,1=b:1").unwrap_err().message.contains("twice"));
-        assert!(parse_cluster("0=a:1").is_err() && parse_cluster("a:1").is_err() && parse_cluster("").is_err());
+        assert!(parse_cluster("1=a:1,2=a:1").unwrap_err().message.contains("two nodes"));
+        assert!(
+            parse_cluster("0=a:1").is_err() && parse_cluster("a:1").is_err() && parse_cluster("").is_err()
+        );
     }
 
     #[test]
@@ -382,6 +423,15 @@ mod tests {
         let settings = serve(&[&GOOD[..], &["--config", file, "--op-timeout", "2s"]].concat()).unwrap();
         assert_eq!((settings.op_timeout, settings.cache_bytes), (Duration::from_secs(2), 5));
         std::fs::write(&path, "op_timeout = \"1s\"").unwrap();
-        assert!(serve(&[&GOOD[..], &["--config", file]].concat()).is_err(), "an unknown name is an error");
+        let wrong = serve(&[&GOOD[..], &["--config", file]].concat()).unwrap_err();
+        assert!(wrong.message.contains("line 1: unknown field `op_timeout`"), "{wrong}");
+        assert!(!wrong.message.contains('\n'));
+    }
+
+    #[test]
+    fn a_key_or_a_value_may_begin_with_a_dash() {
+        let parsed = Cli::try_parse_from(["atomic-kv", "set", "-k", "-5", "--addr", "a:1"]).unwrap();
+        let Command::Set { key, value, addresses } = parsed.command else { unreachable!() };
+        assert_eq!((key.as_str(), value.as_str(), addresses.addr), ("-k", "-5", vec!["a:1".to_owned()]));
     }
 }

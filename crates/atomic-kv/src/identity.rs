@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 const SLOT: usize = 16 << 10;
+const FORMAT: u32 = 1;
 
 /// How a member presents itself to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +67,14 @@ pub enum PeerRefusal {
     CannotRemember(String),
 }
 
+impl PeerRefusal {
+    /// Whether the peer itself is the problem, for good: then it must not serve. `false` when this node failed, which
+    /// says nothing about the peer: it may come again.
+    pub fn is_final(&self) -> bool {
+        !matches!(self, Self::CannotRemember(_))
+    }
+}
+
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Record {
     format: u32,
@@ -106,37 +115,45 @@ impl DataDir {
     /// Exit code 2 for a wrong directory (of another node, other members, in use, unreadable), 1 for a damaged one.
     pub fn open(path: &Path, node: u32, members: &[u32], timestamps: &str) -> Result<Self, Fatal> {
         let shown = path.display();
-        std::fs::create_dir_all(path).map_err(|why| {
-            Fatal::usage(format!("cannot use the data directory {shown}: {why}; choose another with --data-dir"))
+        create_directory(path).map_err(|why| {
+            Fatal::usage(format!(
+                "cannot use the data directory {shown}: {why}; choose another with --data-dir"
+            ))
         })?;
         let lock = open_file(&path.join("LOCK"))
             .map_err(|why| Fatal::usage(format!("cannot write to the data directory {shown}: {why}")))?;
-        rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).map_err(|_| {
-            Fatal::usage(format!(
-                "the data directory {shown} is in use by another process; stop it, or choose another with --data-dir"
-            ))
+        rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).map_err(|why| {
+            Fatal::usage(if why == rustix::io::Errno::WOULDBLOCK {
+                format!(
+                    "the data directory {shown} is in use by another process; stop it, or choose another with \
+                     --data-dir"
+                )
+            } else {
+                format!("cannot lock the data directory {shown}: {why}; choose a local disk with --data-dir")
+            })
         })?;
         let identity = path.join("identity");
-        let exists = identity.exists();
-        if !exists && path.join("db").exists() {
+        // Only a certain "no" may lead to a new identity: an error here must not.
+        let present = |path: &Path| {
+            path.try_exists()
+                .map_err(|why| Fatal::runtime(format!("cannot look for {}: {why}", path.display())))
+        };
+        let exists = present(&identity)?;
+        if !exists && present(&path.join("db"))? {
             return Err(Fatal::runtime(format!(
                 "{shown} holds a database but its identity file is gone; a node that does not know who it was must \
                  not vote. Restore the file, or replace the node under a new id with an empty directory"
             )));
         }
-        let file =
-            open_file(&identity).map_err(|why| Fatal::usage(format!("cannot open {}: {why}", identity.display())))?;
-        let mut record = if exists {
-            read_newest(&file).ok_or_else(|| {
-                Fatal::runtime(format!(
-                    "{} is damaged: neither copy matches its checksum. The node must not vote: restore the disk, or \
-                     replace the node under a new id",
-                    identity.display()
-                ))
-            })?
+        // A new file gets its name when it is complete and durable: a crash before that leaves no half identity.
+        let opened = if exists { identity.clone() } else { path.join("identity.new") };
+        let file = open_file(&opened)
+            .map_err(|why| Fatal::usage(format!("cannot open {}: {why}", opened.display())))?;
+        let (mut record, one_slot_lost) = if exists {
+            read_newest(&file, &identity)?
         } else {
-            Record {
-                format: 1,
+            let new = Record {
+                format: FORMAT,
                 generation: 0,
                 node,
                 disk: random().map_err(|why| Fatal::runtime(format!("no randomness: {why}")))?,
@@ -145,7 +162,8 @@ impl DataDir {
                 members: members.to_vec(),
                 timestamps: String::new(),
                 peers: BTreeMap::new(),
-            }
+            };
+            (new, false)
         };
         if record.node != node {
             return Err(Fatal::usage(format!(
@@ -162,7 +180,8 @@ impl DataDir {
         }
         record.boot = record
             .boot
-            .checked_add(1)
+            // A lost slot may have held the newest boot count, one above the slot that is left: skip it.
+            .checked_add(if one_slot_lost { 2 } else { 1 })
             .ok_or_else(|| Fatal::runtime("the boot counter is used up; replace the node under a new id"))?;
         let previous = std::mem::replace(&mut record.timestamps, timestamps.to_owned());
         if members.len() == 1 {
@@ -181,7 +200,7 @@ impl DataDir {
         // Boot counter first, and durable, before anything is sent (rule V1).
         directory
             .save(&mut record)
-            .and_then(|()| if exists { Ok(()) } else { directory.save(&mut record) })
+            .and_then(|()| if exists { Ok(()) } else { directory.publish(&mut record) })
             .and_then(|()| File::open(path)?.sync_all())
             .map_err(|why| Fatal::runtime(format!("cannot write {}: {why}", identity.display())))?;
         *directory.lock() = record;
@@ -251,6 +270,15 @@ impl DataDir {
             if met.boot == known.boot && met.nonce != known.nonce {
                 return Err(PeerRefusal::Copy(peer.node, peer.boot));
             }
+            if known.boot == met.boot {
+                // The same run. Its greeting may be older than a reply on another connection that was read first, so
+                // a lower sequence is no evidence here, while a refusal would end a healthy node.
+                let sequence = met.sequence.max(known.sequence);
+                if let Some(known) = record.peers.get_mut(&name) {
+                    known.sequence = sequence;
+                }
+                return Ok(());
+            }
             if met.sequence < known.sequence {
                 let known = known.sequence.unsigned_abs();
                 return Err(PeerRefusal::RolledBack {
@@ -259,9 +287,6 @@ impl DataDir {
                     now: peer.sequence,
                     known,
                 });
-            }
-            if known.boot == met.boot {
-                return Ok(());
             }
         }
         let mut changed = record.clone();
@@ -280,6 +305,13 @@ impl DataDir {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Record> {
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Fills the second slot of a new file too, makes all of it durable, and gives it its name.
+    fn publish(&self, record: &mut Record) -> std::io::Result<()> {
+        self.save(record)?;
+        self.file.sync_all()?;
+        std::fs::rename(self.path.join("identity.new"), self.path.join("identity"))
     }
 
     /// Writes the record into the older slot and syncs.
@@ -303,23 +335,62 @@ fn open_file(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
 }
 
-fn read_newest(file: &File) -> Option<Record> {
-    let read = |index: u64| -> Option<Record> {
-        let mut header = [0; 12];
-        file.read_exact_at(&mut header, index * SLOT as u64).ok()?;
-        let length = u32::from_be_bytes([header[0], header[1], header[2], header[3]]) as usize;
-        if length > SLOT - 12 {
-            return None;
+/// Creates a directory and makes the new names durable as far as the directories above can be opened.
+fn create_directory(path: &Path) -> std::io::Result<()> {
+    let new: Vec<&Path> =
+        path.ancestors().take_while(|part| !part.as_os_str().is_empty() && !part.exists()).collect();
+    std::fs::create_dir_all(path)?;
+    for parent in new.iter().filter_map(|part| part.parent()) {
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        if let Ok(parent) = File::open(parent) {
+            // A lost name is noticed: the others refuse the new directory that replaces it.
+            let _ = parent.sync_all();
         }
-        let mut text = vec![0; length];
-        file.read_exact_at(&mut text, index * SLOT as u64 + 12).ok()?;
-        let checksum = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
-        if length == 0 || crc32fast::hash(&text) != checksum {
-            return None;
+    }
+    Ok(())
+}
+
+/// The newest record, and whether the other slot is damaged.
+fn read_newest(file: &File, path: &Path) -> Result<(Record, bool), Fatal> {
+    #[derive(Deserialize)]
+    struct Version {
+        format: u32,
+    }
+    let shown = path.display();
+    let texts: Vec<String> = [0, 1].into_iter().filter_map(|index| read_slot(file, index)).collect();
+    let mut records = Vec::new();
+    for text in &texts {
+        if let Ok(Version { format }) = toml::from_str(text)
+            && format != FORMAT
+        {
+            return Err(Fatal::runtime(format!(
+                "{shown} has format {format}, this release reads format {FORMAT}; run the release that wrote it"
+            )));
         }
-        toml::from_str(std::str::from_utf8(&text).ok()?).ok()
-    };
-    [read(0), read(1)].into_iter().flatten().max_by_key(|record| record.generation)
+        records.extend(toml::from_str::<Record>(text).ok());
+    }
+    let one_slot_lost = records.len() < 2;
+    let newest = records.into_iter().max_by_key(|record| record.generation);
+    newest.map(|record| (record, one_slot_lost)).ok_or_else(|| {
+        Fatal::runtime(format!(
+            "{shown} is damaged: neither copy matches its checksum. The node must not vote: restore the disk, or \
+             replace the node under a new id"
+        ))
+    })
+}
+
+/// What a slot holds, if it is whole.
+fn read_slot(file: &File, index: u64) -> Option<String> {
+    let mut header = [0; 12];
+    file.read_exact_at(&mut header, index * SLOT as u64).ok()?;
+    let length = u32::from_be_bytes([header[0], header[1], header[2], header[3]]) as usize;
+    if length == 0 || length > SLOT - 12 {
+        return None;
+    }
+    let mut text = vec![0; length];
+    file.read_exact_at(&mut text, index * SLOT as u64 + 12).ok()?;
+    let checksum = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
+    String::from_utf8(text).ok().filter(|text| crc32fast::hash(text.as_bytes()) == checksum)
 }
 
 fn random() -> std::io::Result<[u8; 16]> {
@@ -389,5 +460,100 @@ mod tests {
         assert_eq!(refused(Introduction { boot: 4, nonce: 1, ..met.clone() }), PeerRefusal::Copy(2, 4));
         let older = Introduction { boot: 5, nonce: 1, sequence: 99, ..met };
         assert!(matches!(refused(older), PeerRefusal::RolledBack { what: "durable batches", .. }));
+    }
+
+    fn copy(from: &Path, to: &Path) {
+        std::fs::create_dir_all(to).unwrap();
+        std::fs::copy(from.join("identity"), to.join("identity")).unwrap();
+    }
+
+    #[test]
+    fn v1_a_damaged_slot_never_brings_a_boot_count_back() {
+        for slot in [0, SLOT] {
+            let directory = tempfile::tempdir().unwrap();
+            drop(open(directory.path()).unwrap());
+            let used = open(directory.path()).unwrap().boot();
+            let path = directory.path().join("identity");
+            let mut bytes = std::fs::read(&path).unwrap();
+            bytes[slot + 20] ^= 1;
+            std::fs::write(&path, &bytes).unwrap();
+            assert!(open(directory.path()).unwrap().boot() > used);
+            assert!(open(directory.path()).unwrap().boot() > used + 1);
+        }
+    }
+
+    #[test]
+    fn m1_a_restored_backup_and_a_clone_are_refused() {
+        let peer = tempfile::tempdir().unwrap();
+        let (home, backup, twin) =
+            (peer.path().join("home"), peer.path().join("backup"), peer.path().join("twin"));
+        let here = tempfile::tempdir().unwrap();
+        let here = open(here.path()).unwrap();
+        let start = |path: &Path, sequence| {
+            DataDir::open(path, 2, &[1, 2, 3], "logical").unwrap().introduction(sequence)
+        };
+        here.meet(&start(&home, 0)).unwrap();
+        copy(&home, &backup);
+        copy(&home, &twin);
+        here.meet(&start(&home, 10)).unwrap();
+        // Both copies count to the boot that was just seen, in a run of their own.
+        assert_eq!(here.meet(&start(&twin, 10)), Err(PeerRefusal::Copy(2, 2)));
+        assert_eq!(here.meet(&start(&backup, 0)), Err(PeerRefusal::Copy(2, 2)));
+        // However often the older copy is started: the batches that it forgot are missed.
+        let refused = here.meet(&start(&backup, 0)).unwrap_err();
+        assert!(
+            matches!(refused, PeerRefusal::RolledBack { what: "durable batches", .. }) && refused.is_final()
+        );
+        here.meet(&start(&home, 10)).unwrap_err();
+    }
+
+    #[test]
+    fn an_older_greeting_of_the_same_run_is_no_rollback() {
+        let directory = tempfile::tempdir().unwrap();
+        let opened = open(directory.path()).unwrap();
+        let met = Introduction { node: 2, disk: [7; 16], boot: 3, nonce: 9, sequence: 100 };
+        opened.meet(&met).unwrap();
+        opened.observe_sequence(2, 200);
+        opened.meet(&met).unwrap();
+        // It did not lower what is remembered.
+        let restarted = Introduction { boot: 4, nonce: 1, sequence: 150, ..met };
+        assert!(matches!(opened.meet(&restarted), Err(PeerRefusal::RolledBack { now: 150, known: 200, .. })));
+    }
+
+    #[test]
+    fn a_database_without_an_identity_and_a_later_format_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("db")).unwrap();
+        let refused = open(directory.path()).unwrap_err();
+        assert!(refused.code == 1 && refused.message.contains("identity file is gone"), "{refused}");
+
+        let directory = tempfile::tempdir().unwrap();
+        let opened = open(directory.path()).unwrap();
+        let mut record = opened.lock().clone();
+        record.format = FORMAT + 1;
+        opened.save(&mut record).unwrap();
+        drop(opened);
+        let refused = open(directory.path()).unwrap_err();
+        assert!(refused.code == 1 && refused.message.contains("has format 2"), "{refused}");
+    }
+
+    #[test]
+    fn a_crash_before_the_first_identity_is_complete_is_harmless() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("identity.new"), b"half").unwrap();
+        assert_eq!(open(directory.path()).unwrap().boot(), 1);
+        assert!(!directory.path().join("identity.new").exists());
+        assert_eq!(open(directory.path()).unwrap().boot(), 2);
+    }
+
+    #[test]
+    fn a_used_up_boot_counter_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let opened = open(directory.path()).unwrap();
+        let mut record = opened.lock().clone();
+        record.boot = u32::MAX;
+        opened.save(&mut record).unwrap();
+        drop(opened);
+        assert_eq!(open(directory.path()).unwrap_err().code, 1);
     }
 }

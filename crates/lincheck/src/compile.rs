@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use crate::history::{Action, Operation};
 use crate::model::Model;
+use crate::transaction::Transaction;
 
 /// A value, or absence, of the key, as an index into [`States`].
 pub(crate) type State = u32;
@@ -21,6 +22,19 @@ pub(crate) enum Step {
     Swap(State, State),
     /// Passes always and leads to the old value followed by this one.
     Append(State),
+    /// Runs this transaction, an index into [`States`].
+    Run(usize),
+}
+
+impl Step {
+    /// True when the step changes the state nowhere.
+    pub(crate) fn only_looks(self) -> bool {
+        match self {
+            Step::Expect(_) | Step::Refused(_) => true,
+            Step::Swap(from, to) => from == to,
+            Step::Set(_) | Step::Append(_) | Step::Run(_) => false,
+        }
+    }
 }
 
 /// An operation of one key that can constrain or explain the others.
@@ -42,11 +56,13 @@ pub(crate) struct States {
     values: Vec<Option<Vec<u8>>>,
     ids: HashMap<Option<Vec<u8>>, State>,
     joined: HashMap<(State, State), State>,
+    transactions: Vec<Transaction>,
 }
 
 impl States {
     fn id(&mut self, value: Option<Vec<u8>>) -> State {
-        let next = State::try_from(self.values.len()).expect("fewer than 2^32 values, or memory ran out before");
+        let next =
+            State::try_from(self.values.len()).expect("fewer than 2^32 values, or memory ran out before");
         *self.ids.entry(value).or_insert_with_key(|value| {
             self.values.push(value.clone());
             next
@@ -61,6 +77,10 @@ impl States {
             Step::Set(value) => Some(value),
             Step::Swap(from, to) => (state == from).then_some(to),
             Step::Append(tail) => Some(self.join(state, tail)),
+            Step::Run(transaction) => {
+                let after = self.transactions[transaction].run(self.values[state as usize].as_deref())?;
+                Some(self.id(Some(after)))
+            }
         }
     }
 
@@ -104,6 +124,10 @@ impl Key {
                 }
                 Action::Cas { from, .. } => Step::Refused(states.id(from.clone())),
                 Action::Append(tail) => Step::Append(states.id(Some(tail.clone()))),
+                Action::Transaction(steps) => {
+                    states.transactions.push(Transaction::new(steps, operation.ret.is_some()));
+                    Step::Run(states.transactions.len() - 1)
+                }
             };
             ops.push(Op { index, step, invoke: operation.invoke, ret: operation.ret });
         }

@@ -25,13 +25,28 @@ pub enum Action {
     },
     /// Adds these bytes to the end of the value; an absent key counts as empty.
     Append(Vec<u8>),
+    /// Reads and writes of several registers at one instant. They are one object to the judge, so they share a key.
+    Transaction(Vec<Access>),
+}
+
+/// One step of a [`Action::Transaction`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// This register was read and held this value.
+    Read(Vec<u8>, Vec<u8>),
+    /// This register was given this value.
+    Write(Vec<u8>, Vec<u8>),
 }
 
 impl Action {
     /// True when the action cannot change anything, so that an unknown outcome of it carries no information.
     #[must_use]
     pub fn is_observation(&self) -> bool {
-        matches!(self, Action::Read(_) | Action::Cas { applied: false, .. })
+        match self {
+            Action::Read(_) | Action::Cas { applied: false, .. } => true,
+            Action::Transaction(steps) => steps.iter().all(|step| matches!(step, Access::Read(..))),
+            Action::Write(_) | Action::Delete | Action::Cas { .. } | Action::Append(_) => false,
+        }
     }
 }
 

@@ -199,7 +199,9 @@ impl<D: Database> MultiVersionStore<D> {
         for (prefix, put) in queued {
             iterator.seek(&prefix)?;
             let found = collect_key(&mut iterator, &prefix, &mut batch)?;
-            if walk.as_ref().is_none_or(|walk| !walk.counting || prefix < walk.at) && found.newest == Some(put) {
+            if walk.as_ref().is_none_or(|walk| !walk.counting || prefix < walk.at)
+                && found.newest == Some(put)
+            {
                 live += i64::from(found.newest_live) - i64::from(found.previous_live);
             }
         }

@@ -203,6 +203,7 @@ impl Coordinator {
             if at > now.instant {
                 break;
             }
+            self.timers.pop_first();
             let Some(mut running) = self.running.remove(&id) else {
                 unreachable!("a timer outlives its operation {id}");
             };

@@ -4,6 +4,13 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
+/// How long a node may be silent in the middle of a call.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// The longest line of an answer, in bytes.
+const LONGEST_LINE: u64 = 64 << 10;
+/// The longest value, in bytes: the largest that `--max-value-bytes` allows.
+const LONGEST_VALUE: usize = 512 << 20;
+
 /// What a node answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
@@ -33,7 +40,8 @@ impl Client {
             match TcpStream::connect_timeout(&address, Duration::from_secs(2)) {
                 Ok(stream) => {
                     stream.set_nodelay(true)?;
-                    stream.set_read_timeout(Some(Duration::from_secs(15)))?;
+                    stream.set_read_timeout(Some(PATIENCE))?;
+                    stream.set_write_timeout(Some(PATIENCE))?;
                     return Ok(Self { stream: BufReader::new(stream) });
                 }
                 Err(why) => last = why,
@@ -54,24 +62,42 @@ impl Client {
             out.extend_from_slice(b"\r\n");
         }
         self.stream.get_mut().write_all(&out)?;
-        let mut line = String::new();
-        self.stream.read_line(&mut line)?;
-        let line = line.trim_end();
+        let mut line = Vec::new();
+        self.stream.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line)?;
+        if line.is_empty() {
+            return Err(closed());
+        }
+        let line = String::from_utf8_lossy(&line);
+        // A line that ends without its line feed was cut off: half an answer is none.
+        let Some(line) = line.strip_suffix("\r\n") else { return Err(closed()) };
         let strange = || std::io::Error::other(format!("an answer that is not RESP: {line:?}"));
         let rest = line.get(1..).ok_or_else(strange)?;
-        match line.as_bytes()[0] {
+        match line.as_bytes().first().copied().unwrap_or_default() {
             b'+' => Ok(Answer::Simple(rest.to_owned())),
             b'-' => Ok(Answer::Error(rest.to_owned())),
             b':' => Ok(Answer::Integer(rest.parse().map_err(|_| strange())?)),
             b'$' => {
                 let length: i64 = rest.parse().map_err(|_| strange())?;
                 let Ok(length) = usize::try_from(length) else { return Ok(Answer::Bulk(None)) };
-                let mut bytes = vec![0; length + 2];
-                self.stream.read_exact(&mut bytes)?;
+                if length > LONGEST_VALUE {
+                    return Err(strange());
+                }
+                let mut bytes = Vec::new();
+                self.stream.by_ref().take(length as u64 + 2).read_to_end(&mut bytes)?;
+                if bytes.len() < length + 2 {
+                    return Err(closed());
+                }
                 bytes.truncate(length);
                 Ok(Answer::Bulk(Some(bytes)))
             }
             _ => Err(strange()),
         }
     }
+}
+
+fn closed() -> std::io::Error {
+    std::io::Error::new(
+        std::io::ErrorKind::UnexpectedEof,
+        "it closed the connection in the middle of an answer",
+    )
 }

@@ -9,13 +9,8 @@ use std::io::Write;
 /// # Errors
 /// When there is none, no node can be reached, or the cluster cannot answer.
 pub fn get(addresses: &[String], key: &str) -> Result<(), Fatal> {
-    match ask(addresses, &[b"GET", key.as_bytes()])? {
-        Answer::Bulk(Some(value)) => {
-            let mut out = std::io::stdout().lock();
-            out.write_all(&value)
-                .and_then(|()| out.write_all(b"\n"))
-                .map_err(|why| Fatal::runtime(format!("cannot print: {why}")))
-        }
+    match ask(addresses, Effect::Reads, &[b"GET", key.as_bytes()])? {
+        Answer::Bulk(Some(value)) => print(&value),
         Answer::Bulk(None) => Err(Fatal::runtime(format!("there is no key {key:?}"))),
         other => Err(unexpected(other)),
     }
@@ -26,11 +21,8 @@ pub fn get(addresses: &[String], key: &str) -> Result<(), Fatal> {
 /// # Errors
 /// When no node can be reached, or the outcome is unknown or a refusal.
 pub fn set(addresses: &[String], key: &str, value: &str) -> Result<(), Fatal> {
-    match ask(addresses, &[b"SET", key.as_bytes(), value.as_bytes()])? {
-        Answer::Simple(text) => {
-            println!("{text}");
-            Ok(())
-        }
+    match ask(addresses, Effect::Writes, &[b"SET", key.as_bytes(), value.as_bytes()])? {
+        Answer::Simple(text) => print(text.as_bytes()),
         other => Err(unexpected(other)),
     }
 }
@@ -40,37 +32,130 @@ pub fn set(addresses: &[String], key: &str, value: &str) -> Result<(), Fatal> {
 /// # Errors
 /// As [`set`].
 pub fn del(addresses: &[String], key: &str) -> Result<(), Fatal> {
-    match ask(addresses, &[b"DEL", key.as_bytes()])? {
-        Answer::Integer(count) => {
-            println!("{count}");
-            Ok(())
-        }
+    match ask(addresses, Effect::Writes, &[b"DEL", key.as_bytes()])? {
+        Answer::Integer(count) => print(count.to_string().as_bytes()),
         other => Err(unexpected(other)),
     }
 }
 
-/// Asks the first node that can be reached. Once a command was sent it is not sent to another: it may have taken
-/// effect.
-fn ask(addresses: &[String], command: &[&[u8]]) -> Result<Answer, Fatal> {
-    let mut unreachable = Vec::new();
+/// Whether a command changes something: then it is sent again only when it certainly had no effect.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Effect {
+    Reads,
+    Writes,
+}
+
+/// Asks one node after the other, while the last one certainly did not carry the command out: it could not be reached,
+/// or answered `NOQUORUM`. A read may be repeated after a broken connection too; a write may not, for it may have
+/// taken effect, and a second one could undo what somebody else has written since.
+fn ask(addresses: &[String], effect: Effect, command: &[&[u8]]) -> Result<Answer, Fatal> {
+    let mut tried = Vec::new();
     for address in addresses {
-        match Client::connect(address) {
-            Err(why) => unreachable.push(format!("{address}: {why}")),
-            Ok(mut client) => {
-                return client.call(command).map_err(|why| {
-                    Fatal::runtime(format!(
-                        "INDETERMINATE {address} was asked and did not answer ({why}); a write may have taken effect"
-                    ))
-                });
+        let mut client = match Client::connect(address) {
+            Ok(client) => client,
+            Err(why) => {
+                tried.push(format!("{address}: {why}"));
+                continue;
+            }
+        };
+        match client.call(command) {
+            Ok(Answer::Error(text)) if text.starts_with("NOQUORUM") => {
+                tried.push(format!("{address}: {text}"))
+            }
+            Ok(answer) => return Ok(answer),
+            Err(why) if effect == Effect::Reads => tried.push(format!("{address}: {why}")),
+            Err(why) => {
+                return Err(Fatal::runtime(format!(
+                    "INDETERMINATE {address} was asked and did not answer ({why}); the write may have taken effect: \
+                     read the key before you repeat it"
+                )));
             }
         }
     }
-    Err(Fatal::runtime(format!("no node can be reached ({}); is the cluster running?", unreachable.join("; "))))
+    Err(Fatal::runtime(format!(
+        "no node could do it, and nothing was changed ({}); see atomic-kv status --addr {}",
+        tried.join("; "),
+        addresses.join(",")
+    )))
+}
+
+/// Prints a line. A reader that has gone away is not worth a panic.
+fn print(line: &[u8]) -> Result<(), Fatal> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(line)
+        .and_then(|()| out.write_all(b"\n"))
+        .and_then(|()| out.flush())
+        .map_err(|why| Fatal::runtime(format!("cannot print: {why}")))
 }
 
 fn unexpected(answer: Answer) -> Fatal {
     match answer {
         Answer::Error(text) => Fatal::runtime(text),
         other => Fatal::runtime(format!("an unexpected answer: {other:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+    use std::net::TcpListener;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// A node that reads something from each connection, answers this, and closes it. Counts its connections.
+    fn node(answer: &'static [u8]) -> (String, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let count = Arc::new(AtomicUsize::new(0));
+        let asked = count.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                asked.fetch_add(1, Ordering::SeqCst);
+                let _ = stream.read(&mut [0; 4096]);
+                let _ = stream.write_all(answer);
+            }
+        });
+        (address, count)
+    }
+
+    /// Nothing listens on port 1.
+    fn down() -> String {
+        "127.0.0.1:1".to_owned()
+    }
+
+    #[test]
+    fn the_next_node_is_asked_only_when_nothing_can_have_happened() {
+        let (good, asked) = node(b"+OK\r\n");
+        set(&[down(), good.clone()], "k", "v").unwrap();
+        let (refusing, _) = node(b"-NOQUORUM no effect: alone\r\n");
+        set(&[refusing, good.clone()], "k", "v").unwrap();
+        assert_eq!(asked.load(Ordering::SeqCst), 2);
+        for half in [&b""[..], b"+O", b"-NOQUORUM", b"?\r\n"] {
+            let (broken, _) = node(half);
+            let unknown = set(&[broken.clone(), good.clone()], "k", "v").unwrap_err();
+            assert!(unknown.code == 1 && unknown.message.starts_with("INDETERMINATE"), "{unknown}");
+            del(&[broken, good.clone()], "k").unwrap_err();
+        }
+        let (unsure, _) = node(b"-INDETERMINATE timeout\r\n");
+        assert_eq!(set(&[unsure, good.clone()], "k", "v").unwrap_err().message, "INDETERMINATE timeout");
+        assert_eq!(asked.load(Ordering::SeqCst), 2, "a write whose outcome is unknown was sent again");
+    }
+
+    #[test]
+    fn a_read_goes_on_to_the_next_node() {
+        let (broken, _) = node(b"$5\r\nhal");
+        let (good, _) = node(b"$2\r\nhi\r\n");
+        get(&[broken.clone(), good], "k").unwrap();
+        let (empty, _) = node(b"$-1\r\n");
+        assert!(get(&[broken.clone(), empty], "k").unwrap_err().message.contains("no key"));
+        assert!(get(&[broken, down()], "k").unwrap_err().message.starts_with("no node"));
+    }
+
+    #[test]
+    fn an_absurd_length_is_an_error() {
+        let (absurd, _) = node(b"$9223372036854775807\r\n");
+        assert_eq!(get(&[absurd], "k").unwrap_err().code, 1);
     }
 }

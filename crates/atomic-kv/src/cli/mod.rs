@@ -42,6 +42,11 @@ pub fn dev(args: DevArgs) -> Result<(), Fatal> {
     if !(1..=7).contains(&args.nodes) {
         return Err(Fatal::usage(format!("--nodes {} is not between 1 and 7", args.nodes)));
     }
+    if args.port == 0 {
+        return Err(Fatal::usage(
+            "--port 0 is not possible: clients must know the ports; choose one such as 6380",
+        ));
+    }
     let temporary;
     let directory = match &args.data_dir {
         Some(path) => path.clone(),
@@ -52,11 +57,11 @@ pub fn dev(args: DevArgs) -> Result<(), Fatal> {
         }
     };
     let address = |port: u16, id: u32| {
-        u16::try_from(u32::from(port) + id - 1)
-            .map(|port| format!("127.0.0.1:{port}"))
-            .map_err(|_| Fatal::usage(format!("--port {} leaves no room for {} nodes", args.port, args.nodes)))
+        u16::try_from(u32::from(port) + id - 1).map(|port| format!("127.0.0.1:{port}")).map_err(|_| {
+            Fatal::usage(format!("--port {} leaves no room for {} nodes", args.port, args.nodes))
+        })
     };
-    let peer_port = args.port.checked_add(10_000).unwrap_or(args.port - 10_000);
+    let peer_port = if args.port < 50_000 { args.port + 10_000 } else { args.port - 10_000 };
     let members: Vec<String> = (1..=args.nodes)
         .map(|id| Ok(format!("{id}={}", address(peer_port, id)?)))
         .collect::<Result<_, Fatal>>()?;
@@ -74,7 +79,12 @@ pub fn dev(args: DevArgs) -> Result<(), Fatal> {
         nodes.push(RunningNode::start(serve.settle()?)?);
     }
     let last = u32::from(args.port) + args.nodes - 1;
-    println!("{} nodes on 127.0.0.1, ports {} to {last}; data in {}", args.nodes, args.port, directory.display());
+    println!(
+        "{} nodes on 127.0.0.1, ports {} to {last}; data in {}",
+        args.nodes,
+        args.port,
+        directory.display()
+    );
     println!("try:  redis-cli -p {} set greeting hello", args.port);
     println!("      redis-cli -p {last} get greeting");
     println!("stop with Ctrl-C");
@@ -88,7 +98,8 @@ fn run(nodes: Vec<RunningNode>) -> Result<(), Fatal> {
         .build()
         .map_err(|why| Fatal::runtime(format!("cannot start: {why}")))?;
     let ended = runtime.block_on(async {
-        let signals = signal(SignalKind::terminate()).and_then(|term| Ok((term, signal(SignalKind::interrupt())?)));
+        let signals =
+            signal(SignalKind::terminate()).and_then(|term| Ok((term, signal(SignalKind::interrupt())?)));
         let (mut terminate, mut interrupt) =
             signals.map_err(|why| Fatal::runtime(format!("cannot listen for signals: {why}")))?;
         let failures = nodes.iter().map(|node| Box::pin(node.failed()));

@@ -13,7 +13,16 @@ pub fn run(addresses: &[String]) -> Result<(), Fatal> {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
     table.set_header([
-        "address", "reachable", "node", "boot", "keys", "ready", "writable", "timestamps", "clock", "peers",
+        "address",
+        "reachable",
+        "node",
+        "boot",
+        "keys",
+        "ready",
+        "writable",
+        "timestamps",
+        "clock",
+        "peers",
     ]);
     let mut unreachable = 0;
     for address in addresses {

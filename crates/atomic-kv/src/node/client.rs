@@ -92,16 +92,20 @@ async fn talk(shard: &Rc<Shard>, stream: &mut TcpStream, id: u64) -> std::io::Re
                     keys.dedup();
                     (Kind::Delete, keys.into_iter().map(|key| Operation::Delete { key }).collect())
                 }
-                Action::Exists(keys) => (Kind::Exists, keys.into_iter().map(|key| Operation::Get { key }).collect()),
+                Action::Exists(keys) => {
+                    (Kind::Exists, keys.into_iter().map(|key| Operation::Get { key }).collect())
+                }
                 Action::MultiGet(keys) => {
                     (Kind::MultiGet, keys.into_iter().map(|key| Operation::Get { key }).collect())
                 }
             };
-            let in_flight = |key: &Bytes| owed.iter().any(|owed| owed.parts.iter().any(|(other, _)| other == key));
+            let in_flight =
+                |key: &Bytes| owed.iter().any(|owed| owed.parts.iter().any(|(other, _)| other == key));
             if owed.len() >= PIPELINE_MAX || operations.iter().any(|operation| in_flight(operation.key())) {
                 settle_all(&mut owed, &mut out).await;
             }
-            let mut next = Owed { kind, protocol: session.protocol(), parts: Vec::with_capacity(operations.len()) };
+            let mut next =
+                Owed { kind, protocol: session.protocol(), parts: Vec::with_capacity(operations.len()) };
             for operation in operations {
                 // A long list goes out in waves, so that one request cannot fill the node.
                 if next.parts.len() % PIPELINE_MAX == PIPELINE_MAX - 1 {
@@ -172,7 +176,9 @@ fn combine(kind: Kind, outcomes: Vec<Outcome>) -> Reply {
         }
     }
     let count = |counted: fn(&Outcome) -> bool| {
-        Reply::Integer(i64::try_from(outcomes.iter().filter(|outcome| counted(outcome)).count()).unwrap_or(i64::MAX))
+        Reply::Integer(
+            i64::try_from(outcomes.iter().filter(|outcome| counted(outcome)).count()).unwrap_or(i64::MAX),
+        )
     };
     match kind {
         Kind::Ready(reply) => reply,

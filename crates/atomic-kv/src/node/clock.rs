@@ -110,7 +110,9 @@ fn kernel_bound() -> Result<Duration, ClockError> {
 
 #[cfg(not(target_os = "linux"))]
 fn kernel_bound() -> Result<Duration, ClockError> {
-    Err(ClockError::Unknown("the kernel's bound can be read on Linux only; state one with --clock-error".into()))
+    Err(ClockError::Unknown(
+        "the kernel's bound can be read on Linux only; state one with --clock-error".into(),
+    ))
 }
 
 #[cfg(test)]

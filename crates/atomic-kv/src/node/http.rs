@@ -1,19 +1,31 @@
 //! `/metrics`, `/livez` (the process lives) and `/readyz` (a majority answers).
 
-use super::shard::Shard;
-use std::rc::Rc;
-use std::net::TcpListener;
-use std::sync::Arc;
-use axum::{Router, http::StatusCode, routing::get};
 use super::Node;
+use super::shard::Shard;
+use axum::{Router, http::StatusCode, routing::get};
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::sync::Arc;
 
 /// Serves until the node ends.
 pub(crate) async fn serve(shard: Rc<Shard>, listener: TcpListener) {
     let node = shard.node.clone();
     let app = Router::new()
         .route("/livez", get(|| async { "ok\n" }))
-        .route("/readyz", get({ let node = node.clone(); move || readiness(node.clone()) }))
-        .route("/metrics", get(move || { let node = node.clone(); async move { node.metrics() } }));
+        .route(
+            "/readyz",
+            get({
+                let node = node.clone();
+                move || readiness(node.clone())
+            }),
+        )
+        .route(
+            "/metrics",
+            get(move || {
+                let node = node.clone();
+                async move { node.metrics() }
+            }),
+        );
     let served = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => axum::serve(listener, app).await,
         Err(why) => Err(why),

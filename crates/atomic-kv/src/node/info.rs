@@ -11,7 +11,9 @@ impl Node {
     /// Whether an operation can be expected to succeed now: this node votes and sees a majority.
     pub(crate) fn ready(&self) -> bool {
         let local = self.members.index_of(self.id);
-        let up = (0..self.members.count()).filter(|index| Some(*index) == local || self.is_peer_up(*index)).count();
+        let up = (0..self.members.count())
+            .filter(|index| Some(*index) == local || self.is_peer_up(*index))
+            .count();
         self.is_admitted() && up >= self.members.majority()
     }
 
@@ -21,7 +23,12 @@ impl Node {
         let (commits, committed) = self.committer.counts();
         let rows = [
             ("atomic_kv_reads_total", "counter", "Gets answered", counters.reads.load(Ordering::Relaxed)),
-            ("atomic_kv_writes_total", "counter", "Sets and deletes answered", counters.writes.load(Ordering::Relaxed)),
+            (
+                "atomic_kv_writes_total",
+                "counter",
+                "Sets and deletes answered",
+                counters.writes.load(Ordering::Relaxed),
+            ),
             (
                 "atomic_kv_refused_total",
                 "counter",
@@ -39,15 +46,27 @@ impl Node {
             ("atomic_kv_keys", "gauge", "Keys that hold a value here", self.store.versions().live_keys()),
             ("atomic_kv_disk_bytes", "gauge", "Bytes that the database takes", self.store.disk_bytes()),
             ("atomic_kv_boot", "gauge", "Starts of this data directory", u64::from(self.boot())),
-            ("atomic_kv_writable", "gauge", "1 while the disk has room", u64::from(self.committer.writable())),
+            (
+                "atomic_kv_writable",
+                "gauge",
+                "1 while the disk has room",
+                u64::from(self.committer.writable()),
+            ),
             ("atomic_kv_ready", "gauge", "1 while a majority is within reach", u64::from(self.ready())),
-            ("atomic_kv_clients", "gauge", "Client connections", counters.clients.load(Ordering::Relaxed) as u64),
+            (
+                "atomic_kv_clients",
+                "gauge",
+                "Client connections",
+                counters.clients.load(Ordering::Relaxed) as u64,
+            ),
         ];
         let mut out = String::new();
         for (name, kind, help, value) in rows {
             let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
         }
-        out.push_str("# HELP atomic_kv_peer_up 1 while a link to the peer is up\n# TYPE atomic_kv_peer_up gauge\n");
+        out.push_str(
+            "# HELP atomic_kv_peer_up 1 while a link to the peer is up\n# TYPE atomic_kv_peer_up gauge\n",
+        );
         for (index, id) in self.members.ids().iter().enumerate().filter(|(_, id)| **id != self.id) {
             let _ = writeln!(out, "atomic_kv_peer_up{{peer=\"{id}\"}} {}", u64::from(self.is_peer_up(index)));
         }
@@ -57,7 +76,11 @@ impl Node {
 
 impl ServerInfo for Node {
     fn info(&self, section: Option<&str>) -> String {
-        let wanted = |name: &str| section.is_none_or(|section| section == name || section == "all" || section == "everything" || section == "default");
+        let wanted = |name: &str| {
+            section.is_none_or(|section| {
+                section == name || section == "all" || section == "everything" || section == "default"
+            })
+        };
         let counters = &self.counters;
         let mut out = String::new();
         let mut put = |name: &str, rows: &[(&str, String)]| {
@@ -82,7 +105,10 @@ impl ServerInfo for Node {
             ],
         );
         put("Clients", &[("connected_clients", counters.clients.load(Ordering::Relaxed).to_string())]);
-        put("Persistence", &[("loading", "0".to_owned()), ("disk_bytes", self.store.disk_bytes().to_string())]);
+        put(
+            "Persistence",
+            &[("loading", "0".to_owned()), ("disk_bytes", self.store.disk_bytes().to_string())],
+        );
         put(
             "Stats",
             &[

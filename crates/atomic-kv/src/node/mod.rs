@@ -169,7 +169,9 @@ impl Node {
         if confirmed.len() + 1 == self.members.count() {
             match self.identity.set_admitted() {
                 Ok(()) => {
-                    tracing::info!("every member has confirmed this data directory: this node votes from now on");
+                    tracing::info!(
+                        "every member has confirmed this data directory: this node votes from now on"
+                    );
                     self.admitted.send_replace(true);
                 }
                 Err(why) => self.fail(format!("cannot write the identity file: {why}")),
@@ -218,7 +220,10 @@ impl Node {
     pub(crate) fn check_sizes(&self, operation: &Operation) -> Result<(), String> {
         let key = operation.key().len();
         if key > self.settings.max_key_bytes {
-            return Err(format!("key is too long: {key} bytes, the limit is {}", self.settings.max_key_bytes));
+            return Err(format!(
+                "key is too long: {key} bytes, the limit is {}",
+                self.settings.max_key_bytes
+            ));
         }
         if let Operation::Set { value, .. } = operation
             && value.len() > self.settings.max_value_bytes
@@ -268,12 +273,15 @@ impl RunningNode {
         let clock = choose_clock(&settings)?;
         let peers = bind("the peer address in --cluster", peer_address)?;
         let clients = bind("--listen", &settings.listen)?;
-        let http = settings.http_listen.as_deref().map(|address| bind("--http-listen", address)).transpose()?;
+        let http =
+            settings.http_listen.as_deref().map(|address| bind("--http-listen", address)).transpose()?;
         let ids: Vec<u32> = members.ids().iter().map(|id| id.0).collect();
         let identity = DataDir::open(&settings.data_dir, id.0, &ids, settings.timestamps_name())?;
         let store =
             ReplicaStore::open(&identity.database_path(), settings.cache_bytes).map_err(|why| match why {
-                DatabaseError::Full(_) => Fatal::runtime(format!("cannot open the database: {why}; make room")),
+                DatabaseError::Full(_) => {
+                    Fatal::runtime(format!("cannot open the database: {why}; make room"))
+                }
                 _ => Fatal::runtime(format!("cannot open the database: {why}")),
             })?;
         wait_for_mode_change(&settings, &identity, clock.as_deref());
@@ -359,8 +367,13 @@ fn choose_clock(settings: &Settings) -> Result<Option<Box<dyn IntervalClock + Se
 
 /// After a logical run the newest times may lie ahead of this clock by at most two interval widths; a TrueTime run
 /// begins only when they are in the past for certain (PROTOCOL 3.7).
-fn wait_for_mode_change(settings: &Settings, identity: &DataDir, clock: Option<&(dyn IntervalClock + Send + Sync)>) {
-    let changed = identity.previous_timestamps().is_some_and(|previous| previous != settings.timestamps_name());
+fn wait_for_mode_change(
+    settings: &Settings,
+    identity: &DataDir,
+    clock: Option<&(dyn IntervalClock + Send + Sync)>,
+) {
+    let changed =
+        identity.previous_timestamps().is_some_and(|previous| previous != settings.timestamps_name());
     if let Some(clock) = clock
         && changed
         && let Ok(start) = clock.now()

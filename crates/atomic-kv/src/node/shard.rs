@@ -6,7 +6,9 @@
 use super::committer::{LOCAL, PendingWrite, ReplyTo};
 use super::peer::{Link, Outbox};
 use super::{Node, now_instant};
-use abd::{CallId, Coordinator, NodeId, Now, Operation, OperationId, Outcome, Reaction, Reason, Reply, Request};
+use abd::{
+    CallId, Coordinator, NodeId, Now, Operation, OperationId, Outcome, Reaction, Reason, Reply, Request,
+};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;

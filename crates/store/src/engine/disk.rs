@@ -98,8 +98,8 @@ impl DiskDatabase {
             check_watermark(sequence, acknowledged)?;
             watermark
         } else {
-            let watermark =
-                Watermark::create(&watermark_path, 1).map_err(|why| io_error("create the watermark", &why))?;
+            let watermark = Watermark::create(&watermark_path, 1)
+                .map_err(|why| io_error("create the watermark", &why))?;
             sync_directory(&path)?;
             watermark
         };
@@ -134,7 +134,9 @@ impl DiskDatabase {
 
     /// Bytes that the files take.
     pub fn disk_bytes(&self) -> u64 {
-        self.engine().and_then(|engine| engine.database.disk_space().map_err(engine_error)).unwrap_or_default()
+        self.engine()
+            .and_then(|engine| engine.database.disk_space().map_err(engine_error))
+            .unwrap_or_default()
     }
 
     /// Gives space back: writes recent changes to a table and merges the tables. Call it when nobody waits.
@@ -224,7 +226,9 @@ impl DiskDatabase {
             while Arc::strong_count(&old) > 1 {
                 if Instant::now() > deadline {
                     *engine = Some(old);
-                    return Err(DatabaseError::Full("readers still hold the database that ran out of room".into()));
+                    return Err(DatabaseError::Full(
+                        "readers still hold the database that ran out of room".into(),
+                    ));
                 }
                 std::thread::sleep(Duration::from_millis(1));
             }

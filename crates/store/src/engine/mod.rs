@@ -1,5 +1,5 @@
 //! The engines below the multi-version layer.
 
 pub mod disk;
-mod watermark;
 pub mod memory;
+mod watermark;

@@ -57,7 +57,9 @@ pub enum HelloError {
     #[error("the first frame is not an Atomic KV greeting")]
     Stranger,
     /// Another version of it.
-    #[error("it speaks peer protocol version {theirs}, this node speaks {PROTOCOL_VERSION}; run the same release on all nodes")]
+    #[error(
+        "it speaks peer protocol version {theirs}, this node speaks {PROTOCOL_VERSION}; run the same release on all nodes"
+    )]
     Version {
         /// The other side's version.
         theirs: u16,

@@ -4,7 +4,9 @@
 //! request is dropped, which the protocol takes as a lost message. Reads whose phase is over are not sent at all.
 
 use super::hello::{Hello, Service, Welcome};
-use super::{ConnectionError, GREETING_LIMIT, PING, PING_EVERY, PONG, SILENCE_LIMIT, frame_limit, read_frame};
+use super::{
+    ConnectionError, GREETING_LIMIT, PING, PING_EVERY, PONG, SILENCE_LIMIT, frame_limit, read_frame,
+};
 use crate::node::now_instant;
 use crate::node::shard::Shard;
 use abd::wire::{get_reply, put_frame, put_request};
@@ -138,7 +140,8 @@ pub(crate) async fn keep_connected(shard: Rc<Shard>, link: Rc<Link>, address: St
                 link.reset(&shard);
                 shard.peer_down(link.peer);
                 shard.node.peer_is_up(shard.index, link.peer, false);
-                let why = ended.err().map_or_else(|| "it closed the connection".to_owned(), |why| why.to_string());
+                let why =
+                    ended.err().map_or_else(|| "it closed the connection".to_owned(), |why| why.to_string());
                 tracing::warn!(peer = link.peer.0, address, why, "lost a peer; connecting again");
             }
             Err(why) => {
@@ -255,7 +258,11 @@ async fn read_replies(
     }
 }
 
-async fn write_requests(shard: &Shard, link: &Link, mut writer: OwnedWriteHalf) -> Result<(), ConnectionError> {
+async fn write_requests(
+    shard: &Shard,
+    link: &Link,
+    mut writer: OwnedWriteHalf,
+) -> Result<(), ConnectionError> {
     loop {
         link.refill(shard);
         let chunk = link.out.borrow_mut().split();

@@ -1,0 +1,71 @@
+//! The two algorithms against each other and against the definition, on many small histories.
+
+use crate::checker::judge;
+use crate::compile::Key;
+use crate::history::History;
+use crate::model::Model;
+use crate::search::{Found, search};
+use crate::testing::random::{Mix, Random};
+use crate::testing::{brute, random};
+use crate::zones::{Zones, zones};
+
+const LIMIT: usize = 1_000_000;
+
+fn rounds(model: &Model, mix: Mix, count: u64) {
+    let mut seen = [0_u64; 2];
+    for seed in 0..count {
+        let operations = random::history(&mut Random(seed), mix);
+        let expected = brute::linearizable(model, &operations);
+        seen[usize::from(expected)] += 1;
+        let all: Vec<usize> = (0..operations.len()).collect();
+        let context = || format!("{mix:?} seed {seed}\n{}", crate::bars::draw(&operations));
+
+        match search(&mut Key::new(model, &operations, &all), LIMIT) {
+            Found::Order(order) => {
+                assert!(expected, "search passed {}", context());
+                assert_eq!(brute::explains(model, &operations, &order), Ok(()), "search {}", context());
+            }
+            Found::Nothing { .. } => assert!(!expected, "search convicted {}", context()),
+            Found::GaveUp => panic!("search gave up {}", context()),
+        }
+        match zones(&Key::new(model, &operations, &all)) {
+            Zones::Order(order) => {
+                assert!(expected, "zones passed {}", context());
+                assert_eq!(brute::explains(model, &operations, &order), Ok(()), "zones {}", context());
+            }
+            Zones::Conflict(_) => assert!(!expected, "zones convicted {}", context()),
+            Zones::NotDistinct => assert!(!matches!(mix, Mix::Distinct), "zones declined {}", context()),
+        }
+        let verdict = judge(model, &History::new(operations.clone()), LIMIT).verdict;
+        assert_eq!(verdict.is_linearizable(), expected, "{}", context());
+        if let Some(violation) = verdict.violation() {
+            assert!(!brute::linearizable(model, &violation.operations), "window {verdict} of {}", context());
+        }
+    }
+    assert!(seen.iter().all(|&n| n > count / 20), "{mix:?} is lopsided: {seen:?}");
+}
+
+#[test]
+fn distinct_values() {
+    rounds(&Model::register(), Mix::Distinct, 20_000);
+}
+
+#[test]
+fn registers() {
+    rounds(&Model::register(), Mix::Register, 20_000);
+}
+
+#[test]
+fn compare_and_set() {
+    rounds(&Model::cas_register(None), Mix::Cas, 20_000);
+}
+
+#[test]
+fn cas_register_with_a_beginning() {
+    rounds(&Model::cas_register(Some(b"0".to_vec())), Mix::Cas, 20_000);
+}
+
+#[test]
+fn get_put_append() {
+    rounds(&Model::kv(), Mix::Kv, 20_000);
+}

@@ -1,0 +1,65 @@
+//! Linearizability straight from its definition: try every order. Only for histories of a few operations.
+
+use crate::history::{Action, Operation};
+use crate::model::Model;
+
+/// True when some order of the operations of one key respects real time and the model.
+pub(crate) fn linearizable(model: &Model, operations: &[Operation]) -> bool {
+    let operations: Vec<&Operation> = operations.iter().collect();
+    extend(model.initial().map(<[u8]>::to_vec), &operations)
+}
+
+fn extend(state: Option<Vec<u8>>, left: &[&Operation]) -> bool {
+    if left.iter().all(|o| o.ret.is_none()) {
+        return true;
+    }
+    (0..left.len()).any(|i| {
+        let operation = left[i];
+        let must_wait = left.iter().any(|o| o.ret.is_some_and(|ret| ret < operation.invoke));
+        if must_wait {
+            return false;
+        }
+        let rest: Vec<&Operation> =
+            left.iter().enumerate().filter(|&(j, _)| j != i).map(|(_, o)| *o).collect();
+        // An unknown operation may also never happen, but then no order needs to mention it.
+        apply(&state, operation).is_some_and(|after| extend(after, &rest))
+    })
+}
+
+/// The state after the operation, or `None` when it could not have been answered like this.
+#[expect(clippy::option_option, reason = "the inner absence is a state, the outer one is impossibility")]
+pub(crate) fn apply(state: &Option<Vec<u8>>, operation: &Operation) -> Option<Option<Vec<u8>>> {
+    let unknown = operation.ret.is_none();
+    match &operation.action {
+        Action::Read(value) => (unknown || value == state).then(|| state.clone()),
+        Action::Write(value) => Some(Some(value.clone())),
+        Action::Delete => Some(None),
+        Action::Cas { from, to, applied: true } => (from == state).then(|| Some(to.clone())),
+        Action::Cas { from, .. } => (unknown || from != state).then(|| state.clone()),
+        Action::Append(tail) => Some(Some([state.as_deref().unwrap_or_default(), tail].concat())),
+        Action::Transaction(_) => unreachable!("random histories hold none"),
+    }
+}
+
+/// Checks a linearization by replaying it.
+pub(crate) fn explains(model: &Model, operations: &[Operation], order: &[usize]) -> Result<(), String> {
+    let mut state = model.initial().map(<[u8]>::to_vec);
+    let mut latest_invoke = 0;
+    let mut placed = vec![false; operations.len()];
+    for &index in order {
+        let operation = &operations[index];
+        if operation.ret.is_some_and(|ret| ret < latest_invoke) {
+            return Err(format!("operation {index} comes after one that was invoked when it had returned"));
+        }
+        latest_invoke = latest_invoke.max(operation.invoke);
+        state = apply(&state, operation)
+            .ok_or_else(|| format!("operation {index} is impossible where it stands"))?;
+        if std::mem::replace(&mut placed[index], true) {
+            return Err(format!("operation {index} happens twice"));
+        }
+    }
+    match (0..operations.len()).find(|&index| operations[index].ret.is_some() && !placed[index]) {
+        Some(index) => Err(format!("operation {index} returned but never happens")),
+        None => Ok(()),
+    }
+}

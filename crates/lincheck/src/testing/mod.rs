@@ -1,0 +1,4 @@
+//! Tools of the tests: a judge so simple that it must be right, and small random histories.
+
+pub(crate) mod brute;
+pub(crate) mod random;

@@ -1,0 +1,180 @@
+//! The fast algorithm of Gibbons and Korach (1997) for registers whose values are written once.
+//!
+//! All operations on one value form a cluster: its write and the reads that saw it. In a linearization a cluster is
+//! one uninterrupted run. Let `finish` be the earliest return in the cluster and `start` its latest invocation.
+//! Cluster A must come before cluster B when some operation of A precedes some operation of B, that is, when
+//! `A.finish < B.start`. The history is linearizable when no read precedes its own write and the clusters can be put
+//! in an order.
+//!
+//! Pairs are enough. In a longer circle take the cluster with the smallest `finish`: the cluster before it in the
+//! circle starts after some other finish, hence after this one, so the two already contradict each other.
+//!
+//! Two clusters contradict each other when `A.finish < B.start` and `B.finish < A.start`. A cluster with
+//! `finish < start` is called forward: its value must hold throughout that span. Two clusters that are not forward
+//! never contradict each other, so it remains to find overlapping spans, and spans that hold a backward cluster.
+
+use std::collections::HashMap;
+
+use crate::compile::{Key, Op, Step};
+
+/// What the zones say.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Zones {
+    /// An order, as indices of operations.
+    Order(Vec<usize>),
+    /// Operations that no order can satisfy, at most six.
+    Conflict(Vec<usize>),
+    /// Some value that was read may stem from more than one write, or there are other operations than read and write.
+    NotDistinct,
+}
+
+/// Operations by their position in `Key::ops`; `None` stands for the initial value, older than everything.
+struct Cluster {
+    write: Option<usize>,
+    reads: Vec<usize>,
+    /// The earliest return and its operation. The initial value finished before time began.
+    finish: (Time, Option<usize>),
+    /// The latest invocation and its operation.
+    start: (Time, Option<usize>),
+}
+
+/// Time with both infinities: the initial value is written before zero, an unknown write returns after everything.
+type Time = i128;
+
+/// Judges the key in O(n log n), if its values are distinct enough.
+pub(crate) fn zones(key: &Key) -> Zones {
+    let mut clusters = match clusters(key) {
+        Ok(clusters) => clusters,
+        Err(other) => return other,
+    };
+    for cluster in &clusters {
+        if let Some(conflict) = read_before_write(key, cluster) {
+            return conflict;
+        }
+    }
+    // Sorted like this the clusters are in a linearization order, if there is one: when A must precede B without
+    // contradiction then `B.finish >= A.start`, and going through the four kinds of pairs shows that A sorts first.
+    clusters.sort_by_key(|c| (c.finish.0.min(c.start.0), c.is_forward()));
+    let mut reach: Option<&Cluster> = None;
+    for cluster in clusters.iter().filter(|c| c.is_forward()) {
+        if let Some(conflict) = reach.and_then(|before| contradiction(key, before, cluster)) {
+            return conflict;
+        }
+        if reach.is_none_or(|before| cluster.start.0 > before.start.0) {
+            reach = Some(cluster);
+        }
+    }
+    let forward: Vec<&Cluster> = clusters.iter().filter(|c| c.is_forward()).collect();
+    for backward in clusters.iter().filter(|c| !c.is_forward()) {
+        // The spans do not overlap, so of those that begin early enough the last one reaches furthest.
+        let after = forward.partition_point(|f| f.finish.0 < backward.start.0);
+        if let Some(conflict) = after.checked_sub(1).and_then(|i| contradiction(key, forward[i], backward)) {
+            return conflict;
+        }
+    }
+    Zones::Order(order(key, &mut clusters))
+}
+
+impl Cluster {
+    fn is_forward(&self) -> bool {
+        self.finish.0 < self.start.0
+    }
+
+    fn take_in(&mut self, position: usize, op: &Op) {
+        let ret = op.ret.map_or(Time::MAX, Time::from);
+        if ret < self.finish.0 {
+            self.finish = (ret, Some(position));
+        }
+        if Time::from(op.invoke) > self.start.0 {
+            self.start = (Time::from(op.invoke), Some(position));
+        }
+    }
+}
+
+fn clusters(key: &Key) -> Result<Vec<Cluster>, Zones> {
+    let mut readers: HashMap<u32, Vec<usize>> = HashMap::new();
+    for (position, op) in key.ops.iter().enumerate() {
+        match op.step {
+            Step::Expect(value) => readers.entry(value).or_default().push(position),
+            Step::Set(_) => {}
+            Step::Refused(_) | Step::Swap(..) | Step::Append(_) | Step::Run(_) => {
+                return Err(Zones::NotDistinct);
+            }
+        }
+    }
+    let mut clusters = Vec::new();
+    let mut sources: HashMap<u32, usize> = HashMap::new();
+    if readers.contains_key(&key.initial) {
+        sources.insert(key.initial, 0);
+        let before_all = (Time::MIN, None);
+        clusters.push(Cluster { write: None, reads: Vec::new(), finish: before_all, start: before_all });
+    }
+    for (position, op) in key.ops.iter().enumerate() {
+        let Step::Set(value) = op.step else { continue };
+        if readers.contains_key(&value) {
+            if sources.insert(value, clusters.len()).is_some() {
+                return Err(Zones::NotDistinct);
+            }
+        } else if op.ret.is_none() {
+            // Nobody saw it and it may never happen.
+            continue;
+        }
+        let mut cluster = Cluster {
+            write: Some(position),
+            reads: Vec::new(),
+            finish: (Time::MAX, Some(position)),
+            start: (Time::MIN, Some(position)),
+        };
+        cluster.take_in(position, op);
+        clusters.push(cluster);
+    }
+    let mut orphans = Vec::new();
+    for (value, reads) in readers {
+        let Some(&source) = sources.get(&value) else {
+            orphans.extend(reads);
+            continue;
+        };
+        for &read in &reads {
+            clusters[source].take_in(read, &key.ops[read]);
+        }
+        clusters[source].reads = reads;
+    }
+    match orphans.into_iter().min_by_key(|&read| key.ops[read].ret) {
+        Some(read) => Err(Zones::Conflict(vec![key.ops[read].index])),
+        None => Ok(clusters),
+    }
+}
+
+fn read_before_write(key: &Key, cluster: &Cluster) -> Option<Zones> {
+    let write = cluster.write?;
+    let invoke = Time::from(key.ops[write].invoke);
+    match cluster.finish {
+        (ret, Some(read)) if ret < invoke => {
+            Some(Zones::Conflict(vec![key.ops[write].index, key.ops[read].index]))
+        }
+        _ => None,
+    }
+}
+
+fn contradiction(key: &Key, a: &Cluster, b: &Cluster) -> Option<Zones> {
+    if !(a.finish.0 < b.start.0 && b.finish.0 < a.start.0) {
+        return None;
+    }
+    let positions = [a.write, a.finish.1, a.start.1, b.write, b.finish.1, b.start.1];
+    let mut indices: Vec<usize> =
+        positions.into_iter().flatten().map(|position| key.ops[position].index).collect();
+    indices.sort_unstable();
+    indices.dedup();
+    Some(Zones::Conflict(indices))
+}
+
+fn order(key: &Key, clusters: &mut [Cluster]) -> Vec<usize> {
+    let mut order = Vec::with_capacity(key.ops.len());
+    for cluster in clusters {
+        order.extend(cluster.write.map(|write| key.ops[write].index));
+        // Within the run the reads only have to respect each other.
+        cluster.reads.sort_by_key(|&read| key.ops[read].invoke);
+        order.extend(cluster.reads.iter().map(|&read| key.ops[read].index));
+    }
+    order
+}
