@@ -27,7 +27,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run one node of a cluster.
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Run a whole cluster in one process, for trying it out.
     Dev(DevArgs),
     /// Print a key's value. Exit code 1 if there is none.

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let ended = match Cli::parse().command {
-        Command::Serve(args) => cli::serve(args),
+        Command::Serve(args) => cli::serve(*args),
         Command::Dev(args) => cli::dev(args),
         Command::Get { key, addresses } => cli::data::get(&addresses.addr, &key),
         Command::Set { key, value, addresses } => cli::data::set(&addresses.addr, &key, &value),

@@ -91,7 +91,7 @@ impl<'a> Search<'a> {
         for op in &key.ops {
             match op.ret {
                 Some(ret) => {
-                    required.push(Required { index: op.index, step: op.step, invoke: op.invoke, ret })
+                    required.push(Required { index: op.index, step: op.step, invoke: op.invoke, ret });
                 }
                 None => by_step.entry(op.step).or_default().push((op.invoke, op.index)),
             }
@@ -195,7 +195,7 @@ impl<'a> Search<'a> {
                 // First what a waiting operation asks for, then what has to happen soonest.
                 Choice::Required(op) => choices.push(((!welcome, self.required[op].ret), choice, after)),
                 Choice::Optional(_) if welcome && after != state => {
-                    choices.push(((true, u64::MAX), choice, after))
+                    choices.push(((true, u64::MAX), choice, after));
                 }
                 Choice::Optional(_) => {}
             }

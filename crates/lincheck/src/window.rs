@@ -82,7 +82,7 @@ impl Trial {
                 _ if hard => self.key.ops.push(*op),
                 Step::Expect(_) | Step::Refused(_) => {}
                 Step::Set(_) | Step::Swap(..) | Step::Append(_) | Step::Run(_) => {
-                    self.key.ops.push(Op { ret: None, ..*op })
+                    self.key.ops.push(Op { ret: None, ..*op });
                 }
             }
         }

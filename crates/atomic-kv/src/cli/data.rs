@@ -60,7 +60,7 @@ fn ask(addresses: &[String], effect: Effect, command: &[&[u8]]) -> Result<Answer
         };
         match client.call(command) {
             Ok(Answer::Error(text)) if text.starts_with("NOQUORUM") => {
-                tried.push(format!("{address}: {text}"))
+                tried.push(format!("{address}: {text}"));
             }
             Ok(answer) => return Ok(answer),
             Err(why) if effect == Effect::Reads => tried.push(format!("{address}: {why}")),

@@ -84,7 +84,7 @@ fn bytes(name: &str, value: Json) -> Result<Option<Vec<u8>>, String> {
 
 fn unhex(digits: &str) -> Option<Vec<u8>> {
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    if digits.len() % 2 != 0 {
+    if !digits.len().is_multiple_of(2) {
         return None;
     }
     digits.as_bytes().chunks(2).map(|pair| Some(16 * digit(pair[0])? + digit(pair[1])?)).collect()

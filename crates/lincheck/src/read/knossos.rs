@@ -35,7 +35,7 @@ fn initial<'a>(actions: impl Iterator<Item = &'a Action>) -> Vec<u8> {
     for action in actions {
         match action {
             Action::Transaction(steps) => {
-                for (Access::Read(register, _) | Access::Write(register, _)) in steps {
+                for Access::Read(register, _) | Access::Write(register, _) in steps {
                     registers.insert(register.clone(), ZERO.to_vec());
                 }
             }

@@ -26,7 +26,7 @@ impl Watermark {
     /// Creates the file with a first number, durably.
     pub(super) fn create(path: &Path, sequence: u64) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
-        file.write_all_at(&[0; 2 * SLOT as usize], 0)?;
+        file.write_all_at(&[0; 1024], 0)?;
         let mut watermark = Self { file, turn: 0 };
         watermark.set(sequence)?;
         watermark.file.sync_all()?;
