@@ -27,6 +27,14 @@ pub(crate) enum Step {
 }
 
 impl Step {
+    /// The state that a plain write leaves.
+    pub(crate) fn sets(self) -> Option<State> {
+        match self {
+            Step::Set(after) => Some(after),
+            _ => None,
+        }
+    }
+
     /// True when the step changes the state nowhere.
     pub(crate) fn only_looks(self) -> bool {
         match self {

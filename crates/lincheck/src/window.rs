@@ -10,10 +10,13 @@ use crate::model::Model;
 use crate::search::{Found, search};
 
 /// Enough for every window a person would look at; a try that takes longer leaves the operation in.
-const POSITIONS_PER_TRY: usize = 5_000;
+const POSITIONS_PER_TRY: usize = 1_000;
 
 /// Bounds the work on huge windows, which are then larger than they need to be.
-const TRIES: usize = 2_000;
+const TRIES: usize = 500;
+
+/// How many operations all tries together may look through.
+const WORK: usize = 3_000_000;
 
 /// A part of `suspects` that is a violation by itself. None of its operations can be forgotten, except for writes
 /// that are kept because a read in the window returned their value.
@@ -26,18 +29,20 @@ pub(crate) fn shrink(
     let mut trial = Trial::new(Key::new(model, operations, suspects));
     trial.forget_if_still_wrong(|op| op.ret.is_some_and(|ret| ret > stuck_at));
     let mut size = trial.all.len().next_power_of_two();
-    let mut tries = 0;
+    let (mut tries, mut work) = (0, 0);
     while size > 0 {
         let mut from = 0;
-        while from < trial.all.len() && tries < TRIES {
+        while from < trial.all.len() && tries < TRIES && work < WORK {
             let to = trial.all.len().min(from + size);
             if trial.hard[from..to].contains(&true) {
                 tries += 1;
+                work += trial.all.len();
                 trial.forget(from..to);
             }
             from = to;
         }
-        size /= 2;
+        trial.drop_forgotten_looks();
+        size = if size == 1 { 0 } else { (size / 2).min(trial.all.len().next_power_of_two()) };
     }
     trial.window()
 }
@@ -55,6 +60,13 @@ impl Trial {
         all.sort_by_key(|op| op.invoke);
         let hard = all.iter().map(|op| op.ret.is_some()).collect();
         Trial { key, all, hard }
+    }
+
+    /// A forgotten read can explain nothing, so it only costs time.
+    fn drop_forgotten_looks(&mut self) {
+        let looks = |op: &Op| matches!(op.step, Step::Expect(_) | Step::Refused(_));
+        let both = self.all.iter().copied().zip(self.hard.iter().copied());
+        (self.all, self.hard) = both.filter(|(op, hard)| *hard || !looks(op)).unzip();
     }
 
     fn forget(&mut self, range: std::ops::Range<usize>) {

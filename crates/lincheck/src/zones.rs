@@ -13,7 +13,7 @@
 //! `finish < start` is called forward: its value must hold throughout that span. Two clusters that are not forward
 //! never contradict each other, so it remains to find overlapping spans, and spans that hold a backward cluster.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::compile::{Key, Op, Step};
 
@@ -102,6 +102,12 @@ fn clusters(key: &Key) -> Result<Vec<Cluster>, Zones> {
             }
         }
     }
+    // A value from nowhere convicts whatever the other values are.
+    let written: HashSet<u32> = key.ops.iter().filter_map(|op| op.step.sets()).chain([key.initial]).collect();
+    let orphans = readers.iter().filter(|(value, _)| !written.contains(value)).flat_map(|(_, reads)| reads);
+    if let Some(&read) = orphans.min_by_key(|&&read| (key.ops[read].ret, read)) {
+        return Err(Zones::Conflict(vec![key.ops[read].index]));
+    }
     let mut clusters = Vec::new();
     let mut sources: HashMap<u32, usize> = HashMap::new();
     if readers.contains_key(&key.initial) {
@@ -128,21 +134,14 @@ fn clusters(key: &Key) -> Result<Vec<Cluster>, Zones> {
         cluster.take_in(position, op);
         clusters.push(cluster);
     }
-    let mut orphans = Vec::new();
     for (value, reads) in readers {
-        let Some(&source) = sources.get(&value) else {
-            orphans.extend(reads);
-            continue;
-        };
+        let source = sources[&value];
         for &read in &reads {
             clusters[source].take_in(read, &key.ops[read]);
         }
         clusters[source].reads = reads;
     }
-    match orphans.into_iter().min_by_key(|&read| key.ops[read].ret) {
-        Some(read) => Err(Zones::Conflict(vec![key.ops[read].index])),
-        None => Ok(clusters),
-    }
+    Ok(clusters)
 }
 
 fn read_before_write(key: &Key, cluster: &Cluster) -> Option<Zones> {

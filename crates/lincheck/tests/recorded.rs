@@ -34,7 +34,11 @@ fn every_recorded_history_gets_its_verdict() {
         let recording = read::read(&bytes).unwrap_or_else(|error| panic!("{file}: {error}"));
         let kind = if model.starts_with("kv") { ModelKind::Kv } else { ModelKind::CasRegister };
         assert_eq!(recording.likely_model(), kind, "{file}");
+        let began = std::time::Instant::now();
         let verdict = judge(&recording.model(kind), &recording.history, DEFAULT_LIMIT).verdict;
+        if began.elapsed().as_millis() > 100 {
+            eprintln!("{file} took {:?}", began.elapsed());
+        }
         let said = match &verdict {
             Verdict::Linearizable => "linearizable",
             Verdict::Violation(_) => "not-linearizable",

@@ -1,7 +1,7 @@
 //! A node: the pure protocol with sockets, clocks, a disk and threads around it.
 //!
-//! One thread per [`shard`], each an event loop with connections and a coordinator of its own; one [`committer`]
-//! thread per database. What all of them share is in [`Node`].
+//! One thread per `shard`, each an event loop with connections and a coordinator of its own; one `committer`
+//! thread per database. What all of them share is in `Node`.
 
 mod client;
 pub mod clock;

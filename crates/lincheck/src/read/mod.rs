@@ -35,6 +35,8 @@ mod events;
 mod json;
 mod json_lines;
 mod knossos;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 
