@@ -11,6 +11,8 @@ use crate::zones::{Zones, zones};
 /// How many positions the search may visit per key before it answers [`Verdict::Unknown`].
 pub const DEFAULT_LIMIT: usize = 3_000_000;
 
+const FIRST_LIMIT: usize = 30_000;
+
 /// Judges a history of registers with read, write and delete that start absent.
 #[must_use]
 pub fn check_register(history: &History) -> Verdict {
@@ -26,8 +28,18 @@ pub fn check(model: &Model, history: &History) -> Verdict {
 /// Judges a history against a model and also returns the linearization of each key that has one.
 ///
 /// A violation of any key beats an unknown one. Of several violations the first key's is reported.
+///
+/// A first round with a small allowance finds most violations before any hard key eats the large one.
 #[must_use]
 pub fn judge(model: &Model, history: &History, limit: usize) -> Judgement {
+    let first = round(model, history, limit.min(FIRST_LIMIT));
+    match first.verdict {
+        Verdict::Unknown(_) if limit > FIRST_LIMIT => round(model, history, limit),
+        _ => first,
+    }
+}
+
+fn round(model: &Model, history: &History, limit: usize) -> Judgement {
     let mut verdict = Verdict::Linearizable;
     let mut orders = Vec::new();
     for (name, chosen) in history.by_key() {

@@ -1,26 +1,38 @@
 //! Newest versions in memory: a cache with a byte budget, never the truth.
 //!
-//! It must not make a replica go back (rule S2): once somebody was told version 2, nobody may be told version 1. Two
-//! rules see to that. Whoever reads the database *publishes* what it found before it tells anybody, and the larger
-//! version wins. And a reader whose snapshot may be old inserts nothing: it remembers the shard's epoch before it
-//! looks, and every eviction moves the epoch on. Without the second rule: a reader takes a snapshot with version 1,
-//! version 2 is committed, published, told and evicted, and the reader puts version 1 in its place.
+//! It must not make a replica go back (rule S2): once somebody was told version 2, nobody may be told version 1.
+//! **The coherence rule**, in three parts:
+//!
+//! 1. A reader notes the shard's epoch, *then* takes its snapshot, and inserts what it found only if the epoch has not
+//!    moved. If there is an entry by then, the larger version stays and is what it tells.
+//! 2. Whatever makes an older snapshot dangerous moves the epoch: an eviction, a commit of a key that has no entry,
+//!    and a reader that tells what it found without leaving it here.
+//! 3. A commit merges into an entry only when it is durable and visible, and never creates one: a blind put does not
+//!    know whether the database holds something newer.
+//!
+//! Why each is needed. Without the epoch at evictions: a reader takes a snapshot with version 1; version 2 is
+//! committed, merged, told and evicted; the reader inserts version 1. Without the epoch at commits: the same, with
+//! no entry there at all. Without the epoch at tellings: version 2 is visible but not merged yet; reader A, whose
+//! epoch has moved, tells 2 and inserts nothing; reader B, with an older snapshot and the present epoch, inserts 1.
+//! With a commit that creates entries: a late version 1 hides version 2 in the database.
 
 use abd::{Content, StampedValue};
 use bytes::Bytes;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-const SHARDS: usize = 16;
+const SHARDS: usize = 64;
 /// What an entry costs beyond its bytes.
 const ENTRY_OVERHEAD: usize = 160;
+/// Values up to this size are kept whatever the budget of a shard; larger ones only if they are a small part of it.
+const ALWAYS_KEPT: usize = 4 << 10;
 
 #[derive(Default)]
 struct Shard {
     entries: HashMap<Bytes, Entry>,
     /// Keys in the order of the clock hand.
-    ring: std::collections::VecDeque<Bytes>,
+    ring: VecDeque<Bytes>,
     bytes: usize,
     epoch: u64,
 }
@@ -31,7 +43,8 @@ struct Entry {
     used: bool,
 }
 
-/// Permission to insert, if nothing was evicted since.
+/// Permission to insert, if the epoch has not moved since.
+#[derive(Clone, Copy)]
 pub(crate) struct Ticket(u64);
 
 /// The cache of one store.
@@ -41,8 +54,18 @@ pub(crate) struct NewestCache {
     hasher: RandomState,
 }
 
-fn cost(key: &Bytes, stamped: &StampedValue) -> usize {
+fn cost(key: &[u8], stamped: &StampedValue) -> usize {
+    // The key is shared by the map and the ring.
     key.len() + stamped.content.len() + ENTRY_OVERHEAD
+}
+
+/// A copy of its own, so that a small entry does not keep a whole network buffer or table block alive.
+fn own(stamped: &StampedValue) -> StampedValue {
+    let content = match &stamped.content {
+        Content::Value(bytes) => Content::Value(Bytes::copy_from_slice(bytes)),
+        Content::Tombstone => Content::Tombstone,
+    };
+    StampedValue { version: stamped.version, content }
 }
 
 impl NewestCache {
@@ -54,7 +77,7 @@ impl NewestCache {
         }
     }
 
-    fn shard(&self, key: &[u8]) -> std::sync::MutexGuard<'_, Shard> {
+    fn shard(&self, key: &[u8]) -> MutexGuard<'_, Shard> {
         let index = usize::try_from(self.hasher.hash_one(key) % SHARDS as u64).unwrap_or_default();
         self.shards[index].lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -72,49 +95,100 @@ impl NewestCache {
         }
     }
 
-    /// What a reader found in its snapshot; returns what it may tell.
-    pub(crate) fn publish_read(&self, key: &[u8], found: StampedValue, ticket: &Ticket) -> StampedValue {
+    /// What a reader found in its snapshot. `Ok` is what it may tell; `Err` means that the snapshot may be old: look
+    /// again with this new ticket, or settle for [`NewestCache::tell_unpublished`].
+    pub(crate) fn publish_read(
+        &self,
+        key: &[u8],
+        found: &StampedValue,
+        ticket: Ticket,
+    ) -> Result<StampedValue, Ticket> {
         let mut shard = self.shard(key);
-        if shard.entries.contains_key(key) {
-            return shard.merge(Bytes::copy_from_slice(key), found, self.shard_budget);
+        if let Some(entry) = shard.entries.get(key) {
+            if entry.stamped.version >= found.version {
+                return Ok(entry.stamped.clone());
+            }
+            shard.replace(key, found, self.shard_budget);
+            return Ok(found.clone());
         }
-        if shard.epoch == ticket.0 {
-            return shard.merge(Bytes::copy_from_slice(key), found, self.shard_budget);
+        if shard.epoch != ticket.0 {
+            return Err(Ticket(shard.epoch));
+        }
+        shard.insert(key, found, self.shard_budget);
+        Ok(found.clone())
+    }
+
+    /// For a reader that gave up publishing: what it may tell, now that nobody can insert anything older.
+    pub(crate) fn tell_unpublished(&self, key: &[u8], found: StampedValue) -> StampedValue {
+        let mut shard = self.shard(key);
+        if let Some(entry) = shard.entries.get(key) {
+            if entry.stamped.version >= found.version {
+                return entry.stamped.clone();
+            }
+            shard.replace(key, &found, self.shard_budget);
+        } else {
+            shard.epoch += 1;
         }
         found
     }
 
-    /// What was just committed; to be called when it is durable and visible.
-    pub(crate) fn publish_commit(&self, key: &Bytes, committed: StampedValue) {
-        // A copy, so that the cache does not keep whole network buffers alive.
-        let content = match committed.content {
-            Content::Value(bytes) => Content::Value(Bytes::copy_from_slice(&bytes)),
-            Content::Tombstone => Content::Tombstone,
+    /// What was just committed; to be called when it is durable and visible. Returns the version that the entry held,
+    /// if there was one.
+    pub(crate) fn publish_commit(&self, key: &[u8], committed: &StampedValue) -> Option<abd::Version> {
+        let mut shard = self.shard(key);
+        let Some(held) = shard.entries.get(key).map(|entry| entry.stamped.version) else {
+            shard.epoch += 1;
+            return None;
         };
-        let stamped = StampedValue { version: committed.version, content };
-        self.shard(key).merge(Bytes::copy_from_slice(key), stamped, self.shard_budget);
+        if committed.version > held {
+            shard.replace(key, committed, self.shard_budget);
+        }
+        Some(held)
+    }
+
+    #[cfg(test)]
+    fn bytes(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().unwrap().bytes).sum()
     }
 }
 
 impl Shard {
-    /// Keeps the larger version and returns it.
-    fn merge(&mut self, key: Bytes, stamped: StampedValue, budget: usize) -> StampedValue {
-        let size = cost(&key, &stamped);
-        let told = match self.entries.get_mut(&key) {
-            Some(entry) => {
-                if stamped.version > entry.stamped.version {
-                    self.bytes = self.bytes + size - cost(&key, &entry.stamped);
-                    entry.stamped = stamped;
-                }
-                entry.stamped.clone()
-            }
-            None => {
-                self.bytes += size;
-                self.ring.push_back(key.clone());
-                self.entries.insert(key, Entry { stamped: stamped.clone(), used: false });
-                stamped
-            }
-        };
+    fn insert(&mut self, key: &[u8], stamped: &StampedValue, budget: usize) {
+        if stamped.content.len() > ALWAYS_KEPT.max(budget / 4) {
+            self.epoch += 1;
+            return;
+        }
+        let key = Bytes::copy_from_slice(key);
+        self.bytes += cost(&key, stamped);
+        self.ring.push_back(key.clone());
+        self.entries.insert(key, Entry { stamped: own(stamped), used: false });
+        self.shrink(budget);
+    }
+
+    /// Puts a larger version into an existing entry.
+    fn replace(&mut self, key: &[u8], stamped: &StampedValue, budget: usize) {
+        let too_large = stamped.content.len() > ALWAYS_KEPT.max(budget / 4);
+        let Some(entry) = self.entries.get_mut(key) else { return };
+        if too_large {
+            // Out of the ring too: a key must not be there twice. Slow, and rare.
+            self.evict(key);
+            self.ring.retain(|other| other != key);
+            return;
+        }
+        self.bytes = self.bytes + cost(key, stamped) - cost(key, &entry.stamped);
+        entry.stamped = own(stamped);
+        entry.used = true;
+        self.shrink(budget);
+    }
+
+    fn evict(&mut self, key: &[u8]) {
+        if let Some(entry) = self.entries.remove(key) {
+            self.bytes -= cost(key, &entry.stamped);
+            self.epoch += 1;
+        }
+    }
+
+    fn shrink(&mut self, budget: usize) {
         while self.bytes > budget {
             let Some(victim) = self.ring.pop_front() else { break };
             match self.entries.get_mut(&victim) {
@@ -122,14 +196,65 @@ impl Shard {
                     entry.used = false;
                     self.ring.push_back(victim);
                 }
-                Some(entry) => {
-                    self.bytes -= cost(&victim, &entry.stamped);
-                    self.entries.remove(&victim);
-                    self.epoch += 1;
-                }
-                None => {}
+                _ => self.evict(&victim),
             }
         }
-        told
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use abd::{Timestamp, Version};
+
+    fn stamped(time: u64, size: usize) -> StampedValue {
+        let version = Version::of_write(Timestamp { time, node: 1, boot: 1 });
+        StampedValue { version, content: Content::Value(vec![7; size].into()) }
+    }
+
+    fn ticket(cache: &NewestCache, key: &[u8]) -> Ticket {
+        cache.get(key).expect_err("a miss")
+    }
+
+    #[test]
+    fn an_old_snapshot_cannot_replace_what_was_committed_meanwhile() {
+        let cache = NewestCache::new(1 << 20);
+        let reader = ticket(&cache, b"k");
+        assert_eq!(cache.publish_commit(b"k", &stamped(2, 1)), None);
+        assert!(cache.publish_read(b"k", &stamped(1, 1), reader).is_err());
+        assert!(cache.get(b"k").is_err(), "neither the old version nor a blind put is there");
+    }
+
+    #[test]
+    fn s2_what_was_told_unpublished_is_not_hidden_by_an_older_snapshot() {
+        let cache = NewestCache::new(1 << 20);
+        let (first, _) = (ticket(&cache, b"k"), cache.publish_commit(b"k", &stamped(1, 1)));
+        let second = ticket(&cache, b"k");
+        assert!(cache.publish_read(b"k", &stamped(2, 1), first).is_err());
+        assert_eq!(cache.tell_unpublished(b"k", stamped(2, 1)), stamped(2, 1));
+        assert!(cache.publish_read(b"k", &stamped(1, 1), second).is_err());
+    }
+
+    #[test]
+    fn the_larger_version_stays_and_is_told() {
+        let cache = NewestCache::new(1 << 20);
+        let (one, two) = (ticket(&cache, b"k"), ticket(&cache, b"k"));
+        assert_eq!(cache.publish_read(b"k", &stamped(5, 1), one).ok(), Some(stamped(5, 1)));
+        assert_eq!(cache.publish_read(b"k", &stamped(3, 1), two).ok(), Some(stamped(5, 1)));
+        assert!(cache.publish_commit(b"k", &stamped(4, 1)).is_some());
+        assert_eq!(cache.get(b"k").ok(), Some(stamped(5, 1)));
+    }
+
+    #[test]
+    fn the_budget_is_kept() {
+        let cache = NewestCache::new(64 << 10);
+        for number in 0..5_000u32 {
+            let key = number.to_be_bytes();
+            let found = stamped(1, number as usize % 3_000);
+            let ticket = ticket(&cache, &key);
+            let _ = cache.publish_read(&key, &found, ticket);
+            cache.publish_commit(&key, &stamped(2, number as usize % 9_000));
+        }
+        assert!(cache.bytes() <= 64 << 10, "{} bytes", cache.bytes());
     }
 }

@@ -61,6 +61,8 @@ impl WriteBatch {
 }
 
 /// An ordered map from bytes to bytes, one value per key.
+///
+/// Keys have 1 to 65,535 bytes and do not begin with zero: those are an engine's own.
 pub trait Database: Send + Sync + 'static {
     /// A frozen view.
     type Snapshot: Snapshot;

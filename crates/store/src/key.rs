@@ -41,6 +41,11 @@ pub fn prefix(key: &[u8]) -> Vec<u8> {
     out
 }
 
+/// Whether a prefix is a hash, so that the user key must be in the record.
+pub fn is_hashed(prefix: &[u8]) -> bool {
+    prefix.first() == Some(&HASHED)
+}
+
 /// The data key of one version.
 pub fn encode(key: &[u8], version: Version) -> Bytes {
     with_version(prefix(key), version)

@@ -6,65 +6,33 @@
 
 use crate::cache::NewestCache;
 use crate::database::{Database, DatabaseError, DatabaseIterator, Snapshot, WriteBatch};
+use crate::garbage::Garbage;
 use crate::key;
 use crate::record;
 use abd::{Newest, StampedValue, Version};
 use bytes::Bytes;
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Keys that may wait for the collector; beyond it they are found by a walk over everything.
-const QUEUE_MAX: usize = 65_536;
+/// How often a reader looks again because its snapshot may be old, before it settles for not caching.
+const READ_ATTEMPTS: usize = 3;
+/// Deletes in one batch of the collector, about.
+const DELETES_MAX: usize = 16_384;
 
 /// Versions by key over any [`Database`].
 pub struct MultiVersionStore<D> {
     database: D,
     cache: NewestCache,
     garbage: Mutex<Garbage>,
-    live_keys: AtomicI64,
-}
-
-/// What the collector has yet to look at.
-struct Garbage {
-    /// Prefixes of keys that may have dominated versions, with the version whose put made them suspicious.
-    queue: VecDeque<(Vec<u8>, Version)>,
-    /// The walk over everything; `None` when it is done.
-    walk: Option<Walk>,
-}
-
-/// A walk over all keys.
-#[derive(Clone)]
-struct Walk {
-    /// The next prefix to look at.
-    at: Vec<u8>,
-    /// The first walk counts live keys; what lies before it is counted as it changes.
-    counting: bool,
-}
-
-impl Walk {
-    fn from_the_start(counting: bool) -> Self {
-        Self { at: key::FIRST.to_vec(), counting }
-    }
-}
-
-impl Garbage {
-    /// Whether changes of this key are to be counted one by one.
-    fn is_counted(&self, prefix: &[u8]) -> bool {
-        self.walk.as_ref().is_none_or(|walk| !walk.counting || prefix < &walk.at[..])
-    }
 }
 
 impl<D: Database> MultiVersionStore<D> {
+    /// The cache budget that fits most nodes.
+    pub const CACHE_BYTES: usize = 64 << 20;
+
     /// Over a database, with a cache of newest versions of at most `cache_bytes`.
     pub fn new(database: D, cache_bytes: usize) -> Self {
-        Self {
-            database,
-            cache: NewestCache::new(cache_bytes),
-            // Whatever a crash left behind is found by a first walk, which also counts the keys.
-            garbage: Mutex::new(Garbage { queue: VecDeque::new(), walk: Some(Walk::from_the_start(true)) }),
-            live_keys: AtomicI64::new(0),
-        }
+        Self { database, cache: NewestCache::new(cache_bytes), garbage: Mutex::new(Garbage::new()) }
     }
 
     /// The database below.
@@ -72,10 +40,14 @@ impl<D: Database> MultiVersionStore<D> {
         &self.database
     }
 
-    /// Keys that hold a value: counted by the first walk after opening, and kept up to date from then on. A report,
-    /// not a promise.
+    /// Keys that hold a value: a report, not a promise. It is exact when a sweep has ended and nothing was put twice
+    /// since.
     pub fn live_keys(&self) -> u64 {
-        u64::try_from(self.live_keys.load(Ordering::Relaxed)).unwrap_or_default()
+        self.garbage().live()
+    }
+
+    fn garbage(&self) -> MutexGuard<'_, Garbage> {
+        self.garbage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The newest version of a key, as of a moment after this call began. What it reports is durable.
@@ -83,13 +55,19 @@ impl<D: Database> MultiVersionStore<D> {
     /// # Errors
     /// When the data cannot be read or is damaged.
     pub fn newest(&self, user_key: &[u8]) -> Result<Newest, DatabaseError> {
-        let ticket = match self.cache.get(user_key) {
+        let mut ticket = match self.cache.get(user_key) {
             Ok(stamped) => return Ok(Newest { stamped, durable: true }),
             Err(ticket) => ticket,
         };
-        let found = self.seek(user_key, None)?.unwrap_or(StampedValue::NEVER);
-        let stamped = self.cache.publish_read(user_key, found, &ticket);
-        Ok(Newest { stamped, durable: true })
+        let mut found = StampedValue::NEVER;
+        for _ in 0..READ_ATTEMPTS {
+            found = self.seek(user_key, None)?.unwrap_or(StampedValue::NEVER);
+            match self.cache.publish_read(user_key, &found, ticket) {
+                Ok(stamped) => return Ok(Newest { stamped, durable: true }),
+                Err(newer) => ticket = newer,
+            }
+        }
+        Ok(Newest { stamped: self.cache.tell_unpublished(user_key, found), durable: true })
     }
 
     /// The newest version that is not above `version`, unless it was collected.
@@ -130,49 +108,56 @@ impl<D: Database> MultiVersionStore<D> {
     pub fn commit(&self, puts: &[(Bytes, StampedValue)]) -> Result<(), DatabaseError> {
         let mut newest: BTreeMap<&Bytes, &StampedValue> = BTreeMap::new();
         for (user_key, stamped) in puts {
+            // "Never written" is what a store without the key says anyway.
+            if stamped.version == Version::MIN {
+                continue;
+            }
             let entry = newest.entry(user_key).or_insert(stamped);
+            check_v1(user_key, entry, stamped);
             if stamped.version > entry.version {
                 *entry = stamped;
             }
         }
         let mut batch = WriteBatch::default();
-        let mut suspicious = Vec::new();
-        let mut changes = Vec::new();
-        newest.retain(|user_key, stamped| {
-            let prefix = key::prefix(user_key);
-            let present = i64::from(stamped.content.is_value());
-            match self.cache.get(user_key) {
-                Ok(held) if held.version >= stamped.version => return false,
-                Ok(held) => {
-                    if held.version > Version::MIN {
-                        batch.delete(key::with_version(prefix.clone(), held.version));
-                    }
-                    changes.push((prefix.clone(), present - i64::from(held.content.is_value())));
-                }
-                Err(_) => suspicious.push((prefix.clone(), stamped.version)),
-            }
-            let data_key = key::with_version(prefix, stamped.version);
-            let recorded_key = key::user_key(key::prefix_of(&data_key)).is_none().then_some(&user_key[..]);
-            batch.put(data_key, record::encode(&stamped.content, recorded_key));
-            true
-        });
-        if !batch.is_empty() {
-            self.database.write(batch)?;
-        }
+        let mut written = Vec::with_capacity(newest.len());
         for (user_key, stamped) in newest {
-            self.cache.publish_commit(user_key, stamped.clone());
-        }
-        let mut garbage = self.garbage.lock().unwrap_or_else(PoisonError::into_inner);
-        let counted = changes.iter().filter(|(prefix, _)| garbage.is_counted(prefix));
-        self.live_keys.fetch_add(counted.map(|(_, change)| change).sum(), Ordering::Relaxed);
-        garbage.queue.extend(suspicious);
-        if garbage.queue.len() > QUEUE_MAX {
-            garbage.queue.truncate(QUEUE_MAX);
-            let counting = garbage.walk.as_ref().is_some_and(|walk| walk.counting);
-            if counting {
-                self.live_keys.store(0, Ordering::Relaxed);
+            let held = self.cache.get(user_key).ok();
+            if let Some(held) = &held {
+                check_v1(user_key, held, stamped);
+                if held.version >= stamped.version {
+                    continue;
+                }
             }
-            garbage.walk = Some(Walk::from_the_start(counting));
+            let prefix = key::prefix(user_key);
+            let mut live = i64::from(stamped.content.is_value());
+            if let Some(held) = held.as_ref().filter(|held| held.version > Version::MIN) {
+                batch.delete(key::with_version(prefix.clone(), held.version));
+                live -= i64::from(held.content.is_value());
+            }
+            let recorded_key = key::is_hashed(&prefix).then_some(&user_key[..]);
+            batch.put(
+                key::with_version(prefix.clone(), stamped.version),
+                record::encode(&stamped.content, recorded_key),
+            );
+            written.push((user_key, stamped, prefix, live, held.map(|held| held.version)));
+        }
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.database.write(batch)?;
+        // Only now: what the cache says is durable.
+        let mut suspects = Vec::new();
+        for (user_key, stamped, prefix, live, held) in written {
+            let replaced = self.cache.publish_commit(user_key, stamped);
+            // A blind put, or somebody else wrote the key between our look and our batch.
+            suspects.push((prefix, live, held.is_none() || replaced != held));
+        }
+        let mut garbage = self.garbage();
+        for (prefix, live, suspect) in suspects {
+            garbage.count(&prefix, live);
+            if suspect {
+                garbage.suspect(prefix);
+            }
         }
         Ok(())
     }
@@ -186,48 +171,73 @@ impl<D: Database> MultiVersionStore<D> {
     /// # Errors
     /// As [`Database::write`].
     pub fn collect_garbage(&self, budget: usize) -> Result<usize, DatabaseError> {
-        let (queued, walk) = {
-            let mut garbage = self.garbage.lock().unwrap_or_else(PoisonError::into_inner);
-            let count = garbage.queue.len().min(budget);
-            let queued: Vec<_> = garbage.queue.drain(..count).collect();
-            (queued, garbage.walk.clone())
+        let collected = self.collect(budget);
+        if collected.is_err() {
+            // What was taken from the queue is forgotten, but not for ever.
+            self.garbage().request_sweep();
+        }
+        collected
+    }
+
+    /// Has the collector look at everything once more; [`MultiVersionStore::live_keys`] is counted afresh.
+    pub fn request_sweep(&self) {
+        self.garbage().request_sweep();
+    }
+
+    fn collect(&self, budget: usize) -> Result<usize, DatabaseError> {
+        let (queued, sweep) = {
+            let mut garbage = self.garbage();
+            let mut queued = garbage.take(budget);
+            // A key that was suspected twice would be counted twice.
+            queued.sort_unstable();
+            queued.dedup();
+            let sweep = if queued.len() < budget { garbage.sweep_from(key::FIRST) } else { None };
+            (queued, sweep)
         };
+        if queued.is_empty() && sweep.is_none() {
+            return Ok(0);
+        }
         let mut looked_at = queued.len();
-        let mut batch = WriteBatch::default();
-        let mut iterator = self.database.snapshot()?.iterator();
-        let mut live = 0;
-        for (prefix, put) in queued {
-            iterator.seek(&prefix)?;
-            let found = collect_key(&mut iterator, &prefix, &mut batch)?;
-            if walk.as_ref().is_none_or(|walk| !walk.counting || prefix < walk.at)
-                && found.newest == Some(put)
-            {
-                live += i64::from(found.newest_live) - i64::from(found.previous_live);
+        let mut dominated = Dominated::default();
+        let mut swept = None;
+        {
+            // In a block: a database that ran out of room can be opened again only when no snapshot is left.
+            let mut iterator = self.database.snapshot()?.iterator();
+            for prefix in &queued {
+                // What the sweep has yet to reach it will find, and must not be counted twice.
+                if sweep.as_ref().is_none_or(|from| prefix < from) {
+                    iterator.seek(prefix)?;
+                    dominated.take_key(&mut iterator, prefix)?;
+                }
+            }
+            if let Some(from) = sweep {
+                iterator.seek(&from)?;
+                let (mut next, mut counted) = (None, 0);
+                while let Some(data_key) = iterator.key().filter(|data_key| &data_key[..] < key::END) {
+                    version_in(data_key)?;
+                    let prefix = key::prefix_of(data_key).to_vec();
+                    if looked_at >= budget || dominated.batch.changes.len() >= DELETES_MAX {
+                        next = Some(prefix);
+                        break;
+                    }
+                    counted += i64::from(dominated.take_key(&mut iterator, &prefix)?);
+                    looked_at += 1;
+                }
+                swept = Some((next, counted));
             }
         }
-        if let Some(walk) = walk {
-            iterator.seek(&walk.at)?;
-            let mut next = None;
-            while let Some(data_key) = iterator.key() {
-                if &data_key[..] >= key::END {
-                    break;
-                }
-                let prefix = key::prefix_of(data_key).to_vec();
-                if looked_at >= budget {
-                    next = Some(Walk { at: prefix, ..walk });
-                    break;
-                }
-                let found = collect_key(&mut iterator, &prefix, &mut batch)?;
-                live += i64::from(walk.counting && found.newest_live);
-                looked_at += 1;
-            }
-            self.garbage.lock().unwrap_or_else(PoisonError::into_inner).walk = next;
+        if !dominated.batch.is_empty() {
+            self.database.write(dominated.batch)?;
         }
-        if !batch.is_empty() {
-            self.database.write(batch)?;
+        let mut garbage = self.garbage();
+        // Before the sweep moves on: what it passed in this round, it counted without the dominated versions.
+        for (prefix, values) in dominated.values {
+            garbage.count(&prefix, -values);
         }
-        self.live_keys.fetch_add(live, Ordering::Relaxed);
-        Ok(looked_at)
+        if let Some((next, counted)) = swept {
+            garbage.advance(next, counted);
+        }
+        Ok(looked_at.max(1))
     }
 
     /// Up to `limit` keys above `after` (all, if `None`) with their newest versions, in the order of the store.
@@ -265,39 +275,48 @@ impl<D: Database> MultiVersionStore<D> {
     }
 }
 
-struct Found {
-    newest: Option<Version>,
-    newest_live: bool,
-    previous_live: bool,
+/// Rule V1: one version names one content. Two contents are a bug in the protocol or in a peer; the first one stays.
+fn check_v1(user_key: &[u8], held: &StampedValue, put: &StampedValue) {
+    if held.version == put.version && held.content != put.content {
+        log::error!("two contents for key {user_key:02x?} at version {}: the first is kept", put.version);
+        debug_assert!(false, "two contents under version {} (rule V1)", put.version);
+    }
 }
 
-/// Walks over all versions of the key that the iterator stands on and marks all but the newest for deletion.
-fn collect_key(
-    iterator: &mut impl DatabaseIterator,
-    prefix: &[u8],
-    batch: &mut WriteBatch,
-) -> Result<Found, DatabaseError> {
-    let mut found = Found { newest: None, newest_live: false, previous_live: false };
-    let mut count = 0;
-    while let Some((data_key, value)) = iterator.entry() {
-        if key::prefix_of(data_key) != prefix {
-            break;
-        }
-        count += 1;
-        if count <= 2 {
-            let live = record::decode(value.clone())?.1.is_value();
-            if count == 1 {
-                (found.newest, found.newest_live) = (Some(version_in(data_key)?), live);
-            } else {
-                found.previous_live = live;
+/// What the collector is about to delete.
+#[derive(Default)]
+struct Dominated {
+    batch: WriteBatch,
+    /// By prefix, how many of the deleted versions are values.
+    values: Vec<(Vec<u8>, i64)>,
+}
+
+impl Dominated {
+    /// Walks over all versions of the key that the iterator stands on, and marks all but the newest; returns whether
+    /// the newest is a value.
+    fn take_key(
+        &mut self,
+        iterator: &mut impl DatabaseIterator,
+        prefix: &[u8],
+    ) -> Result<bool, DatabaseError> {
+        let mut newest = None;
+        let mut values = 0;
+        while let Some((data_key, value)) = iterator.entry().filter(|(k, _)| key::prefix_of(k) == prefix) {
+            let is_value = record::is_value(value)?;
+            match newest {
+                None => newest = Some(is_value),
+                Some(_) => {
+                    self.batch.delete(data_key.clone());
+                    values += i64::from(is_value);
+                }
             }
+            iterator.next()?;
         }
-        if count > 1 {
-            batch.delete(data_key.clone());
+        if values > 0 {
+            self.values.push((prefix.to_vec(), values));
         }
-        iterator.next()?;
+        Ok(newest.unwrap_or(false))
     }
-    Ok(found)
 }
 
 fn version_in(data_key: &[u8]) -> Result<Version, DatabaseError> {

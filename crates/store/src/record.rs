@@ -41,7 +41,7 @@ pub(crate) fn decode(mut record: Bytes) -> Result<(Option<Bytes>, Content), Data
     let (format, kind) = (record.get_u8(), record.get_u8());
     let _operation_id = record.get_u64();
     let key_length = record.get_u32() as usize;
-    if record.len() < key_length + 4 {
+    if record.len().saturating_sub(4) < key_length {
         return Err(damaged());
     }
     let key = record.split_to(key_length);
@@ -62,6 +62,15 @@ pub(crate) fn decode(mut record: Bytes) -> Result<(Option<Bytes>, Content), Data
         }
     };
     Ok(((!key.is_empty()).then_some(key), content))
+}
+
+/// Whether a record holds a value and not a tombstone, without looking at the rest of it.
+pub(crate) fn is_value(record: &[u8]) -> Result<bool, DatabaseError> {
+    match record {
+        [FORMAT, VALUE, ..] => Ok(true),
+        [FORMAT, TOMBSTONE, ..] => Ok(false),
+        _ => Err(DatabaseError::Damaged("a value record has an unknown head".into())),
+    }
 }
 
 #[cfg(test)]

@@ -51,13 +51,42 @@ fn iterators_walk_both_ways(database: &impl Database) {
     iterator.seek(&key(25)).unwrap();
     assert!(!iterator.valid());
     iterator.seek_to_first().unwrap();
-    assert!(iterator.key().unwrap() <= &key(20));
+    let first = iterator.key().unwrap().clone();
+    assert!(first <= key(20) && first[0] != 0, "an engine's own keys are not shown");
+    iterator.prev().unwrap();
+    assert!(!iterator.valid());
+    iterator.seek(&[]).unwrap();
+    assert_eq!(iterator.key().unwrap(), &first);
+    let (mut up, mut down) = (vec![], vec![]);
+    iterator.seek_to_first().unwrap();
+    while let Some(key) = iterator.key().cloned() {
+        up.push(key);
+        iterator.next().unwrap();
+    }
+    iterator.seek_to_last().unwrap();
+    while let Some(key) = iterator.key().cloned() {
+        down.push(key);
+        iterator.prev().unwrap();
+    }
+    down.reverse();
+    assert_eq!(up, down);
+}
+
+fn empty_values_and_odd_keys_are_legal(database: &impl Database) {
+    for key in [&b"\x01"[..], b"\x01\x00", b"\x01\x00\x00", b"\xff", b"\xff\xff"] {
+        database.put(Bytes::copy_from_slice(key), Bytes::new()).unwrap();
+        assert_eq!(database.get(key).unwrap(), Some(Bytes::new()));
+        database.delete(Bytes::copy_from_slice(key)).unwrap();
+        assert_eq!(database.get(key).unwrap(), None);
+    }
+    database.write(WriteBatch::default()).unwrap();
 }
 
 fn suite(database: &impl Database) {
     batches_are_atomic_and_ordered(database);
     snapshots_do_not_move(database);
     iterators_walk_both_ways(database);
+    empty_values_and_odd_keys_are_legal(database);
 }
 
 #[test]
@@ -69,4 +98,19 @@ fn memory_conforms() {
 fn disk_conforms() {
     let directory = tempfile::tempdir().unwrap();
     suite(&DiskDatabase::open(directory.path(), DiskOptions::default()).unwrap());
+}
+
+#[test]
+fn a_crash_keeps_a_prefix_of_what_was_not_synced() {
+    let database = MemoryDatabase::new();
+    for byte in 1..=3 {
+        let mut batch = WriteBatch::default();
+        batch.put(key(byte), "pending");
+        database.begin(batch);
+    }
+    assert!(database.is_empty(), "nobody sees what is not durable");
+    database.crash(2);
+    database.sync();
+    assert!(database.get(&key(2)).unwrap().is_some());
+    assert_eq!(database.get(&key(3)).unwrap(), None);
 }

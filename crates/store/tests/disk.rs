@@ -4,7 +4,9 @@ use abd::{Content, StampedValue, Timestamp, Version};
 use bytes::Bytes;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use store::{Database, DatabaseError, DiskDatabase, DiskOptions, MultiVersionStore};
+use store::{
+    Database, DatabaseError, DatabaseIterator, DiskDatabase, DiskOptions, MultiVersionStore, Snapshot,
+};
 
 fn open(path: &Path) -> Result<DiskDatabase, DatabaseError> {
     DiskDatabase::open(path, DiskOptions::default())
@@ -65,8 +67,8 @@ fn a_journal_cut_short_is_noticed() {
 
 #[test]
 fn a_flipped_byte_in_the_middle_of_the_journal_is_noticed() {
-    for at in [300, 1500, 3000] {
-        let directory = tempfile::tempdir().unwrap();
+    for at in (200..7_000).step_by(613) {
+        let directory = fast_directory();
         fill(directory.path());
         let journal = &journals(directory.path())[0];
         let mut bytes = std::fs::read(journal).unwrap();
@@ -100,18 +102,175 @@ fn without_room_writes_are_refused_and_reads_go_on() {
     assert!(database.get(&[1, 7]).unwrap().is_some());
 }
 
+/// An older journal that lost its end, while the next one is whole: the last number is right and yet batches are gone.
+#[test]
+fn a_hole_before_the_last_batch_is_noticed() {
+    let directory = tempfile::tempdir().unwrap();
+    fill(directory.path());
+    {
+        let database = fjall::Database::builder(directory.path().join("fjall")).open().unwrap();
+        let versions = database.keyspace("versions", fjall::KeyspaceCreateOptions::default).unwrap();
+        versions.remove([b"\x00ring".as_slice(), &20u64.to_be_bytes()].concat()).unwrap();
+    }
+    assert_damaged(directory.path());
+}
+
+#[test]
+fn a_database_that_is_older_than_its_watermark_is_noticed() {
+    let directory = tempfile::tempdir().unwrap();
+    fill(directory.path());
+    let watermark = directory.path().join("watermark");
+    let newer = std::fs::read(&watermark).unwrap();
+    for damaged in [vec![0; newer.len()], Vec::new(), vec![0xff; newer.len()]] {
+        std::fs::write(&watermark, damaged).unwrap();
+        assert_damaged(directory.path());
+    }
+    let old = tempfile::tempdir().unwrap();
+    drop(open(old.path()).unwrap());
+    std::fs::write(old.path().join("watermark"), newer).unwrap();
+    assert_damaged(old.path());
+}
+
+#[test]
+fn a_deleted_journal_is_noticed() {
+    let directory = tempfile::tempdir().unwrap();
+    fill(directory.path());
+    for journal in journals(directory.path()) {
+        std::fs::remove_file(journal).unwrap();
+    }
+    assert_damaged(directory.path());
+}
+
+/// Damage in a table is never "absent", and never another value.
+#[test]
+fn a_damaged_table_is_an_error_and_not_an_absent_key() {
+    let directory = tempfile::tempdir().unwrap();
+    fill(directory.path());
+    drop(open(directory.path()).unwrap()); // Opening writes the journal's content to a table.
+    let tables = directory.path().join("fjall/keyspaces/1/tables");
+    let mut damaged = 0;
+    for entry in std::fs::read_dir(tables).unwrap() {
+        let path = entry.unwrap().path();
+        let mut bytes = std::fs::read(&path).unwrap();
+        for at in (200..3_000.min(bytes.len())).step_by(100) {
+            bytes[at] ^= 0x10;
+        }
+        std::fs::write(&path, bytes).unwrap();
+        damaged += 1;
+    }
+    assert!(damaged > 0);
+    match open(directory.path()) {
+        Err(why) => assert!(matches!(why, DatabaseError::Damaged(_)), "{why}"),
+        Ok(database) => {
+            let mut errors = 0;
+            for number in 0..50u8 {
+                match database.get(&[1, number]) {
+                    Ok(found) => assert_eq!(found.unwrap(), vec![number; 100]),
+                    Err(why) => {
+                        assert!(matches!(why, DatabaseError::Damaged(_)), "{why}");
+                        errors += 1;
+                    }
+                }
+            }
+            assert!(errors > 0);
+        }
+    }
+}
+
+/// A file system of 80 MiB that is unmounted when dropped; `None` where that is not allowed.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount() -> Option<Self> {
+        let directory = tempfile::tempdir().unwrap();
+        let status = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=80m", "tmpfs"])
+            .arg(directory.path())
+            .status();
+        status.is_ok_and(|status| status.success()).then_some(Self(directory))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+/// No guard before the wall (`min_free_bytes` 0): fjall itself runs into it, and is opened again when there is room.
+#[test]
+fn a_disk_that_ran_full_takes_writes_again_when_there_is_room() {
+    let Some(disk) = SmallDisk::mount() else {
+        eprintln!("SKIPPED: no permission to mount a small file system");
+        return;
+    };
+    let filler = disk.0.path().join("filler");
+    std::fs::write(&filler, vec![1; 50 << 20]).unwrap();
+    let path = disk.0.path().join("database");
+    let options = DiskOptions { min_free_bytes: Some(0), ..DiskOptions::default() };
+    let database = DiskDatabase::open(&path, options.clone()).unwrap();
+    let key = |number: u32| Bytes::from([&[1][..], &number.to_be_bytes()].concat());
+    let mut written = 0;
+    let refused = loop {
+        match database.put(key(written), Bytes::from(vec![7; 100 << 10])) {
+            Ok(()) => written += 1,
+            Err(why) => break why,
+        }
+        assert!(written < 2_000, "the disk never filled up");
+    };
+    assert!(matches!(refused, DatabaseError::Full(_)), "{refused}");
+    let all_there =
+        |database: &DiskDatabase| (0..written).all(|number| database.get(&key(number)).unwrap().is_some());
+    assert!(all_there(&database), "reads go on");
+    std::fs::remove_file(filler).unwrap();
+    let again = Bytes::from_static(b"\x01again");
+    database.put(again.clone(), Bytes::from_static(b"!")).unwrap();
+    assert!(database.accepts_writes() && all_there(&database));
+    drop(database);
+    let database = DiskDatabase::open(&path, options).unwrap();
+    assert!(all_there(&database) && database.get(&again).unwrap().is_some());
+}
+
+#[test]
+fn tidying_keeps_the_files_a_small_multiple_of_the_data() {
+    let directory = fast_directory();
+    let options = DiskOptions { memtable_bytes: 1 << 20, ..DiskOptions::default() };
+    let database = DiskDatabase::open(directory.path(), options).unwrap();
+    for round in 0..20 {
+        for number in 0..50u8 {
+            database.put(Bytes::from(vec![1, number]), Bytes::from(vec![round; 10_000])).unwrap();
+        }
+    }
+    database.maintain().unwrap();
+    let tables = database.disk_bytes();
+    assert_eq!(database.get(&[1, 7]).unwrap().unwrap(), vec![19; 10_000]);
+    // The journal is 64 MiB of reserved space, written or not.
+    assert!(tables < (64 << 20) + (3 << 20), "{tables}");
+}
+
+/// Where a sync costs nothing: for tests that need many batches and no durability.
+fn fast_directory() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
 #[test]
 fn a_hot_key_stays_one_version() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = fast_directory();
     let database = Arc::new(open(directory.path()).unwrap());
     let store = MultiVersionStore::new(database.clone(), 1 << 20);
-    for time in 1..=2000 {
+    // As a replica does: it looks before it queues a write.
+    store.newest(b"hot").unwrap();
+    for time in 1..=20_000 {
         let version = Version::of_write(Timestamp { time, node: 1, boot: 1 });
         let stamped = StampedValue { version, content: Content::Value(Bytes::from(vec![7; 100])) };
         store.commit(&[("hot".into(), stamped)]).unwrap();
     }
+    let mut iterator = database.snapshot().unwrap().iterator();
+    iterator.seek_to_first().unwrap();
+    iterator.next().unwrap();
+    assert!(!iterator.valid(), "one version is there, before any collection");
     while store.collect_garbage(100).unwrap() > 0 {}
-    let below = Version::of_write(Timestamp { time: 1999, node: 1, boot: 1 });
+    let below = Version::of_write(Timestamp { time: 19_999, node: 1, boot: 1 });
     assert_eq!(store.as_of(b"hot", below).unwrap(), None, "dominated versions are gone");
     assert_eq!(store.live_keys(), 1);
 }

@@ -3,15 +3,17 @@
 //! | what fjall does | what is done about it here |
 //! |---|---|
 //! | drops a damaged part of its journal, and what follows, silently | numbered batches and a watermark beside them |
-//! | serves, after kill -9, journal bytes that were never synced | everything recovered is synced before it is served |
+//! | drops the end of a damaged *older* journal, and goes on with the next one | every batch also signs a ring of its own, so that a hole shows |
+//! | serves, after kill -9 or a failed sync, journal bytes that only the page cache has | everything recovered goes to fresh, synced tables before it is served |
+//! | panics over some damaged bytes of its journal | caught: [`DatabaseError::Damaged`] |
 //! | is poisoned by a full disk until it is opened again | room is checked before each batch; if it happens all the same, the database is opened again when there is room |
 //! | is poisoned by a failed sync | that is final here too: [`DatabaseError::Fatal`] |
 
+use super::failure::{REBUILD, damaged, engine_error, io_error, io_inside, is_full, space, sync_directory};
+use super::snapshot::{DiskSnapshot, View};
 use super::watermark::Watermark;
-use crate::database::{Change, Database, DatabaseError, DatabaseIterator, Snapshot, WriteBatch};
-use bytes::Bytes;
-use fjall::{KeyspaceCreateOptions, PersistMode, Readable};
-use std::ops::Bound;
+use crate::database::{Change, Database, DatabaseError, WriteBatch};
+use fjall::{KeyspaceCreateOptions, PersistMode};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -23,27 +25,32 @@ pub struct DiskOptions {
     /// Bytes of recent writes kept in memory before they go to a table.
     pub memtable_bytes: u64,
     /// Bytes of table blocks kept in memory.
-    pub block_cache_bytes: u64,
+    pub cache_bytes: u64,
     /// Writes are refused while the file system has less room than this; `None` chooses by its size.
     pub min_free_bytes: Option<u64>,
 }
 
 impl Default for DiskOptions {
     fn default() -> Self {
-        Self { memtable_bytes: 8 << 20, block_cache_bytes: 16 << 20, min_free_bytes: None }
+        Self { memtable_bytes: 8 << 20, cache_bytes: 16 << 20, min_free_bytes: None }
     }
 }
 
-/// The key of the batch number. Data keys begin with 1 to 3, so it is out of their way.
+/// Keys that begin with zero are the engine's own: iterators begin here.
+pub(super) const FIRST: &[u8] = &[1];
+/// The key of the last batch number.
 const SEQUENCE_KEY: &[u8] = b"\x00sequence";
-/// How long the watermark may be unsynced under load.
-const WATERMARK_SYNC_EVERY: Duration = Duration::from_secs(1);
+/// Batch n also writes its number under this and n modulo 2^16: about as many batches as a memtable takes.
+const RING_PREFIX: &[u8] = b"\x00ring";
+const RING_SLOTS: u64 = 1 << 16;
+/// How long to wait for readers and background threads to let go of a database that is opened again.
+const REOPEN_PATIENCE: Duration = Duration::from_secs(2);
 /// Writes since the last tidying that make another one worth it.
 const TIDY_AFTER_BYTES: u64 = 4 << 20;
 
-struct Engine {
+pub(super) struct Engine {
     database: fjall::Database,
-    keyspace: fjall::Keyspace,
+    pub(super) keyspace: fjall::Keyspace,
 }
 
 /// A database in a directory.
@@ -60,9 +67,10 @@ pub struct DiskDatabase {
 
 struct Writer {
     watermark: Watermark,
-    synced_at: Instant,
     /// fjall hit the end of the disk: it must be opened again before the next batch.
     stuck: bool,
+    /// There was little room at the last write: if a background task has failed since, that is why.
+    was_low: bool,
     written_since_tidy: u64,
 }
 
@@ -80,42 +88,48 @@ impl DiskDatabase {
             None => (space(&path)?.total / 50).clamp(4 << 20, 256 << 20),
         };
         let (tables, watermark_path) = (path.join("fjall"), path.join("watermark"));
-        let existed = tables.exists();
-        match (existed, watermark_path.exists()) {
-            (false, true) => {
-                return Err(DatabaseError::Damaged(format!("{} is gone{REBUILD}", tables.display())));
-            }
-            (true, false) if recovered_sequence(&open_engine(&tables, &options)?)? > 0 => {
-                return Err(DatabaseError::Damaged(format!("{} is gone{REBUILD}", watermark_path.display())));
-            }
-            _ => {}
+        let marked = exists(&watermark_path)?;
+        if marked && !exists(&tables)? {
+            return Err(damaged(format!("{} is gone", tables.display())));
         }
-        let engine = open_engine(&tables, &options)?;
-        let sequence = recovered_sequence(&engine)?;
-        let watermark = if watermark_path.exists() {
+        let engine = Engine::open(&tables, &options)?;
+        let sequence = engine.recovered_sequence()?;
+        let watermark = if marked {
             let (watermark, acknowledged) =
                 Watermark::open(&watermark_path).map_err(|why| io_error("open the watermark", &why))?;
             check_watermark(sequence, acknowledged)?;
             watermark
+        } else if sequence > 0 {
+            return Err(damaged(format!("{} is gone", watermark_path.display())));
         } else {
+            // The tables first: a watermark without them means that they were lost.
+            sync_directory(&path)?;
             let watermark = Watermark::create(&watermark_path, 1)
                 .map_err(|why| io_error("create the watermark", &why))?;
             sync_directory(&path)?;
+            if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+                sync_directory(parent)?;
+            }
             watermark
         };
-        let writer = Writer { watermark, synced_at: Instant::now(), stuck: false, written_since_tidy: 0 };
+        // On a full disk the flush has no room; then the journal, synced again, has to do. It holds what was
+        // acknowledged unless a sync failed before, and that was fatal then.
+        if space(&path)?.free >= min_free + 2 * options.memtable_bytes {
+            engine.flush()?;
+        }
         let database = Self {
             path,
             options,
             min_free,
             engine: RwLock::new(Some(Arc::new(engine))),
-            writer: Mutex::new(writer),
+            writer: Mutex::new(Writer { watermark, stuck: false, was_low: false, written_since_tidy: 0 }),
             sequence: AtomicU64::new(sequence.max(1)),
             accepts_writes: AtomicBool::new(true),
         };
         if sequence == 0 {
             // The first batch gives the directory its number one, so that "nothing" is never a legal state later.
-            database.commit_numbered(WriteBatch::default(), 1)?;
+            let mut writer = database.writer.lock().unwrap_or_else(PoisonError::into_inner);
+            database.commit_with(&mut writer, WriteBatch::default(), 1)?;
         }
         Ok(database)
     }
@@ -145,14 +159,15 @@ impl DiskDatabase {
     /// [`DatabaseError::Full`] or [`DatabaseError::Fatal`].
     pub fn maintain(&self) -> Result<(), DatabaseError> {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        self.sync_watermark(&mut writer)?;
         if writer.stuck || writer.written_since_tidy < TIDY_AFTER_BYTES || !self.accepts_writes() {
             return Ok(());
         }
         writer.written_since_tidy = 0;
         let engine = self.engine()?;
-        engine.keyspace.rotate_memtable_and_wait().map_err(engine_error)?;
-        engine.keyspace.major_compact().map_err(engine_error)
+        engine.flush_raw().and_then(|()| engine.keyspace.major_compact()).map_err(|why| {
+            drop(engine);
+            self.engine_failed(&mut writer, why)
+        })
     }
 
     fn engine(&self) -> Result<Arc<Engine>, DatabaseError> {
@@ -161,11 +176,6 @@ impl DiskDatabase {
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
             .ok_or_else(|| DatabaseError::Full("the database is being opened again".into()))
-    }
-
-    fn commit_numbered(&self, batch: WriteBatch, number: u64) -> Result<(), DatabaseError> {
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        self.commit_with(&mut writer, batch, number)
     }
 
     fn commit_with(&self, writer: &mut Writer, batch: WriteBatch, number: u64) -> Result<(), DatabaseError> {
@@ -181,29 +191,36 @@ impl DiskDatabase {
             }
         }
         changes.insert(&engine.keyspace, SEQUENCE_KEY, number.to_be_bytes());
+        changes.insert(&engine.keyspace, ring_key(number), number.to_be_bytes());
         if let Err(why) = changes.commit() {
-            return Err(self.commit_failed(writer, why));
-        }
-        writer.watermark.set(number).map_err(|why| io_error("record the watermark", &why))?;
-        if writer.synced_at.elapsed() > WATERMARK_SYNC_EVERY {
-            self.sync_watermark(writer)?;
+            return Err(self.engine_failed(writer, why));
         }
         self.sequence.store(number, Ordering::Release);
+        writer.was_low = space(&self.path).is_ok_and(|space| self.is_low(space.free));
+        writer.watermark.set(number).map_err(|why| io_error("record the watermark", &why))?;
         writer.written_since_tidy += bytes;
         Ok(())
     }
 
-    fn commit_failed(&self, writer: &mut Writer, why: fjall::Error) -> DatabaseError {
-        let low = space(&self.path).is_ok_and(|space| space.free < self.min_free);
-        let full = match &why {
-            fjall::Error::Io(why) => is_full(why),
-            // A background flush failed earlier. With no room left it is taken as the reason.
-            fjall::Error::Poisoned => low,
-            _ => false,
+    /// Whether a flush or a compaction may fail for lack of room. What a failed one had written is given back at once,
+    /// so there may be more room now than when it failed.
+    fn is_low(&self, free: u64) -> bool {
+        free < 2 * self.min_free + 4 * self.options.memtable_bytes
+    }
+
+    fn engine_failed(&self, writer: &mut Writer, why: fjall::Error) -> DatabaseError {
+        let full = match io_inside(&why) {
+            Some(io) => is_full(io),
+            // A background flush failed earlier. With little room left that is taken as the reason.
+            None => {
+                matches!(why, fjall::Error::Poisoned)
+                    && (writer.was_low || space(&self.path).is_ok_and(|space| self.is_low(space.free)))
+            }
         };
         if !full {
             return engine_error(why);
         }
+        log::error!("the database ran out of room: {why}");
         writer.stuck = true;
         self.accepts_writes.store(false, Ordering::Relaxed);
         DatabaseError::Full(why.to_string())
@@ -215,124 +232,138 @@ impl DiskDatabase {
         // Hysteresis, so that a disk at the limit does not flap.
         let needed = if writer.stuck { 2 * self.min_free } else { self.min_free } + 2 * bytes;
         if free < needed {
+            writer.was_low = true;
             return Err(DatabaseError::Full(format!("{free} bytes are free, {needed} are needed")));
         }
         if !writer.stuck {
             return Ok(());
         }
         let mut engine = self.engine.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(old) = engine.take() {
-            let deadline = Instant::now() + Duration::from_secs(5);
-            while Arc::strong_count(&old) > 1 {
-                if Instant::now() > deadline {
-                    *engine = Some(old);
-                    return Err(DatabaseError::Full(
-                        "readers still hold the database that ran out of room".into(),
-                    ));
+        let deadline = Instant::now() + REOPEN_PATIENCE;
+        if let Some(mut old) = engine.take() {
+            loop {
+                match Arc::try_unwrap(old) {
+                    Ok(unshared) => break drop(unshared),
+                    Err(shared) if Instant::now() > deadline => {
+                        *engine = Some(shared);
+                        let why = "readers still hold the database that ran out of room";
+                        return Err(DatabaseError::Full(why.into()));
+                    }
+                    Err(shared) => old = shared,
                 }
                 std::thread::sleep(Duration::from_millis(1));
             }
         }
-        let reopened = open_engine(&self.path.join("fjall"), &self.options)?;
-        let sequence = recovered_sequence(&reopened)?;
+        let reopened = Engine::open(&self.path.join("fjall"), &self.options)?;
+        let sequence = reopened.recovered_sequence()?;
         check_watermark(sequence, Some(self.sequence()))?;
+        // The batch that failed may be found again in the page cache, and nowhere else.
+        reopened.flush()?;
         self.sequence.store(sequence, Ordering::Release);
         *engine = Some(Arc::new(reopened));
         writer.stuck = false;
         self.accepts_writes.store(true, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// Syncs the watermark through a handle of its own, on a thread of its own: nobody waits for it.
-    fn sync_watermark(&self, writer: &mut Writer) -> Result<(), DatabaseError> {
-        let handle = writer.watermark.handle().map_err(|why| io_error("sync the watermark", &why))?;
-        writer.synced_at = Instant::now();
-        // A failure here loses no data: the file is a second opinion, and stays readable until a power cut.
-        std::thread::spawn(move || handle.sync_data().is_ok());
+        log::info!("there is room again: the database was opened again at batch {sequence}");
         Ok(())
     }
 }
 
-const REBUILD: &str =
-    ". This node must not vote with what is left: restore this disk, or replace the node under a new id";
+fn exists(path: &Path) -> Result<bool, DatabaseError> {
+    path.try_exists().map_err(|why| io_error("look for the database", &why))
+}
+
+fn ring_key(number: u64) -> Vec<u8> {
+    let slot = number % RING_SLOTS;
+    [RING_PREFIX, &slot.to_be_bytes()].concat()
+}
+
+fn number_in(bytes: &[u8]) -> Result<u64, DatabaseError> {
+    let bytes = bytes.try_into().map_err(|_| damaged(format!("a batch number has {} bytes", bytes.len())))?;
+    Ok(u64::from_be_bytes(bytes))
+}
 
 fn check_watermark(recovered: u64, acknowledged: Option<u64>) -> Result<(), DatabaseError> {
     match acknowledged {
-        None => Err(DatabaseError::Damaged(format!("both slots of the watermark are unreadable{REBUILD}"))),
+        None => Err(damaged("both slots of the watermark are unreadable")),
         Some(acknowledged) if recovered < acknowledged && (recovered, acknowledged) != (0, 1) => {
-            Err(DatabaseError::Damaged(format!(
-                "the database ends at batch {recovered}, but batch {acknowledged} was acknowledged{REBUILD}"
+            Err(damaged(format!(
+                "the database ends at batch {recovered}, but batch {acknowledged} was acknowledged"
             )))
         }
         Some(_) => Ok(()),
     }
 }
 
-fn open_engine(path: &Path, options: &DiskOptions) -> Result<Engine, DatabaseError> {
-    let damaged = |why: fjall::Error| match &why {
-        fjall::Error::Io(io) if is_full(io) => DatabaseError::Full(why.to_string()),
-        fjall::Error::Locked => DatabaseError::Fatal("another process has the database open".into()),
-        _ => DatabaseError::Damaged(format!("{} cannot be opened: {why}{REBUILD}", path.display())),
-    };
-    let database = fjall::Database::builder(path)
-        .cache_size(options.block_cache_bytes)
-        .worker_threads(1)
-        .max_journaling_size(128 << 20)
-        .open()
-        .map_err(damaged)?;
-    let memtable = options.memtable_bytes;
-    let keyspace = database
-        .keyspace("versions", || KeyspaceCreateOptions::default().max_memtable_size(memtable))
-        .map_err(damaged)?;
-    // After kill -9 the journal may hold bytes that only the page cache has: visible, but not durable.
-    database.persist(PersistMode::SyncAll).map_err(engine_error)?;
-    Ok(Engine { database, keyspace })
-}
-
-fn recovered_sequence(engine: &Engine) -> Result<u64, DatabaseError> {
-    let Some(bytes) = engine.keyspace.get(SEQUENCE_KEY).map_err(engine_error)? else { return Ok(0) };
-    let Ok(bytes) = <[u8; 8]>::try_from(&bytes[..]) else {
-        return Err(DatabaseError::Damaged(format!("the batch number has {} bytes{REBUILD}", bytes.len())));
-    };
-    Ok(u64::from_be_bytes(bytes))
-}
-
-struct Space {
-    free: u64,
-    total: u64,
-}
-
-fn space(path: &Path) -> Result<Space, DatabaseError> {
-    let stat = rustix::fs::statvfs(path).map_err(|why| io_error("look at the free space", &why.into()))?;
-    Ok(Space { free: stat.f_bavail * stat.f_frsize, total: stat.f_blocks * stat.f_frsize })
-}
-
-fn sync_directory(path: &Path) -> Result<(), DatabaseError> {
-    std::fs::File::open(path)
-        .and_then(|directory| directory.sync_all())
-        .map_err(|why| io_error("sync the database directory", &why))
-}
-
-fn is_full(why: &std::io::Error) -> bool {
-    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
-    matches!(why.kind(), StorageFull | QuotaExceeded)
-}
-
-fn io_error(what: &str, why: &std::io::Error) -> DatabaseError {
-    if is_full(why) {
-        DatabaseError::Full(format!("cannot {what}: {why}"))
-    } else {
-        DatabaseError::Fatal(format!("cannot {what}: {why}"))
+impl Engine {
+    fn open(path: &Path, options: &DiskOptions) -> Result<Self, DatabaseError> {
+        // Whatever fjall cannot make sense of while it opens was readable when it was acknowledged.
+        let failed = |why: fjall::Error| match engine_error(why) {
+            DatabaseError::Damaged(why) if why.ends_with(REBUILD) => {
+                DatabaseError::Damaged(format!("{} cannot be opened: {why}", path.display()))
+            }
+            other => other,
+        };
+        let deadline = Instant::now() + REOPEN_PATIENCE;
+        let database = loop {
+            let builder = fjall::Database::builder(path)
+                .cache_size(options.cache_bytes)
+                .worker_threads(1)
+                .max_journaling_size(128 << 20);
+            // fjall 3.1 asserts on some damaged bytes of its journal where it could return an error.
+            let opened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| builder.open()))
+                .map_err(|_| damaged(format!("the engine panicked while it opened {}", path.display())))?;
+            match opened {
+                // Background threads of a database that was just closed may have it for a moment.
+                Err(fjall::Error::Locked) if Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                other => break other.map_err(failed)?,
+            }
+        };
+        let memtable = options.memtable_bytes;
+        let keyspace = database
+            .keyspace("versions", || KeyspaceCreateOptions::default().max_memtable_size(memtable))
+            .map_err(failed)?;
+        // After kill -9 the journal may hold bytes that only the page cache has: visible, but not durable.
+        database.persist(PersistMode::SyncAll).map_err(engine_error)?;
+        Ok(Self { database, keyspace })
     }
-}
 
-fn engine_error(why: fjall::Error) -> DatabaseError {
-    match &why {
-        fjall::Error::Io(io) => io_error("use the database", io),
-        fjall::Error::Poisoned => {
-            DatabaseError::Fatal("a background task of the engine failed (see the log above)".into())
+    /// Writes everything in memory to tables, which fjall syncs; waits for it.
+    fn flush(&self) -> Result<(), DatabaseError> {
+        self.flush_raw().map_err(engine_error)
+    }
+
+    /// Not `rotate_memtable_and_wait`: that waits for ever for a flush that failed.
+    fn flush_raw(&self) -> fjall::Result<()> {
+        self.keyspace.rotate_memtable()?;
+        while self.keyspace.sealed_memtable_count() > 0 {
+            // Writes nothing; fails if a background task did.
+            self.database.persist(PersistMode::Buffer)?;
+            std::thread::sleep(Duration::from_millis(2));
         }
-        _ => DatabaseError::Damaged(format!("{why}{REBUILD}")),
+        Ok(())
+    }
+
+    /// The number of the last batch that is there, after a look for holes before it.
+    fn recovered_sequence(&self) -> Result<u64, DatabaseError> {
+        let Some(bytes) = self.keyspace.get(SEQUENCE_KEY).map_err(engine_error)? else { return Ok(0) };
+        let sequence = number_in(&bytes)?;
+        let mut signed = Vec::new();
+        for entry in self.keyspace.prefix(RING_PREFIX) {
+            signed.push(number_in(&entry.value().map_err(engine_error)?)?);
+        }
+        signed.sort_unstable();
+        let hole = signed.windows(2).find(|pair| pair[0] + 1 != pair[1]);
+        if let Some(pair) = hole {
+            return Err(damaged(format!("batches between {} and {} are missing", pair[0], pair[1])));
+        }
+        match signed.last() {
+            Some(last) if *last != sequence => {
+                Err(damaged(format!("the database ends at batch {last}, but says {sequence}")))
+            }
+            _ => Ok(sequence),
+        }
     }
 }
 
@@ -350,99 +381,5 @@ impl Database for DiskDatabase {
         let engine = self.engine()?;
         let snapshot = engine.database.snapshot();
         Ok(DiskSnapshot { view: Arc::new(View { snapshot, engine }) })
-    }
-}
-
-/// Fields drop in order: the snapshot before the engine that it looks at.
-struct View {
-    snapshot: fjall::Snapshot,
-    engine: Arc<Engine>,
-}
-
-/// A frozen view of a [`DiskDatabase`].
-pub struct DiskSnapshot {
-    view: Arc<View>,
-}
-
-impl Snapshot for DiskSnapshot {
-    type Iterator = DiskIterator;
-
-    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, DatabaseError> {
-        let found = self.view.snapshot.get(&self.view.engine.keyspace, key).map_err(engine_error)?;
-        Ok(found.map(Bytes::from))
-    }
-
-    fn iterator(&self) -> DiskIterator {
-        DiskIterator { ahead: None, at: None, view: self.view.clone() }
-    }
-}
-
-/// A position in a [`DiskSnapshot`]. Going up uses one engine iterator; every other move opens a new one.
-pub struct DiskIterator {
-    ahead: Option<fjall::Iter>,
-    at: Option<(Bytes, Bytes)>,
-    view: Arc<View>,
-}
-
-impl DiskIterator {
-    fn stand(&mut self, guard: Option<fjall::Guard>) -> Result<(), DatabaseError> {
-        self.at = None;
-        if let Some(guard) = guard {
-            let (key, value) = guard.into_inner().map_err(engine_error)?;
-            self.at = Some((Bytes::from(key), Bytes::from(value)));
-        }
-        Ok(())
-    }
-
-    fn range(&self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> fjall::Iter {
-        self.view.snapshot.range::<&[u8], _>(&self.view.engine.keyspace, (from, to))
-    }
-
-    fn up_from(&mut self, from: Bound<&[u8]>) -> Result<(), DatabaseError> {
-        let mut ahead = self.range(from, Bound::Unbounded);
-        let first = ahead.next();
-        self.ahead = Some(ahead);
-        self.stand(first)
-    }
-
-    fn down_from(&mut self, to: Bound<&[u8]>) -> Result<(), DatabaseError> {
-        let last = self.range(Bound::Unbounded, to).next_back();
-        self.ahead = None;
-        self.stand(last)
-    }
-}
-
-impl DatabaseIterator for DiskIterator {
-    fn seek(&mut self, key: &[u8]) -> Result<(), DatabaseError> {
-        self.up_from(Bound::Included(key))
-    }
-
-    fn seek_to_first(&mut self) -> Result<(), DatabaseError> {
-        self.up_from(Bound::Unbounded)
-    }
-
-    fn seek_to_last(&mut self) -> Result<(), DatabaseError> {
-        self.down_from(Bound::Unbounded)
-    }
-
-    fn next(&mut self) -> Result<(), DatabaseError> {
-        if self.at.is_none() {
-            return Ok(());
-        }
-        if let Some(ahead) = &mut self.ahead {
-            let next = ahead.next();
-            return self.stand(next);
-        }
-        let Some((key, _)) = self.at.take() else { return Ok(()) };
-        self.up_from(Bound::Excluded(&key))
-    }
-
-    fn prev(&mut self) -> Result<(), DatabaseError> {
-        let Some((key, _)) = self.at.take() else { return Ok(()) };
-        self.down_from(Bound::Excluded(&key))
-    }
-
-    fn entry(&self) -> Option<(&Bytes, &Bytes)> {
-        self.at.as_ref().map(|(key, value)| (key, value))
     }
 }

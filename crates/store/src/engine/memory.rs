@@ -13,12 +13,43 @@ type Map = BTreeMap<Bytes, Bytes>;
 #[derive(Debug, Default)]
 pub struct MemoryDatabase {
     map: Mutex<Arc<Map>>,
+    /// Batches that were begun and not synced: invisible, and what a crash may keep a prefix of.
+    pending: Mutex<Vec<WriteBatch>>,
 }
 
 impl MemoryDatabase {
     /// An empty one.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Hands over a batch without waiting for it. Nobody sees it before [`MemoryDatabase::sync`].
+    pub fn begin(&self, batch: WriteBatch) {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner).push(batch);
+    }
+
+    /// Makes everything begun durable and visible, in order.
+    pub fn sync(&self) {
+        self.crash(usize::MAX);
+    }
+
+    /// A power cut: of the batches begun and not synced the disk happens to hold the first `keep_prefix`.
+    pub fn crash(&self, keep_prefix: usize) {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        for batch in std::mem::take(&mut *pending).into_iter().take(keep_prefix) {
+            self.apply(batch);
+        }
+    }
+
+    fn apply(&self, batch: WriteBatch) {
+        let mut map = self.map.lock().unwrap_or_else(PoisonError::into_inner);
+        let map = Arc::make_mut(&mut map);
+        for change in batch.changes {
+            match change {
+                Change::Put(key, value) => map.insert(key, value),
+                Change::Delete(key) => map.remove(&key),
+            };
+        }
     }
 
     /// How many keys there are.
@@ -36,14 +67,9 @@ impl Database for MemoryDatabase {
     type Snapshot = MemorySnapshot;
 
     fn write(&self, batch: WriteBatch) -> Result<(), DatabaseError> {
-        let mut map = self.map.lock().unwrap_or_else(PoisonError::into_inner);
-        let map = Arc::make_mut(&mut map);
-        for change in batch.changes {
-            match change {
-                Change::Put(key, value) => map.insert(key, value),
-                Change::Delete(key) => map.remove(&key),
-            };
-        }
+        // A journal has one order: what was begun earlier is durable with whatever is synced later.
+        self.sync();
+        self.apply(batch);
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! The engines below the multi-version layer.
 
 pub mod disk;
+mod failure;
 pub mod memory;
+pub mod snapshot;
 mod watermark;

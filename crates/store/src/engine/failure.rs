@@ -1,0 +1,71 @@
+//! What the errors of the engine and of the file system mean for a replica.
+
+use crate::database::DatabaseError;
+use std::error::Error as _;
+use std::io;
+use std::path::Path;
+
+/// What an operator must know when acknowledged data is gone.
+pub(super) const REBUILD: &str =
+    ". This node must not vote with what is left: restore this disk, or replace the node under a new id";
+
+pub(super) fn damaged(what: impl std::fmt::Display) -> DatabaseError {
+    DatabaseError::Damaged(format!("{what}{REBUILD}"))
+}
+
+pub(super) fn is_full(why: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(why.kind(), StorageFull | QuotaExceeded)
+}
+
+/// The I/O error inside an engine error, if that is what it is.
+pub(super) fn io_inside(why: &fjall::Error) -> Option<&io::Error> {
+    match why {
+        fjall::Error::Io(why) => Some(why),
+        fjall::Error::Storage(inner) => inner.source()?.downcast_ref(),
+        _ => None,
+    }
+}
+
+pub(super) fn io_error(what: &str, why: &io::Error) -> DatabaseError {
+    if is_full(why) {
+        DatabaseError::Full(format!("cannot {what}: {why}"))
+    } else {
+        DatabaseError::Fatal(format!("cannot {what}: {why}"))
+    }
+}
+
+/// A missing or short file is lost data, a checksum that does not match too; everything else that a file system
+/// reports is a disk that fails.
+pub(super) fn engine_error(why: fjall::Error) -> DatabaseError {
+    use io::ErrorKind::{InvalidData, NotFound, UnexpectedEof};
+    match (&why, io_inside(&why)) {
+        (_, Some(io)) if matches!(io.kind(), InvalidData | NotFound | UnexpectedEof) => damaged(&why),
+        (_, Some(io)) => io_error("use the database", io),
+        (fjall::Error::Poisoned, _) => {
+            DatabaseError::Fatal("a background task of the engine failed (see the log above)".into())
+        }
+        (fjall::Error::Locked, _) => DatabaseError::Fatal("another process has the database open".into()),
+        _ => damaged(&why),
+    }
+}
+
+/// Room on a file system.
+pub(super) struct Space {
+    pub(super) free: u64,
+    pub(super) total: u64,
+}
+
+pub(super) fn space(path: &Path) -> Result<Space, DatabaseError> {
+    let stat = rustix::fs::statvfs(path).map_err(|why| io_error("look at the free space", &why.into()))?;
+    Ok(Space {
+        free: stat.f_bavail.saturating_mul(stat.f_frsize),
+        total: stat.f_blocks.saturating_mul(stat.f_frsize),
+    })
+}
+
+pub(super) fn sync_directory(path: &Path) -> Result<(), DatabaseError> {
+    std::fs::File::open(path)
+        .and_then(|directory| directory.sync_all())
+        .map_err(|why| io_error("sync the database directory", &why))
+}

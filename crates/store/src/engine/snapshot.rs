@@ -1,0 +1,108 @@
+//! Frozen views of the disk engine, and positions in them.
+
+use super::disk::{Engine, FIRST};
+use super::failure::engine_error;
+use crate::database::{DatabaseError, DatabaseIterator, Snapshot};
+use bytes::Bytes;
+use fjall::Readable;
+use std::ops::Bound;
+use std::sync::Arc;
+
+/// Fields drop in order: the snapshot before the engine that it looks at.
+pub(super) struct View {
+    pub(super) snapshot: fjall::Snapshot,
+    pub(super) engine: Arc<Engine>,
+}
+
+/// A frozen view of a [`DiskDatabase`](super::disk::DiskDatabase).
+pub struct DiskSnapshot {
+    pub(super) view: Arc<View>,
+}
+
+impl Snapshot for DiskSnapshot {
+    type Iterator = DiskIterator;
+
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, DatabaseError> {
+        let found = self.view.snapshot.get(&self.view.engine.keyspace, key).map_err(engine_error)?;
+        Ok(found.map(Bytes::from))
+    }
+
+    fn iterator(&self) -> DiskIterator {
+        DiskIterator { ahead: None, at: None, view: self.view.clone() }
+    }
+}
+
+/// A position in a [`DiskSnapshot`]. Going up uses one engine iterator; every other move opens a new one.
+pub struct DiskIterator {
+    ahead: Option<fjall::Iter>,
+    at: Option<(Bytes, Bytes)>,
+    view: Arc<View>,
+}
+
+impl DiskIterator {
+    fn stand(&mut self, guard: Option<fjall::Guard>) -> Result<(), DatabaseError> {
+        self.at = None;
+        if let Some(guard) = guard {
+            let (key, value) = guard.into_inner().map_err(engine_error)?;
+            self.at = Some((Bytes::from(key), Bytes::from(value)));
+        }
+        Ok(())
+    }
+
+    fn range(&self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> fjall::Iter {
+        self.view.snapshot.range::<&[u8], _>(&self.view.engine.keyspace, (from, to))
+    }
+
+    fn up_from(&mut self, from: Bound<&[u8]>) -> Result<(), DatabaseError> {
+        let mut ahead = self.range(from, Bound::Unbounded);
+        let first = ahead.next();
+        self.ahead = Some(ahead);
+        self.stand(first)
+    }
+
+    fn down_from(&mut self, to: Bound<&[u8]>) -> Result<(), DatabaseError> {
+        // Below the first key of all there is nothing; the engine's ranges may not be upside down.
+        if matches!(to, Bound::Excluded(to) if to <= FIRST) {
+            self.ahead = None;
+            return self.stand(None);
+        }
+        let last = self.range(Bound::Included(FIRST), to).next_back();
+        self.ahead = None;
+        self.stand(last)
+    }
+}
+
+impl DatabaseIterator for DiskIterator {
+    fn seek(&mut self, key: &[u8]) -> Result<(), DatabaseError> {
+        self.up_from(Bound::Included(key.max(FIRST)))
+    }
+
+    fn seek_to_first(&mut self) -> Result<(), DatabaseError> {
+        self.up_from(Bound::Included(FIRST))
+    }
+
+    fn seek_to_last(&mut self) -> Result<(), DatabaseError> {
+        self.down_from(Bound::Unbounded)
+    }
+
+    fn next(&mut self) -> Result<(), DatabaseError> {
+        if self.at.is_none() {
+            return Ok(());
+        }
+        if let Some(ahead) = &mut self.ahead {
+            let next = ahead.next();
+            return self.stand(next);
+        }
+        let Some((key, _)) = self.at.take() else { return Ok(()) };
+        self.up_from(Bound::Excluded(&key))
+    }
+
+    fn prev(&mut self) -> Result<(), DatabaseError> {
+        let Some((key, _)) = self.at.take() else { return Ok(()) };
+        self.down_from(Bound::Excluded(&key))
+    }
+
+    fn entry(&self) -> Option<(&Bytes, &Bytes)> {
+        self.at.as_ref().map(|(key, value)| (key, value))
+    }
+}
