@@ -19,7 +19,7 @@
 use abd::{Content, StampedValue};
 use bytes::Bytes;
 use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{DefaultHasher, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const SHARDS: usize = 64;
@@ -51,7 +51,8 @@ pub(crate) struct Ticket(u64);
 pub(crate) struct NewestCache {
     shards: Vec<Mutex<Shard>>,
     shard_budget: usize,
-    hasher: RandomState,
+    /// Which keys share a shard. A secret in a node, so that nobody can crowd one; fixed where a run is replayed.
+    seed: u64,
 }
 
 fn cost(key: &[u8], stamped: &StampedValue) -> usize {
@@ -69,16 +70,19 @@ fn own(stamped: &StampedValue) -> StampedValue {
 }
 
 impl NewestCache {
-    pub(crate) fn new(budget_bytes: usize) -> Self {
+    pub(crate) fn new(budget_bytes: usize, seed: u64) -> Self {
         Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             shard_budget: budget_bytes / SHARDS,
-            hasher: RandomState::new(),
+            seed,
         }
     }
 
     fn shard(&self, key: &[u8]) -> MutexGuard<'_, Shard> {
-        let index = usize::try_from(self.hasher.hash_one(key) % SHARDS as u64).unwrap_or_default();
+        let mut hasher = DefaultHasher::new();
+        hasher.write_u64(self.seed);
+        hasher.write(key);
+        let index = usize::try_from(hasher.finish() % SHARDS as u64).unwrap_or_default();
         self.shards[index].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -218,7 +222,7 @@ mod tests {
 
     #[test]
     fn an_old_snapshot_cannot_replace_what_was_committed_meanwhile() {
-        let cache = NewestCache::new(1 << 20);
+        let cache = NewestCache::new(1 << 20, 0);
         let reader = ticket(&cache, b"k");
         assert_eq!(cache.publish_commit(b"k", &stamped(2, 1)), None);
         assert!(cache.publish_read(b"k", &stamped(1, 1), reader).is_err());
@@ -227,7 +231,7 @@ mod tests {
 
     #[test]
     fn s2_what_was_told_unpublished_is_not_hidden_by_an_older_snapshot() {
-        let cache = NewestCache::new(1 << 20);
+        let cache = NewestCache::new(1 << 20, 0);
         let (first, _) = (ticket(&cache, b"k"), cache.publish_commit(b"k", &stamped(1, 1)));
         let second = ticket(&cache, b"k");
         assert!(cache.publish_read(b"k", &stamped(2, 1), first).is_err());
@@ -237,7 +241,7 @@ mod tests {
 
     #[test]
     fn the_larger_version_stays_and_is_told() {
-        let cache = NewestCache::new(1 << 20);
+        let cache = NewestCache::new(1 << 20, 0);
         let (one, two) = (ticket(&cache, b"k"), ticket(&cache, b"k"));
         assert_eq!(cache.publish_read(b"k", &stamped(5, 1), one).ok(), Some(stamped(5, 1)));
         assert_eq!(cache.publish_read(b"k", &stamped(3, 1), two).ok(), Some(stamped(5, 1)));
@@ -247,7 +251,7 @@ mod tests {
 
     #[test]
     fn the_budget_is_kept() {
-        let cache = NewestCache::new(64 << 10);
+        let cache = NewestCache::new(64 << 10, 0);
         for number in 0..5_000u32 {
             let key = number.to_be_bytes();
             let found = stamped(1, number as usize % 3_000);

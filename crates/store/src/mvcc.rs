@@ -12,6 +12,7 @@ use crate::record;
 use abd::{Newest, StampedValue, Version};
 use bytes::Bytes;
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// How often a reader looks again because its snapshot may be old, before it settles for not caching.
@@ -32,7 +33,14 @@ impl<D: Database> MultiVersionStore<D> {
 
     /// Over a database, with a cache of newest versions of at most `cache_bytes`.
     pub fn new(database: D, cache_bytes: usize) -> Self {
-        Self { database, cache: NewestCache::new(cache_bytes), garbage: Mutex::new(Garbage::new()) }
+        Self::with_seed(database, cache_bytes, RandomState::new().hash_one(0))
+    }
+
+    /// The same without chance: which keys share a part of the cache, and so what is evicted when, follows from
+    /// `seed`. For runs that must repeat.
+    pub fn with_seed(database: D, cache_bytes: usize, seed: u64) -> Self {
+        let cache = NewestCache::new(cache_bytes, seed);
+        Self { database, cache, garbage: Mutex::new(Garbage::new()) }
     }
 
     /// The database below.
