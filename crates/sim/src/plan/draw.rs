@@ -75,9 +75,11 @@ impl Draw {
         let sync = if slow_sync { (5 * MS, 400 * MS) } else { (50 * US, self.rng.magnitude(100 * US, 5 * MS)) };
         let early_reads = self.switch(features.early_reads);
         let no_cache = features.no_cache.unwrap_or(self.rng.one_in(4));
-        let op_timeout = *self.rng.pick(&[300 * MS, S, 2 * S, 5 * S]);
+        let patience = *self.rng.pick(&[300 * MS, S, 2 * S, 5 * S]);
         let network = self.network(features.noise);
         let clocks = self.clocks(features.wide_clocks);
+        // As in a node, whose clocks must be good enough for its deadlines.
+        let op_timeout = patience.max(2 * (clocks.behind + clocks.ahead) + 200 * MS);
         let operations = self.operations(features.deletes);
         let faults = self.faults(features, mode);
         Plan {
@@ -144,7 +146,7 @@ impl Draw {
         let spread = self.rng.magnitude(2 * MS, 600 * MS);
         let mut operations = Vec::new();
         for _ in 0..count {
-            let at = *self.rng.pick(&self.storms.clone()) + self.rng.below(spread);
+            let at = self.storm() + self.rng.below(spread);
             let client = self.rng.node(clients);
             let kind = match self.rng.below(10 + delete) {
                 draw if draw < get => Kind::Get,
@@ -161,9 +163,13 @@ impl Draw {
         operations
     }
 
+    fn storm(&mut self) -> u64 {
+        self.storms[self.rng.index(self.storms.len())]
+    }
+
     /// A moment in or just before a storm.
     fn moment(&mut self) -> u64 {
-        let storm = *self.rng.pick(&self.storms.clone());
+        let storm = self.storm();
         (storm + self.rng.below(150 * MS)).saturating_sub(50 * MS)
     }
 
@@ -203,6 +209,7 @@ impl Draw {
         if amnesia {
             self.amnesia(&mut faults);
         }
+        faults.retain(|fault| fault.at < CHAOS);
         faults.sort_by_key(|fault| fault.at);
         faults
     }

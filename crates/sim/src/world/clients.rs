@@ -7,13 +7,13 @@ use crate::time::MS;
 use crate::trace::What;
 use abd::{Content, Instant, Operation, Outcome};
 use bytes::Bytes;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// A client and what it has yet to do.
 #[derive(Debug)]
 pub(crate) struct Client {
-    pub(super) todo: std::collections::VecDeque<Planned>,
+    pub(super) todo: VecDeque<Planned>,
 }
 
 /// Gives every client its operations.
@@ -183,12 +183,13 @@ impl World {
                 continue;
             }
             let client = first + node;
-            for key in 0..keys {
-                for kind in [Kind::Get, Kind::Set] {
-                    let planned = Planned { at: self.now, client, node, key, kind, patience: 0 };
-                    self.ask(&planned, Some(node));
-                }
+            let operation = |key, kind| Planned { at: self.now, client, node, key, kind, patience: 0 };
+            let todo = (0..keys).flat_map(|key| [operation(key, Kind::Get), operation(key, Kind::Set)]).collect();
+            while self.clients.len() <= client as usize {
+                self.clients.push(Client { todo: VecDeque::new() });
             }
+            self.clients[client as usize].todo = todo;
+            self.schedule_next(client as usize);
         }
     }
 }

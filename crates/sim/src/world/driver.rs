@@ -7,6 +7,9 @@ use crate::trace::{Kind, What};
 use abd::{CallId, Reaction, Reply, Request, Standing, TimestampIssuer, Transmit, Version};
 use bytes::Bytes;
 
+/// Timers fire at multiples of this.
+const TIMER: u64 = crate::time::MS;
+
 impl World {
     /// A coordinator's timer.
     pub(super) fn wake(&mut self, node: u32, incarnation: u64, at: u64) {
@@ -74,7 +77,8 @@ impl World {
         if let Some(due) = process.coordinator.poll_timeout()
             && due.0 < process.armed
         {
-            let at = due.0.max(self.now);
+            // As coarse as the node's timers.
+            let at = due.0.max(self.now + 1).next_multiple_of(TIMER);
             process.armed = at;
             let incarnation = process.incarnation;
             self.queue.push(at, Event::Wake { node, incarnation, at });

@@ -32,7 +32,7 @@ use queue::Queue;
 /// After the chaos: links find each other again, at the latest when silence has been noticed.
 const SETTLING: u64 = 12 * S;
 /// Then every key is read and written through every node, and that must work within this time.
-const FINAL: u64 = 3 * S;
+const FINAL: u64 = 10 * S;
 
 /// Something that is going to happen.
 #[derive(Debug)]

@@ -48,6 +48,10 @@ impl World {
 
     /// A fault ends.
     pub(super) fn repair(&mut self, index: usize) {
+        if self.now >= self.plan.chaos_end {
+            // Everything was repaired at once.
+            return;
+        }
         let fault = self.plan.faults[index].clone();
         self.trace.record(self.now, || What::Fault { text: fault.what.to_string(), begins: false });
         match fault.what {
@@ -81,11 +85,11 @@ impl World {
     /// Whether the cluster can do without one more disk. A cluster that never had all its members confirmed needs
     /// every one of them.
     fn can_lose(&self, node: u32) -> bool {
-        let gone = self.nodes.iter().filter(|state| state.lost || state.replaced).count();
+        let gone = self.nodes.iter().filter(|state| state.lost || state.replaced || state.rotten).count();
         let spare = self.nodes.len() - self.plan.majority() as usize;
         let settled = self.nodes.iter().all(|state| state.identity.admitted);
         let state = &self.nodes[node as usize];
-        settled && gone < spare && !state.lost && !state.replaced
+        settled && gone < spare && !state.lost && !state.replaced && !state.rotten
     }
 
     pub(crate) fn pause(&mut self, node: u32) {
@@ -110,7 +114,7 @@ impl World {
             // What only reads can notice; a restart finds the truth in the journal.
             let _ = process.database.rot_record(store::key::FIRST);
         } else if process.database.rot(&mut self.rng, zeros) {
-            self.nodes[node as usize].replaced = true;
+            self.nodes[node as usize].rotten = true;
         }
     }
 

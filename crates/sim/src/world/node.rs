@@ -39,6 +39,8 @@ pub(crate) struct Node {
     pub(crate) lost: bool,
     /// Its disk was exchanged, and the others may not have noticed yet.
     pub(crate) replaced: bool,
+    /// Synced bytes have changed. It must notice at its next start, or have lost nothing.
+    pub(crate) rotten: bool,
     /// The mutant `empty-disk`: batches that it claims to hold.
     pub(crate) claims: u64,
     pub(crate) paused: bool,
@@ -152,6 +154,7 @@ impl Node {
             process: None,
             lost: false,
             replaced: false,
+            rotten: false,
             claims: 0,
             paused: false,
             deferred: Vec::new(),
@@ -242,7 +245,7 @@ impl World {
         let state = &mut self.nodes[node as usize];
         let Some(mut process) = state.process.take() else { return };
         state.paused = false;
-        state.deferred.clear();
+        let deferred = std::mem::take(&mut state.deferred);
         if let Some(job) = process.job.take()
             && self.rng.one_in(2)
         {
@@ -261,7 +264,11 @@ impl World {
             process.database.after_kill()
         };
         self.trace.record(self.now, || What::Stopped { node, how: how.to_owned() });
-        let orphans: Vec<usize> = process.running.values().map(|running| running.operation).collect();
+        let asked = deferred.iter().filter_map(|event| match event {
+            Event::Submit { operation, .. } => Some(*operation),
+            _ => None,
+        });
+        let orphans: Vec<usize> = process.running.values().map(|running| running.operation).chain(asked).collect();
         for operation in orphans {
             self.answer_unknown(operation, "the node ended");
         }
@@ -296,6 +303,10 @@ impl World {
             process.database.set_mood(Mood::Good);
         }
         self.resume(node);
+        if self.nodes[node as usize].rotten {
+            // A disk that rots is looked at when the node starts.
+            self.crash(node, false, "restarted by hand");
+        }
         self.start(node);
     }
 
