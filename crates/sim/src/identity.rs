@@ -84,6 +84,11 @@ impl Identity {
         Ok(())
     }
 
+    /// The boot count under which this node knows a member.
+    pub fn known_boot(&self, node: u32) -> Option<u32> {
+        self.peers.get(&node).map(|known| known.boot)
+    }
+
     /// A member said how many batches it has made durable.
     pub fn observe(&mut self, node: u32, sequence: u64) {
         if let Some(known) = self.peers.get_mut(&node) {

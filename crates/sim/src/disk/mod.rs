@@ -158,10 +158,13 @@ impl SimDatabase {
         self.image()
     }
 
-    /// What is left when the power goes.
-    pub fn after_power_cut(&self, rng: &mut Rng) -> Platter {
+    /// What is left when the power goes: with chance, some of what was not synced; without, none of it.
+    pub fn after_power_cut(&self, rng: Option<&mut Rng>) -> Platter {
         let mut platter = self.image();
-        platter.cut(rng);
+        match rng {
+            Some(rng) => platter.cut(rng),
+            None => platter.journal.truncate(platter.synced.0),
+        }
         platter
     }
 
@@ -289,7 +292,7 @@ mod tests {
             database.write(batch(1)).unwrap();
             database.set_mood(Mood::GoingDown);
             assert!(database.write(batch(2)).is_err());
-            let opened = open(database.after_power_cut(&mut rng));
+            let opened = open(database.after_power_cut(Some(&mut rng)));
             assert_eq!(opened.get(&[1, 1]).unwrap().unwrap(), vec![1; 40]);
             let second = opened.get(&[1, 2]).unwrap();
             assert!(second.is_none_or(|value| value == vec![2; 40]));

@@ -121,7 +121,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "naive",
         rule: "R1 T1 T2",
         what: "wall-clock timestamps and no write-back: the system that this project replaces",
-        features: WIDE_TRUETIME,
+        features: Features { deletes: Some(false), ..WIDE_TRUETIME },
         lies: Lies { clock: ClockLie::Wall, no_write_back: true, ..LIES },
     },
     Mutant {

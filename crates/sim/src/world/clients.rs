@@ -51,15 +51,21 @@ impl World {
         }
     }
 
-    /// Records an operation and sends it to its node.
-    pub(crate) fn ask(&mut self, planned: &Planned, node: Option<u32>) -> usize {
+    /// Records an operation and sends it to its node. What it writes, nobody else writes.
+    fn ask(&mut self, planned: &Planned, node: Option<u32>) -> usize {
+        let value = Bytes::from(format!("v{}", self.records.len()));
+        self.ask_for(planned, node, Plan::key(planned.key), value)
+    }
+
+    /// The same with a key and a value of somebody's choice.
+    pub(crate) fn ask_for(&mut self, planned: &Planned, node: Option<u32>, key: Bytes, value: Bytes) -> usize {
         let operation = self.records.len();
         let record = Record {
             client: planned.client,
             node: node.unwrap_or(planned.node),
-            key: Plan::key(planned.key),
+            key,
             kind: planned.kind,
-            value: Bytes::from(format!("v{operation}")),
+            value,
             invoked: (self.now, self.moment),
             returned: (0, 0),
             answer: Answer::Pending,

@@ -30,16 +30,17 @@ impl World {
             return;
         }
         let incarnation = process.incarnation;
+        let scripted = self.held.is_some();
         let takes = if collect {
             process.job = Some(Job::Collect);
             // Mostly there is nothing to collect; now and then it takes as long as a batch.
-            if self.rng.one_in(8) { self.sync_time(node) } else { 1 }
+            if !scripted && self.rng.one_in(8) { self.sync_time(node) } else { u64::from(!scripted) }
         } else if process.waiting.is_empty() {
             return;
         } else {
             let writes = std::mem::take(&mut process.waiting);
             process.job = Some(Job::Commit { writes, thrown_away: false });
-            if self.lazy_disks {
+            if self.nodes[node as usize].lazy_disk {
                 return;
             }
             self.sync_time(node)

@@ -121,7 +121,7 @@ impl World {
     }
 
     /// Everybody who is connected to a node learns that this process of it is gone, as far as the way is open.
-    pub(super) fn reset_links_to(&mut self, node: u32) {
+    pub(crate) fn reset_links_to(&mut self, node: u32) {
         for owner in 0..self.plan.nodes {
             let up = self.nodes[owner as usize].process.as_ref().and_then(|p| p.links[node as usize].up);
             let Some((connection, _)) = up else { continue };

@@ -117,8 +117,6 @@ pub struct World {
     pub(crate) records: Vec<Record>,
     /// Messages that wait for a script to deliver them; `None`: messages find their way by themselves.
     pub(crate) held: Option<Vec<Held>>,
-    /// Whether disks wait for a script.
-    pub(crate) lazy_disks: bool,
     pub(crate) unique: Unique,
     pub(crate) monotone: Monotone,
     pub(crate) conviction: Option<Conviction>,
@@ -159,7 +157,6 @@ impl World {
             clients,
             records: Vec::new(),
             held: None,
-            lazy_disks: false,
             unique: Unique::default(),
             monotone: Monotone::new(plan.nodes),
             conviction: None,

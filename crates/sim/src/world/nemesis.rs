@@ -13,9 +13,10 @@ impl World {
     /// A fault begins.
     pub(super) fn inflict(&mut self, index: usize) {
         let fault = self.plan.faults[index].clone();
-        if let Some(node) = fault.what.loses_data()
-            && !self.can_lose(node)
-        {
+        if fault.what.loses_data().is_some_and(|node| !self.can_lose(node)) {
+            return;
+        }
+        if matches!(fault.what, Fault::OldDisk(node) if !self.all_know(node)) {
             return;
         }
         self.trace.record(self.now, || What::Fault { text: fault.what.to_string(), begins: true });
@@ -90,6 +91,15 @@ impl World {
         let settled = self.nodes.iter().all(|state| state.identity.admitted);
         let state = &self.nodes[node as usize];
         settled && gone < spare && !state.lost && !state.replaced && !state.rotten
+    }
+
+    /// Whether every other member has met the node's present boot. Only then is an older copy of its disk noticed for
+    /// certain: a member that never met the boot in between has no way to tell, and that is as far as rule M1 goes.
+    fn all_know(&self, node: u32) -> bool {
+        let boot = self.nodes[node as usize].identity.boot;
+        (0u32..).zip(&self.nodes).all(|(peer, state)| {
+            peer == node || state.lost || state.identity.known_boot(node) == Some(boot)
+        })
     }
 
     pub(crate) fn pause(&mut self, node: u32) {

@@ -37,8 +37,6 @@ pub struct Held {
     pub(crate) envelope: Envelope,
     /// What it is about.
     pub label: Label,
-    /// The kind of request that a reply answers.
-    pub answers: Kind,
 }
 
 /// Which pairs are cut.
@@ -97,7 +95,7 @@ impl World {
         let envelope =
             Envelope { message: 0, from: node, to, is_reply: false, connection, server, frame: out.freeze() };
         let kind = kind_of(&transmit.request);
-        self.send(envelope, kind, || Label { kind, operation, text: request_text(&transmit.request) });
+        self.send(envelope, || Label { kind, operation, text: request_text(&transmit.request) });
     }
 
     /// A replica's reply to a peer.
@@ -114,22 +112,17 @@ impl World {
             Envelope { message: 0, from: node, to, is_reply: true, connection, server, frame: out.freeze() };
         let asker = self.nodes[to as usize].process.as_ref();
         let operation = asker.and_then(|process| process.running.get(&call.operation)).map(|r| r.operation);
-        let answers = match reply {
-            Reply::Read { .. } => Kind::Read,
-            Reply::Timestamp { .. } => Kind::Query,
-            Reply::Written { .. } | Reply::Refused(_) => Kind::Write,
-        };
-        self.send(envelope, answers, || Label { kind: Kind::Reply, operation, text: reply_text(reply) });
+        self.send(envelope, || Label { kind: Kind::Reply, operation, text: reply_text(reply) });
     }
 
-    fn send(&mut self, mut envelope: Envelope, answers: Kind, label: impl Fn() -> Label) {
+    fn send(&mut self, mut envelope: Envelope, label: impl Fn() -> Label) {
         envelope.message = self.next_message;
         self.next_message += 1;
         self.stats.messages += 1;
         let (message, from, to) = (envelope.message, envelope.from, envelope.to);
         self.trace.record(self.now, || What::Sent { message, from, to, label: label() });
         if let Some(held) = &mut self.held {
-            held.push(Held { envelope, label: label(), answers });
+            held.push(Held { envelope, label: label() });
             return;
         }
         let network = &self.plan.network;

@@ -50,6 +50,8 @@ pub(crate) struct Node {
     /// A sync takes this long, whatever the plan says.
     pub(crate) slow_sync: Option<u64>,
     pub(crate) mood: Mood,
+    /// A script says when it has synced.
+    pub(crate) lazy_disk: bool,
     pub(super) shown_interval: Option<(u64, u64)>,
     pub(super) shown_wall: Option<i64>,
 }
@@ -161,6 +163,7 @@ impl Node {
             slow_by: 0,
             slow_sync: None,
             mood: Mood::Good,
+            lazy_disk: false,
             shown_interval: None,
             shown_wall: None,
         }
@@ -236,7 +239,7 @@ impl World {
             self.convict(kept);
         }
         self.connect_all(node, incarnation);
-        let phase = self.rng.below(TICK);
+        let phase = if self.held.is_some() { TICK } else { self.rng.below(TICK) };
         self.queue.push(self.now + phase, Event::Tick { node, incarnation });
     }
 
@@ -246,7 +249,9 @@ impl World {
         let Some(mut process) = state.process.take() else { return };
         state.paused = false;
         let deferred = std::mem::take(&mut state.deferred);
+        // In a script a crash keeps no more than what it says; else chance decides whether the disk had begun.
         if let Some(job) = process.job.take()
+            && self.held.is_none()
             && self.rng.one_in(2)
         {
             if state.mood == Mood::Good {
@@ -259,7 +264,7 @@ impl World {
             };
         }
         state.platter = if power {
-            process.database.after_power_cut(&mut self.rng)
+            process.database.after_power_cut(if self.held.is_some() { None } else { Some(&mut self.rng) })
         } else {
             process.database.after_kill()
         };
@@ -311,7 +316,7 @@ impl World {
     }
 
     /// A paused node goes on: whatever has come meanwhile happens now, in its order.
-    pub(super) fn resume(&mut self, node: u32) {
+    pub(crate) fn resume(&mut self, node: u32) {
         let state = &mut self.nodes[node as usize];
         if !state.paused {
             return;
