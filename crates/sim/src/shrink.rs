@@ -84,7 +84,8 @@ impl Shrinker {
     /// What begins after the conviction does not matter.
     fn cut_off_the_end(&mut self) {
         let end = self.report.stats.simulated;
-        if matches!(self.report.verdict, Verdict::Wrong(_)) && end < self.plan.chaos_end {
+        if matches!(self.report.verdict, Verdict::Wrong(_)) {
+            self.try_with(|plan| plan.liveness = false);
             self.try_with(|plan| {
                 plan.operations.retain(|operation| operation.at <= end);
                 plan.faults.retain(|fault| fault.at <= end);
@@ -205,6 +206,11 @@ impl Shrinker {
                 plan.faults.iter_mut().for_each(|fault| fault.at -= by);
             });
         }
+        let last = self.plan.operations.iter().map(|operation| operation.at).max().unwrap_or(0);
+        let enough = last + 2 * self.plan.op_timeout;
+        if !self.plan.liveness && enough < self.plan.chaos_end {
+            self.try_with(|plan| plan.chaos_end = enough);
+        }
     }
 
     /// The run as a script, with every line out that is not needed. A lost fsync happens by chance in a run and by
@@ -216,6 +222,10 @@ impl Shrinker {
             performance.failed.is_none() && alike(&performance.report.verdict, &self.report.verdict)
         };
         if !fails(&script) {
+            if std::env::var("DEBUG").is_ok() {
+                let p = perform(&script, self.lies, false);
+                println!("{script}\n{}\n{:?} {}\n{}", p.report.trace, p.failed, p.report.verdict, self.report.trace);
+            }
             return None;
         }
         if self.lies.disk != DiskLie::SyncsNothing {

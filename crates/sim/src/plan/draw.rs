@@ -98,6 +98,7 @@ impl Draw {
             operations,
             faults,
             chaos_end: CHAOS,
+            liveness: true,
         }
     }
 

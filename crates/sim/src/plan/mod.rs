@@ -44,6 +44,9 @@ pub struct Plan {
     pub faults: Vec<Fault>,
     /// When everything is repaired.
     pub chaos_end: u64,
+    /// Whether the run goes on after that, to see that every operation ends and the cluster serves. A run that was
+    /// made small needs no such end.
+    pub liveness: bool,
 }
 
 /// What every message suffers.

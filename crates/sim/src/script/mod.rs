@@ -1,7 +1,7 @@
 //! Scripts: a schedule written down as stage directions, so that a run needs no chance at all.
 //!
 //! ```text
-//! cluster 3 truetime                      logical, or with "shows unsynced" behind it
+//! cluster 3 truetime                      or logical; behind it perhaps "shows unsynced", "ticks 10ms"
 //! n1 clock -2ms +3ms                      the interval: true time is that far from its bounds
 //! n1 wall +5s                             the wall clock, compared with true time
 //! n2 syncs when told                      its disk waits for a line "n2 syncs"
@@ -18,7 +18,8 @@
 //! ```
 //!
 //! Everything that is not said does not happen: a message stays under way until a line delivers it, for ever if none
-//! does. Only timers fire by themselves, while time passes. At the end all checks look at the run.
+//! does. Only timers fire by themselves, while time passes; a line takes a microsecond. At the end all checks look at
+//! the run.
 
 mod parse;
 mod record;
@@ -43,6 +44,8 @@ pub struct Script {
     pub mode: TimestampMode,
     /// Whether replicas show writes that are not synced, marked so.
     pub shows_unsynced: bool,
+    /// Interval clocks are read in steps of this, in nanoseconds.
+    pub tick: u64,
     /// The directions with their line numbers.
     pub directions: Vec<(usize, Direction)>,
     /// Comment lines at the top, without the sign.
@@ -181,7 +184,8 @@ impl fmt::Display for Script {
             TimestampMode::TrueTime => "truetime",
         };
         let unsynced = if self.shows_unsynced { " shows unsynced" } else { "" };
-        writeln!(f, "cluster {} {mode}{unsynced}", self.nodes)?;
+        let ticks = if self.tick > 1 { format!(" ticks {}", time::text(self.tick)) } else { String::new() };
+        writeln!(f, "cluster {} {mode}{unsynced}{ticks}", self.nodes)?;
         self.directions.iter().try_for_each(|(_, direction)| writeln!(f, "{direction}"))
     }
 }

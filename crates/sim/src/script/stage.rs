@@ -7,7 +7,7 @@ use crate::mutant::Lies;
 use crate::plan::{Clocks, Network, Plan, Planned};
 use crate::rng::Ratio;
 use crate::run::guarded;
-use crate::time::{EPOCH, S};
+use crate::time::{EPOCH, S, US};
 use crate::trace::What;
 use crate::world::{Event, Held, Report, World};
 use bytes::Bytes;
@@ -15,6 +15,9 @@ use std::collections::BTreeMap;
 
 /// Rounds of a `settle` before it is cut off: two mutants may feed each other for ever.
 const ROUNDS: usize = 10_000;
+
+/// A line takes this long, so that what is written later happens later.
+const LINE: u64 = US;
 
 /// How a performance went.
 #[derive(Clone, Debug)]
@@ -76,12 +79,13 @@ fn quiet_plan(script: &Script) -> Plan {
             stray_max: 1,
             corrupt: Ratio::ZERO,
         },
-        clocks: Clocks { wall_skew: 0, drift_ppm: 0, behind: 0, ahead: 0, hold: 1, tick: 1 },
+        clocks: Clocks { wall_skew: 0, drift_ppm: 0, behind: 0, ahead: 0, hold: 1, tick: script.tick },
         sync: (0, 0),
         lost_answers: Ratio::ZERO,
         operations: Vec::new(),
         faults: Vec::new(),
         chaos_end: u64::MAX,
+        liveness: false,
     }
 }
 
@@ -165,7 +169,7 @@ impl Stage {
             }
         }
         let now = self.world.now;
-        self.run_due(now);
+        self.run_due(now + LINE);
         Ok(())
     }
 

@@ -12,6 +12,7 @@ mod network;
 mod node;
 mod queue;
 
+pub(crate) use nemesis::REPLACED;
 pub use network::Held;
 pub(crate) use node::{Job, Node, PendingWrite, Source};
 
@@ -187,7 +188,8 @@ impl World {
         for (index, fault) in self.plan.faults.iter().enumerate() {
             self.queue.push(fault.at, Event::Fault(index));
         }
-        self.queue.push(self.plan.chaos_end, Event::Heal);
+        let end = if self.plan.liveness { Event::Heal } else { Event::Judge };
+        self.queue.push(self.plan.chaos_end, end);
         while !self.over && self.conviction.is_none() {
             let Some((at, event)) = self.queue.pop() else { break };
             self.now = at;
@@ -203,7 +205,7 @@ impl World {
             Some(conviction) => Verdict::Wrong(conviction),
             None => linearizable::check(&self.records),
         };
-        if verdict == Verdict::Fine && self.over {
+        if verdict == Verdict::Fine && self.over && self.plan.liveness {
             verdict = match alive::check(&self.records, self.after_heal) {
                 Ok(()) => Verdict::Fine,
                 Err(why) => Verdict::Stuck(why),

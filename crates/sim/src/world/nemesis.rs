@@ -9,6 +9,9 @@ use abd::wire::{put_frame, put_request};
 use abd::{CallId, Content, Request, StampedValue, Timestamp, Version};
 use bytes::BytesMut;
 
+/// Why a node ends whose disk is taken away.
+pub(crate) const REPLACED: &str = "its disk is replaced";
+
 impl World {
     /// A fault begins.
     pub(super) fn inflict(&mut self, index: usize) {
@@ -130,7 +133,7 @@ impl World {
 
     /// The node's disk is taken away, with the identity on it.
     pub(crate) fn replace_disk(&mut self, node: u32, backup: Option<(Identity, Platter)>) {
-        self.crash(node, true, "its disk is replaced");
+        self.crash(node, true, REPLACED);
         self.reset_links_to(node);
         let word = self.rng.word();
         let state = &mut self.nodes[node as usize];
@@ -139,6 +142,7 @@ impl World {
             state.platter = Platter::default();
             return;
         }
+        state.old_copy = backup.is_some();
         (state.identity, state.platter) = backup.unwrap_or_else(|| (Identity::new(word), Platter::default()));
         state.replaced = true;
     }
