@@ -163,7 +163,8 @@ impl Shrinker {
     /// Gives the operations of one client to another, and counts clients from the first again.
     fn fewer_clients(&mut self) {
         'again: loop {
-            let mut present: Vec<u32> = self.plan.operations.iter().map(|operation| operation.client).collect();
+            let mut present: Vec<u32> =
+                self.plan.operations.iter().map(|operation| operation.client).collect();
             present.sort_unstable();
             present.dedup();
             if present.last().is_some_and(|last| *last as usize >= present.len()) {
@@ -222,11 +223,12 @@ impl Shrinker {
             performance.failed.is_none() && alike(&performance.report.verdict, &self.report.verdict)
         };
         if !fails(&script) {
-            if std::env::var("DEBUG").is_ok() {
-                let p = perform(&script, self.lies, false);
-                println!("{script}\n{}\n{:?} {}\n{}", p.report.trace, p.failed, p.report.verdict, self.report.trace);
-            }
             return None;
+        }
+        let mut fine = script.clone();
+        fine.tick = 1;
+        if fails(&fine) {
+            script = fine;
         }
         if self.lies.disk != DiskLie::SyncsNothing {
             let mut eager = script.clone();
@@ -256,9 +258,50 @@ impl Shrinker {
                 break;
             }
         }
+        for place in 0..script.directions.len() {
+            for rounder in rounder(&script.directions[place].1) {
+                let mut candidate = script.clone();
+                candidate.directions[place].1 = rounder;
+                if fails(&candidate) {
+                    script = candidate;
+                    break;
+                }
+            }
+        }
         for (place, (line, _)) in script.directions.iter_mut().enumerate() {
             *line = place + 2;
         }
         Some(script)
     }
+}
+
+/// The same direction with numbers that are easier to read.
+fn rounder(direction: &Direction) -> Vec<Direction> {
+    let signed = |wall: i64, size: u64| {
+        let size = i64::try_from(size).unwrap_or(i64::MAX);
+        if wall < 0 { -size } else { size }
+    };
+    match direction {
+        Direction::Pass(nanos) => round(*nanos).map(Direction::Pass).to_vec(),
+        Direction::Wall(node, offset) => {
+            round(offset.unsigned_abs()).map(|size| Direction::Wall(*node, signed(*offset, size))).to_vec()
+        }
+        Direction::Clock(node, behind, ahead) => {
+            let [behind_down, behind_up] = round(*behind);
+            let [ahead_down, ahead_up] = round(*ahead);
+            vec![
+                Direction::Clock(*node, 0, ahead_up),
+                Direction::Clock(*node, behind_up, 0),
+                Direction::Clock(*node, behind_up, ahead_up),
+                Direction::Clock(*node, behind_down, ahead_down),
+            ]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The nearest numbers below and above that have one digit and zeros.
+fn round(nanos: u64) -> [u64; 2] {
+    let unit = 10u64.pow(nanos.max(1).ilog10());
+    [nanos / unit * unit, nanos.div_ceil(unit) * unit]
 }
