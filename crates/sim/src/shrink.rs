@@ -6,12 +6,13 @@
 
 use crate::checks::Verdict;
 use crate::mutant::{DiskLie, Lies};
-use crate::plan::Plan;
+use crate::plan::{Plan, Planned};
 use crate::rng::{Ratio, mix};
 use crate::run::run;
 use crate::script::{Direction, Script, from_trace, perform};
 use crate::time::MS;
 use crate::world::Report;
+use bytes::Bytes;
 
 /// Seeds under which a smaller plan may fail.
 const TRIES: u64 = 6;
@@ -85,12 +86,33 @@ impl Shrinker {
     fn cut_off_the_end(&mut self) {
         let end = self.report.stats.simulated;
         if matches!(self.report.verdict, Verdict::Wrong(_)) {
-            self.try_with(|plan| plan.liveness = false);
+            if !self.try_with(|plan| plan.liveness = false) {
+                self.ask_last_operations_by_plan();
+            }
             self.try_with(|plan| {
                 plan.operations.retain(|operation| operation.at <= end);
                 plan.faults.retain(|fault| fault.at <= end);
             });
         }
+    }
+
+    /// The contradiction lies in the operations that follow the chaos: makes them a part of the plan, so that they can
+    /// be taken out like all others.
+    fn ask_last_operations_by_plan(&mut self) {
+        let number = |key: &Bytes| (0..).find(|number| Plan::key(*number) == *key).unwrap_or_default();
+        let asked = self.report.records.iter().map(|record| Planned {
+            at: record.invoked.0,
+            client: record.client,
+            node: record.node,
+            key: number(&record.key),
+            kind: record.kind,
+            patience: 0,
+        });
+        let mut candidate = self.plan.clone();
+        candidate.operations = asked.collect();
+        candidate.chaos_end = self.report.stats.simulated + self.plan.op_timeout;
+        candidate.liveness = false;
+        self.accept(candidate);
     }
 
     fn passes(&mut self) {

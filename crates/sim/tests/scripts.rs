@@ -63,6 +63,18 @@ fn every_rule_and_every_mutant_has_a_script() {
     }
 }
 
+/// `docs/TESTING.md` cannot go stale quietly.
+#[test]
+fn the_document_names_every_script_and_every_mutant() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/TESTING.md");
+    let document = std::fs::read_to_string(path).unwrap();
+    let scripts = scripts();
+    let names = scripts.iter().map(|(name, _)| name.trim_end_matches(".script"));
+    for name in names.chain(MUTANTS.iter().map(|mutant| mutant.name)) {
+        assert!(document.contains(&format!("`{name}`")), "docs/TESTING.md does not name {name}");
+    }
+}
+
 #[test]
 fn a_performance_is_the_same_every_time() {
     for (name, script) in scripts() {
