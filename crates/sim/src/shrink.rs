@@ -14,10 +14,11 @@ use crate::time::MS;
 use crate::world::Report;
 use bytes::Bytes;
 
-/// Seeds under which a smaller plan may fail.
-const TRIES: u64 = 6;
-/// Runs that shrinking may take, all in all.
-const BUDGET: usize = 6_000;
+/// Seeds under which a smaller plan may fail: so many for a plan of one operation, fewer for larger ones.
+const TRIES: u64 = 400;
+const TRIES_MIN: u64 = 6;
+/// Events that shrinking may take, all in all.
+const BUDGET: u64 = 8_000_000;
 
 /// A failing run, made small.
 #[derive(Clone, Debug)]
@@ -43,7 +44,7 @@ struct Shrinker {
     lies: Lies,
     plan: Plan,
     report: Report,
-    left: usize,
+    left: u64,
 }
 
 /// Whether two runs fail in the same way.
@@ -58,16 +59,17 @@ fn alike(a: &Verdict, b: &Verdict) -> bool {
 impl Shrinker {
     /// Takes a smaller plan if it fails in the same way under any of a few seeds.
     fn accept(&mut self, candidate: Plan) -> bool {
-        for salt in 0..TRIES {
+        let tries = TRIES / (candidate.operations.len() as u64 + 1);
+        for salt in 0..tries.max(TRIES_MIN) {
             if self.left == 0 {
                 return false;
             }
-            self.left -= 1;
             let mut candidate = candidate.clone();
             if salt > 0 {
                 candidate.seed = mix(candidate.seed.wrapping_add(salt));
             }
             let report = run(&candidate, self.lies, true);
+            self.left = self.left.saturating_sub(report.stats.events + 100);
             if alike(&report.verdict, &self.report.verdict) {
                 (self.plan, self.report) = (candidate, report);
                 return true;

@@ -105,18 +105,23 @@ fn pattern(records: &[Record], order: &[usize]) -> String {
         order.iter().map(|index| &records[*index]).filter(|record| kinds.contains(&record.kind)).collect()
     };
     let (writes, reads) = (of(&[Kind::Set, Kind::Delete]), of(&[Kind::Get]));
+    // A write has happened when it was acknowledged, or when somebody has seen it.
+    let seen_before =
+        |write: &Record, later: &Record| reads.iter().any(|read| saw(read, write) && before(read, later));
     for read in &reads {
         for newer in writes.iter().filter(|write| before(write, read) && !saw(read, write)) {
-            if let Some(older) = writes.iter().find(|write| saw(read, write) && before(write, newer)) {
+            let came_before = |older: &&&Record| before(older, newer) || seen_before(older, newer);
+            if let Some(older) = writes.iter().find(|older| saw(read, older) && came_before(older)) {
                 let why = match (older.version, newer.version) {
                     (Some(older), Some(newer)) if newer < older => {
                         " The later write got the smaller timestamp, so whoever compares them keeps the older value."
                     }
                     _ => "",
                 };
+                let how = if before(older, newer) { "had ended" } else { "had been seen" };
                 return format!(
-                    "{} began after {} had ended, so it came later. The read began after both had ended, yet it saw \
-                     the older one: an acknowledged write is lost.{why}",
+                    "{} began after {} {how}, so it came later. The last read began after that, yet it saw the older \
+                     one: an acknowledged write is lost.{why}",
                     quoted(newer),
                     quoted(older)
                 );

@@ -282,11 +282,12 @@ impl Picture<'_> {
             "<g><title>{text}</title><text class=\"mark {class}\" x=\"{x:.1}\" y=\"{:.1}\">{sign}</text></g>\n",
             y + 6.0
         ));
-        if self.layout.roomy {
+        if self.layout.roomy && class == "crash" {
             let short: String = text.chars().take(30).collect();
             self.put(format_args!(
-                "<text class=\"note {class}\" x=\"{x:.1}\" y=\"{:.1}\">{short}</text>\n",
-                y + 22.0
+                "<text class=\"note {class}\" x=\"{:.1}\" y=\"{:.1}\">{short}</text>\n",
+                x - 6.0,
+                y - 12.0
             ));
         }
     }
