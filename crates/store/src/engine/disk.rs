@@ -235,6 +235,18 @@ impl DiskDatabase {
             writer.was_low = true;
             return Err(DatabaseError::Full(format!("{free} bytes are free, {needed} are needed")));
         }
+        if !writer.stuck && writer.was_low {
+            // A background flush may have failed since the last batch, and the engine with it. Better to learn that
+            // before this batch is handed over: then it need not be refused.
+            let engine = self.engine()?;
+            if let Err(why) = engine.probe() {
+                drop(engine);
+                match self.engine_failed(writer, why) {
+                    DatabaseError::Full(_) => {}
+                    other => return Err(other),
+                }
+            }
+        }
         if !writer.stuck {
             return Ok(());
         }
@@ -338,11 +350,15 @@ impl Engine {
     fn flush_raw(&self) -> fjall::Result<()> {
         self.keyspace.rotate_memtable()?;
         while self.keyspace.sealed_memtable_count() > 0 {
-            // Writes nothing; fails if a background task did.
-            self.database.persist(PersistMode::Buffer)?;
+            self.probe()?;
             std::thread::sleep(Duration::from_millis(2));
         }
         Ok(())
+    }
+
+    /// Writes nothing; fails if a background task did.
+    fn probe(&self) -> fjall::Result<()> {
+        self.database.persist(PersistMode::Buffer)
     }
 
     /// The number of the last batch that is there, after a look for holes before it.
