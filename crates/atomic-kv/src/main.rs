@@ -5,6 +5,10 @@ use atomic_kv::config::{Cli, Command};
 use clap::Parser;
 use std::process::ExitCode;
 
+// Requests are many small allocations that live for microseconds, made on one thread and freed on another.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let ended = match Cli::parse().command {
         Command::Serve(args) => cli::serve(*args),

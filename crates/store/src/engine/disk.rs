@@ -44,6 +44,9 @@ const RING_PREFIX: &[u8] = b"\x00ring";
 const RING_SLOTS: u64 = 1 << 16;
 /// How long to wait for readers and background threads to let go of a database that is opened again.
 const REOPEN_PATIENCE: Duration = Duration::from_secs(2);
+/// While there is plenty of room, it is looked at this often, and after this many bytes.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+const LOOK_AFTER_BYTES: u64 = 1 << 20;
 /// Writes since the last tidying that make another one worth it.
 const TIDY_AFTER_BYTES: u64 = 4 << 20;
 
@@ -71,6 +74,9 @@ struct Writer {
     /// There was little room at the last write: if a background task has failed since, that is why.
     was_low: bool,
     written_since_tidy: u64,
+    /// When the free space was looked at, and what has been written since.
+    looked: Option<Instant>,
+    written_since_look: u64,
 }
 
 impl DiskDatabase {
@@ -121,7 +127,14 @@ impl DiskDatabase {
             options,
             min_free,
             engine: RwLock::new(Some(Arc::new(engine))),
-            writer: Mutex::new(Writer { watermark, stuck: false, was_low: false, written_since_tidy: 0 }),
+            writer: Mutex::new(Writer {
+                watermark,
+                stuck: false,
+                was_low: false,
+                written_since_tidy: 0,
+                looked: None,
+                written_since_look: 0,
+            }),
             sequence: AtomicU64::new(sequence.max(1)),
             accepts_writes: AtomicBool::new(true),
         };
@@ -194,9 +207,9 @@ impl DiskDatabase {
             return Err(self.engine_failed(writer, why));
         }
         self.sequence.store(number, Ordering::Release);
-        writer.was_low = space(&self.path).is_ok_and(|space| self.is_low(space.free));
         writer.watermark.set(number).map_err(|why| io_error("record the watermark", &why))?;
         writer.written_since_tidy += bytes;
+        writer.written_since_look += bytes;
         Ok(())
     }
 
@@ -226,19 +239,27 @@ impl DiskDatabase {
 
     /// Checks that there is room, and opens a database that ran out of it again.
     fn make_ready(&self, writer: &mut Writer, bytes: u64) -> Result<(), DatabaseError> {
+        let fresh = writer.looked.is_some_and(|looked| looked.elapsed() < LOOK_EVERY)
+            && writer.written_since_look + bytes < LOOK_AFTER_BYTES;
+        if fresh && !writer.stuck && !writer.was_low {
+            return Ok(());
+        }
         let free = space(&self.path)?.free;
+        (writer.looked, writer.written_since_look) = (Some(Instant::now()), 0);
         // Hysteresis, so that a disk at the limit does not flap.
         let needed = if writer.stuck { 2 * self.min_free } else { self.min_free } + 2 * bytes;
         if free < needed {
             writer.was_low = true;
             return Err(DatabaseError::Full(format!("{free} bytes are free, {needed} are needed")));
         }
-        if !writer.stuck && writer.was_low {
+        let was_low = std::mem::replace(&mut writer.was_low, self.is_low(free));
+        if !writer.stuck && was_low {
             // A background flush may have failed since the last batch, and the engine with it. Better to learn that
             // before this batch is handed over: then it need not be refused.
             let engine = self.engine()?;
             if let Err(why) = engine.probe() {
                 drop(engine);
+                writer.was_low = true;
                 match self.engine_failed(writer, why) {
                     DatabaseError::Full(_) => {}
                     other => return Err(other),

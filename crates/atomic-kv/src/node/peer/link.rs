@@ -23,6 +23,8 @@ use tokio::sync::Notify;
 
 /// Encoded bytes that may wait for the socket; beyond it requests wait unencoded, so that they can still be dropped.
 const OUT_BYTES: usize = 256 << 10;
+/// A buffer that has grown beyond this is given back after use.
+const KEPT_BYTES: usize = 1 << 20;
 /// Bytes of requests that may wait for a peer that does not read.
 const BACKLOG_BYTES: usize = 32 << 20;
 /// Pauses between attempts to connect.
@@ -263,13 +265,19 @@ async fn write_requests(
     link: &Link,
     mut writer: OwnedWriteHalf,
 ) -> Result<(), ConnectionError> {
+    let mut chunk = BytesMut::new();
     loop {
         link.refill(shard);
-        let chunk = link.out.borrow_mut().split();
+        // Two buffers take turns: one is written while the other fills.
+        chunk.clear();
+        std::mem::swap(&mut chunk, &mut link.out.borrow_mut());
         if chunk.is_empty() {
             link.wake.notified().await;
             continue;
         }
         writer.write_all(&chunk).await?;
+        if chunk.capacity() > KEPT_BYTES {
+            chunk = BytesMut::new();
+        }
     }
 }
