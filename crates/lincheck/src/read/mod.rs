@@ -80,6 +80,16 @@ impl std::str::FromStr for ModelKind {
     }
 }
 
+impl fmt::Display for ModelKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            ModelKind::Register => "register",
+            ModelKind::CasRegister => "cas-register",
+            ModelKind::Kv => "kv",
+        })
+    }
+}
+
 /// A history as it was found in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recording {
