@@ -20,6 +20,13 @@ function words(history, op) {
   return ret[op] < 0 ? `${said.trim()} ?` : said;
 }
 
+// The same where there is little room: the values, and a sign where they alone would mislead.
+function fewWords(history, op) {
+  const { kind, a, b } = history.ops;
+  const first = valueText(history, a[op]), second = valueText(history, b[op]);
+  return [first, first, '∅', `${first}→${second}`, `✗ ${first}`, `+${first}`, first][kind[op]];
+}
+
 // The value that an operation leaves or saw: what gives it its colour.
 function mainValue(history, op) {
   return history.ops.kind[op] === CAS ? history.ops.b[op] : history.ops.a[op];
@@ -73,15 +80,20 @@ function layOut(history, key, bySequence) {
     window, inWindow: new Set(window) };
 }
 
-// An instant for each operation of the order: halfway between the earliest and the latest that the order allows.
+// An instant for each operation of the order: within its bar, after the one before, and apart where there is room.
 function instants(ops, order, from, to, high) {
-  const earliest = new Float64Array(order.length), latest = new Float64Array(order.length);
-  for (let i = 0, bound = -Infinity; i < order.length; i++) earliest[i] = bound = Math.max(bound, from[order[i]]);
+  const points = new Float64Array(order.length), latest = new Float64Array(order.length);
   for (let i = order.length - 1, bound = high; i >= 0; i--) {
-    const end = ops.ret[order[i]] < 0 ? high : to[order[i]];
-    latest[i] = bound = Math.min(bound, end);
+    latest[i] = bound = Math.min(bound, ops.ret[order[i]] < 0 ? high : to[order[i]]);
   }
-  return earliest.map((time, i) => (time + latest[i]) / 2);
+  for (let i = 0, now = -Infinity; i < order.length; i++) {
+    now = Math.max(now, from[order[i]]);
+    // Leave as much to those that follow.
+    let step = Infinity;
+    for (let j = i; j < Math.min(i + 12, order.length); j++) step = Math.min(step, (latest[j] - now) / (j - i + 2));
+    points[i] = now += Math.max(step, 0);
+  }
+  return points;
 }
 
 // The first index whose value is at least `wanted`, in a list that grows.
@@ -106,7 +118,7 @@ function facts(history, window) {
   return found;
 }
 
-// One sentence that names the most striking pair: a late read and what its client could have known.
+// One sentence for the commonest fault, a late read of what was already over; empty for the others.
 function headline(history, window) {
   const { ops } = history;
   const by = op => `client ${history.clients[ops.client[op]]}`;
@@ -116,12 +128,15 @@ function headline(history, window) {
   const reads = window.filter(op => ops.kind[op] === READ).sort((x, y) => ops.invoke[y] - ops.invoke[x]);
   for (const read of reads) {
     const seen = ops.a[read];
-    const earlier = window.filter(op => ops.ret[op] >= 0 && ops.ret[op] < ops.invoke[read] && mainValue(history, op) !== seen
-      && [READ, WRITE, DELETE].includes(ops.kind[op])).sort((x, y) => ops.ret[y] - ops.ret[x])[0];
-    if (earlier === undefined) continue;
-    const verb = ['already read', 'already written', 'already deleted'][ops.kind[earlier]];
-    const what = ops.kind[earlier] === DELETE ? 'it' : valueText(history, mainValue(history, earlier));
-    return `${by(read)} read ${valueText(history, seen)} although ${by(earlier)} had ${verb} ${what}.`;
+    const writers = ops.kind.flatMap((kind, op) => (kind !== READ && ops.key[op] === ops.key[read] && mainValue(history, op) === seen ? [op] : []));
+    // What the read saw was over when something newer showed, unless somebody could have brought it back.
+    const over = op => ops.ret[op] >= 0 && ops.ret[op] < ops.invoke[read] && mainValue(history, op) !== seen
+      && writers.every(writer => ops.ret[writer] >= 0 && ops.ret[writer] < ops.invoke[op]);
+    const newer = window.filter(op => [READ, WRITE, DELETE].includes(ops.kind[op]) && over(op)).sort((x, y) => ops.ret[y] - ops.ret[x])[0];
+    if (newer === undefined) continue;
+    const verb = ['already read', 'already written', 'already deleted'][ops.kind[newer]];
+    const what = ops.kind[newer] === DELETE ? 'it' : valueText(history, mainValue(history, newer));
+    return `${by(read)} read ${valueText(history, seen)} although ${by(newer)} had ${verb} ${what}.`;
   }
   return '';
 }

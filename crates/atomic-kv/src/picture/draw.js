@@ -165,8 +165,8 @@ class Picture {
 
   colour(value, alpha = 1) {
     if (value < 0) return this.dark ? `hsl(215 8% 55% / ${alpha})` : `hsl(215 8% 48% / ${alpha})`;
-    // The golden angle keeps the hues of neighbours far apart.
-    const hue = (value * 137.508 + 210) % 360;
+    // The golden ratio keeps the hues of neighbours far apart. Red is left to the contradiction.
+    const hue = 45 + (value * 0.618034 + 0.58) % 1 * 275;
     return this.dark ? `hsl(${hue} 62% 66% / ${alpha})` : `hsl(${hue} 58% 40% / ${alpha})`;
   }
 
@@ -208,11 +208,11 @@ class Picture {
       c.strokeStyle = guilty ? this.colours.bad : this.colours.ink;
       c.strokeRect(a - 1.5, y - 1.5, width + 3, BAR + 3);
     }
-    const room = Math.floor((width - 8) / CHAR);
-    if (room >= 2) {
+    const inset = kind === CAS ? Math.min(width / 3, 14) : 0, room = Math.floor((width - 7 - inset) / CHAR);
+    if (room >= 1) {
+      const text = words(this.history, op);
       c.fillStyle = solid ? (this.dark ? '#14171b' : '#fff') : this.colours.ink;
-      const inset = kind === CAS ? Math.min(width / 3, 14) : 0;
-      c.fillText(shorten(words(this.history, op), Math.floor((width - 8 - inset) / CHAR)), a + 4 + inset, y + BAR / 2 + 0.5);
+      c.fillText(text.length <= room ? text : shorten(fewWords(this.history, op), room), a + 4 + inset, y + BAR / 2 + 0.5);
     }
     c.globalAlpha = 1;
   }
@@ -307,7 +307,7 @@ class Picture {
     c.fillStyle = this.colours.neutral;
     this.counts.forEach((count, x) => { if (count) { const h = 2 + (height - 6) * Math.sqrt(count / this.most); c.fillRect(x, height - h, 1, h); } });
     c.fillStyle = this.colours.bad;
-    for (const op of layout.window) c.fillRect(this.mapX(layout.from[op]) - 1, 0, Math.max(this.mapX(layout.to[op]) - this.mapX(layout.from[op]), 2), height);
+    for (const op of layout.window) c.fillRect(this.mapX(layout.from[op]) - 1, 0, Math.max(this.mapX(layout.to[op]) - this.mapX(layout.from[op]), 3), 5);
     const left = this.mapX(this.start), right = this.mapX(this.time(GUTTER + this.width));
     c.strokeStyle = this.colours.ink;
     c.lineWidth = 1.5;
@@ -329,5 +329,5 @@ class Picture {
 }
 
 function shorten(text, room) {
-  return text.length <= room ? text : room < 2 ? '' : text.slice(0, room - 1) + '…';
+  return text.length <= room ? text : room < 3 ? '' : text.slice(0, room - 1) + '…';
 }

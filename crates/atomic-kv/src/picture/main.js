@@ -54,7 +54,7 @@ function refresh() {
   element('verdict').textContent = VERDICTS[verdict];
   element('verdict').className = `badge ${verdict}`;
   element('show').hidden = !picture.layout.window.length;
-  element('scale').textContent = bySequence ? 'axis: order' : 'axis: time';
+  element('scale').textContent = bySequence ? 'axis: order of events' : 'axis: real time';
   tell(verdict);
   showContradiction();
 }
@@ -80,7 +80,7 @@ function tell(verdict) {
   } else {
     const first = headline(history, window);
     story.append(node('p', `No order of operations explains this key. ${window.length === 1 ? 'This operation alone shows it' : `These ${window.length} of ${count} contradict each other`}${first ? ': ' : '.'}`, node('b', first)));
-    const list = node('ol', '');
+    const list = document.createElement('ol');
     for (const op of window.slice(0, 40)) {
       const button = node('button', `client ${history.clients[history.ops.client[op]]}: ${words(history, op)}`);
       button.onclick = () => { picture.hovered = op; picture.reachOperations([op]); };
@@ -88,7 +88,8 @@ function tell(verdict) {
     }
     story.append(list);
     const said = window.length <= 12 ? facts(history, window) : [];
-    if (said.length && said.length <= 8) story.append(node('p', `What real time says: ${said.join('; ')}.`));
+    if (!said.length || said.length > 8) return;
+    story.append(node('p', `What real time says: ${said.join('; ')}.`));
     story.lastChild.className = 'facts';
   }
 }
@@ -204,7 +205,7 @@ function drawLegend() {
     brush.canvas = { clientWidth: 44 + GUTTER };
     brush.c.translate(-GUTTER, 0);
     brush.layout = { inWindow: new Set(), window: [], chosen: { length: Infinity } };
-    brush.history = { values: ['', '', ''], ops: { kind: [kind], a: [kind === CAS ? 1 : value], b: [value], ret: [open ? -1 : 1] } };
+    brush.history = { values: ['', 'a', 'b'], ops: { kind: [kind], a: [kind === CAS ? 1 : value], b: [value], ret: [open ? -1 : 1] } };
     brush.marked = null;
     brush.hovered = -1;
     brush.drawBar(0, GUTTER, GUTTER + 44, 0);
@@ -214,7 +215,9 @@ function drawLegend() {
 
 histories.forEach((h, i) => element('file').append(new Option(`${MARKS[h.verdict]} ${h.title}`, String(i))));
 element('file-choice').hidden = histories.length < 2;
+element('title').hidden = histories.length > 1;
 choose(Math.max(histories.findIndex(h => h.verdict === 'violation'), 0));
 drawLegend();
-new ResizeObserver(() => picture.clamp()).observe(canvas);
+// At once: the old drawing would be stretched to the new size for a frame.
+new ResizeObserver(() => { picture.clamp(); picture.draw(); }).observe(canvas);
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', repaint);
