@@ -38,7 +38,7 @@ pub(crate) struct Searched {
 
 /// How many concurrent operations one position may have before it costs more than one. It keeps a history in which
 /// everything is concurrent from taking far more time and memory than the limit suggests.
-const WIDTH: usize = 16;
+const WIDTH: usize = 8;
 
 /// How many bytes the values may take that the search itself makes up.
 const STATE_BYTES: usize = 256 << 20;

@@ -126,8 +126,14 @@ fn judge(file: &Path, model: Option<ModelName>) -> Result<Judged, String> {
 /// A line that says it, and for a violation the picture of its window below.
 fn report(file: &Path, judged: &Judged) -> String {
     let history = &judged.recording.history;
-    let (operations, keys) = (history.operations.len(), history.by_key().len());
-    let judged_as = format!("{operations} operations, {keys} keys, {}, {:.1?}", judged.kind, judged.took);
+    let count = |n: usize, one: &str| format!("{n} {one}{}", if n == 1 { "" } else { "s" });
+    let judged_as = format!(
+        "{}, {}, {}, {:.1?}",
+        count(history.operations.len(), "operation"),
+        count(history.by_key().len(), "key"),
+        judged.kind,
+        judged.took
+    );
     let file = file.display();
     match &judged.judgement.verdict {
         Verdict::Linearizable => format!("{file}: linearizable ({judged_as})\n"),
