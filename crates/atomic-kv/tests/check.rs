@@ -30,7 +30,7 @@ fn printed(output: &Output) -> String {
 /// Two thousand swaps at the same time, which no fast way leads through.
 fn hopeless(folder: &Path) -> PathBuf {
     let line = |i: u64| {
-        let to = (i * 2_654_435_761 >> 7) % 11;
+        let to = ((i * 2_654_435_761) >> 7) % 11;
         format!(
             "{{\"op\":\"cas\",\"from\":{},\"to\":{to},\"client\":{i},\"invoke\":0,\"return\":9}}\n",
             i % 11

@@ -66,7 +66,7 @@ fn operation(client: u64, action: Action, invoke: u64, ret: u64) -> Operation {
 fn a_hopeless_history_is_unknown_rather_than_endless() {
     let swap = |i: u64| Action::Cas {
         from: Some((i % 11).to_string().into_bytes()),
-        to: ((i * 2_654_435_761 >> 7) % 11).to_string().into_bytes(),
+        to: (((i * 2_654_435_761) >> 7) % 11).to_string().into_bytes(),
         applied: true,
     };
     let operations = (0..2_000).map(|i| operation(i, swap(i), 0, 10)).collect();

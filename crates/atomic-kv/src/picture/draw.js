@@ -157,7 +157,7 @@ class Picture {
     for (; i < ops.length && from[ops[i]] <= right; i++) {
       const op = ops[i], x1 = this.x(from[op]), x2 = Math.max(this.x(to[op]), x1 + 3);
       // Bars that would all end in one column of pixels are drawn once, unless they matter.
-      if (x2 < covered + 1 && !this.layout.inWindow.has(op)) continue;
+      if (x2 < covered + 1.5 && !this.layout.inWindow.has(op)) continue;
       covered = x2;
       this.drawBar(op, x1, x2, y);
     }
@@ -176,6 +176,13 @@ class Picture {
     const related = this.marked !== null && (ops.a[op] === this.marked || ops.b[op] === this.marked);
     const fades = this.marked !== null ? !related : this.layout.window.length > 0 && !guilty;
     c.globalAlpha = fades ? 0.35 : 1;
+    if (x2 - x1 < 4 && !guilty && op !== this.hovered) {
+      // Too narrow for anything but its colour, and there may be thousands of them.
+      c.fillStyle = this.colour(value, kind === READ || kind === REFUSED ? 0.6 : 1);
+      c.fillRect(x1, y, x2 - x1, BAR);
+      c.globalAlpha = 1;
+      return;
+    }
     const a = Math.max(x1, GUTTER - 20), b = Math.min(x2, GUTTER + this.width + 20), width = Math.max(b - a, 1);
     const solid = kind === WRITE || kind === APPEND || kind === DELETE || kind === CAS || kind === TRANSACTION;
     const paint = alpha => {

@@ -213,7 +213,7 @@ function drawLegend() {
   }));
 }
 
-histories.forEach((h, i) => element('file').append(new Option(`${MARKS[h.verdict]} ${h.title}`, String(i))));
+histories.forEach((h, i) => element('file').append(new Option(`${MARKS[h.verdict]} ${h.title.length > 44 ? `…${h.title.slice(-43)}` : h.title}`, String(i))));
 element('file-choice').hidden = histories.length < 2;
 element('title').hidden = histories.length > 1;
 choose(Math.max(histories.findIndex(h => h.verdict === 'violation'), 0));
