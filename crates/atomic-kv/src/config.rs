@@ -1,5 +1,6 @@
 //! Settings: flags, environment, a TOML file; in this order of precedence, then the defaults.
 
+use crate::cli::check::CheckArgs;
 use crate::fatal::Fatal;
 use abd::TimestampMode;
 use clap::{Args, Parser, Subcommand};
@@ -66,6 +67,8 @@ pub enum Command {
         #[command(flatten)]
         addresses: Addresses,
     },
+    /// Judge recorded histories: is there an order of operations that explains what clients saw?
+    Check(CheckArgs),
 }
 
 /// Client addresses of nodes.
