@@ -75,7 +75,7 @@ fn print([row, scenario, broken, result, states, depth, time]: [String; 7]) {
 }
 
 /// `1234567` as `1 234 567`.
-fn grouped(number: usize) -> String {
+pub(super) fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let groups: Vec<&[u8]> = digits.as_bytes().rchunks(3).rev().collect();
     String::from_utf8_lossy(&groups.join(&b' ')).into_owned()
