@@ -51,6 +51,7 @@
 
 mod hash;
 mod history;
+mod machine;
 mod machines;
 mod narrate;
 mod report;

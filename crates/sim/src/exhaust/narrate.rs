@@ -9,7 +9,7 @@ use std::fmt::Write;
 /// One step and what came of it.
 pub(super) fn step(rules: &Rules, before: &World, action: Action, after: &World) -> String {
     let name = |operation: u8| rules.scenario.name(usize::from(operation));
-    let value = |value: ValueId| rules.machines.values.describe(value);
+    let value = |value: ValueId| rules.machines.values().describe(value);
     let held = |replica: u8| value(before.replicas[usize::from(replica)].newest);
     let durable = |replica: u8| value(before.replicas[usize::from(replica)].durable);
     let mut text = match action {

@@ -84,7 +84,7 @@ pub(super) fn search(scenario: &Scenario, broken: bool) -> Finding {
             let tell = |rules: &mut Rules| counter_example(rules, &seen.path(reached));
             if after.sent != world.sent
                 && finding.two_values.is_none()
-                && rules.machines.values.has_twins(after.sent)
+                && rules.machines.values().has_twins(after.sent)
             {
                 let example = tell(&mut rules);
                 finding.two_values = Some(example.clone());
@@ -188,5 +188,68 @@ impl Seen {
         }
         path.reverse();
         path
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::history::Record;
+    use super::super::scenario::Kind::{Get, Set};
+    use super::super::scenario::MAX_OPERATIONS;
+    use super::*;
+    use std::collections::HashSet;
+
+    /// Every state with the replicas under all their names.
+    fn unreduced(rules: &mut Rules) -> HashSet<World> {
+        let beginning = rules.beginning();
+        let (mut seen, mut left) = (HashSet::from([beginning]), vec![beginning]);
+        let mut actions = Vec::new();
+        while let Some(world) = left.pop() {
+            rules.actions(&world, &mut actions);
+            for &action in &actions {
+                if let Some(after) = rules.apply(&world, action)
+                    && seen.insert(after)
+                {
+                    left.push(after);
+                }
+            }
+        }
+        seen
+    }
+
+    /// Without the reduction by symmetry there are several times more states, but none that it does not stand for.
+    #[test]
+    fn symmetry_hides_no_state() {
+        let scenario = Scenario::logical().run(&[Set]).run(&[Set]).may_crash().run(&[Get]);
+        let mut rules = Rules::new(scenario.clone());
+        let all = unreduced(&mut rules);
+        let standing_for_all: HashSet<World> = all.iter().map(|world| rules.canonical(world)).collect();
+        assert_eq!(standing_for_all.len(), search(&scenario, false).states);
+        assert!(all.len() > 4 * standing_for_all.len(), "{} of {}", standing_for_all.len(), all.len());
+    }
+
+    /// The histories of all runs that came to their end.
+    fn endings(scenario: &Scenario) -> HashSet<[Record; MAX_OPERATIONS]> {
+        let mut rules = Rules::new(scenario.clone());
+        let all = unreduced(&mut rules);
+        all.iter().filter(|world| rules.all_answered(world)).map(|world| world.records).collect()
+    }
+
+    /// Whether `strong` has the answers of `weak` and at least its real-time order.
+    fn dominates(strong: &[Record], weak: &[Record]) -> bool {
+        let same = |(s, w): (&Record, &Record)| s.progress == w.progress && w.before & !s.before == 0;
+        strong.iter().zip(weak).all(same)
+    }
+
+    /// Point 3 of the module documentation: where every Set has an issuer of its own, an answer to a query that
+    /// travels for a while leads to no history that is not there, at least as strict, without it.
+    #[test]
+    fn slow_answers_add_no_history() {
+        let scenario = Scenario::logical().run(&[Set]).run(&[Set]).run(&[Get]);
+        let (fast, slow) = (endings(&scenario), endings(&scenario.slow_replies()));
+        assert!(!slow.is_empty());
+        for history in &slow {
+            assert!(fast.iter().any(|strong| dominates(strong, history)), "{history:?}");
+        }
     }
 }

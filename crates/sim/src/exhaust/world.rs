@@ -1,7 +1,8 @@
 //! The state of a tiny world, and every step that it can take.
 
 use super::history::{Progress, Record};
-use super::machines::{Effect, Input, MachineId, Machines, Waiting};
+use super::machine::{Input, Output, Waiting};
+use super::machines::{Effect, MachineId, Machines};
 use super::scenario::{Break, Kind, MAX_LOOPS, MAX_OPERATIONS, REPLICAS, Scenario};
 use super::symmetry::{RENAMINGS, rename};
 use super::values::{Cell, ValueId, ValueSet, members};
@@ -158,7 +159,7 @@ impl Rules {
 
     fn replica_faults(&self, world: &World, actions: &mut Vec<Action>) {
         let holds_tombstone = |cell: Cell| {
-            let value = self.machines.values.get(cell.durable);
+            let value = self.machines.values().get(cell.durable);
             cell.durable != 0 && !value.content.is_value()
         };
         for (replica, cell) in replicas().zip(world.replicas) {
@@ -274,7 +275,7 @@ impl Rules {
     fn time_matters(&self, world: &World) -> bool {
         let logical = |l: &&super::scenario::EventLoop| l.mode == TimestampMode::Logical;
         let slack = self.scenario.loops.iter().filter(logical).count() as u64;
-        let latest_time = self.machines.values.latest_time(world.sent);
+        let latest_time = self.machines.values().latest_time(world.sent);
         self.scenario.clocks.is_some() && world.sent != 0 && latest_time + slack >= u64::from(world.now)
     }
 
@@ -352,7 +353,8 @@ impl Rules {
     }
 
     fn input(&mut self, world: &mut World, event_loop: usize, input: Input) {
-        let Effect { next, sent, answers } = self.machines.step(world.machines[event_loop], input);
+        let Effect { next, output: Output { sent, answers } } =
+            self.machines.step(world.machines[event_loop], input);
         world.machines[event_loop] = next;
         world.sent |= sent;
         for (operation, answer) in answers.into_iter().flatten() {
