@@ -1,5 +1,6 @@
 //! Settings: flags, environment, a TOML file; in this order of precedence, then the defaults.
 
+use crate::cli::verify::VerifyArgs;
 use crate::fatal::Fatal;
 use abd::TimestampMode;
 use clap::{Args, Parser, Subcommand};
@@ -66,6 +67,8 @@ pub enum Command {
         #[command(flatten)]
         addresses: Addresses,
     },
+    /// Drive a live cluster and judge whether what its clients saw is linearizable.
+    Verify(VerifyArgs),
 }
 
 /// Client addresses of nodes.

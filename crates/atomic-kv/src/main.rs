@@ -13,6 +13,7 @@ fn main() -> ExitCode {
         Command::Set { key, value, addresses } => cli::data::set(&addresses.addr, &key, &value),
         Command::Del { key, addresses } => cli::data::del(&addresses.addr, &key),
         Command::Status { addresses } => cli::status::run(&addresses.addr),
+        Command::Verify(args) => cli::verify::run(&args),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
