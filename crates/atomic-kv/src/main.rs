@@ -2,11 +2,22 @@
 
 use atomic_kv::cli;
 use atomic_kv::config::{Cli, Command};
+use atomic_kv::fatal::Fatal;
 use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let ended = match Cli::parse().command {
+    match Cli::try_parse().map_err(|why| Fatal::command_line(&why)).and_then(run) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fatal) => {
+            eprintln!("atomic-kv: {fatal}");
+            ExitCode::from(fatal.code)
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Fatal> {
+    match cli.command {
         Command::Serve(args) => cli::serve(*args),
         Command::Dev(args) => cli::dev(args),
         Command::Get { key, addresses } => cli::data::get(&addresses.addr, &key),
@@ -14,12 +25,5 @@ fn main() -> ExitCode {
         Command::Del { key, addresses } => cli::data::del(&addresses.addr, &key),
         Command::Status { addresses } => cli::status::run(&addresses.addr),
         Command::Verify(args) => cli::verify::run(&args),
-    };
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(fatal) => {
-            eprintln!("atomic-kv: {fatal}");
-            ExitCode::from(fatal.code)
-        }
     }
 }

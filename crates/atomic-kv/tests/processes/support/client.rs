@@ -64,6 +64,11 @@ impl Connection {
         self.stream.get_mut().write_all(bytes)
     }
 
+    /// Says that nothing more will come.
+    pub(crate) fn finish_sending(&mut self) -> io::Result<()> {
+        self.stream.get_ref().shutdown(std::net::Shutdown::Write)
+    }
+
     /// Reads exactly as many bytes as are expected and shows them.
     #[track_caller]
     pub(crate) fn expect(&mut self, expected: &str) {

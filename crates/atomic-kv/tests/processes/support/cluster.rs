@@ -2,6 +2,8 @@
 
 use super::node::Node;
 use super::ports::Port;
+use super::proxy::Proxy;
+use std::path::Path;
 use tempfile::TempDir;
 
 /// Nodes with ids from 1, their data in one temporary directory. All of it is gone when this is dropped.
@@ -16,16 +18,22 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// A cluster that is not started yet.
     pub(crate) fn new(count: u32, flags: &[&str]) -> Self {
-        let directory = tempfile::tempdir().unwrap();
         let ports: Vec<Port> = (0..count).map(|_| Port::free()).collect();
-        let members: Vec<String> =
-            ports.iter().zip(1..).map(|(port, id)| format!("{id}={}", port.address())).collect();
-        let nodes = (1..=count).map(|id| {
-            let mut node = Node::new(id, members.join(","), directory.path());
-            node.flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
-            node
-        });
-        Self { nodes: nodes.collect(), _peer_ports: ports, directory }
+        let listed = ports.iter().map(Port::address).collect();
+        Self::listed(listed, ports, flags)
+    }
+
+    /// A cluster with a proxy in front of each node's peer port. It is not started yet.
+    pub(crate) fn behind_proxies(count: u32, flags: &[&str]) -> (Self, Vec<Proxy>) {
+        let (outside, inside): (Vec<Port>, Vec<Port>) =
+            (0..count).map(|_| (Port::free(), Port::free())).unzip();
+        let addresses: Vec<String> = inside.iter().map(Port::address).collect();
+        let mut cluster = Self::listed(outside.iter().map(Port::address).collect(), inside, flags);
+        for (node, address) in cluster.nodes.iter_mut().zip(&addresses) {
+            node.flags.extend(["--peer-listen".to_owned(), address.clone()]);
+        }
+        let proxies = outside.into_iter().zip(addresses).map(|(port, inside)| Proxy::start(port, inside));
+        (cluster, proxies.collect())
     }
 
     /// A cluster that serves.
@@ -33,6 +41,18 @@ impl Cluster {
         let mut cluster = Self::new(count, flags);
         cluster.start_all();
         cluster
+    }
+
+    fn listed(addresses: Vec<String>, peer_ports: Vec<Port>, flags: &[&str]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let members: Vec<String> =
+            addresses.iter().zip(1..).map(|(address, id)| format!("{id}={address}")).collect();
+        let nodes = (1..).take(addresses.len()).map(|id| {
+            let mut node = Node::new(id, members.join(","), directory.path());
+            node.flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+            node
+        });
+        Self { nodes: nodes.collect(), _peer_ports: peer_ports, directory }
     }
 
     /// Starts every node and waits until all are ready.
@@ -62,8 +82,13 @@ impl Cluster {
         self.nodes.iter().map(Node::address).collect()
     }
 
+    /// The client addresses of all nodes, as the command line takes them.
+    pub(crate) fn address_list(&self) -> String {
+        self.addresses().join(",")
+    }
+
     /// A place for a test's own files.
-    pub(crate) fn directory(&self) -> &std::path::Path {
+    pub(crate) fn directory(&self) -> &Path {
         self.directory.path()
     }
 }

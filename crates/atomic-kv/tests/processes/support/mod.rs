@@ -2,13 +2,19 @@
 
 pub(crate) mod client;
 pub(crate) mod cluster;
+pub(crate) mod load;
 pub(crate) mod node;
 pub(crate) mod ports;
+pub(crate) mod privileged;
+pub(crate) mod proxy;
 
 pub(crate) use client::Connection;
 pub(crate) use cluster::Cluster;
+pub(crate) use load::Background;
 pub(crate) use node::Node;
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -49,6 +55,17 @@ pub(crate) fn finish(mut command: Command) -> Output {
         std::thread::sleep(Duration::from_millis(10));
     }
     child.wait_with_output().unwrap()
+}
+
+/// Asks for a page over HTTP; the status code and the body.
+pub(crate) fn http_get(address: &str, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(stream, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
 /// Waits until something holds.

@@ -20,8 +20,6 @@ pub(crate) struct Node {
     pub(crate) flags: Vec<String>,
     /// The value of `--cluster`.
     pub(crate) cluster: String,
-    /// What runs instead of the program itself, with the program as its first argument: `strace`, say.
-    pub(crate) wrapper: Vec<String>,
     client: Port,
     http: Port,
     log: PathBuf,
@@ -36,7 +34,6 @@ impl Node {
             data: directory.join(format!("node-{id}")),
             flags: Vec::new(),
             cluster,
-            wrapper: Vec::new(),
             client: Port::free(),
             http: Port::free(),
             log: directory.join(format!("node-{id}.log")),
@@ -47,14 +44,6 @@ impl Node {
     /// The command line that starts it.
     pub(crate) fn command(&self) -> Command {
         let mut command = program();
-        if let [wrapper, arguments @ ..] = &self.wrapper[..] {
-            let inner = command;
-            command = Command::new(wrapper);
-            command.args(arguments).arg(inner.get_program());
-            for (name, _) in inner.get_envs() {
-                command.env_remove(name);
-            }
-        }
         command
             .args(["serve", "--node-id", &self.id.to_string(), "--cluster", &self.cluster])
             .args(["--listen", &self.client.address(), "--http-listen", &self.http.address()])
@@ -116,11 +105,6 @@ impl Node {
             assert!(start.elapsed() < PATIENCE, "node {} does not end; its log:\n{}", self.id, self.log());
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
-    }
-
-    /// Whether it has been started and neither been killed nor ended.
-    pub(crate) fn is_running(&mut self) -> bool {
-        self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none())
     }
 
     /// All that it has logged.
