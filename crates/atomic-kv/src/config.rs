@@ -1,5 +1,6 @@
 //! Settings: flags, environment, a TOML file; in this order of precedence, then the defaults.
 
+use crate::cli::check::CheckArgs;
 use crate::cli::verify::VerifyArgs;
 use crate::fatal::Fatal;
 use abd::TimestampMode;
@@ -67,6 +68,8 @@ pub enum Command {
         #[command(flatten)]
         addresses: Addresses,
     },
+    /// Judge recorded histories: is there an order of operations that explains what clients saw?
+    Check(CheckArgs),
     /// Drive a live cluster and judge whether what its clients saw is linearizable.
     Verify(VerifyArgs),
 }

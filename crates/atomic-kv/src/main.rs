@@ -24,6 +24,7 @@ fn run(cli: Cli) -> Result<(), Fatal> {
         Command::Set { key, value, addresses } => cli::data::set(&addresses.addr, &key, &value),
         Command::Del { key, addresses } => cli::data::del(&addresses.addr, &key),
         Command::Status { addresses } => cli::status::run(&addresses.addr),
+        Command::Check(args) => cli::check::run(&args),
         Command::Verify(args) => cli::verify::run(&args),
     }
 }
