@@ -55,9 +55,14 @@ fn server(get: &'static str, set: &'static str) -> String {
 fn a_server_that_forgets_is_convicted() {
     // It answers OK to every write, and no read ever finds anything.
     let address = server("$-1\r\n", "+OK\r\n");
-    let output = run(&["verify", "--addr", &address, "--seconds", "1", "--clients", "2", "--keys", "1"]);
+    let directory = tempfile::tempdir().unwrap();
+    let page = directory.path().join("picture.html");
+    let mut arguments = vec!["verify", "--addr", &address, "--seconds", "1", "--clients", "2", "--keys", "1"];
+    arguments.extend(["--html", page.to_str().unwrap()]);
+    let output = run(&arguments);
     let report = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(1), "{report}");
+    assert!(std::fs::read_to_string(page).unwrap().starts_with("<!doctype html>"));
     assert!(report.contains("not linearizable") && report.contains("write"), "{report}");
 }
 

@@ -12,9 +12,11 @@ pub use load::{Load, Recording, drive};
 use super::client::Client;
 use crate::config::Addresses;
 use crate::fatal::Fatal;
+use crate::picture::{self, Drawing};
 use clap::Args;
-use lincheck::{DEFAULT_LIMIT, Model, Verdict};
+use lincheck::{DEFAULT_LIMIT, History, Judgement, Model, Verdict};
 use report::Report;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const EXIT_CODES: &str = "Exit codes: 0 linearizable, 1 a violation, 2 wrong command line or no node in reach, 3 undecided (never a pass).";
@@ -39,6 +41,9 @@ pub struct VerifyArgs {
     /// How many keys they share: fewer keys, more conflicts.
     #[arg(long, default_value_t = 8)]
     pub keys: usize,
+    /// Also draw what was seen, as one page that needs nothing else.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
 }
 
 /// Drives, judges, reports.
@@ -72,6 +77,9 @@ pub fn run(args: &VerifyArgs) -> Result<(), Fatal> {
     let began = Instant::now();
     let judgement = lincheck::judge(&Model::register(), &recording.history, DEFAULT_LIMIT);
     println!("verdict: {} (judged in {:.1?})", judgement.verdict, began.elapsed());
+    if let Some(path) = &args.html {
+        draw(path, &format!("verify {}", addresses.join(", ")), &recording.history, &judgement)?;
+    }
     match judgement.verdict {
         _ if recording.completed() == 0 => {
             Err(Fatal { code: 3, message: "no operation was completed, so this shows nothing".to_owned() })
@@ -85,6 +93,12 @@ pub fn run(args: &VerifyArgs) -> Result<(), Fatal> {
             message: "undecided; fewer clients or more keys are easier to judge".to_owned(),
         }),
     }
+}
+
+fn draw(path: &Path, title: &str, history: &History, judgement: &Judgement) -> Result<(), Fatal> {
+    let page = picture::page(&[Drawing { title, history, judgement }]);
+    std::fs::write(path, page)
+        .map_err(|why| Fatal::usage(format!("cannot write the picture to {}: {why}", path.display())))
 }
 
 /// A first look, so that a typing mistake is not taken for an outage.
