@@ -1,7 +1,8 @@
 //! Rule M1 on real directories: who lost its memory must not vote. And who belongs to another cluster is not met.
 
 use crate::support::client::Reply;
-use crate::support::{Cluster, copy_directory, eventually};
+use crate::support::{Background, Cluster, copy_directory, eventually};
+use std::time::Duration;
 
 fn writes(cluster: &Cluster, index: usize, count: usize) {
     let mut client = cluster.nodes[index].connect();
@@ -49,7 +50,7 @@ fn m1_an_older_copy_and_a_clone_are_refused() {
     // The others hear of its writes.
     let peers_have_heard = || cluster.nodes[0].info("peers") == "2=up,3=up";
     eventually("everybody is connected", peers_have_heard);
-    std::thread::sleep(std::time::Duration::from_millis(2500));
+    std::thread::sleep(Duration::from_millis(2500));
     cluster.nodes[2].kill();
 
     // Both count up to the boot count that was just seen, in another run.
@@ -67,6 +68,25 @@ fn m1_an_older_copy_and_a_clone_are_refused() {
     cluster.nodes[2].start();
     cluster.nodes[2].wait_ready();
     writes(&cluster, 2, 1);
+}
+
+/// A snapshot of the disk under a running node, put back later: its boot count looks good, its memory is not.
+#[test]
+fn m1_a_snapshot_from_before_the_last_writes_is_refused() {
+    let mut cluster = Cluster::start(3, &[]);
+    let load = Background::start(cluster.addresses());
+    Background::for_a_moment();
+    let snapshot = cluster.directory().join("snapshot");
+    cluster.nodes[2].pause();
+    copy_directory(&cluster.nodes[2].data, &snapshot);
+    cluster.nodes[2].resume();
+    // The others ask once a second how much it has made durable, however busy they are.
+    std::thread::sleep(Duration::from_millis(2500));
+    cluster.nodes[2].kill();
+    cluster.nodes[2].data = snapshot;
+    cluster.nodes[2].start();
+    is_refused(&mut cluster, "older copy of its data directory");
+    load.judge();
 }
 
 #[test]
