@@ -41,7 +41,7 @@ impl Background {
         let recording = self.driving.take().unwrap().join().unwrap();
         let verdict = lincheck::check_register(&recording.history);
         assert!(verdict.is_linearizable(), "{verdict}\nerrors: {:?}", recording.errors);
-        assert!(recording.completed() > 100, "next to nothing was answered: {:?}", recording.errors);
+        assert!(recording.completed() >= 20, "next to nothing was answered: {:?}", recording.errors);
         recording
     }
 }
