@@ -145,7 +145,7 @@ impl Shard {
             Reaction::Reply(reply) => Some(reply),
             Reaction::Commit { key, stamped, reply } => {
                 let to = ReplyTo { shard: self.index, connection, call };
-                node.committer.enqueue(PendingWrite { key, stamped, reply, to }).err()
+                node.committer.enqueue(PendingWrite { put: (key, stamped), reply, to }).err()
             }
         }
     }

@@ -2,6 +2,7 @@
 
 pub mod disk;
 mod failure;
+mod merge;
 pub mod memory;
 pub mod snapshot;
 mod watermark;
