@@ -2,6 +2,7 @@
 
 use atomic_kv::cli;
 use atomic_kv::config::{Cli, Command};
+use atomic_kv::fatal::Fatal;
 use clap::Parser;
 use std::process::ExitCode;
 
@@ -10,7 +11,17 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let ended = match Cli::parse().command {
+    match Cli::try_parse().map_err(|why| Fatal::command_line(&why)).and_then(run) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fatal) => {
+            eprintln!("atomic-kv: {fatal}");
+            ExitCode::from(fatal.code)
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Fatal> {
+    match cli.command {
         Command::Serve(args) => cli::serve(*args),
         Command::Dev(args) => cli::dev(args),
         Command::Get { key, addresses } => cli::data::get(&addresses.addr, &key),
@@ -18,12 +29,6 @@ fn main() -> ExitCode {
         Command::Del { key, addresses } => cli::data::del(&addresses.addr, &key),
         Command::Status { addresses } => cli::status::run(&addresses.addr),
         Command::Check(args) => cli::check::run(&args),
-    };
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(fatal) => {
-            eprintln!("atomic-kv: {fatal}");
-            ExitCode::from(fatal.code)
-        }
+        Command::Verify(args) => cli::verify::run(&args),
     }
 }

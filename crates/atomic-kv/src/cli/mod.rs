@@ -4,6 +4,7 @@ pub mod check;
 pub mod client;
 pub mod data;
 pub mod status;
+pub mod verify;
 
 use crate::config::{DevArgs, ServeArgs};
 use crate::fatal::Fatal;

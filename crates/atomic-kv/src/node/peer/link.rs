@@ -84,6 +84,11 @@ impl Link {
         self.up.get() && self.backlog.borrow().is_empty()
     }
 
+    fn ping(&self) {
+        put_frame(&mut self.out.borrow_mut(), |body| body.put_u8(PING));
+        self.wake.notify_one();
+    }
+
     fn encode(&self, transmit: &Transmit) {
         let remaining = transmit.deadline.since(now_instant()).as_millis();
         let remaining = u32::try_from(remaining).unwrap_or(u32::MAX);
@@ -223,7 +228,14 @@ async fn read_replies(
 ) -> Result<(), ConnectionError> {
     let limit = frame_limit(shard.node.settings.max_key_bytes, shard.node.settings.max_value_bytes);
     let mut last_heard = Instant::now();
+    let mut last_asked = last_heard;
     loop {
+        // Amid other replies too: only this answer says how much the peer has made durable, and that its disk has room
+        // again.
+        if last_heard.duration_since(last_asked) >= PING_EVERY {
+            link.ping();
+            last_asked = last_heard;
+        }
         let frame = tokio::select! {
             biased;
             frame = read_frame(&mut reader, &mut input, limit) => frame?,
@@ -231,8 +243,8 @@ async fn read_replies(
                 if last_heard.elapsed() > SILENCE_LIMIT {
                     return Err(ConnectionError::Silence(SILENCE_LIMIT));
                 }
-                put_frame(&mut link.out.borrow_mut(), |body| body.put_u8(PING));
-                link.wake.notify_one();
+                link.ping();
+                last_asked = Instant::now();
                 continue;
             }
         };
