@@ -5,6 +5,7 @@ use crate::picture::{self, Drawing};
 use clap::{Args, ValueEnum};
 use lincheck::read::{ModelKind, Recording};
 use lincheck::{DEFAULT_LIMIT, Judgement, Verdict};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -74,7 +75,7 @@ pub fn run(args: &CheckArgs) -> Result<(), Fatal> {
     for file in &args.files {
         match judge(file, args.model) {
             Ok(judged) => {
-                print!("{}", report(file, &judged));
+                say(&report(file, &judged))?;
                 match judged.judgement.verdict {
                     Verdict::Linearizable => {}
                     Verdict::Violation(_) => violations += 1,
@@ -86,7 +87,7 @@ pub fn run(args: &CheckArgs) -> Result<(), Fatal> {
             }
             Err(why) => {
                 unreadable += 1;
-                println!("{}: unreadable: {why}", file.display());
+                say(&format!("{}: unreadable: {why}\n", file.display()))?;
             }
         }
     }
@@ -103,6 +104,12 @@ pub fn run(args: &CheckArgs) -> Result<(), Fatal> {
     } else {
         Ok(())
     }
+}
+
+/// Prints, and ends quietly enough when nobody listens any more, as after `| head`.
+fn say(text: &str) -> Result<(), Fatal> {
+    let printed = std::io::stdout().write_all(text.as_bytes());
+    printed.map_err(|why| Fatal::usage(format!("cannot print the verdicts: {why}")))
 }
 
 fn draw(out: &Path, judged: &[(String, Judged)]) -> Result<(), Fatal> {
