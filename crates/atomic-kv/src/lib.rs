@@ -5,4 +5,5 @@ pub mod config;
 pub mod fatal;
 pub mod identity;
 pub mod node;
+pub mod picture;
 pub mod resp;

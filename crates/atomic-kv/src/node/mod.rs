@@ -271,7 +271,10 @@ impl RunningNode {
             return Err(Fatal::usage(format!("node {id} is not in --cluster")));
         };
         let clock = choose_clock(&settings)?;
-        let peers = bind("the peer address in --cluster", peer_address)?;
+        let peers = match &settings.peer_listen {
+            Some(address) => bind("--peer-listen", address)?,
+            None => bind("the peer address in --cluster", peer_address)?,
+        };
         let clients = bind("--listen", &settings.listen)?;
         let http =
             settings.http_listen.as_deref().map(|address| bind("--http-listen", address)).transpose()?;

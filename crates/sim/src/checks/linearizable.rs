@@ -1,0 +1,42 @@
+//! The history that the clients saw has an order that explains it (`lincheck`). Outcomes that nobody knows stay open
+//! for ever; reads that failed are left out; writes that were refused must not be seen by anybody.
+
+use super::{Conviction, Verdict};
+use crate::history::{Answer, Record};
+use crate::plan::Kind;
+use lincheck::{Action, History, Operation, check_register};
+
+/// Judges a run's operations.
+pub fn check(records: &[Record]) -> Verdict {
+    let mut indices = Vec::new();
+    let mut operations = Vec::new();
+    for (index, record) in records.iter().enumerate() {
+        let known = match (&record.answer, record.kind) {
+            (Answer::Refused(_) | Answer::NotAsked, _) | (Answer::Unknown(_) | Answer::Pending, Kind::Get) => continue,
+            (Answer::Unknown(_) | Answer::Pending, _) => None,
+            (Answer::Read(_) | Answer::Written, _) => Some(record.returned.1),
+        };
+        let action = match (record.kind, &record.answer) {
+            (Kind::Get, Answer::Read(value)) => Action::Read(value.as_ref().map(|value| value.to_vec())),
+            (Kind::Set, _) => Action::Write(record.value.to_vec()),
+            _ => Action::Delete,
+        };
+        indices.push(index);
+        operations.push(Operation {
+            client: u64::from(record.client) + 1,
+            key: record.key.to_vec(),
+            action,
+            invoke: record.invoked.1,
+            ret: known,
+        });
+    }
+    match check_register(&History::new(operations)) {
+        lincheck::Verdict::Linearizable => Verdict::Fine,
+        lincheck::Verdict::Unknown(_) => Verdict::Undecided("the judge gave up on this history".into()),
+        lincheck::Verdict::Violation(violation) => Verdict::Wrong(Conviction {
+            check: "linearizable",
+            text: violation.to_string(),
+            operations: violation.window.iter().map(|index| indices[*index]).collect(),
+        }),
+    }
+}

@@ -1,0 +1,38 @@
+//! Rule V1 and V2: one version of a key names one content, for ever. Looked at where writes leave their coordinator.
+
+use super::Conviction;
+use abd::{Content, StampedValue, Version};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+
+/// Every version that was ever sent.
+#[derive(Debug, Default)]
+pub struct Unique {
+    contents: BTreeMap<(Bytes, Version), Content>,
+    /// By value: it was written under this version. A value is written once in a run.
+    versions: BTreeMap<Bytes, Version>,
+}
+
+impl Unique {
+    /// A coordinator sends a write.
+    pub fn sent(&mut self, key: &Bytes, stamped: &StampedValue) -> Result<(), Conviction> {
+        let known = self.contents.entry((key.clone(), stamped.version)).or_insert_with(|| stamped.content.clone());
+        if *known != stamped.content {
+            let (first, second) = (text(known), text(&stamped.content));
+            let version = stamped.version;
+            return Err(Conviction::new("one version, one value", format!("{version} names {first} and {second}")));
+        }
+        if let Content::Value(value) = &stamped.content {
+            let known = self.versions.entry(value.clone()).or_insert(stamped.version);
+            if *known != stamped.version {
+                let text = format!("{} was written as {known} and as {}", text(&stamped.content), stamped.version);
+                return Err(Conviction::new("one write, one version", text));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn text(content: &Content) -> String {
+    content.value().map_or_else(|| "a tombstone".into(), |value| format!("\"{}\"", value.escape_ascii()))
+}

@@ -1,0 +1,336 @@
+//! The disk of a simulated node, and the database engine on it.
+//!
+//! **What it may do.** Of bytes that were written and not synced, a power cut keeps a beginning of any length, torn in
+//! the middle of a batch or not; a kill keeps all of them. A sync may be slow, and may fail for good. There may be no
+//! room. Synced bytes may rot: a bit flips, a block reads as zeros.
+//!
+//! **What it never does**: lose synced bytes in a crash, change the order of batches, or tell a torn batch apart as
+//! whole. The proof needs exactly that (rule S1); the mutant `ack-before-fsync` takes it away.
+//!
+//! The engine is a journal of checksummed batches with a durable watermark beside it, as of the production engine's
+//! guards: what is damaged beyond the watermark is a torn tail, before it acknowledged data is gone (rule M1).
+
+mod journal;
+
+use crate::mutant::DiskLie;
+use crate::rng::Rng;
+use bytes::Bytes;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use store::{
+    Change, Database, DatabaseError, DatabaseIterator, MemoryDatabase, Snapshot, WriteBatch, key::prefix_of,
+};
+
+/// How the disk behaves at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mood {
+    /// As it should.
+    Good,
+    /// No room.
+    Full,
+    /// The next sync fails.
+    FailsSync,
+    /// The node is going down in the middle of a batch: it is written, nobody will know whether it was synced.
+    GoingDown,
+}
+
+/// What survives the process: bytes.
+#[derive(Clone, Debug, Default)]
+pub struct Platter {
+    journal: Vec<u8>,
+    /// Bytes of the journal that are synced, and batches in them.
+    synced: (usize, u64),
+}
+
+impl Platter {
+    /// Batches that are durable.
+    pub fn sequence(&self) -> u64 {
+        self.synced.1
+    }
+
+    /// A power cut: a beginning of the unsynced bytes stays. A kill keeps them all.
+    fn cut(&mut self, rng: &mut Rng) {
+        let tail = self.journal.len() - self.synced.0;
+        if tail > 0 {
+            // Everything, nothing, or somewhere in between.
+            let kept = match rng.below(4) {
+                0 => tail,
+                1 => 0,
+                _ => rng.index(tail + 1),
+            };
+            self.journal.truncate(self.synced.0 + kept);
+        }
+    }
+
+    /// Flips a bit of what is synced; whether there was one.
+    fn flip(&mut self, rng: &mut Rng) -> bool {
+        if self.synced.0 == 0 {
+            return false;
+        }
+        let at = rng.index(self.synced.0);
+        self.journal[at] ^= 1 << rng.below(8);
+        true
+    }
+
+    /// Zeroes a block of what is synced; whether that changed anything.
+    fn zero(&mut self, rng: &mut Rng) -> bool {
+        if self.synced.0 == 0 {
+            return false;
+        }
+        let at = rng.index(self.synced.0);
+        let end = (at + 64).min(self.synced.0);
+        let changed = self.journal[at..end].iter().any(|byte| *byte != 0);
+        self.journal[at..end].fill(0);
+        changed
+    }
+}
+
+#[derive(Debug)]
+struct Inner {
+    platter: Platter,
+    mood: Mood,
+    /// What the engine did that it must never do (rule G1).
+    complaint: Option<String>,
+}
+
+/// The engine: what the production store of one process works on.
+#[derive(Debug)]
+pub struct SimDatabase {
+    inner: Mutex<Inner>,
+    memory: MemoryDatabase,
+    lie: DiskLie,
+}
+
+impl SimDatabase {
+    /// Opens what is on a platter.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Damaged`] when acknowledged batches are not what they were.
+    pub fn open(mut platter: Platter, lie: DiskLie) -> Result<Arc<Self>, (Platter, DatabaseError)> {
+        let memory = MemoryDatabase::new();
+        let (mut at, mut batches) = (0, 0);
+        while let Some((batch, next)) = journal::decode(&platter.journal, at) {
+            memory.begin(batch);
+            (at, batches) = (next, batches + 1);
+        }
+        memory.sync();
+        let honest = lie != DiskLie::SyncsNothing;
+        if honest && (at < platter.synced.0 || batches < platter.synced.1) {
+            let why = format!("batch {} of {} does not match its checksum", batches + 1, platter.synced.1);
+            return Err((platter, DatabaseError::Damaged(why)));
+        }
+        // What is whole is kept and synced, the torn rest is cut off.
+        platter.journal.truncate(at);
+        platter.synced = (at, batches);
+        Ok(Arc::new(Self { inner: Mutex::new(Inner { platter, mood: Mood::Good, complaint: None }), memory, lie }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets how it behaves from now on.
+    pub fn set_mood(&self, mood: Mood) {
+        self.lock().mood = mood;
+    }
+
+    /// Whether there is room.
+    pub fn has_room(&self) -> bool {
+        self.lock().mood != Mood::Full
+    }
+
+    /// Batches that are durable, as the node believes.
+    pub fn sequence(&self) -> u64 {
+        self.lock().platter.sequence()
+    }
+
+    /// A copy of the platter as it is now.
+    pub fn image(&self) -> Platter {
+        self.lock().platter.clone()
+    }
+
+    /// What it did against the rules, if anything.
+    pub fn complaint(&self) -> Option<String> {
+        self.lock().complaint.take()
+    }
+
+    /// What is left when the process ends.
+    pub fn after_kill(&self) -> Platter {
+        self.image()
+    }
+
+    /// What is left when the power goes: with chance, some of what was not synced; without, none of it.
+    pub fn after_power_cut(&self, rng: Option<&mut Rng>) -> Platter {
+        let mut platter = self.image();
+        match rng {
+            Some(rng) => platter.cut(rng),
+            None => platter.journal.truncate(platter.synced.0),
+        }
+        platter
+    }
+
+    /// Lets the disk rot; whether anything changed. A running node may notice when it reads, a starting one must.
+    pub fn rot(&self, rng: &mut Rng, zeros: bool) -> bool {
+        let platter = &mut self.lock().platter;
+        if zeros { platter.zero(rng) } else { platter.flip(rng) }
+    }
+
+    /// The same for what a running node reads: a bit of the first record at or after a random place flips.
+    pub fn rot_record(&self, key: &[u8]) -> Result<bool, DatabaseError> {
+        let mut iterator = self.memory.snapshot()?.iterator();
+        iterator.seek(key)?;
+        let Some((key, value)) = iterator.entry() else { return Ok(false) };
+        let mut value = value.to_vec();
+        if let Some(last) = value.last_mut() {
+            *last ^= 1;
+        }
+        self.memory.put(key.clone(), Bytes::from(value))?;
+        Ok(true)
+    }
+
+    /// Takes all versions of a key away: what the mutant `drop-tombstone` does to deleted keys.
+    pub fn forget(&self, user_key: &[u8]) -> Result<(), DatabaseError> {
+        let batch = self.deletes(&store::key::prefix(user_key))?;
+        self.write(batch)
+    }
+
+    fn deletes(&self, prefix: &[u8]) -> Result<WriteBatch, DatabaseError> {
+        let mut batch = WriteBatch::default();
+        let mut iterator = self.memory.snapshot()?.iterator();
+        iterator.seek(prefix)?;
+        while let Some(key) = iterator.key().filter(|key| prefix_of(key) == prefix) {
+            batch.delete(key.clone());
+            iterator.next()?;
+        }
+        Ok(batch)
+    }
+
+    /// Rule G1, looked at where nobody can get around it: whatever was deleted, a newer version of its key is there.
+    fn audit(&self, deleted: &[Bytes]) -> Option<String> {
+        let mut iterator = self.memory.snapshot().ok()?.iterator();
+        for key in deleted {
+            iterator.seek(prefix_of(key)).ok()?;
+            let survived = iterator.key().is_some_and(|first| prefix_of(first) == prefix_of(key) && first < key);
+            if !survived {
+                let version = store::key::version_of(key).map_or_else(|| "?".into(), |version| version.to_string());
+                return Some(format!("version {version} of a key was deleted, and no newer one is there"));
+            }
+        }
+        None
+    }
+}
+
+impl Database for SimDatabase {
+    type Snapshot = <MemoryDatabase as Database>::Snapshot;
+
+    fn write(&self, mut batch: WriteBatch) -> Result<(), DatabaseError> {
+        if self.lie == DiskLie::CollectsNewest && batch.changes.iter().all(|c| matches!(c, Change::Delete(_))) {
+            let collected = batch.clone();
+            for change in collected.changes {
+                if let Change::Delete(key) = change {
+                    batch.changes.extend(self.deletes(prefix_of(&key))?.changes);
+                }
+            }
+        }
+        {
+            let mut inner = self.lock();
+            if inner.mood == Mood::Full {
+                return Err(DatabaseError::Full("the simulated disk is full".into()));
+            }
+            journal::append(&mut inner.platter.journal, &batch);
+            match inner.mood {
+                Mood::FailsSync => return Err(DatabaseError::Fatal("fsync: input/output error".into())),
+                Mood::GoingDown => return Err(DatabaseError::Fatal("the node is going down".into())),
+                Mood::Good | Mood::Full => {}
+            }
+            if self.lie == DiskLie::SyncsNothing {
+                inner.platter.synced.1 += 1;
+            } else {
+                inner.platter.synced = (inner.platter.journal.len(), inner.platter.synced.1 + 1);
+            }
+        }
+        let deleted: Vec<Bytes> = batch
+            .changes
+            .iter()
+            .filter_map(|change| match change {
+                Change::Delete(key) => Some(key.clone()),
+                Change::Put(..) => None,
+            })
+            .collect();
+        self.memory.write(batch)?;
+        if !deleted.is_empty()
+            && let Some(complaint) = self.audit(&deleted)
+        {
+            self.lock().complaint = Some(complaint);
+        }
+        Ok(())
+    }
+
+    fn snapshot(&self) -> Result<Self::Snapshot, DatabaseError> {
+        self.memory.snapshot()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(number: u8) -> WriteBatch {
+        let mut batch = WriteBatch::default();
+        batch.put(vec![1, number], vec![number; 40]);
+        batch
+    }
+
+    fn open(platter: Platter) -> Arc<SimDatabase> {
+        SimDatabase::open(platter, DiskLie::None).expect("an honest platter opens")
+    }
+
+    #[test]
+    fn synced_batches_survive_any_power_cut_and_a_torn_one_is_whole_or_gone() {
+        for seed in 0..200 {
+            let mut rng = Rng::new(seed, 0);
+            let database = open(Platter::default());
+            database.write(batch(1)).unwrap();
+            database.set_mood(Mood::GoingDown);
+            assert!(database.write(batch(2)).is_err());
+            let opened = open(database.after_power_cut(Some(&mut rng)));
+            assert_eq!(opened.get(&[1, 1]).unwrap().unwrap(), vec![1; 40]);
+            let second = opened.get(&[1, 2]).unwrap();
+            assert!(second.is_none_or(|value| value == vec![2; 40]));
+        }
+    }
+
+    #[test]
+    fn m1_rot_in_what_was_synced_is_noticed_at_the_next_start() {
+        for seed in 0..200 {
+            let mut rng = Rng::new(seed, 0);
+            let database = open(Platter::default());
+            (1..5).for_each(|number| database.write(batch(number)).unwrap());
+            if database.rot(&mut rng, seed % 2 == 0) {
+                let damaged = SimDatabase::open(database.after_kill(), DiskLie::None);
+                assert!(matches!(damaged, Err((_, DatabaseError::Damaged(_)))), "seed {seed}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_full_disk_says_so_and_recovers() {
+        let database = open(Platter::default());
+        database.set_mood(Mood::Full);
+        assert!(matches!(database.write(batch(1)), Err(DatabaseError::Full(_))));
+        database.set_mood(Mood::Good);
+        database.write(batch(1)).unwrap();
+        assert_eq!(database.sequence(), 1);
+    }
+
+    #[test]
+    fn g1_a_delete_without_a_newer_version_is_noticed() {
+        let database = open(Platter::default());
+        let version = |time| abd::Version::of_write(abd::Timestamp { time, node: 1, boot: 1 });
+        database.put(store::key::encode(b"k", version(1)), "one".into()).unwrap();
+        database.put(store::key::encode(b"k", version(2)), "two".into()).unwrap();
+        database.delete(store::key::encode(b"k", version(1))).unwrap();
+        assert_eq!(database.complaint(), None);
+        database.delete(store::key::encode(b"k", version(2))).unwrap();
+        assert!(database.complaint().is_some());
+    }
+}

@@ -1,0 +1,69 @@
+//! What the clients saw.
+
+use crate::plan::Kind;
+use bytes::Bytes;
+
+/// One operation of a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Whose; a client whose call was lost goes on all the same.
+    pub client: u32,
+    /// Through which node.
+    pub node: u32,
+    /// On which key.
+    pub key: Bytes,
+    /// What.
+    pub kind: Kind,
+    /// What a Set writes: a value of its own.
+    pub value: Bytes,
+    /// When it was asked: virtual time, and the number of the event. Two events may have one time, never one number.
+    pub invoked: (u64, u64),
+    /// When it ended.
+    pub returned: (u64, u64),
+    /// How.
+    pub answer: Answer,
+}
+
+/// What a client knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It was never asked.
+    NotAsked,
+    /// Nothing yet.
+    Pending,
+    /// A Get found this.
+    Read(Option<Bytes>),
+    /// A Set or Delete took effect.
+    Written,
+    /// Certainly no effect.
+    Refused(String),
+    /// Perhaps.
+    Unknown(String),
+}
+
+impl Record {
+    /// What was asked.
+    pub fn text(&self) -> String {
+        let key = self.key.escape_ascii();
+        match self.kind {
+            Kind::Get => format!("get {key}"),
+            Kind::Set => format!("set {key}={}", self.value.escape_ascii()),
+            Kind::Delete => format!("delete {key}"),
+        }
+    }
+}
+
+impl Answer {
+    /// In words.
+    pub fn text(&self) -> String {
+        match self {
+            Self::NotAsked => "not asked".into(),
+            Self::Pending => "pending".into(),
+            Self::Read(None) => "absent".into(),
+            Self::Read(Some(value)) => value.escape_ascii().to_string(),
+            Self::Written => "ok".into(),
+            Self::Refused(why) => format!("refused: {why}"),
+            Self::Unknown(why) => format!("unknown: {why}"),
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The verdict in words for somebody who sees this for the first time.
+
+use super::{Drawing, escape};
+use crate::checks::{Conviction, Verdict};
+use crate::history::{Answer, Record};
+use crate::plan::Kind;
+use std::fmt::Write;
+
+/// The box above the picture.
+pub(super) fn verdict(drawing: &Drawing<'_>) -> String {
+    let (class, head, body) = match drawing.verdict {
+        Verdict::Fine => ("fine", "Nothing to complain about", "<p>Every check is content with this run.</p>".into()),
+        Verdict::Wrong(conviction) => ("wrong", "This must never happen", wrong(drawing, conviction)),
+        Verdict::Stuck(why) => ("wrong", "Stuck", format!("<p>{}</p>", escape(why))),
+        Verdict::Crashed(why) => ("wrong", "Crashed", format!("<p>{}</p>", escape(why))),
+        Verdict::Undecided(why) => ("wrong", "Undecided", format!("<p>{}</p>", escape(why))),
+    };
+    let mutant = drawing.mutant.map_or_else(String::new, |mutant| {
+        format!(
+            "<p>This is not the real protocol but a known-wrong variant, <b>{}</b>: {}. It breaks rule {}.</p>",
+            mutant.name,
+            escape(mutant.what),
+            mutant.rule
+        )
+    });
+    format!("<section class=\"verdict {class}\"><h2>{head}</h2>{body}{mutant}</section>\n")
+}
+
+fn wrong(drawing: &Drawing<'_>, conviction: &Conviction) -> String {
+    if conviction.operations.is_empty() {
+        return format!("<p>{}: {}.</p>", escape(conviction.check), escape(&conviction.text));
+    }
+    let records = drawing.records;
+    let mut order = conviction.operations.clone();
+    order.sort_by_key(|index| records[*index].invoked.1);
+    let mut text = String::from("<ol>");
+    for index in &order {
+        let record = &records[*index];
+        let answer = match &record.answer {
+            Answer::Read(None) => "and was told that there is nothing".to_owned(),
+            Answer::Read(Some(value)) => format!("and was told <b>{}</b>", escape(&value.escape_ascii().to_string())),
+            Answer::Written => "and was told that it is done".to_owned(),
+            Answer::Refused(_) => "and was refused".to_owned(),
+            Answer::Unknown(_) | Answer::Pending | Answer::NotAsked => "and never learnt whether it was done".to_owned(),
+        };
+        let asked = escape(&record.text());
+        let _ = write!(text, "<li>c{} asked n{} to <b>{asked}</b>, {answer}.</li>", record.client + 1, record.node + 1);
+    }
+    text.push_str("</ol><p>");
+    text.push_str(&pattern(records, &order));
+    text.push_str(
+        " A linearizable store behaves as if every operation happened at one moment between its question and its \
+         answer. There is no way to choose such moments here.</p>",
+    );
+    text
+}
+
+fn ended(record: &Record) -> bool {
+    matches!(record.answer, Answer::Read(_) | Answer::Written)
+}
+
+/// Whether the first had ended before the second began.
+fn before(first: &Record, second: &Record) -> bool {
+    ended(first) && first.returned.1 < second.invoked.1
+}
+
+/// Whether a read saw what a write wrote.
+fn saw(read: &Record, write: &Record) -> bool {
+    match (&read.answer, write.kind) {
+        (Answer::Read(Some(value)), Kind::Set) => *value == write.value,
+        (Answer::Read(None), Kind::Delete) => true,
+        _ => false,
+    }
+}
+
+fn quoted(record: &Record) -> String {
+    format!("<b>{}</b>", escape(&record.text()))
+}
+
+/// The two shapes that nearly every violation has: a lost update, and time running backwards between two reads.
+fn pattern(records: &[Record], order: &[usize]) -> String {
+    let of = |kinds: &[Kind]| -> Vec<&Record> {
+        order.iter().map(|index| &records[*index]).filter(|record| kinds.contains(&record.kind)).collect()
+    };
+    let (writes, reads) = (of(&[Kind::Set, Kind::Delete]), of(&[Kind::Get]));
+    for read in &reads {
+        for newer in writes.iter().filter(|write| before(write, read) && !saw(read, write)) {
+            if let Some(older) = writes.iter().find(|write| saw(read, write) && before(write, newer)) {
+                return format!(
+                    "{} began after {} had ended, so it came later. The read began after both had ended, yet it saw \
+                     the older one: an acknowledged write is lost.",
+                    quoted(newer),
+                    quoted(older)
+                );
+            }
+            if matches!(read.answer, Answer::Read(None)) {
+                return format!(
+                    "{} had been acknowledged before the read began, yet the read saw nothing of it.",
+                    quoted(newer)
+                );
+            }
+        }
+    }
+    for second in &reads {
+        for first in reads.iter().filter(|first| before(first, second) && first.answer != second.answer) {
+            let value = |read: &Record| escape(&read.answer.text());
+            return format!(
+                "The first read saw <b>{}</b>. The second began after the first had ended, yet saw <b>{}</b>, which \
+                 must have come before: time ran backwards.",
+                value(first),
+                value(second)
+            );
+        }
+    }
+    String::new()
+}

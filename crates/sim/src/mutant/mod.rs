@@ -1,0 +1,250 @@
+//! Known-wrong variants that the checks must convict. A simulator that finds nothing proves nothing; these show that
+//! it would.
+//!
+//! None of them is a switch in the production code. Each is a lie told *around* the unmodified state machines, the
+//! store and the disk: a clock that claims what it does not know, an issuer made anew, a reply rewritten on its way, a
+//! disk that says "synced".
+
+use crate::plan::Features;
+use abd::TimestampMode;
+
+/// A broken variant.
+#[derive(Debug)]
+pub struct Mutant {
+    /// As on the command line.
+    pub name: &'static str,
+    /// The rule that it breaks (see the protocol document).
+    pub rule: &'static str,
+    /// How it is broken.
+    pub what: &'static str,
+    /// What a run needs for the fault to matter.
+    pub features: Features,
+    /// What is told to the production code.
+    pub lies: Lies,
+}
+
+/// The lies. All off is the honest protocol.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Lies {
+    /// What the coordinator is told about time.
+    pub clock: ClockLie,
+    /// What the disk does instead of its work.
+    pub disk: DiskLie,
+    /// Write-backs are not sent; the coordinator is told that they were acknowledged.
+    pub no_write_back: bool,
+    /// Every incarnation issues as the first one.
+    pub boot_one: bool,
+    /// The issuer forgets what it has issued.
+    pub forgets_issued: bool,
+    /// Writes that are not synced yet are reported as durable.
+    pub counts_unsynced: bool,
+    /// A reply to an earlier phase is delivered as one to the present phase.
+    pub counts_late: bool,
+    /// Coordinators know less than half of the members, so that their majorities need not meet.
+    pub minority: bool,
+    /// A replica forgets a key when its tombstone is durable.
+    pub drops_tombstones: bool,
+    /// A node that lost its disk comes back under the old id.
+    pub keeps_identity: bool,
+    /// Ending a phase throws away the batch that holds its write, and what others wrote with it.
+    pub cancels_batches: bool,
+    /// A write that is sent again gets a new timestamp.
+    pub repicks: bool,
+}
+
+/// Lies about time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClockLie {
+    /// None.
+    #[default]
+    None,
+    /// The wall clock is taken for the truth, with no uncertainty.
+    Wall,
+    /// Everything is said to be in the past, so nobody waits.
+    NobodyWaits,
+    /// The same, for Gets only.
+    GetsDoNotWait,
+    /// `latest` was read some time before the operation began.
+    Stale,
+}
+
+/// Lies of the disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DiskLie {
+    /// None.
+    #[default]
+    None,
+    /// It says "synced" and has not synced anything.
+    SyncsNothing,
+    /// Collecting garbage takes the newest version too.
+    CollectsNewest,
+}
+
+const LIES: Lies = Lies {
+    clock: ClockLie::None,
+    disk: DiskLie::None,
+    no_write_back: false,
+    boot_one: false,
+    forgets_issued: false,
+    counts_unsynced: false,
+    counts_late: false,
+    minority: false,
+    drops_tombstones: false,
+    keeps_identity: false,
+    cancels_batches: false,
+    repicks: false,
+};
+
+const ANY: Features = Features {
+    nodes: None,
+    mode: None,
+    crashes: None,
+    power_cuts: None,
+    noise: None,
+    partitions: None,
+    slow_sync: None,
+    early_reads: None,
+    no_cache: None,
+    wide_clocks: None,
+    deletes: None,
+    amnesia: None,
+    clock_faults: None,
+};
+
+const LOGICAL: Features = Features { mode: Some(TimestampMode::Logical), ..ANY };
+const WIDE_TRUETIME: Features =
+    Features { mode: Some(TimestampMode::TrueTime), wide_clocks: Some(true), clock_faults: Some(false), ..ANY };
+
+/// All of them.
+pub const MUTANTS: &[Mutant] = &[
+    Mutant {
+        name: "naive",
+        rule: "R1 T1 T2",
+        what: "wall-clock timestamps and no write-back: the system that this project replaces",
+        features: Features { deletes: Some(false), ..WIDE_TRUETIME },
+        lies: Lies { clock: ClockLie::Wall, no_write_back: true, ..LIES },
+    },
+    Mutant {
+        name: "wall-clock",
+        rule: "T1 T2",
+        what: "the wall clock alone orders writes",
+        features: WIDE_TRUETIME,
+        lies: Lies { clock: ClockLie::Wall, ..LIES },
+    },
+    Mutant {
+        name: "no-write-back",
+        rule: "R1",
+        what: "a Get answers what it has read without making it durable on a majority",
+        features: Features { noise: Some(true), ..ANY },
+        lies: Lies { no_write_back: true, ..LIES },
+    },
+    Mutant {
+        name: "minority-quorum",
+        rule: "R1",
+        what: "fewer than a majority suffice",
+        features: ANY,
+        lies: Lies { minority: true, ..LIES },
+    },
+    Mutant {
+        name: "no-boot",
+        rule: "V1",
+        what: "timestamps do not name the incarnation of their writer",
+        features: Features { crashes: Some(true), noise: Some(true), ..LOGICAL },
+        lies: Lies { boot_one: true, ..LIES },
+    },
+    Mutant {
+        name: "no-last-issued",
+        rule: "V1",
+        what: "a node does not remember the last time that it issued",
+        features: ANY,
+        lies: Lies { forgets_issued: true, ..LIES },
+    },
+    Mutant {
+        name: "repick",
+        rule: "V2",
+        what: "a write that is sent again gets a new timestamp",
+        features: Features { noise: Some(true), ..ANY },
+        lies: Lies { repicks: true, ..LIES },
+    },
+    Mutant {
+        name: "ack-before-fsync",
+        rule: "S1",
+        what: "a replica acknowledges what it has not synced",
+        features: Features { crashes: Some(true), power_cuts: Some(true), ..ANY },
+        lies: Lies { disk: DiskLie::SyncsNothing, ..LIES },
+    },
+    Mutant {
+        name: "count-unsynced",
+        rule: "S2",
+        what: "a version that is not durable counts as held",
+        features: Features {
+            crashes: Some(true),
+            power_cuts: Some(true),
+            slow_sync: Some(true),
+            early_reads: Some(true),
+            ..ANY
+        },
+        lies: Lies { counts_unsynced: true, ..LIES },
+    },
+    Mutant {
+        name: "count-late",
+        rule: "R1",
+        what: "replies to an earlier phase count in a later one",
+        features: Features { noise: Some(true), ..LOGICAL },
+        lies: Lies { counts_late: true, ..LIES },
+    },
+    Mutant {
+        name: "no-commit-wait",
+        rule: "T1",
+        what: "nobody waits until a timestamp is in the past",
+        features: WIDE_TRUETIME,
+        lies: Lies { clock: ClockLie::NobodyWaits, ..LIES },
+    },
+    Mutant {
+        name: "get-does-not-wait",
+        rule: "T1",
+        what: "Sets wait until their timestamp is in the past, Gets do not",
+        features: WIDE_TRUETIME,
+        lies: Lies { clock: ClockLie::GetsDoNotWait, ..LIES },
+    },
+    Mutant {
+        name: "stale-latest",
+        rule: "T2",
+        what: "the clock is read before the operation begins",
+        features: WIDE_TRUETIME,
+        lies: Lies { clock: ClockLie::Stale, ..LIES },
+    },
+    Mutant {
+        name: "gc-newest",
+        rule: "G1",
+        what: "garbage collection takes the newest version too",
+        features: Features { no_cache: Some(true), ..ANY },
+        lies: Lies { disk: DiskLie::CollectsNewest, ..LIES },
+    },
+    Mutant {
+        name: "drop-tombstone",
+        rule: "G1",
+        what: "a replica forgets a deleted key",
+        features: Features { no_cache: Some(true), deletes: Some(true), ..ANY },
+        lies: Lies { drops_tombstones: true, ..LIES },
+    },
+    Mutant {
+        name: "empty-disk",
+        rule: "M1",
+        what: "a node whose disk was replaced comes back as itself",
+        features: Features { amnesia: Some(true), ..ANY },
+        lies: Lies { keeps_identity: true, ..LIES },
+    },
+    Mutant {
+        name: "cancel-batch",
+        rule: "S1",
+        what: "ending a phase throws away a batch that holds the writes of others",
+        features: Features { slow_sync: Some(true), ..ANY },
+        lies: Lies { cancels_batches: true, ..LIES },
+    },
+];
+
+/// The mutant of this name.
+pub fn find(name: &str) -> Option<&'static Mutant> {
+    MUTANTS.iter().find(|mutant| mutant.name == name)
+}

@@ -1,0 +1,324 @@
+//! How a plan is drawn: swarm testing (Groce et al., 2012). Each kind of fault is in or out of a run as a whole, and
+//! those that are in have weights of their own, because a run with only reordering finds what one with everything
+//! hides. Faults and operations meet in *storms*: what happens far apart in time rarely matters together.
+
+use super::{Clocks, Fault, Kind, Network, Plan, Planned, Shape, What};
+use crate::rng::{Ratio, Rng};
+use crate::time::{MS, S, US};
+use abd::{TIME_CEILING, TimestampMode};
+
+/// How long the chaos lasts.
+const CHAOS: u64 = 31 * S;
+/// Nothing goes wrong before this: the first start of a cluster needs all nodes once (rule M1).
+const CALM: u64 = 500 * MS;
+
+/// What a run is to contain. `None` leaves it to the seed; a mutant fixes what it needs to show itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Features {
+    /// Members.
+    pub nodes: Option<u32>,
+    /// How timestamps are chosen.
+    pub mode: Option<TimestampMode>,
+    /// Crashes and restarts.
+    pub crashes: Option<bool>,
+    /// Power cuts among them.
+    pub power_cuts: Option<bool>,
+    /// Loss, duplication and strays.
+    pub noise: Option<bool>,
+    /// Partitions.
+    pub partitions: Option<bool>,
+    /// Slow syncs, for the whole run.
+    pub slow_sync: Option<bool>,
+    /// Unsynced writes are shown as not durable.
+    pub early_reads: Option<bool>,
+    /// No cache.
+    pub no_cache: Option<bool>,
+    /// Wide interval clocks, or bad wall clocks.
+    pub wide_clocks: Option<bool>,
+    /// Deletes.
+    pub deletes: Option<bool>,
+    /// Disks are lost.
+    pub amnesia: Option<bool>,
+    /// Faults of clocks.
+    pub clock_faults: Option<bool>,
+}
+
+struct Draw {
+    rng: Rng,
+    nodes: u32,
+    storms: Vec<u64>,
+}
+
+impl Plan {
+    /// The plan of a seed.
+    pub fn draw(seed: u64, features: Features) -> Self {
+        let mut rng = Rng::new(seed, 0);
+        let nodes = features.nodes.unwrap_or(*rng.pick(&[3, 3, 3, 3, 5, 5, 7]));
+        let storms = (0..rng.between(10, 25)).map(|_| rng.between(CALM + S, CHAOS - S)).collect();
+        let mut draw = Draw { rng, nodes, storms };
+        draw.storms.sort_unstable();
+        draw.plan(seed, features)
+    }
+}
+
+impl Draw {
+    /// In or out, as the mutant says or the seed.
+    fn switch(&mut self, wanted: Option<bool>) -> bool {
+        let drawn = self.rng.one_in(2);
+        wanted.unwrap_or(drawn)
+    }
+
+    fn plan(mut self, seed: u64, features: Features) -> Plan {
+        let drawn = *self.rng.pick(&[TimestampMode::Logical, TimestampMode::TrueTime]);
+        let mode = features.mode.unwrap_or(drawn);
+        let slow_sync = features.slow_sync.unwrap_or(self.rng.one_in(4));
+        let sync = if slow_sync { (5 * MS, 400 * MS) } else { (50 * US, self.rng.magnitude(100 * US, 5 * MS)) };
+        let early_reads = self.switch(features.early_reads);
+        let no_cache = features.no_cache.unwrap_or(self.rng.one_in(4));
+        let patience = *self.rng.pick(&[300 * MS, S, 2 * S, 5 * S]);
+        let network = self.network(features.noise);
+        let clocks = self.clocks(features.wide_clocks);
+        // As in a node, whose clocks must be good enough for its deadlines.
+        let op_timeout = patience.max(2 * (clocks.behind + clocks.ahead) + 200 * MS);
+        let operations = self.operations(features.deletes);
+        let faults = self.faults(features, mode);
+        Plan {
+            seed,
+            nodes: self.nodes,
+            mode,
+            op_timeout,
+            // A small cache still holds a few entries in each of its parts, so some keys come and go.
+            cache_bytes: if no_cache { 0 } else { *self.rng.pick(&[64 * 300, 1 << 20]) },
+            queue_max: *self.rng.pick(&[4, 1000, 1000]),
+            early_reads,
+            network,
+            clocks,
+            sync,
+            lost_answers: *self.rng.pick(&[Ratio::ZERO, Ratio::per_mille(20), Ratio::per_mille(100)]),
+            operations,
+            faults,
+            chaos_end: CHAOS,
+            liveness: true,
+        }
+    }
+
+    fn network(&mut self, noise: Option<bool>) -> Network {
+        let mut ratio = |most| {
+            let on = self.rng.one_in(2);
+            let on = noise.unwrap_or(on);
+            if on { Ratio::per_mille(u32::try_from(self.rng.magnitude(1, most)).unwrap_or(1)) } else { Ratio::ZERO }
+        };
+        let (loss, duplicate, stray) = (ratio(300), ratio(300), ratio(200));
+        // A damaged frame costs a connection.
+        let corrupt = ratio(8);
+        let slowest = self.rng.magnitude(200 * US, 30 * MS);
+        Network {
+            latency: (*self.rng.pick(&[20 * US, 100 * US]), slowest),
+            loss,
+            duplicate,
+            stray,
+            stray_max: self.rng.magnitude(20 * MS, 20 * S),
+            corrupt,
+        }
+    }
+
+    fn clocks(&mut self, wide: Option<bool>) -> Clocks {
+        let wide = self.switch(wide);
+        let bound = |rng: &mut Rng| if wide { rng.magnitude(5 * MS, 500 * MS) } else { rng.magnitude(1, 4 * MS) };
+        Clocks {
+            wall_skew: if wide { self.rng.magnitude(10 * MS, 2 * S) } else { self.rng.magnitude(1, 10 * MS) },
+            drift_ppm: *self.rng.pick(&[0, 50, 500]),
+            behind: bound(&mut self.rng),
+            ahead: bound(&mut self.rng),
+            hold: self.rng.magnitude(MS, 2 * S),
+            tick: *self.rng.pick(&[1, 1, MS, 10 * MS]),
+        }
+    }
+
+    fn operations(&mut self, deletes: Option<bool>) -> Vec<Planned> {
+        let count = self.rng.between(200, 260);
+        let clients = u32::try_from(self.rng.between(3, 12)).unwrap_or(3);
+        let keys = u32::try_from(self.rng.between(1, 5)).unwrap_or(1);
+        let delete = if self.switch(deletes) { self.rng.between(1, 4) } else { 0 };
+        let get = self.rng.between(2, 10);
+        let impatient = self.rng.one_in(3);
+        let sticky = self.rng.one_in(2);
+        // A storm lasts about as long as what is in it, or much longer.
+        let spread = self.rng.magnitude(2 * MS, 600 * MS);
+        let mut operations = Vec::new();
+        for _ in 0..count {
+            let at = self.storm() + self.rng.below(spread);
+            let client = self.rng.node(clients);
+            let kind = match self.rng.below(10 + delete) {
+                draw if draw < get => Kind::Get,
+                draw if draw < 10 => Kind::Set,
+                _ => Kind::Delete,
+            };
+            let key = if self.rng.one_in(2) { 0 } else { self.rng.node(keys) };
+            let node = if sticky { client % self.nodes } else { self.rng.node(self.nodes) };
+            let patience =
+                if impatient && self.rng.one_in(4) { self.rng.magnitude(MS, 500 * MS) } else { 0 };
+            operations.push(Planned { at, client, node, key, kind, patience });
+        }
+        operations.sort_by_key(|operation| operation.at);
+        operations
+    }
+
+    fn storm(&mut self) -> u64 {
+        self.storms[self.rng.index(self.storms.len())]
+    }
+
+    /// A moment in or just before a storm.
+    fn moment(&mut self) -> u64 {
+        let storm = self.storm();
+        (storm + self.rng.below(150 * MS)).saturating_sub(50 * MS)
+    }
+
+    fn faults(&mut self, features: Features, mode: TimestampMode) -> Vec<Fault> {
+        let crashes = self.switch(features.crashes);
+        let power_cuts = self.switch(features.power_cuts);
+        let partitions = self.switch(features.partitions);
+        let stalls = self.switch(None);
+        let disks = self.switch(None);
+        let clocks = self.switch(features.clock_faults);
+        let poison = self.switch(None);
+        let amnesia = features.amnesia.unwrap_or(self.rng.one_in(4));
+        let mut faults = Vec::new();
+        let rounds = self.rng.between(1, 12);
+        for _ in 0..rounds {
+            if crashes {
+                self.crash(&mut faults, power_cuts);
+            }
+            if partitions {
+                self.partition(&mut faults);
+            }
+            if stalls {
+                self.stall(&mut faults);
+            }
+            if disks {
+                self.disk(&mut faults);
+            }
+            if clocks {
+                self.clock(&mut faults, mode);
+            }
+            if poison && self.rng.one_in(3) {
+                let time = self.rng.between(1 << 62, TIME_CEILING);
+                let what = What::Poison(self.rng.node(self.nodes), time);
+                faults.push(Fault { at: self.moment(), lasts: 0, what });
+            }
+        }
+        if amnesia {
+            self.amnesia(&mut faults);
+        }
+        faults.retain(|fault| fault.at < CHAOS);
+        faults.sort_by_key(|fault| fault.at);
+        faults
+    }
+
+    fn crash(&mut self, faults: &mut Vec<Fault>, power_cuts: bool) {
+        let lasts = self.rng.magnitude(MS, 2 * S);
+        let who = match self.rng.below(6) {
+            0 => (0..self.nodes).collect(),
+            1 => (0..self.nodes).filter(|_| self.rng.one_in(2)).collect(),
+            _ => vec![self.rng.node(self.nodes)],
+        };
+        if who.is_empty() {
+            return;
+        }
+        let at = self.moment();
+        // A crash loop: up for a moment, down again.
+        let times = if self.rng.one_in(5) { self.rng.between(2, 5) } else { 1 };
+        for time in 0..times {
+            let what = if power_cuts { What::PowerCut(who.clone()) } else { What::Kill(who.clone()) };
+            faults.push(Fault { at: at + time * (lasts + self.rng.magnitude(MS, 300 * MS)), lasts, what });
+        }
+    }
+
+    fn partition(&mut self, faults: &mut Vec<Fault>) {
+        let all: Vec<u32> = (0..self.nodes).collect();
+        let mut order = all.clone();
+        self.rng.shuffle(&mut order);
+        let chosen = order[0];
+        let apart = |a: &[u32], b: &[u32]| -> Vec<(u32, u32)> {
+            a.iter().flat_map(|a| b.iter().flat_map(move |b| [(*a, *b), (*b, *a)])).collect()
+        };
+        let others = |of: u32| all.iter().copied().filter(move |node| *node != of);
+        let half = order.len() / 2;
+        let (shape, pairs) = match self.rng.below(7) {
+            0 | 1 => {
+                let size = self.rng.index(half) + 1;
+                (Shape::Minority, apart(&order[..size], &order[size..]))
+            }
+            2 => {
+                let pairs = all.iter().flat_map(|a| others(*a).map(move |b| (*a, b)));
+                (Shape::Star, pairs.filter(|(a, b)| *a != chosen && *b != chosen).collect())
+            }
+            3 => (Shape::OneWay, others(chosen).map(|node| (chosen, node)).collect()),
+            4 => (Shape::OneWay, others(chosen).map(|node| (node, chosen)).collect()),
+            5 => (Shape::Bridge, apart(&order[..half], &order[half + 1..])),
+            _ if self.rng.one_in(4) => (Shape::Total, apart(&order, &order)),
+            _ => (Shape::Link, apart(&order[..1], &order[1..2])),
+        };
+        let pairs: Vec<(u32, u32)> = pairs.into_iter().filter(|(a, b)| a != b).collect();
+        let lasts = self.rng.magnitude(10 * MS, 4 * S);
+        let at = self.moment();
+        let times = if self.rng.one_in(4) { self.rng.between(2, 6) } else { 1 };
+        for time in 0..times {
+            let at = at + time * lasts * 2;
+            faults.push(Fault { at, lasts, what: What::Cut { shape, pairs: pairs.clone() } });
+        }
+    }
+
+    fn stall(&mut self, faults: &mut Vec<Fault>) {
+        let node = self.rng.node(self.nodes);
+        let what = match self.rng.below(4) {
+            0 => What::Slow(node, self.rng.magnitude(MS, 300 * MS)),
+            1 => What::Reset(node),
+            _ => What::Pause(node),
+        };
+        let lasts = if matches!(what, What::Reset(_)) { 0 } else { self.rng.magnitude(10 * MS, 12 * S) };
+        faults.push(Fault { at: self.moment(), lasts, what });
+    }
+
+    fn disk(&mut self, faults: &mut Vec<Fault>) {
+        let node = self.rng.node(self.nodes);
+        let what = match self.rng.below(5) {
+            0 => What::DiskFull(node),
+            1 => What::SyncFails(node),
+            _ => What::DiskSlow(node, self.rng.magnitude(50 * MS, 5 * S)),
+        };
+        faults.push(Fault { at: self.moment(), lasts: self.rng.magnitude(20 * MS, 4 * S), what });
+    }
+
+    fn clock(&mut self, faults: &mut Vec<Fault>, mode: TimestampMode) {
+        let node = self.rng.node(self.nodes);
+        let what = match self.rng.below(4) {
+            0 => What::WallFreeze(node),
+            1 if mode == TimestampMode::TrueTime => What::ClockUnknown(node),
+            _ => {
+                let far = *self.rng.pick(&[20 * MS, S, 100 * S, 100_000_000 * S]);
+                let by = i64::try_from(self.rng.magnitude(MS, far)).unwrap_or_default();
+                What::WallJump(node, if self.rng.one_in(2) { by } else { -by })
+            }
+        };
+        let lasts = if matches!(what, What::WallJump(..)) { 0 } else { self.rng.magnitude(20 * MS, 3 * S) };
+        faults.push(Fault { at: self.moment(), lasts, what });
+    }
+
+    /// No more nodes lose their disks than a cluster can do without.
+    fn amnesia(&mut self, faults: &mut Vec<Fault>) {
+        let spare = self.nodes - (self.nodes / 2 + 1);
+        let mut order: Vec<u32> = (0..self.nodes).collect();
+        self.rng.shuffle(&mut order);
+        let lost = usize::try_from(self.rng.between(1, u64::from(spare))).unwrap_or(1);
+        for node in order.into_iter().take(lost) {
+            let what = match self.rng.below(4) {
+                0 => What::BitFlip(node),
+                1 => What::Zeroed(node),
+                2 => What::OldDisk(node),
+                _ => What::EmptyDisk(node),
+            };
+            faults.push(Fault { at: self.moment(), lasts: self.rng.magnitude(MS, S), what });
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! What goes wrong at a moment of its own. What goes wrong all the time (loss, delay, drift) is in the
+//! [`Network`](super::Network) and the [`Clocks`](super::Clocks) of the plan.
+
+use crate::time;
+use std::fmt;
+
+/// Something that goes wrong, for a while.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// From when.
+    pub at: u64,
+    /// For how long, in nanoseconds. After a crash: until the restart.
+    pub lasts: u64,
+    /// What.
+    pub what: What,
+}
+
+/// The kinds. Nodes count from zero here and from one where people read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// No message passes from the first to the second of any pair.
+    Cut {
+        /// For the reader.
+        shape: Shape,
+        /// Who does not reach whom.
+        pairs: Vec<(u32, u32)>,
+    },
+    /// The processes end at once, as by SIGKILL: the kernel keeps what was written.
+    Kill(Vec<u32>),
+    /// The power goes: what was not synced is lost from some byte on.
+    PowerCut(Vec<u32>),
+    /// The process stands still, as by SIGSTOP, and then finishes what it was at.
+    Pause(u32),
+    /// Everything at this node takes this much longer.
+    Slow(u32, u64),
+    /// The wall clock jumps by this much.
+    WallJump(u32, i64),
+    /// The wall clock stands still.
+    WallFreeze(u32),
+    /// Nobody vouches for the clock: no interval.
+    ClockUnknown(u32),
+    /// No room on the disk.
+    DiskFull(u32),
+    /// A sync takes this long.
+    DiskSlow(u32, u64),
+    /// The next sync fails. The process ends and comes back after `lasts`.
+    SyncFails(u32),
+    /// A byte of what was synced changes; the node must notice or still have the truth elsewhere.
+    BitFlip(u32),
+    /// A stretch of what was synced reads as zeros; the same.
+    Zeroed(u32),
+    /// The node comes back with an empty disk.
+    EmptyDisk(u32),
+    /// The node comes back with its disk as it was before its last start.
+    OldDisk(u32),
+    /// Somebody sends this node a version of the far future.
+    Poison(u32, u64),
+    /// Both directions of all connections of this node are reset.
+    Reset(u32),
+}
+
+/// How a partition looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// A minority and the rest.
+    Minority,
+    /// All hear one, and not each other.
+    Star,
+    /// One is heard by nobody, or hears nobody.
+    OneWay,
+    /// Two halves that overlap in one node.
+    Bridge,
+    /// One pair.
+    Link,
+    /// Nobody reaches anybody.
+    Total,
+}
+
+impl What {
+    /// Leaves out nodes from `nodes` on; whether anything is left.
+    pub(super) fn limit_to(&mut self, nodes: u32) -> bool {
+        match self {
+            Self::Cut { pairs, .. } => {
+                pairs.retain(|(from, to)| *from < nodes && *to < nodes);
+                !pairs.is_empty()
+            }
+            Self::Kill(who) | Self::PowerCut(who) => {
+                who.retain(|node| *node < nodes);
+                !who.is_empty()
+            }
+            Self::Pause(node)
+            | Self::Slow(node, _)
+            | Self::WallJump(node, _)
+            | Self::WallFreeze(node)
+            | Self::ClockUnknown(node)
+            | Self::DiskFull(node)
+            | Self::DiskSlow(node, _)
+            | Self::SyncFails(node)
+            | Self::BitFlip(node)
+            | Self::Zeroed(node)
+            | Self::EmptyDisk(node)
+            | Self::OldDisk(node)
+            | Self::Poison(node, _)
+            | Self::Reset(node) => *node < nodes,
+        }
+    }
+
+    /// Whether the node's data is lost for good, so that it must not come back as itself.
+    pub fn loses_data(&self) -> Option<u32> {
+        match self {
+            Self::BitFlip(node) | Self::Zeroed(node) | Self::EmptyDisk(node) | Self::OldDisk(node) => Some(*node),
+            _ => None,
+        }
+    }
+}
+
+fn names(nodes: &[u32]) -> String {
+    nodes.iter().map(|node| format!("n{}", node + 1)).collect::<Vec<_>>().join(" ")
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let n = |node: &u32| node + 1;
+        match self {
+            Self::Cut { shape, pairs } => {
+                let shape = match shape {
+                    Shape::Minority => "a minority is cut off",
+                    Shape::Star => "all reach only one",
+                    Shape::OneWay => "one way is cut",
+                    Shape::Bridge => "two halves share one node",
+                    Shape::Link => "one link is cut",
+                    Shape::Total => "nobody reaches anybody",
+                };
+                write!(f, "{shape}:")?;
+                pairs.iter().try_for_each(|(from, to)| write!(f, " n{}->n{}", n(from), n(to)))
+            }
+            Self::Kill(who) => write!(f, "kill {}", names(who)),
+            Self::PowerCut(who) => write!(f, "power cut at {}", names(who)),
+            Self::Pause(node) => write!(f, "n{} stands still", n(node)),
+            Self::Slow(node, by) => write!(f, "n{} is slow by {}", n(node), time::text(*by)),
+            Self::WallJump(node, by) => {
+                let sign = if *by < 0 { '-' } else { '+' };
+                write!(f, "the wall clock of n{} jumps by {sign}{}", n(node), time::text(by.unsigned_abs()))
+            }
+            Self::WallFreeze(node) => write!(f, "the wall clock of n{} stands still", n(node)),
+            Self::ClockUnknown(node) => write!(f, "n{} has no clock bound", n(node)),
+            Self::DiskFull(node) => write!(f, "the disk of n{} is full", n(node)),
+            Self::DiskSlow(node, by) => write!(f, "a sync at n{} takes {}", n(node), time::text(*by)),
+            Self::SyncFails(node) => write!(f, "the next sync at n{} fails", n(node)),
+            Self::BitFlip(node) => write!(f, "a bit flips on the disk of n{}", n(node)),
+            Self::Zeroed(node) => write!(f, "a block of the disk of n{} reads as zeros", n(node)),
+            Self::EmptyDisk(node) => write!(f, "n{} comes back with an empty disk", n(node)),
+            Self::OldDisk(node) => write!(f, "n{} comes back with an old copy of its disk", n(node)),
+            Self::Poison(node, time) => write!(f, "n{} is sent a version of time {time}", n(node)),
+            Self::Reset(node) => write!(f, "all connections of n{} are reset", n(node)),
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>12}  {}", time::text(self.at), self.what)?;
+        if self.lasts > 0 { write!(f, ", for {}", time::text(self.lasts)) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,195 @@
+//! What a run is made of. Everything is drawn from the seed before the first event, printed whole, and can be made
+//! smaller piece by piece afterwards.
+
+mod draw;
+mod fault;
+
+pub use draw::Features;
+pub use fault::{Fault, Shape, What};
+
+use crate::rng::Ratio;
+use crate::time;
+use abd::TimestampMode;
+use bytes::Bytes;
+use std::fmt;
+
+/// A whole run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Where chance comes from while the run goes on.
+    pub seed: u64,
+    /// Members of the cluster: 3, 5 or 7.
+    pub nodes: u32,
+    /// How timestamps are chosen.
+    pub mode: TimestampMode,
+    /// How long a coordinator tries, in nanoseconds.
+    pub op_timeout: u64,
+    /// What the newest-version cache of a store may hold, in bytes.
+    pub cache_bytes: usize,
+    /// Writes that may wait for a disk; more are refused.
+    pub queue_max: usize,
+    /// Whether replicas show writes, marked as not durable, while they are being synced (PROTOCOL section 4).
+    pub early_reads: bool,
+    /// What messages suffer all the time.
+    pub network: Network,
+    /// What clocks do all the time.
+    pub clocks: Clocks,
+    /// How long a healthy disk takes to sync: from, to, in nanoseconds.
+    pub sync: (u64, u64),
+    /// Answers that clients never get.
+    pub lost_answers: Ratio,
+    /// What clients do.
+    pub operations: Vec<Planned>,
+    /// What goes wrong, and when.
+    pub faults: Vec<Fault>,
+    /// When everything is repaired.
+    pub chaos_end: u64,
+    /// Whether the run goes on after that, to see that every operation ends and the cluster serves. A run that was
+    /// made small needs no such end.
+    pub liveness: bool,
+}
+
+/// What every message suffers.
+#[derive(Clone, Debug)]
+pub struct Network {
+    /// One way, in nanoseconds: from, to.
+    pub latency: (u64, u64),
+    /// Lost.
+    pub loss: Ratio,
+    /// Delivered twice.
+    pub duplicate: Ratio,
+    /// Delayed by up to `stray_max` on top.
+    pub stray: Ratio,
+    /// The longest delay of a stray message, in nanoseconds.
+    pub stray_max: u64,
+    /// Damaged on the way.
+    pub corrupt: Ratio,
+}
+
+/// What clocks do.
+#[derive(Clone, Debug)]
+pub struct Clocks {
+    /// Wall clocks are wrong by up to this, either way, in nanoseconds.
+    pub wall_skew: u64,
+    /// And drift by up to this many parts per million.
+    pub drift_ppm: u64,
+    /// Interval clocks: true time is at most this far after `earliest`, in nanoseconds.
+    pub behind: u64,
+    /// And at most this far before `latest`.
+    pub ahead: u64,
+    /// For how long the two distances stay as they are.
+    pub hold: u64,
+    /// Readings are multiples of this, so that they repeat.
+    pub tick: u64,
+}
+
+/// An operation of a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// When it begins at the earliest; the client's previous one must have ended.
+    pub at: u64,
+    /// Whose.
+    pub client: u32,
+    /// Through which node, if that one is up. Nodes count from zero here.
+    pub node: u32,
+    /// On which key.
+    pub key: u32,
+    /// What.
+    pub kind: Kind,
+    /// After this long the client wants no answer any more; zero: it waits.
+    pub patience: u64,
+}
+
+/// What a client does to a key. A value is written only once in a run, so every read says which write it saw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Reads it.
+    Get,
+    /// Gives it a new value.
+    Set,
+    /// Takes it away.
+    Delete,
+}
+
+impl Plan {
+    /// The key as bytes. One of them holds the bytes that a careless encoding trips over.
+    pub fn key(number: u32) -> Bytes {
+        match number {
+            0 => Bytes::from_static(b"k"),
+            1 => Bytes::from_static(b"k\0\xff\0\x01"),
+            n => Bytes::from(format!("k{n}")),
+        }
+    }
+
+    /// The members of a majority.
+    pub fn majority(&self) -> u32 {
+        self.nodes / 2 + 1
+    }
+
+    /// The same with fewer nodes: what concerned the others is left out or moved.
+    #[must_use]
+    pub fn with_nodes(&self, nodes: u32) -> Self {
+        let mut plan = self.clone();
+        plan.nodes = nodes;
+        for operation in &mut plan.operations {
+            operation.node %= nodes;
+        }
+        plan.faults.retain_mut(|fault| fault.what.limit_to(nodes));
+        plan
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let clients = self.operations.iter().map(|operation| operation.client + 1).max().unwrap_or(0);
+        let keys = self.operations.iter().map(|operation| operation.key + 1).max().unwrap_or(0);
+        let mode = match self.mode {
+            TimestampMode::Logical => "logical",
+            TimestampMode::TrueTime => "truetime",
+        };
+        let span = |(from, to): (u64, u64)| format!("{}..{}", time::text(from), time::text(to));
+        writeln!(f, "plan of seed {}", self.seed)?;
+        writeln!(f, "  {} nodes, timestamps {mode}, operations end within {}", self.nodes, time::text(self.op_timeout))?;
+        writeln!(
+            f,
+            "  {} operations by {clients} clients on {keys} keys, answers lost {}",
+            self.operations.len(),
+            self.lost_answers
+        )?;
+        let network = &self.network;
+        writeln!(
+            f,
+            "  messages take {}, lost {}, twice {}, strays {} of up to {}, damaged {}",
+            span(network.latency),
+            network.loss,
+            network.duplicate,
+            network.stray,
+            time::text(network.stray_max),
+            network.corrupt
+        )?;
+        let clocks = &self.clocks;
+        writeln!(
+            f,
+            "  wall clocks wrong by {} and {} ppm; intervals -{} +{} for {}, ticks of {}",
+            time::text(clocks.wall_skew),
+            clocks.drift_ppm,
+            time::text(clocks.behind),
+            time::text(clocks.ahead),
+            time::text(clocks.hold),
+            time::text(clocks.tick)
+        )?;
+        writeln!(
+            f,
+            "  a sync takes {}, {} writes may wait, cache of {} bytes, unsynced writes {}",
+            span(self.sync),
+            self.queue_max,
+            self.cache_bytes,
+            if self.early_reads { "are shown as not durable" } else { "are not shown" }
+        )?;
+        writeln!(f, "  {} faults until {}:", self.faults.len(), time::text(self.chaos_end))?;
+        for fault in &self.faults {
+            writeln!(f, "    {fault}")?;
+        }
+        Ok(())
+    }
+}

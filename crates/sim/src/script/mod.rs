@@ -1,0 +1,191 @@
+//! Scripts: a schedule written down as stage directions, so that a run needs no chance at all.
+//!
+//! ```text
+//! cluster 3 truetime                      or logical; behind it perhaps "shows unsynced", "ticks 10ms"
+//! n1 clock -2ms +3ms                      the interval: true time is that far from its bounds
+//! n1 wall +5s                             the wall clock, compared with true time
+//! n2 syncs when told                      its disk waits for a line "n2 syncs"
+//! c1 asks n1: set k=x as A                get k, set k=x, delete k; A is the name of the operation
+//! n1 -> n2 write A arrives                read, query (timestamps), write or reply; the oldest that is under way
+//! n1 -> n3 write A is lost
+//! n1 -> n3 write A is copied              then both can arrive
+//! n1 n2 settle                            everything between them arrives and is synced, until nothing moves
+//! n2 syncs
+//! n1 crashes     n1 loses power     n1 starts     n1 comes back empty     n1 stands still     n1 goes on
+//! time passes 10ms
+//! expect A ok                             or pending, refused, unknown, absent, a value
+//! expect n3 refuses                       it does not serve any more
+//! ```
+//!
+//! Everything that is not said does not happen: a message stays under way until a line delivers it, for ever if none
+//! does. Only timers fire by themselves, while time passes; a line takes a microsecond. At the end all checks look at
+//! the run.
+
+mod parse;
+mod record;
+mod stage;
+
+pub use parse::ParseError;
+pub use record::from_trace;
+pub use stage::{Performance, perform};
+
+use crate::plan::Kind;
+use crate::time;
+use crate::trace;
+use abd::TimestampMode;
+use std::fmt;
+
+/// A script.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Script {
+    /// Members.
+    pub nodes: u32,
+    /// How timestamps are chosen.
+    pub mode: TimestampMode,
+    /// Whether replicas show writes that are not synced, marked so.
+    pub shows_unsynced: bool,
+    /// Interval clocks are read in steps of this, in nanoseconds.
+    pub tick: u64,
+    /// The directions with their line numbers.
+    pub directions: Vec<(usize, Direction)>,
+    /// Comment lines at the top, without the sign.
+    pub preface: Vec<String>,
+}
+
+/// One line. Nodes and clients count from zero here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// The interval clock: behind, ahead.
+    Clock(u32, u64, u64),
+    /// The wall clock's offset.
+    Wall(u32, i64),
+    /// Syncs wait for directions.
+    SyncsWhenTold(u32),
+    /// A client asks.
+    Ask { client: u32, node: u32, kind: Kind, key: String, value: String, name: String },
+    /// Something happens to a message.
+    Message { from: u32, to: u32, kind: trace::Kind, name: String, fate: Fate },
+    /// Everything between these nodes.
+    Settle(Vec<u32>),
+    /// The disk is done.
+    Sync(u32),
+    /// The process ends; the kernel keeps what was written.
+    Crash(u32),
+    /// The machine ends; what was not synced is gone.
+    PowerCut(u32),
+    /// The process starts.
+    Start(u32),
+    /// The disk is replaced by an empty one, and the process starts.
+    Empty(u32),
+    /// The process stands still.
+    Pause(u32),
+    /// And goes on.
+    Resume(u32),
+    /// Time.
+    Pass(u64),
+    /// What an operation has come to.
+    Expect(String, Expected),
+    /// The node does not serve any more.
+    ExpectRefusal(u32),
+}
+
+/// What happens to a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is delivered.
+    Arrives,
+    /// It is never delivered.
+    IsLost,
+    /// There are two of it.
+    IsCopied,
+}
+
+/// What an operation should have come to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// It has not ended.
+    Pending,
+    /// The write took effect.
+    Ok,
+    /// Certainly no effect.
+    Refused,
+    /// Nobody knows.
+    Unknown,
+    /// The key was not there.
+    Absent,
+    /// The key had this value.
+    Value(String),
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let n = |node: &u32| format!("n{}", node + 1);
+        match self {
+            Self::Clock(node, behind, ahead) => {
+                write!(f, "{} clock -{} +{}", n(node), time::text(*behind), time::text(*ahead))
+            }
+            Self::Wall(node, offset) => {
+                let sign = if *offset < 0 { '-' } else { '+' };
+                write!(f, "{} wall {sign}{}", n(node), time::text(offset.unsigned_abs()))
+            }
+            Self::SyncsWhenTold(node) => write!(f, "{} syncs when told", n(node)),
+            Self::Ask { client, node, kind, key, value, name } => {
+                write!(f, "c{} asks {}: ", client + 1, n(node))?;
+                match kind {
+                    Kind::Get => write!(f, "get {key}")?,
+                    Kind::Set => write!(f, "set {key}={value}")?,
+                    Kind::Delete => write!(f, "delete {key}")?,
+                }
+                write!(f, " as {name}")
+            }
+            Self::Message { from, to, kind, name, fate } => {
+                let fate = match fate {
+                    Fate::Arrives => "arrives",
+                    Fate::IsLost => "is lost",
+                    Fate::IsCopied => "is copied",
+                };
+                write!(f, "{} -> {} {kind} {name} {fate}", n(from), n(to))
+            }
+            Self::Settle(nodes) => {
+                nodes.iter().try_for_each(|node| write!(f, "{} ", n(node)))?;
+                f.write_str("settle")
+            }
+            Self::Sync(node) => write!(f, "{} syncs", n(node)),
+            Self::Crash(node) => write!(f, "{} crashes", n(node)),
+            Self::PowerCut(node) => write!(f, "{} loses power", n(node)),
+            Self::Start(node) => write!(f, "{} starts", n(node)),
+            Self::Empty(node) => write!(f, "{} comes back empty", n(node)),
+            Self::Pause(node) => write!(f, "{} stands still", n(node)),
+            Self::Resume(node) => write!(f, "{} goes on", n(node)),
+            Self::Pass(nanos) => write!(f, "time passes {}", time::text(*nanos)),
+            Self::Expect(name, expected) => {
+                write!(f, "expect {name} ")?;
+                match expected {
+                    Expected::Pending => f.write_str("pending"),
+                    Expected::Ok => f.write_str("ok"),
+                    Expected::Refused => f.write_str("refused"),
+                    Expected::Unknown => f.write_str("unknown"),
+                    Expected::Absent => f.write_str("absent"),
+                    Expected::Value(value) => f.write_str(value),
+                }
+            }
+            Self::ExpectRefusal(node) => write!(f, "expect {} refuses", n(node)),
+        }
+    }
+}
+
+impl fmt::Display for Script {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for line in &self.preface {
+            writeln!(f, "{}", format!("# {line}").trim_end())?;
+        }
+        let mode = match self.mode {
+            TimestampMode::Logical => "logical",
+            TimestampMode::TrueTime => "truetime",
+        };
+        let unsynced = if self.shows_unsynced { " shows unsynced" } else { "" };
+        let ticks = if self.tick > 1 { format!(" ticks {}", time::text(self.tick)) } else { String::new() };
+        writeln!(f, "cluster {} {mode}{unsynced}{ticks}", self.nodes)?;
+        self.directions.iter().try_for_each(|(_, direction)| writeln!(f, "{direction}"))
+    }
+}

@@ -1,0 +1,239 @@
+//! From text to directions.
+
+use super::{Direction, Expected, Fate, Script};
+use crate::plan::Kind;
+use crate::time;
+use crate::trace;
+use abd::TimestampMode;
+use std::fmt;
+use std::str::FromStr;
+
+/// A line that is not a direction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParseError {
+    /// Its number, from one.
+    pub line: usize,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+impl fmt::Display for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}", self.line, self.why)
+    }
+}
+
+impl std::error::Error for ParseError {}
+
+impl FromStr for Script {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let mut script: Option<Self> = None;
+        let mut preface = Vec::new();
+        for (line, raw) in (1..).zip(text.lines()) {
+            let at = |why: String| ParseError { line, why };
+            let content = raw.split('#').next().unwrap_or_default().trim();
+            if content.is_empty() {
+                if let (None, Some(comment)) = (&script, raw.trim().strip_prefix('#')) {
+                    preface.push(comment.trim().to_owned());
+                }
+                continue;
+            }
+            let words: Vec<&str> = content.split_whitespace().collect();
+            match &mut script {
+                None => script = Some(cluster(&words).map_err(at)?),
+                Some(script) => {
+                    let direction = direction(&words).map_err(at)?;
+                    check_nodes(&direction, script.nodes).map_err(at)?;
+                    script.directions.push((line, direction));
+                }
+            }
+        }
+        let mut script = script.ok_or(ParseError { line: 1, why: "a script begins with `cluster`".into() })?;
+        script.preface = preface;
+        Ok(script)
+    }
+}
+
+fn cluster(words: &[&str]) -> Result<Script, String> {
+    let (nodes, mode, rest) = match words {
+        ["cluster", nodes, mode, rest @ ..] => (nodes, mode, rest),
+        _ => return Err("a script begins with `cluster 3 logical` or the like".into()),
+    };
+    let nodes = match nodes.parse() {
+        Ok(nodes @ (3 | 5 | 7)) => nodes,
+        _ => return Err(format!("a cluster has 3, 5 or 7 nodes, not {nodes}")),
+    };
+    let mode = match *mode {
+        "logical" => TimestampMode::Logical,
+        "truetime" => TimestampMode::TrueTime,
+        other => return Err(format!("timestamps are `logical` or `truetime`, not `{other}`")),
+    };
+    let (shows_unsynced, rest) = match rest {
+        ["shows", "unsynced", rest @ ..] => (true, rest),
+        _ => (false, rest),
+    };
+    let tick = match rest {
+        [] => 1,
+        ["ticks", tick] => time::parse(tick).ok_or_else(|| format!("`{tick}` is no duration"))?,
+        _ => return Err(format!("nobody understands `{}`", rest.join(" "))),
+    };
+    Ok(Script { nodes, mode, shows_unsynced, tick, directions: Vec::new(), preface: Vec::new() })
+}
+
+fn direction(words: &[&str]) -> Result<Direction, String> {
+    Ok(match words {
+        [node, "clock", behind, ahead] => {
+            Direction::Clock(member(node)?, signed(behind, '-')?, signed(ahead, '+')?)
+        }
+        [node, "wall", offset] => {
+            let ahead = offset.starts_with('+');
+            let size = signed(offset, if ahead { '+' } else { '-' })?;
+            let size = i64::try_from(size).map_err(|_| format!("`{offset}` is too far"))?;
+            Direction::Wall(member(node)?, if ahead { size } else { -size })
+        }
+        [node, "syncs", "when", "told"] => Direction::SyncsWhenTold(member(node)?),
+        [client, "asks", node, request @ .., "as", name] => {
+            let node = node.strip_suffix(':').ok_or("a colon is missing behind the node")?;
+            let (kind, key, value) = match request {
+                ["get", key] => (Kind::Get, *key, ""),
+                ["delete", key] => (Kind::Delete, *key, ""),
+                ["set", both] => {
+                    let (key, value) = both.split_once('=').ok_or("`set` wants key=value")?;
+                    (Kind::Set, key, value)
+                }
+                _ => return Err("a client asks `get k`, `set k=x` or `delete k`".into()),
+            };
+            let (key, value, name) = (key.to_owned(), value.to_owned(), (*name).to_owned());
+            Direction::Ask { client: number(client, 'c')?, node: member(node)?, kind, key, value, name }
+        }
+        [from, "->", to, kind, name, fate @ ..] => {
+            let kind = match *kind {
+                "read" => trace::Kind::Read,
+                "query" => trace::Kind::Query,
+                "write" => trace::Kind::Write,
+                "reply" => trace::Kind::Reply,
+                other => return Err(format!("`{other}` is no message: read, query, write or reply")),
+            };
+            let fate = match fate {
+                ["arrives"] => Fate::Arrives,
+                ["is", "lost"] => Fate::IsLost,
+                ["is", "copied"] => Fate::IsCopied,
+                _ => return Err("a message `arrives`, `is lost` or `is copied`".into()),
+            };
+            Direction::Message { from: member(from)?, to: member(to)?, kind, name: (*name).to_owned(), fate }
+        }
+        [nodes @ .., "settle"] if !nodes.is_empty() => {
+            Direction::Settle(nodes.iter().map(|node| member(node)).collect::<Result<_, _>>()?)
+        }
+        ["time", "passes", duration] => {
+            Direction::Pass(time::parse(duration).ok_or_else(|| format!("`{duration}` is no duration"))?)
+        }
+        ["expect", node, "refuses"] => Direction::ExpectRefusal(member(node)?),
+        ["expect", name, expected] => Direction::Expect((*name).to_owned(), match *expected {
+            "pending" => Expected::Pending,
+            "ok" => Expected::Ok,
+            "refused" => Expected::Refused,
+            "unknown" => Expected::Unknown,
+            "absent" => Expected::Absent,
+            value => Expected::Value(value.to_owned()),
+        }),
+        [node, "syncs"] => Direction::Sync(member(node)?),
+        [node, "crashes"] => Direction::Crash(member(node)?),
+        [node, "loses", "power"] => Direction::PowerCut(member(node)?),
+        [node, "starts"] => Direction::Start(member(node)?),
+        [node, "comes", "back", "empty"] => Direction::Empty(member(node)?),
+        [node, "stands", "still"] => Direction::Pause(member(node)?),
+        [node, "goes", "on"] => Direction::Resume(member(node)?),
+        _ => return Err(format!("nobody understands `{}`", words.join(" "))),
+    })
+}
+
+fn number(word: &str, letter: char) -> Result<u32, String> {
+    let number = word.strip_prefix(letter).and_then(|digits| digits.parse::<u32>().ok());
+    number.and_then(|number| number.checked_sub(1)).ok_or_else(|| format!("`{word}` is not {letter}1, {letter}2 …"))
+}
+
+fn member(word: &str) -> Result<u32, String> {
+    number(word, 'n')
+}
+
+fn signed(word: &str, sign: char) -> Result<u64, String> {
+    word.strip_prefix(sign)
+        .and_then(time::parse)
+        .ok_or_else(|| format!("`{word}` is no duration with a `{sign}` in front"))
+}
+
+fn check_nodes(direction: &Direction, count: u32) -> Result<(), String> {
+    let named: Vec<u32> = match direction {
+        Direction::Clock(node, ..)
+        | Direction::Wall(node, _)
+        | Direction::SyncsWhenTold(node)
+        | Direction::Ask { node, .. }
+        | Direction::Sync(node)
+        | Direction::Crash(node)
+        | Direction::PowerCut(node)
+        | Direction::Start(node)
+        | Direction::Empty(node)
+        | Direction::Pause(node)
+        | Direction::Resume(node)
+        | Direction::ExpectRefusal(node) => vec![*node],
+        Direction::Message { from, to, .. } => vec![*from, *to],
+        Direction::Settle(nodes) => nodes.clone(),
+        Direction::Pass(_) | Direction::Expect(..) => Vec::new(),
+    };
+    match named.iter().find(|node| **node >= count) {
+        Some(node) => Err(format!("there is no n{} in a cluster of {count}", node + 1)),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: &str = "\
+# The title
+cluster 3 truetime shows unsynced ticks 10ms
+n1 clock -2ms +3ms
+n2 wall -1.5s
+n2 syncs when told
+c1 asks n1: set k=x as A
+c2 asks n2: get k as B
+c2 asks n2: delete k as C
+n1 -> n2 write A arrives
+n2 -> n1 reply A is lost
+n1 -> n3 query A is copied
+n1 -> n3 read B arrives
+n1 n2 settle
+n2 syncs
+n1 crashes
+n1 loses power
+n1 starts
+n1 comes back empty
+n1 stands still
+n1 goes on
+time passes 10ms
+expect A ok
+expect B absent
+expect B x
+expect n3 refuses
+";
+
+    #[test]
+    fn every_direction_is_read_and_written_alike() {
+        let script: Script = ALL.parse().unwrap();
+        assert_eq!(script.to_string(), ALL);
+    }
+
+    #[test]
+    fn a_broken_line_is_named() {
+        for (line, why) in [("n4 syncs", "no n4"), ("n1 dances", "nobody understands"), ("c1 asks n1 get k as A", "colon")] {
+            let error = format!("cluster 3 logical\n\n{line}\n").parse::<Script>().unwrap_err();
+            assert_eq!(error.line, 3, "{error}");
+            assert!(error.why.contains(why), "{error}");
+        }
+        assert!("".parse::<Script>().is_err());
+    }
+}

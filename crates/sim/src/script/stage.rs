@@ -1,0 +1,259 @@
+//! Performing a script on the world.
+
+use super::{Direction, Expected, Fate, Script};
+use crate::checks::Verdict;
+use crate::history::Answer;
+use crate::mutant::Lies;
+use crate::plan::{Clocks, Network, Plan, Planned};
+use crate::rng::Ratio;
+use crate::run::guarded;
+use crate::time::{EPOCH, S, US};
+use crate::trace::What;
+use crate::world::{Event, Held, Report, World};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+
+/// Rounds of a `settle` before it is cut off: two mutants may feed each other for ever.
+const ROUNDS: usize = 10_000;
+
+/// A line takes this long, so that what is written later happens later.
+const LINE: u64 = US;
+
+/// How a performance went.
+#[derive(Clone, Debug)]
+pub struct Performance {
+    /// The run, with its trace.
+    pub report: Report,
+    /// The first line that did not go as written: its number and what was wrong.
+    pub failed: Option<(usize, String)>,
+}
+
+impl Performance {
+    /// Whether everything went as written, and the checks are content.
+    pub fn passed(&self) -> bool {
+        self.failed.is_none() && self.report.verdict == Verdict::Fine
+    }
+}
+
+struct Stage {
+    world: World,
+    names: BTreeMap<String, usize>,
+    /// A direction that finds nothing to do is a mistake in the script; under a mutant it may be part of the lie.
+    strict: bool,
+}
+
+/// Performs a script.
+pub fn perform(script: &Script, lies: Lies, strict: bool) -> Performance {
+    let mut failed = None;
+    let report = guarded(|| {
+        let mut stage = Stage::new(script, lies, strict);
+        for (line, direction) in &script.directions {
+            stage.world.trace.record(stage.world.now, || What::Direction { text: direction.to_string() });
+            if let Err(why) = stage.follow(direction) {
+                failed = Some((*line, format!("`{direction}`: {why}")));
+                break;
+            }
+            if stage.world.conviction.is_some() {
+                break;
+            }
+        }
+        stage.world.finish()
+    });
+    Performance { report, failed }
+}
+
+fn quiet_plan(script: &Script) -> Plan {
+    Plan {
+        seed: 0,
+        nodes: script.nodes,
+        mode: script.mode,
+        op_timeout: 3600 * S,
+        cache_bytes: 0,
+        queue_max: usize::MAX,
+        early_reads: script.shows_unsynced,
+        network: Network {
+            latency: (0, 0),
+            loss: Ratio::ZERO,
+            duplicate: Ratio::ZERO,
+            stray: Ratio::ZERO,
+            stray_max: 1,
+            corrupt: Ratio::ZERO,
+        },
+        clocks: Clocks { wall_skew: 0, drift_ppm: 0, behind: 0, ahead: 0, hold: 1, tick: script.tick },
+        sync: (0, 0),
+        lost_answers: Ratio::ZERO,
+        operations: Vec::new(),
+        faults: Vec::new(),
+        chaos_end: u64::MAX,
+        liveness: false,
+    }
+}
+
+impl Stage {
+    fn new(script: &Script, lies: Lies, strict: bool) -> Self {
+        let mut world = World::new(quiet_plan(script), lies, true);
+        world.held = Some(Vec::new());
+        for node in 0..script.nodes {
+            world.start(node);
+        }
+        let mut stage = Self { world, names: BTreeMap::new(), strict };
+        stage.run_due(0);
+        stage
+    }
+
+    /// Lets happen what is due by `until`.
+    fn run_due(&mut self, until: u64) {
+        while self.world.conviction.is_none()
+            && let Some((at, event)) = self.world.queue.pop_due(until)
+        {
+            self.world.now = self.world.now.max(at);
+            self.happens(event);
+        }
+        self.world.now = self.world.now.max(until);
+    }
+
+    fn happens(&mut self, event: Event) {
+        self.world.moment += 1;
+        self.world.dispatch(event);
+    }
+
+    fn follow(&mut self, direction: &Direction) -> Result<(), String> {
+        let now = self.world.now;
+        self.world.moment += 1;
+        match direction {
+            Direction::Clock(node, behind, ahead) => {
+                self.world.nodes[*node as usize].clocks.fixed = Some((*behind, *ahead));
+            }
+            Direction::Wall(node, offset) => {
+                let clocks = &mut self.world.nodes[*node as usize].clocks;
+                let present = i128::from(clocks.wall(now)) - i128::from(EPOCH + now);
+                let step = i128::from(*offset) - present;
+                clocks.jump(i64::try_from(step).unwrap_or_default());
+            }
+            Direction::SyncsWhenTold(node) => self.world.nodes[*node as usize].lazy_disk = true,
+            Direction::Ask { client, node, kind, key, value, name } => {
+                let up = self.world.nodes[*node as usize].process.is_some();
+                let planned =
+                    Planned { at: now, client: *client, node: *node, key: 0, kind: *kind, patience: 0 };
+                let (key, value) = (Bytes::from(key.clone()), Bytes::from(value.clone()));
+                let operation = self.world.ask_for(&planned, up.then_some(*node), key, value);
+                self.names.insert(name.clone(), operation);
+            }
+            Direction::Message { from, to, kind, name, fate } => {
+                let operation = self.names.get(name).copied();
+                self.message(|held| {
+                    let label = &held.label;
+                    (held.from(), held.to()) == (*from, *to) && label.kind == *kind && label.operation == operation
+                }, *fate)?;
+            }
+            Direction::Settle(nodes) => self.settle(nodes)?,
+            Direction::Sync(node) => self.sync(*node)?,
+            Direction::Crash(node) => self.world.crash(*node, false, "killed"),
+            Direction::PowerCut(node) => self.world.crash(*node, true, "no power"),
+            Direction::Start(node) => {
+                self.world.reset_links_to(*node);
+                self.world.start(*node);
+            }
+            Direction::Empty(node) => {
+                self.world.replace_disk(*node, None);
+                self.world.start(*node);
+            }
+            Direction::Pause(node) => self.world.pause(*node),
+            Direction::Resume(node) => self.world.resume(*node),
+            Direction::Pass(nanos) => self.run_due(now + nanos),
+            Direction::Expect(name, expected) => self.expect(name, expected)?,
+            Direction::ExpectRefusal(node) => {
+                if !self.world.nodes[*node as usize].lost {
+                    return Err("it serves".into());
+                }
+            }
+        }
+        let now = self.world.now;
+        self.run_due(now + LINE);
+        Ok(())
+    }
+
+    /// Does something to the oldest message that fits.
+    fn message(&mut self, fits: impl Fn(&Held) -> bool, fate: Fate) -> Result<(), String> {
+        let Some(held) = &mut self.world.held else { return Ok(()) };
+        let Some(index) = held.iter().position(fits) else {
+            return if self.strict { Err("no such message is under way".into()) } else { Ok(()) };
+        };
+        match fate {
+            Fate::IsLost => {
+                let message = held.remove(index).envelope.message;
+                self.world.trace.record(self.world.now, || What::Lost { message, why: "says the script" });
+            }
+            Fate::IsCopied => {
+                let copy = held[index].clone();
+                held.insert(index + 1, copy);
+            }
+            Fate::Arrives => {
+                let envelope = held.remove(index).envelope;
+                self.happens(Event::Arrive(envelope));
+            }
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self, node: u32) -> Result<(), String> {
+        let process = self.world.nodes[node as usize].process.as_ref();
+        match process.filter(|process| process.job.is_some()).map(|process| process.incarnation) {
+            Some(incarnation) => {
+                self.happens(Event::DiskDone { node, incarnation });
+                Ok(())
+            }
+            None if self.strict => Err("its disk has nothing to do".into()),
+            None => Ok(()),
+        }
+    }
+
+    fn settle(&mut self, nodes: &[u32]) -> Result<(), String> {
+        for _ in 0..ROUNDS {
+            if self.world.conviction.is_some() {
+                return Ok(());
+            }
+            let now = self.world.now;
+            self.run_due(now);
+            let inside = |held: &Held| nodes.contains(&held.from()) && nodes.contains(&held.to());
+            if self.world.held.as_ref().is_some_and(|held| held.iter().any(inside)) {
+                self.message(inside, Fate::Arrives)?;
+                continue;
+            }
+            let busy = nodes.iter().copied().find(|node| {
+                self.world.nodes[*node as usize].process.as_ref().is_some_and(|process| process.job.is_some())
+            });
+            match busy {
+                Some(node) => self.sync(node)?,
+                None => return Ok(()),
+            }
+        }
+        Err("it never comes to rest".into())
+    }
+
+    fn expect(&self, name: &str, expected: &Expected) -> Result<(), String> {
+        let Some(record) = self.names.get(name).map(|index| &self.world.records[*index]) else {
+            return Err(format!("there is no operation {name}"));
+        };
+        let met = match (expected, &record.answer) {
+            (Expected::Pending, Answer::Pending)
+            | (Expected::Ok, Answer::Written)
+            | (Expected::Refused, Answer::Refused(_) | Answer::NotAsked)
+            | (Expected::Unknown, Answer::Unknown(_))
+            | (Expected::Absent, Answer::Read(None)) => true,
+            (Expected::Value(value), Answer::Read(Some(found))) => found == value.as_bytes(),
+            _ => false,
+        };
+        if met { Ok(()) } else { Err(format!("it is {}", record.answer.text())) }
+    }
+}
+
+impl Held {
+    fn from(&self) -> u32 {
+        self.envelope.from
+    }
+
+    fn to(&self) -> u32 {
+        self.envelope.to
+    }
+}

@@ -1,0 +1,264 @@
+//! From a failing run to the smallest one that fails in the same way.
+//!
+//! First the plan: fewer nodes, no noise, fewer operations, faults, clients. A smaller plan draws its chances in
+//! another order, so every candidate is tried under a few seeds. Then the run is written down as a script, which has
+//! no chance left in it, and lines are taken out while it still fails (delta debugging: Zeller and Hildebrandt, 2002).
+
+use crate::checks::Verdict;
+use crate::mutant::{DiskLie, Lies};
+use crate::plan::Plan;
+use crate::rng::{Ratio, mix};
+use crate::run::run;
+use crate::script::{Direction, Script, from_trace, perform};
+use crate::time::MS;
+use crate::world::Report;
+
+/// Seeds under which a smaller plan may fail.
+const TRIES: u64 = 6;
+/// Runs that shrinking may take, all in all.
+const BUDGET: usize = 6_000;
+
+/// A failing run, made small.
+#[derive(Clone, Debug)]
+pub struct Shrunk {
+    /// The smallest plan found.
+    pub plan: Plan,
+    /// Its run.
+    pub report: Report,
+    /// The same as a script, if a script can say it.
+    pub script: Option<Script>,
+}
+
+/// Shrinks a failing plan.
+pub fn shrink(plan: &Plan, lies: Lies) -> Shrunk {
+    let mut shrinker = Shrinker { lies, report: run(plan, lies, true), plan: plan.clone(), left: BUDGET };
+    shrinker.cut_off_the_end();
+    shrinker.passes();
+    let script = shrinker.script();
+    Shrunk { plan: shrinker.plan, report: shrinker.report, script }
+}
+
+struct Shrinker {
+    lies: Lies,
+    plan: Plan,
+    report: Report,
+    left: usize,
+}
+
+/// Whether two runs fail in the same way.
+fn alike(a: &Verdict, b: &Verdict) -> bool {
+    match (a, b) {
+        (Verdict::Wrong(a), Verdict::Wrong(b)) => a.check == b.check,
+        (Verdict::Stuck(_), Verdict::Stuck(_)) | (Verdict::Crashed(_), Verdict::Crashed(_)) => true,
+        _ => false,
+    }
+}
+
+impl Shrinker {
+    /// Takes a smaller plan if it fails in the same way under any of a few seeds.
+    fn accept(&mut self, candidate: Plan) -> bool {
+        for salt in 0..TRIES {
+            if self.left == 0 {
+                return false;
+            }
+            self.left -= 1;
+            let mut candidate = candidate.clone();
+            if salt > 0 {
+                candidate.seed = mix(candidate.seed.wrapping_add(salt));
+            }
+            let report = run(&candidate, self.lies, true);
+            if alike(&report.verdict, &self.report.verdict) {
+                (self.plan, self.report) = (candidate, report);
+                return true;
+            }
+        }
+        false
+    }
+
+    fn try_with(&mut self, change: impl FnOnce(&mut Plan)) -> bool {
+        let mut candidate = self.plan.clone();
+        change(&mut candidate);
+        self.accept(candidate)
+    }
+
+    /// What begins after the conviction does not matter.
+    fn cut_off_the_end(&mut self) {
+        let end = self.report.stats.simulated;
+        if matches!(self.report.verdict, Verdict::Wrong(_)) {
+            self.try_with(|plan| plan.liveness = false);
+            self.try_with(|plan| {
+                plan.operations.retain(|operation| operation.at <= end);
+                plan.faults.retain(|fault| fault.at <= end);
+            });
+        }
+    }
+
+    fn passes(&mut self) {
+        self.fewer_nodes();
+        loop {
+            let before = self.size();
+            self.take_out(|plan| plan.operations.len(), |plan, range| drop(plan.operations.drain(range)));
+            self.take_out(|plan| plan.faults.len(), |plan, range| drop(plan.faults.drain(range)));
+            self.quieter();
+            self.fewer_clients();
+            self.fewer_nodes();
+            self.sooner();
+            if self.left == 0 || self.size() == before {
+                return;
+            }
+        }
+    }
+
+    fn size(&self) -> (u32, usize, usize, u32) {
+        (self.plan.nodes, self.plan.operations.len(), self.plan.faults.len(), self.clients())
+    }
+
+    fn clients(&self) -> u32 {
+        self.plan.operations.iter().map(|operation| operation.client + 1).max().unwrap_or(0)
+    }
+
+    fn fewer_nodes(&mut self) {
+        for nodes in [3, 5] {
+            if nodes < self.plan.nodes {
+                let candidate = self.plan.with_nodes(nodes);
+                if self.accept(candidate) {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Takes out ranges of a list, large ones first.
+    fn take_out(&mut self, count: fn(&Plan) -> usize, remove: fn(&mut Plan, std::ops::Range<usize>)) {
+        let mut size = count(&self.plan).next_power_of_two() / 2;
+        while size > 0 && self.left > 0 {
+            let mut from = 0;
+            while from < count(&self.plan) {
+                let to = (from + size).min(count(&self.plan));
+                if !self.try_with(|plan| remove(plan, from..to)) {
+                    from = to;
+                }
+            }
+            size /= 2;
+        }
+    }
+
+    fn quieter(&mut self) {
+        let quiet: [fn(&mut Plan); 9] = [
+            |plan| plan.network.corrupt = Ratio::ZERO,
+            |plan| plan.network.stray = Ratio::ZERO,
+            |plan| plan.network.duplicate = Ratio::ZERO,
+            |plan| plan.network.loss = Ratio::ZERO,
+            |plan| plan.lost_answers = Ratio::ZERO,
+            |plan| plan.clocks.drift_ppm = 0,
+            |plan| plan.early_reads = false,
+            |plan| plan.queue_max = 1000,
+            |plan| plan.operations.iter_mut().for_each(|operation| operation.patience = 0),
+        ];
+        for change in quiet {
+            self.try_with(change);
+        }
+    }
+
+    /// Gives the operations of one client to another, and counts clients from the first again.
+    fn fewer_clients(&mut self) {
+        'again: loop {
+            let mut present: Vec<u32> = self.plan.operations.iter().map(|operation| operation.client).collect();
+            present.sort_unstable();
+            present.dedup();
+            if present.last().is_some_and(|last| *last as usize >= present.len()) {
+                let renumber = |plan: &mut Plan| {
+                    for operation in &mut plan.operations {
+                        let place = present.binary_search(&operation.client).unwrap_or_default();
+                        operation.client = u32::try_from(place).unwrap_or_default();
+                    }
+                };
+                if self.try_with(renumber) {
+                    continue;
+                }
+            }
+            for from in present.iter().rev() {
+                for to in present.iter().filter(|to| *to < from) {
+                    let give = |plan: &mut Plan| {
+                        for operation in &mut plan.operations {
+                            if operation.client == *from {
+                                operation.client = *to;
+                            }
+                        }
+                    };
+                    if self.left > 0 && self.try_with(give) {
+                        continue 'again;
+                    }
+                }
+            }
+            return;
+        }
+    }
+
+    /// Nothing happens for long: everything comes earlier.
+    fn sooner(&mut self) {
+        let first = self.plan.operations.iter().map(|operation| operation.at).min().unwrap_or(0);
+        let early = self.plan.faults.iter().map(|fault| fault.at).min().unwrap_or(first).min(first);
+        if early > 100 * MS {
+            self.try_with(|plan| {
+                let by = early - 50 * MS;
+                plan.operations.iter_mut().for_each(|operation| operation.at -= by);
+                plan.faults.iter_mut().for_each(|fault| fault.at -= by);
+            });
+        }
+        let last = self.plan.operations.iter().map(|operation| operation.at).max().unwrap_or(0);
+        let enough = last + 2 * self.plan.op_timeout;
+        if !self.plan.liveness && enough < self.plan.chaos_end {
+            self.try_with(|plan| plan.chaos_end = enough);
+        }
+    }
+
+    /// The run as a script, with every line out that is not needed. A lost fsync happens by chance in a run and by
+    /// rule in a script, so not every run can be told.
+    fn script(&self) -> Option<Script> {
+        let mut script = from_trace(&self.plan, &self.report.trace, &self.report.records);
+        let fails = |script: &Script| {
+            let performance = perform(script, self.lies, false);
+            performance.failed.is_none() && alike(&performance.report.verdict, &self.report.verdict)
+        };
+        if !fails(&script) {
+            if std::env::var("DEBUG").is_ok() {
+                let p = perform(&script, self.lies, false);
+                println!("{script}\n{}\n{:?} {}\n{}", p.report.trace, p.failed, p.report.verdict, self.report.trace);
+            }
+            return None;
+        }
+        if self.lies.disk != DiskLie::SyncsNothing {
+            let mut eager = script.clone();
+            eager.directions.retain(|(_, d)| !matches!(d, Direction::SyncsWhenTold(_) | Direction::Sync(_)));
+            if fails(&eager) {
+                script = eager;
+            }
+        }
+        loop {
+            let before = script.directions.len();
+            let mut size = before.next_power_of_two() / 2;
+            while size > 0 {
+                let mut from = 0;
+                while from < script.directions.len() {
+                    let mut candidate = script.clone();
+                    let to = (from + size).min(candidate.directions.len());
+                    candidate.directions.drain(from..to);
+                    if fails(&candidate) {
+                        script = candidate;
+                    } else {
+                        from = to;
+                    }
+                }
+                size /= 2;
+            }
+            if script.directions.len() == before {
+                break;
+            }
+        }
+        for (place, (line, _)) in script.directions.iter_mut().enumerate() {
+            *line = place + 2;
+        }
+        Some(script)
+    }
+}

@@ -1,0 +1,201 @@
+//! Clients: each does one thing at a time, writes values that nobody else writes, and remembers what it was told.
+
+use super::{Event, World};
+use crate::history::{Answer, Record};
+use crate::plan::{Kind, Plan, Planned};
+use crate::time::MS;
+use crate::trace::What;
+use abd::{Content, Instant, Operation, Outcome};
+use bytes::Bytes;
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+/// A client and what it has yet to do.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(super) todo: VecDeque<Planned>,
+}
+
+/// Gives every client its operations.
+pub(super) fn of_plan(plan: &Plan) -> Vec<Client> {
+    let count = plan.operations.iter().map(|operation| operation.client + 1).max().unwrap_or(0);
+    (0..count)
+        .map(|client| {
+            let own = plan.operations.iter().filter(|operation| operation.client == client);
+            Client { todo: own.cloned().collect() }
+        })
+        .collect()
+}
+
+impl World {
+    /// A client is free: it goes on when its next operation is due.
+    pub(super) fn schedule_next(&mut self, client: usize) {
+        if let Some(next) = self.clients[client].todo.front() {
+            self.queue.push(next.at.max(self.now), Event::Begin { client });
+        }
+    }
+
+    /// A client asks.
+    pub(super) fn begin(&mut self, client: usize) {
+        let Some(planned) = self.clients[client].todo.pop_front() else { return };
+        let count = self.plan.nodes;
+        // It tries the next address when one is down.
+        let up = (0..count)
+            .map(|offset| (planned.node + offset) % count)
+            .find(|node| self.nodes[*node as usize].process.is_some());
+        let asked = self.ask(&planned, up);
+        if up.is_none() {
+            self.end(asked, Answer::NotAsked);
+        } else if planned.patience > 0 {
+            self.queue.push(self.now + planned.patience, Event::GiveUp { operation: asked });
+        }
+    }
+
+    /// Records an operation and sends it to its node. What it writes, nobody else writes.
+    fn ask(&mut self, planned: &Planned, node: Option<u32>) -> usize {
+        let value = Bytes::from(format!("v{}", self.records.len()));
+        self.ask_for(planned, node, Plan::key(planned.key), value)
+    }
+
+    /// The same with a key and a value of somebody's choice.
+    pub(crate) fn ask_for(&mut self, planned: &Planned, node: Option<u32>, key: Bytes, value: Bytes) -> usize {
+        let operation = self.records.len();
+        let record = Record {
+            client: planned.client,
+            node: node.unwrap_or(planned.node),
+            key,
+            kind: planned.kind,
+            value,
+            invoked: (self.now, self.moment),
+            returned: (0, 0),
+            answer: Answer::Pending,
+        };
+        self.stats.operations += 1;
+        let text = self.trace.is_on().then(|| record.text()).unwrap_or_default();
+        self.records.push(record);
+        if let Some(node) = node
+            && let Some(process) = self.nodes[node as usize].process.as_ref()
+        {
+            let (client, incarnation) = (planned.client, process.incarnation);
+            self.trace.record(self.now, || What::Invoked { operation, client, node, text });
+            self.dispatch(Event::Submit { operation, node, incarnation });
+        }
+        operation
+    }
+
+    /// An operation reaches its coordinator.
+    pub(super) fn submit(&mut self, operation: usize, node: u32, incarnation: u64) {
+        let record = &self.records[operation];
+        let (key, value) = (record.key.clone(), record.value.clone());
+        let kind = record.kind;
+        let admitted = self.nodes[node as usize].identity.admitted;
+        let is_current = self.nodes[node as usize].process.as_ref().is_some_and(|p| p.incarnation == incarnation);
+        if !is_current {
+            return self.answer_unknown(operation, "the node ended");
+        }
+        if !admitted {
+            // Rule M1, and V1: such a node issues no timestamp.
+            return self.end(operation, Answer::Refused("the disk is not confirmed yet".into()));
+        }
+        let request = match kind {
+            Kind::Get => Operation::Get { key },
+            Kind::Set => Operation::Set { key, value },
+            Kind::Delete => Operation::Delete { key },
+        };
+        let is_get = kind == Kind::Get;
+        self.forget_issued(node);
+        let now = self.now_at(node, is_get);
+        let deadline = Instant(self.now) + Duration::from_nanos(self.plan.op_timeout);
+        let Some(process) = self.nodes[node as usize].process.as_mut() else { return };
+        let id = process.coordinator.submit(request, deadline, now, &process.issuer);
+        let running = super::node::RunningOperation { operation, is_get, phase: 0, called: BTreeSet::new() };
+        process.running.insert(id.0, running);
+        self.pump(node);
+    }
+
+    /// A coordinator is done with an operation.
+    pub(super) fn answer(&mut self, operation: usize, outcome: Outcome) {
+        if let Outcome::Written { version, .. } = &outcome {
+            self.look_at_holders(operation, *version);
+        }
+        let lost = self.rng.chance(self.plan.lost_answers);
+        self.end(operation, match outcome {
+            _ if lost => Answer::Unknown("the answer was lost".into()),
+            Outcome::Read(stamped) => Answer::Read(match stamped.content {
+                Content::Value(value) => Some(value),
+                Content::Tombstone => None,
+            }),
+            Outcome::Written { .. } => Answer::Written,
+            Outcome::Refused(why) => Answer::Refused(why.to_string()),
+            Outcome::Indeterminate(why) => Answer::Unknown(why.to_string()),
+        });
+    }
+
+    fn look_at_holders(&mut self, operation: usize, version: abd::Version) {
+        let key = &self.records[operation].key;
+        let mut held = Vec::with_capacity(self.nodes.len());
+        for (node, state) in (0u32..).zip(&self.nodes) {
+            // A node that is down, or whose disk is gone, counts as what it had promised: it does not vote meanwhile.
+            let promised = self.monotone.promised(node, key);
+            held.push(match &state.process {
+                Some(process) if !state.replaced => {
+                    process.store.newest(key).map_or(promised, |newest| newest.stamped.version)
+                }
+                _ => promised,
+            });
+        }
+        let acked = crate::checks::acked::check(version, self.plan.majority() as usize, &held);
+        self.convict(acked);
+    }
+
+    /// The process that had the operation is gone: nobody will ever know.
+    pub(super) fn answer_unknown(&mut self, operation: usize, why: &str) {
+        self.end(operation, Answer::Unknown(why.into()));
+    }
+
+    /// The client does not want to wait any longer. The operation goes on without it.
+    pub(super) fn give_up(&mut self, operation: usize) {
+        self.answer_unknown(operation, "the client gave up");
+    }
+
+    fn end(&mut self, operation: usize, answer: Answer) {
+        let record = &mut self.records[operation];
+        if record.answer != Answer::Pending {
+            return;
+        }
+        record.answer = answer;
+        record.returned = (self.now, self.moment);
+        self.stats.answered += u64::from(matches!(record.answer, Answer::Read(_) | Answer::Written));
+        let client = record.client as usize;
+        if self.trace.is_on() {
+            let text = self.records[operation].answer.text();
+            self.trace.record(self.now, || What::Answered { operation, text });
+        }
+        if client < self.clients.len() {
+            // Not in the same event: an operation begins strictly after the one before has ended.
+            let rest = self.rng.below(MS);
+            if let Some(next) = self.clients[client].todo.front() {
+                self.queue.push(next.at.max(self.now + rest), Event::Begin { client });
+            }
+        }
+    }
+
+    /// After the chaos: every key is read and written through every node that serves.
+    pub(super) fn add_last_operations(&mut self) {
+        let keys = self.plan.operations.iter().map(|operation| operation.key + 1).max().unwrap_or(1);
+        let first = u32::try_from(self.clients.len()).unwrap_or(u32::MAX);
+        for node in 0..self.plan.nodes {
+            if self.nodes[node as usize].process.is_none() {
+                continue;
+            }
+            let client = first + node;
+            let operation = |key, kind| Planned { at: self.now, client, node, key, kind, patience: 0 };
+            let todo = (0..keys).flat_map(|key| [operation(key, Kind::Get), operation(key, Kind::Set)]).collect();
+            while self.clients.len() <= client as usize {
+                self.clients.push(Client { todo: VecDeque::new() });
+            }
+            self.clients[client as usize].todo = todo;
+            self.schedule_next(client as usize);
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Group commit, as in the node: one batch at a time, all that waits goes into it, and replies stay sealed until it is
+//! durable. Then a round of garbage collection.
+
+use super::node::committer_puts;
+use super::{Event, Job, PendingWrite, Source, World};
+use crate::checks::Conviction;
+use crate::trace::What;
+use abd::{Content, Refusal, Reply};
+use store::DatabaseError;
+
+/// Versions that one round of garbage collection looks at; as in the node.
+pub(super) const GARBAGE_BUDGET: usize = 256;
+
+impl World {
+    /// Queues a write; hands back a refusal when too much waits already.
+    pub(super) fn enqueue(&mut self, node: u32, write: PendingWrite) -> Option<Reply> {
+        let process = self.nodes[node as usize].process.as_mut()?;
+        if process.waiting.len() >= self.plan.queue_max {
+            return Some(Reply::Refused(Refusal::Overloaded));
+        }
+        process.waiting.push(write);
+        self.start_job(node, false);
+        None
+    }
+
+    /// Gives the disk something to do, if there is anything and it is idle.
+    fn start_job(&mut self, node: u32, collect: bool) {
+        let Some(process) = self.nodes[node as usize].process.as_mut() else { return };
+        if process.job.is_some() {
+            return;
+        }
+        let incarnation = process.incarnation;
+        let scripted = self.held.is_some();
+        let takes = if collect {
+            process.job = Some(Job::Collect);
+            // Mostly there is nothing to collect; now and then it takes as long as a batch.
+            if !scripted && self.rng.one_in(8) { self.sync_time(node) } else { u64::from(!scripted) }
+        } else if process.waiting.is_empty() {
+            return;
+        } else {
+            let writes = std::mem::take(&mut process.waiting);
+            process.job = Some(Job::Commit { writes, thrown_away: false });
+            if self.nodes[node as usize].lazy_disk {
+                return;
+            }
+            self.sync_time(node)
+        };
+        self.queue.push(self.now + takes, Event::DiskDone { node, incarnation });
+    }
+
+    /// The disk is done.
+    pub(crate) fn disk_done(&mut self, node: u32, incarnation: u64) {
+        let Some(process) = self.nodes[node as usize].process.as_mut() else { return };
+        if process.incarnation != incarnation {
+            return;
+        }
+        match process.job.take() {
+            None => {}
+            Some(Job::Commit { writes, thrown_away }) => self.commit(node, writes, thrown_away),
+            Some(Job::Collect) => {
+                match process.store.collect_garbage(GARBAGE_BUDGET) {
+                    Ok(_) | Err(DatabaseError::Full(_)) => {}
+                    Err(why) => return self.fail(node, &why),
+                }
+                self.look_at_garbage(node);
+                self.start_job(node, false);
+            }
+        }
+    }
+
+    fn commit(&mut self, node: u32, writes: Vec<PendingWrite>, thrown_away: bool) {
+        let Some(process) = self.nodes[node as usize].process.as_mut() else { return };
+        let committed =
+            if thrown_away { Ok(()) } else { process.store.commit(&committer_puts(&writes)) };
+        let refused = match committed {
+            Ok(()) => {
+                process.writable = true;
+                None
+            }
+            Err(DatabaseError::Full(_)) => {
+                process.writable = false;
+                Some(Refusal::DiskFull)
+            }
+            Err(why) => return self.fail(node, &why),
+        };
+        let count = writes.len();
+        self.trace.record(self.now, || What::Synced { node, writes: count });
+        if self.lies.drops_tombstones && refused.is_none() {
+            for write in writes.iter().filter(|write| write.stamped.content == Content::Tombstone) {
+                // The lie is told by the disk; if the disk cannot, there is no lie this time.
+                let _ = process.database.forget(&write.key);
+            }
+        }
+        self.look_at_garbage(node);
+        for write in writes {
+            let reply = match refused {
+                None => write.reply.committed(),
+                Some(refusal) => Reply::Refused(refusal),
+            };
+            if refused.is_none() {
+                self.note_promise(node, &write.key, write.stamped.version);
+            }
+            match write.source {
+                Source::Local(call) => self.handle_reply(node, node, call, reply),
+                Source::Peer { .. } => self.send_reply(node, write.source, &reply),
+            }
+        }
+        self.pump(node);
+        self.start_job(node, refused.is_none());
+    }
+
+    fn look_at_garbage(&mut self, node: u32) {
+        let Some(process) = self.nodes[node as usize].process.as_ref() else { return };
+        if let Some(complaint) = process.database.complaint() {
+            let text = format!("n{}: {complaint}", node + 1);
+            self.convict(Err(Conviction::new("garbage collection keeps the newest", text)));
+        }
+    }
+
+    /// The mutant `cancel-batch`: an operation has ended, and with it go the batches that hold its writes.
+    pub(super) fn cancel_batches(&mut self, owner: u32, operation: u64) {
+        for state in &mut self.nodes {
+            let Some(Job::Commit { writes, thrown_away }) =
+                state.process.as_mut().and_then(|process| process.job.as_mut())
+            else {
+                continue;
+            };
+            let holds = |write: &PendingWrite| match write.source {
+                Source::Peer { node, call, .. } => node == owner && call.operation == operation,
+                Source::Local(_) => false,
+            };
+            *thrown_away |= writes.iter().any(holds);
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Connections: each node keeps one up to each peer, and both look at who is there (rule M1).
+//!
+//! The handshake is one event here, at the time when it would be complete; in the node it is two frames.
+
+use super::{Event, World};
+use crate::time::{MS, S};
+use crate::trace::What;
+use abd::{CallId, Instant, Request, Transmit, Version};
+use std::time::Duration;
+
+/// As in the node: pauses between attempts to connect.
+const RECONNECT: (u64, u64) = (20 * MS, 500 * MS);
+/// As in the node: a link that was silent for this long is asked whether anybody is there.
+const PING_EVERY: u64 = S;
+/// As in the node: and for this long, given up.
+const SILENCE_LIMIT: u64 = 5 * S;
+/// As in the node: the operation number of repairs; no operation has it.
+const REPAIR: CallId = CallId { operation: u64::MAX, phase: 0 };
+
+impl World {
+    /// A process begins to connect to everybody.
+    pub(super) fn connect_all(&mut self, node: u32, incarnation: u64) {
+        for peer in (0..self.plan.nodes).filter(|peer| *peer != node) {
+            if self.held.is_some() {
+                // In a script nobody waits for connections.
+                self.connect(node, peer, incarnation);
+                let back = self.nodes[peer as usize].process.as_ref().map(|process| process.incarnation);
+                if let Some(incarnation) = back {
+                    self.connect(peer, node, incarnation);
+                }
+            } else {
+                let takes = self.rng.between(MS, 5 * MS);
+                self.queue.push(self.now + takes, Event::Connect { node, peer, incarnation });
+            }
+        }
+    }
+
+    /// An attempt to connect comes to its end.
+    pub(super) fn connect(&mut self, node: u32, peer: u32, incarnation: u64) {
+        let is_current = |state: &super::Node| state.process.as_ref().map(|p| p.incarnation) == Some(incarnation);
+        if !is_current(&self.nodes[node as usize]) {
+            return;
+        }
+        let reachable = self.wires.open(node, peer) && self.wires.open(peer, node);
+        let state = &self.nodes[peer as usize];
+        let server = state.process.as_ref().filter(|_| reachable && !state.paused).map(|p| p.incarnation);
+        let Some(server) = server else { return self.connect_later(node, peer, incarnation) };
+        let ours = self.nodes[node as usize].identity.introduction(node, self.nodes[node as usize].sequence());
+        let theirs = self.nodes[peer as usize].identity.introduction(peer, self.nodes[peer as usize].sequence());
+        if let Err(why) = self.nodes[peer as usize].identity.meet(ours) {
+            return self.lose(node, format!("n{} says: {why}", peer + 1));
+        }
+        if self.nodes[node as usize].identity.meet(theirs).is_err() {
+            return self.connect_later(node, peer, incarnation);
+        }
+        let connection = self.next_connection;
+        self.next_connection += 1;
+        let count = self.plan.nodes as usize;
+        let state = &mut self.nodes[node as usize];
+        let Some(process) = state.process.as_mut() else { return };
+        let link = &mut process.links[peer as usize];
+        if link.up.is_some() {
+            return;
+        }
+        link.up = Some((connection, server));
+        link.last_heard = self.now;
+        link.pause = 0;
+        let missed = std::mem::take(&mut link.missed);
+        process.confirmed.insert(peer);
+        if process.confirmed.len() + 1 == count {
+            state.identity.admitted = true;
+        }
+        self.trace.record(self.now, || What::Link { node, peer, up: true });
+        process.coordinator.handle_peer_up(self.members.id(peer as usize));
+        self.pump(node);
+        for key in missed {
+            self.send_again(node, peer, key);
+        }
+    }
+
+    fn connect_later(&mut self, node: u32, peer: u32, incarnation: u64) {
+        if self.held.is_some() {
+            return;
+        }
+        let Some(process) = self.nodes[node as usize].process.as_mut() else { return };
+        let link = &mut process.links[peer as usize];
+        link.pause = (link.pause * 2).clamp(RECONNECT.0, RECONNECT.1);
+        let at = self.now + link.pause;
+        self.queue.push(at, Event::Connect { node, peer, incarnation });
+    }
+
+    /// Sends this replica's newest version of a key to a peer that may lack it, as the node's repair does.
+    fn send_again(&mut self, node: u32, peer: u32, key: bytes::Bytes) {
+        let Some(process) = self.nodes[node as usize].process.as_ref() else { return };
+        let Ok(newest) = process.store.newest(&key) else { return };
+        if newest.stamped.version == Version::MIN {
+            return;
+        }
+        let transmit = Transmit {
+            to: self.members.id(peer as usize),
+            call: REPAIR,
+            deadline: Instant(self.now) + Duration::from_nanos(self.plan.op_timeout),
+            request: Request::LocalWrite { key, stamped: newest.stamped },
+        };
+        self.send_request(node, peer, &transmit);
+    }
+
+    /// A node learns that a connection is gone.
+    pub(super) fn lose_link(&mut self, node: u32, peer: u32, connection: u64) {
+        let Some(process) = self.nodes[node as usize].process.as_mut() else { return };
+        let link = &mut process.links[peer as usize];
+        if link.up.is_none_or(|(number, _)| number != connection) {
+            return;
+        }
+        link.up = None;
+        let incarnation = process.incarnation;
+        process.coordinator.handle_peer_down(self.members.id(peer as usize));
+        self.trace.record(self.now, || What::Link { node, peer, up: false });
+        self.pump(node);
+        self.connect_later(node, peer, incarnation);
+    }
+
+    /// Everybody who is connected to a node learns that this process of it is gone, as far as the way is open.
+    pub(crate) fn reset_links_to(&mut self, node: u32) {
+        for owner in 0..self.plan.nodes {
+            let up = self.nodes[owner as usize].process.as_ref().and_then(|p| p.links[node as usize].up);
+            let Some((connection, _)) = up else { continue };
+            if self.held.is_some() {
+                self.lose_link(owner, node, connection);
+            } else if self.wires.open(node, owner) {
+                let takes = self.rng.between(self.plan.network.latency.0, self.plan.network.latency.1);
+                self.queue.push(self.now + takes, Event::LinkLost { node: owner, peer: node, connection });
+            }
+        }
+    }
+
+    /// Once a second a node asks silent peers whether they are there, and whether its own disk has room again.
+    pub(super) fn tick(&mut self, node: u32, incarnation: u64) {
+        let takes = self.plan.network.latency.0 * 2;
+        let Some(process) = self.nodes[node as usize].process.as_mut() else { return };
+        if process.incarnation != incarnation {
+            return;
+        }
+        if !process.writable && process.job.is_none() && process.database.has_room() {
+            process.writable = true;
+        }
+        let mut silent = Vec::new();
+        for (peer, link) in (0u32..).zip(&process.links) {
+            let Some((connection, _)) = link.up else { continue };
+            let silence = self.now - link.last_heard.min(self.now);
+            if silence > SILENCE_LIMIT {
+                silent.push((peer, connection));
+            } else if silence >= PING_EVERY {
+                self.queue.push(self.now + takes, Event::Pong { node, peer, connection });
+            }
+        }
+        for (peer, connection) in silent {
+            self.lose_link(node, peer, connection);
+        }
+        self.queue.push(self.now + super::node::TICK, Event::Tick { node, incarnation });
+    }
+
+    /// "Are you there?" has gone out; the answer, if there is one, says how the peer is.
+    pub(super) fn pong(&mut self, node: u32, peer: u32, connection: u64) {
+        if !(self.wires.open(node, peer) && self.wires.open(peer, node)) || self.nodes[peer as usize].paused {
+            return;
+        }
+        let sequence = self.nodes[peer as usize].sequence();
+        let Some(there) = self.nodes[peer as usize].process.as_ref() else { return };
+        let (server, writable) = (there.incarnation, there.writable);
+        let state = &mut self.nodes[node as usize];
+        let Some(process) = state.process.as_mut() else { return };
+        let link = &mut process.links[peer as usize];
+        if link.up == Some((connection, server)) {
+            link.last_heard = self.now;
+            process.coordinator.handle_peer_writable(self.members.id(peer as usize), writable);
+            state.identity.observe(peer, sequence);
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! The world: virtual time, an event queue, nodes, clients, and everything that is between them.
+//!
+//! One thread, one queue, one stream of chance. An event happens at its time, in the order in which it was scheduled
+//! among those of one time; what it leads to is scheduled. Nothing else moves.
+
+mod clients;
+mod committer;
+mod driver;
+mod links;
+mod nemesis;
+mod network;
+mod node;
+mod queue;
+
+pub(crate) use nemesis::REPLACED;
+pub use network::Held;
+pub(crate) use node::{Job, Node, PendingWrite, Source};
+
+use crate::checks::monotone::Monotone;
+use crate::checks::unique::Unique;
+use crate::checks::{Conviction, Verdict, alive, linearizable};
+use crate::history::Record;
+use crate::mutant::{ClockLie, Lies};
+use crate::plan::Plan;
+use crate::rng::{Ratio, Rng};
+use crate::time::{MS, S};
+use crate::trace::{Trace, What};
+use abd::{Instant, Members, NodeId, Now, TimestampMode};
+use clients::Client;
+use network::{Envelope, Wires};
+use queue::Queue;
+
+/// After the chaos: links find each other again, at the latest when silence has been noticed.
+const SETTLING: u64 = 12 * S;
+/// Then every key is read and written through every node, and that must work within this time.
+const FINAL: u64 = 10 * S;
+
+/// Something that is going to happen.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// A message reaches a node.
+    Arrive(Envelope),
+    /// A coordinator's timer is due.
+    Wake { node: u32, incarnation: u64, at: u64 },
+    /// The disk is done with what it was given.
+    DiskDone { node: u32, incarnation: u64 },
+    /// A node tries to connect to a peer.
+    Connect { node: u32, peer: u32, incarnation: u64 },
+    /// A node learns that its connection to a peer is gone.
+    LinkLost { node: u32, peer: u32, connection: u64 },
+    /// The answer to "are you there?" is due.
+    Pong { node: u32, peer: u32, connection: u64 },
+    /// A node looks after its links and its disk.
+    Tick { node: u32, incarnation: u64 },
+    /// A client may go on.
+    Begin { client: usize },
+    /// An operation reaches its node.
+    Submit { operation: usize, node: u32, incarnation: u64 },
+    /// A client does not want to wait any longer.
+    GiveUp { operation: usize },
+    /// A fault begins.
+    Fault(usize),
+    /// A fault ends.
+    Repair(usize),
+    /// The chaos ends.
+    Heal,
+    /// The last operations begin.
+    Last,
+    /// The run ends.
+    Judge,
+}
+
+impl Event {
+    /// The node whose process has to be awake for it.
+    fn needs(&self) -> Option<u32> {
+        match self {
+            Self::Arrive(envelope) => Some(envelope.to),
+            Self::Wake { node, .. }
+            | Self::DiskDone { node, .. }
+            | Self::Connect { node, .. }
+            | Self::LinkLost { node, .. }
+            | Self::Pong { node, .. }
+            | Self::Tick { node, .. }
+            | Self::Submit { node, .. } => Some(*node),
+            _ => None,
+        }
+    }
+}
+
+/// What a run has done, in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Operations that clients asked for.
+    pub operations: u64,
+    /// Of them, with a certain answer.
+    pub answered: u64,
+    /// Messages sent.
+    pub messages: u64,
+    /// Events.
+    pub events: u64,
+    /// Simulated time in nanoseconds.
+    pub simulated: u64,
+}
+
+/// The world of one run.
+pub struct World {
+    pub(crate) plan: Plan,
+    pub(crate) lies: Lies,
+    pub(crate) members: Members,
+    pub(crate) rng: Rng,
+    pub(crate) now: u64,
+    /// Number of the event that is happening.
+    pub(crate) moment: u64,
+    pub(crate) queue: Queue,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) wires: Wires,
+    pub(crate) clients: Vec<Client>,
+    pub(crate) records: Vec<Record>,
+    /// Messages that wait for a script to deliver them; `None`: messages find their way by themselves.
+    pub(crate) held: Option<Vec<Held>>,
+    pub(crate) unique: Unique,
+    pub(crate) monotone: Monotone,
+    pub(crate) conviction: Option<Conviction>,
+    pub(crate) trace: Trace,
+    pub(crate) stats: Stats,
+    next_incarnation: u64,
+    next_message: u64,
+    next_connection: u64,
+    /// Records from here on were asked of a healed cluster.
+    after_heal: usize,
+    over: bool,
+}
+
+/// What a run leaves behind.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// How it ended.
+    pub verdict: Verdict,
+    /// In numbers.
+    pub stats: Stats,
+    /// What happened, if it was recorded.
+    pub trace: Trace,
+    /// What the clients saw.
+    pub records: Vec<Record>,
+}
+
+impl World {
+    /// A world in which nothing has happened yet and all nodes are about to start.
+    pub fn new(plan: Plan, lies: Lies, trace: bool) -> Self {
+        let mut rng = Rng::new(plan.seed, 1);
+        let members = Members::new((1..=plan.nodes).map(NodeId).collect());
+        let nodes = (0..plan.nodes).map(|_| Node::new(&mut rng, &plan)).collect();
+        let clients = clients::of_plan(&plan);
+        Self {
+            members,
+            nodes,
+            wires: Wires::new(plan.nodes),
+            clients,
+            records: Vec::new(),
+            held: None,
+            unique: Unique::default(),
+            monotone: Monotone::new(plan.nodes),
+            conviction: None,
+            trace: Trace::new(trace),
+            stats: Stats::default(),
+            now: 0,
+            moment: 0,
+            queue: Queue::default(),
+            next_incarnation: 1,
+            next_message: 1,
+            next_connection: 1,
+            after_heal: usize::MAX,
+            over: false,
+            plan,
+            lies,
+            rng,
+        }
+    }
+
+    /// Runs the plan to its end.
+    pub fn run(mut self) -> Report {
+        for node in 0..self.plan.nodes {
+            self.start(node);
+        }
+        for client in 0..self.clients.len() {
+            self.schedule_next(client);
+        }
+        for (index, fault) in self.plan.faults.iter().enumerate() {
+            self.queue.push(fault.at, Event::Fault(index));
+        }
+        let end = if self.plan.liveness { Event::Heal } else { Event::Judge };
+        self.queue.push(self.plan.chaos_end, end);
+        while !self.over && self.conviction.is_none() {
+            let Some((at, event)) = self.queue.pop() else { break };
+            self.now = at;
+            self.moment += 1;
+            self.dispatch(event);
+        }
+        self.finish()
+    }
+
+    /// Judges what has happened.
+    pub fn finish(mut self) -> Report {
+        let mut verdict = match self.conviction.take() {
+            Some(conviction) => Verdict::Wrong(conviction),
+            None => linearizable::check(&self.records),
+        };
+        if verdict == Verdict::Fine && self.over && self.plan.liveness {
+            verdict = match alive::check(&self.records, self.after_heal) {
+                Ok(()) => Verdict::Fine,
+                Err(why) => Verdict::Stuck(why),
+            };
+        }
+        if let Verdict::Wrong(conviction) = &verdict {
+            let text = conviction.to_string();
+            self.trace.record(self.now, || What::Convicted { text });
+        }
+        self.stats.events = self.moment;
+        self.stats.simulated = self.now;
+        Report { verdict, stats: self.stats, trace: self.trace, records: self.records }
+    }
+
+    /// Something happens, or waits because its node stands still.
+    pub(crate) fn dispatch(&mut self, event: Event) {
+        if let Some(node) = event.needs()
+            && self.nodes[node as usize].paused
+        {
+            self.nodes[node as usize].deferred.push(event);
+            return;
+        }
+        match event {
+            Event::Arrive(envelope) => self.arrive(envelope),
+            Event::Wake { node, incarnation, at } => self.wake(node, incarnation, at),
+            Event::DiskDone { node, incarnation } => self.disk_done(node, incarnation),
+            Event::Connect { node, peer, incarnation } => self.connect(node, peer, incarnation),
+            Event::LinkLost { node, peer, connection } => self.lose_link(node, peer, connection),
+            Event::Pong { node, peer, connection } => self.pong(node, peer, connection),
+            Event::Tick { node, incarnation } => self.tick(node, incarnation),
+            Event::Begin { client } => self.begin(client),
+            Event::Submit { operation, node, incarnation } => self.submit(operation, node, incarnation),
+            Event::GiveUp { operation } => self.give_up(operation),
+            Event::Fault(index) => self.inflict(index),
+            Event::Repair(index) => self.repair(index),
+            Event::Heal => self.heal(),
+            Event::Last => self.begin_last(),
+            Event::Judge => self.over = true,
+        }
+    }
+
+    /// The chaos ends: everything is repaired, what is down is started, and the network behaves.
+    fn heal(&mut self) {
+        self.trace.record(self.now, || What::Fault { text: "everything; a majority is healed".into(), begins: false });
+        self.plan.network.loss = Ratio::ZERO;
+        self.plan.network.duplicate = Ratio::ZERO;
+        self.plan.network.stray = Ratio::ZERO;
+        self.plan.network.corrupt = Ratio::ZERO;
+        self.plan.lost_answers = Ratio::ZERO;
+        self.plan.sync = (100_000, MS);
+        self.wires.heal();
+        for node in 0..self.plan.nodes {
+            self.heal_node(node);
+        }
+        self.queue.push(self.now + SETTLING, Event::Last);
+    }
+
+    fn begin_last(&mut self) {
+        self.after_heal = self.records.len();
+        self.add_last_operations();
+        self.queue.push(self.now + FINAL + self.plan.op_timeout, Event::Judge);
+    }
+
+    /// Something that must never happen has happened; the first is kept.
+    pub(crate) fn convict(&mut self, result: Result<(), Conviction>) {
+        if let Err(conviction) = result
+            && self.conviction.is_none()
+        {
+            self.conviction = Some(conviction);
+        }
+    }
+
+    /// What a node's coordinator is told about time.
+    pub(crate) fn now_at(&mut self, node: u32, is_get: bool) -> Now {
+        let instant = Instant(self.now);
+        if self.plan.mode == TimestampMode::Logical {
+            return Now { instant, interval: None };
+        }
+        let clocks = &self.nodes[node as usize].clocks;
+        let mut interval = clocks.interval(self.now, &self.plan.clocks);
+        match self.lies.clock {
+            ClockLie::None => {}
+            ClockLie::Wall => {
+                interval = Some(abd::Interval { earliest: u64::MAX, latest: clocks.wall(self.now) });
+            }
+            ClockLie::NobodyWaits => interval = interval.map(|i| abd::Interval { earliest: u64::MAX, ..i }),
+            ClockLie::GetsDoNotWait if is_get => {
+                interval = interval.map(|i| abd::Interval { earliest: u64::MAX, ..i });
+            }
+            ClockLie::GetsDoNotWait => {}
+            ClockLie::Stale => {
+                // As if it had been read at the last full tenth of a second.
+                let before = self.now / (100 * MS) * (100 * MS);
+                if let (Some(now), Some(then)) = (&mut interval, clocks.interval(before, &self.plan.clocks)) {
+                    now.latest = then.latest;
+                }
+            }
+        }
+        self.record_clock(node);
+        Now { instant, interval }
+    }
+
+    /// Notes what a clock says when it has changed: a script can set it so.
+    fn record_clock(&mut self, node: u32) {
+        if !self.trace.is_on() {
+            return;
+        }
+        let state = &mut self.nodes[node as usize];
+        let (behind, ahead) = state.clocks.distances(self.now, &self.plan.clocks);
+        let truth = crate::time::EPOCH + self.now;
+        let wall = state.clocks.wall(self.now);
+        let offset = i64::try_from(wall.abs_diff(truth)).unwrap_or(i64::MAX);
+        let offset = if wall < truth { -offset } else { offset };
+        if state.shown_interval != Some((behind, ahead)) {
+            state.shown_interval = Some((behind, ahead));
+            self.trace.record(self.now, || What::Clock { node, behind, ahead });
+        }
+        // Drift alone is not worth a line.
+        if state.shown_wall.is_none_or(|shown: i64| shown.abs_diff(offset) > MS) {
+            state.shown_wall = Some(offset);
+            self.trace.record(self.now, || What::Wall { node, offset });
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Faults of the plan, as they begin and end.
+
+use super::{Event, World};
+use crate::disk::{Mood, Platter};
+use crate::identity::Identity;
+use crate::plan::What as Fault;
+use crate::trace::What;
+use abd::wire::{put_frame, put_request};
+use abd::{CallId, Content, Request, StampedValue, Timestamp, Version};
+use bytes::BytesMut;
+
+/// Why a node ends whose disk is taken away.
+pub(crate) const REPLACED: &str = "its disk is replaced";
+
+impl World {
+    /// A fault begins.
+    pub(super) fn inflict(&mut self, index: usize) {
+        let fault = self.plan.faults[index].clone();
+        if fault.what.loses_data().is_some_and(|node| !self.can_lose(node)) {
+            return;
+        }
+        if matches!(fault.what, Fault::OldDisk(node) if !self.all_know(node)) {
+            return;
+        }
+        self.trace.record(self.now, || What::Fault { text: fault.what.to_string(), begins: true });
+        if fault.lasts > 0 {
+            self.queue.push(self.now + fault.lasts, Event::Repair(index));
+        }
+        match fault.what {
+            Fault::Cut { pairs, .. } => self.wires.cut(&pairs),
+            Fault::Kill(who) => who.iter().for_each(|node| self.crash(*node, false, "killed")),
+            Fault::PowerCut(who) => who.iter().for_each(|node| self.crash(*node, true, "no power")),
+            Fault::Pause(node) => self.pause(node),
+            Fault::Slow(node, by) => self.nodes[node as usize].slow_by = by,
+            Fault::WallJump(node, by) => self.nodes[node as usize].clocks.jump(by),
+            Fault::WallFreeze(node) => self.nodes[node as usize].clocks.freeze(Some(self.now)),
+            Fault::ClockUnknown(node) => self.nodes[node as usize].clocks.unknown = true,
+            Fault::DiskFull(node) => self.set_mood(node, Mood::Full),
+            Fault::DiskSlow(node, by) => self.nodes[node as usize].slow_sync = Some(by),
+            Fault::SyncFails(node) => self.set_mood(node, Mood::FailsSync),
+            Fault::BitFlip(node) => self.rot(node, false),
+            Fault::Zeroed(node) => self.rot(node, true),
+            Fault::EmptyDisk(node) => self.replace_disk(node, None),
+            Fault::OldDisk(node) => {
+                let backup = self.nodes[node as usize].backup.clone();
+                self.replace_disk(node, backup);
+            }
+            Fault::Poison(node, time) => self.poison(node, time),
+            Fault::Reset(node) => self.reset(node),
+        }
+    }
+
+    /// A fault ends.
+    pub(super) fn repair(&mut self, index: usize) {
+        if self.now >= self.plan.chaos_end {
+            // Everything was repaired at once.
+            return;
+        }
+        let fault = self.plan.faults[index].clone();
+        self.trace.record(self.now, || What::Fault { text: fault.what.to_string(), begins: false });
+        match fault.what {
+            Fault::Cut { pairs, .. } => self.wires.mend(&pairs),
+            Fault::Kill(who) | Fault::PowerCut(who) => {
+                for node in who {
+                    // Whoever still has a connection to the process before it learns now that it is gone.
+                    self.reset_links_to(node);
+                    self.start(node);
+                }
+            }
+            Fault::Pause(node) => self.resume(node),
+            Fault::Slow(node, _) => self.nodes[node as usize].slow_by = 0,
+            Fault::WallFreeze(node) => self.nodes[node as usize].clocks.freeze(None),
+            Fault::ClockUnknown(node) => self.nodes[node as usize].clocks.unknown = false,
+            Fault::DiskFull(node) | Fault::SyncFails(node) => {
+                self.set_mood(node, Mood::Good);
+                self.start(node);
+            }
+            Fault::DiskSlow(node, _) => self.nodes[node as usize].slow_sync = None,
+            Fault::BitFlip(node) | Fault::Zeroed(node) => {
+                // A disk that rots is looked at when the node starts.
+                self.crash(node, false, "restarted by hand");
+                self.start(node);
+            }
+            Fault::EmptyDisk(node) | Fault::OldDisk(node) => self.start(node),
+            Fault::WallJump(..) | Fault::Poison(..) | Fault::Reset(_) => {}
+        }
+    }
+
+    /// Whether the cluster can do without one more disk. A cluster that never had all its members confirmed needs
+    /// every one of them.
+    fn can_lose(&self, node: u32) -> bool {
+        let gone = self.nodes.iter().filter(|state| state.lost || state.replaced || state.rotten).count();
+        let spare = self.nodes.len() - self.plan.majority() as usize;
+        let settled = self.nodes.iter().all(|state| state.identity.admitted);
+        let state = &self.nodes[node as usize];
+        settled && gone < spare && !state.lost && !state.replaced && !state.rotten
+    }
+
+    /// Whether every other member has met the node's present boot. Only then is an older copy of its disk noticed for
+    /// certain: a member that never met the boot in between has no way to tell, and that is as far as rule M1 goes.
+    fn all_know(&self, node: u32) -> bool {
+        let boot = self.nodes[node as usize].identity.boot;
+        (0u32..).zip(&self.nodes).all(|(peer, state)| {
+            peer == node || state.lost || state.identity.known_boot(node) == Some(boot)
+        })
+    }
+
+    pub(crate) fn pause(&mut self, node: u32) {
+        let state = &mut self.nodes[node as usize];
+        if state.process.is_some() && !state.paused {
+            state.paused = true;
+            self.trace.record(self.now, || What::Paused { node });
+        }
+    }
+
+    fn set_mood(&mut self, node: u32, mood: Mood) {
+        let state = &mut self.nodes[node as usize];
+        state.mood = mood;
+        if let Some(process) = &state.process {
+            process.database.set_mood(mood);
+        }
+    }
+
+    fn rot(&mut self, node: u32, zeros: bool) {
+        let Some(process) = &self.nodes[node as usize].process else { return };
+        if !zeros && self.rng.one_in(2) {
+            // What only reads can notice; a restart finds the truth in the journal.
+            let _ = process.database.rot_record(store::key::FIRST);
+        } else if process.database.rot(&mut self.rng, zeros) {
+            self.nodes[node as usize].rotten = true;
+        }
+    }
+
+    /// The node's disk is taken away, with the identity on it.
+    pub(crate) fn replace_disk(&mut self, node: u32, backup: Option<(Identity, Platter)>) {
+        self.crash(node, true, REPLACED);
+        self.reset_links_to(node);
+        let word = self.rng.word();
+        let state = &mut self.nodes[node as usize];
+        if self.lies.keeps_identity {
+            state.claims = state.platter.sequence();
+            state.platter = Platter::default();
+            return;
+        }
+        state.old_copy = backup.is_some();
+        (state.identity, state.platter) = backup.unwrap_or_else(|| (Identity::new(word), Platter::default()));
+        state.replaced = true;
+    }
+
+    /// Somebody who speaks the protocol sends a version of the far future.
+    fn poison(&mut self, node: u32, time: u64) {
+        let version = Version::of_write(Timestamp { time, node: 1, boot: 1 });
+        let stamped = StampedValue { version, content: Content::Value("poison".into()) };
+        let request = Request::LocalWrite { key: crate::plan::Plan::key(0), stamped };
+        let mut frame = BytesMut::new();
+        put_frame(&mut frame, |body| put_request(body, CallId { operation: u64::MAX, phase: 1 }, 1000, &request));
+        self.deliver_foreign(node, frame);
+    }
+
+    fn reset(&mut self, node: u32) {
+        self.reset_links_to(node);
+        for peer in 0..self.plan.nodes {
+            let up = self.nodes[node as usize].process.as_ref().and_then(|p| p.links[peer as usize].up);
+            if let Some((connection, _)) = up {
+                self.lose_link(node, peer, connection);
+            }
+        }
+    }
+}

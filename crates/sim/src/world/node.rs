@@ -1,0 +1,346 @@
+//! A node: what survives its process, and the process.
+
+use super::{Event, World};
+use crate::clock::NodeClocks;
+use crate::disk::{Mood, Platter, SimDatabase};
+use crate::identity::Identity;
+use crate::plan::Plan;
+use crate::rng::Rng;
+use crate::time::{MS, S};
+use crate::trace::What;
+use abd::{
+    AfterCommit, CallId, Config, Coordinator, Newest, Replica, StampedValue, TimestampIssuer, VersionStore,
+};
+use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+use store::{DatabaseError, MultiVersionStore};
+
+/// As in the node: a query phase that a bare majority has not answered by then asks everybody.
+const HEDGE_AFTER: Duration = Duration::from_millis(10);
+/// As in the node.
+const RESEND_AFTER: Duration = Duration::from_millis(100);
+/// As in the node.
+const MAX_FUTURE: Duration = Duration::from_secs(60);
+/// How often a node looks after its links.
+pub(super) const TICK: u64 = S;
+
+/// A member of the cluster, up or down.
+pub(crate) struct Node {
+    pub(crate) clocks: NodeClocks,
+    pub(crate) identity: Identity,
+    /// The identity and the disk as they were before the last start: what an old backup holds.
+    pub(crate) backup: Option<(Identity, Platter)>,
+    /// The disk while no process has it.
+    pub(crate) platter: Platter,
+    pub(crate) process: Option<Process>,
+    /// It refuses to serve for good, or its disk was taken away: nothing that it promised is expected of it.
+    pub(crate) lost: bool,
+    /// Its disk was exchanged, and the others may not have noticed yet.
+    pub(crate) replaced: bool,
+    /// Its disk is an old copy. Its first start is noticed; nobody starts it a second time.
+    pub(crate) old_copy: bool,
+    /// Synced bytes have changed. It must notice at its next start, or have lost nothing.
+    pub(crate) rotten: bool,
+    /// The mutant `empty-disk`: batches that it claims to hold.
+    pub(crate) claims: u64,
+    pub(crate) paused: bool,
+    pub(crate) deferred: Vec<Event>,
+    /// Everything takes this much longer.
+    pub(crate) slow_by: u64,
+    /// A sync takes this long, whatever the plan says.
+    pub(crate) slow_sync: Option<u64>,
+    pub(crate) mood: Mood,
+    /// A script says when it has synced.
+    pub(crate) lazy_disk: bool,
+    pub(super) shown_interval: Option<(u64, u64)>,
+    pub(super) shown_wall: Option<i64>,
+}
+
+/// A running process.
+pub(crate) struct Process {
+    /// Unique in the run: what was meant for another process does not reach this one.
+    pub(crate) incarnation: u64,
+    pub(crate) coordinator: Coordinator,
+    pub(crate) issuer: TimestampIssuer,
+    pub(crate) replica: Replica,
+    pub(crate) database: Arc<SimDatabase>,
+    pub(crate) store: MultiVersionStore<Arc<SimDatabase>>,
+    pub(crate) writable: bool,
+    /// Writes that wait for the disk.
+    pub(crate) waiting: Vec<PendingWrite>,
+    pub(crate) job: Option<Job>,
+    pub(crate) links: Vec<Link>,
+    /// Who has confirmed this node's disk.
+    pub(crate) confirmed: BTreeSet<u32>,
+    /// By the coordinator's number: whose operation it is.
+    pub(crate) running: BTreeMap<u64, RunningOperation>,
+    pub(crate) armed: u64,
+}
+
+/// An operation in a coordinator.
+pub(crate) struct RunningOperation {
+    pub(crate) operation: usize,
+    pub(crate) is_get: bool,
+    /// Its latest phase.
+    pub(crate) phase: u8,
+    /// Members that were sent this phase's request.
+    pub(crate) called: BTreeSet<u32>,
+}
+
+/// A connection that this node keeps up to a peer.
+#[derive(Default)]
+pub(crate) struct Link {
+    /// While it is up: its number and the peer's process.
+    pub(crate) up: Option<(u64, u64)>,
+    pub(crate) last_heard: u64,
+    pub(crate) pause: u64,
+    /// Keys whose writes did not reach the peer.
+    pub(crate) missed: BTreeSet<Bytes>,
+}
+
+/// Where a request came from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Source {
+    /// This node's coordinator.
+    Local(CallId),
+    /// A peer's: over this connection, which was opened to this process.
+    Peer { node: u32, connection: u64, server: u64, call: CallId },
+}
+
+/// A write that waits for the disk, and its reply.
+pub(crate) struct PendingWrite {
+    pub(crate) key: Bytes,
+    pub(crate) stamped: StampedValue,
+    pub(crate) reply: AfterCommit,
+    pub(crate) source: Source,
+}
+
+/// What the disk is at.
+pub(crate) enum Job {
+    /// A batch. `thrown_away` is what the mutant `cancel-batch` does to it.
+    Commit { writes: Vec<PendingWrite>, thrown_away: bool },
+    /// Garbage collection.
+    Collect,
+}
+
+/// The store as a replica sees it.
+pub(crate) struct View<'a> {
+    pub(crate) store: &'a MultiVersionStore<Arc<SimDatabase>>,
+    /// What is on its way to the disk and shown already.
+    pub(crate) early: &'a [PendingWrite],
+    /// What is said about it.
+    pub(crate) early_is_durable: bool,
+}
+
+impl VersionStore for View<'_> {
+    type Error = DatabaseError;
+
+    fn newest(&self, key: &[u8]) -> Result<Newest, DatabaseError> {
+        let mut newest = self.store.newest(key)?;
+        for write in self.early {
+            if write.key == key && write.stamped.version > newest.stamped.version {
+                newest = Newest { stamped: write.stamped.clone(), durable: self.early_is_durable };
+            }
+        }
+        Ok(newest)
+    }
+}
+
+impl Node {
+    pub(super) fn new(rng: &mut Rng, plan: &Plan) -> Self {
+        Self {
+            clocks: NodeClocks::draw(rng, &plan.clocks),
+            identity: Identity::new(rng.word()),
+            backup: None,
+            platter: Platter::default(),
+            process: None,
+            lost: false,
+            replaced: false,
+            old_copy: false,
+            rotten: false,
+            claims: 0,
+            paused: false,
+            deferred: Vec::new(),
+            slow_by: 0,
+            slow_sync: None,
+            mood: Mood::Good,
+            lazy_disk: false,
+            shown_interval: None,
+            shown_wall: None,
+        }
+    }
+
+    /// Batches that it says are durable.
+    pub(crate) fn sequence(&self) -> u64 {
+        let held = self.process.as_ref().map_or(self.platter.sequence(), |process| process.database.sequence());
+        held.max(self.claims)
+    }
+}
+
+impl World {
+    /// Starts a node's process on its disk.
+    pub(crate) fn start(&mut self, node: u32) {
+        let state = &mut self.nodes[node as usize];
+        if state.lost || state.process.is_some() {
+            return;
+        }
+        let before = (state.identity.clone(), state.platter.clone());
+        let database = match SimDatabase::open(std::mem::take(&mut state.platter), self.lies.disk) {
+            Ok(database) => database,
+            Err((platter, why)) => {
+                state.platter = platter;
+                return self.lose(node, why.to_string());
+            }
+        };
+        state.backup = Some(before);
+        database.set_mood(state.mood);
+        state.identity.start(self.rng.word());
+        let boot = state.identity.boot;
+        let id = self.members.id(node as usize);
+        let issued_as = if self.lies.boot_one { 1 } else { boot };
+        let members = if self.lies.minority {
+            // Half of them, rounded down, is one too few.
+            let count = self.plan.nodes;
+            let known = (0..count / 2).map(|offset| self.members.id(((node + offset) % count) as usize));
+            abd::Members::new(known.collect())
+        } else {
+            self.members.clone()
+        };
+        let config = Config {
+            local: id,
+            members,
+            mode: self.plan.mode,
+            hedge_after: HEDGE_AFTER,
+            resend_after: RESEND_AFTER,
+        };
+        let incarnation = self.next_incarnation;
+        self.next_incarnation += 1;
+        state.process = Some(Process {
+            incarnation,
+            coordinator: Coordinator::new(config),
+            issuer: TimestampIssuer::new(id, issued_as),
+            replica: Replica { max_future: Some(MAX_FUTURE) },
+            store: MultiVersionStore::with_seed(database.clone(), self.plan.cache_bytes, u64::from(node)),
+            database,
+            writable: true,
+            waiting: Vec::new(),
+            job: None,
+            links: (0..self.plan.nodes).map(|_| Link::default()).collect(),
+            confirmed: BTreeSet::new(),
+            running: BTreeMap::new(),
+            armed: u64::MAX,
+        });
+        self.trace.record(self.now, || What::Started { node, boot });
+        if !state.replaced
+            && let Some(process) = &state.process
+        {
+            let kept = self.monotone.restarted(node, |key| {
+                process.store.newest(key).map(|newest| newest.stamped.version)
+            });
+            self.convict(kept);
+        }
+        self.connect_all(node, incarnation);
+        let phase = if self.held.is_some() { TICK } else { self.rng.below(TICK) };
+        self.queue.push(self.now + phase, Event::Tick { node, incarnation });
+    }
+
+    /// Ends a node's process. What the disk was at may be done or not.
+    pub(crate) fn crash(&mut self, node: u32, power: bool, how: &str) {
+        let state = &mut self.nodes[node as usize];
+        let Some(mut process) = state.process.take() else { return };
+        state.paused = false;
+        state.lost |= state.old_copy;
+        let deferred = std::mem::take(&mut state.deferred);
+        // In a script a crash keeps no more than what it says; else chance decides whether the disk had begun.
+        if let Some(job) = process.job.take()
+            && self.held.is_none()
+            && self.rng.one_in(2)
+        {
+            if state.mood == Mood::Good {
+                process.database.set_mood(Mood::GoingDown);
+            }
+            // It fails, of course; what counts is the bytes that it leaves behind.
+            let _ = match job {
+                Job::Commit { writes, .. } => process.store.commit(&committer_puts(&writes)),
+                Job::Collect => process.store.collect_garbage(super::committer::GARBAGE_BUDGET).map(|_| ()),
+            };
+        }
+        state.platter = if power {
+            process.database.after_power_cut(if self.held.is_some() { None } else { Some(&mut self.rng) })
+        } else {
+            process.database.after_kill()
+        };
+        self.trace.record(self.now, || What::Stopped { node, how: how.to_owned() });
+        let asked = deferred.iter().filter_map(|event| match event {
+            Event::Submit { operation, .. } => Some(*operation),
+            _ => None,
+        });
+        let orphans: Vec<usize> = process.running.values().map(|running| running.operation).chain(asked).collect();
+        for operation in orphans {
+            self.answer_unknown(operation, "the node ended");
+        }
+        // The kernel of a killed process resets its connections; a machine without power says nothing.
+        if !power {
+            self.reset_links_to(node);
+        }
+    }
+
+    /// A node must not serve any more (rule M1, or a disk that failed).
+    pub(crate) fn lose(&mut self, node: u32, why: String) {
+        self.crash(node, false, &why);
+        self.nodes[node as usize].lost = true;
+        self.trace.record(self.now, || What::Refused { node, why });
+    }
+
+    /// A node's disk failed: the process ends and may be started again.
+    pub(crate) fn fail(&mut self, node: u32, why: &DatabaseError) {
+        self.crash(node, true, &why.to_string());
+        self.reset_links_to(node);
+    }
+
+    /// Repairs what a fault may have done to a node.
+    pub(super) fn heal_node(&mut self, node: u32) {
+        let state = &mut self.nodes[node as usize];
+        state.slow_by = 0;
+        state.slow_sync = None;
+        state.clocks.freeze(None);
+        state.clocks.unknown = false;
+        state.mood = Mood::Good;
+        if let Some(process) = &state.process {
+            process.database.set_mood(Mood::Good);
+        }
+        self.resume(node);
+        if self.nodes[node as usize].rotten {
+            // A disk that rots is looked at when the node starts.
+            self.crash(node, false, "restarted by hand");
+        }
+        self.start(node);
+    }
+
+    /// A paused node goes on: whatever has come meanwhile happens now, in its order.
+    pub(crate) fn resume(&mut self, node: u32) {
+        let state = &mut self.nodes[node as usize];
+        if !state.paused {
+            return;
+        }
+        state.paused = false;
+        self.trace.record(self.now, || What::Resumed { node });
+        for event in std::mem::take(&mut state.deferred) {
+            self.dispatch(event);
+        }
+    }
+
+    /// How long a node's disk takes for a batch.
+    pub(super) fn sync_time(&mut self, node: u32) -> u64 {
+        let (from, to) = self.plan.sync;
+        let drawn = self.rng.between(from, to);
+        let state = &self.nodes[node as usize];
+        state.slow_sync.unwrap_or(drawn) + state.slow_by.min(50 * MS)
+    }
+}
+
+pub(super) fn committer_puts(writes: &[PendingWrite]) -> Vec<(Bytes, StampedValue)> {
+    writes.iter().map(|write| (write.key.clone(), write.stamped.clone())).collect()
+}
