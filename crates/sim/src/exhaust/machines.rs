@@ -12,7 +12,7 @@ use super::values::{Cell, ValueId, Values};
 use std::rc::Rc;
 
 /// The number of a distinct machine.
-pub(super) type MachineId = u32;
+pub(super) type MachineId = u16;
 
 /// What an input leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +68,7 @@ impl Machines {
 
     /// What the operations of a machine are waiting for.
     pub(super) fn waiting(&self, machine: MachineId) -> [Option<Waiting>; 2] {
-        self.entries[machine as usize].waiting
+        self.entries[usize::from(machine)].waiting
     }
 
     /// How many distinct machines there are, and how many distinct inputs to them.
@@ -81,7 +81,7 @@ impl Machines {
         if let Some(effect) = self.effects.get(&(machine, input)) {
             return *effect;
         }
-        let mut next = (*self.entries[machine as usize].machine).clone();
+        let mut next = (*self.entries[usize::from(machine)].machine).clone();
         let output = self.surroundings.run(&mut next, input);
         let effect = Effect { next: self.number(next, Some((machine, input))), output };
         self.effects.insert((machine, input), effect);
@@ -101,17 +101,17 @@ impl Machines {
 
     /// A machine with the replicas renamed: the same inputs from the replicas' new names.
     pub(super) fn image(&mut self, machine: MachineId, renaming: usize) -> MachineId {
-        if let Some(image) = self.entries[machine as usize].images[renaming] {
+        if let Some(image) = self.entries[usize::from(machine)].images[renaming] {
             return image;
         }
-        let image = match self.entries[machine as usize].origin {
+        let image = match self.entries[usize::from(machine)].origin {
             None => machine,
             Some((origin, input)) => {
                 let origin = self.image(origin, renaming);
                 self.step(origin, input.renamed(&RENAMINGS[renaming])).next
             }
         };
-        self.entries[machine as usize].images[renaming] = Some(image);
+        self.entries[usize::from(machine)].images[renaming] = Some(image);
         image
     }
 
@@ -133,7 +133,7 @@ impl Machines {
                 if self.step(image, input.renamed(renaming)) != expected {
                     return Err(format!(
                         "{input:?} is not symmetric for {:?}",
-                        self.entries[machine as usize].machine
+                        self.entries[usize::from(machine)].machine
                     ));
                 }
             }
@@ -146,7 +146,7 @@ impl Machines {
         if let Some(&number) = self.numbers.get(&machine) {
             return number;
         }
-        let Ok(number) = u32::try_from(self.entries.len()) else { panic!("not a tiny world") };
+        let Ok(number) = MachineId::try_from(self.entries.len()) else { panic!("not a tiny world") };
         let waiting = machine.waiting(&mut self.surroundings.values);
         let machine = Rc::new(machine);
         self.numbers.insert(Rc::clone(&machine), number);
