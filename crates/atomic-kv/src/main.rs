@@ -12,6 +12,7 @@ fn main() -> ExitCode {
         Command::Get { key, addresses } => cli::data::get(&addresses.addr, &key),
         Command::Set { key, value, addresses } => cli::data::set(&addresses.addr, &key, &value),
         Command::Del { key, addresses } => cli::data::del(&addresses.addr, &key),
+        Command::Bench(args) => cli::bench::run(&args),
         Command::Status { addresses } => cli::status::run(&addresses.addr),
     };
     match ended {
