@@ -33,7 +33,7 @@ fn bucket(value: u64) -> usize {
 fn upper(bucket: usize) -> u64 {
     let row = (bucket >> PART_BITS).saturating_sub(1);
     let place = (bucket - (row << PART_BITS)) as u64;
-    ((u128::from(place) + 1 << row) - 1).try_into().unwrap_or(u64::MAX)
+    (((u128::from(place) + 1) << row) - 1).try_into().unwrap_or(u64::MAX)
 }
 
 impl Histogram {
@@ -64,12 +64,11 @@ impl Histogram {
 
     /// The shortest duration that at least this share (0 to 1) of all does not exceed; zero when nothing was counted.
     pub fn quantile(&self, share: f64) -> Duration {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a count")]
-        let wanted = ((share * self.total as f64).ceil() as u64).max(1);
+        let wanted = share * self.total as f64;
         let mut seen = 0;
         for (index, count) in self.counts.iter().enumerate() {
             seen += count;
-            if seen >= wanted {
+            if seen > 0 && seen as f64 >= wanted {
                 return Duration::from_nanos(upper(index).min(self.max_ns));
             }
         }
@@ -120,7 +119,8 @@ mod tests {
             histogram.merge(&second);
             let mut sorted = values.clone();
             sorted.sort_unstable();
-            let rank = ((share * sorted.len() as f64).ceil() as usize).max(1);
+            // The smallest rank whose share of all is at least the wanted one.
+            let rank = (1..=sorted.len()).find(|rank| *rank as f64 >= share * sorted.len() as f64).unwrap();
             let exact = sorted[rank - 1];
             let found = u64::try_from(histogram.quantile(share).as_nanos()).unwrap();
             prop_assert!(found >= exact && (found - exact) * PARTS <= exact.max(PARTS - 1));

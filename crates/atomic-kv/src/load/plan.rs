@@ -42,16 +42,16 @@ impl Workload {
         let mut key = *b"key:0000000000";
         let mut left = number;
         for digit in key[4..].iter_mut().rev() {
-            *digit = b'0' + (left % 10) as u8;
+            *digit = b"0123456789"[usize::try_from(left % 10).unwrap_or_default()];
             left /= 10;
         }
         key
     }
 
-    /// A value of [`Workload::value_size`] printable bytes that no compression makes small.
+    /// A value of [`Workload::value_size`] bytes that no compression makes small.
     pub fn value(&self, seed: u64) -> Vec<u8> {
         let mut random = Random::new(seed);
-        (0..self.value_size).map(|_| b'!' + (random.below(94)) as u8).collect()
+        std::iter::repeat_with(|| random.draw().to_be_bytes()).flatten().take(self.value_size).collect()
     }
 
     /// Draws the next request.
@@ -97,13 +97,17 @@ impl Random {
         Self((mixed ^ (mixed >> 31)) | 1)
     }
 
-    /// A number below `limit`, which is not zero. The bias of at most `limit` in 2^64 does not matter here.
-    pub fn below(&mut self, limit: u64) -> u64 {
+    /// Any number.
+    pub fn draw(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
-        let drawn = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d);
-        ((u128::from(drawn) * u128::from(limit)) >> 64) as u64
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    /// A number below `limit`, which is not zero. The bias of at most `limit` in 2^64 does not matter here.
+    pub fn below(&mut self, limit: u64) -> u64 {
+        self.draw() % limit
     }
 }
 

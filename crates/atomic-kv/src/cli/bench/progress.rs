@@ -39,10 +39,7 @@ impl Line {
                     0 => String::new(),
                     errors => format!(", {errors} errors"),
                 };
-                format!(
-                    "{elapsed:.1} of {measured} s: {} operations/s{errors}",
-                    thousands(rate.round() as u64)
-                )
+                format!("{elapsed:.1} of {measured} s: {} operations/s{errors}", thousands(rate))
             }
         };
         // A line that cannot be shown is no reason to end a measurement.

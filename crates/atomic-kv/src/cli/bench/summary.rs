@@ -12,12 +12,12 @@ const WIDTH: usize = 100;
 /// Shows a report as a few lines of text.
 pub(super) struct Summary<'a>(pub(super) &'a Report);
 
-/// A number with commas between the thousands.
-pub(super) fn thousands(number: u64) -> String {
-    let digits = number.to_string();
+/// A whole number, or one rounded to it, with commas between the thousands.
+pub(super) fn thousands(number: impl fmt::Display) -> String {
+    let digits = format!("{number:.0}");
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -67,13 +67,13 @@ impl fmt::Display for Summary<'_> {
         writeln!(
             f,
             "{} operations/s: {} in {:.1} s, {} clients, {} at a time, {} % reads, values of {} bytes, {} keys",
-            thousands(self.0.rate.round() as u64),
+            thousands(self.0.rate),
             thousands(self.0.operations),
             self.0.seconds,
             self.0.clients,
             self.0.pipeline,
             self.0.read_percent,
-            thousands(self.0.value_size as u64),
+            thousands(self.0.value_size),
             thousands(self.0.keys),
         )?;
         writeln!(f, "{}", latencies(self.0))?;
@@ -116,6 +116,7 @@ mod tests {
         for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
             assert_eq!(thousands(number), text);
         }
+        assert_eq!(thousands(1999.6), "2,000");
     }
 
     #[test]
