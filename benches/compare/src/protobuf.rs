@@ -1,12 +1,16 @@
 //! The few protobuf fields that are needed to talk to etcd, without a compiler for them.
 
-/// Appends a variable-length integer.
+/// Appends a variable-length integer: seven bits to a byte, the lowest first, the top bit says that more follow.
 fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
-        out.push((value as u8 & 0x7f) | 0x80);
+        out.push(low_byte(value) | 0x80);
         value >>= 7;
     }
-    out.push(value as u8);
+    out.push(low_byte(value));
+}
+
+fn low_byte(value: u64) -> u8 {
+    value.to_le_bytes()[0]
 }
 
 /// Appends a field of bytes.

@@ -1,11 +1,11 @@
 //! Instructions of one operation in the protocol core, and of its messages as bytes.
-#![allow(missing_docs, reason = "the harness's macros make public items without docs")]
+#![allow(missing_docs, unused_qualifications, reason = "the harness's macros write such code")]
 
 use abd::coordinator::{Config, Coordinator, TimestampMode};
 use abd::loopback::MapStore;
 use abd::{
-    CallId, Content, Instant, Members, NodeId, Now, Operation, Outcome, Reaction, Replica,
-    Request, StampedValue, Standing, Timestamp, TimestampIssuer, Version, wire,
+    CallId, Content, Instant, Members, NodeId, Now, Operation, Outcome, Reaction, Replica, Request,
+    StampedValue, Standing, Timestamp, TimestampIssuer, Version, wire,
 };
 use bytes::{Bytes, BytesMut};
 use gungraun::{library_benchmark, library_benchmark_group, main};

@@ -1,5 +1,5 @@
 //! Instructions of the client protocol: a pipeline of requests parsed.
-#![allow(missing_docs, reason = "the harness's macros make public items without docs")]
+#![allow(missing_docs, unused_qualifications, reason = "the harness's macros write such code")]
 
 use atomic_kv::resp::{Limits, Protocol, Reply, RequestParser};
 use bytes::{Bytes, BytesMut};

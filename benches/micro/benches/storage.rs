@@ -1,5 +1,5 @@
 //! Instructions of the multi-version store over the engine in memory: the store's own share, without the disk's.
-#![allow(missing_docs, reason = "the harness's macros make public items without docs")]
+#![allow(missing_docs, unused_qualifications, reason = "the harness's macros write such code")]
 
 use abd::{Content, Newest, StampedValue, Timestamp, Version};
 use bytes::Bytes;
