@@ -1,5 +1,6 @@
 //! Settings: flags, environment, a TOML file; in this order of precedence, then the defaults.
 
+use crate::cli::bench::BenchArgs;
 use crate::cli::check::CheckArgs;
 use crate::cli::verify::VerifyArgs;
 use crate::fatal::Fatal;
@@ -62,6 +63,8 @@ pub enum Command {
         #[command(flatten)]
         addresses: Addresses,
     },
+    /// Measure how fast a running cluster is. Overwrites the keys key:0000000000 and up.
+    Bench(BenchArgs),
     /// Show each node: reachable, boot count, keys, clock, peers.
     Status {
         /// Where to ask.

@@ -29,6 +29,7 @@ fn run(cli: Cli) -> Result<(), Fatal> {
         Command::Del { key, addresses } => cli::data::del(&addresses.addr, &key),
         Command::Status { addresses } => cli::status::run(&addresses.addr),
         Command::Check(args) => cli::check::run(&args),
+        Command::Bench(args) => cli::bench::run(&args),
         Command::Verify(args) => cli::verify::run(&args),
     }
 }

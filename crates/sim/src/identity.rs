@@ -58,7 +58,8 @@ impl Identity {
     /// # Errors
     /// Why it is not the member that this node remembers.
     pub fn meet(&mut self, peer: Introduction) -> Result<(), String> {
-        let met = Acquaintance { disk: peer.disk, boot: peer.boot, nonce: peer.nonce, sequence: peer.sequence };
+        let met =
+            Acquaintance { disk: peer.disk, boot: peer.boot, nonce: peer.nonce, sequence: peer.sequence };
         let Some(known) = self.peers.get_mut(&peer.node) else {
             self.peers.insert(peer.node, met);
             return Ok(());

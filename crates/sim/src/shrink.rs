@@ -163,7 +163,8 @@ impl Shrinker {
     /// Gives the operations of one client to another, and counts clients from the first again.
     fn fewer_clients(&mut self) {
         'again: loop {
-            let mut present: Vec<u32> = self.plan.operations.iter().map(|operation| operation.client).collect();
+            let mut present: Vec<u32> =
+                self.plan.operations.iter().map(|operation| operation.client).collect();
             present.sort_unstable();
             present.dedup();
             if present.last().is_some_and(|last| *last as usize >= present.len()) {
@@ -224,7 +225,10 @@ impl Shrinker {
         if !fails(&script) {
             if std::env::var("DEBUG").is_ok() {
                 let p = perform(&script, self.lies, false);
-                println!("{script}\n{}\n{:?} {}\n{}", p.report.trace, p.failed, p.report.verdict, self.report.trace);
+                println!(
+                    "{script}\n{}\n{:?} {}\n{}",
+                    p.report.trace, p.failed, p.report.verdict, self.report.trace
+                );
             }
             return None;
         }

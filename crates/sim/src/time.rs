@@ -23,7 +23,16 @@ pub fn text(nanos: u64) -> String {
     if rest == 0 {
         return format!("{whole}{name}");
     }
-    let decimals = format!("{rest:0width$}", width = if unit == S { 9 } else if unit == MS { 6 } else { 3 });
+    let decimals = format!(
+        "{rest:0width$}",
+        width = if unit == S {
+            9
+        } else if unit == MS {
+            6
+        } else {
+            3
+        }
+    );
     let shown = decimals.trim_end_matches('0');
     format!("{whole}.{shown}{name}")
 }

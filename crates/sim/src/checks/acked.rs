@@ -9,6 +9,7 @@ pub fn check(version: Version, majority: usize, held: &[Version]) -> Result<(), 
     if holders >= majority {
         return Ok(());
     }
-    let text = format!("a client was told that {version} is written; it is durable on {holders}, not on {majority}");
+    let text =
+        format!("a client was told that {version} is written; it is durable on {holders}, not on {majority}");
     Err(Conviction::new("an acknowledged write is on a majority", text))
 }

@@ -12,7 +12,8 @@ pub fn check(records: &[Record]) -> Verdict {
     let mut operations = Vec::new();
     for (index, record) in records.iter().enumerate() {
         let known = match (&record.answer, record.kind) {
-            (Answer::Refused(_) | Answer::NotAsked, _) | (Answer::Unknown(_) | Answer::Pending, Kind::Get) => continue,
+            (Answer::Refused(_) | Answer::NotAsked, _)
+            | (Answer::Unknown(_) | Answer::Pending, Kind::Get) => continue,
             (Answer::Unknown(_) | Answer::Pending, _) => None,
             (Answer::Read(_) | Answer::Written, _) => Some(record.returned.1),
         };

@@ -16,16 +16,21 @@ pub struct Unique {
 impl Unique {
     /// A coordinator sends a write.
     pub fn sent(&mut self, key: &Bytes, stamped: &StampedValue) -> Result<(), Conviction> {
-        let known = self.contents.entry((key.clone(), stamped.version)).or_insert_with(|| stamped.content.clone());
+        let known =
+            self.contents.entry((key.clone(), stamped.version)).or_insert_with(|| stamped.content.clone());
         if *known != stamped.content {
             let (first, second) = (text(known), text(&stamped.content));
             let version = stamped.version;
-            return Err(Conviction::new("one version, one value", format!("{version} names {first} and {second}")));
+            return Err(Conviction::new(
+                "one version, one value",
+                format!("{version} names {first} and {second}"),
+            ));
         }
         if let Content::Value(value) = &stamped.content {
             let known = self.versions.entry(value.clone()).or_insert(stamped.version);
             if *known != stamped.version {
-                let text = format!("{} was written as {known} and as {}", text(&stamped.content), stamped.version);
+                let text =
+                    format!("{} was written as {known} and as {}", text(&stamped.content), stamped.version);
                 return Err(Conviction::new("one write, one version", text));
             }
         }

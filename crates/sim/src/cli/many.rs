@@ -75,7 +75,11 @@ pub(super) fn run(arguments: &Arguments, seeds: Range<u64>) -> Result<ExitCode, 
         (_, Some((seed, verdict))) => {
             println!("seed {seed}: {verdict}\n\nreplay: {}", arguments.replay(seed));
             if verdict.convicts() {
-                one::explain(arguments, seed, &shrink(&plan(seed, arguments.mutant), lies(arguments.mutant)))?;
+                one::explain(
+                    arguments,
+                    seed,
+                    &shrink(&plan(seed, arguments.mutant), lies(arguments.mutant)),
+                )?;
             }
             Ok(arguments.exit_code(&verdict))
         }

@@ -64,7 +64,8 @@ enum Command {
 }
 
 fn parse_range(text: &str) -> Result<Range<u64>, String> {
-    let (from, to) = text.split_once("..").ok_or("write two numbers with `..` between them, as in 0..1000")?;
+    let (from, to) =
+        text.split_once("..").ok_or("write two numbers with `..` between them, as in 0..1000")?;
     let number = |text: &str| text.parse::<u64>().map_err(|_| format!("`{text}` is no number"));
     let range = number(from)?..number(to)?;
     if range.is_empty() { Err("there is no seed in this range".into()) } else { Ok(range) }
@@ -92,7 +93,8 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     } else if let Some(seed) = arguments.seed {
         one::run(arguments, seed)
     } else {
-        Err("say what to run: --seed 42, --seeds 0..1000, --script FILE or --list-mutants (see --help)".into())
+        Err("say what to run: --seed 42, --seeds 0..1000, --script FILE or --list-mutants (see --help)"
+            .into())
     };
     done.unwrap_or_else(|why| {
         eprintln!("error: {why}");

@@ -30,7 +30,10 @@ pub(super) fn run(arguments: &Arguments, seed: u64) -> Result<ExitCode, String> 
         let shrunk = shrink(&plan, lies);
         explain(arguments, seed, &shrunk)?;
     } else if let Some(path) = &arguments.html {
-        write(path, &html::page(&html::Drawing::of_run(&plan, &report, arguments.mutant, &format!("Seed {seed}"))))?;
+        write(
+            path,
+            &html::page(&html::Drawing::of_run(&plan, &report, arguments.mutant, &format!("Seed {seed}"))),
+        )?;
     }
     Ok(arguments.exit_code(&report.verdict))
 }
@@ -48,7 +51,9 @@ pub(super) fn explain(arguments: &Arguments, seed: u64, shrunk: &Shrunk) -> Resu
         operations.len(),
         shrunk.plan.faults.len()
     );
-    let title = arguments.mutant.map_or_else(|| format!("Seed {seed}"), |mutant| format!("{}: {}", mutant.name, mutant.what));
+    let title = arguments
+        .mutant
+        .map_or_else(|| format!("Seed {seed}"), |mutant| format!("{}: {}", mutant.name, mutant.what));
     let (page, text) = match &shrunk.script {
         Some(script) => {
             let mut script = script.clone();

@@ -121,7 +121,11 @@ impl SimDatabase {
         // What is whole is kept and synced, the torn rest is cut off.
         platter.journal.truncate(at);
         platter.synced = (at, batches);
-        Ok(Arc::new(Self { inner: Mutex::new(Inner { platter, mood: Mood::Good, complaint: None }), memory, lie }))
+        Ok(Arc::new(Self {
+            inner: Mutex::new(Inner { platter, mood: Mood::Good, complaint: None }),
+            memory,
+            lie,
+        }))
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -209,9 +213,11 @@ impl SimDatabase {
         let mut iterator = self.memory.snapshot().ok()?.iterator();
         for key in deleted {
             iterator.seek(prefix_of(key)).ok()?;
-            let survived = iterator.key().is_some_and(|first| prefix_of(first) == prefix_of(key) && first < key);
+            let survived =
+                iterator.key().is_some_and(|first| prefix_of(first) == prefix_of(key) && first < key);
             if !survived {
-                let version = store::key::version_of(key).map_or_else(|| "?".into(), |version| version.to_string());
+                let version =
+                    store::key::version_of(key).map_or_else(|| "?".into(), |version| version.to_string());
                 return Some(format!("version {version} of a key was deleted, and no newer one is there"));
             }
         }
@@ -223,7 +229,8 @@ impl Database for SimDatabase {
     type Snapshot = <MemoryDatabase as Database>::Snapshot;
 
     fn write(&self, mut batch: WriteBatch) -> Result<(), DatabaseError> {
-        if self.lie == DiskLie::CollectsNewest && batch.changes.iter().all(|c| matches!(c, Change::Delete(_))) {
+        if self.lie == DiskLie::CollectsNewest && batch.changes.iter().all(|c| matches!(c, Change::Delete(_)))
+        {
             let collected = batch.clone();
             for change in collected.changes {
                 if let Change::Delete(key) = change {

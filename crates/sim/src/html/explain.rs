@@ -9,7 +9,9 @@ use std::fmt::Write;
 /// The box above the picture.
 pub(super) fn verdict(drawing: &Drawing<'_>) -> String {
     let (class, head, body) = match drawing.verdict {
-        Verdict::Fine => ("fine", "Nothing to complain about", "<p>Every check is content with this run.</p>".into()),
+        Verdict::Fine => {
+            ("fine", "Nothing to complain about", "<p>Every check is content with this run.</p>".into())
+        }
         Verdict::Wrong(conviction) => ("wrong", "This must never happen", wrong(drawing, conviction)),
         Verdict::Stuck(why) => ("wrong", "Stuck", format!("<p>{}</p>", escape(why))),
         Verdict::Crashed(why) => ("wrong", "Crashed", format!("<p>{}</p>", escape(why))),
@@ -38,13 +40,22 @@ fn wrong(drawing: &Drawing<'_>, conviction: &Conviction) -> String {
         let record = &records[*index];
         let answer = match &record.answer {
             Answer::Read(None) => "and was told that there is nothing".to_owned(),
-            Answer::Read(Some(value)) => format!("and was told <b>{}</b>", escape(&value.escape_ascii().to_string())),
+            Answer::Read(Some(value)) => {
+                format!("and was told <b>{}</b>", escape(&value.escape_ascii().to_string()))
+            }
             Answer::Written => "and was told that it is done".to_owned(),
             Answer::Refused(_) => "and was refused".to_owned(),
-            Answer::Unknown(_) | Answer::Pending | Answer::NotAsked => "and never learnt whether it was done".to_owned(),
+            Answer::Unknown(_) | Answer::Pending | Answer::NotAsked => {
+                "and never learnt whether it was done".to_owned()
+            }
         };
         let asked = escape(&record.text());
-        let _ = write!(text, "<li>c{} asked n{} to <b>{asked}</b>, {answer}.</li>", record.client + 1, record.node + 1);
+        let _ = write!(
+            text,
+            "<li>c{} asked n{} to <b>{asked}</b>, {answer}.</li>",
+            record.client + 1,
+            record.node + 1
+        );
     }
     text.push_str("</ol><p>");
     text.push_str(&pattern(records, &order));

@@ -54,7 +54,13 @@ impl Layout {
         let begun = first_of_interest(drawing);
         let count = drawing.trace.entries.iter().skip(begun).filter(|entry| moves(&entry.what)).count();
         let roomy = count < 160;
-        let step = if count < 70 { 34.0 } else if roomy { 22.0 } else { 7.0 };
+        let step = if count < 70 {
+            34.0
+        } else if roomy {
+            22.0
+        } else {
+            7.0
+        };
         let mut x = LEFT + 20.0;
         let mut columns = Vec::with_capacity(drawing.trace.entries.len());
         for (index, entry) in drawing.trace.entries.iter().enumerate() {
@@ -77,6 +83,7 @@ impl Layout {
 
 /// The start of the cluster is the same in every run; the picture begins where a client asks or something breaks.
 fn first_of_interest(drawing: &Drawing<'_>) -> usize {
-    let starts = |what: &What| matches!(what, What::Invoked { .. } | What::Stopped { .. } | What::Paused { .. });
+    let starts =
+        |what: &What| matches!(what, What::Invoked { .. } | What::Stopped { .. } | What::Paused { .. });
     drawing.trace.entries.iter().position(|entry| starts(&entry.what)).unwrap_or(0)
 }

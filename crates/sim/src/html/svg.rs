@@ -244,7 +244,9 @@ impl Picture<'_> {
                     ));
                 }
                 What::Stopped { node, how } => self.mark(*node, x, "crash", "✕", how),
-                What::Started { node, boot } if *boot > 1 => self.mark(*node, x, "start", "↻", &format!("boot {boot}")),
+                What::Started { node, boot } if *boot > 1 => {
+                    self.mark(*node, x, "start", "↻", &format!("boot {boot}"))
+                }
                 What::Paused { node } => self.mark(*node, x, "crash", "❚❚", "stands still"),
                 What::Resumed { node } => self.mark(*node, x, "start", "▶", "goes on"),
                 What::Refused { node, why } => self.mark(*node, x, "crash", "⊘", why),
@@ -259,7 +261,14 @@ impl Picture<'_> {
                 What::Wall { node, offset } if *offset != 0 => {
                     let sign = if *offset < 0 { '−' } else { '+' };
                     let text = format!("wall {sign}{}", time::text(round(offset.unsigned_abs())));
-                    self.note(&mut rows, *node, x, "clock", &text, "how far the wall clock is from true time");
+                    self.note(
+                        &mut rows,
+                        *node,
+                        x,
+                        "clock",
+                        &text,
+                        "how far the wall clock is from true time",
+                    );
                 }
                 _ => {}
             }
@@ -283,7 +292,15 @@ impl Picture<'_> {
     }
 
     /// A word below a lane, in a row where it does not cover the one before.
-    fn note(&mut self, rows: &mut BTreeMap<u32, (f64, f64)>, node: u32, x: f64, class: &str, text: &str, full: &str) {
+    fn note(
+        &mut self,
+        rows: &mut BTreeMap<u32, (f64, f64)>,
+        node: u32,
+        x: f64,
+        class: &str,
+        text: &str,
+        full: &str,
+    ) {
         if !self.layout.roomy {
             return;
         }

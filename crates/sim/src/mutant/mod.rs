@@ -112,8 +112,12 @@ const ANY: Features = Features {
 };
 
 const LOGICAL: Features = Features { mode: Some(TimestampMode::Logical), ..ANY };
-const WIDE_TRUETIME: Features =
-    Features { mode: Some(TimestampMode::TrueTime), wide_clocks: Some(true), clock_faults: Some(false), ..ANY };
+const WIDE_TRUETIME: Features = Features {
+    mode: Some(TimestampMode::TrueTime),
+    wide_clocks: Some(true),
+    clock_faults: Some(false),
+    ..ANY
+};
 
 /// All of them.
 pub const MUTANTS: &[Mutant] = &[

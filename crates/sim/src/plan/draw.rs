@@ -72,7 +72,8 @@ impl Draw {
         let drawn = *self.rng.pick(&[TimestampMode::Logical, TimestampMode::TrueTime]);
         let mode = features.mode.unwrap_or(drawn);
         let slow_sync = features.slow_sync.unwrap_or(self.rng.one_in(4));
-        let sync = if slow_sync { (5 * MS, 400 * MS) } else { (50 * US, self.rng.magnitude(100 * US, 5 * MS)) };
+        let sync =
+            if slow_sync { (5 * MS, 400 * MS) } else { (50 * US, self.rng.magnitude(100 * US, 5 * MS)) };
         let early_reads = self.switch(features.early_reads);
         let no_cache = features.no_cache.unwrap_or(self.rng.one_in(4));
         let patience = *self.rng.pick(&[300 * MS, S, 2 * S, 5 * S]);
@@ -106,7 +107,11 @@ impl Draw {
         let mut ratio = |most| {
             let on = self.rng.one_in(2);
             let on = noise.unwrap_or(on);
-            if on { Ratio::per_mille(u32::try_from(self.rng.magnitude(1, most)).unwrap_or(1)) } else { Ratio::ZERO }
+            if on {
+                Ratio::per_mille(u32::try_from(self.rng.magnitude(1, most)).unwrap_or(1))
+            } else {
+                Ratio::ZERO
+            }
         };
         let (loss, duplicate, stray) = (ratio(300), ratio(300), ratio(200));
         // A damaged frame costs a connection.
@@ -124,7 +129,8 @@ impl Draw {
 
     fn clocks(&mut self, wide: Option<bool>) -> Clocks {
         let wide = self.switch(wide);
-        let bound = |rng: &mut Rng| if wide { rng.magnitude(5 * MS, 500 * MS) } else { rng.magnitude(1, 4 * MS) };
+        let bound =
+            |rng: &mut Rng| if wide { rng.magnitude(5 * MS, 500 * MS) } else { rng.magnitude(1, 4 * MS) };
         Clocks {
             wall_skew: if wide { self.rng.magnitude(10 * MS, 2 * S) } else { self.rng.magnitude(1, 10 * MS) },
             drift_ppm: *self.rng.pick(&[0, 50, 500]),
@@ -156,8 +162,7 @@ impl Draw {
             };
             let key = if self.rng.one_in(2) { 0 } else { self.rng.node(keys) };
             let node = if sticky { client % self.nodes } else { self.rng.node(self.nodes) };
-            let patience =
-                if impatient && self.rng.one_in(4) { self.rng.magnitude(MS, 500 * MS) } else { 0 };
+            let patience = if impatient && self.rng.one_in(4) { self.rng.magnitude(MS, 500 * MS) } else { 0 };
             operations.push(Planned { at, client, node, key, kind, patience });
         }
         operations.sort_by_key(|operation| operation.at);

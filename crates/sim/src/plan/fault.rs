@@ -108,7 +108,9 @@ impl What {
     /// Whether the node's data is lost for good, so that it must not come back as itself.
     pub fn loses_data(&self) -> Option<u32> {
         match self {
-            Self::BitFlip(node) | Self::Zeroed(node) | Self::EmptyDisk(node) | Self::OldDisk(node) => Some(*node),
+            Self::BitFlip(node) | Self::Zeroed(node) | Self::EmptyDisk(node) | Self::OldDisk(node) => {
+                Some(*node)
+            }
             _ => None,
         }
     }

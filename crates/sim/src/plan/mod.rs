@@ -149,7 +149,12 @@ impl fmt::Display for Plan {
         };
         let span = |(from, to): (u64, u64)| format!("{}..{}", time::text(from), time::text(to));
         writeln!(f, "plan of seed {}", self.seed)?;
-        writeln!(f, "  {} nodes, timestamps {mode}, operations end within {}", self.nodes, time::text(self.op_timeout))?;
+        writeln!(
+            f,
+            "  {} nodes, timestamps {mode}, operations end within {}",
+            self.nodes,
+            time::text(self.op_timeout)
+        )?;
         writeln!(
             f,
             "  {} operations by {clients} clients on {keys} keys, answers lost {}",

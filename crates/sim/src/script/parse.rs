@@ -50,7 +50,8 @@ impl FromStr for Script {
                 }
             }
         }
-        let mut script = script.ok_or(ParseError { line: 1, why: "a script begins with `cluster`".into() })?;
+        let mut script =
+            script.ok_or(ParseError { line: 1, why: "a script begins with `cluster`".into() })?;
         script.preface = preface;
         Ok(script)
     }
@@ -131,14 +132,17 @@ fn direction(words: &[&str]) -> Result<Direction, String> {
             Direction::Pass(time::parse(duration).ok_or_else(|| format!("`{duration}` is no duration"))?)
         }
         ["expect", node, "refuses"] => Direction::ExpectRefusal(member(node)?),
-        ["expect", name, expected] => Direction::Expect((*name).to_owned(), match *expected {
-            "pending" => Expected::Pending,
-            "ok" => Expected::Ok,
-            "refused" => Expected::Refused,
-            "unknown" => Expected::Unknown,
-            "absent" => Expected::Absent,
-            value => Expected::Value(value.to_owned()),
-        }),
+        ["expect", name, expected] => Direction::Expect(
+            (*name).to_owned(),
+            match *expected {
+                "pending" => Expected::Pending,
+                "ok" => Expected::Ok,
+                "refused" => Expected::Refused,
+                "unknown" => Expected::Unknown,
+                "absent" => Expected::Absent,
+                value => Expected::Value(value.to_owned()),
+            },
+        ),
         [node, "syncs"] => Direction::Sync(member(node)?),
         [node, "crashes"] => Direction::Crash(member(node)?),
         [node, "loses", "power"] => Direction::PowerCut(member(node)?),
@@ -152,7 +156,9 @@ fn direction(words: &[&str]) -> Result<Direction, String> {
 
 fn number(word: &str, letter: char) -> Result<u32, String> {
     let number = word.strip_prefix(letter).and_then(|digits| digits.parse::<u32>().ok());
-    number.and_then(|number| number.checked_sub(1)).ok_or_else(|| format!("`{word}` is not {letter}1, {letter}2 …"))
+    number
+        .and_then(|number| number.checked_sub(1))
+        .ok_or_else(|| format!("`{word}` is not {letter}1, {letter}2 …"))
 }
 
 fn member(word: &str) -> Result<u32, String> {
@@ -229,7 +235,9 @@ expect n3 refuses
 
     #[test]
     fn a_broken_line_is_named() {
-        for (line, why) in [("n4 syncs", "no n4"), ("n1 dances", "nobody understands"), ("c1 asks n1 get k as A", "colon")] {
+        for (line, why) in
+            [("n4 syncs", "no n4"), ("n1 dances", "nobody understands"), ("c1 asks n1 get k as A", "colon")]
+        {
             let error = format!("cluster 3 logical\n\n{line}\n").parse::<Script>().unwrap_err();
             assert_eq!(error.line, 3, "{error}");
             assert!(error.why.contains(why), "{error}");

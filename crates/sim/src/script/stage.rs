@@ -141,10 +141,15 @@ impl Stage {
             }
             Direction::Message { from, to, kind, name, fate } => {
                 let operation = self.names.get(name).copied();
-                self.message(|held| {
-                    let label = &held.label;
-                    (held.from(), held.to()) == (*from, *to) && label.kind == *kind && label.operation == operation
-                }, *fate)?;
+                self.message(
+                    |held| {
+                        let label = &held.label;
+                        (held.from(), held.to()) == (*from, *to)
+                            && label.kind == *kind
+                            && label.operation == operation
+                    },
+                    *fate,
+                )?;
             }
             Direction::Settle(nodes) => self.settle(nodes)?,
             Direction::Sync(node) => self.sync(*node)?,

@@ -58,7 +58,13 @@ impl World {
     }
 
     /// The same with a key and a value of somebody's choice.
-    pub(crate) fn ask_for(&mut self, planned: &Planned, node: Option<u32>, key: Bytes, value: Bytes) -> usize {
+    pub(crate) fn ask_for(
+        &mut self,
+        planned: &Planned,
+        node: Option<u32>,
+        key: Bytes,
+        value: Bytes,
+    ) -> usize {
         let operation = self.records.len();
         let record = Record {
             client: planned.client,
@@ -89,7 +95,8 @@ impl World {
         let (key, value) = (record.key.clone(), record.value.clone());
         let kind = record.kind;
         let admitted = self.nodes[node as usize].identity.admitted;
-        let is_current = self.nodes[node as usize].process.as_ref().is_some_and(|p| p.incarnation == incarnation);
+        let is_current =
+            self.nodes[node as usize].process.as_ref().is_some_and(|p| p.incarnation == incarnation);
         if !is_current {
             return self.answer_unknown(operation, "the node ended");
         }
@@ -119,16 +126,19 @@ impl World {
             self.look_at_holders(operation, *version);
         }
         let lost = self.rng.chance(self.plan.lost_answers);
-        self.end(operation, match outcome {
-            _ if lost => Answer::Unknown("the answer was lost".into()),
-            Outcome::Read(stamped) => Answer::Read(match stamped.content {
-                Content::Value(value) => Some(value),
-                Content::Tombstone => None,
-            }),
-            Outcome::Written { .. } => Answer::Written,
-            Outcome::Refused(why) => Answer::Refused(why.to_string()),
-            Outcome::Indeterminate(why) => Answer::Unknown(why.to_string()),
-        });
+        self.end(
+            operation,
+            match outcome {
+                _ if lost => Answer::Unknown("the answer was lost".into()),
+                Outcome::Read(stamped) => Answer::Read(match stamped.content {
+                    Content::Value(value) => Some(value),
+                    Content::Tombstone => None,
+                }),
+                Outcome::Written { .. } => Answer::Written,
+                Outcome::Refused(why) => Answer::Refused(why.to_string()),
+                Outcome::Indeterminate(why) => Answer::Unknown(why.to_string()),
+            },
+        );
     }
 
     fn look_at_holders(&mut self, operation: usize, version: abd::Version) {
@@ -190,7 +200,8 @@ impl World {
             }
             let client = first + node;
             let operation = |key, kind| Planned { at: self.now, client, node, key, kind, patience: 0 };
-            let todo = (0..keys).flat_map(|key| [operation(key, Kind::Get), operation(key, Kind::Set)]).collect();
+            let todo =
+                (0..keys).flat_map(|key| [operation(key, Kind::Get), operation(key, Kind::Set)]).collect();
             while self.clients.len() <= client as usize {
                 self.clients.push(Client { todo: VecDeque::new() });
             }

@@ -70,8 +70,7 @@ impl World {
 
     fn commit(&mut self, node: u32, writes: Vec<PendingWrite>, thrown_away: bool) {
         let Some(process) = self.nodes[node as usize].process.as_mut() else { return };
-        let committed =
-            if thrown_away { Ok(()) } else { process.store.commit(&committer_puts(&writes)) };
+        let committed = if thrown_away { Ok(()) } else { process.store.commit(&committer_puts(&writes)) };
         let refused = match committed {
             Ok(()) => {
                 process.writable = true;

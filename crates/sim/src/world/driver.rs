@@ -86,7 +86,9 @@ impl World {
     }
 
     fn transmit(&mut self, node: u32, mut transmit: Transmit) {
-        let Some(to) = self.members.index_of(transmit.to).and_then(|index| u32::try_from(index).ok()) else { return };
+        let Some(to) = self.members.index_of(transmit.to).and_then(|index| u32::try_from(index).ok()) else {
+            return;
+        };
         if self.note_call(node, to, &mut transmit) {
             // The mutant `no-write-back`: nothing is sent.
             return self.handle_reply(node, to, transmit.call, Reply::Written { previous: None });

@@ -37,7 +37,8 @@ impl World {
 
     /// An attempt to connect comes to its end.
     pub(super) fn connect(&mut self, node: u32, peer: u32, incarnation: u64) {
-        let is_current = |state: &super::Node| state.process.as_ref().map(|p| p.incarnation) == Some(incarnation);
+        let is_current =
+            |state: &super::Node| state.process.as_ref().map(|p| p.incarnation) == Some(incarnation);
         if !is_current(&self.nodes[node as usize]) {
             return;
         }
@@ -45,8 +46,10 @@ impl World {
         let state = &self.nodes[peer as usize];
         let server = state.process.as_ref().filter(|_| reachable && !state.paused).map(|p| p.incarnation);
         let Some(server) = server else { return self.connect_later(node, peer, incarnation) };
-        let ours = self.nodes[node as usize].identity.introduction(node, self.nodes[node as usize].sequence());
-        let theirs = self.nodes[peer as usize].identity.introduction(peer, self.nodes[peer as usize].sequence());
+        let ours =
+            self.nodes[node as usize].identity.introduction(node, self.nodes[node as usize].sequence());
+        let theirs =
+            self.nodes[peer as usize].identity.introduction(peer, self.nodes[peer as usize].sequence());
         if let Err(why) = self.nodes[peer as usize].identity.meet(ours) {
             return self.lose(node, format!("n{} says: {why}", peer + 1));
         }

@@ -249,7 +249,10 @@ impl World {
 
     /// The chaos ends: everything is repaired, what is down is started, and the network behaves.
     fn heal(&mut self) {
-        self.trace.record(self.now, || What::Fault { text: "everything; a majority is healed".into(), begins: false });
+        self.trace.record(self.now, || What::Fault {
+            text: "everything; a majority is healed".into(),
+            begins: false,
+        });
         self.plan.network.loss = Ratio::ZERO;
         self.plan.network.duplicate = Ratio::ZERO;
         self.plan.network.stray = Ratio::ZERO;

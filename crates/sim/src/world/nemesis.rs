@@ -100,9 +100,9 @@ impl World {
     /// certain: a member that never met the boot in between has no way to tell, and that is as far as rule M1 goes.
     fn all_know(&self, node: u32) -> bool {
         let boot = self.nodes[node as usize].identity.boot;
-        (0u32..).zip(&self.nodes).all(|(peer, state)| {
-            peer == node || state.lost || state.identity.known_boot(node) == Some(boot)
-        })
+        (0u32..)
+            .zip(&self.nodes)
+            .all(|(peer, state)| peer == node || state.lost || state.identity.known_boot(node) == Some(boot))
     }
 
     pub(crate) fn pause(&mut self, node: u32) {
@@ -153,7 +153,9 @@ impl World {
         let stamped = StampedValue { version, content: Content::Value("poison".into()) };
         let request = Request::LocalWrite { key: crate::plan::Plan::key(0), stamped };
         let mut frame = BytesMut::new();
-        put_frame(&mut frame, |body| put_request(body, CallId { operation: u64::MAX, phase: 1 }, 1000, &request));
+        put_frame(&mut frame, |body| {
+            put_request(body, CallId { operation: u64::MAX, phase: 1 }, 1000, &request)
+        });
         self.deliver_foreign(node, frame);
     }
 

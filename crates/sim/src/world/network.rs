@@ -173,7 +173,11 @@ impl World {
             self.trace.record(self.now, lost("it is damaged"));
             return self.close(&envelope);
         };
-        if envelope.is_reply { self.arrive_reply(&envelope, body) } else { self.arrive_request(&envelope, body) }
+        if envelope.is_reply {
+            self.arrive_reply(&envelope, body)
+        } else {
+            self.arrive_request(&envelope, body)
+        }
     }
 
     fn arrive_reply(&mut self, envelope: &Envelope, body: Bytes) {
@@ -228,7 +232,9 @@ fn request_text(request: &Request) -> String {
     let key = request.key().escape_ascii();
     match request {
         Request::LocalRead { .. } | Request::LocalReadTimestamp { .. } => format!("{key}"),
-        Request::LocalWrite { stamped, .. } => format!("{key}={} {}", content(&stamped.content), stamped.version),
+        Request::LocalWrite { stamped, .. } => {
+            format!("{key}={} {}", content(&stamped.content), stamped.version)
+        }
     }
 }
 

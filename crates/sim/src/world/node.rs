@@ -174,7 +174,8 @@ impl Node {
 
     /// Batches that it says are durable.
     pub(crate) fn sequence(&self) -> u64 {
-        let held = self.process.as_ref().map_or(self.platter.sequence(), |process| process.database.sequence());
+        let held =
+            self.process.as_ref().map_or(self.platter.sequence(), |process| process.database.sequence());
         held.max(self.claims)
     }
 }
@@ -236,9 +237,9 @@ impl World {
         if !state.replaced
             && let Some(process) = &state.process
         {
-            let kept = self.monotone.restarted(node, |key| {
-                process.store.newest(key).map(|newest| newest.stamped.version)
-            });
+            let kept = self
+                .monotone
+                .restarted(node, |key| process.store.newest(key).map(|newest| newest.stamped.version));
             self.convict(kept);
         }
         self.connect_all(node, incarnation);
@@ -277,7 +278,8 @@ impl World {
             Event::Submit { operation, .. } => Some(*operation),
             _ => None,
         });
-        let orphans: Vec<usize> = process.running.values().map(|running| running.operation).chain(asked).collect();
+        let orphans: Vec<usize> =
+            process.running.values().map(|running| running.operation).chain(asked).collect();
         for operation in orphans {
             self.answer_unknown(operation, "the node ended");
         }
