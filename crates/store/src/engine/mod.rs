@@ -2,7 +2,7 @@
 
 pub mod disk;
 mod failure;
-mod merge;
 pub mod memory;
+mod merge;
 pub mod snapshot;
 mod watermark;

@@ -50,6 +50,10 @@ impl Node {
             .arg("--data-dir")
             .arg(&self.data)
             .args(&self.flags);
+        if !self.flags.iter().any(|flag| flag == "--op-timeout") {
+            // Longer than the default: on a machine that is busy with other things slow is not wrong.
+            command.args(["--op-timeout", "20s"]);
+        }
         command
     }
 
