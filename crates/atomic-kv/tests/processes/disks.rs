@@ -47,7 +47,7 @@ fn a_full_disk_is_survived_and_recovers_by_itself() {
     let Some(disk) = Mount::small(160) else {
         return skipped("full disk", "no permission to mount a small file system");
     };
-    let mut cluster = Cluster::new(3, &["--op-timeout", "3s"]);
+    let mut cluster = Cluster::new(3, &["--op-timeout", "10s"]);
     cluster.nodes[2].data = disk.path().join("node-3");
     cluster.start_all();
     let mut client = cluster.nodes[2].connect();

@@ -134,7 +134,7 @@ mod tests {
             let gap = Report::new(&recording).longest_gap(recording.history.operations.iter());
             (gap.begin, gap.length)
         };
-        assert_eq!(longest(&[(1, Some(10)), (2, Some(50)), (1, Some(90))]), (10, 40));
+        assert_eq!(longest(&[(1, Some(10)), (2, Some(51)), (1, Some(90))]), (10, 41));
         assert_eq!(longest(&[(1, Some(60)), (2, None)]), (0, 60));
         assert_eq!(longest(&[]), (0, 100));
     }

@@ -3,7 +3,7 @@
 use super::client::Connection;
 use super::ports::Port;
 use super::{PATIENCE, eventually, program};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
@@ -50,6 +50,10 @@ impl Node {
             .arg("--data-dir")
             .arg(&self.data)
             .args(&self.flags);
+        if !self.flags.iter().any(|flag| flag == "--op-timeout") {
+            // Longer than the default: on a machine that is busy with other things slow is not wrong.
+            command.args(["--op-timeout", "20s"]);
+        }
         command
     }
 
@@ -67,8 +71,11 @@ impl Node {
     }
 
     fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(i32::try_from(self.pid()).unwrap()).unwrap();
-        kill_process(pid, signal).unwrap();
+        kill_process(self.process(), signal).unwrap();
+    }
+
+    fn process(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.pid()).unwrap()).unwrap()
     }
 
     /// kill -9, and waits until it is gone.
@@ -78,9 +85,11 @@ impl Node {
         child.wait().unwrap();
     }
 
-    /// SIGSTOP: it stands still, its connections stay open.
+    /// SIGSTOP: it stands still, its connections stay open. Waits until its last thread has stopped.
     pub(crate) fn pause(&self) {
         self.signal(Signal::STOP);
+        let (_, status) = waitpid(Some(self.process()), WaitOptions::UNTRACED).unwrap().unwrap();
+        assert!(status.stopped(), "node {} ended; its log:\n{}", self.id, self.log());
     }
 
     /// SIGCONT.
