@@ -1,6 +1,7 @@
 //! What the clients saw.
 
 use crate::plan::Kind;
+use abd::Version;
 use bytes::Bytes;
 
 /// One operation of a client.
@@ -16,6 +17,8 @@ pub struct Record {
     pub kind: Kind,
     /// What a Set writes: a value of its own.
     pub value: Bytes,
+    /// The version that its coordinator chose for what it writes, once it has been sent.
+    pub version: Option<Version>,
     /// When it was asked: virtual time, and the number of the event. Two events may have one time, never one number.
     pub invoked: (u64, u64),
     /// When it ended.

@@ -6,12 +6,13 @@
 
 use crate::checks::Verdict;
 use crate::mutant::{DiskLie, Lies};
-use crate::plan::Plan;
+use crate::plan::{Plan, Planned};
 use crate::rng::{Ratio, mix};
 use crate::run::run;
 use crate::script::{Direction, Script, from_trace, perform};
 use crate::time::MS;
 use crate::world::Report;
+use bytes::Bytes;
 
 /// Seeds under which a smaller plan may fail.
 const TRIES: u64 = 6;
@@ -85,12 +86,33 @@ impl Shrinker {
     fn cut_off_the_end(&mut self) {
         let end = self.report.stats.simulated;
         if matches!(self.report.verdict, Verdict::Wrong(_)) {
-            self.try_with(|plan| plan.liveness = false);
+            if !self.try_with(|plan| plan.liveness = false) {
+                self.ask_last_operations_by_plan();
+            }
             self.try_with(|plan| {
                 plan.operations.retain(|operation| operation.at <= end);
                 plan.faults.retain(|fault| fault.at <= end);
             });
         }
+    }
+
+    /// The contradiction lies in the operations that follow the chaos: makes them a part of the plan, so that they can
+    /// be taken out like all others.
+    fn ask_last_operations_by_plan(&mut self) {
+        let number = |key: &Bytes| (0..).find(|number| Plan::key(*number) == *key).unwrap_or_default();
+        let asked = self.report.records.iter().map(|record| Planned {
+            at: record.invoked.0,
+            client: record.client,
+            node: record.node,
+            key: number(&record.key),
+            kind: record.kind,
+            patience: 0,
+        });
+        let mut candidate = self.plan.clone();
+        candidate.operations = asked.collect();
+        candidate.chaos_end = self.report.stats.simulated + self.plan.op_timeout;
+        candidate.liveness = false;
+        self.accept(candidate);
     }
 
     fn passes(&mut self) {
@@ -223,14 +245,12 @@ impl Shrinker {
             performance.failed.is_none() && alike(&performance.report.verdict, &self.report.verdict)
         };
         if !fails(&script) {
-            if std::env::var("DEBUG").is_ok() {
-                let p = perform(&script, self.lies, false);
-                println!(
-                    "{script}\n{}\n{:?} {}\n{}",
-                    p.report.trace, p.failed, p.report.verdict, self.report.trace
-                );
-            }
             return None;
+        }
+        let mut fine = script.clone();
+        fine.tick = 1;
+        if fails(&fine) {
+            script = fine;
         }
         if self.lies.disk != DiskLie::SyncsNothing {
             let mut eager = script.clone();
@@ -260,9 +280,50 @@ impl Shrinker {
                 break;
             }
         }
+        for place in 0..script.directions.len() {
+            for rounder in rounder(&script.directions[place].1) {
+                let mut candidate = script.clone();
+                candidate.directions[place].1 = rounder;
+                if fails(&candidate) {
+                    script = candidate;
+                    break;
+                }
+            }
+        }
         for (place, (line, _)) in script.directions.iter_mut().enumerate() {
             *line = place + 2;
         }
         Some(script)
     }
+}
+
+/// The same direction with numbers that are easier to read.
+fn rounder(direction: &Direction) -> Vec<Direction> {
+    let signed = |wall: i64, size: u64| {
+        let size = i64::try_from(size).unwrap_or(i64::MAX);
+        if wall < 0 { -size } else { size }
+    };
+    match direction {
+        Direction::Pass(nanos) => round(*nanos).map(Direction::Pass).to_vec(),
+        Direction::Wall(node, offset) => {
+            round(offset.unsigned_abs()).map(|size| Direction::Wall(*node, signed(*offset, size))).to_vec()
+        }
+        Direction::Clock(node, behind, ahead) => {
+            let [behind_down, behind_up] = round(*behind);
+            let [ahead_down, ahead_up] = round(*ahead);
+            vec![
+                Direction::Clock(*node, 0, ahead_up),
+                Direction::Clock(*node, behind_up, 0),
+                Direction::Clock(*node, behind_up, ahead_up),
+                Direction::Clock(*node, behind_down, ahead_down),
+            ]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The nearest numbers below and above that have one digit and zeros.
+fn round(nanos: u64) -> [u64; 2] {
+    let unit = 10u64.pow(nanos.max(1).ilog10());
+    [nanos / unit * unit, nanos.div_ceil(unit) * unit]
 }

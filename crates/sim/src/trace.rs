@@ -16,41 +16,135 @@ pub struct Entry {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What {
     /// A process started.
-    Started { node: u32, boot: u32 },
+    Started {
+        /// Which.
+        node: u32,
+        /// Its boot count.
+        boot: u32,
+    },
     /// A process ended.
-    Stopped { node: u32, how: String },
+    Stopped {
+        /// Which.
+        node: u32,
+        /// How.
+        how: String,
+    },
     /// A node refuses to serve for good.
-    Refused { node: u32, why: String },
+    Refused {
+        /// Which.
+        node: u32,
+        /// Why.
+        why: String,
+    },
     /// A node stands still.
-    Paused { node: u32 },
+    Paused {
+        /// Which.
+        node: u32,
+    },
     /// And goes on.
-    Resumed { node: u32 },
+    Resumed {
+        /// Which.
+        node: u32,
+    },
     /// A client asked.
-    Invoked { operation: usize, client: u32, node: u32, text: String },
+    Invoked {
+        /// Index of the operation.
+        operation: usize,
+        /// Whose.
+        client: u32,
+        /// Which.
+        node: u32,
+        /// In words.
+        text: String,
+    },
     /// A client was answered, or gave up.
-    Answered { operation: usize, text: String },
+    Answered {
+        /// Index of the operation.
+        operation: usize,
+        /// In words.
+        text: String,
+    },
     /// An operation entered a phase.
-    Phase { node: u32, operation: usize, name: &'static str },
+    Phase {
+        /// Which.
+        node: u32,
+        /// Index of the operation.
+        operation: usize,
+        /// What it does now.
+        name: &'static str,
+    },
     /// A message left.
-    Sent { message: u64, from: u32, to: u32, label: Label },
+    Sent {
+        /// Its number.
+        message: u64,
+        /// Who sent it.
+        from: u32,
+        /// To whom.
+        to: u32,
+        /// What it is.
+        label: Label,
+    },
     /// A message was lost, or arrived where nobody wanted it.
-    Lost { message: u64, why: &'static str },
+    Lost {
+        /// Its number.
+        message: u64,
+        /// Why.
+        why: &'static str,
+    },
     /// A message arrived and was handled.
-    Arrived { message: u64 },
+    Arrived {
+        /// Its number.
+        message: u64,
+    },
     /// A batch is durable.
-    Synced { node: u32, writes: usize },
+    Synced {
+        /// Which.
+        node: u32,
+        /// How many writes are in it.
+        writes: usize,
+    },
     /// A node's distance from true time, as it was last read.
-    Clock { node: u32, behind: u64, ahead: u64 },
+    Clock {
+        /// Which.
+        node: u32,
+        /// True time is at most this far after `earliest`, in nanoseconds.
+        behind: u64,
+        /// True time is at most this far before `latest`, in nanoseconds.
+        ahead: u64,
+    },
     /// A node's wall clock, as it was last read: ahead of true time, or behind.
-    Wall { node: u32, offset: i64 },
+    Wall {
+        /// Which.
+        node: u32,
+        /// Wall clock minus true time, in nanoseconds.
+        offset: i64,
+    },
     /// A link came up or went down.
-    Link { node: u32, peer: u32, up: bool },
+    Link {
+        /// Which.
+        node: u32,
+        /// To whom.
+        peer: u32,
+        /// Which of the two.
+        up: bool,
+    },
     /// A fault of the plan began or ended.
-    Fault { text: String, begins: bool },
+    Fault {
+        /// In words.
+        text: String,
+        /// Whether it begins.
+        begins: bool,
+    },
     /// A script said something.
-    Direction { text: String },
+    Direction {
+        /// In words.
+        text: String,
+    },
     /// A check failed.
-    Convicted { text: String },
+    Convicted {
+        /// In words.
+        text: String,
+    },
 }
 
 /// What a message is about.

@@ -4,6 +4,8 @@ use super::{Drawing, escape};
 use crate::checks::{Conviction, Verdict};
 use crate::history::{Answer, Record};
 use crate::plan::Kind;
+use crate::time::{self, EPOCH};
+use abd::{TimestampMode, Version};
 use std::fmt::Write;
 
 /// The box above the picture.
@@ -50,12 +52,11 @@ fn wrong(drawing: &Drawing<'_>, conviction: &Conviction) -> String {
             }
         };
         let asked = escape(&record.text());
-        let _ = write!(
-            text,
-            "<li>c{} asked n{} to <b>{asked}</b>, {answer}.</li>",
-            record.client + 1,
-            record.node + 1
-        );
+        let stamp = record.version.map_or_else(String::new, |version| {
+            format!(" <span class=\"stamp\">Timestamp: {}.</span>", timestamp(drawing, version))
+        });
+        let (client, node) = (record.client + 1, record.node + 1);
+        let _ = write!(text, "<li>c{client} asked n{node} to <b>{asked}</b>, {answer}.{stamp}</li>");
     }
     text.push_str("</ol><p>");
     text.push_str(&pattern(records, &order));
@@ -64,6 +65,16 @@ fn wrong(drawing: &Drawing<'_>, conviction: &Conviction) -> String {
          answer. There is no way to choose such moments here.</p>",
     );
     text
+}
+
+/// A version for people: TrueTime and wall clocks count from the start of the run.
+fn timestamp(drawing: &Drawing<'_>, version: Version) -> String {
+    let (time, node) = (version.time(), version.timestamp.node);
+    match drawing.mode {
+        TimestampMode::Logical => format!("{time}, by n{node}"),
+        TimestampMode::TrueTime if time >= EPOCH => format!("+{} by n{node}", time::text(time - EPOCH)),
+        TimestampMode::TrueTime => format!("−{} by n{node}", time::text(EPOCH - time)),
+    }
 }
 
 fn ended(record: &Record) -> bool {
@@ -97,9 +108,15 @@ fn pattern(records: &[Record], order: &[usize]) -> String {
     for read in &reads {
         for newer in writes.iter().filter(|write| before(write, read) && !saw(read, write)) {
             if let Some(older) = writes.iter().find(|write| saw(read, write) && before(write, newer)) {
+                let why = match (older.version, newer.version) {
+                    (Some(older), Some(newer)) if newer < older => {
+                        " The later write got the smaller timestamp, so whoever compares them keeps the older value."
+                    }
+                    _ => "",
+                };
                 return format!(
                     "{} began after {} had ended, so it came later. The read began after both had ended, yet it saw \
-                     the older one: an acknowledged write is lost.",
+                     the older one: an acknowledged write is lost.{why}",
                     quoted(newer),
                     quoted(older)
                 );
@@ -113,13 +130,18 @@ fn pattern(records: &[Record], order: &[usize]) -> String {
         }
     }
     for second in &reads {
-        for first in reads.iter().filter(|first| before(first, second) && first.answer != second.answer) {
-            let value = |read: &Record| escape(&read.answer.text());
+        // Whatever the second read saw was there, or on its way, when the first one ended.
+        let is_older = |first: &&&Record| {
+            before(first, second)
+                && first.answer != second.answer
+                && writes.iter().all(|write| !saw(second, write) || write.invoked.1 < first.returned.1)
+        };
+        if let Some(first) = reads.iter().find(is_older) {
             return format!(
                 "The first read saw <b>{}</b>. The second began after the first had ended, yet saw <b>{}</b>, which \
                  must have come before: time ran backwards.",
-                value(first),
-                value(second)
+                escape(&first.answer.text()),
+                escape(&second.answer.text())
             );
         }
     }

@@ -245,7 +245,7 @@ impl Picture<'_> {
                 }
                 What::Stopped { node, how } => self.mark(*node, x, "crash", "✕", how),
                 What::Started { node, boot } if *boot > 1 => {
-                    self.mark(*node, x, "start", "↻", &format!("boot {boot}"))
+                    self.mark(*node, x, "start", "↻", &format!("boot {boot}"));
                 }
                 What::Paused { node } => self.mark(*node, x, "crash", "❚❚", "stands still"),
                 What::Resumed { node } => self.mark(*node, x, "start", "▶", "goes on"),

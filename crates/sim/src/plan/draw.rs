@@ -2,7 +2,7 @@
 //! those that are in have weights of their own, because a run with only reordering finds what one with everything
 //! hides. Faults and operations meet in *storms*: what happens far apart in time rarely matters together.
 
-use super::{Clocks, Fault, Kind, Network, Plan, Planned, Shape, What};
+use super::{Clocks, Fault, Kind, Network, Plan, Planned, Point, Shape, What};
 use crate::rng::{Ratio, Rng};
 use crate::time::{MS, S, US};
 use abd::{TIME_CEILING, TimestampMode};
@@ -222,6 +222,18 @@ impl Draw {
 
     fn crash(&mut self, faults: &mut Vec<Fault>, power_cuts: bool) {
         let lasts = self.rng.magnitude(MS, 2 * S);
+        if self.rng.one_in(3) {
+            let points = [
+                Point::BeforeWrites,
+                Point::BetweenWrites,
+                Point::InSync,
+                Point::AfterSync,
+                Point::InCollection,
+                Point::InRecovery,
+            ];
+            let what = What::KillAt(self.rng.node(self.nodes), *self.rng.pick(&points));
+            return faults.push(Fault { at: self.moment(), lasts, what });
+        }
         let who = match self.rng.below(6) {
             0 => (0..self.nodes).collect(),
             1 => (0..self.nodes).filter(|_| self.rng.one_in(2)).collect(),

@@ -27,6 +27,8 @@ pub enum What {
     },
     /// The processes end at once, as by SIGKILL: the kernel keeps what was written.
     Kill(Vec<u32>),
+    /// The process ends when it next comes to this point.
+    KillAt(u32, Point),
     /// The power goes: what was not synced is lost from some byte on.
     PowerCut(Vec<u32>),
     /// The process stands still, as by SIGSTOP, and then finishes what it was at.
@@ -59,6 +61,23 @@ pub enum What {
     Reset(u32),
 }
 
+/// Where a process ends, if it is told to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Point {
+    /// A coordinator has chosen a timestamp, and nobody knows it.
+    BeforeWrites,
+    /// One replica was sent the write, the others were not.
+    BetweenWrites,
+    /// A batch is being written.
+    InSync,
+    /// A batch is durable, and nobody was told.
+    AfterSync,
+    /// Garbage is being collected.
+    InCollection,
+    /// The process has just started.
+    InRecovery,
+}
+
 /// How a partition looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
@@ -88,7 +107,8 @@ impl What {
                 who.retain(|node| *node < nodes);
                 !who.is_empty()
             }
-            Self::Pause(node)
+            Self::KillAt(node, _)
+            | Self::Pause(node)
             | Self::Slow(node, _)
             | Self::WallJump(node, _)
             | Self::WallFreeze(node)
@@ -137,6 +157,17 @@ impl fmt::Display for What {
                 pairs.iter().try_for_each(|(from, to)| write!(f, " n{}->n{}", n(from), n(to)))
             }
             Self::Kill(who) => write!(f, "kill {}", names(who)),
+            Self::KillAt(node, point) => {
+                let point = match point {
+                    Point::BeforeWrites => "before it sends a write",
+                    Point::BetweenWrites => "between two writes",
+                    Point::InSync => "while it syncs",
+                    Point::AfterSync => "after it has synced",
+                    Point::InCollection => "while it collects garbage",
+                    Point::InRecovery => "while it starts",
+                };
+                write!(f, "kill n{} {point}", n(node))
+            }
             Self::PowerCut(who) => write!(f, "power cut at {}", names(who)),
             Self::Pause(node) => write!(f, "n{} stands still", n(node)),
             Self::Slow(node, by) => write!(f, "n{} is slow by {}", n(node), time::text(*by)),

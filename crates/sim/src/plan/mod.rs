@@ -5,7 +5,7 @@ mod draw;
 mod fault;
 
 pub use draw::Features;
-pub use fault::{Fault, Shape, What};
+pub use fault::{Fault, Point, Shape, What};
 
 use crate::rng::Ratio;
 use crate::time;

@@ -62,9 +62,33 @@ pub enum Direction {
     /// Syncs wait for directions.
     SyncsWhenTold(u32),
     /// A client asks.
-    Ask { client: u32, node: u32, kind: Kind, key: String, value: String, name: String },
+    Ask {
+        /// Whose.
+        client: u32,
+        /// Which.
+        node: u32,
+        /// What.
+        kind: Kind,
+        /// On which key.
+        key: String,
+        /// What a Set writes.
+        value: String,
+        /// The name of the operation.
+        name: String,
+    },
     /// Something happens to a message.
-    Message { from: u32, to: u32, kind: trace::Kind, name: String, fate: Fate },
+    Message {
+        /// Who sent it.
+        from: u32,
+        /// To whom.
+        to: u32,
+        /// What.
+        kind: trace::Kind,
+        /// The name of the operation.
+        name: String,
+        /// What happens to it.
+        fate: Fate,
+    },
     /// Everything between these nodes.
     Settle(Vec<u32>),
     /// The disk is done.

@@ -3,9 +3,13 @@
 use super::{Direction, Fate, Script};
 use crate::history::Record;
 use crate::plan::Plan;
+use crate::time::MS;
 use crate::trace::{Label, Trace, What};
 use crate::world::REPLACED;
 use std::collections::BTreeMap;
+
+/// More than all lines of a script take together.
+const SLACK: u64 = 100 * MS;
 
 /// Writes down what happened in a run. What a script cannot say (damaged frames, slow disks) is in it as the order of
 /// events that it led to.
@@ -37,9 +41,9 @@ pub fn from_trace(plan: &Plan, trace: &Trace, records: &[Record]) -> Script {
             now = entry.at;
         }
     }
-    // What a timer did at the end happens only if time passes.
+    // What a timer did at the end happens only if time passes, and the lines themselves have delayed it.
     if let Some(last) = trace.entries.last().filter(|last| last.at > now) {
-        recorder.directions.push(Direction::Pass(last.at - now));
+        recorder.directions.push(Direction::Pass(last.at - now + SLACK));
     }
     Script {
         tick: plan.clocks.tick,

@@ -72,12 +72,13 @@ impl World {
             key,
             kind: planned.kind,
             value,
+            version: None,
             invoked: (self.now, self.moment),
             returned: (0, 0),
             answer: Answer::Pending,
         };
         self.stats.operations += 1;
-        let text = self.trace.is_on().then(|| record.text()).unwrap_or_default();
+        let text = if self.trace.is_on() { record.text() } else { String::new() };
         self.records.push(record);
         if let Some(node) = node
             && let Some(process) = self.nodes[node as usize].process.as_ref()

@@ -4,6 +4,7 @@
 use super::node::committer_puts;
 use super::{Event, Job, PendingWrite, Source, World};
 use crate::checks::Conviction;
+use crate::plan::Point;
 use crate::trace::What;
 use abd::{Content, Refusal, Reply};
 use store::DatabaseError;
@@ -46,6 +47,7 @@ impl World {
             self.sync_time(node)
         };
         self.queue.push(self.now + takes, Event::DiskDone { node, incarnation });
+        self.springs(node, if collect { Point::InCollection } else { Point::InSync });
     }
 
     /// The disk is done.
@@ -91,6 +93,9 @@ impl World {
             }
         }
         self.look_at_garbage(node);
+        if self.springs(node, Point::AfterSync) {
+            return;
+        }
         for write in writes {
             let reply = match refused {
                 None => write.reply.committed(),

@@ -3,6 +3,7 @@
 
 use super::node::View;
 use super::{Event, PendingWrite, Source, World};
+use crate::plan::Point;
 use crate::trace::{Kind, What};
 use abd::{CallId, Reaction, Reply, Request, Standing, TimestampIssuer, Transmit, Version};
 use bytes::Bytes;
@@ -97,6 +98,10 @@ impl World {
             let unique = self.unique.sent(key, stamped);
             self.convict(unique);
         }
+        let is_write = !transmit.request.is_read();
+        if is_write && self.springs(node, Point::BeforeWrites) {
+            return;
+        }
         if to == node {
             // The own replica is a call, not a message.
             if let Some(reply) = self.serve(node, transmit.request, Source::Local(transmit.call)) {
@@ -104,6 +109,9 @@ impl World {
             }
         } else {
             self.send_request(node, to, &transmit);
+            if is_write {
+                self.springs(node, Point::BetweenWrites);
+            }
         }
     }
 
@@ -128,6 +136,7 @@ impl World {
             if running.is_get {
                 return self.lies.no_write_back;
             }
+            self.records[running.operation].version.get_or_insert(stamped.version);
             if again
                 && self.lies.repicks
                 && let Ok(timestamp) = process.issuer.issue(stamped.version.time() + 1)

@@ -3,7 +3,7 @@
 use super::{Event, World};
 use crate::disk::{Mood, Platter};
 use crate::identity::Identity;
-use crate::plan::What as Fault;
+use crate::plan::{Point, What as Fault};
 use crate::trace::What;
 use abd::wire::{put_frame, put_request};
 use abd::{CallId, Content, Request, StampedValue, Timestamp, Version};
@@ -23,12 +23,13 @@ impl World {
             return;
         }
         self.trace.record(self.now, || What::Fault { text: fault.what.to_string(), begins: true });
-        if fault.lasts > 0 {
+        if fault.lasts > 0 && !matches!(fault.what, Fault::KillAt(..)) {
             self.queue.push(self.now + fault.lasts, Event::Repair(index));
         }
         match fault.what {
             Fault::Cut { pairs, .. } => self.wires.cut(&pairs),
             Fault::Kill(who) => who.iter().for_each(|node| self.crash(*node, false, "killed")),
+            Fault::KillAt(node, point) => self.nodes[node as usize].trap = Some((point, index)),
             Fault::PowerCut(who) => who.iter().for_each(|node| self.crash(*node, true, "no power")),
             Fault::Pause(node) => self.pause(node),
             Fault::Slow(node, by) => self.nodes[node as usize].slow_by = by,
@@ -67,6 +68,7 @@ impl World {
                     self.start(node);
                 }
             }
+            Fault::KillAt(node, _) => self.start(node),
             Fault::Pause(node) => self.resume(node),
             Fault::Slow(node, _) => self.nodes[node as usize].slow_by = 0,
             Fault::WallFreeze(node) => self.nodes[node as usize].clocks.freeze(None),
@@ -84,6 +86,18 @@ impl World {
             Fault::EmptyDisk(node) | Fault::OldDisk(node) => self.start(node),
             Fault::WallJump(..) | Fault::Poison(..) | Fault::Reset(_) => {}
         }
+    }
+
+    /// A process comes to a point; whether it ends there.
+    pub(super) fn springs(&mut self, node: u32, point: Point) -> bool {
+        let Some((trap, index)) = self.nodes[node as usize].trap else { return false };
+        if trap != point || self.now >= self.plan.chaos_end {
+            return false;
+        }
+        self.nodes[node as usize].trap = None;
+        self.crash(node, false, "killed");
+        self.queue.push(self.now + self.plan.faults[index].lasts, Event::Repair(index));
+        true
     }
 
     /// Whether the cluster can do without one more disk. A cluster that never had all its members confirmed needs
@@ -154,7 +168,7 @@ impl World {
         let request = Request::LocalWrite { key: crate::plan::Plan::key(0), stamped };
         let mut frame = BytesMut::new();
         put_frame(&mut frame, |body| {
-            put_request(body, CallId { operation: u64::MAX, phase: 1 }, 1000, &request)
+            put_request(body, CallId { operation: u64::MAX, phase: 1 }, 1000, &request);
         });
         self.deliver_foreign(node, frame);
     }

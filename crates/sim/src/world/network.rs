@@ -174,9 +174,9 @@ impl World {
             return self.close(&envelope);
         };
         if envelope.is_reply {
-            self.arrive_reply(&envelope, body)
+            self.arrive_reply(&envelope, body);
         } else {
-            self.arrive_request(&envelope, body)
+            self.arrive_request(&envelope, body);
         }
     }
 

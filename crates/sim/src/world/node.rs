@@ -4,7 +4,7 @@ use super::{Event, World};
 use crate::clock::NodeClocks;
 use crate::disk::{Mood, Platter, SimDatabase};
 use crate::identity::Identity;
-use crate::plan::Plan;
+use crate::plan::{Plan, Point};
 use crate::rng::Rng;
 use crate::time::{MS, S};
 use crate::trace::What;
@@ -45,6 +45,8 @@ pub(crate) struct Node {
     pub(crate) rotten: bool,
     /// The mutant `empty-disk`: batches that it claims to hold.
     pub(crate) claims: u64,
+    /// Where the process ends when it comes there, and the fault that wants it.
+    pub(crate) trap: Option<(Point, usize)>,
     pub(crate) paused: bool,
     pub(crate) deferred: Vec<Event>,
     /// Everything takes this much longer.
@@ -161,6 +163,7 @@ impl Node {
             old_copy: false,
             rotten: false,
             claims: 0,
+            trap: None,
             paused: false,
             deferred: Vec::new(),
             slow_by: 0,
@@ -242,6 +245,9 @@ impl World {
                 .restarted(node, |key| process.store.newest(key).map(|newest| newest.stamped.version));
             self.convict(kept);
         }
+        if self.springs(node, Point::InRecovery) {
+            return;
+        }
         self.connect_all(node, incarnation);
         let phase = if self.held.is_some() { TICK } else { self.rng.below(TICK) };
         self.queue.push(self.now + phase, Event::Tick { node, incarnation });
@@ -305,6 +311,7 @@ impl World {
     /// Repairs what a fault may have done to a node.
     pub(super) fn heal_node(&mut self, node: u32) {
         let state = &mut self.nodes[node as usize];
+        state.trap = None;
         state.slow_by = 0;
         state.slow_sync = None;
         state.clocks.freeze(None);
