@@ -1,5 +1,8 @@
 //! Settings: flags, environment, a TOML file; in this order of precedence, then the defaults.
 
+use crate::cli::bench::BenchArgs;
+use crate::cli::check::CheckArgs;
+use crate::cli::verify::VerifyArgs;
 use crate::fatal::Fatal;
 use abd::TimestampMode;
 use clap::{Args, Parser, Subcommand};
@@ -60,12 +63,18 @@ pub enum Command {
         #[command(flatten)]
         addresses: Addresses,
     },
+    /// Measure how fast a running cluster is. Overwrites the keys key:0000000000 and up.
+    Bench(BenchArgs),
     /// Show each node: reachable, boot count, keys, clock, peers.
     Status {
         /// Where to ask.
         #[command(flatten)]
         addresses: Addresses,
     },
+    /// Judge recorded histories: is there an order of operations that explains what clients saw?
+    Check(CheckArgs),
+    /// Drive a live cluster and judge whether what its clients saw is linearizable.
+    Verify(VerifyArgs),
 }
 
 /// Client addresses of nodes.
@@ -84,12 +93,16 @@ pub struct ServeArgs {
     #[arg(long, env = "ATOMIC_KV_NODE_ID")]
     pub node_id: Option<u32>,
     /// All members with their peer addresses: 1=HOST:PORT,2=HOST:PORT,3=HOST:PORT. The same on every node; a node
-    /// listens for its peers at its own entry.
+    /// listens for its peers at its own entry (but see --peer-listen).
     #[arg(long, env = "ATOMIC_KV_CLUSTER")]
     pub cluster: Option<String>,
     /// Where to listen for Redis clients, HOST:PORT.
     #[arg(long, env = "ATOMIC_KV_LISTEN")]
     pub listen: Option<String>,
+    /// Where to listen for peers when that is not this node's entry in --cluster: behind a port mapping, say,
+    /// HOST:PORT.
+    #[arg(long, env = "ATOMIC_KV_PEER_LISTEN")]
+    pub peer_listen: Option<String>,
     /// Where this node keeps its data. Never share or copy it.
     #[arg(long, env = "ATOMIC_KV_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
@@ -156,6 +169,8 @@ pub struct Settings {
     pub cluster: Vec<(u32, String)>,
     /// Where clients connect.
     pub listen: String,
+    /// Where peers connect, if not at this node's entry in `cluster`.
+    pub peer_listen: Option<String>,
     /// Where the data is.
     pub data_dir: PathBuf,
     /// Where HTTP is served, if at all.
@@ -253,6 +268,7 @@ impl ServeArgs {
             node_id,
             cluster,
             listen: check_address("--listen", required(self.listen, "--listen")?)?,
+            peer_listen: self.peer_listen.map(|text| check_address("--peer-listen", text)).transpose()?,
             data_dir: required(self.data_dir, "--data-dir")?,
             http_listen: self.http_listen.map(|text| check_address("--http-listen", text)).transpose()?,
             timestamps: parse_timestamps(self.timestamps.as_deref().unwrap_or("logical"))?,
@@ -272,6 +288,7 @@ impl ServeArgs {
             node_id: self.node_id.or(file.node_id),
             cluster: self.cluster.or(file.cluster),
             listen: self.listen.or(file.listen),
+            peer_listen: self.peer_listen.or(file.peer_listen),
             data_dir: self.data_dir.or(file.data_dir),
             http_listen: self.http_listen.or(file.http_listen),
             timestamps: self.timestamps.or(file.timestamps),

@@ -17,6 +17,24 @@ impl Fatal {
         Self { code: 2, message: message.into() }
     }
 
+    /// A command line that cannot be understood, in one line. Help and version, which end the program too, are printed
+    /// as they are.
+    pub fn command_line(why: &clap::Error) -> Self {
+        use clap::error::ErrorKind;
+        if !why.use_stderr() || why.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+            why.exit();
+        }
+        let text = why.render().to_string();
+        let parts = text
+            .lines()
+            .map(str::trim)
+            .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"))
+            .filter(|line| !line.is_empty())
+            .map(|line| line.strip_prefix("error: ").unwrap_or(line));
+        let parts: Vec<&str> = parts.collect();
+        Self::usage(format!("{} (see atomic-kv --help)", parts.join("; ").replace(":; ", ": ")))
+    }
+
     /// Something that failed: exit code 1.
     pub fn runtime(message: impl Into<String>) -> Self {
         Self { code: 1, message: message.into() }

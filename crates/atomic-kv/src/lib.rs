@@ -4,5 +4,7 @@ pub mod cli;
 pub mod config;
 pub mod fatal;
 pub mod identity;
+pub mod load;
 pub mod node;
+pub mod picture;
 pub mod resp;

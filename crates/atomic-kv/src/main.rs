@@ -2,23 +2,34 @@
 
 use atomic_kv::cli;
 use atomic_kv::config::{Cli, Command};
+use atomic_kv::fatal::Fatal;
 use clap::Parser;
 use std::process::ExitCode;
 
+// Requests are many small allocations that live for microseconds, made on one thread and freed on another.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
-    let ended = match Cli::parse().command {
+    match Cli::try_parse().map_err(|why| Fatal::command_line(&why)).and_then(run) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fatal) => {
+            eprintln!("atomic-kv: {fatal}");
+            ExitCode::from(fatal.code)
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Fatal> {
+    match cli.command {
         Command::Serve(args) => cli::serve(*args),
         Command::Dev(args) => cli::dev(args),
         Command::Get { key, addresses } => cli::data::get(&addresses.addr, &key),
         Command::Set { key, value, addresses } => cli::data::set(&addresses.addr, &key, &value),
         Command::Del { key, addresses } => cli::data::del(&addresses.addr, &key),
         Command::Status { addresses } => cli::status::run(&addresses.addr),
-    };
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(fatal) => {
-            eprintln!("atomic-kv: {fatal}");
-            ExitCode::from(fatal.code)
-        }
+        Command::Check(args) => cli::check::run(&args),
+        Command::Bench(args) => cli::bench::run(&args),
+        Command::Verify(args) => cli::verify::run(&args),
     }
 }

@@ -3,14 +3,15 @@
 use crate::compile::Key;
 use crate::history::History;
 use crate::model::Model;
-use crate::search::{Found, search};
+use crate::search::{Found, Searched, search};
 use crate::verdict::{GaveUp, Judgement, Verdict, Violation};
 use crate::window;
 use crate::zones::{Zones, zones};
 
-/// How many positions the search may visit per key before it answers [`Verdict::Unknown`].
+/// How many positions the search may visit for all keys together before it answers [`Verdict::Unknown`].
 pub const DEFAULT_LIMIT: usize = 3_000_000;
 
+/// What every key may spend at first.
 const FIRST_LIMIT: usize = 30_000;
 
 /// Judges a history of registers with read, write and delete that start absent.
@@ -25,52 +26,85 @@ pub fn check(model: &Model, history: &History) -> Verdict {
     judge(model, history, DEFAULT_LIMIT).verdict
 }
 
-/// Judges a history against a model and also returns the linearization of each key that has one.
+/// Judges a history against a model and also returns the evidence for each key.
 ///
-/// A violation of any key beats an unknown one. Of several violations the first key's is reported.
-///
-/// A first round with a small allowance finds most violations before any hard key eats the large one.
+/// A violation of any key beats an unknown one. In a first round each key gets a small allowance; most keys need no
+/// more, and once one of them is convicted the verdict stands. Otherwise the hard keys share `limit`. A position at
+/// which very many operations are concurrent counts as several.
 #[must_use]
 pub fn judge(model: &Model, history: &History, limit: usize) -> Judgement {
-    let first = round(model, history, limit.min(FIRST_LIMIT));
-    match first.verdict {
-        Verdict::Unknown(_) if limit > FIRST_LIMIT => round(model, history, limit),
-        _ => first,
+    let mut judgement = Judgement {
+        verdict: Verdict::Linearizable,
+        orders: Vec::new(),
+        violations: Vec::new(),
+        undecided: Vec::new(),
+    };
+    let mut hard = Vec::new();
+    for (name, chosen) in history.by_key() {
+        match decide(model, history, &chosen, limit.min(FIRST_LIMIT)).0 {
+            Decision::GaveUp => hard.push((name, chosen)),
+            decided => judgement.add(name, decided, history),
+        }
+    }
+    let mut left = limit;
+    for (name, chosen) in hard {
+        let (decision, spent) = match left {
+            // A first round that was allowed everything need not be repeated.
+            _ if limit <= FIRST_LIMIT || left == 0 || !judgement.violations.is_empty() => {
+                (Decision::GaveUp, 0)
+            }
+            _ => decide(model, history, &chosen, left),
+        };
+        left = left.saturating_sub(spent);
+        judgement.add(name, decision, history);
+    }
+    judgement.orders.sort_unstable();
+    judgement.verdict = match (judgement.violations.first(), judgement.undecided.first()) {
+        (Some(violation), _) => Verdict::Violation(violation.clone()),
+        (None, Some(key)) => Verdict::Unknown(GaveUp { key: key.clone(), limit }),
+        (None, None) => Verdict::Linearizable,
+    };
+    judgement
+}
+
+/// What is known about one key.
+enum Decision {
+    Order(Vec<usize>),
+    Window(Vec<usize>),
+    GaveUp,
+}
+
+impl Judgement {
+    fn add(&mut self, key: &[u8], decision: Decision, history: &History) {
+        match decision {
+            Decision::Order(order) => self.orders.push((key.to_vec(), order)),
+            Decision::Window(window) => self.violations.push(Violation::new(key, window, history)),
+            Decision::GaveUp => self.undecided.push(key.to_vec()),
+        }
     }
 }
 
-fn round(model: &Model, history: &History, limit: usize) -> Judgement {
-    let mut verdict = Verdict::Linearizable;
-    let mut orders = Vec::new();
-    for (name, chosen) in history.by_key() {
-        let mut key = Key::new(model, &history.operations, &chosen);
-        let (suspects, stuck_at) = match zones(&key) {
-            Zones::Order(order) => {
-                orders.push((name.to_vec(), order));
-                continue;
-            }
-            Zones::Conflict(suspects) => (suspects, u64::MAX),
-            Zones::NotDistinct => match search(&mut key, limit) {
-                Found::Order(order) => {
-                    orders.push((name.to_vec(), order));
-                    continue;
-                }
+/// Decides one key and says how much of the limit that took.
+fn decide(model: &Model, history: &History, chosen: &[usize], limit: usize) -> (Decision, usize) {
+    let mut key = Key::new(model, &history.operations, chosen);
+    let operations = &history.operations;
+    match zones(&key) {
+        Zones::Order(order) => (Decision::Order(order), 0),
+        Zones::Conflict(suspects) => {
+            (Decision::Window(window::shrink(model, operations, &suspects, u64::MAX)), 0)
+        }
+        Zones::NotDistinct => {
+            let Searched { found, spent } = search(&mut key, limit);
+            let decision = match found {
+                Found::Order(order) => Decision::Order(order),
                 Found::Nothing { stuck_at } => {
-                    let started = |&index: &usize| history.operations[index].invoke <= stuck_at;
-                    (chosen.iter().copied().filter(started).collect(), stuck_at)
+                    let started = |&index: &usize| operations[index].invoke <= stuck_at;
+                    let suspects: Vec<usize> = chosen.iter().copied().filter(started).collect();
+                    Decision::Window(window::shrink(model, operations, &suspects, stuck_at))
                 }
-                Found::GaveUp => {
-                    if verdict == Verdict::Linearizable {
-                        verdict = Verdict::Unknown(GaveUp { key: name.to_vec(), limit });
-                    }
-                    continue;
-                }
-            },
-        };
-        if !matches!(verdict, Verdict::Violation(_)) {
-            let window = window::shrink(model, &history.operations, &suspects, stuck_at);
-            verdict = Verdict::Violation(Violation::new(name, window, history));
+                Found::GaveUp => Decision::GaveUp,
+            };
+            (decision, spent)
         }
     }
-    Judgement { verdict, orders }
 }

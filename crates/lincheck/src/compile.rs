@@ -4,10 +4,8 @@ use std::collections::HashMap;
 
 use crate::history::{Action, Operation};
 use crate::model::Model;
+use crate::states::{State, States};
 use crate::transaction::Transaction;
-
-/// A value, or absence, of the key, as an index into [`States`].
-pub(crate) type State = u32;
 
 /// What an operation demands of the state before it and does to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -20,8 +18,8 @@ pub(crate) enum Step {
     Set(State),
     /// Passes only in the first state and leads to the second.
     Swap(State, State),
-    /// Passes always and leads to the old value followed by this one.
-    Append(State),
+    /// Passes always and leads to the old value followed by this tail, an index into [`States`].
+    Append(usize),
     /// Runs this transaction, an index into [`States`].
     Run(usize),
 }
@@ -58,52 +56,6 @@ pub(crate) struct Op {
     pub(crate) ret: Option<u64>,
 }
 
-/// Gives every value a number, so that comparing states costs one instruction.
-#[derive(Debug, Default)]
-pub(crate) struct States {
-    values: Vec<Option<Vec<u8>>>,
-    ids: HashMap<Option<Vec<u8>>, State>,
-    joined: HashMap<(State, State), State>,
-    transactions: Vec<Transaction>,
-}
-
-impl States {
-    fn id(&mut self, value: Option<Vec<u8>>) -> State {
-        let next =
-            State::try_from(self.values.len()).expect("fewer than 2^32 values, or memory ran out before");
-        *self.ids.entry(value).or_insert_with_key(|value| {
-            self.values.push(value.clone());
-            next
-        })
-    }
-
-    /// The state after `step` in `state`, or `None` when the step is impossible there.
-    pub(crate) fn apply(&mut self, state: State, step: Step) -> Option<State> {
-        match step {
-            Step::Expect(value) => (state == value).then_some(state),
-            Step::Refused(value) => (state != value).then_some(state),
-            Step::Set(value) => Some(value),
-            Step::Swap(from, to) => (state == from).then_some(to),
-            Step::Append(tail) => Some(self.join(state, tail)),
-            Step::Run(transaction) => {
-                let after = self.transactions[transaction].run(self.values[state as usize].as_deref())?;
-                Some(self.id(Some(after)))
-            }
-        }
-    }
-
-    fn join(&mut self, head: State, tail: State) -> State {
-        if let Some(&state) = self.joined.get(&(head, tail)) {
-            return state;
-        }
-        let mut value = self.values[head as usize].clone().unwrap_or_default();
-        value.extend_from_slice(self.values[tail as usize].as_deref().unwrap_or_default());
-        let state = self.id(Some(value));
-        self.joined.insert((head, tail), state);
-        state
-    }
-}
-
 /// One key, compiled.
 #[derive(Debug)]
 pub(crate) struct Key {
@@ -115,26 +67,26 @@ pub(crate) struct Key {
 impl Key {
     /// Compiles the chosen operations, leaving out those that say nothing: unknown reads.
     pub(crate) fn new(model: &Model, operations: &[Operation], chosen: &[usize]) -> Key {
-        let mut states = States::default();
-        let initial = states.id(model.initial().map(<[u8]>::to_vec));
+        let mut states = States::new(model, chosen.iter().map(|&index| &operations[index].action));
+        let initial = states.id(model.initial());
+        // Equal tails share a number, so that equal appends are equal steps.
+        let mut tails: HashMap<&[u8], usize> = HashMap::new();
         let mut ops = Vec::with_capacity(chosen.len());
         for &index in chosen {
             let operation = &operations[index];
             if operation.ret.is_none() && operation.action.is_observation() {
                 continue;
             }
+            let mut id = |value: &Option<Vec<u8>>| states.id(model.seen(value.as_deref()));
             let step = match &operation.action {
-                Action::Read(value) => Step::Expect(states.id(value.clone())),
-                Action::Write(value) => Step::Set(states.id(Some(value.clone()))),
-                Action::Delete => Step::Set(states.id(None)),
-                Action::Cas { from, to, applied: true } => {
-                    Step::Swap(states.id(from.clone()), states.id(Some(to.clone())))
-                }
-                Action::Cas { from, .. } => Step::Refused(states.id(from.clone())),
-                Action::Append(tail) => Step::Append(states.id(Some(tail.clone()))),
+                Action::Read(value) => Step::Expect(id(value)),
+                Action::Write(value) => Step::Set(states.id(Some(value))),
+                Action::Delete => Step::Set(id(&None)),
+                Action::Cas { from, to, applied: true } => Step::Swap(id(from), states.id(Some(to))),
+                Action::Cas { from, .. } => Step::Refused(id(from)),
+                Action::Append(tail) => Step::Append(*tails.entry(tail).or_insert_with(|| states.tail(tail))),
                 Action::Transaction(steps) => {
-                    states.transactions.push(Transaction::new(steps, operation.ret.is_some()));
-                    Step::Run(states.transactions.len() - 1)
+                    Step::Run(states.transaction(Transaction::new(steps, operation.ret.is_some())))
                 }
             };
             ops.push(Op { index, step, invoke: operation.invoke, ret: operation.ret });

@@ -1,6 +1,9 @@
 //! What was observed from outside: who asked what, when, and what came back.
 
 use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::bars;
 
 /// One call together with its answer.
 ///
@@ -47,6 +50,13 @@ impl Action {
             Action::Transaction(steps) => steps.iter().all(|step| matches!(step, Access::Read(..))),
             Action::Write(_) | Action::Delete | Action::Cas { .. } | Action::Append(_) => false,
         }
+    }
+}
+
+/// In a few words, as it is drawn.
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&bars::describe(self, true))
     }
 }
 

@@ -17,6 +17,7 @@ mod properties;
 pub mod read;
 pub mod register;
 mod search;
+mod states;
 #[cfg(test)]
 mod testing;
 mod transaction;

@@ -1,36 +1,46 @@
 //! The sequential object a history is compared with.
 //!
 //! All models share one vocabulary, [`Action`](crate::Action), and one state, a value or its absence. They differ in
-//! the state they start from, so a model is nothing but its beginning.
+//! the state they start from, and in whether absence can be told from an empty value.
 
 /// The sequential specification of one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Model {
     initial: Option<Vec<u8>>,
+    absent_is_empty: bool,
 }
 
 impl Model {
     /// A register with read, write and delete that starts absent.
     #[must_use]
     pub fn register() -> Self {
-        Model { initial: None }
+        Model { initial: None, absent_is_empty: false }
     }
 
     /// A register with read, write and compare-and-set that starts with the given value.
     #[must_use]
     pub fn cas_register(initial: Option<Vec<u8>>) -> Self {
-        Model { initial }
+        Model { initial, absent_is_empty: false }
     }
 
-    /// Get, put and append, where a key that was never written reads as the empty string.
+    /// Get, put and append, where a key that was never written reads as the empty string. Nobody can tell absence
+    /// from an empty value.
     #[must_use]
     pub fn kv() -> Self {
-        Model { initial: Some(Vec::new()) }
+        Model { initial: Some(Vec::new()), absent_is_empty: true }
     }
 
     /// The value before the first operation.
     #[must_use]
     pub fn initial(&self) -> Option<&[u8]> {
         self.initial.as_deref()
+    }
+
+    /// The value as this model has it: where absence is the empty string, that.
+    pub(crate) fn seen<'a>(&self, value: Option<&'a [u8]>) -> Option<&'a [u8]> {
+        match value {
+            None if self.absent_is_empty => Some(b""),
+            value => value,
+        }
     }
 }

@@ -20,7 +20,7 @@ fn rounds(model: &Model, mix: Mix, count: u64) {
         let all: Vec<usize> = (0..operations.len()).collect();
         let context = || format!("{mix:?} seed {seed}\n{}", crate::bars::draw(&operations));
 
-        match search(&mut Key::new(model, &operations, &all), LIMIT) {
+        match search(&mut Key::new(model, &operations, &all), LIMIT).found {
             Found::Order(order) => {
                 assert!(expected, "search passed {}", context());
                 assert_eq!(brute::explains(model, &operations, &order), Ok(()), "search {}", context());

@@ -16,7 +16,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::compile::{Key, State, Step};
+use crate::compile::{Key, Step};
+use crate::states::State;
 
 /// How a search ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -29,9 +30,24 @@ pub(crate) enum Found {
     GaveUp,
 }
 
+/// A result and its price in positions.
+pub(crate) struct Searched {
+    pub(crate) found: Found,
+    pub(crate) spent: usize,
+}
+
+/// How many concurrent operations one position may have before it costs more than one. It keeps a history in which
+/// everything is concurrent from taking far more time and memory than the limit suggests.
+const WIDTH: usize = 8;
+
+/// How many bytes the values may take that the search itself makes up.
+const STATE_BYTES: usize = 256 << 20;
+
 /// Looks for a linearization of the key, visiting at most `limit` positions.
-pub(crate) fn search(key: &mut Key, limit: usize) -> Found {
-    Search::new(key).run(limit)
+pub(crate) fn search(key: &mut Key, limit: usize) -> Searched {
+    let mut search = Search::new(key, limit);
+    let found = search.run();
+    Searched { found, spent: search.spent }
 }
 
 /// An operation that must be placed.
@@ -67,6 +83,8 @@ enum Opened {
     Done,
     /// This position is being, or was, explored.
     SeenBefore,
+    /// The allowance is spent.
+    TooDear,
     /// The ways on, perhaps none.
     Frame(Frame),
 }
@@ -82,10 +100,12 @@ struct Search<'a> {
     placed: Vec<Choice>,
     seen: HashSet<Box<[u32]>>,
     stuck_at: u64,
+    spent: usize,
+    limit: usize,
 }
 
 impl<'a> Search<'a> {
-    fn new(key: &'a mut Key) -> Self {
+    fn new(key: &'a mut Key, limit: usize) -> Self {
         let mut required = Vec::new();
         let mut by_step: HashMap<Step, Vec<(u64, usize)>> = HashMap::new();
         for op in &key.ops {
@@ -120,13 +140,15 @@ impl<'a> Search<'a> {
             placed: Vec::new(),
             seen: HashSet::new(),
             stuck_at: 0,
+            spent: 0,
+            limit,
             key,
             required,
             classes,
         }
     }
 
-    fn run(mut self, limit: usize) -> Found {
+    fn run(&mut self) -> Found {
         let mut stack: Vec<Frame> = Vec::new();
         let mut state = self.key.initial;
         loop {
@@ -134,8 +156,9 @@ impl<'a> Search<'a> {
                 Opened::Done => return Found::Order(self.order()),
                 Opened::Frame(frame) => stack.push(frame),
                 Opened::SeenBefore => {}
+                Opened::TooDear => return Found::GaveUp,
             }
-            if self.seen.len() > limit {
+            if self.spent > self.limit || self.key.states.made_up_bytes() > STATE_BYTES {
                 return Found::GaveUp;
             }
             state = loop {
@@ -158,6 +181,10 @@ impl<'a> Search<'a> {
     fn open(&mut self, state: State) -> Opened {
         let (candidates, bound) = loop {
             let (candidates, bound) = self.candidates();
+            self.spent += (candidates.len() + self.classes.len()) / WIDTH;
+            if self.spent > self.limit {
+                return Opened::TooDear;
+            }
             let before = self.placed.len();
             for &op in &candidates {
                 let step = self.required[op].step;
@@ -173,6 +200,7 @@ impl<'a> Search<'a> {
             return Opened::Done;
         }
         self.stuck_at = self.stuck_at.max(bound);
+        self.spent += 1;
         if !self.seen.insert(self.memo_key(&candidates, state)) {
             return Opened::SeenBefore;
         }
@@ -296,7 +324,13 @@ impl Observers {
         for step in steps {
             match step {
                 Step::Expect(value) | Step::Swap(value, _) => observers.wanted.push(value),
-                Step::Refused(value) => observers.refused.push(value),
+                // Two are as good as any number: each state differs from one of them.
+                Step::Refused(value)
+                    if observers.refused.len() < 2 && !observers.refused.contains(&value) =>
+                {
+                    observers.refused.push(value);
+                }
+                Step::Refused(_) => {}
                 Step::Append(_) | Step::Run(_) => observers.all = true,
                 Step::Set(_) => {}
             }

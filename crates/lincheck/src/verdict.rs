@@ -41,6 +41,10 @@ pub struct Judgement {
     /// For each key found linearizable, an order that explains it: indices into the history, where operations of
     /// unknown outcome appear only if they must have happened.
     pub orders: Vec<(Vec<u8>, Vec<usize>)>,
+    /// Every key found wrong, in the order of keys. The verdict reports the first.
+    pub violations: Vec<Violation>,
+    /// The keys left undecided. There may be some beside a violation: it is final, so the search then stops early.
+    pub undecided: Vec<Vec<u8>>,
 }
 
 /// A key whose operations no order explains.

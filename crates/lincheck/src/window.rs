@@ -4,10 +4,13 @@
 //! to know less. An operation whose outcome is taken to be unknown may still happen whenever it is needed, so a
 //! history that stays wrong after that was wrong before. The window is what resists being forgotten.
 
+use std::collections::HashMap;
+
 use crate::compile::{Key, Op, Step};
 use crate::history::Operation;
 use crate::model::Model;
 use crate::search::{Found, search};
+use crate::states::State;
 
 /// Enough for every window a person would look at; a try that takes longer leaves the operation in.
 const POSITIONS_PER_TRY: usize = 1_000;
@@ -98,22 +101,25 @@ impl Trial {
                 }
             }
         }
-        matches!(search(&mut self.key, POSITIONS_PER_TRY), Found::Nothing { .. })
+        matches!(search(&mut self.key, POSITIONS_PER_TRY).found, Found::Nothing { .. })
     }
 
     /// What could not be forgotten, and for each value seen there the last write that explains it.
     fn window(&self) -> Vec<usize> {
+        let mut writes: HashMap<State, Vec<&Op>> = HashMap::new();
+        for op in &self.all {
+            if let Step::Set(value) | Step::Swap(_, value) = op.step {
+                writes.entry(value).or_default().push(op);
+            }
+        }
         let mut window = Vec::new();
         for (op, _) in self.all.iter().zip(&self.hard).filter(|&(_, &hard)| hard) {
             window.push(op.index);
-            let (Step::Expect(seen) | Step::Swap(seen, _)) = op.step else { continue };
-            let explains = |other: &&Op| match other.step {
-                Step::Set(value) | Step::Swap(_, value) => {
-                    value == seen && op.ret.is_some_and(|r| other.invoke <= r)
-                }
-                Step::Expect(_) | Step::Refused(_) | Step::Append(_) | Step::Run(_) => false,
-            };
-            window.extend(self.all.iter().rev().find(explains).map(|write| write.index));
+            let (Step::Expect(seen) | Step::Swap(seen, _), Some(ret)) = (op.step, op.ret) else { continue };
+            let Some(candidates) = writes.get(&seen) else { continue };
+            // They are in the order of their invocations.
+            let in_time = candidates.partition_point(|write| write.invoke <= ret);
+            window.extend(candidates[..in_time].last().map(|write| write.index));
         }
         window.sort_unstable();
         window.dedup();

@@ -5,11 +5,13 @@
 //! crashes, clients. What the clients saw goes to [`lincheck`].
 //!
 //! Read in this order: [`plan`] (what a run is made of), [`world`] (how it goes), [`disk`] and [`clock`] (what they may
-//! and may not do), [`checks`] (one file per property), [`mutant`] (known-wrong variants that must be convicted).
+//! and may not do), [`checks`] (one file per property), [`mutant`] (known-wrong variants that must be convicted);
+//! then [`exhaust`], which leaves nothing to chance: every state of tiny worlds.
 
 pub mod checks;
 pub mod clock;
 pub mod disk;
+pub mod exhaust;
 pub mod history;
 pub mod html;
 pub mod identity;

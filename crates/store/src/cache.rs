@@ -18,26 +18,30 @@
 
 use abd::{Content, StampedValue};
 use bytes::Bytes;
-use std::collections::{HashMap, VecDeque};
+use hashbrown::HashTable;
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const SHARDS: usize = 64;
-/// What an entry costs beyond its bytes.
-const ENTRY_OVERHEAD: usize = 160;
+/// What an entry costs beyond its bytes: its slot, its place in the index, two allocations.
+const ENTRY_OVERHEAD: usize = 176;
 /// Values up to this size are kept whatever the budget of a shard; larger ones only if they are a small part of it.
 const ALWAYS_KEPT: usize = 4 << 10;
 
+/// Entries in slots, found by hash; a clock hand goes round the slots when room is needed.
 #[derive(Default)]
 struct Shard {
-    entries: HashMap<Bytes, Entry>,
-    /// Keys in the order of the clock hand.
-    ring: VecDeque<Bytes>,
+    index: HashTable<usize>,
+    slots: Vec<Option<Entry>>,
+    free: Vec<usize>,
+    hand: usize,
     bytes: usize,
     epoch: u64,
 }
 
 struct Entry {
+    hash: u64,
+    key: Bytes,
     stamped: StampedValue,
     /// Used since the hand last came by.
     used: bool,
@@ -55,9 +59,8 @@ pub(crate) struct NewestCache {
     seed: u64,
 }
 
-fn cost(key: &[u8], stamped: &StampedValue) -> usize {
-    // The key is shared by the map and the ring.
-    key.len() + stamped.content.len() + ENTRY_OVERHEAD
+fn cost(key: &[u8], content: &Content) -> usize {
+    key.len() + content.len() + ENTRY_OVERHEAD
 }
 
 /// A copy of its own, so that a small entry does not keep a whole network buffer or table block alive.
@@ -78,19 +81,21 @@ impl NewestCache {
         }
     }
 
-    fn shard(&self, key: &[u8]) -> MutexGuard<'_, Shard> {
+    fn shard(&self, key: &[u8]) -> (MutexGuard<'_, Shard>, u64) {
         let mut hasher = DefaultHasher::new();
         hasher.write_u64(self.seed);
         hasher.write(key);
-        let index = usize::try_from(hasher.finish() % SHARDS as u64).unwrap_or_default();
-        self.shards[index].lock().unwrap_or_else(PoisonError::into_inner)
+        let hash = hasher.finish();
+        // The index within a shard uses the low bits.
+        let shard = usize::try_from(hash >> 32).unwrap_or_default() % SHARDS;
+        (self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner), hash)
     }
 
     /// The newest version, or a ticket for whoever goes and looks. Get it *before* taking the snapshot.
     pub(crate) fn get(&self, key: &[u8]) -> Result<StampedValue, Ticket> {
-        let mut shard = self.shard(key);
+        let (mut shard, hash) = self.shard(key);
         let epoch = shard.epoch;
-        match shard.entries.get_mut(key) {
+        match shard.entry(key, hash) {
             Some(entry) => {
                 entry.used = true;
                 Ok(entry.stamped.clone())
@@ -107,45 +112,45 @@ impl NewestCache {
         found: &StampedValue,
         ticket: Ticket,
     ) -> Result<StampedValue, Ticket> {
-        let mut shard = self.shard(key);
-        if let Some(entry) = shard.entries.get(key) {
+        let (mut shard, hash) = self.shard(key);
+        if let Some(entry) = shard.entry(key, hash) {
             if entry.stamped.version >= found.version {
                 return Ok(entry.stamped.clone());
             }
-            shard.replace(key, found, self.shard_budget);
+            shard.replace(key, hash, own(found), self.shard_budget);
             return Ok(found.clone());
         }
         if shard.epoch != ticket.0 {
             return Err(Ticket(shard.epoch));
         }
-        shard.insert(key, found, self.shard_budget);
+        shard.insert(key, hash, own(found), self.shard_budget);
         Ok(found.clone())
     }
 
     /// For a reader that gave up publishing: what it may tell, now that nobody can insert anything older.
     pub(crate) fn tell_unpublished(&self, key: &[u8], found: StampedValue) -> StampedValue {
-        let mut shard = self.shard(key);
-        if let Some(entry) = shard.entries.get(key) {
+        let (mut shard, hash) = self.shard(key);
+        if let Some(entry) = shard.entry(key, hash) {
             if entry.stamped.version >= found.version {
                 return entry.stamped.clone();
             }
-            shard.replace(key, &found, self.shard_budget);
+            shard.replace(key, hash, own(&found), self.shard_budget);
         } else {
             shard.epoch += 1;
         }
         found
     }
 
-    /// What was just committed; to be called when it is durable and visible. Returns the version that the entry held,
-    /// if there was one.
-    pub(crate) fn publish_commit(&self, key: &[u8], committed: &StampedValue) -> Option<abd::Version> {
-        let mut shard = self.shard(key);
-        let Some(held) = shard.entries.get(key).map(|entry| entry.stamped.version) else {
+    /// What was just committed, in an allocation that nothing else is in; to be called when it is durable and visible.
+    /// Returns the version that the entry held, if there was one.
+    pub(crate) fn publish_commit(&self, key: &[u8], committed: StampedValue) -> Option<abd::Version> {
+        let (mut shard, hash) = self.shard(key);
+        let Some(held) = shard.entry(key, hash).map(|entry| entry.stamped.version) else {
             shard.epoch += 1;
             return None;
         };
         if committed.version > held {
-            shard.replace(key, committed, self.shard_budget);
+            shard.replace(key, hash, committed, self.shard_budget);
         }
         Some(held)
     }
@@ -157,50 +162,70 @@ impl NewestCache {
 }
 
 impl Shard {
-    fn insert(&mut self, key: &[u8], stamped: &StampedValue, budget: usize) {
+    fn find(&self, key: &[u8], hash: u64) -> Option<usize> {
+        let is_it = |slot: &usize| self.slots[*slot].as_ref().is_some_and(|entry| entry.key == key);
+        self.index.find(hash, is_it).copied()
+    }
+
+    fn entry(&mut self, key: &[u8], hash: u64) -> Option<&mut Entry> {
+        let slot = self.find(key, hash)?;
+        self.slots[slot].as_mut()
+    }
+
+    fn insert(&mut self, key: &[u8], hash: u64, stamped: StampedValue, budget: usize) {
         if stamped.content.len() > ALWAYS_KEPT.max(budget / 4) {
             self.epoch += 1;
             return;
         }
-        let key = Bytes::copy_from_slice(key);
-        self.bytes += cost(&key, stamped);
-        self.ring.push_back(key.clone());
-        self.entries.insert(key, Entry { stamped: own(stamped), used: false });
+        self.bytes += cost(key, &stamped.content);
+        let entry = Some(Entry { hash, key: Bytes::copy_from_slice(key), stamped, used: false });
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                self.slots[slot] = entry;
+                slot
+            }
+            None => {
+                self.slots.push(entry);
+                self.slots.len() - 1
+            }
+        };
+        let slots = &self.slots;
+        let hash_of = |slot: &usize| slots[*slot].as_ref().map_or(0, |entry| entry.hash);
+        self.index.insert_unique(hash, slot, hash_of);
         self.shrink(budget);
     }
 
     /// Puts a larger version into an existing entry.
-    fn replace(&mut self, key: &[u8], stamped: &StampedValue, budget: usize) {
-        let too_large = stamped.content.len() > ALWAYS_KEPT.max(budget / 4);
-        let Some(entry) = self.entries.get_mut(key) else { return };
-        if too_large {
-            // Out of the ring too: a key must not be there twice. Slow, and rare.
-            self.evict(key);
-            self.ring.retain(|other| other != key);
-            return;
+    fn replace(&mut self, key: &[u8], hash: u64, stamped: StampedValue, budget: usize) {
+        let Some(slot) = self.find(key, hash) else { return };
+        if stamped.content.len() > ALWAYS_KEPT.max(budget / 4) {
+            return self.evict(slot);
         }
-        self.bytes = self.bytes + cost(key, stamped) - cost(key, &entry.stamped);
-        entry.stamped = own(stamped);
-        entry.used = true;
+        if let Some(entry) = &mut self.slots[slot] {
+            self.bytes = self.bytes + stamped.content.len() - entry.stamped.content.len();
+            entry.stamped = stamped;
+            entry.used = true;
+        }
         self.shrink(budget);
     }
 
-    fn evict(&mut self, key: &[u8]) {
-        if let Some(entry) = self.entries.remove(key) {
-            self.bytes -= cost(key, &entry.stamped);
-            self.epoch += 1;
+    fn evict(&mut self, slot: usize) {
+        let Some(entry) = self.slots[slot].take() else { return };
+        if let Ok(found) = self.index.find_entry(entry.hash, |other| *other == slot) {
+            found.remove();
         }
+        self.free.push(slot);
+        self.bytes -= cost(&entry.key, &entry.stamped.content);
+        self.epoch += 1;
     }
 
     fn shrink(&mut self, budget: usize) {
         while self.bytes > budget {
-            let Some(victim) = self.ring.pop_front() else { break };
-            match self.entries.get_mut(&victim) {
-                Some(entry) if entry.used => {
-                    entry.used = false;
-                    self.ring.push_back(victim);
-                }
-                _ => self.evict(&victim),
+            let slot = self.hand % self.slots.len();
+            self.hand = slot + 1;
+            match &mut self.slots[slot] {
+                Some(entry) if entry.used => entry.used = false,
+                _ => self.evict(slot),
             }
         }
     }
@@ -224,7 +249,7 @@ mod tests {
     fn an_old_snapshot_cannot_replace_what_was_committed_meanwhile() {
         let cache = NewestCache::new(1 << 20, 0);
         let reader = ticket(&cache, b"k");
-        assert_eq!(cache.publish_commit(b"k", &stamped(2, 1)), None);
+        assert_eq!(cache.publish_commit(b"k", stamped(2, 1)), None);
         assert!(cache.publish_read(b"k", &stamped(1, 1), reader).is_err());
         assert!(cache.get(b"k").is_err(), "neither the old version nor a blind put is there");
     }
@@ -232,7 +257,7 @@ mod tests {
     #[test]
     fn s2_what_was_told_unpublished_is_not_hidden_by_an_older_snapshot() {
         let cache = NewestCache::new(1 << 20, 0);
-        let (first, _) = (ticket(&cache, b"k"), cache.publish_commit(b"k", &stamped(1, 1)));
+        let (first, _) = (ticket(&cache, b"k"), cache.publish_commit(b"k", stamped(1, 1)));
         let second = ticket(&cache, b"k");
         assert!(cache.publish_read(b"k", &stamped(2, 1), first).is_err());
         assert_eq!(cache.tell_unpublished(b"k", stamped(2, 1)), stamped(2, 1));
@@ -245,7 +270,7 @@ mod tests {
         let (one, two) = (ticket(&cache, b"k"), ticket(&cache, b"k"));
         assert_eq!(cache.publish_read(b"k", &stamped(5, 1), one).ok(), Some(stamped(5, 1)));
         assert_eq!(cache.publish_read(b"k", &stamped(3, 1), two).ok(), Some(stamped(5, 1)));
-        assert!(cache.publish_commit(b"k", &stamped(4, 1)).is_some());
+        assert!(cache.publish_commit(b"k", stamped(4, 1)).is_some());
         assert_eq!(cache.get(b"k").ok(), Some(stamped(5, 1)));
     }
 
@@ -257,7 +282,7 @@ mod tests {
             let found = stamped(1, number as usize % 3_000);
             let ticket = ticket(&cache, &key);
             let _ = cache.publish_read(&key, &found, ticket);
-            cache.publish_commit(&key, &stamped(2, number as usize % 9_000));
+            cache.publish_commit(&key, stamped(2, number as usize % 9_000));
         }
         assert!(cache.bytes() <= 64 << 10, "{} bytes", cache.bytes());
     }

@@ -80,6 +80,12 @@ pub trait Database: Send + Sync + 'static {
     /// When the engine cannot read at the moment.
     fn snapshot(&self) -> Result<Self::Snapshot, DatabaseError>;
 
+    /// Whether the engine itself leaves dominated versions out when it rewrites its files (see
+    /// [`crate::garbage::DominatedFilter`]). Otherwise the multi-version layer deletes them.
+    fn drops_dominated(&self) -> bool {
+        false
+    }
+
     /// The value of a key now.
     ///
     /// # Errors
@@ -180,5 +186,9 @@ impl<D: Database> Database for Arc<D> {
 
     fn snapshot(&self) -> Result<Self::Snapshot, DatabaseError> {
         (**self).snapshot()
+    }
+
+    fn drops_dominated(&self) -> bool {
+        (**self).drops_dominated()
     }
 }

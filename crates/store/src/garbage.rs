@@ -1,10 +1,47 @@
-//! What the garbage collector has yet to look at, and how many keys are live.
+//! Garbage: which versions are dominated, what the collector has yet to look at, and how many keys are live.
+//!
+//! A database that merges tables drops dominated versions while it does so, with a [`DominatedFilter`]: no deletes are
+//! written for them. For any other database the collector deletes them.
 //!
 //! `live` counts stored value records that are not tombstones: a put adds one, and a version deleted as dominated
 //! takes one away, so without garbage it is the number of keys that hold a value. A put that was there already counts
 //! twice. A *sweep* walks over everything and counts afresh; changes to keys that it has passed go into its count too.
 
+use crate::key;
 use std::collections::VecDeque;
+
+/// Tells which versions are dominated, in a walk over data keys in ascending order (rule G1).
+///
+/// The newest version of a key comes first, so every further one is dominated by one that is in the same walk. Whoever
+/// walks must see durable data only, and must make what it leaves out disappear together with what it keeps appearing:
+/// a merge of synced tables does both. A walk that sees only a part of the store keeps the newest version *it sees*,
+/// which is safe.
+#[derive(Debug, Default)]
+pub struct DominatedFilter {
+    /// Of the last key that was looked at; empty before the first.
+    prefix: Vec<u8>,
+}
+
+impl DominatedFilter {
+    /// At the beginning of a walk.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether the next data key of the walk is a dominated version. Other keys never are.
+    pub fn is_dominated(&mut self, data_key: &[u8]) -> bool {
+        if data_key < key::FIRST || data_key >= key::END || key::version_of(data_key).is_none() {
+            return false;
+        }
+        let prefix = key::prefix_of(data_key);
+        if self.prefix == prefix {
+            return true;
+        }
+        self.prefix.clear();
+        self.prefix.extend_from_slice(prefix);
+        false
+    }
+}
 
 /// Keys that may wait for the collector; beyond it they are found by a sweep.
 const QUEUE_MAX: usize = 65_536;
@@ -86,5 +123,28 @@ impl Garbage {
         {
             sweep.counted += change;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use abd::{Timestamp, Version};
+
+    #[test]
+    fn g1_the_filter_keeps_the_newest_version_of_each_key_and_what_is_no_version() {
+        let version = |time| Version::of_write(Timestamp { time, node: 1, boot: 1 });
+        let mut walk = vec![b"\x00ring".to_vec(), b"\x01short".to_vec()];
+        for user_key in [&b""[..], b"a", b"a\0", b"a\0\xff", b"b"] {
+            for time in [1, 7, 300] {
+                walk.push(key::encode(user_key, version(time)).to_vec());
+            }
+        }
+        walk.sort();
+        let mut filter = DominatedFilter::new();
+        let kept: Vec<&Vec<u8>> = walk.iter().filter(|data_key| !filter.is_dominated(data_key)).collect();
+        assert_eq!(kept.len(), 2 + 5);
+        let versions: Vec<Version> = kept.iter().filter_map(|data_key| key::version_of(data_key)).collect();
+        assert_eq!(versions, [version(300); 5]);
     }
 }

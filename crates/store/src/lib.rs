@@ -6,7 +6,7 @@
 mod cache;
 pub mod database;
 pub mod engine;
-mod garbage;
+pub mod garbage;
 pub mod key;
 pub mod mvcc;
 mod record;

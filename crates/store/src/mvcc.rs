@@ -11,7 +11,6 @@ use crate::key;
 use crate::record;
 use abd::{Newest, StampedValue, Version};
 use bytes::Bytes;
-use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -108,27 +107,34 @@ impl<D: Database> MultiVersionStore<D> {
     ///
     /// Of several versions of one key only the newest is written: a replica that holds a newer version holds the
     /// older one as far as anybody can tell (rule S1). For the same reason a version below the cached newest is not
-    /// written at all. The version that a put dominates is deleted in the very batch that makes its successor
-    /// durable (rule G1): no crash can leave the one without the other.
+    /// written at all. Where the database does not drop dominated versions itself, the version that a put dominates is
+    /// deleted in the very batch that makes its successor durable (rule G1): no crash can leave the one without the
+    /// other.
     ///
     /// # Errors
     /// As [`Database::write`]. Then nothing may be acknowledged.
-    pub fn commit(&self, puts: &[(Bytes, StampedValue)]) -> Result<(), DatabaseError> {
-        let mut newest: BTreeMap<&Bytes, &StampedValue> = BTreeMap::new();
-        for (user_key, stamped) in puts {
+    pub fn commit<'a>(
+        &self,
+        puts: impl IntoIterator<Item = &'a (Bytes, StampedValue)>,
+    ) -> Result<(), DatabaseError> {
+        let mut puts: Vec<&(Bytes, StampedValue)> = puts.into_iter().collect();
+        // By key, the newest first; of equal versions the one that came first.
+        puts.sort_by(|a, b| a.0.cmp(&b.0).then(b.1.version.cmp(&a.1.version)));
+        let deletes = !self.database.drops_dominated();
+        let mut batch = WriteBatch::default();
+        let mut written = Vec::with_capacity(puts.len());
+        let mut previous: Option<&(Bytes, StampedValue)> = None;
+        for put in puts {
+            let (user_key, stamped) = put;
+            let newer = previous.replace(put).filter(|newer| newer.0 == *user_key);
+            if let Some((_, newer)) = newer {
+                check_v1(user_key, newer, stamped);
+                continue;
+            }
             // "Never written" is what a store without the key says anyway.
             if stamped.version == Version::MIN {
                 continue;
             }
-            let entry = newest.entry(user_key).or_insert(stamped);
-            check_v1(user_key, entry, stamped);
-            if stamped.version > entry.version {
-                *entry = stamped;
-            }
-        }
-        let mut batch = WriteBatch::default();
-        let mut written = Vec::with_capacity(newest.len());
-        for (user_key, stamped) in newest {
             let held = self.cache.get(user_key).ok();
             if let Some(held) = &held {
                 check_v1(user_key, held, stamped);
@@ -139,38 +145,40 @@ impl<D: Database> MultiVersionStore<D> {
             let prefix = key::prefix(user_key);
             let mut live = i64::from(stamped.content.is_value());
             if let Some(held) = held.as_ref().filter(|held| held.version > Version::MIN) {
-                batch.delete(key::with_version(prefix.clone(), held.version));
+                if deletes {
+                    batch.delete(key::with_version(prefix.clone(), held.version));
+                }
                 live -= i64::from(held.content.is_value());
             }
             let recorded_key = key::is_hashed(&prefix).then_some(&user_key[..]);
-            batch.put(
-                key::with_version(prefix.clone(), stamped.version),
-                record::encode(&stamped.content, recorded_key),
-            );
-            written.push((user_key, stamped, prefix, live, held.map(|held| held.version)));
+            let (record, content) = record::encode(&stamped.content, recorded_key);
+            batch.put(key::with_version(prefix, stamped.version), record);
+            let stored = StampedValue { version: stamped.version, content };
+            written.push(Written { user_key, stored, live, held: held.map(|held| held.version) });
         }
         if batch.is_empty() {
             return Ok(());
         }
         self.database.write(batch)?;
         // Only now: what the cache says is durable.
-        let mut suspects = Vec::new();
-        for (user_key, stamped, prefix, live, held) in written {
-            let replaced = self.cache.publish_commit(user_key, stamped);
-            // A blind put, or somebody else wrote the key between our look and our batch.
-            suspects.push((prefix, live, held.is_none() || replaced != held));
-        }
         let mut garbage = self.garbage();
-        for (prefix, live, suspect) in suspects {
-            garbage.count(&prefix, live);
-            if suspect {
-                garbage.suspect(prefix);
+        for Written { user_key, stored, live, held } in written {
+            let replaced = self.cache.publish_commit(user_key, stored);
+            // A blind put, or somebody else wrote the key between our look and our batch.
+            let suspect = held.is_none() || replaced != held;
+            if live != 0 || suspect {
+                let prefix = key::prefix(user_key);
+                garbage.count(&prefix, live);
+                if suspect && deletes {
+                    garbage.suspect(prefix);
+                }
             }
         }
         Ok(())
     }
 
-    /// Deletes dominated versions of up to `budget` keys; returns how many keys it looked at, zero when it is done.
+    /// Deletes dominated versions of up to `budget` keys, where the database does not drop them itself, and counts the
+    /// live ones; returns how many keys it looked at, zero when it is done.
     ///
     /// Rule G1 holds because a snapshot shows only what is durable: the newest version in it is a durable, greater
     /// version in the same store. Readers keep their snapshots. A late, older put after this is garbage again, and
@@ -234,12 +242,13 @@ impl<D: Database> MultiVersionStore<D> {
                 swept = Some((next, counted));
             }
         }
-        if !dominated.batch.is_empty() {
+        let deletes = !self.database.drops_dominated();
+        if deletes && !dominated.batch.is_empty() {
             self.database.write(dominated.batch)?;
         }
         let mut garbage = self.garbage();
         // Before the sweep moves on: what it passed in this round, it counted without the dominated versions.
-        for (prefix, values) in dominated.values {
+        for (prefix, values) in dominated.values.into_iter().filter(|_| deletes) {
             garbage.count(&prefix, -values);
         }
         if let Some((next, counted)) = swept {
@@ -281,6 +290,16 @@ impl<D: Database> MultiVersionStore<D> {
         }
         Ok(found)
     }
+}
+
+/// A put on its way to the cache.
+struct Written<'a> {
+    user_key: &'a Bytes,
+    stored: StampedValue,
+    /// By how much it changes the number of live keys.
+    live: i64,
+    /// The version that was cached before.
+    held: Option<Version>,
 }
 
 /// Rule V1: one version names one content. Two contents are a bug in the protocol or in a peer; the first one stays.

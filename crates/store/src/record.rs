@@ -13,8 +13,9 @@ const TOMBSTONE: u8 = 0;
 const VALUE: u8 = 1;
 const HEADER: usize = 1 + 1 + 8 + 4;
 
-/// Encodes a content; `key` only where the data key is a hash.
-pub(crate) fn encode(content: &Content, key: Option<&[u8]>) -> Bytes {
+/// Encodes a content; `key` only where the data key is a hash. Also returns the content as a part of the record, so that
+/// a cache that keeps it shares the allocation.
+pub(crate) fn encode(content: &Content, key: Option<&[u8]>) -> (Bytes, Content) {
     let key = key.unwrap_or_default();
     let mut out = BytesMut::with_capacity(HEADER + key.len() + 4 + content.len());
     out.put_u8(FORMAT);
@@ -27,8 +28,14 @@ pub(crate) fn encode(content: &Content, key: Option<&[u8]>) -> Bytes {
     hasher.update(&out);
     hasher.update(value);
     out.put_u32(hasher.finalize());
+    let header = out.len();
     out.put_slice(value);
-    out.freeze()
+    let record = out.freeze();
+    let content = match content {
+        Content::Value(_) => Content::Value(record.slice(header..)),
+        Content::Tombstone => Content::Tombstone,
+    };
+    (record, content)
 }
 
 /// Decodes a record: the key, if it is in there, and the content.
@@ -81,7 +88,8 @@ mod tests {
     fn a_record_gives_back_what_went_in_and_no_flipped_bit_passes() {
         for content in [Content::Tombstone, Content::Value("".into()), Content::Value("value".into())] {
             for key in [None, Some(&b"a long key"[..])] {
-                let record = encode(&content, key);
+                let (record, shared) = encode(&content, key);
+                assert_eq!(shared, content);
                 let decoded = decode(record.clone()).unwrap();
                 assert_eq!(decoded, (key.map(Bytes::copy_from_slice), content.clone()));
                 for bit in 0..record.len() * 8 {

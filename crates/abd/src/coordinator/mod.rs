@@ -68,7 +68,7 @@ pub struct Transmit {
 pub struct Coordinator {
     config: Config,
     next_operation: u64,
-    running: BTreeMap<u64, Running>,
+    running: BTreeMap<u64, Box<Running>>,
     timers: BTreeSet<(Instant, u64)>,
     /// Members that left a hedge waiting: asked last until they answer anything. A hint, never a rule.
     suspects: NodeSet,
@@ -137,7 +137,7 @@ impl Coordinator {
     ) -> OperationId {
         let id = self.next_operation;
         self.next_operation += 1;
-        let mut running = Running {
+        let mut running = Box::new(Running {
             phase: match operation {
                 Operation::Get { .. } => Phase::Read(ReadPhase::new()),
                 Operation::Set { .. } | Operation::Delete { .. } => Phase::ReadTimestamp(TimestampPhase {
@@ -155,7 +155,7 @@ impl Coordinator {
             armed: None,
             resend_pause: self.config.resend_after,
             hedged: false,
-        };
+        });
         let step = match (&running.operation, self.config.mode) {
             (Operation::Set { .. } | Operation::Delete { .. }, TimestampMode::TrueTime) => {
                 self.begin_truetime_write(&mut running, now, issuer)
@@ -523,7 +523,7 @@ impl Coordinator {
     }
 
     /// Carries out what an input led to, and keeps or ends the operation.
-    fn take(&mut self, id: u64, mut running: Running, step: Step, now: Now) {
+    fn take(&mut self, id: u64, mut running: Box<Running>, step: Step, now: Now) {
         match step {
             Step::Continue => {}
             Step::AskMajority => {

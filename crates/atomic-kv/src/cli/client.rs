@@ -35,13 +35,21 @@ impl Client {
     /// # Errors
     /// When it cannot be reached within two seconds.
     pub fn connect(address: &str) -> std::io::Result<Self> {
+        Self::connect_with(address, PATIENCE)
+    }
+
+    /// Connects to `HOST:PORT`; the node may be silent for `patience` in the middle of a call.
+    ///
+    /// # Errors
+    /// When it cannot be reached within two seconds.
+    pub fn connect_with(address: &str, patience: Duration) -> std::io::Result<Self> {
         let mut last = std::io::Error::other("the name has no address");
         for address in address.to_socket_addrs()? {
             match TcpStream::connect_timeout(&address, Duration::from_secs(2)) {
                 Ok(stream) => {
                     stream.set_nodelay(true)?;
-                    stream.set_read_timeout(Some(PATIENCE))?;
-                    stream.set_write_timeout(Some(PATIENCE))?;
+                    stream.set_read_timeout(Some(patience))?;
+                    stream.set_write_timeout(Some(patience))?;
                     return Ok(Self { stream: BufReader::new(stream) });
                 }
                 Err(why) => last = why,

@@ -1,8 +1,11 @@
 //! The subcommands.
 
+pub mod bench;
+pub mod check;
 pub mod client;
 pub mod data;
 pub mod status;
+pub mod verify;
 
 use crate::config::{DevArgs, ServeArgs};
 use crate::fatal::Fatal;

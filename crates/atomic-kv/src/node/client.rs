@@ -121,11 +121,17 @@ async fn talk(shard: &Rc<Shard>, stream: &mut TcpStream, id: u64) -> std::io::Re
         while let Some(next) = owed.pop_front() {
             settle(next, &mut out).await;
             if out.len() > OUT_BYTES {
-                stream.write_all(&out.split()).await?;
+                stream.write_all(&out).await?;
+                out.clear();
             }
         }
         if !out.is_empty() {
-            stream.write_all(&out.split()).await?;
+            stream.write_all(&out).await?;
+            // Whoever asks for large values once does not keep the room for them for ever.
+            if out.capacity() > OUT_BYTES {
+                out = BytesMut::new();
+            }
+            out.clear();
         }
         if closing {
             return stream.shutdown().await;

@@ -33,8 +33,7 @@ pub(crate) const LOCAL: u64 = 0;
 
 /// A write and the reply that waits for it.
 pub(crate) struct PendingWrite {
-    pub(crate) key: Bytes,
-    pub(crate) stamped: StampedValue,
+    pub(crate) put: (Bytes, StampedValue),
     pub(crate) reply: AfterCommit,
     pub(crate) to: ReplyTo,
 }
@@ -101,7 +100,7 @@ impl Committer {
         if queue.bytes > QUEUE_BYTES_MAX || queue.closed {
             return Err(Reply::Refused(Refusal::Overloaded));
         }
-        queue.bytes += write.key.len() + write.stamped.content.len() + 128;
+        queue.bytes += write.put.0.len() + write.put.1.content.len() + 128;
         queue.writes.push(write);
         if queue.writes.len() == 1 {
             self.wake.notify_one();
@@ -161,9 +160,7 @@ impl Committer {
     }
 
     fn commit(&self, store: &ReplicaStore, writes: Vec<PendingWrite>) -> Result<(), DatabaseError> {
-        let puts: Vec<(Bytes, StampedValue)> =
-            writes.iter().map(|write| (write.key.clone(), write.stamped.clone())).collect();
-        let refused = match store.versions().commit(&puts) {
+        let refused = match store.versions().commit(writes.iter().map(|write| &write.put)) {
             Ok(()) => {
                 if !self.writable.swap(true, Ordering::Relaxed) {
                     tracing::info!("the disk has room again: this replica takes writes");

@@ -17,8 +17,8 @@ use crate::config::Settings;
 use crate::fatal::Fatal;
 use crate::identity::{DataDir, Introduction};
 use abd::{
-    Config, Instant, Interval, IntervalClock, Members, NodeId, Operation, Outcome, Replica, Standing,
-    TimestampIssuer, TimestampMode,
+    ClockError, Config, Instant, Interval, IntervalClock, Members, NodeId, Operation, Outcome, Replica,
+    Standing, TimestampIssuer, TimestampMode,
 };
 use bytes::Bytes;
 use clock::{FixedBound, KernelBound, wall_clock};
@@ -271,7 +271,10 @@ impl RunningNode {
             return Err(Fatal::usage(format!("node {id} is not in --cluster")));
         };
         let clock = choose_clock(&settings)?;
-        let peers = bind("the peer address in --cluster", peer_address)?;
+        let peers = match &settings.peer_listen {
+            Some(address) => bind("--peer-listen", address)?,
+            None => bind("the peer address in --cluster", peer_address)?,
+        };
         let clients = bind("--listen", &settings.listen)?;
         let http =
             settings.http_listen.as_deref().map(|address| bind("--http-listen", address)).transpose()?;
@@ -361,7 +364,16 @@ fn choose_clock(settings: &Settings) -> Result<Option<Box<dyn IntervalClock + Se
     };
     match clock.now() {
         Ok(_) => Ok(Some(clock)),
-        Err(why) => Err(Fatal::usage(format!("--timestamps truetime is not possible: {why}"))),
+        Err(why) => {
+            let remedy = match why {
+                ClockError::TooWide { .. } => {
+                    "; synchronise this machine's clock better, or raise --max-clock-width"
+                }
+                // Whoever does not know the bound says what to do about it.
+                ClockError::Unknown(_) => "",
+            };
+            Err(Fatal::usage(format!("--timestamps truetime is not possible: {why}{remedy}")))
+        }
     }
 }
 

@@ -7,10 +7,13 @@ use super::committer::{LOCAL, PendingWrite, ReplyTo};
 use super::peer::{Link, Outbox};
 use super::{Node, now_instant};
 use abd::{
-    CallId, Coordinator, NodeId, Now, Operation, OperationId, Outcome, Reaction, Reason, Reply, Request,
+    CallId, Content, Coordinator, NodeId, Now, Operation, OperationId, Outcome, Reaction, Reason, Reply,
+    Request, StampedValue,
 };
+use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +27,7 @@ pub(crate) struct Shard {
     /// By member index; `None` at this node's own.
     links: RefCell<Vec<Option<Rc<Link>>>>,
     /// Who waits for which operation.
-    waiting: RefCell<HashMap<u64, oneshot::Sender<Outcome>>>,
+    waiting: RefCell<HashMap<u64, oneshot::Sender<Outcome>, BuildHasherDefault<NumberHasher>>>,
     /// Accepted peer connections, by number: replies to them may come from the committer.
     outboxes: RefCell<HashMap<u64, Rc<Outbox>>>,
     next_connection: Cell<u64>,
@@ -144,8 +147,15 @@ impl Shard {
         match node.replica.handle(&node.store, request, node.standing(), node.horizon_clock()) {
             Reaction::Reply(reply) => Some(reply),
             Reaction::Commit { key, stamped, reply } => {
+                let key = detached(key);
+                let stamped = match stamped.content {
+                    Content::Value(value) => {
+                        StampedValue { version: stamped.version, content: Content::Value(detached(value)) }
+                    }
+                    Content::Tombstone => stamped,
+                };
                 let to = ReplyTo { shard: self.index, connection, call };
-                node.committer.enqueue(PendingWrite { key, stamped, reply, to }).err()
+                node.committer.enqueue(PendingWrite { put: (key, stamped), reply, to }).err()
             }
         }
     }
@@ -212,6 +222,30 @@ impl Shard {
     }
 }
 
+/// A small part of a network buffer as a copy: what waits for the disk must not keep the buffer from being used again.
+fn detached(bytes: Bytes) -> Bytes {
+    if bytes.len() <= 1024 { Bytes::copy_from_slice(&bytes) } else { bytes }
+}
+
+/// Operation numbers are small integers that nobody chooses: they need no defence against collisions.
+#[derive(Default)]
+struct NumberHasher(u64);
+
+impl Hasher for NumberHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("the key is a u64");
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // Fibonacci hashing: consecutive numbers end up far apart.
+        self.0 = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
 /// An operation that has been started.
 pub(crate) enum Started {
     /// In the coordinator.
@@ -248,7 +282,7 @@ impl Shard {
     }
 
     /// Sends this replica's newest version of a key to a peer that may lack it.
-    pub(crate) fn send_again(&self, index: usize, key: bytes::Bytes) {
+    pub(crate) fn send_again(&self, index: usize, key: Bytes) {
         let Ok(newest) = self.node.store.versions().newest(&key) else { return };
         if newest.stamped.version == abd::Version::MIN {
             return;

@@ -1,4 +1,4 @@
-//! From bytes to requests, incrementally and without copying arguments.
+//! From bytes to requests, incrementally, and without copying large arguments.
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -12,6 +12,10 @@ const MAX_DECLARED_BYTES: u64 = 512 * 1024 * 1024;
 const REQUEST_ALLOWANCE_BYTES: u64 = 64 * 1024 * 1024;
 /// What an argument costs besides its own bytes: its handle, and the header that shares its buffer.
 const ARGUMENT_OVERHEAD_BYTES: u64 = 64;
+
+/// An argument up to this size is copied out of the buffer. Otherwise a ten-byte key in flight would keep the buffer from
+/// being used again, and every read would need a new one.
+const COPIED_MAX_BYTES: usize = 1024;
 
 /// What a client may send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,8 +46,8 @@ impl Limits {
     }
 }
 
-/// The arguments of a command, its name first. Each shares the buffer it was read into and keeps all of that
-/// buffer in memory: who stores one for long copies it.
+/// The arguments of a command, its name first. A large one shares the buffer that it was read into and keeps all of it
+/// in memory: who stores one for long copies it.
 pub type Args = Vec<Bytes>;
 
 /// One complete request.
@@ -202,7 +206,13 @@ impl RequestParser {
                     if buf.len() < len + 2 {
                         return Ok(None);
                     }
-                    let arg = buf.split_to(len).freeze();
+                    let arg = if len <= COPIED_MAX_BYTES {
+                        let arg = Bytes::copy_from_slice(&buf[..len]);
+                        buf.advance(len);
+                        arg
+                    } else {
+                        buf.split_to(len).freeze()
+                    };
                     take_crlf(buf)?;
                     self.args.push(arg);
                     self.end_argument()

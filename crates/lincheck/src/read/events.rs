@@ -1,6 +1,7 @@
 //! Calls and answers on separate lines, put together.
 
 use std::collections::BTreeMap;
+use std::mem::discriminant;
 
 use crate::history::{Action, History, Operation};
 use crate::read::ReadError;
@@ -62,6 +63,10 @@ impl Events {
             return Err(ReadError::new(line, format!("process {client} gets an answer but asked nothing")));
         };
         match outcome {
+            Outcome::Done(action) if discriminant(&action) != discriminant(&open.action) => {
+                let message = format!("process {client} asked for something else on line {}", open.line);
+                return Err(ReadError::new(line, message));
+            }
             Outcome::Done(action) => self.push(client, Open { action, ..open }, Some(self.now)),
             Outcome::Unknown => self.push(client, open, None),
             Outcome::Dropped => {}

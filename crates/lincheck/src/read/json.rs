@@ -3,6 +3,10 @@
 /// How deep a line may nest: an object, a value in hex, and one to spare.
 const DEPTH: usize = 3;
 
+/// How many members an object may have. Operations have nine; a hostile file must not make the search for doubles
+/// quadratic.
+const MEMBERS: usize = 32;
+
 /// A JSON value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Json {
@@ -64,9 +68,10 @@ impl Parser<'_> {
         if self.take("{") {
             return self.object(depth);
         }
-        let digits = self.rest.find(|c: char| !c.is_ascii_digit() && c != '-').unwrap_or(self.rest.len());
-        let (number, rest) = self.rest.split_at(digits);
-        if number.parse::<i128>().is_err() {
+        let ends = |c: char| !c.is_ascii_alphanumeric() && !"+-.".contains(c);
+        let (number, rest) = self.rest.split_at(self.rest.find(ends).unwrap_or(self.rest.len()));
+        // One spelling a number: values are compared as text.
+        if number.parse::<i128>().map(|parsed| parsed.to_string()).as_deref() != Ok(number) {
             return Err("neither a string, a whole number, an object, null, true nor false".to_owned());
         }
         self.rest = rest;
@@ -81,6 +86,9 @@ impl Parser<'_> {
         loop {
             self.blank();
             let name = self.string()?;
+            if members.len() == MEMBERS {
+                return Err(format!("an object with more than {MEMBERS} members"));
+            }
             if members.iter().any(|(other, _)| *other == name) {
                 return Err(format!("two members are called {name:?}"));
             }

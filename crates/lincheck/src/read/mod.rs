@@ -20,7 +20,7 @@
 //!
 //! # EDN
 //!
-//! Events as maps, in one vector or list or one after another, in the order in which they happened. `:fail` says that
+//! Events as maps with `:process`, `:type`, `:f` and `:value`, in one vector or list or one after another, in the order in which they happened. `:fail` says that
 //! the operation did not happen, `:info` that nobody knows; a read of `nil` says nothing. Maps may have a `:key`.
 //! Registers start at 0, mutexes free.
 //!
@@ -77,6 +77,16 @@ impl std::str::FromStr for ModelKind {
             "kv" => Ok(ModelKind::Kv),
             _ => Err(format!("no model is called {name:?}; there are register, cas-register and kv")),
         }
+    }
+}
+
+impl fmt::Display for ModelKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            ModelKind::Register => "register",
+            ModelKind::CasRegister => "cas-register",
+            ModelKind::Kv => "kv",
+        })
     }
 }
 
@@ -151,6 +161,8 @@ pub fn read(bytes: &[u8]) -> Result<Recording, ReadError> {
         let line = 1 + bytes[..error.valid_up_to()].iter().filter(|&&byte| byte == b'\n').count();
         ReadError::new(line, "not UTF-8")
     })?;
+    // Some editors put a mark in front of UTF-8.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     match recognise(text)? {
         Format::JsonLines => json_lines::read(text),
         Format::Edn => knossos::read(text),

@@ -47,9 +47,58 @@ fn broken_files_name_the_line() {
         ("[{:process 0\n :type :ok :f :read}", 2),
         ("[\n{:process 3 :type :ok :f :read :value 1}]", 2),
         ("INFO jepsen.util - 1 :invoke :write 3\nINFO jepsen.util - 1 :ok", 2),
+        ("INFO jepsen.util - 1 :invoke :write 3\nINFO jepsen.util - 1 :ok :read 3", 2),
+        ("[{:process 0 :type :invoke :f :write :value 1}\n\n{:process 0 :type :ok :f :read :value 1}]", 3),
+        ("{\"op\":\"read\",\"value\":1.5,\"invoke\":1}", 1),
+        ("{\"op\":\"read\",\"value\":01,\"invoke\":1}", 1),
+        ("{\"op\":\"read\",\"invoke\":18446744073709551616}", 1),
+        ("\n{\"op\":\"read\",\"invoke\":5,\"return\":4}", 2),
+        ("{\"op\":\"read\",\"op\":\"read\",\"invoke\":5}", 1),
+        ("[{:process 99999999999999999999 :type :invoke :f :read}]", 1),
+        ("[{:process 0 :type :invoke :f :write :value {}}]", 1),
+        ("INFO jepsen.util - 99999999999999999999 :invoke :write 3", 1),
     ] {
         assert_eq!(read(text.as_bytes()).expect_err(text).line, line, "{text}");
     }
     assert_eq!(read(b"{\"op\":\n\xff").expect_err("not text").line, 2);
-    assert!(read("[".repeat(100_000).as_bytes()).is_err());
+}
+
+/// Each of these made some reader of the world run out of stack, memory or time.
+#[test]
+fn hostile_files_are_refused() {
+    let members: Vec<String> = (0..100_000).map(|i| format!("\"m{i}\":1")).collect();
+    for text in [
+        "[".repeat(1_000_000),
+        "{".repeat(1_000_000),
+        "#_".repeat(1_000_000),
+        "#a ".repeat(1_000_000),
+        "[#{".repeat(500_000),
+        "{\"a\":".repeat(500_000),
+        format!("{{{}}}", members.join(",")),
+        format!("[{{:process 0 :type :invoke :f :read :value \"{}", "x".repeat(1_000_000)),
+        format!("{{\"op\":\"write\",\"value\":{},\"invoke\":1}}", "9".repeat(1_000_000)),
+        "; only a comment".to_owned() + &"\n;".repeat(500_000) + "\n]",
+    ] {
+        assert!(read(text.as_bytes()).is_err(), "{}", &text[..40]);
+    }
+}
+
+#[test]
+fn a_file_cut_anywhere_is_read_or_refused() {
+    let edn = include_str!("../../tests/histories/cas-twice.edn");
+    let log = include_str!("../../tests/histories/stale-read.log");
+    let lines = include_str!("../../tests/histories/new-old-inversion.jsonl");
+    for text in [edn, log, lines] {
+        for end in 0..text.len() {
+            // What counts is that this returns; a cut between two lines leaves a good file.
+            let error = read(&text.as_bytes()[..end]).err();
+            assert!(error.is_none_or(|error| error.line <= text.lines().count()), "cut at {end}");
+        }
+    }
+}
+
+#[test]
+fn a_byte_order_mark_is_no_obstacle() {
+    let text = "\u{feff}{\"op\":\"read\",\"invoke\":1,\"return\":2}";
+    assert_eq!(read(text.as_bytes()).map(|recording| recording.history.operations.len()), Ok(1));
 }

@@ -6,10 +6,10 @@ use crate::model::Model;
 /// True when some order of the operations of one key respects real time and the model.
 pub(crate) fn linearizable(model: &Model, operations: &[Operation]) -> bool {
     let operations: Vec<&Operation> = operations.iter().collect();
-    extend(model.initial().map(<[u8]>::to_vec), &operations)
+    extend(model, model.initial().map(<[u8]>::to_vec), &operations)
 }
 
-fn extend(state: Option<Vec<u8>>, left: &[&Operation]) -> bool {
+fn extend(model: &Model, state: Option<Vec<u8>>, left: &[&Operation]) -> bool {
     if left.iter().all(|o| o.ret.is_none()) {
         return true;
     }
@@ -22,20 +22,21 @@ fn extend(state: Option<Vec<u8>>, left: &[&Operation]) -> bool {
         let rest: Vec<&Operation> =
             left.iter().enumerate().filter(|&(j, _)| j != i).map(|(_, o)| *o).collect();
         // An unknown operation may also never happen, but then no order needs to mention it.
-        apply(&state, operation).is_some_and(|after| extend(after, &rest))
+        apply(model, &state, operation).is_some_and(|after| extend(model, after, &rest))
     })
 }
 
 /// The state after the operation, or `None` when it could not have been answered like this.
 #[expect(clippy::option_option, reason = "the inner absence is a state, the outer one is impossibility")]
-pub(crate) fn apply(state: &Option<Vec<u8>>, operation: &Operation) -> Option<Option<Vec<u8>>> {
+fn apply(model: &Model, state: &Option<Vec<u8>>, operation: &Operation) -> Option<Option<Vec<u8>>> {
     let unknown = operation.ret.is_none();
+    let is = |value: &Option<Vec<u8>>| model.seen(value.as_deref()) == state.as_deref();
     match &operation.action {
-        Action::Read(value) => (unknown || value == state).then(|| state.clone()),
+        Action::Read(value) => (unknown || is(value)).then(|| state.clone()),
         Action::Write(value) => Some(Some(value.clone())),
-        Action::Delete => Some(None),
-        Action::Cas { from, to, applied: true } => (from == state).then(|| Some(to.clone())),
-        Action::Cas { from, .. } => (unknown || from != state).then(|| state.clone()),
+        Action::Delete => Some(model.seen(None).map(<[u8]>::to_vec)),
+        Action::Cas { from, to, applied: true } => is(from).then(|| Some(to.clone())),
+        Action::Cas { from, .. } => (unknown || !is(from)).then(|| state.clone()),
         Action::Append(tail) => Some(Some([state.as_deref().unwrap_or_default(), tail].concat())),
         Action::Transaction(_) => unreachable!("random histories hold none"),
     }
@@ -52,7 +53,7 @@ pub(crate) fn explains(model: &Model, operations: &[Operation], order: &[usize])
             return Err(format!("operation {index} comes after one that was invoked when it had returned"));
         }
         latest_invoke = latest_invoke.max(operation.invoke);
-        state = apply(&state, operation)
+        state = apply(model, &state, operation)
             .ok_or_else(|| format!("operation {index} is impossible where it stands"))?;
         if std::mem::replace(&mut placed[index], true) {
             return Err(format!("operation {index} happens twice"));

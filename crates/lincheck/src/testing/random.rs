@@ -35,7 +35,7 @@ pub(crate) enum Mix {
     Register,
     /// Reads, writes and compare-and-set of few values.
     Cas,
-    /// Reads, writes and appends.
+    /// Reads, writes, appends, deletes.
     Kv,
 }
 
@@ -79,8 +79,10 @@ fn action(random: &mut Random, mix: Mix, i: u64, count: u64) -> Action {
             2 => Action::Cas { from: None, to: few(random), applied: !random.one_in(3) },
             _ => Action::Cas { from: Some(few(random)), to: few(random), applied: !random.one_in(3) },
         },
-        Mix::Kv => match random.below(6) {
+        Mix::Kv => match random.below(8) {
             0 => Action::Write(few(random)),
+            6 if random.one_in(2) => Action::Delete,
+            6 => Action::Read(None),
             1 | 2 => Action::Append(few(random)),
             3 => Action::Read(Some(few(random))),
             4 => Action::Read(Some(Vec::new())),

@@ -4,7 +4,7 @@ mod many;
 mod one;
 mod script;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use sim::checks::Verdict;
 use sim::mutant::{self, MUTANTS, Mutant};
 use std::ops::Range;
@@ -15,12 +15,15 @@ use std::process::ExitCode;
 #[derive(Debug, Parser)]
 #[command(
     name = "cargo sim",
+    args_conflicts_with_subcommands = true,
     after_help = "\
 Exit codes: 0 fine, or the mutant was convicted; 1 wrong (safety is violated, or a mutant got away); 2 wrong usage;
 3 stuck (an operation did not end, or a healed cluster did not serve); 4 crashed (the code under test panicked);
 5 undecided (the judge gave up)."
 )]
 pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Runs one seed and prints its plan and verdict
     #[arg(long, value_name = "SEED", conflicts_with_all = ["seeds", "script"])]
     seed: Option<u64>,
@@ -50,6 +53,16 @@ pub(crate) struct Arguments {
     jobs: u8,
 }
 
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Visits every reachable state of tiny worlds
+    Exhaust {
+        /// The long ones too
+        #[arg(long)]
+        all: bool,
+    },
+}
+
 fn parse_range(text: &str) -> Result<Range<u64>, String> {
     let (from, to) =
         text.split_once("..").ok_or("write two numbers with `..` between them, as in 0..1000")?;
@@ -64,6 +77,9 @@ fn parse_mutant(name: &str) -> Result<&'static Mutant, String> {
 
 /// Does what the arguments say.
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
+    if let Some(Command::Exhaust { all }) = arguments.command {
+        return sim::exhaust::command(all);
+    }
     if arguments.list_mutants {
         for mutant in MUTANTS {
             println!("{:<18} {:<9} {}", mutant.name, mutant.rule, mutant.what);

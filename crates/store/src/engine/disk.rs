@@ -3,13 +3,14 @@
 //! | what fjall does | what is done about it here |
 //! |---|---|
 //! | drops a damaged part of its journal, and what follows, silently | numbered batches and a watermark beside them |
-//! | drops the end of a damaged *older* journal, and goes on with the next one | every batch also signs a ring of its own, so that a hole shows |
+//! | drops the end of a damaged *older* journal, and goes on with the next one | every batch signs a ring, so that a hole shows |
 //! | serves, after kill -9 or a failed sync, journal bytes that only the page cache has | everything recovered goes to fresh, synced tables before it is served |
 //! | panics over some damaged bytes of its journal | caught: [`DatabaseError::Damaged`] |
 //! | is poisoned by a full disk until it is opened again | room is checked before each batch; if it happens all the same, the database is opened again when there is room |
 //! | is poisoned by a failed sync | that is final here too: [`DatabaseError::Fatal`] |
 
 use super::failure::{REBUILD, damaged, engine_error, io_error, io_inside, is_full, space, sync_directory};
+use super::merge::DominatedFilters;
 use super::snapshot::{DiskSnapshot, View};
 use super::watermark::Watermark;
 use crate::database::{Change, Database, DatabaseError, WriteBatch};
@@ -38,13 +39,14 @@ impl Default for DiskOptions {
 
 /// Keys that begin with zero are the engine's own: iterators begin here.
 pub(super) const FIRST: &[u8] = &[1];
-/// The key of the last batch number.
-const SEQUENCE_KEY: &[u8] = b"\x00sequence";
-/// Batch n also writes its number under this and n modulo 2^16: about as many batches as a memtable takes.
+/// Batch n writes its number under this and n modulo 2^16: about as many batches as a memtable takes.
 const RING_PREFIX: &[u8] = b"\x00ring";
 const RING_SLOTS: u64 = 1 << 16;
 /// How long to wait for readers and background threads to let go of a database that is opened again.
 const REOPEN_PATIENCE: Duration = Duration::from_secs(2);
+/// While there is plenty of room, it is looked at this often, and after this many bytes.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+const LOOK_AFTER_BYTES: u64 = 1 << 20;
 /// Writes since the last tidying that make another one worth it.
 const TIDY_AFTER_BYTES: u64 = 4 << 20;
 
@@ -72,6 +74,9 @@ struct Writer {
     /// There was little room at the last write: if a background task has failed since, that is why.
     was_low: bool,
     written_since_tidy: u64,
+    /// When the free space was looked at, and what has been written since.
+    looked: Option<Instant>,
+    written_since_look: u64,
 }
 
 impl DiskDatabase {
@@ -122,7 +127,14 @@ impl DiskDatabase {
             options,
             min_free,
             engine: RwLock::new(Some(Arc::new(engine))),
-            writer: Mutex::new(Writer { watermark, stuck: false, was_low: false, written_since_tidy: 0 }),
+            writer: Mutex::new(Writer {
+                watermark,
+                stuck: false,
+                was_low: false,
+                written_since_tidy: 0,
+                looked: None,
+                written_since_look: 0,
+            }),
             sequence: AtomicU64::new(sequence.max(1)),
             accepts_writes: AtomicBool::new(true),
         };
@@ -190,15 +202,14 @@ impl DiskDatabase {
                 Change::Delete(key) => changes.remove(&engine.keyspace, key),
             }
         }
-        changes.insert(&engine.keyspace, SEQUENCE_KEY, number.to_be_bytes());
         changes.insert(&engine.keyspace, ring_key(number), number.to_be_bytes());
         if let Err(why) = changes.commit() {
             return Err(self.engine_failed(writer, why));
         }
         self.sequence.store(number, Ordering::Release);
-        writer.was_low = space(&self.path).is_ok_and(|space| self.is_low(space.free));
         writer.watermark.set(number).map_err(|why| io_error("record the watermark", &why))?;
         writer.written_since_tidy += bytes;
+        writer.written_since_look += bytes;
         Ok(())
     }
 
@@ -228,12 +239,32 @@ impl DiskDatabase {
 
     /// Checks that there is room, and opens a database that ran out of it again.
     fn make_ready(&self, writer: &mut Writer, bytes: u64) -> Result<(), DatabaseError> {
+        let fresh = writer.looked.is_some_and(|looked| looked.elapsed() < LOOK_EVERY)
+            && writer.written_since_look + bytes < LOOK_AFTER_BYTES;
+        if fresh && !writer.stuck && !writer.was_low {
+            return Ok(());
+        }
         let free = space(&self.path)?.free;
+        (writer.looked, writer.written_since_look) = (Some(Instant::now()), 0);
         // Hysteresis, so that a disk at the limit does not flap.
         let needed = if writer.stuck { 2 * self.min_free } else { self.min_free } + 2 * bytes;
         if free < needed {
             writer.was_low = true;
             return Err(DatabaseError::Full(format!("{free} bytes are free, {needed} are needed")));
+        }
+        let was_low = std::mem::replace(&mut writer.was_low, self.is_low(free));
+        if !writer.stuck && was_low {
+            // A background flush may have failed since the last batch, and the engine with it. Better to learn that
+            // before this batch is handed over: then it need not be refused.
+            let engine = self.engine()?;
+            if let Err(why) = engine.probe() {
+                drop(engine);
+                writer.was_low = true;
+                match self.engine_failed(writer, why) {
+                    DatabaseError::Full(_) => {}
+                    other => return Err(other),
+                }
+            }
         }
         if !writer.stuck {
             return Ok(());
@@ -308,6 +339,7 @@ impl Engine {
             let builder = fjall::Database::builder(path)
                 .cache_size(options.cache_bytes)
                 .worker_threads(1)
+                .with_compaction_filter_factories(Arc::new(|_| Some(Arc::new(DominatedFilters))))
                 .max_journaling_size(128 << 20);
             // fjall 3.1 asserts on some damaged bytes of its journal where it could return an error.
             let opened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| builder.open()))
@@ -338,17 +370,19 @@ impl Engine {
     fn flush_raw(&self) -> fjall::Result<()> {
         self.keyspace.rotate_memtable()?;
         while self.keyspace.sealed_memtable_count() > 0 {
-            // Writes nothing; fails if a background task did.
-            self.database.persist(PersistMode::Buffer)?;
+            self.probe()?;
             std::thread::sleep(Duration::from_millis(2));
         }
         Ok(())
     }
 
-    /// The number of the last batch that is there, after a look for holes before it.
+    /// Writes nothing; fails if a background task did.
+    fn probe(&self) -> fjall::Result<()> {
+        self.database.persist(PersistMode::Buffer)
+    }
+
+    /// The number of the last batch that is there, zero if there is none; after a look for holes before it.
     fn recovered_sequence(&self) -> Result<u64, DatabaseError> {
-        let Some(bytes) = self.keyspace.get(SEQUENCE_KEY).map_err(engine_error)? else { return Ok(0) };
-        let sequence = number_in(&bytes)?;
         let mut signed = Vec::new();
         for entry in self.keyspace.prefix(RING_PREFIX) {
             signed.push(number_in(&entry.value().map_err(engine_error)?)?);
@@ -358,12 +392,7 @@ impl Engine {
         if let Some(pair) = hole {
             return Err(damaged(format!("batches between {} and {} are missing", pair[0], pair[1])));
         }
-        match signed.last() {
-            Some(last) if *last != sequence => {
-                Err(damaged(format!("the database ends at batch {last}, but says {sequence}")))
-            }
-            _ => Ok(sequence),
-        }
+        Ok(signed.last().copied().unwrap_or_default())
     }
 }
 
@@ -375,6 +404,10 @@ impl Database for DiskDatabase {
         self.make_ready(&mut writer, batch.bytes())?;
         let number = self.sequence() + 1;
         self.commit_with(&mut writer, batch, number)
+    }
+
+    fn drops_dominated(&self) -> bool {
+        true
     }
 
     fn snapshot(&self) -> Result<DiskSnapshot, DatabaseError> {

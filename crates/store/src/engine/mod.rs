@@ -3,5 +3,6 @@
 pub mod disk;
 mod failure;
 pub mod memory;
+mod merge;
 pub mod snapshot;
 mod watermark;

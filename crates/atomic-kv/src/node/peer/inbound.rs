@@ -16,6 +16,9 @@ use tokio::sync::Notify;
 /// Replies that may wait for a peer that does not read them; beyond it no more requests are read.
 const OUT_BYTES_MAX: usize = 8 << 20;
 
+/// A buffer that has grown beyond this is given back after use.
+const KEPT_BYTES: usize = 1 << 20;
+
 /// Replies on their way out of an accepted connection.
 #[derive(Default)]
 pub(crate) struct Outbox {
@@ -38,14 +41,20 @@ impl Outbox {
 
     /// Sends what is queued, for as long as the connection takes it.
     pub(crate) async fn drain_into(&self, mut writer: OwnedWriteHalf) -> Result<(), ConnectionError> {
+        let mut chunk = BytesMut::new();
         loop {
-            let chunk = self.out.borrow_mut().split();
+            // Two buffers take turns: one is written while the other fills.
+            chunk.clear();
+            std::mem::swap(&mut chunk, &mut self.out.borrow_mut());
             if chunk.is_empty() {
                 self.drained.notify_one();
                 self.wake.notified().await;
                 continue;
             }
             writer.write_all(&chunk).await?;
+            if chunk.capacity() > KEPT_BYTES {
+                chunk = BytesMut::new();
+            }
         }
     }
 

@@ -23,6 +23,8 @@ use tokio::sync::Notify;
 
 /// Encoded bytes that may wait for the socket; beyond it requests wait unencoded, so that they can still be dropped.
 const OUT_BYTES: usize = 256 << 10;
+/// A buffer that has grown beyond this is given back after use.
+const KEPT_BYTES: usize = 1 << 20;
 /// Bytes of requests that may wait for a peer that does not read.
 const BACKLOG_BYTES: usize = 32 << 20;
 /// Pauses between attempts to connect.
@@ -80,6 +82,11 @@ impl Link {
     /// Whether nothing waits for the peer to read.
     pub(crate) fn is_idle(&self) -> bool {
         self.up.get() && self.backlog.borrow().is_empty()
+    }
+
+    fn ping(&self) {
+        put_frame(&mut self.out.borrow_mut(), |body| body.put_u8(PING));
+        self.wake.notify_one();
     }
 
     fn encode(&self, transmit: &Transmit) {
@@ -221,7 +228,14 @@ async fn read_replies(
 ) -> Result<(), ConnectionError> {
     let limit = frame_limit(shard.node.settings.max_key_bytes, shard.node.settings.max_value_bytes);
     let mut last_heard = Instant::now();
+    let mut last_asked = last_heard;
     loop {
+        // Amid other replies too: only this answer says how much the peer has made durable, and that its disk has room
+        // again.
+        if last_heard.duration_since(last_asked) >= PING_EVERY {
+            link.ping();
+            last_asked = last_heard;
+        }
         let frame = tokio::select! {
             biased;
             frame = read_frame(&mut reader, &mut input, limit) => frame?,
@@ -229,8 +243,8 @@ async fn read_replies(
                 if last_heard.elapsed() > SILENCE_LIMIT {
                     return Err(ConnectionError::Silence(SILENCE_LIMIT));
                 }
-                put_frame(&mut link.out.borrow_mut(), |body| body.put_u8(PING));
-                link.wake.notify_one();
+                link.ping();
+                last_asked = Instant::now();
                 continue;
             }
         };
@@ -263,13 +277,19 @@ async fn write_requests(
     link: &Link,
     mut writer: OwnedWriteHalf,
 ) -> Result<(), ConnectionError> {
+    let mut chunk = BytesMut::new();
     loop {
         link.refill(shard);
-        let chunk = link.out.borrow_mut().split();
+        // Two buffers take turns: one is written while the other fills.
+        chunk.clear();
+        std::mem::swap(&mut chunk, &mut link.out.borrow_mut());
         if chunk.is_empty() {
             link.wake.notified().await;
             continue;
         }
         writer.write_all(&chunk).await?;
+        if chunk.capacity() > KEPT_BYTES {
+            chunk = BytesMut::new();
+        }
     }
 }

@@ -1,0 +1,174 @@
+//! One cluster, from its start to its end, with the loads that it carries.
+
+use crate::Result;
+use crate::args::Args;
+use crate::catalog::{Action, KEYS, Load, VALUE_SIZE};
+use crate::cluster::{Cluster, Lab, System};
+use crate::etcd::Etcd;
+use crate::growth;
+use crate::process::Usage;
+use crate::results::{Results, Sample};
+use atomic_kv::load::{self, Phase, Plan, Progress, Report, Resp, Workload};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// Runs the loads on a fresh cluster.
+pub(crate) fn run(
+    lab: &Lab,
+    system: System,
+    loads: &[&'static Load],
+    pair: usize,
+    args: &Args,
+    results: &mut Results,
+) -> Result<()> {
+    let (growth, mut loads): (Vec<_>, Vec<_>) = loads.iter().copied().partition(|load| load.is_growth());
+    // What kills a node comes last, whatever the order of the catalogue.
+    loads.sort_by_key(|load| load.action == Action::Kill);
+    if !loads.is_empty() {
+        let mut cluster = Cluster::start(lab, system)?;
+        // Every key has a value before the first load, so that the order of the loads does not matter.
+        let mut bench = Bench { system, cluster: &mut cluster, args };
+        bench.measure(&Plan { measured: Duration::from_millis(200), ..bench.plan(64, 0, VALUE_SIZE) })?;
+        for load in loads {
+            let sample = bench.sample(load, pair)?;
+            show(load, system, &sample);
+            results.add(load.name, system, sample);
+        }
+    }
+    for load in growth {
+        let sample = growth::measure(lab, system, load.action, args)?;
+        show(load, system, &sample);
+        results.add(load.name, system, sample);
+    }
+    Ok(())
+}
+
+fn show(load: &Load, system: System, sample: &Sample) {
+    let numbers = sample.numbers.iter().filter(|(_, number)| **number != 0.0);
+    let numbers: Vec<String> = numbers.map(|(name, number)| format!("{name} {number:.1}")).collect();
+    eprintln!("  {:?} {}: {}", system, load.title, numbers.join(", "));
+}
+
+/// A running cluster and how it is measured.
+pub(crate) struct Bench<'a> {
+    pub(crate) system: System,
+    pub(crate) cluster: &'a mut Cluster,
+    pub(crate) args: &'a Args,
+}
+
+impl Bench<'_> {
+    /// The usual plan.
+    pub(crate) fn plan(&self, clients: usize, reads: u32, value_size: usize) -> Plan {
+        Plan {
+            workload: Workload { keys: KEYS, value_size, reads, hot: false },
+            clients,
+            pipeline: 1,
+            warm_up: Duration::from_secs(1),
+            measured: Duration::from_secs(self.args.seconds),
+            operations: None,
+            prefill: true,
+            patience: Duration::from_secs(15),
+        }
+    }
+
+    fn sample(&mut self, load: &Load, pair: usize) -> Result<Sample> {
+        match load.action {
+            Action::Run { clients, reads, value_size, hot, pipeline, keys } => {
+                let mut plan = self.plan(clients, reads, value_size);
+                plan.pipeline = pipeline;
+                plan.workload.hot = hot;
+                plan.workload.keys = keys;
+                // The session has filled them; a load that writes large values fills them itself as it goes.
+                plan.prefill = false;
+                let (report, used) = self.measure(&plan)?;
+                Ok(Sample::of(&report, used, self.system))
+            }
+            Action::Kill => self.kill(pair),
+            Action::Memory => {
+                let resident = self.cluster.usage()?.resident;
+                Ok(Sample::number("rss_mib", resident as f64 / f64::from(1 << 20)))
+            }
+            Action::Million | Action::Overwrite => Err("a load of growth has a cluster of its own".into()),
+        }
+    }
+
+    /// Kills a node in the middle of a load.
+    fn kill(&mut self, pair: usize) -> Result<Sample> {
+        let mut plan = self.plan(64, 50, VALUE_SIZE);
+        plan.prefill = false;
+        plan.measured = plan.measured.max(Duration::from_secs(5));
+        let victim = self.cluster.victim(pair)?;
+        let after = plan.measured / 2;
+        let system = self.system;
+        let clients = self.cluster.clients();
+        let (begun, wait) = mpsc::channel();
+        let cluster = &mut *self.cluster;
+        let report = std::thread::scope(|scope| {
+            scope.spawn(move || {
+                // Nothing arrives when the load does not begin, and then nobody need be killed.
+                if wait.recv().is_ok() {
+                    std::thread::sleep(after);
+                    cluster.kill(victim);
+                }
+            });
+            drive(system, &clients, &plan, self.args, |progress| {
+                if progress.phase == Phase::Measured {
+                    // Only the first is waited for.
+                    let _ = begun.send(());
+                }
+            })
+        })?;
+        let mut sample = Sample::of(&report, Usage::default(), system);
+        sample.timeline.clone_from(&report.timeline);
+        Ok(sample)
+    }
+
+    /// Runs a plan and reports also what the nodes used meanwhile.
+    pub(crate) fn measure(&mut self, plan: &Plan) -> Result<(Report, Usage)> {
+        let mut before = None;
+        let report = drive(self.system, &self.cluster.clients(), plan, self.args, |progress| {
+            if progress.phase == Phase::Measured && before.is_none() {
+                before = Some(self.cluster.usage());
+            }
+        })?;
+        let after = self.cluster.usage()?;
+        let before = before.ok_or("nothing was measured")??;
+        let used = Usage {
+            cpu: after.cpu.saturating_sub(before.cpu),
+            written: after.written - before.written,
+            resident: after.resident,
+        };
+        Ok((report, used))
+    }
+}
+
+/// The same loop for both; only the link differs.
+fn drive(
+    system: System,
+    clients: &[std::net::SocketAddr],
+    plan: &Plan,
+    args: &Args,
+    progress: impl FnMut(Progress),
+) -> Result<Report> {
+    let report = match system {
+        System::Etcd => {
+            let nodes = match args.etcd_leader_only {
+                // Three connections all the same: the list has the leader three times.
+                true => match crate::etcd::leader(clients)? {
+                    Some(leader) => vec![clients[leader]; clients.len()],
+                    None => return Err("etcd has no leader".into()),
+                },
+                false => clients.to_vec(),
+            };
+            load::run(Etcd::new(nodes, plan.workload.clone()), plan.clone(), progress)?
+        }
+        _ => {
+            let addresses: Vec<String> = clients.iter().map(ToString::to_string).collect();
+            load::run(Resp::new(&addresses, &plan.workload)?, plan.clone(), progress)?
+        }
+    };
+    if report.operations == 0 {
+        return Err(format!("{system:?} completed nothing").into());
+    }
+    Ok(report)
+}

@@ -1,0 +1,128 @@
+//! The figures as Markdown.
+
+use crate::Result;
+use crate::catalog::{COMPARED, Figure, GROWTH, Target};
+use crate::results::{Results, Spread};
+use std::fmt::Write;
+use std::path::Path;
+
+const BEGIN: &str = "<!-- compare: begin -->";
+const END: &str = "<!-- compare: end -->";
+
+/// All tables.
+pub(crate) fn markdown(results: &Results) -> String {
+    let mut text = String::new();
+    for fact in &results.machine {
+        line(&mut text, format_args!("- {fact}"));
+    }
+    line(&mut text, format_args!("\nMedian over the pairs, in brackets the smallest and the largest.\n"));
+    table(&mut text, results, COMPARED, "etcd");
+    line(&mut text, format_args!("\nHow cost grows; the baseline is Atomic KV itself.\n"));
+    table(&mut text, results, GROWTH, "baseline");
+    generator(&mut text, results);
+    text
+}
+
+fn line(text: &mut String, what: std::fmt::Arguments<'_>) {
+    // Writing into a string does not fail.
+    let _ = writeln!(text, "{what}");
+}
+
+fn table(text: &mut String, results: &Results, figures: &[Figure], baseline: &str) {
+    line(text, format_args!("| | Atomic KV | {baseline} | ratio | target | |\n|---|---|---|---|---|---|"));
+    for figure in figures {
+        let Some((ours, compared)) = results.compare(figure) else { continue };
+        let theirs = compared.map_or_else(String::new, |(theirs, _)| shown(theirs, figure.unit));
+        let ratio = compared.map_or_else(String::new, |(_, ratio)| shown(ratio, "×"));
+        let value = match figure.target {
+            Target::Below(_) => Some(ours.median),
+            _ => compared.map(|(_, ratio)| ratio.median),
+        };
+        let (target, met) = match figure.target {
+            Target::AtLeast(times) => (format!("≥ {times} ×"), value.map(|value| value >= times)),
+            Target::AtMost(times) => (format!("≤ {times} ×"), value.map(|value| value <= times)),
+            Target::Below(limit) => (format!("≤ {limit} {}", figure.unit), value.map(|value| value <= limit)),
+            Target::None => ("reported".to_owned(), None),
+        };
+        let met = met.map_or("", |met| if met { "met" } else { "**missed**" });
+        let ours = shown(ours, figure.unit);
+        line(text, format_args!("| {} | {ours} | {theirs} | {ratio} | {target} | {met} |", figure.title));
+    }
+}
+
+/// What the load generator itself took from the processors that it shares with the nodes.
+fn generator(text: &mut String, results: &Results) {
+    use crate::cluster::System::{AtomicKv, Etcd};
+    let cost = |load, system| results.spread(load, system, "generator_cpu_us").map(|spread| spread.median);
+    let costs = (cost("set64", AtomicKv), cost("set64", Etcd), cost("get64", AtomicKv), cost("get64", Etcd));
+    if let (Some(our_set), Some(their_set), Some(our_get), Some(their_get)) = costs {
+        line(
+            text,
+            format_args!(
+                "\nThe load generator's own CPU per operation at 64 clients: SET {our_set:.1} µs here, {their_set:.1} µs \
+                 for etcd; GET {our_get:.1} µs here, {their_get:.1} µs for etcd."
+            ),
+        );
+    }
+}
+
+fn shown(spread: Spread, unit: &str) -> String {
+    let unit = if unit == "×" { " ×".to_owned() } else { format!(" {unit}") };
+    let Spread { median, min, max, count } = spread;
+    if count == 1 {
+        return format!("{}{unit}", number(median));
+    }
+    format!("{}{unit} ({}–{})", number(median), number(min), number(max))
+}
+
+/// Three significant digits at least, and commas between the thousands.
+fn number(value: f64) -> String {
+    let decimals = match value.abs() {
+        0.0 => 0,
+        small if small < 1.0 => 3,
+        small if small < 10.0 => 2,
+        small if small < 100.0 => 1,
+        _ => 0,
+    };
+    let text = format!("{value:.decimals$}");
+    let whole = text.find('.').unwrap_or(text.len());
+    let mut out = String::new();
+    for (index, digit) in text.char_indices() {
+        if index > 0 && index < whole && (whole - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// Replaces what is between the markers of a document.
+pub(crate) fn update(document: &Path, markdown: &str) -> Result<()> {
+    let text = std::fs::read_to_string(document)?;
+    let missing = || format!("{} has no lines {BEGIN} and {END}", document.display());
+    let (before, rest) = text.split_once(BEGIN).ok_or_else(missing)?;
+    let (_, after) = rest.split_once(END).ok_or_else(missing)?;
+    Ok(std::fs::write(document, format!("{before}{BEGIN}\n{markdown}{END}{after}"))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_three_digits() {
+        let shown: Vec<String> = [0.0, 0.1234, 4.456, 45.67, 456.7, 45678.9].map(number).into();
+        assert_eq!(shown, ["0", "0.123", "4.46", "45.7", "457", "45,679"]);
+    }
+
+    #[test]
+    fn only_what_is_between_the_markers_is_replaced() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), format!("before\n{BEGIN}\nold\n{END}\nafter\n")).unwrap();
+        update(file.path(), "new\n").unwrap();
+        let text = std::fs::read_to_string(file.path()).unwrap();
+        assert_eq!(text, format!("before\n{BEGIN}\nnew\n{END}\nafter\n"));
+        std::fs::write(file.path(), "nothing").unwrap();
+        assert!(update(file.path(), "new\n").is_err());
+    }
+}

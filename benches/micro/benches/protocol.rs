@@ -1,0 +1,118 @@
+//! Instructions of one operation in the protocol core, and of its messages as bytes.
+#![allow(missing_docs, unused_qualifications, reason = "the harness's macros write such code")]
+
+use abd::coordinator::{Config, Coordinator, TimestampMode};
+use abd::loopback::MapStore;
+use abd::{
+    CallId, Content, Instant, Members, NodeId, Now, Operation, Outcome, Reaction, Replica, Request,
+    StampedValue, Standing, Timestamp, TimestampIssuer, Version, wire,
+};
+use bytes::{Bytes, BytesMut};
+use gungraun::{library_benchmark, library_benchmark_group, main};
+use std::hint::black_box;
+use std::time::Duration;
+
+/// Three replicas in memory and the coordinator of the first. Unlike `abd::loopback` it copies nothing for an
+/// operation, so that only the protocol is counted.
+struct Cluster {
+    coordinator: Coordinator,
+    issuer: TimestampIssuer,
+    replicas: Vec<MapStore>,
+}
+
+const NOW: Now = Now { instant: Instant(0), interval: None };
+
+impl Cluster {
+    fn run(&mut self, operation: Operation) -> Outcome {
+        let replica = Replica { max_future: None };
+        let standing = Standing { admitted: true, writable: true };
+        self.coordinator.submit(operation, Instant(1), NOW, &self.issuer);
+        while let Some(transmit) = self.coordinator.poll_transmit() {
+            let store = &mut self.replicas[transmit.to.0 as usize - 1];
+            let reply = match replica.handle(store, transmit.request, standing, 0) {
+                Reaction::Reply(reply) => reply,
+                Reaction::Commit { key, stamped, reply } => {
+                    store.put(key, stamped);
+                    reply.committed()
+                }
+            };
+            self.coordinator.handle_reply(transmit.to, transmit.call, reply, NOW, &self.issuer);
+        }
+        self.coordinator.poll_outcome().expect("every message was delivered").1
+    }
+}
+
+fn value() -> Bytes {
+    Bytes::from(vec![7; 100])
+}
+
+/// A cluster that has served before: what is allocated once is allocated.
+fn warm() -> Cluster {
+    let config = Config {
+        local: NodeId(1),
+        members: Members::new((1..=3).map(NodeId).collect()),
+        mode: TimestampMode::Logical,
+        hedge_after: Duration::from_millis(10),
+        resend_after: Duration::from_millis(100),
+    };
+    let mut cluster = Cluster {
+        coordinator: Coordinator::new(config),
+        issuer: TimestampIssuer::new(NodeId(1), 1),
+        replicas: vec![MapStore::default(); 3],
+    };
+    for key in 0..100u8 {
+        cluster.run(Operation::Set { key: Bytes::from(vec![key; 14]), value: value() });
+    }
+    cluster
+}
+
+const KEY: Bytes = Bytes::from_static(&[42; 14]);
+
+#[library_benchmark]
+#[bench::three_nodes(warm())]
+fn set(mut cluster: Cluster) -> (Cluster, Outcome) {
+    let outcome = cluster.run(black_box(Operation::Set { key: KEY, value: value() }));
+    (cluster, outcome)
+}
+
+#[library_benchmark]
+#[bench::three_nodes(warm())]
+fn get(mut cluster: Cluster) -> (Cluster, Outcome) {
+    let outcome = cluster.run(black_box(Operation::Get { key: KEY }));
+    (cluster, outcome)
+}
+
+fn write() -> (BytesMut, Request) {
+    let version = Version::of_write(Timestamp { time: 12, node: 1, boot: 1 });
+    let stamped = StampedValue { version, content: Content::Value(value()) };
+    (BytesMut::with_capacity(4096), Request::LocalWrite { key: KEY, stamped })
+}
+
+fn encode_into(out: &mut BytesMut, request: &Request) {
+    let call = CallId { operation: 9, phase: 1 };
+    wire::put_frame(out, |body| wire::put_request(body, call, 5000, request));
+}
+
+#[library_benchmark]
+#[bench::write(write())]
+fn encode((mut out, request): (BytesMut, Request)) -> (BytesMut, Request) {
+    encode_into(&mut out, black_box(&request));
+    (out, request)
+}
+
+fn encoded() -> BytesMut {
+    let (mut out, request) = write();
+    encode_into(&mut out, &request);
+    out
+}
+
+#[library_benchmark]
+#[bench::write(encoded())]
+fn decode(mut input: BytesMut) -> Request {
+    let body = wire::take_frame(black_box(&mut input), 1 << 20).expect("a frame").expect("whole");
+    wire::get_request(body).expect("a request").2
+}
+
+library_benchmark_group!(name = operations, benchmarks = [set, get]);
+library_benchmark_group!(name = frames, benchmarks = [encode, decode]);
+main!(library_benchmark_groups = [operations, frames]);

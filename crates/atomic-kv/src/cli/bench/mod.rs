@@ -1,0 +1,101 @@
+//! `bench`: how fast a running cluster is.
+
+mod progress;
+mod summary;
+
+use crate::fatal::Fatal;
+use crate::load::{self, Plan, Resp, Workload};
+use clap::Args;
+use std::time::Duration;
+
+/// The most requests that a node takes from one connection at once without making the rest wait.
+const PIPELINE_MAX: usize = 1024;
+
+/// Flags of `bench`.
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// Client addresses; the clients are spread over them, and go to the next one when theirs is gone.
+    #[arg(long, value_delimiter = ',', default_value = "127.0.0.1:6380,127.0.0.1:6381,127.0.0.1:6382")]
+    pub addr: Vec<String>,
+    /// Clients; each waits for its answer before it asks again.
+    #[arg(long, default_value_t = 64)]
+    pub clients: usize,
+    /// Reads in a hundred operations; the rest are writes.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub reads: u32,
+    /// Bytes of every value.
+    #[arg(long, default_value_t = 100)]
+    pub value_size: usize,
+    /// Different keys. All of them are written once before anything is measured.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    pub keys: u64,
+    /// All operations go to one key.
+    #[arg(long)]
+    pub hot: bool,
+    /// Requests that a client sends at once before it waits for their answers.
+    #[arg(long, default_value_t = 1)]
+    pub pipeline: usize,
+    /// How long to measure; a second of warm-up comes before.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub seconds: u64,
+    /// Print one JSON object instead of a summary. Its fields are described with the type `load::Report`.
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl BenchArgs {
+    /// The measurement that the flags describe.
+    ///
+    /// # Errors
+    /// Exit code 2 for a count that makes no sense.
+    pub fn plan(&self) -> Result<Plan, Fatal> {
+        for (flag, count, most) in [
+            ("--clients", self.clients, 10_000),
+            ("--pipeline", self.pipeline, PIPELINE_MAX),
+            ("--value-size", self.value_size, 512 << 20),
+        ] {
+            if !(1..=most).contains(&count) {
+                return Err(Fatal::usage(format!("{flag} {count} is not between 1 and {most}")));
+            }
+        }
+        Ok(Plan {
+            workload: Workload {
+                keys: self.keys,
+                value_size: self.value_size,
+                reads: self.reads,
+                hot: self.hot,
+            },
+            clients: self.clients,
+            pipeline: self.pipeline,
+            warm_up: Duration::from_secs(1),
+            measured: Duration::from_secs(self.seconds),
+            operations: None,
+            prefill: true,
+            patience: Duration::from_secs(15),
+        })
+    }
+}
+
+/// Measures and prints.
+///
+/// # Errors
+/// Exit code 2 for wrong flags, 1 when the cluster does not answer or completed nothing.
+pub fn run(args: &BenchArgs) -> Result<(), Fatal> {
+    let plan = args.plan()?;
+    let target =
+        Resp::new(&args.addr, &plan.workload).map_err(|why| Fatal::usage(format!("--addr: {why}")))?;
+    let mut line = progress::Line::new(&plan);
+    let report = load::run(target, plan, |progress| line.show(progress))
+        .map_err(|why| Fatal::runtime(why.to_string()))?;
+    line.clear();
+    if args.json {
+        let json = serde_json::to_string(&report).map_err(|why| Fatal::runtime(why.to_string()))?;
+        println!("{json}");
+    } else {
+        print!("{}", summary::Summary(&report));
+    }
+    if report.operations == 0 {
+        return Err(Fatal::runtime("no operation was completed"));
+    }
+    Ok(())
+}

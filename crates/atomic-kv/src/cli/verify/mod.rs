@@ -1,0 +1,126 @@
+//! `verify`: drives a live cluster, records what its clients see, and judges it.
+//!
+//! Many clients write values that nobody else writes, read and delete a few keys through every node. Whatever goes
+//! wrong meanwhile (kill a node, pause it, unplug it) the record must be explainable by operations that happened one
+//! at a time. The keys are new ones and are deleted at the end.
+
+mod load;
+mod report;
+
+pub use load::{Load, Recording, drive};
+
+use super::client::Client;
+use crate::config::Addresses;
+use crate::fatal::Fatal;
+use crate::picture::{self, Drawing};
+use clap::Args;
+use lincheck::{DEFAULT_LIMIT, History, Judgement, Model, Verdict};
+use report::Report;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+const EXIT_CODES: &str = "Exit codes: 0 linearizable, 1 a violation, 2 wrong command line or no node in reach, 3 undecided (never a pass).";
+
+/// A client goes on to the next node when one has been silent for this long: longer than an operation may take by
+/// default, so that a node gets the chance to say what it knows.
+const PATIENCE: Duration = Duration::from_secs(6);
+
+/// Flags of `verify`.
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub struct VerifyArgs {
+    /// Which nodes to drive.
+    #[command(flatten)]
+    pub addresses: Addresses,
+    /// For how long, in seconds.
+    #[arg(long, default_value_t = 30)]
+    pub seconds: u64,
+    /// How many clients, spread over the nodes.
+    #[arg(long, default_value_t = 16)]
+    pub clients: usize,
+    /// How many keys they share: fewer keys, more conflicts.
+    #[arg(long, default_value_t = 8)]
+    pub keys: usize,
+    /// Also draw what was seen, as one page that needs nothing else.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+}
+
+/// Drives, judges, reports.
+///
+/// # Errors
+/// Exit code 1 for a violation, 2 for a wrong command line, 3 when the history shows nothing or cannot be decided.
+pub fn run(args: &VerifyArgs) -> Result<(), Fatal> {
+    for (flag, value, most) in [
+        ("--seconds", args.seconds, 86_400),
+        ("--clients", args.clients as u64, 1024),
+        ("--keys", args.keys as u64, 1 << 20),
+    ] {
+        if !(1..=most).contains(&value) {
+            return Err(Fatal::usage(format!("{flag} {value} is not between 1 and {most}")));
+        }
+    }
+    let addresses = &args.addresses.addr;
+    check_reachable(addresses)?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+    let load = Load {
+        addresses: addresses.clone(),
+        clients: args.clients,
+        keys: (0..args.keys).map(|key| format!("verify:{now:x}:{key}")).collect(),
+        patience: PATIENCE,
+    };
+    println!("{} clients, {} keys, {} s on {}", args.clients, args.keys, args.seconds, addresses.join(", "));
+    let began = Instant::now();
+    let recording = drive(&load, || began.elapsed() < Duration::from_secs(args.seconds));
+    remove(&load);
+    print!("{}", Report::new(&recording));
+    let began = Instant::now();
+    let judgement = lincheck::judge(&Model::register(), &recording.history, DEFAULT_LIMIT);
+    println!("verdict: {} (judged in {:.1?})", judgement.verdict, began.elapsed());
+    if let Some(path) = &args.html {
+        draw(path, &format!("verify {}", addresses.join(", ")), &recording.history, &judgement)?;
+    }
+    match judgement.verdict {
+        _ if recording.completed() == 0 => {
+            Err(Fatal { code: 3, message: "no operation was completed, so this shows nothing".to_owned() })
+        }
+        Verdict::Linearizable => Ok(()),
+        Verdict::Violation(_) => {
+            Err(Fatal::runtime("the cluster is not linearizable; the operations are above"))
+        }
+        Verdict::Unknown(_) => Err(Fatal {
+            code: 3,
+            message: "undecided; fewer clients or more keys are easier to judge".to_owned(),
+        }),
+    }
+}
+
+fn draw(path: &Path, title: &str, history: &History, judgement: &Judgement) -> Result<(), Fatal> {
+    let page = picture::page(&[Drawing { title, history, judgement }]);
+    std::fs::write(path, page)
+        .map_err(|why| Fatal::usage(format!("cannot write the picture to {}: {why}", path.display())))
+}
+
+/// A first look, so that a typing mistake is not taken for an outage.
+fn check_reachable(addresses: &[String]) -> Result<(), Fatal> {
+    let mut tried = Vec::new();
+    for address in addresses {
+        match Client::connect(address) {
+            Ok(_) => return Ok(()),
+            Err(why) => tried.push(format!("{address}: {why}")),
+        }
+    }
+    Err(Fatal::usage(format!("no node is in reach ({}); check --addr", tried.join("; "))))
+}
+
+/// Leaves the cluster as it was found, as far as it can be reached.
+fn remove(load: &Load) {
+    let mut clients = load.addresses.iter().filter_map(|address| Client::connect(address).ok());
+    if let Some(mut client) = clients.next() {
+        for key in &load.keys {
+            if client.call(&[b"DEL", key.as_bytes()]).is_err() {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! A recording in a few figures.
+
+use super::Recording;
+use lincheck::{Action, Operation};
+use std::fmt;
+use std::time::Duration;
+
+/// The figures of a recording.
+pub(super) struct Report<'a> {
+    recording: &'a Recording,
+}
+
+/// A stretch of time in which nothing was completed.
+struct Gap {
+    begin: u64,
+    length: u64,
+}
+
+impl<'a> Report<'a> {
+    pub(super) fn new(recording: &'a Recording) -> Self {
+        Self { recording }
+    }
+
+    /// The longest time between two answers; the beginning and the end count as one.
+    fn longest_gap<'b>(&self, operations: impl Iterator<Item = &'b Operation>) -> Gap {
+        let end = u64::try_from(self.recording.span.as_nanos()).unwrap_or(u64::MAX);
+        let mut returns: Vec<u64> = operations.filter_map(|operation| operation.ret).collect();
+        returns.extend([0, end]);
+        returns.sort_unstable();
+        let gaps = returns.windows(2).map(|pair| Gap { begin: pair[0], length: pair[1] - pair[0] });
+        gaps.max_by_key(|gap| gap.length).unwrap_or(Gap { begin: 0, length: 0 })
+    }
+
+    /// The client that waited longest for an answer of any kind.
+    fn unluckiest(&self) -> Option<(u64, Gap)> {
+        let operations = &self.recording.history.operations;
+        let clients = operations.iter().map(|operation| operation.client).max()?;
+        (0..=clients)
+            .map(|client| {
+                (client, self.longest_gap(operations.iter().filter(|other| other.client == client)))
+            })
+            .max_by_key(|(_, gap)| gap.length)
+    }
+}
+
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let operations = &self.recording.history.operations;
+        let completed = self.recording.completed();
+        let seconds = self.recording.span.as_secs_f64();
+        writeln!(f, "{completed} operations in {seconds:.1} s: {:.0}/s", completed as f64 / seconds)?;
+        writeln!(f, "      completed       p50       p90       p99     p99.9       max")?;
+        for (name, of_kind) in [
+            ("GET", (|action| matches!(action, Action::Read(_))) as fn(&Action) -> bool),
+            ("SET", |action| matches!(action, Action::Write(_))),
+            ("DEL", |action| matches!(action, Action::Delete)),
+        ] {
+            let chosen = operations.iter().filter(|operation| of_kind(&operation.action));
+            let mut latencies: Vec<u64> =
+                chosen.filter_map(|operation| Some(operation.ret? - operation.invoke)).collect();
+            latencies.sort_unstable();
+            write!(f, "{name}  {:>12}", latencies.len())?;
+            for share in [0.5, 0.9, 0.99, 0.999, 1.0] {
+                match percentile(&latencies, share) {
+                    Some(latency) => write!(f, "  {:>5.2} ms", milliseconds(latency))?,
+                    None => write!(f, "         -")?,
+                }
+            }
+            writeln!(f)?;
+        }
+        let gap = self.longest_gap(operations.iter());
+        writeln!(
+            f,
+            "longest time without any answer: {:.1} ms, from {:.3} s on",
+            milliseconds(gap.length),
+            milliseconds(gap.begin) / 1e3
+        )?;
+        if let Some((client, gap)) = self.unluckiest() {
+            writeln!(
+                f,
+                "longest for one client: {:.1} ms (client {client}, from {:.3} s on)",
+                milliseconds(gap.length),
+                milliseconds(gap.begin) / 1e3
+            )?;
+        }
+        writeln!(f, "writes of unknown outcome: {}", operations.len() - completed)?;
+        let errors: Vec<String> =
+            self.recording.errors.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+        let errors = if errors.is_empty() { "none".to_owned() } else { errors.join(", ") };
+        writeln!(f, "errors: {errors}")
+    }
+}
+
+/// The smallest of the sorted values that at least this share does not exceed.
+fn percentile(sorted: &[u64], share: f64) -> Option<u64> {
+    let rank =
+        sorted.iter().enumerate().position(|(index, _)| (index + 1) as f64 >= share * sorted.len() as f64);
+    rank.map(|index| sorted[index])
+}
+
+fn milliseconds(nanoseconds: u64) -> f64 {
+    Duration::from_nanos(nanoseconds).as_secs_f64() * 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lincheck::History;
+
+    fn recording(returns: &[(u64, Option<u64>)]) -> Recording {
+        let operation =
+            |&(client, ret)| Operation { client, key: b"k".to_vec(), action: Action::Delete, invoke: 0, ret };
+        Recording {
+            history: History::new(returns.iter().map(operation).collect()),
+            span: Duration::from_nanos(100),
+            ..Recording::default()
+        }
+    }
+
+    #[test]
+    fn a_percentile_is_a_value_that_was_seen() {
+        let values: Vec<u64> = (1..=1000).collect();
+        for (share, value) in [(0.5, 500), (0.99, 990), (0.999, 999), (1.0, 1000)] {
+            assert_eq!(percentile(&values, share), Some(value));
+        }
+        assert_eq!(percentile(&[7], 0.5), Some(7));
+        assert_eq!(percentile(&[], 0.5), None);
+    }
+
+    #[test]
+    fn a_gap_may_lie_at_either_end() {
+        let longest = |returns: &[(u64, Option<u64>)]| {
+            let recording = recording(returns);
+            let gap = Report::new(&recording).longest_gap(recording.history.operations.iter());
+            (gap.begin, gap.length)
+        };
+        assert_eq!(longest(&[(1, Some(10)), (2, Some(51)), (1, Some(90))]), (10, 41));
+        assert_eq!(longest(&[(1, Some(60)), (2, None)]), (0, 60));
+        assert_eq!(longest(&[]), (0, 100));
+    }
+
+    #[test]
+    fn the_client_that_waited_longest_is_named() {
+        let recording = recording(&[(0, Some(30)), (1, Some(80)), (0, Some(60)), (1, None)]);
+        let (client, gap) = Report::new(&recording).unluckiest().unwrap();
+        assert_eq!((client, gap.begin, gap.length), (1, 0, 80));
+        let text = Report::new(&recording).to_string();
+        assert!(text.contains("writes of unknown outcome: 1"), "{text}");
+    }
+}

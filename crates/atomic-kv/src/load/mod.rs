@@ -1,0 +1,29 @@
+//! A closed-loop load generator that is cheap enough to share a machine with the cluster it measures.
+//!
+//! Every client is one task with at most one batch of requests in flight; all of them run on one thread, so nothing
+//! here is locked. The loop ([`run`]) knows nothing of a protocol: a [`Target`] opens a [`Link`], and a link
+//! exchanges a batch of [`Request`]s for [`Answer`]s. [`resp`] is the one for this project's nodes; another system is
+//! measured with the same loop, the same keys and the same bookkeeping by bringing its own link.
+//!
+//! What a closed loop cannot show: a client that waits sends nothing, so a pause is counted once for each client and
+//! not once for each request that an open world would have sent meanwhile. That is why [`Report`] has the longest gap
+//! beside the percentiles.
+
+mod histogram;
+mod plan;
+mod recorder;
+mod report;
+mod resp;
+mod run;
+mod timeline;
+
+#[cfg(test)]
+mod tests;
+
+pub use histogram::Histogram;
+pub use plan::{Kind, Plan, Random, Request, Workload};
+pub use recorder::{Failure, Recorder};
+pub use report::{Errors, Fairness, KindReport, Report};
+pub use resp::{Resp, RespLink};
+pub use run::{Answer, Link, Phase, Progress, Target, run};
+pub use timeline::{SLOT, Timeline};

@@ -1,0 +1,218 @@
+//! A link to a node's client port: just enough RESP to count answers, and nothing allocated for an operation.
+
+use super::plan::{Kind, Request, Workload};
+use super::recorder::Failure;
+use super::run::{Answer, Link, Target};
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// Room for answers that arrive together; it grows for larger values.
+const INPUT_BYTES: usize = 16 << 10;
+
+/// Nodes that speak RESP; clients are spread over them round robin.
+#[derive(Clone, Debug)]
+pub struct Resp {
+    nodes: Vec<SocketAddr>,
+    workload: Workload,
+}
+
+impl Resp {
+    /// Looks the addresses (`HOST:PORT`) up.
+    ///
+    /// # Errors
+    /// When one of them is no address.
+    pub fn new(addresses: &[String], workload: &Workload) -> io::Result<Self> {
+        let mut nodes = Vec::with_capacity(addresses.len());
+        for address in addresses {
+            let found =
+                address.to_socket_addrs().map_err(|why| io::Error::other(format!("{address}: {why}")))?;
+            nodes.extend(found.take(1));
+        }
+        if nodes.is_empty() {
+            return Err(io::Error::other("no address to connect to"));
+        }
+        Ok(Self { nodes, workload: workload.clone() })
+    }
+}
+
+impl Target for Resp {
+    type Link = RespLink;
+
+    async fn connect(&self, client: usize, attempt: usize) -> io::Result<RespLink> {
+        let stream = TcpStream::connect(self.nodes[(client + attempt) % self.nodes.len()]).await?;
+        stream.set_nodelay(true)?;
+        Ok(RespLink::new(stream, &self.workload.value(client as u64)))
+    }
+}
+
+/// A command as bytes, whose key can be written over.
+struct Template {
+    bytes: Vec<u8>,
+    key_at: usize,
+}
+
+impl Template {
+    fn new(command: &[u8], value: Option<&[u8]>) -> Self {
+        let mut bytes = format!("*{}\r\n", 2 + usize::from(value.is_some())).into_bytes();
+        let mut argument = |argument: &[u8]| {
+            bytes.extend_from_slice(format!("${}\r\n", argument.len()).as_bytes());
+            bytes.extend_from_slice(argument);
+            bytes.extend_from_slice(b"\r\n");
+            bytes.len()
+        };
+        argument(command);
+        let key_at = argument(&Workload::key(0)) - 2 - Workload::KEY_BYTES;
+        if let Some(value) = value {
+            argument(value);
+        }
+        Self { bytes, key_at }
+    }
+
+    fn append(&self, key: u64, out: &mut Vec<u8>) {
+        let at = out.len() + self.key_at;
+        out.extend_from_slice(&self.bytes);
+        out[at..at + Workload::KEY_BYTES].copy_from_slice(&Workload::key(key));
+    }
+}
+
+/// A connection to a node.
+pub struct RespLink {
+    stream: TcpStream,
+    get: Template,
+    set: Template,
+    out: Vec<u8>,
+    input: Vec<u8>,
+    /// How much of `input` has arrived.
+    filled: usize,
+}
+
+impl RespLink {
+    /// Uses a connection; every write carries this value.
+    pub fn new(stream: TcpStream, value: &[u8]) -> Self {
+        Self {
+            stream,
+            get: Template::new(b"GET", None),
+            set: Template::new(b"SET", Some(value)),
+            out: Vec::new(),
+            input: vec![0; INPUT_BYTES],
+            filled: 0,
+        }
+    }
+}
+
+impl Link for RespLink {
+    async fn exchange(&mut self, batch: &[Request], answered: &mut dyn FnMut(Answer)) -> io::Result<()> {
+        self.out.clear();
+        for request in batch {
+            match request.kind {
+                Kind::Read => self.get.append(request.key, &mut self.out),
+                Kind::Write => self.set.append(request.key, &mut self.out),
+            }
+        }
+        self.stream.write_all(&self.out).await?;
+        let mut missing = batch.len();
+        while missing > 0 {
+            let arrived = self.stream.read(&mut self.input[self.filled..]).await?;
+            if arrived == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            self.filled += arrived;
+            let (mut read, mut needed) = (0, 0);
+            while missing > 0 {
+                match scan(&self.input[read..self.filled])? {
+                    Scan::Whole { length, answer } => {
+                        read += length;
+                        missing -= 1;
+                        answered(answer);
+                    }
+                    Scan::Part { at_least } => {
+                        needed = at_least;
+                        break;
+                    }
+                }
+            }
+            self.input.copy_within(read..self.filled, 0);
+            self.filled -= read;
+            if self.input.len() <= needed {
+                self.input.resize(needed + INPUT_BYTES, 0);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Scan {
+    /// An answer of so many bytes.
+    Whole { length: usize, answer: Answer },
+    /// More must arrive; the answer is at least so long.
+    Part { at_least: usize },
+}
+
+/// Looks at the first answer: a status, an error, a number or a value.
+fn scan(input: &[u8]) -> io::Result<Scan> {
+    let Some(end) = input.iter().position(|byte| *byte == b'\n') else {
+        return Ok(Scan::Part { at_least: input.len() + 1 });
+    };
+    let line = &input[..end];
+    let answer = match line.first() {
+        Some(b'+' | b':') => Answer::Done,
+        Some(b'-') if line.starts_with(b"-NOQUORUM") => Answer::Failed(Failure::NoQuorum),
+        Some(b'-') if line.starts_with(b"-INDETERMINATE") => Answer::Failed(Failure::Indeterminate),
+        Some(b'-') => Answer::Failed(Failure::Error),
+        Some(b'$') if line.starts_with(b"$-1") => Answer::Missing,
+        Some(b'$') => {
+            let strange = || io::Error::other("a length that is no number");
+            let digits = std::str::from_utf8(line[1..].trim_ascii_end()).map_err(|_| strange())?;
+            let value: usize = digits.parse().map_err(|_| strange())?;
+            let length = end + 1 + value + 2;
+            return Ok(match input.len() >= length {
+                true => Scan::Whole { length, answer: Answer::Done },
+                false => Scan::Part { at_least: length },
+            });
+        }
+        _ => return Err(io::Error::other("an answer that is not RESP")),
+    };
+    Ok(Scan::Whole { length: end + 1, answer })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_template_is_a_command_with_the_key_replaced() {
+        let mut out = Vec::new();
+        Template::new(b"SET", Some(b"v1")).append(12, &mut out);
+        Template::new(b"GET", None).append(345, &mut out);
+        let expected = "*3\r\n$3\r\nSET\r\n$14\r\nkey:0000000012\r\n$2\r\nv1\r\n\
+                        *2\r\n$3\r\nGET\r\n$14\r\nkey:0000000345\r\n";
+        assert_eq!(std::str::from_utf8(&out).unwrap(), expected);
+    }
+
+    #[test]
+    fn answers_are_told_apart_and_cut_at_every_byte() {
+        for (bytes, answer) in [
+            (&b"+OK\r\n"[..], Answer::Done),
+            (b":12\r\n", Answer::Done),
+            (b"$-1\r\n", Answer::Missing),
+            (b"$5\r\na\r\nb\n\r\n", Answer::Done),
+            (b"$0\r\n\r\n", Answer::Done),
+            (b"-NOQUORUM no effect: x\r\n", Answer::Failed(Failure::NoQuorum)),
+            (b"-INDETERMINATE x\r\n", Answer::Failed(Failure::Indeterminate)),
+            (b"-ERR x\r\n", Answer::Failed(Failure::Error)),
+        ] {
+            let followed = [bytes, b"+OK\r\n"].concat();
+            assert_eq!(scan(&followed).unwrap(), Scan::Whole { length: bytes.len(), answer });
+            for cut in 0..bytes.len() {
+                let Scan::Part { at_least } = scan(&bytes[..cut]).unwrap() else {
+                    panic!("{cut} bytes of {bytes:?} are no answer")
+                };
+                assert!(at_least > cut && at_least <= bytes.len());
+            }
+        }
+        assert!(scan(b"nonsense\r\n").is_err() && scan(b"$x\r\n").is_err());
+    }
+}

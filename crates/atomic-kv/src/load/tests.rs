@@ -1,0 +1,137 @@
+//! The whole loop against small servers of its own.
+
+use super::{Phase, Plan, Report, Resp, Workload, run};
+use crate::resp::{Limits, Protocol, Reply, Request, RequestParser};
+use bytes::BytesMut;
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+type Map = Arc<Mutex<HashMap<Vec<u8>, bytes::Bytes>>>;
+
+/// Serves GET and SET on a free port; hangs up on a connection after so many requests.
+fn server(requests: usize) -> (String, Map) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let map = Map::default();
+    let shared = Arc::clone(&map);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (stream, map) = (stream.unwrap(), Arc::clone(&shared));
+            std::thread::spawn(move || talk(stream, &map, requests));
+        }
+    });
+    (address, map)
+}
+
+fn talk(mut stream: TcpStream, map: &Map, requests: usize) {
+    // Half a batch may be answered before the rest arrives; the answers must not wait for each other.
+    stream.set_nodelay(true).unwrap();
+    let mut parser = RequestParser::new(Limits::default());
+    let (mut input, mut out, mut read) = (BytesMut::new(), BytesMut::new(), [0; 4096]);
+    let mut left = requests;
+    loop {
+        while let Ok(Some(Request::Command(args))) = parser.parse(&mut input) {
+            if left == 0 {
+                return;
+            }
+            left -= 1;
+            let mut map = map.lock().unwrap();
+            let reply = match args.as_slice() {
+                [_, key] => map.get(&key[..]).map_or(Reply::Null, |value| Reply::Bulk(value.clone())),
+                [_, key, value] if key.ends_with(b"13") => {
+                    map.insert(key.to_vec(), value.clone());
+                    Reply::error("NOQUORUM no effect: an unlucky key")
+                }
+                [_, key, value] => {
+                    map.insert(key.to_vec(), value.clone());
+                    Reply::OK
+                }
+                _ => Reply::error("ERR"),
+            };
+            reply.encode(Protocol::Resp2, &mut out);
+        }
+        match (stream.write_all(&out.split()), stream.read(&mut read)) {
+            (Ok(()), Ok(count)) if count > 0 => input.extend_from_slice(&read[..count]),
+            _ => return,
+        }
+    }
+}
+
+fn plan() -> Plan {
+    Plan {
+        workload: Workload { keys: 10, value_size: 5000, reads: 50, hot: false },
+        clients: 4,
+        pipeline: 3,
+        warm_up: Duration::ZERO,
+        measured: Duration::from_secs(10),
+        operations: Some(400),
+        prefill: true,
+        patience: Duration::from_secs(10),
+    }
+}
+
+fn measure(addresses: &[String], plan: Plan) -> Report {
+    run(Resp::new(addresses, &plan.workload).unwrap(), plan, |_| ()).unwrap()
+}
+
+#[test]
+fn every_operation_is_counted_once() {
+    let (address, map) = server(usize::MAX);
+    let mut phases = Vec::new();
+    let plan = plan();
+    let target = Resp::new(&[address], &plan.workload).unwrap();
+    let report = run(target, plan, |progress| phases.push(progress.phase)).unwrap();
+    assert_eq!(map.lock().unwrap().len(), 10, "every key was written first");
+    assert!(phases.contains(&Phase::Measured));
+    // The clients share a thread with whoever ends the measurement: a batch may be over before it ends.
+    assert!((400..420).contains(&report.operations), "{}", report.operations);
+    assert_eq!(report.operations, report.reads.operations + report.writes.operations);
+    assert!(report.reads.operations > 100 && report.writes.operations > 100);
+    assert_eq!((report.misses, report.errors.total()), (0, 0));
+    assert_eq!(report.fairness.mean, report.operations as f64 / 4.0);
+    assert!(report.longest_gap_ms > 0.0 && report.generator_cpu_us_per_operation > 0.0);
+}
+
+#[test]
+fn without_prefill_reads_miss() {
+    let (address, _) = server(usize::MAX);
+    let mut plan = plan();
+    plan.workload.reads = 100;
+    plan.prefill = false;
+    let report = measure(&[address], plan);
+    assert_eq!(report.misses, report.operations);
+}
+
+#[test]
+fn a_client_goes_on_at_another_node() {
+    let (fickle, _) = server(50);
+    let (steady, _) = server(usize::MAX);
+    let mut plan = plan();
+    plan.workload.reads = 0;
+    let report = measure(&[fickle, steady], plan);
+    assert!(report.operations >= 400);
+    assert!(report.errors.connection > 0, "connections broke");
+    assert_eq!(report.errors.total(), report.errors.connection);
+}
+
+#[test]
+fn refusals_are_counted_by_kind() {
+    let (address, _) = server(usize::MAX);
+    let mut plan = plan();
+    plan.workload = Workload { keys: 20, reads: 0, ..plan.workload };
+    plan.prefill = false;
+    let report = measure(&[address], plan);
+    assert!(report.errors.noquorum > 0);
+    assert_eq!(report.errors.total(), report.errors.noquorum);
+}
+
+#[test]
+fn a_report_survives_json() {
+    let (address, _) = server(usize::MAX);
+    let report = measure(&[address], plan());
+    let json = serde_json::to_string(&report).unwrap();
+    assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
+}

@@ -1,0 +1,125 @@
+//! Disks that lose power, fill up or fail. Root only; elsewhere these tests say that they did nothing.
+
+use crate::support::client::Reply;
+use crate::support::privileged::{Mount, Tracer, skipped};
+use crate::support::{Background, Cluster, Node, eventually};
+
+/// A power cut of the whole cluster under load. kill -9 alone tests no fsync: the page cache survives it.
+#[test]
+fn a_power_cut_of_all_nodes_loses_nothing_that_was_acknowledged() {
+    let Some(disk) = Mount::disk(256) else {
+        return skipped("power cut", "no permission to make and mount an ext4 on a loop device");
+    };
+    let mut cluster = Cluster::new(3, &[]);
+    for node in &mut cluster.nodes {
+        node.data = disk.path().join(format!("node-{}", node.id));
+    }
+    cluster.start_all();
+    let load = Background::start(cluster.addresses());
+    for round in 0..3 {
+        let mut client = cluster.nodes[round].connect();
+        let mut acknowledged = 0;
+        while acknowledged < 100 {
+            let command = format!("SET round-{round}-{acknowledged} {acknowledged}");
+            assert_eq!(client.call(&command), Reply::ok());
+            acknowledged += 1;
+        }
+        // Stopped first, so that no answer leaves after the cut.
+        cluster.nodes.iter().for_each(Node::pause);
+        disk.cut_power();
+        cluster.kill_all();
+        disk.restore_power();
+        cluster.start_all();
+        let mut client = cluster.nodes[(round + 1) % 3].connect();
+        for number in 0..acknowledged {
+            let found = client.call(&format!("GET round-{round}-{number}"));
+            assert_eq!(found, Reply::bulk(&number.to_string()), "round {round}");
+        }
+    }
+    load.judge();
+    cluster.kill_all();
+}
+
+/// One of three disks is full: that node refuses writes and serves reads, the cluster goes on, and when there is room
+/// it takes writes again by itself.
+#[test]
+fn a_full_disk_is_survived_and_recovers_by_itself() {
+    let Some(disk) = Mount::small(160) else {
+        return skipped("full disk", "no permission to mount a small file system");
+    };
+    let mut cluster = Cluster::new(3, &["--op-timeout", "10s"]);
+    cluster.nodes[2].data = disk.path().join("node-3");
+    cluster.start_all();
+    let mut client = cluster.nodes[2].connect();
+    assert_eq!(client.call("SET before 1"), Reply::ok());
+    let ballast = disk.path().join("ballast");
+    fill(&ballast);
+    // Writes find out.
+    let value = vec![b'x'; 64 << 10];
+    let mut number = 0;
+    let mut write = |client: &mut crate::support::Connection| {
+        number += 1;
+        let key = format!("key-{number}");
+        assert_eq!(client.try_call(&[b"SET", key.as_bytes(), &value]).unwrap(), Reply::ok());
+    };
+    eventually("the node notices that its disk is full", || {
+        // Through the node itself too: the other two are a majority.
+        write(&mut client);
+        client.info("writable") == "0"
+    });
+    cluster.nodes[2].wait_for_log(&["disk full", "refuses writes", "still serves reads"]);
+    assert_eq!(client.call("GET before"), Reply::bulk("1"));
+    assert_eq!(client.call("GET key-1"), Reply::Bulk(Some(value.clone())));
+    let (code, text) = crate::support::http_get(&cluster.nodes[2].http_address(), "/readyz");
+    assert!(code == 200 && text.contains("full"), "{code} {text}");
+
+    // With another node away the full one is needed for a majority: writes are refused, reads go on.
+    cluster.nodes[0].kill();
+    let mut other = cluster.nodes[1].connect();
+    let told = other.call("SET refused 1").error();
+    assert!(told.starts_with("NOQUORUM") || told.starts_with("INDETERMINATE"), "{told}");
+    assert_eq!(other.call("GET before"), Reply::bulk("1"));
+
+    std::fs::remove_file(ballast).unwrap();
+    eventually("the node takes writes again", || client.info("writable") == "1");
+    assert_eq!(client.call("SET after 1"), Reply::ok());
+    assert_eq!(other.call("GET after"), Reply::bulk("1"));
+    cluster.nodes[0].start();
+    cluster.wait_ready();
+    cluster.kill_all();
+}
+
+/// Takes all the room that is left.
+fn fill(path: &std::path::Path) {
+    use std::io::Write;
+    let mut file = std::fs::File::create(path).unwrap();
+    for size in [1 << 20, 4096] {
+        let block = vec![1; size];
+        while file.write_all(&block).is_ok() {}
+    }
+}
+
+/// After a failed fsync nobody knows what is on the disk, and trying again proves nothing: the node stops.
+#[test]
+fn a_failing_fsync_stops_the_node_and_the_cluster_goes_on() {
+    let mut cluster = Cluster::start(3, &[]);
+    // Before there is any load: a node that syncs would be gone before the tracer is seen.
+    let Some(tracer) = Tracer::fail_syncs(cluster.nodes[1].pid()) else {
+        return skipped("failing fsync", "strace is missing or may not trace; apt-get install strace");
+    };
+    let load = Background::start(cluster.addresses());
+    let status = cluster.nodes[1].wait();
+    assert_eq!(status.code(), Some(1), "{}", cluster.nodes[1].log());
+    drop(tracer);
+    let told = cluster.nodes[1].log();
+    assert!(told.lines().any(|line| line.contains("refuses to serve")), "{told}");
+    assert!(told.lines().last().unwrap().starts_with("atomic-kv: "), "{told}");
+    for index in [0, 2] {
+        assert_eq!(cluster.nodes[index].connect().call("SET probe 1"), Reply::ok());
+    }
+    // With a disk that works it comes back, with everything that it had acknowledged.
+    cluster.nodes[1].start();
+    cluster.nodes[1].wait_ready();
+    Background::for_a_moment();
+    load.judge();
+}

@@ -1,0 +1,89 @@
+//! Garbage on a port closes that connection and nothing else; what is too large is refused and nothing is lost.
+
+use crate::support::client::Reply;
+use crate::support::{Cluster, Connection};
+
+/// Bytes that somebody may send by mistake or on purpose.
+fn garbage() -> Vec<Vec<u8>> {
+    let noise: Vec<u8> = (0..5000u32).map(|i| i.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
+    vec![
+        noise,
+        vec![0; 4096],
+        vec![0xff; 64],
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(),
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec(),
+        b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n".to_vec(),
+    ]
+}
+
+#[test]
+fn garbage_on_the_peer_port_closes_that_connection_only() {
+    let cluster = Cluster::start(3, &[]);
+    let mut good = cluster.nodes[0].connect();
+    assert_eq!(good.call("SET k v"), Reply::ok());
+    let peer = cluster.nodes[0].cluster.split([',', '=']).nth(1).unwrap().to_owned();
+    for bytes in garbage() {
+        let mut intruder = Connection::open(&peer).unwrap();
+        // The node may close it before all is written.
+        let _ = intruder.send(&bytes);
+        let _ = intruder.finish_sending();
+        let answer = intruder.rest().unwrap_or_default();
+        assert!(answer.is_empty(), "a stranger was answered: {answer:?}");
+        assert_eq!(good.call("GET k"), Reply::bulk("v"));
+    }
+    for node in &cluster.nodes {
+        assert!(!node.log().contains("lost a peer"), "{}", node.log());
+        assert_eq!(node.info("ready"), "1");
+    }
+    assert!(cluster.nodes[0].log().contains("closed a peer connection"));
+}
+
+#[test]
+fn garbage_on_the_client_port_closes_that_connection_only() {
+    let cluster = Cluster::start(3, &[]);
+    let mut good = cluster.nodes[0].connect();
+    assert_eq!(good.call("SET k v"), Reply::ok());
+    for (bytes, told) in [
+        (&b"*x\r\n"[..], "-ERR Protocol error"),
+        (b"*1\r\n$-7\r\n", "-ERR Protocol error"),
+        (b"*1\r\n!3\r\n", "-ERR Protocol error"),
+        (b"*99999999\r\n", "-ERR Protocol error"),
+        (b"*1\r\n$99999999999999999999\r\n", "-ERR Protocol error"),
+    ] {
+        let mut intruder = cluster.nodes[0].connect();
+        intruder.send(bytes).unwrap();
+        let answer = String::from_utf8_lossy(&intruder.rest().unwrap()).into_owned();
+        assert!(answer.starts_with(told), "{bytes:?}: {answer}");
+    }
+    for bytes in garbage() {
+        let mut intruder = cluster.nodes[0].connect();
+        let _ = intruder.send(&bytes);
+        let _ = intruder.finish_sending();
+        let _ = intruder.rest();
+        assert_eq!(good.call("PING"), Reply::Status("PONG".to_owned()));
+    }
+    assert_eq!(good.call("GET k"), Reply::bulk("v"));
+}
+
+#[test]
+fn what_is_too_large_is_refused_and_the_connection_stays_usable() {
+    let cluster = Cluster::start(3, &[]);
+    let mut client = cluster.nodes[0].connect();
+    let largest = vec![b'x'; 16 << 20];
+    let key = vec![b'k'; 64 << 10];
+    assert_eq!(client.try_call(&[b"SET", &key, &largest]).unwrap(), Reply::ok());
+    let mut reader = cluster.nodes[1].connect();
+    assert_eq!(reader.try_call(&[b"STRLEN", &key]).unwrap(), Reply::Integer(16 << 20));
+    assert!(reader.try_call(&[b"GET", &key]).unwrap() == Reply::Bulk(Some(largest.clone())));
+
+    let too_large = [&largest[..], b"!"].concat();
+    let told = client.try_call(&[b"SET", b"k", &too_large]).unwrap().error();
+    assert!(told.starts_with("ERR ") && told.contains("16777216"), "{told}");
+    let too_long = [&key[..], b"!"].concat();
+    for command in [&[b"SET", &too_long[..], b"v"][..], &[b"GET", &too_long], &[b"DEL", &too_long]] {
+        let told = client.try_call(command).unwrap().error();
+        assert!(told.starts_with("ERR ") && told.contains("65536"), "{told}");
+    }
+    assert_eq!(client.call("SET k v"), Reply::ok());
+    assert_eq!(client.call("GET k"), Reply::bulk("v"));
+}

@@ -1,0 +1,16 @@
+//! Real processes on loopback: started, asked, killed, paused, restarted, cut off.
+//!
+//! One binary, so that the tests share the machine well; a module for each kind of promise. Nothing here measures
+//! time: what must happen is waited for, and what clients saw is judged.
+
+mod commands;
+mod crashes;
+mod disks;
+mod identity;
+mod intruders;
+mod network;
+mod operating;
+mod outcomes;
+mod support;
+mod usage;
+mod verify;

@@ -1,0 +1,90 @@
+//! A bad network between the nodes: slow, cut one way, half-open, broken connections.
+
+use crate::support::client::Reply;
+use crate::support::proxy::Proxy;
+use crate::support::{Background, Cluster};
+use std::time::Duration;
+
+fn start(flags: &[&str]) -> (Cluster, Vec<Proxy>) {
+    let (mut cluster, proxies) = Cluster::behind_proxies(3, flags);
+    cluster.start_all();
+    (cluster, proxies)
+}
+
+/// All is well in the end: every node answers and sees the same.
+#[track_caller]
+fn recovers(cluster: &Cluster) {
+    cluster.wait_ready();
+    assert_eq!(cluster.nodes[0].connect().call("SET probe 1"), Reply::ok());
+    for node in &cluster.nodes {
+        assert_eq!(node.connect().call("GET probe"), Reply::bulk("1"));
+    }
+}
+
+#[test]
+fn a_slow_network() {
+    let (cluster, proxies) = start(&["--timestamps", "truetime", "--clock-error", "2ms"]);
+    let load = Background::start(cluster.addresses());
+    for (proxy, milliseconds) in proxies.iter().zip([0, 15, 40]) {
+        proxy.delay(Duration::from_millis(milliseconds));
+    }
+    Background::for_a_moment();
+    Background::for_a_moment();
+    // A delay that shrinks while messages are under way.
+    for proxy in &proxies {
+        proxy.delay(Duration::from_millis(3));
+    }
+    Background::for_a_moment();
+    load.judge();
+    recovers(&cluster);
+}
+
+#[test]
+fn cut_one_way_at_a_time() {
+    let (cluster, proxies) = start(&[]);
+    let load = Background::start(cluster.addresses());
+    for (proxy, living) in proxies.iter().zip([1, 2, 0]) {
+        proxy.cut_requests();
+        assert_eq!(cluster.nodes[living].connect().call("SET probe 0"), Reply::ok());
+        Background::for_a_moment();
+        proxy.mend();
+        proxy.cut_replies();
+        assert_eq!(cluster.nodes[living].connect().call("SET probe 0"), Reply::ok());
+        Background::for_a_moment();
+        proxy.mend();
+    }
+    load.judge();
+    recovers(&cluster);
+}
+
+/// Nobody hears from a node, and no connection says so: the links find out by themselves and are opened anew.
+#[test]
+fn half_open_connections() {
+    let (cluster, proxies) = start(&[]);
+    let load = Background::start(cluster.addresses());
+    proxies[1].cut_requests();
+    proxies[1].cut_replies();
+    for node in [&cluster.nodes[0], &cluster.nodes[2]] {
+        node.wait_for_log(&["lost a peer", "peer=2", "no answer within"]);
+        assert_eq!(node.connect().call("SET probe 0"), Reply::ok());
+    }
+    proxies[1].mend();
+    recovers(&cluster);
+    load.judge();
+}
+
+#[test]
+fn connections_that_break_all_the_time() {
+    let (cluster, proxies) = start(&[]);
+    let load = Background::start(cluster.addresses());
+    for round in 0..30 {
+        proxies[round % 3].reset();
+        std::thread::sleep(Duration::from_millis(60));
+    }
+    for proxy in &proxies {
+        proxy.reset();
+    }
+    Background::for_a_moment();
+    load.judge();
+    recovers(&cluster);
+}

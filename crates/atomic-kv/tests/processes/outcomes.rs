@@ -1,0 +1,70 @@
+//! What a client may conclude from an error.
+
+use crate::support::client::Reply;
+use crate::support::{Cluster, eventually};
+
+#[test]
+fn without_a_majority_nothing_happens_and_the_client_is_told_so() {
+    let mut cluster = Cluster::start(3, &["--op-timeout", "500ms"]);
+    let mut client = cluster.nodes[0].connect();
+    assert_eq!(client.call("SET k before"), Reply::ok());
+    cluster.nodes[1].kill();
+    cluster.nodes[2].kill();
+    for command in ["GET k", "SET k after", "DEL k", "MGET k l", "EXISTS k"] {
+        let told = client.call(command).error();
+        assert!(told.starts_with("NOQUORUM "), "{command}: {told}");
+    }
+    // The connection is as good as before, and so is the node once a majority is back.
+    assert_eq!(client.call("PING"), Reply::Status("PONG".to_owned()));
+    cluster.nodes[1].start();
+    cluster.nodes[0].wait_ready();
+    eventually("the operation works again", || client.call("GET k") == Reply::bulk("before"));
+}
+
+#[test]
+fn a_write_that_may_have_left_the_node_is_never_called_without_effect() {
+    let flags = ["--timestamps", "truetime", "--clock-error", "1ms", "--op-timeout", "500ms"];
+    let mut cluster = Cluster::start(3, &flags);
+    let mut client = cluster.nodes[0].connect();
+    assert_eq!(client.call("SET k before"), Reply::ok());
+    // In this mode a Set writes at once, without asking first: paused peers may carry it out when they go on.
+    cluster.nodes[1].pause();
+    cluster.nodes[2].pause();
+    let told = client.call("SET k after").error();
+    assert!(told.starts_with("INDETERMINATE "), "{told}");
+    let told = client.call("GET k").error();
+    assert!(told.starts_with("NOQUORUM "), "{told}");
+    cluster.nodes[1].resume();
+    cluster.nodes[2].resume();
+    let mut seen = Reply::Bulk(None);
+    eventually("the node answers again", || {
+        seen = client.call("GET k");
+        matches!(seen, Reply::Bulk(_))
+    });
+    assert!(seen == Reply::bulk("before") || seen == Reply::bulk("after"), "{seen:?}");
+    // Whatever it was, from now on it stays that way, also over restarts.
+    cluster.kill_all();
+    cluster.start_all();
+    for node in &cluster.nodes {
+        assert_eq!(node.connect().call("GET k"), seen);
+    }
+}
+
+#[test]
+fn a_first_start_waits_for_all_members_and_later_ones_do_not() {
+    let mut cluster = Cluster::new(3, &["--op-timeout", "300ms"]);
+    cluster.nodes[0].start();
+    cluster.nodes[1].start();
+    let mut client = cluster.nodes[0].connect();
+    assert_eq!(client.call("PING"), Reply::Status("PONG".to_owned()), "PING is answered at once");
+    let told = client.call("SET k 1").error();
+    assert!(told.starts_with("NOQUORUM ") && told.contains("every other member must be up once"), "{told}");
+    cluster.nodes[2].start();
+    cluster.wait_ready();
+    assert_eq!(client.call("SET k 1"), Reply::ok());
+    cluster.kill_all();
+    cluster.nodes[0].start();
+    cluster.nodes[1].start();
+    cluster.nodes[0].wait_ready();
+    assert_eq!(cluster.nodes[0].connect().call("GET k"), Reply::bulk("1"));
+}

@@ -1,0 +1,177 @@
+//! One node as a process.
+
+use super::client::Connection;
+use super::ports::Port;
+use super::{PATIENCE, eventually, program};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use std::fs::OpenOptions;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus};
+use std::time::Instant;
+
+/// A node: where it listens, where its data is, and the process while it runs.
+#[derive(Debug)]
+pub(crate) struct Node {
+    /// Its id.
+    pub(crate) id: u32,
+    /// Its data directory.
+    pub(crate) data: PathBuf,
+    /// Extra flags for the next start.
+    pub(crate) flags: Vec<String>,
+    /// The value of `--cluster`.
+    pub(crate) cluster: String,
+    client: Port,
+    http: Port,
+    log: PathBuf,
+    child: Option<Child>,
+}
+
+impl Node {
+    /// A node that is not started yet; its log is put beside its data.
+    pub(crate) fn new(id: u32, cluster: String, directory: &Path) -> Self {
+        Self {
+            id,
+            data: directory.join(format!("node-{id}")),
+            flags: Vec::new(),
+            cluster,
+            client: Port::free(),
+            http: Port::free(),
+            log: directory.join(format!("node-{id}.log")),
+            child: None,
+        }
+    }
+
+    /// The command line that starts it.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = program();
+        command
+            .args(["serve", "--node-id", &self.id.to_string(), "--cluster", &self.cluster])
+            .args(["--listen", &self.client.address(), "--http-listen", &self.http.address()])
+            .arg("--data-dir")
+            .arg(&self.data)
+            .args(&self.flags);
+        if !self.flags.iter().any(|flag| flag == "--op-timeout") {
+            // Longer than the default: on a machine that is busy with other things slow is not wrong.
+            command.args(["--op-timeout", "20s"]);
+        }
+        command
+    }
+
+    /// Starts the process. Its log goes on where that of its last run ended.
+    pub(crate) fn start(&mut self) {
+        assert!(self.child.is_none(), "node {} runs already", self.id);
+        let log = OpenOptions::new().create(true).append(true).open(&self.log).unwrap();
+        let mut command = self.command();
+        self.child = Some(command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap());
+    }
+
+    /// The process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(self.process(), signal).unwrap();
+    }
+
+    fn process(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.pid()).unwrap()).unwrap()
+    }
+
+    /// kill -9, and waits until it is gone.
+    pub(crate) fn kill(&mut self) {
+        let mut child = self.child.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// SIGSTOP: it stands still, its connections stay open. Waits until its last thread has stopped.
+    pub(crate) fn pause(&self) {
+        self.signal(Signal::STOP);
+        let (_, status) = waitpid(Some(self.process()), WaitOptions::UNTRACED).unwrap().unwrap();
+        assert!(status.stopped(), "node {} ended; its log:\n{}", self.id, self.log());
+    }
+
+    /// SIGCONT.
+    pub(crate) fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// SIGTERM, and waits for the graceful end.
+    pub(crate) fn terminate(&mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        self.wait()
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.as_mut().unwrap().try_wait().unwrap() {
+                self.child = None;
+                return status;
+            }
+            assert!(start.elapsed() < PATIENCE, "node {} does not end; its log:\n{}", self.id, self.log());
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+
+    /// All that it has logged.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Waits until its log has a line with all of these in it.
+    pub(crate) fn wait_for_log(&self, parts: &[&str]) {
+        eventually(&format!("node {} logs {parts:?}", self.id), || {
+            self.log().lines().any(|line| parts.iter().all(|part| line.contains(part)))
+        });
+    }
+
+    /// Where its clients connect.
+    pub(crate) fn address(&self) -> String {
+        self.client.address()
+    }
+
+    /// Where it serves HTTP.
+    pub(crate) fn http_address(&self) -> String {
+        self.http.address()
+    }
+
+    /// A new connection; waits until the node listens.
+    pub(crate) fn connect(&self) -> Connection {
+        let address = self.address();
+        let mut connection = None;
+        eventually(&format!("node {} listens", self.id), || {
+            connection = Connection::open(&address).ok();
+            connection.is_some()
+        });
+        connection.unwrap()
+    }
+
+    /// A field of `INFO`.
+    pub(crate) fn info(&self, field: &str) -> String {
+        self.connect().info(field)
+    }
+
+    /// Waits until it votes and sees a majority.
+    pub(crate) fn wait_ready(&self) {
+        eventually(&format!("node {} is ready", self.id), || {
+            Connection::open(&self.address())
+                .is_ok_and(|mut connection| connection.try_info("ready").is_ok_and(|ready| ready == "1"))
+        });
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // A paused process is killed just the same.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if std::thread::panicking() {
+            eprintln!("--- log of node {} ---\n{}", self.id, self.log());
+        }
+    }
+}

@@ -1,0 +1,70 @@
+use abd::wire;
+use atomic_kv::node::peer::hello::{Hello, Welcome};
+use atomic_kv::node::peer::service;
+use bytes::{Bytes, BytesMut};
+
+const LIMIT: usize = 1 << 16;
+
+/// What arrives at the peer port: frames and the messages in them.
+///
+/// Frames come out the same however the bytes are cut, and a message that is understood says the same after it was
+/// written again.
+pub fn frames(data: &[u8]) {
+    let whole = taken(data, data.len().max(1));
+    let cut = taken(data, 1 + data.first().map_or(0, |&first| usize::from(first % 16)));
+    assert_eq!(whole, cut, "the cut of the stream shows in the frames");
+    for body in whole {
+        message(&body);
+    }
+    // Few random bytes have the right checksum, so the messages get them without a frame, too.
+    message(&Bytes::copy_from_slice(data));
+}
+
+/// The frames in front of the first error, from a stream that arrives in pieces.
+fn taken(data: &[u8], piece: usize) -> Vec<Bytes> {
+    let mut input = BytesMut::new();
+    let mut frames = Vec::new();
+    for bytes in data.chunks(piece) {
+        input.extend_from_slice(bytes);
+        loop {
+            match wire::take_frame(&mut input, LIMIT) {
+                Ok(Some(body)) => frames.push(body),
+                Ok(None) => break,
+                Err(_) => return frames,
+            }
+        }
+    }
+    frames
+}
+
+fn message(body: &Bytes) {
+    let written = |write: &dyn Fn(&mut BytesMut)| {
+        let mut out = BytesMut::new();
+        write(&mut out);
+        out.freeze()
+    };
+    if let Ok((call, remaining, request)) = wire::get_request(body.clone()) {
+        let again = written(&|out| wire::put_request(out, call, remaining, &request));
+        assert_eq!(wire::get_request(again), Ok((call, remaining, request)));
+    }
+    if let Ok((call, reply)) = wire::get_reply(body.clone()) {
+        let again = written(&|out| wire::put_reply(out, call, &reply));
+        assert_eq!(wire::get_reply(again), Ok((call, reply)));
+    }
+    if let Ok((number, call)) = service::get_call(body.clone()) {
+        let again = written(&|out| service::put_call(out, number, &call));
+        assert_eq!(service::get_call(again), Ok((number, call)));
+    }
+    if let Ok((number, answer)) = service::get_answer(body.clone()) {
+        let again = written(&|out| service::put_answer(out, number, &answer));
+        assert_eq!(service::get_answer(again), Ok((number, answer)));
+    }
+    if let Ok(hello) = Hello::get(body.clone()) {
+        let again = written(&|out| hello.put(out));
+        assert!(Hello::get(again).is_ok_and(|read| read == hello));
+    }
+    if let Ok(welcome) = Welcome::get(body.clone()) {
+        let again = written(&|out| welcome.put(out));
+        assert!(Welcome::get(again).is_ok_and(|read| read == welcome));
+    }
+}

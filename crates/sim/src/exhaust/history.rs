@@ -1,0 +1,160 @@
+//! Linearizability by brute force (Herlihy and Wing 1990): is there an order of all operations that explains the
+//! answers and respects real time?
+
+use super::scenario::{Kind, MAX_OPERATIONS, Operation};
+
+/// What a client got to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Answer {
+    /// A Set or Delete took effect.
+    Written,
+    /// The value that this operation wrote, or no value.
+    Read(Option<u8>),
+}
+
+/// How far an operation is, as a client sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Progress {
+    /// Not invoked yet.
+    Idle,
+    /// Invoked, not answered.
+    Open,
+    /// Its coordinator crashed: nobody will ever answer, and it may take effect at any time, or never.
+    Lost,
+    /// Over.
+    Answered(Answer),
+}
+
+/// An operation's place in the history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Record {
+    pub(super) progress: Progress,
+    /// The operations, as a bit set, that had answered when this one was invoked.
+    pub(super) before: u8,
+}
+
+impl Record {
+    pub(super) const IDLE: Self = Self { progress: Progress::Idle, before: 0 };
+
+    pub(super) fn answered(self) -> bool {
+        matches!(self.progress, Progress::Answered(_))
+    }
+}
+
+/// Whether the history is linearizable. Every order is tried; writes without an answer may be left out.
+pub(super) fn linearizable(operations: &[Operation], records: &[Record; MAX_OPERATIONS]) -> bool {
+    let must = (0..operations.len()).filter(|&i| records[i].answered()).fold(0, |set, i| set | 1 << i);
+    extend(operations, records, must, 0, None)
+}
+
+/// Whether an order that has `placed` so far, and left `value` in the register, can be completed.
+fn extend(
+    operations: &[Operation],
+    records: &[Record; MAX_OPERATIONS],
+    must: u8,
+    placed: u8,
+    value: Option<u8>,
+) -> bool {
+    if must & !placed == 0 {
+        return true;
+    }
+    for (index, operation) in operations.iter().enumerate() {
+        let record = records[index];
+        if placed & 1 << index != 0 || record.before & !placed != 0 {
+            continue;
+        }
+        let after = match (operation.kind, record.progress) {
+            (_, Progress::Idle) | (Kind::Get, Progress::Open | Progress::Lost) => continue,
+            (Kind::Get, Progress::Answered(answer)) if answer != Answer::Read(value) => continue,
+            (Kind::Get, Progress::Answered(_)) => value,
+            (Kind::Set, _) => u8::try_from(index).ok(),
+            (Kind::Delete, _) => None,
+        };
+        if extend(operations, records, must, placed | 1 << index, after) {
+            return true;
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lincheck::{Action, History, Verdict};
+
+    /// Xorshift (Marsaglia 2003).
+    struct Random(u64);
+
+    impl Random {
+        fn below(&mut self, limit: usize) -> usize {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            usize::from(self.0.to_le_bytes()[3]) % limit
+        }
+    }
+
+    /// A random history twice: for the search here and for the checker.
+    fn draw(random: &mut Random) -> (Vec<Operation>, [Record; MAX_OPERATIONS], History) {
+        let count = 1 + random.below(MAX_OPERATIONS);
+        let kinds = [Kind::Get, Kind::Get, Kind::Set, Kind::Set, Kind::Delete];
+        let operations: Vec<Operation> =
+            (0..count).map(|_| Operation { kind: kinds[random.below(5)], event_loop: 0 }).collect();
+        let sets: Vec<u8> =
+            (0u8..).zip(&operations).filter(|(_, o)| o.kind == Kind::Set).map(|(i, _)| i).collect();
+        let mut records = [Record::IDLE; MAX_OPERATIONS];
+        let (mut invoked, mut returned) = ([None; MAX_OPERATIONS], [None; MAX_OPERATIONS]);
+        for time in (0..).take(random.below(3 * count)) {
+            let index = random.below(count);
+            let record = &mut records[index];
+            match record.progress {
+                Progress::Idle => {
+                    record.progress = Progress::Open;
+                    invoked[index] = Some(time);
+                    let before = (0..count).filter(|&i| returned[i].is_some());
+                    record.before = before.fold(0, |set, i| set | 1 << i);
+                }
+                Progress::Open if operations[index].kind == Kind::Get => {
+                    let read = sets.get(random.below(1 + sets.len())).copied();
+                    record.progress = Progress::Answered(Answer::Read(read));
+                    returned[index] = Some(time);
+                }
+                Progress::Open => {
+                    record.progress = Progress::Answered(Answer::Written);
+                    returned[index] = Some(time);
+                }
+                Progress::Lost | Progress::Answered(_) => {}
+            }
+        }
+        let same = (0..count).filter_map(|index| {
+            let letter = u8::try_from(index).unwrap_or(u8::MAX);
+            let action = match (operations[index].kind, records[index].progress) {
+                (Kind::Get, Progress::Answered(Answer::Read(Some(writer)))) => {
+                    Action::Read(Some(vec![writer]))
+                }
+                (Kind::Get, _) => Action::Read(None),
+                (Kind::Set, _) => Action::Write(vec![letter]),
+                (Kind::Delete, _) => Action::Delete,
+            };
+            let (client, invoke, ret) = (u64::from(letter), invoked[index]?, returned[index]);
+            Some(lincheck::Operation { client, key: b"k".to_vec(), action, invoke, ret })
+        });
+        let history = History::new(same.collect());
+        (operations, records, history)
+    }
+
+    /// Two programs written apart have one opinion, and both opinions occur.
+    #[test]
+    fn trying_every_order_agrees_with_the_checker() {
+        let mut random = Random(0x2545_f491_4f6c_dd1d);
+        let mut tally = [0, 0];
+        for _ in 0..20_000 {
+            let (operations, records, history) = draw(&mut random);
+            let here = linearizable(&operations, &records);
+            let there = matches!(lincheck::check_register(&history), Verdict::Linearizable);
+            assert_eq!(here, there, "{history:?}");
+            tally[usize::from(here)] += 1;
+        }
+        assert!(tally.iter().all(|&count| count > 1_000), "{tally:?}");
+    }
+}

@@ -1,0 +1,158 @@
+//! The production machines, run once for every distinct situation and remembered.
+//!
+//! A world has millions of states but few distinct coordinators: what one of them knows is a handful of replies. So
+//! every distinct machine (a `Coordinator`, the `TimestampIssuer` of its node, the calls it is waiting for) gets a
+//! number, and what an input does to it is computed once, by the production code, and looked up from then on.
+
+use super::hash::Map;
+use super::machine::{Input, Machine, Output, Surroundings, Waiting};
+use super::scenario::Scenario;
+use super::symmetry::RENAMINGS;
+use super::values::{Cell, ValueId, Values};
+use std::rc::Rc;
+
+/// The number of a distinct machine.
+pub(super) type MachineId = u16;
+
+/// What an input leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Effect {
+    /// The machine after it.
+    pub(super) next: MachineId,
+    /// What it puts out.
+    pub(super) output: Output,
+}
+
+/// What is known of a distinct machine.
+struct Entry {
+    machine: Rc<Machine>,
+    /// How it first came about: from which machine, by which input. Nothing for a fresh one.
+    origin: Option<(MachineId, Input)>,
+    /// Itself under each renaming of the replicas, once known.
+    images: [Option<MachineId>; RENAMINGS.len()],
+    waiting: [Option<Waiting>; 2],
+}
+
+/// All machines of a run.
+pub(super) struct Machines {
+    surroundings: Surroundings,
+    entries: Vec<Entry>,
+    numbers: Map<Rc<Machine>, MachineId>,
+    effects: Map<(MachineId, Input), Effect>,
+    steps: Vec<(MachineId, Input)>,
+    stored: Map<(Cell, ValueId), (Cell, bool)>,
+}
+
+impl Machines {
+    pub(super) fn new(scenario: Scenario) -> Self {
+        Self {
+            surroundings: Surroundings { scenario, values: Values::new() },
+            entries: Vec::new(),
+            numbers: Map::default(),
+            effects: Map::default(),
+            steps: Vec::new(),
+            stored: Map::default(),
+        }
+    }
+
+    /// The values by number.
+    pub(super) fn values(&self) -> &Values {
+        &self.surroundings.values
+    }
+
+    /// A machine that has just started for the first time.
+    pub(super) fn fresh(&mut self, event_loop: usize) -> MachineId {
+        let event_loop = self.surroundings.scenario.loops[event_loop];
+        self.number(Machine::new(event_loop.node, 1, 1, event_loop.mode), None)
+    }
+
+    /// What the operations of a machine are waiting for.
+    pub(super) fn waiting(&self, machine: MachineId) -> [Option<Waiting>; 2] {
+        self.entries[usize::from(machine)].waiting
+    }
+
+    /// How many distinct machines there are, and how many distinct inputs to them.
+    pub(super) fn size(&self) -> (usize, usize) {
+        (self.entries.len(), self.steps.len())
+    }
+
+    /// What an input does to a machine.
+    pub(super) fn step(&mut self, machine: MachineId, input: Input) -> Effect {
+        if let Some(effect) = self.effects.get(&(machine, input)) {
+            return *effect;
+        }
+        let mut next = (*self.entries[usize::from(machine)].machine).clone();
+        let output = self.surroundings.run(&mut next, input);
+        let effect = Effect { next: self.number(next, Some((machine, input))), output };
+        self.effects.insert((machine, input), effect);
+        self.steps.push((machine, input));
+        effect
+    }
+
+    /// What a replica stores after a write was delivered to it, and whether it acknowledges.
+    pub(super) fn store(&mut self, cell: Cell, value: ValueId) -> (Cell, bool) {
+        if let Some(stored) = self.stored.get(&(cell, value)) {
+            return *stored;
+        }
+        let stored = self.surroundings.store(cell, value);
+        self.stored.insert((cell, value), stored);
+        stored
+    }
+
+    /// A machine with the replicas renamed: the same inputs from the replicas' new names.
+    pub(super) fn image(&mut self, machine: MachineId, renaming: usize) -> MachineId {
+        if let Some(image) = self.entries[usize::from(machine)].images[renaming] {
+            return image;
+        }
+        let image = match self.entries[usize::from(machine)].origin {
+            None => machine,
+            Some((origin, input)) => {
+                let origin = self.image(origin, renaming);
+                self.step(origin, input.renamed(&RENAMINGS[renaming])).next
+            }
+        };
+        self.entries[usize::from(machine)].images[renaming] = Some(image);
+        image
+    }
+
+    /// Proves what the search relies on, for every machine and every input that it met.
+    ///
+    /// First, renaming the replicas of a machine and of an input renames those of the result, and changes nothing
+    /// else. Second, replies to calls that are over change nothing, whatever they say.
+    ///
+    /// # Errors
+    /// The machine and the input for which it is not so.
+    pub(super) fn verify(&mut self) -> Result<(), String> {
+        let mut done = 0;
+        while done < self.steps.len() {
+            let (machine, input) = self.steps[done];
+            let effect = self.step(machine, input);
+            for (index, renaming) in RENAMINGS.iter().enumerate() {
+                let expected = Effect { next: self.image(effect.next, index), ..effect };
+                let image = self.image(machine, index);
+                if self.step(image, input.renamed(renaming)) != expected {
+                    return Err(format!(
+                        "{input:?} is not symmetric for {:?}",
+                        self.entries[usize::from(machine)].machine
+                    ));
+                }
+            }
+            done += 1;
+        }
+        self.entries.iter().try_for_each(|entry| self.surroundings.ignores_late_replies(&entry.machine))
+    }
+
+    fn number(&mut self, machine: Machine, origin: Option<(MachineId, Input)>) -> MachineId {
+        if let Some(&number) = self.numbers.get(&machine) {
+            return number;
+        }
+        let Ok(number) = MachineId::try_from(self.entries.len()) else { panic!("not a tiny world") };
+        let waiting = machine.waiting(&mut self.surroundings.values);
+        let machine = Rc::new(machine);
+        self.numbers.insert(Rc::clone(&machine), number);
+        let mut images = [None; RENAMINGS.len()];
+        images[0] = Some(number);
+        self.entries.push(Entry { machine, origin, images, waiting });
+        number
+    }
+}

@@ -1,0 +1,199 @@
+//! What a tiny world consists of: who does what, what may go wrong, and which rule is broken on purpose.
+
+use abd::TimestampMode;
+
+/// Replicas in every world.
+pub(super) const REPLICAS: usize = 3;
+
+/// Most operations that a world may have.
+pub(super) const MAX_OPERATIONS: usize = 5;
+
+/// Most event loops that a world may have.
+pub(super) const MAX_LOOPS: usize = 5;
+
+/// What a client asks for. Every Set of a world has a value of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Get,
+    Set,
+    Delete,
+}
+
+/// An operation: its kind and the event loop that coordinates it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Operation {
+    pub(super) kind: Kind,
+    pub(super) event_loop: usize,
+}
+
+/// One event loop of one node: a coordinator and the node's issuer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct EventLoop {
+    /// The node it belongs to. Loops that write are on different nodes; a Get issues nothing, so its loop may share a
+    /// node.
+    pub(super) node: u32,
+    pub(super) mode: TimestampMode,
+    /// Whether it may run its operations at the same time, or only one after the other.
+    pub(super) concurrent: bool,
+    /// Whether it may crash, once, at any moment, and come back in its next incarnation.
+    pub(super) crashes: bool,
+}
+
+/// What interval clocks may say when true time is `now`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clocks {
+    /// `latest` is at most `now + ahead`.
+    pub(super) ahead: u8,
+    /// `latest` is at least `now - behind`: zero for a clock that keeps its promise.
+    pub(super) behind: u8,
+}
+
+/// The rule that an adapter around the production machines breaks. No such switch exists in production code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Break {
+    /// Nothing: the row must hold.
+    Nothing,
+    /// BL1: the adapter answers a Get's write-back itself, and nobody stores it.
+    WriteBack,
+    /// BL2, BT5: the issuer is built anew before every input, so it forgets what it issued.
+    LastIssued,
+    /// BL3: a restarted node gets an issuer with the boot count that it had.
+    Boot,
+    /// BL4: replicas say of every version they report that it is durable.
+    DurableFlag,
+    /// BD1: a replica that holds a tombstone may forget it.
+    Tombstone,
+    /// BD2: when all replicas hold a tombstone they may forget it together; old messages are not fenced off.
+    TombstoneEverywhere,
+    /// BT1: Sets are told that every time is past.
+    SetWait,
+    /// BT2: Gets are told that every time is past.
+    GetWait,
+    /// BT3: everybody is told that every time is past, and `latest` is a wall clock.
+    AllWaits,
+}
+
+/// A tiny world.
+#[derive(Clone, Debug)]
+pub(super) struct Scenario {
+    pub(super) loops: Vec<EventLoop>,
+    pub(super) operations: Vec<Operation>,
+    /// Interval clocks, if any loop is in TrueTime mode.
+    pub(super) clocks: Option<Clocks>,
+    /// Whether the answer to a timestamp query may overtake nothing (false) or travel for any time (true); see the
+    /// module documentation for why most worlds need not tell these apart.
+    pub(super) slow_replies: bool,
+    /// Whether what a replica stores stays volatile until a step of its own makes it durable.
+    pub(super) page_cache: bool,
+    /// How often a replica may lose what is not durable.
+    pub(super) power_cuts: u8,
+    /// How often a replica may come back empty under its old id.
+    pub(super) wipes: u8,
+    pub(super) breaks: Break,
+}
+
+impl Scenario {
+    /// A world with logical timestamps and nobody in it.
+    pub(super) fn logical() -> Self {
+        Self {
+            loops: Vec::new(),
+            operations: Vec::new(),
+            clocks: None,
+            slow_replies: false,
+            page_cache: false,
+            power_cuts: 0,
+            wipes: 0,
+            breaks: Break::Nothing,
+        }
+    }
+
+    /// A world with interval clocks that promise at most `epsilon` between true time and `latest`.
+    pub(super) fn truetime(epsilon: u8) -> Self {
+        Self { clocks: Some(Clocks { ahead: epsilon, behind: 0 }), ..Self::logical() }
+    }
+
+    /// Adds an event loop that runs `kinds` one after the other.
+    pub(super) fn run(self, kinds: &[Kind]) -> Self {
+        let mode = if self.clocks.is_some() { TimestampMode::TrueTime } else { TimestampMode::Logical };
+        self.run_in(mode, kinds)
+    }
+
+    /// The same, in a mode of its own.
+    pub(super) fn run_in(mut self, mode: TimestampMode, kinds: &[Kind]) -> Self {
+        let event_loop = self.loops.len();
+        let node = u32::try_from((event_loop + 1).min(REPLICAS)).unwrap_or(1);
+        self.loops.push(EventLoop { node, mode, concurrent: false, crashes: false });
+        self.operations.extend(kinds.iter().map(|&kind| Operation { kind, event_loop }));
+        assert!(
+            self.loops.len() <= MAX_LOOPS && self.operations.len() <= MAX_OPERATIONS,
+            "too large a world"
+        );
+        let writers = |node| {
+            let on_node = |o: &&Operation| o.kind != Kind::Get && self.loops[o.event_loop].node == node;
+            let mut loops: Vec<usize> =
+                self.operations.iter().filter(on_node).map(|o| o.event_loop).collect();
+            loops.dedup();
+            loops.len()
+        };
+        assert!(writers(node) <= 1, "two loops that write would need one issuer");
+        self
+    }
+
+    /// The last loop runs its operations at the same time.
+    pub(super) fn at_once(mut self) -> Self {
+        self.last_loop().concurrent = true;
+        self
+    }
+
+    /// The last loop may crash.
+    pub(super) fn may_crash(mut self) -> Self {
+        self.last_loop().crashes = true;
+        self
+    }
+
+    fn last_loop(&mut self) -> &mut EventLoop {
+        let Some(last) = self.loops.last_mut() else { unreachable!("a loop was added before") };
+        last
+    }
+
+    /// Answers to timestamp queries may travel for any time.
+    pub(super) fn slow_replies(mut self) -> Self {
+        self.slow_replies = true;
+        self
+    }
+
+    /// Replicas write to a page cache, and power may fail this often.
+    pub(super) fn power_cuts(mut self, cuts: u8) -> Self {
+        (self.page_cache, self.power_cuts) = (true, cuts);
+        self
+    }
+
+    /// A replica may come back empty this often.
+    pub(super) fn wipes(mut self, wipes: u8) -> Self {
+        self.wipes = wipes;
+        self
+    }
+
+    /// Clocks that may also be behind.
+    pub(super) fn clocks_behind(mut self, behind: u8) -> Self {
+        if let Some(clocks) = &mut self.clocks {
+            clocks.behind = behind;
+        }
+        self
+    }
+
+    /// The same world with one rule broken.
+    pub(super) fn without(mut self, breaks: Break) -> Self {
+        self.breaks = breaks;
+        self
+    }
+
+    /// What a history calls an operation: `Set a`, `Get c`.
+    pub(super) fn name(&self, operation: usize) -> String {
+        let letter = char::from(LETTERS[operation]);
+        format!("{:?} {letter}", self.operations[operation].kind)
+    }
+}
+
+/// Operations are letters, and the value of a Set is its letter.
+pub(super) const LETTERS: &[u8; MAX_OPERATIONS] = b"abcde";
