@@ -75,7 +75,7 @@ fn the_worlds_of_the_mutants_do_not_convict_the_honest_protocol() {
 #[test]
 fn a_shrunk_conviction_of_naive_is_small_and_its_script_convicts_again() {
     let naive = mutant::find("naive").unwrap();
-    let mut shrunk = 0;
+    let mut told = 0;
     for seed in 0..4 {
         let plan = plan(seed, Some(naive));
         if !run(&plan, naive.lies, false).verdict.convicts() {
@@ -88,7 +88,8 @@ fn a_shrunk_conviction_of_naive_is_small_and_its_script_convicts_again() {
             nodes <= 3 && clients.len() <= 2 && operations <= 6,
             "seed {seed}: {nodes} nodes, {operations} operations"
         );
-        let script = small.script.expect("it can be told as a script");
+        // A run whose point is how long something takes cannot be told.
+        let Some(script) = small.script else { continue };
         let again = script.to_string().parse().expect("a script that was written can be read");
         assert!(
             perform(&again, lies(Some(naive)), false).report.verdict.convicts(),
@@ -98,9 +99,9 @@ fn a_shrunk_conviction_of_naive_is_small_and_its_script_convicts_again() {
             perform(&again, Lies::default(), false).report.verdict == Verdict::Fine,
             "seed {seed}:\n{script}"
         );
-        shrunk += 1;
+        told += 1;
     }
-    assert!(shrunk > 0, "naive got away");
+    assert!(told >= 2, "hardly any conviction can be told as a script");
 }
 
 /// Swarm testing only works if the swarm is varied: every kind of fault is drawn, and none is in every run.

@@ -16,6 +16,7 @@ use crate::mutant::DiskLie;
 use crate::rng::Rng;
 use bytes::Bytes;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use store::garbage::DominatedFilter;
 use store::{
     Change, Database, DatabaseError, DatabaseIterator, MemoryDatabase, Snapshot, WriteBatch, key::prefix_of,
 };
@@ -97,6 +98,8 @@ struct Inner {
 pub struct SimDatabase {
     inner: Mutex<Inner>,
     memory: MemoryDatabase,
+    /// Whether it drops dominated versions itself, as an engine with merges does; else the store deletes them.
+    merges: bool,
     lie: DiskLie,
 }
 
@@ -105,7 +108,11 @@ impl SimDatabase {
     ///
     /// # Errors
     /// [`DatabaseError::Damaged`] when acknowledged batches are not what they were.
-    pub fn open(mut platter: Platter, lie: DiskLie) -> Result<Arc<Self>, (Platter, DatabaseError)> {
+    pub fn open(
+        mut platter: Platter,
+        merges: bool,
+        lie: DiskLie,
+    ) -> Result<Arc<Self>, (Platter, DatabaseError)> {
         let memory = MemoryDatabase::new();
         let (mut at, mut batches) = (0, 0);
         while let Some((batch, next)) = journal::decode(&platter.journal, at) {
@@ -124,6 +131,7 @@ impl SimDatabase {
         Ok(Arc::new(Self {
             inner: Mutex::new(Inner { platter, mood: Mood::Good, complaint: None }),
             memory,
+            merges,
             lie,
         }))
     }
@@ -189,6 +197,29 @@ impl SimDatabase {
         }
         self.memory.put(key.clone(), Bytes::from(value))?;
         Ok(true)
+    }
+
+    /// Merges some of what is stored, as an engine merges some of its tables: of every key, what it sees and is
+    /// dominated by what it sees goes, in one durable step. Nothing, in an engine that does not merge.
+    ///
+    /// # Errors
+    /// As [`Database::write`].
+    pub fn merge(&self, rng: &mut Rng) -> Result<(), DatabaseError> {
+        if !self.merges {
+            return Ok(());
+        }
+        let mut batch = WriteBatch::default();
+        let mut filter = DominatedFilter::new();
+        let mut iterator = self.memory.snapshot()?.iterator();
+        iterator.seek_to_first()?;
+        while let Some(key) = iterator.key() {
+            let seen = !rng.one_in(3);
+            if seen && filter.is_dominated(key) {
+                batch.delete(key.clone());
+            }
+            iterator.next()?;
+        }
+        if batch.is_empty() { Ok(()) } else { self.write(batch) }
     }
 
     /// Takes all versions of a key away: what the mutant `drop-tombstone` does to deleted keys.
@@ -275,6 +306,10 @@ impl Database for SimDatabase {
     fn snapshot(&self) -> Result<Self::Snapshot, DatabaseError> {
         self.memory.snapshot()
     }
+
+    fn drops_dominated(&self) -> bool {
+        self.merges
+    }
 }
 
 #[cfg(test)]
@@ -288,7 +323,7 @@ mod tests {
     }
 
     fn open(platter: Platter) -> Arc<SimDatabase> {
-        SimDatabase::open(platter, DiskLie::None).expect("an honest platter opens")
+        SimDatabase::open(platter, false, DiskLie::None).expect("an honest platter opens")
     }
 
     #[test]
@@ -313,7 +348,7 @@ mod tests {
             let database = open(Platter::default());
             (1..5).for_each(|number| database.write(batch(number)).unwrap());
             if database.rot(&mut rng, seed % 2 == 0) {
-                let damaged = SimDatabase::open(database.after_kill(), DiskLie::None);
+                let damaged = SimDatabase::open(database.after_kill(), false, DiskLie::None);
                 assert!(matches!(damaged, Err((_, DatabaseError::Damaged(_)))), "seed {seed}");
             }
         }
@@ -327,6 +362,22 @@ mod tests {
         database.set_mood(Mood::Good);
         database.write(batch(1)).unwrap();
         assert_eq!(database.sequence(), 1);
+    }
+
+    #[test]
+    fn g1_a_merge_that_sees_a_part_keeps_the_newest() {
+        for seed in 0..100 {
+            let mut rng = Rng::new(seed, 0);
+            let database =
+                SimDatabase::open(Platter::default(), true, DiskLie::None).expect("an empty platter opens");
+            let version = |time| abd::Version::of_write(abd::Timestamp { time, node: 1, boot: 1 });
+            for time in 1..=9 {
+                database.put(store::key::encode(b"k", version(time)), "value".into()).unwrap();
+            }
+            database.merge(&mut rng).unwrap();
+            assert_eq!(database.complaint(), None);
+            assert!(database.get(&store::key::encode(b"k", version(9))).unwrap().is_some(), "seed {seed}");
+        }
     }
 
     #[test]

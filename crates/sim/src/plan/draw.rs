@@ -92,6 +92,7 @@ impl Draw {
             cache_bytes: if no_cache { 0 } else { *self.rng.pick(&[64 * 300, 1 << 20]) },
             queue_max: *self.rng.pick(&[4, 1000, 1000]),
             early_reads,
+            merges: self.rng.one_in(2),
             network,
             clocks,
             sync,

@@ -71,6 +71,7 @@ fn quiet_plan(script: &Script) -> Plan {
         cache_bytes: 0,
         queue_max: usize::MAX,
         early_reads: script.shows_unsynced,
+        merges: false,
         network: Network {
             latency: (0, 0),
             loss: Ratio::ZERO,

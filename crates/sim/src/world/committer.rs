@@ -9,9 +9,6 @@ use crate::trace::What;
 use abd::{Content, Refusal, Reply};
 use store::DatabaseError;
 
-/// Versions that one round of garbage collection looks at; as in the node.
-pub(super) const GARBAGE_BUDGET: usize = 256;
-
 impl World {
     /// Queues a write; hands back a refusal when too much waits already.
     pub(super) fn enqueue(&mut self, node: u32, write: PendingWrite) -> Option<Reply> {
@@ -60,8 +57,8 @@ impl World {
             None => {}
             Some(Job::Commit { writes, thrown_away }) => self.commit(node, writes, thrown_away),
             Some(Job::Collect) => {
-                match process.store.collect_garbage(GARBAGE_BUDGET) {
-                    Ok(_) | Err(DatabaseError::Full(_)) => {}
+                match process.collect(&mut self.rng) {
+                    Ok(()) | Err(DatabaseError::Full(_)) => {}
                     Err(why) => return self.fail(node, &why),
                 }
                 self.look_at_garbage(node);

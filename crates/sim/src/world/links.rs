@@ -10,9 +10,7 @@ use std::time::Duration;
 
 /// As in the node: pauses between attempts to connect.
 const RECONNECT: (u64, u64) = (20 * MS, 500 * MS);
-/// As in the node: a link that was silent for this long is asked whether anybody is there.
-const PING_EVERY: u64 = S;
-/// As in the node: and for this long, given up.
+/// As in the node: a link that was silent for this long is given up.
 const SILENCE_LIMIT: u64 = 5 * S;
 /// As in the node: the operation number of repairs; no operation has it.
 const REPAIR: CallId = CallId { operation: u64::MAX, phase: 0 };
@@ -137,7 +135,8 @@ impl World {
         }
     }
 
-    /// Once a second a node asks silent peers whether they are there, and whether its own disk has room again.
+    /// Once a second a node asks its peers how they are, gives up those that were silent for too long, and looks
+    /// whether its own disk has room again.
     pub(super) fn tick(&mut self, node: u32, incarnation: u64) {
         let takes = self.plan.network.latency.0 * 2;
         let Some(process) = self.nodes[node as usize].process.as_mut() else { return };
@@ -153,7 +152,7 @@ impl World {
             let silence = self.now - link.last_heard.min(self.now);
             if silence > SILENCE_LIMIT {
                 silent.push((peer, connection));
-            } else if silence >= PING_EVERY {
+            } else {
                 self.queue.push(self.now + takes, Event::Pong { node, peer, connection });
             }
         }

@@ -23,6 +23,8 @@ const HEDGE_AFTER: Duration = Duration::from_millis(10);
 const RESEND_AFTER: Duration = Duration::from_millis(100);
 /// As in the node.
 const MAX_FUTURE: Duration = Duration::from_secs(60);
+/// As in the node: versions that one round of garbage collection looks at.
+const GARBAGE_BUDGET: usize = 256;
 /// How often a node looks after its links.
 pub(super) const TICK: u64 = S;
 
@@ -150,6 +152,14 @@ impl VersionStore for View<'_> {
     }
 }
 
+impl Process {
+    /// A round of garbage collection: the store's, or the engine's own.
+    pub(super) fn collect(&self, rng: &mut Rng) -> Result<(), DatabaseError> {
+        self.store.collect_garbage(GARBAGE_BUDGET)?;
+        if rng.one_in(4) { self.database.merge(rng) } else { Ok(()) }
+    }
+}
+
 impl Node {
     pub(super) fn new(rng: &mut Rng, plan: &Plan) -> Self {
         Self {
@@ -191,7 +201,8 @@ impl World {
             return;
         }
         let before = (state.identity.clone(), state.platter.clone());
-        let database = match SimDatabase::open(std::mem::take(&mut state.platter), self.lies.disk) {
+        let platter = std::mem::take(&mut state.platter);
+        let database = match SimDatabase::open(platter, self.plan.merges, self.lies.disk) {
             Ok(database) => database,
             Err((platter, why)) => {
                 state.platter = platter;
@@ -271,7 +282,7 @@ impl World {
             // It fails, of course; what counts is the bytes that it leaves behind.
             let _ = match job {
                 Job::Commit { writes, .. } => process.store.commit(&committer_puts(&writes)),
-                Job::Collect => process.store.collect_garbage(super::committer::GARBAGE_BUDGET).map(|_| ()),
+                Job::Collect => process.collect(&mut self.rng),
             };
         }
         state.platter = if power {
