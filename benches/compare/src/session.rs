@@ -1,7 +1,7 @@
 //! One cluster, from its start to its end, with the loads that it carries.
 
 use crate::Result;
-use crate::args::Args;
+use crate::args::{Args, EtcdMode};
 use crate::catalog::{Action, KEYS, Load, VALUE_SIZE};
 use crate::cluster::{Cluster, Lab, System};
 use crate::etcd::Etcd;
@@ -152,15 +152,14 @@ fn drive(
 ) -> Result<Report> {
     let report = match system {
         System::Etcd => {
-            let nodes = match args.etcd_leader_only {
-                // Three connections all the same: the list has the leader three times.
-                true => match crate::etcd::leader(clients)? {
-                    Some(leader) => vec![clients[leader]; clients.len()],
-                    None => return Err("etcd has no leader".into()),
-                },
-                false => clients.to_vec(),
-            };
-            load::run(Etcd::new(nodes, plan.workload.clone()), plan.clone(), progress)?
+            let mut nodes = clients.to_vec();
+            let first = nodes.len();
+            if args.etcd_mode == EtcdMode::Leader {
+                let leader = crate::etcd::leader(clients)?.ok_or("etcd has no leader")?;
+                // Three connections all the same; the others are there for when it is gone.
+                nodes.splice(0..0, vec![clients[leader]; first]);
+            }
+            load::run(Etcd::new(nodes, first, plan.workload.clone()), plan.clone(), progress)?
         }
         _ => {
             let addresses: Vec<String> = clients.iter().map(ToString::to_string).collect();
