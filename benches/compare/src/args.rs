@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::catalog::{LOADS, Load};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use std::path::PathBuf;
 
 /// Measures Atomic KV beside etcd on this machine. Install etcd first: apt-get install etcd-server (and stop the
@@ -42,12 +42,21 @@ pub(crate) struct Args {
     /// The etcd that is measured.
     #[arg(long, default_value = "etcd")]
     pub(crate) etcd: PathBuf,
-    /// All of etcd's clients on the leader, instead of spread over the three nodes.
-    #[arg(long)]
-    pub(crate) etcd_leader_only: bool,
+    /// Where etcd's three connections go.
+    #[arg(long, value_enum, default_value_t = EtcdMode::Leader)]
+    pub(crate) etcd_mode: EtcdMode,
     /// More flags for each Atomic KV node, say "--threads 2".
     #[arg(long, default_value = "", allow_hyphen_values = true)]
     pub(crate) node_flags: String,
+}
+
+/// Where etcd's connections go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EtcdMode {
+    /// All to the leader, which saves it from asking on behalf of followers.
+    Leader,
+    /// One to each node.
+    Spread,
 }
 
 impl Args {

@@ -1,6 +1,7 @@
 //! What is measured, and what is wanted of it.
 
 use crate::cluster::System::{self, AtomicKv, Etcd, FiveNodes, TrueTime};
+use std::time::Duration;
 
 /// What a load does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +38,9 @@ impl Load {
 pub(crate) const KEYS: u64 = 10_000;
 /// Bytes of every value that no load makes larger.
 pub(crate) const VALUE_SIZE: usize = 100;
+
+/// A node is killed so long after the measurement has begun.
+pub(crate) const KILL_AFTER: Duration = Duration::from_secs(2);
 
 const BOTH: &[System] = &[AtomicKv, Etcd];
 const ALL_BUT_ETCD: &[System] = &[AtomicKv, FiveNodes];

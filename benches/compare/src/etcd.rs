@@ -7,11 +7,11 @@ use crate::protobuf::{self, Value};
 use atomic_kv::load::{Answer, Failure, Kind, Link, Request, Target, Workload};
 use bytes::{BufMut, Bytes, BytesMut};
 use h2::client::SendRequest;
-use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use tokio::net::TcpStream;
+use tokio::sync::Mutex;
 
 const PUT: &str = "/etcdserverpb.KV/Put";
 const RANGE: &str = "/etcdserverpb.KV/Range";
@@ -22,17 +22,19 @@ const WINDOW: u32 = 8 << 20;
 
 type Connection = SendRequest<Bytes>;
 
-/// The nodes; clients are spread over them round robin.
+/// The nodes, and the connection to each.
 pub(crate) struct Etcd {
     nodes: Vec<SocketAddr>,
+    first: usize,
     workload: Workload,
-    connections: RefCell<Vec<Option<Connection>>>,
+    connections: Vec<Mutex<Option<Connection>>>,
 }
 
 impl Etcd {
-    pub(crate) fn new(nodes: Vec<SocketAddr>, workload: Workload) -> Self {
-        let connections = RefCell::new(vec![None; nodes.len()]);
-        Self { nodes, workload, connections }
+    /// Clients are spread over the first so many of the nodes, and go on to any of them.
+    pub(crate) fn new(nodes: Vec<SocketAddr>, first: usize, workload: Workload) -> Self {
+        let connections = nodes.iter().map(|_| Mutex::default()).collect();
+        Self { nodes, first, workload, connections }
     }
 }
 
@@ -40,20 +42,19 @@ impl Target for Etcd {
     type Link = EtcdLink;
 
     async fn connect(&self, client: usize, attempt: usize) -> io::Result<EtcdLink> {
-        let node = (client + attempt) % self.nodes.len();
-        // A connection that is used again after its node died fails at once, so it is tried only the first time.
-        let known = if attempt == 0 { self.connections.borrow()[node].clone() } else { None };
-        let known = match known {
+        let node = match attempt {
+            0 => client % self.first,
+            _ => (client + attempt) % self.nodes.len(),
+        };
+        // Held while it is opened: the other clients wait for this connection and do not open their own.
+        let mut shared = self.connections[node].lock().await;
+        let known = match shared.clone() {
             Some(connection) => connection.ready().await.ok(),
             None => None,
         };
         let connection = match known {
             Some(connection) => connection,
-            None => {
-                let connection = open(self.nodes[node]).await?;
-                self.connections.borrow_mut()[node] = Some(connection.clone());
-                connection
-            }
+            None => shared.insert(open(self.nodes[node]).await?).clone(),
         };
         let put = http_request(self.nodes[node], PUT)?;
         let range = http_request(self.nodes[node], RANGE)?;

@@ -65,13 +65,13 @@ fn run(args: &args::Args) -> Result<()> {
         }
     }
     let markdown = table::markdown(&results);
-    std::fs::write(out.join("results.md"), &markdown)?;
     for (name, svg) in plot::all(&results) {
         std::fs::write(out.join(name), svg)?;
     }
     print!("{markdown}");
-    if let Some(document) = &args.update {
-        table::update(document, &markdown)?;
+    match &args.update {
+        Some(document) => table::update(document, &markdown)?,
+        None => std::fs::write(out.join("results.md"), &markdown)?,
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Plots as small SVG files: lines over axes, readable on light and dark pages.
 
+use crate::catalog::KILL_AFTER;
 use crate::cluster::System::{self, AtomicKv, Etcd};
 use crate::results::Results;
 use std::fmt::Write;
@@ -7,7 +8,7 @@ use std::fmt::Write;
 const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 360.0;
 const LEFT: f64 = 74.0;
-const RIGHT: f64 = 16.0;
+const RIGHT: f64 = 28.0;
 const TOP: f64 = 58.0;
 const BOTTOM: f64 = 48.0;
 
@@ -219,7 +220,7 @@ fn kill(results: &Results) -> Option<String> {
     let across = Axis::linear("seconds", longest as f64 / 10.0);
     let up = Axis::linear("operations/s", most);
     let title = "A node (etcd: the leader) is killed with kill -9; 50/50, 64 clients";
-    Some(draw(title, &across, &up, &curves, &[(longest as f64 / 20.0, "kill -9")]))
+    Some(draw(title, &across, &up, &curves, &[(KILL_AFTER.as_secs_f64(), "kill -9")]))
 }
 
 #[cfg(test)]

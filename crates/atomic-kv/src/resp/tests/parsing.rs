@@ -117,13 +117,20 @@ fn a_request_of_many_arguments_is_bounded_too() {
 }
 
 #[test]
-fn arguments_share_the_buffer() {
-    let mut buf = BytesMut::from(&b"*1\r\n$5\r\nhello\r\n"[..]);
-    let start = buf.as_ptr() as usize;
-    let Ok(Some(Request::Command(args))) = RequestParser::new(SMALL).parse(&mut buf) else {
-        panic!("a whole command was there");
+fn large_arguments_share_the_buffer_and_small_ones_leave_it_free() {
+    let place_of = |argument: &[u8]| {
+        let header = format!("*1\r\n${}\r\n", argument.len());
+        let mut buf = BytesMut::from(&[header.as_bytes(), argument, b"\r\n"].concat()[..]);
+        let start = buf.as_ptr() as usize + header.len();
+        let Ok(Some(Request::Command(args))) = RequestParser::new(Limits::default()).parse(&mut buf) else {
+            panic!("a whole command was there");
+        };
+        (args[0].as_ptr() as usize, start)
     };
-    assert_eq!(args[0].as_ptr() as usize, start + 8);
+    let (large, in_buffer) = place_of(&[7; 4096]);
+    assert_eq!(large, in_buffer);
+    let (small, in_buffer) = place_of(b"hello");
+    assert_ne!(small, in_buffer);
 }
 
 /// Bytes that are often nearly a request.
