@@ -1,15 +1,34 @@
-//! Liveness: after the chaos a majority is healed, and then every operation ends in time and does what it was asked.
+//! Liveness: after the chaos a majority is healed; then every operation ends in time, and those that were asked of the
+//! healed cluster do what they were asked.
 
 use crate::history::{Answer, Record};
 
+/// What the check must know of the world.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline {
+    /// Virtual time now.
+    pub now: u64,
+    /// No operation may take longer, in nanoseconds.
+    pub limit: u64,
+    /// Clients from this one on asked a healed cluster.
+    pub last_clients: u32,
+}
+
 /// The first operation that has not ended, or that a healed cluster did not carry out.
-pub fn check(records: &[Record], after_heal: usize) -> Result<(), String> {
+///
+/// # Errors
+/// Which, and what it came to.
+pub fn check(records: &[Record], deadline: Deadline) -> Result<(), String> {
     for (index, record) in records.iter().enumerate() {
-        let what = || format!("operation {index} ({})", record.text());
+        let healed = record.client >= deadline.last_clients;
+        let late = healed || record.invoked.0 + deadline.limit < deadline.now;
         match &record.answer {
-            Answer::Pending => return Err(format!("{} has not ended", what())),
-            Answer::Refused(why) | Answer::Unknown(why) if index >= after_heal => {
-                return Err(format!("{} failed on a healed cluster: {why}", what()));
+            Answer::Pending if late => {
+                return Err(format!("operation {index} ({}) has not ended", record.text()));
+            }
+            Answer::Refused(why) | Answer::Unknown(why) if healed => {
+                let text = record.text();
+                return Err(format!("operation {index} ({text}) failed on a healed cluster: {why}"));
             }
             _ => {}
         }

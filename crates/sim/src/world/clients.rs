@@ -191,8 +191,9 @@ impl World {
         }
     }
 
-    /// After the chaos: every key is read and written through every node that serves.
-    pub(super) fn add_last_operations(&mut self) {
+    /// After the chaos: every key is read and written through every node that serves, by a client of its own. How many
+    /// operations each of them has.
+    pub(super) fn add_last_operations(&mut self) -> u64 {
         let keys = self.plan.operations.iter().map(|operation| operation.key + 1).max().unwrap_or(1);
         let first = u32::try_from(self.clients.len()).unwrap_or(u32::MAX);
         for node in 0..self.plan.nodes {
@@ -209,5 +210,6 @@ impl World {
             self.clients[client as usize].todo = todo;
             self.schedule_next(client as usize);
         }
+        u64::from(keys) * 2
     }
 }

@@ -126,8 +126,8 @@ pub struct World {
     next_incarnation: u64,
     next_message: u64,
     next_connection: u64,
-    /// Records from here on were asked of a healed cluster.
-    after_heal: usize,
+    /// Clients from this one on asked a healed cluster.
+    last_clients: u32,
     over: bool,
 }
 
@@ -169,7 +169,7 @@ impl World {
             next_incarnation: 1,
             next_message: 1,
             next_connection: 1,
-            after_heal: usize::MAX,
+            last_clients: u32::MAX,
             over: false,
             plan,
             lies,
@@ -206,7 +206,7 @@ impl World {
             None => linearizable::check(&self.records),
         };
         if verdict == Verdict::Fine && self.over && self.plan.liveness {
-            verdict = match alive::check(&self.records, self.after_heal) {
+            verdict = match alive::check(&self.records, self.deadline()) {
                 Ok(()) => Verdict::Fine,
                 Err(why) => Verdict::Stuck(why),
             };
@@ -267,9 +267,16 @@ impl World {
     }
 
     fn begin_last(&mut self) {
-        self.after_heal = self.records.len();
-        self.add_last_operations();
-        self.queue.push(self.now + FINAL + self.plan.op_timeout, Event::Judge);
+        self.last_clients = u32::try_from(self.clients.len()).unwrap_or(u32::MAX);
+        let each = self.add_last_operations();
+        // One after another, and with wide clocks each waits.
+        let wait = self.plan.clocks.behind + self.plan.clocks.ahead + self.plan.clocks.tick;
+        self.queue.push(self.now + FINAL + each * wait, Event::Judge);
+    }
+
+    fn deadline(&self) -> alive::Deadline {
+        let limit = self.plan.op_timeout + S;
+        alive::Deadline { now: self.now, limit, last_clients: self.last_clients }
     }
 
     /// Something that must never happen has happened; the first is kept.
