@@ -3,12 +3,10 @@
 //!
 //! A failure names its seed; `run(seed)` repeats it exactly.
 
-mod support;
-
+use crate::support::{Message, Ticket, World, delete, get, set};
 use abd::{Content, Interval, Operation, Outcome, TimestampMode, Version};
 use std::collections::BTreeMap;
 use std::time::Duration;
-use support::{Message, Ticket, World, delete, get, set};
 
 /// The most operations of one history.
 const OPERATIONS: usize = 7;

@@ -2,7 +2,6 @@
 //!
 //! Nothing moves unless the test says so. A message stays in the pool until it is delivered or dropped; time passes
 //! only through [`World::advance`]. That makes a trace on paper and a test the same list of steps.
-#![allow(dead_code, reason = "every test program uses another part of it")]
 
 use abd::loopback::MapStore;
 use abd::{

@@ -1,0 +1,5 @@
+//! The pure core: the claims of the papers, one by one, and thousands of random schedules.
+
+mod paper;
+mod random;
+mod support;

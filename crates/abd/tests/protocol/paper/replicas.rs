@@ -1,0 +1,138 @@
+//! What a replica may tell: rules S1, S2, G1 and M1, and that any minority may be down.
+
+use super::{logical, no_write, plant_everywhere};
+use crate::support::{Disk, HEDGE, KEY, Message, RESEND, World, delete, get, set, stamped, version};
+use abd::{Content, Outcome, Reaction, Replica, Reply, Request, Standing, TimestampMode};
+
+/// PROTOCOL S1: no put is acknowledged before its fsync.
+#[test]
+fn s1_a_set_answers_only_when_a_majority_has_synced_it() {
+    let mut world = logical(3);
+    for id in world.ids() {
+        world.node(id).disk.lazy = true;
+    }
+    let write = world.submit(1, set("x"));
+    world.deliver_all();
+    assert_eq!(world.outcome(write), None, "nobody has synced");
+    world.fsync(1);
+    world.deliver_all();
+    assert_eq!(world.outcome(write), None, "one of three has synced");
+    world.fsync(3);
+    world.deliver_all();
+    world.written(write);
+}
+
+/// PROTOCOL S1, second sentence: a put is acknowledged at once if the *durable* newest version is not below it.
+#[test]
+fn s1_only_a_durable_newer_version_stands_in_for_a_put() {
+    let (replica, standing) = (Replica { max_future: None }, Standing { admitted: true, writable: true });
+    let request = Request::LocalWrite { key: KEY.into(), stamped: stamped(version(5, 1, 1), "x") };
+    let mut disk = Disk::default();
+    disk.cache.put(KEY.into(), stamped(version(6, 1, 1), "newer"));
+    let reaction = replica.handle(&disk, request.clone(), standing, 0);
+    assert!(matches!(reaction, Reaction::Commit { .. }), "a cached version may vanish: {reaction:?}");
+    disk.synced.put(KEY.into(), stamped(version(6, 1, 1), "newer"));
+    let reaction = replica.handle(&disk, request, standing, 0);
+    assert_eq!(
+        reaction,
+        Reaction::Reply(Reply::Written { previous: Some((version(6, 1, 1), true)) }),
+        "nothing needs to be stored"
+    );
+}
+
+/// PROTOCOL S2 and section 4, counter-example BL4: a version that is not fsynced is reported, but not counted.
+#[test]
+fn s2_a_reply_that_is_not_durable_is_not_a_holder() {
+    let mut world = logical(3);
+    let x = stamped(version(5, 3, 1), "x");
+    world.plant(1, x.clone());
+    world.node(2).disk.lazy = true;
+    world.node(2).disk.cache.put(KEY.into(), x);
+    let reader = world.submit(1, get());
+    world.deliver(|m| no_write(m) && m.from != 3 && m.to != 3);
+    assert_eq!(world.outcome(reader), None, "x would vanish with node 2's cache");
+    let mut asked: Vec<u32> = world.writes().iter().map(|(to, _)| *to).collect();
+    asked.sort_unstable();
+    assert_eq!(asked, [2, 3], "everybody who is not a holder");
+    world.deliver(|m| m.touches(2));
+    assert_eq!(world.outcome(reader), None, "node 2 still has not synced");
+    world.fsync(2);
+    world.deliver(|m| m.touches(2));
+    assert_eq!(world.read(reader).as_deref(), Some("x"));
+    world.crash(2);
+    assert!(world.newest(2).durable && world.newest(2).stamped.version == version(5, 3, 1));
+}
+
+/// PROTOCOL section 6: a Delete is a Set of the tombstone, and a late older put does not undo it.
+#[test]
+fn g1_a_delete_leaves_a_tombstone_that_older_puts_do_not_pass() {
+    let mut world = logical(3);
+    let write = world.submit(1, set("x"));
+    world.deliver(no_write);
+    let late = world.hold(|m| m.is_write() && m.to == 3);
+    world.deliver_all();
+    let removal = world.submit(2, delete());
+    world.deliver_all();
+    assert!(matches!(world.outcome(removal), Some(Outcome::Written { existed: true, .. })));
+    assert!(world.written(removal) > world.written(write));
+    world.put_back(late);
+    world.deliver_all();
+    assert_eq!(world.newest(3).stamped.content, Content::Tombstone);
+    let reader = world.submit(3, get());
+    world.deliver_all();
+    assert_eq!(world.outcome(reader), Some(&Outcome::Read(world.newest(3).stamped)));
+    let again = world.submit(1, delete());
+    world.deliver_all();
+    assert!(matches!(world.outcome(again), Some(Outcome::Written { existed: false, .. })));
+}
+
+/// Attiya, Bar-Noy, Dolev 1995, the main theorem: any minority may be down. One more, and nothing is answered.
+#[test]
+fn liveness_a_minority_may_be_down() {
+    for (count, mode) in
+        [3, 5].into_iter().flat_map(|n| [(n, TimestampMode::Logical), (n, TimestampMode::TrueTime)])
+    {
+        let mut world = World::new(count, mode);
+        let down = count / 2;
+        let dead = |m: &Message, down: u32| m.touches(count) || (down > 1 && m.touches(count - 1));
+        for (operation, expected) in [(set("x"), None), (get(), Some("x")), (delete(), None), (get(), None)] {
+            let reads = matches!(operation, abd::Operation::Get { .. });
+            let ticket = world.submit(1, operation);
+            world.advance(HEDGE);
+            for id in world.ids().into_iter().filter(|_| mode == TimestampMode::TrueTime) {
+                let at = 2000 + world.instant.0;
+                world.clock(id, at, at);
+            }
+            world.deliver(|m| !dead(m, down));
+            if reads {
+                assert_eq!(world.read(ticket).as_deref(), expected, "{count} {mode:?}");
+            } else {
+                world.written(ticket);
+            }
+            world.lose(|_| true);
+        }
+        let ticket = world.submit(1, get());
+        world.advance(HEDGE);
+        world.deliver(|m| m.to < count - down && m.from < count - down);
+        assert_eq!(world.outcome(ticket), None, "a minority answered");
+    }
+}
+
+/// PROTOCOL M1: a replica that is not admitted takes part in nothing, and its silence is no majority.
+#[test]
+fn m1_a_replica_that_is_not_admitted_does_not_count() {
+    let mut world = logical(3);
+    world.node(2).standing.admitted = false;
+    world.node(3).standing.admitted = false;
+    plant_everywhere(&mut world, version(5, 3, 1), "x");
+    let reader = world.submit(1, get());
+    let write = world.submit(1, set("y"));
+    world.advance(HEDGE);
+    world.deliver_all();
+    assert_eq!((world.outcome(reader), world.outcome(write)), (None, None));
+    world.node(2).standing.admitted = true;
+    world.advance(RESEND);
+    world.deliver_all();
+    world.written(write);
+    assert!(world.outcome(reader).is_some());
+}
