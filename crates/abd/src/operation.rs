@@ -86,6 +86,12 @@ pub enum Reason {
     /// TrueTime: this node's clock has no usable error bound now.
     #[error("this node's clock has no usable error bound now, which TrueTime needs; see the log")]
     ClockUnknown,
+    /// TrueTime: the deadline passed before the version was in the past for certain (rule T1).
+    #[error(
+        "the uncertainty of the clocks did not pass within the deadline; use clocks with a tighter bound, or a longer \
+         --op-timeout"
+    )]
+    StillUncertain,
     /// The counter of the key is used up.
     #[error("the key's time is at its ceiling of 2^63-1")]
     CeilingReached,

@@ -31,8 +31,26 @@ pub struct Introduction {
     pub boot: u32,
     /// Random for each start: two starts with one boot count are two copies of one directory.
     pub nonce: u64,
+    /// The nonces of the starts before this one, newest last, zero where it is not known; [`ANCESTRY_MAX`] at most. They
+    /// give a copy away that counts past the boot at which the paths of the two parted.
+    pub ancestry: Vec<u64>,
     /// Its last durable batch.
     pub sequence: u64,
+}
+
+/// How many earlier starts a directory remembers.
+pub const ANCESTRY_MAX: usize = 64;
+
+impl Introduction {
+    /// The nonce of one of its starts, if it says.
+    fn nonce_of(&self, boot: u32) -> Option<u64> {
+        let back = usize::try_from(self.boot.checked_sub(boot)?).ok()?;
+        let nonce = match back.checked_sub(1) {
+            None => self.nonce,
+            Some(before) => *self.ancestry.iter().rev().nth(before)?,
+        };
+        (nonce != 0).then_some(nonce)
+    }
 }
 
 /// Why a member is not who this node remembers.
@@ -82,6 +100,12 @@ struct Record {
     node: u32,
     disk: [u8; 16],
     boot: u32,
+    /// Of all starts but the present one, newest last. Text, because TOML integers are signed.
+    #[serde(default)]
+    ancestry: Vec<String>,
+    /// Of the present start.
+    #[serde(default)]
+    nonce: String,
     admitted: bool,
     members: Vec<u32>,
     timestamps: String,
@@ -92,7 +116,6 @@ struct Record {
 struct Acquaintance {
     disk: [u8; 16],
     boot: u32,
-    // Text, because TOML integers are signed.
     nonce: String,
     sequence: i64,
 }
@@ -104,7 +127,6 @@ pub struct DataDir {
     _lock: File,
     file: File,
     record: Mutex<Record>,
-    nonce: u64,
     previous_timestamps: Option<String>,
 }
 
@@ -158,6 +180,8 @@ impl DataDir {
                 node,
                 disk: random().map_err(|why| Fatal::runtime(format!("no randomness: {why}")))?,
                 boot: 0,
+                ancestry: Vec::new(),
+                nonce: String::new(),
                 admitted: false,
                 members: members.to_vec(),
                 timestamps: String::new(),
@@ -178,23 +202,33 @@ impl DataDir {
                 record.members
             )));
         }
+        // A lost slot may have held the newest boot count, one above the slot that is left: skip it.
+        let starts = if one_slot_lost { 2 } else { 1 };
         record.boot = record
             .boot
-            // A lost slot may have held the newest boot count, one above the slot that is left: skip it.
-            .checked_add(if one_slot_lost { 2 } else { 1 })
+            .checked_add(starts)
             .ok_or_else(|| Fatal::runtime("the boot counter is used up; replace the node under a new id"))?;
+        let mut nonce = [0; 8];
+        nonce.copy_from_slice(&random().map_err(|why| Fatal::runtime(format!("no randomness: {why}")))?[..8]);
+        if record.boot > starts {
+            let before = std::mem::take(&mut record.nonce);
+            record.ancestry.push(before);
+        }
+        if one_slot_lost {
+            record.ancestry.push(hex(0));
+        }
+        let forgotten = record.ancestry.len().saturating_sub(ANCESTRY_MAX);
+        record.ancestry.drain(..forgotten);
+        record.nonce = hex(u64::from_be_bytes(nonce));
         let previous = std::mem::replace(&mut record.timestamps, timestamps.to_owned());
         if members.len() == 1 {
             record.admitted = true;
         }
-        let mut nonce = [0; 8];
-        nonce.copy_from_slice(&random().map_err(|why| Fatal::runtime(format!("no randomness: {why}")))?[..8]);
         let directory = Self {
             path: path.to_path_buf(),
             _lock: lock,
             file,
             record: Mutex::new(record.clone()),
-            nonce: u64::from_be_bytes(nonce),
             previous_timestamps: (!previous.is_empty()).then_some(previous),
         };
         // Boot counter first, and durable, before anything is sent (rule V1).
@@ -230,7 +264,14 @@ impl DataDir {
     /// How this node presents itself. `sequence` is its last durable batch.
     pub fn introduction(&self, sequence: u64) -> Introduction {
         let record = self.lock();
-        Introduction { node: record.node, disk: record.disk, boot: record.boot, nonce: self.nonce, sequence }
+        Introduction {
+            node: record.node,
+            disk: record.disk,
+            boot: record.boot,
+            nonce: unhex(&record.nonce),
+            ancestry: record.ancestry.iter().map(|nonce| unhex(nonce)).collect(),
+            sequence,
+        }
     }
 
     /// Every other member has confirmed: remembers it for ever.
@@ -256,7 +297,7 @@ impl DataDir {
         let met = Acquaintance {
             disk: peer.disk,
             boot: peer.boot,
-            nonce: format!("{:016x}", peer.nonce),
+            nonce: hex(peer.nonce),
             sequence: i64::try_from(peer.sequence).unwrap_or(i64::MAX),
         };
         if let Some(known) = record.peers.get(&name) {
@@ -267,8 +308,9 @@ impl DataDir {
                 let (now, known) = (u64::from(met.boot), u64::from(known.boot));
                 return Err(PeerRefusal::RolledBack { node: peer.node, what: "boot count", now, known });
             }
-            if met.boot == known.boot && met.nonce != known.nonce {
-                return Err(PeerRefusal::Copy(peer.node, peer.boot));
+            // Its own memory of the start that this node met: another one is the start of a copy.
+            if peer.nonce_of(known.boot).is_some_and(|nonce| hex(nonce) != known.nonce) {
+                return Err(PeerRefusal::Copy(peer.node, known.boot));
             }
             if known.boot == met.boot {
                 // The same run. Its greeting may be older than a reply on another connection that was read first, so
@@ -393,6 +435,15 @@ fn read_slot(file: &File, index: u64) -> Option<String> {
     String::from_utf8(text).ok().filter(|text| crc32fast::hash(text.as_bytes()) == checksum)
 }
 
+fn hex(nonce: u64) -> String {
+    format!("{nonce:016x}")
+}
+
+/// The inverse of [`hex`]; zero, which says "not known", for anything else.
+fn unhex(text: &str) -> u64 {
+    u64::from_str_radix(text, 16).unwrap_or_default()
+}
+
 fn random() -> std::io::Result<[u8; 16]> {
     let mut bytes = [0; 16];
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;
@@ -446,7 +497,8 @@ mod tests {
     #[test]
     fn m1_another_or_an_older_directory_is_refused() {
         let directory = tempfile::tempdir().unwrap();
-        let met = Introduction { node: 2, disk: [7; 16], boot: 3, nonce: 9, sequence: 100 };
+        let met =
+            Introduction { node: 2, disk: [7; 16], boot: 3, nonce: 9, ancestry: Vec::new(), sequence: 100 };
         {
             let opened = open(directory.path()).unwrap();
             opened.meet(&met).unwrap();
@@ -499,11 +551,12 @@ mod tests {
         // Both copies count to the boot that was just seen, in a run of their own.
         assert_eq!(here.meet(&start(&twin, 10)), Err(PeerRefusal::Copy(2, 2)));
         assert_eq!(here.meet(&start(&backup, 0)), Err(PeerRefusal::Copy(2, 2)));
-        // However often the older copy is started: the batches that it forgot are missed.
-        let refused = here.meet(&start(&backup, 0)).unwrap_err();
-        assert!(
-            matches!(refused, PeerRefusal::RolledBack { what: "durable batches", .. }) && refused.is_final()
-        );
+        // However often they are started, and even if nothing was written since the copy was made: they remember
+        // another second start than this node does.
+        for path in [&twin, &backup, &backup] {
+            let refused = here.meet(&start(path, 10)).unwrap_err();
+            assert!(refused == PeerRefusal::Copy(2, 2) && refused.is_final(), "{refused}");
+        }
         // The node itself comes back as before.
         here.meet(&start(&home, 10)).unwrap();
     }
@@ -512,7 +565,8 @@ mod tests {
     fn an_older_greeting_of_the_same_run_is_no_rollback() {
         let directory = tempfile::tempdir().unwrap();
         let opened = open(directory.path()).unwrap();
-        let met = Introduction { node: 2, disk: [7; 16], boot: 3, nonce: 9, sequence: 100 };
+        let met =
+            Introduction { node: 2, disk: [7; 16], boot: 3, nonce: 9, ancestry: Vec::new(), sequence: 100 };
         opened.meet(&met).unwrap();
         opened.observe_sequence(2, 200);
         opened.meet(&met).unwrap();

@@ -10,8 +10,8 @@ pub struct Identity {
     pub disk: u64,
     /// How often it was started.
     pub boot: u32,
-    /// Random for each start.
-    pub nonce: u64,
+    /// Random for each start: of all of them, the present one last.
+    nonces: Vec<u64>,
     /// Whether every other member has confirmed this disk.
     pub admitted: bool,
     peers: BTreeMap<u32, Acquaintance>,
@@ -26,31 +26,31 @@ struct Acquaintance {
 }
 
 /// How a node presents itself to another.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Introduction {
     /// Which node, from zero.
     pub node: u32,
     disk: u64,
     boot: u32,
-    nonce: u64,
+    nonces: Vec<u64>,
     sequence: u64,
 }
 
 impl Identity {
     /// Of an empty disk.
     pub fn new(disk: u64) -> Self {
-        Self { disk, boot: 0, nonce: 0, admitted: false, peers: BTreeMap::new() }
+        Self { disk, boot: 0, nonces: Vec::new(), admitted: false, peers: BTreeMap::new() }
     }
 
     /// Counts a start.
     pub fn start(&mut self, nonce: u64) {
         self.boot += 1;
-        self.nonce = nonce;
+        self.nonces.push(nonce);
     }
 
     /// How this node presents itself.
     pub fn introduction(&self, node: u32, sequence: u64) -> Introduction {
-        Introduction { node, disk: self.disk, boot: self.boot, nonce: self.nonce, sequence }
+        Introduction { node, disk: self.disk, boot: self.boot, nonces: self.nonces.clone(), sequence }
     }
 
     /// Meets a member.
@@ -58,8 +58,14 @@ impl Identity {
     /// # Errors
     /// Why it is not the member that this node remembers.
     pub fn meet(&mut self, peer: Introduction) -> Result<(), String> {
-        let met =
-            Acquaintance { disk: peer.disk, boot: peer.boot, nonce: peer.nonce, sequence: peer.sequence };
+        // A start count begins at 1, and each start has left a nonce.
+        let nonce_of = |boot: u32| peer.nonces.get(boot as usize - 1).copied().unwrap_or_default();
+        let met = Acquaintance {
+            disk: peer.disk,
+            boot: peer.boot,
+            nonce: nonce_of(peer.boot),
+            sequence: peer.sequence,
+        };
         let Some(known) = self.peers.get_mut(&peer.node) else {
             self.peers.insert(peer.node, met);
             return Ok(());
@@ -71,10 +77,10 @@ impl Identity {
         if met.boot < known.boot {
             return Err(format!("n{name} came with boot {}, known is {}", met.boot, known.boot));
         }
+        if nonce_of(known.boot) != known.nonce {
+            return Err(format!("n{name} runs on a copy: boot {} was seen in another run", known.boot));
+        }
         if met.boot == known.boot {
-            if met.nonce != known.nonce {
-                return Err(format!("n{name} runs on a copy: boot {} was seen in another run", met.boot));
-            }
             known.sequence = known.sequence.max(met.sequence);
             return Ok(());
         }

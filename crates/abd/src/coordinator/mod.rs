@@ -472,7 +472,8 @@ impl Coordinator {
             return Step::End(outcome.clone());
         }
         if now.instant >= running.deadline {
-            return Step::End(self.give_up(running, None));
+            let waits = matches!(running.phase, Phase::CommitWait { .. }) && now.interval.is_some();
+            return Step::End(self.give_up(running, waits.then_some(Reason::StillUncertain)));
         }
         match running.phase {
             Phase::CommitWait { version, .. } => {

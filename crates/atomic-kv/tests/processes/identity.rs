@@ -61,9 +61,9 @@ fn m1_an_older_copy_and_a_clone_are_refused() {
     cluster.nodes[2].data = backup;
     cluster.nodes[2].start();
     is_refused(&mut cluster, "copy of its data directory");
-    // However often it is started after that: the batches that it forgot are missed.
+    // However often it is started after that: it remembers another second start than the others do.
     cluster.nodes[2].start();
-    is_refused(&mut cluster, "older copy of its data directory");
+    is_refused(&mut cluster, "copy of its data directory: boot 2 was seen before");
 
     cluster.nodes[2].data = home;
     cluster.nodes[2].start();

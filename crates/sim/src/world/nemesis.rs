@@ -156,7 +156,6 @@ impl World {
             state.platter = Platter::default();
             return;
         }
-        state.old_copy = backup.is_some();
         (state.identity, state.platter) = backup.unwrap_or_else(|| (Identity::new(word), Platter::default()));
         state.replaced = true;
     }

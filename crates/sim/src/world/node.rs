@@ -41,8 +41,6 @@ pub(crate) struct Node {
     pub(crate) lost: bool,
     /// Its disk was exchanged, and the others may not have noticed yet.
     pub(crate) replaced: bool,
-    /// Its disk is an old copy. Its first start is noticed; nobody starts it a second time.
-    pub(crate) old_copy: bool,
     /// Synced bytes have changed. It must notice at its next start, or have lost nothing.
     pub(crate) rotten: bool,
     /// The mutant `empty-disk`: batches that it claims to hold.
@@ -170,7 +168,6 @@ impl Node {
             process: None,
             lost: false,
             replaced: false,
-            old_copy: false,
             rotten: false,
             claims: 0,
             trap: None,
@@ -269,7 +266,6 @@ impl World {
         let state = &mut self.nodes[node as usize];
         let Some(mut process) = state.process.take() else { return };
         state.paused = false;
-        state.lost |= state.old_copy;
         let deferred = std::mem::take(&mut state.deferred);
         // In a script a crash keeps no more than what it says; else chance decides whether the disk had begun.
         if let Some(job) = process.job.take()

@@ -83,6 +83,16 @@ fn t1_a_clock_lost_during_the_wait_ends_at_the_deadline() {
     assert_eq!(world.outcome(reader), Some(&Outcome::Refused(Reason::ClockUnknown)));
 }
 
+/// PROTOCOL T1 with a wait that is longer than the patience: the same outcome, and a reason that says what was too short.
+#[test]
+fn t1_a_wait_beyond_the_deadline_says_so() {
+    let mut world = truetime(3);
+    let write = world.submit(1, set("x"));
+    world.deliver_all();
+    world.advance(PATIENCE);
+    assert_eq!(world.outcome(write), Some(&Outcome::Indeterminate(Reason::StillUncertain)));
+}
+
 /// PROTOCOL T2 and section 1, counter-example 3 (run BT5): `latest` repeats and goes back; issued times do neither.
 #[test]
 fn t2_two_sets_under_one_reading_of_the_clock_have_two_times() {

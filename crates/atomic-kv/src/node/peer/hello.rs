@@ -1,6 +1,6 @@
 //! The first frame in each direction on a peer connection: who is there, and whether we may talk at all.
 
-use crate::identity::Introduction;
+use crate::identity::{ANCESTRY_MAX, Introduction};
 use abd::wire::{WireError, get_bytes, put_bytes};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
@@ -92,6 +92,10 @@ impl Hello {
             out.put_slice(&member.disk);
             out.put_u32(member.boot);
             out.put_u64(member.nonce);
+            out.put_u8(u8::try_from(member.ancestry.len()).unwrap_or(u8::MAX));
+            for nonce in &member.ancestry {
+                out.put_u64(*nonce);
+            }
             out.put_u64(member.sequence);
         }
     }
@@ -130,8 +134,15 @@ impl Hello {
             body.try_copy_to_slice(&mut disk).map_err(short)?;
             let boot = body.try_get_u32().map_err(short)?;
             let nonce = body.try_get_u64().map_err(short)?;
+            let starts = usize::from(body.try_get_u8().map_err(short)?);
+            if starts > ANCESTRY_MAX {
+                return Err(WireError::Length.into());
+            }
+            let ancestry = (0..starts)
+                .map(|_| body.try_get_u64().map_err(short))
+                .collect::<Result<Vec<u64>, HelloError>>()?;
             let sequence = body.try_get_u64().map_err(short)?;
-            Some(Introduction { node, disk, boot, nonce, sequence })
+            Some(Introduction { node, disk, boot, nonce, ancestry, sequence })
         } else {
             None
         };
