@@ -28,7 +28,7 @@ fn start_logging(default: &str) {
 /// # Errors
 /// Exit code 2 for a wrong configuration, 1 for a node that cannot go on.
 pub fn serve(args: ServeArgs) -> Result<(), Fatal> {
-    start_logging("info,fjall=warn,lsm_tree=warn");
+    start_logging("info,lsm_tree=warn");
     let settings = args.settle()?;
     if settings.cluster.len() % 2 == 0 {
         tracing::warn!("an even number of nodes survives no more failures than one node less");
@@ -41,7 +41,7 @@ pub fn serve(args: ServeArgs) -> Result<(), Fatal> {
 /// # Errors
 /// As [`serve`].
 pub fn dev(args: DevArgs) -> Result<(), Fatal> {
-    start_logging("warn,fjall=error,lsm_tree=error");
+    start_logging("warn,lsm_tree=error");
     if !(1..=7).contains(&args.nodes) {
         return Err(Fatal::usage(format!("--nodes {} is not between 1 and 7", args.nodes)));
     }

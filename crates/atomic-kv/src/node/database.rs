@@ -2,13 +2,16 @@
 
 use abd::{Newest, VersionStore};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use store::{DatabaseError, DiskDatabase, DiskOptions, MultiVersionStore};
 
 /// What the replica reads and the committer writes.
 pub(crate) struct ReplicaStore {
     database: Arc<DiskDatabase>,
     versions: MultiVersionStore<Arc<DiskDatabase>>,
+    /// Housekeeping of the engine, while it runs: merging large tables takes seconds, and writes must not wait for it.
+    maintaining: Mutex<Option<JoinHandle<Result<(), DatabaseError>>>>,
 }
 
 impl ReplicaStore {
@@ -16,7 +19,7 @@ impl ReplicaStore {
     pub(crate) fn open(directory: &Path, cache_bytes: usize) -> Result<Self, DatabaseError> {
         let database = Arc::new(DiskDatabase::open(directory, DiskOptions::default())?);
         let versions = MultiVersionStore::new(database.clone(), cache_bytes);
-        Ok(Self { database, versions })
+        Ok(Self { database, versions, maintaining: Mutex::default() })
     }
 
     pub(crate) fn versions(&self) -> &MultiVersionStore<Arc<DiskDatabase>> {
@@ -41,8 +44,33 @@ impl ReplicaStore {
         if self.versions.collect_garbage(4096)? > 0 {
             return Ok(true);
         }
-        self.database.maintain()?;
-        Ok(false)
+        let mut maintaining = self.maintaining.lock().unwrap_or_else(PoisonError::into_inner);
+        match maintaining.take() {
+            Some(running) if !running.is_finished() => {
+                *maintaining = Some(running);
+                Ok(true)
+            }
+            Some(finished) => match finished.join() {
+                Ok(outcome) => outcome.map(|()| false),
+                Err(_) => Err(DatabaseError::Fatal("the housekeeping of the database panicked".into())),
+            },
+            None => {
+                let database = self.database.clone();
+                let thread = std::thread::Builder::new().name("tidy".into());
+                let spawned = thread.spawn(move || database.maintain());
+                *maintaining = spawned.map_err(|why| tracing::warn!(%why, "cannot start housekeeping")).ok();
+                Ok(true)
+            }
+        }
+    }
+}
+
+impl Drop for ReplicaStore {
+    fn drop(&mut self) {
+        let maintaining = self.maintaining.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(running) = maintaining.take() {
+            let _ = running.join();
+        }
     }
 }
 

@@ -1,23 +1,26 @@
-//! The engine on disk: fjall, behind guards.
+//! The engine on disk: a journal of our own before the tables of the crate `lsm-tree`.
 //!
-//! | what fjall does | what is done about it here |
-//! |---|---|
-//! | drops a damaged part of its journal, and what follows, silently | numbered batches and a watermark beside them |
-//! | drops the end of a damaged *older* journal, and goes on with the next one | every batch signs a ring, so that a hole shows |
-//! | serves, after kill -9 or a failed sync, journal bytes that only the page cache has | everything recovered goes to fresh, synced tables before it is served |
-//! | panics over some damaged bytes of its journal | caught: [`DatabaseError::Damaged`] |
-//! | is poisoned by a full disk until it is opened again | room is checked before each batch; if it happens all the same, the database is opened again when there is room |
-//! | is poisoned by a failed sync | that is final here too: [`DatabaseError::Fatal`] |
+//! ```text
+//! write    journal (one write, one sync) ─► memtable: visible ─► the watermark beside it
+//! flush    a full memtable ─► synced table without dominated versions ─► its part of the journal is free
+//! merge    tables ─► fewer tables
+//! open     tables ─► the journal's batches after them ─► all of it to tables ─► compared with the watermark
+//! ```
+//!
+//! Every batch has a number, and the numbers have no holes: what is missing or damaged in the middle of the journal is
+//! found when it is opened, what is missing at its end is told by the watermark. Either is [`DatabaseError::Damaged`].
 
-use super::failure::{REBUILD, damaged, engine_error, io_error, io_inside, is_full, space, sync_directory};
-use super::merge::DominatedFilters;
-use super::snapshot::{DiskSnapshot, View};
+use super::failure::{damaged, io_error, space, sync_directory};
+use super::journal::{self, Journal};
+use super::snapshot::DiskSnapshot;
+use super::tables::Tables;
 use super::watermark::Watermark;
-use crate::database::{Change, Database, DatabaseError, WriteBatch};
-use fjall::{KeyspaceCreateOptions, PersistMode};
+use super::workers::Work;
+use crate::database::{Database, DatabaseError, WriteBatch};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// How much of what the engine may take.
@@ -33,47 +36,39 @@ pub struct DiskOptions {
 
 impl Default for DiskOptions {
     fn default() -> Self {
-        Self { memtable_bytes: 8 << 20, cache_bytes: 16 << 20, min_free_bytes: None }
+        Self { memtable_bytes: 4 << 20, cache_bytes: 16 << 20, min_free_bytes: None }
     }
 }
 
-/// Keys that begin with zero are the engine's own: iterators begin here.
-pub(super) const FIRST: &[u8] = &[1];
-/// Batch n writes its number under this and n modulo 2^16: about as many batches as a memtable takes.
-const RING_PREFIX: &[u8] = b"\x00ring";
-const RING_SLOTS: u64 = 1 << 16;
-/// How long to wait for readers and background threads to let go of a database that is opened again.
-const REOPEN_PATIENCE: Duration = Duration::from_secs(2);
 /// While there is plenty of room, it is looked at this often, and after this many bytes.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 const LOOK_AFTER_BYTES: u64 = 1 << 20;
 /// Writes since the last tidying that make another one worth it.
-const TIDY_AFTER_BYTES: u64 = 4 << 20;
-
-pub(super) struct Engine {
-    database: fjall::Database,
-    pub(super) keyspace: fjall::Keyspace,
-}
+const TIDY_AFTER_BYTES: u64 = 256 << 10;
+/// Tables up to this size are merged at every tidying.
+const CHEAP_MERGE_BYTES: u64 = 16 << 20;
 
 /// A database in a directory.
 pub struct DiskDatabase {
     path: PathBuf,
     options: DiskOptions,
     min_free: u64,
-    /// `None` only while it is opened again after the disk was full.
-    engine: RwLock<Option<Arc<Engine>>>,
+    tables: Arc<Tables>,
+    work: Arc<Work>,
+    threads: Vec<JoinHandle<()>>,
     writer: Mutex<Writer>,
+    /// Number of the last durable batch.
     sequence: AtomicU64,
-    accepts_writes: AtomicBool,
+    /// Whether the last write found room.
+    had_room: AtomicBool,
 }
 
 struct Writer {
+    journal: Journal,
     watermark: Watermark,
-    /// fjall hit the end of the disk: it must be opened again before the next batch.
-    stuck: bool,
-    /// There was little room at the last write: if a background task has failed since, that is why.
-    was_low: bool,
     written_since_tidy: u64,
+    /// Bytes of tables after the last merge of all.
+    tidy_bytes: u64,
     /// When the free space was looked at, and what has been written since.
     looked: Option<Instant>,
     written_since_look: u64,
@@ -92,13 +87,32 @@ impl DiskDatabase {
             Some(bytes) => bytes,
             None => (space(&path)?.total / 50).clamp(4 << 20, 256 << 20),
         };
-        let (tables, watermark_path) = (path.join("fjall"), path.join("watermark"));
-        let marked = exists(&watermark_path)?;
-        if marked && !exists(&tables)? {
-            return Err(damaged(format!("{} is gone", tables.display())));
+        let look = |why: std::io::Error| io_error("look for the database", &why);
+        if path.join("fjall").try_exists().map_err(look)? {
+            return Err(damaged(format!("{} is of a development version and can't be read", path.display())));
         }
-        let engine = Engine::open(&tables, &options)?;
-        let sequence = engine.recovered_sequence()?;
+        let (tables_path, journal_path) = (path.join("tables"), path.join("journal"));
+        let watermark_path = path.join("watermark");
+        let marked = watermark_path.try_exists().map_err(look)?;
+        if marked && !Tables::exist(&tables_path).map_err(look)? {
+            return Err(damaged(format!("{} is gone", tables_path.display())));
+        }
+        let tables = Arc::new(Tables::open(&tables_path, options.cache_bytes)?);
+        journal::create_directory(&journal_path)?;
+        let flushed = tables.flushed()?;
+        let mut unflushed = false;
+        let mut recovered = journal::recover(&journal_path, flushed, |record| {
+            tables.apply(record.changes);
+            unflushed = true;
+            if tables.memtable_bytes() > options.memtable_bytes
+                && let Some(full) = tables.seal(record.number)
+            {
+                tables.flush(&full)?;
+                unflushed = false;
+            }
+            Ok(())
+        })?;
+        let sequence = recovered.last;
         let watermark = if marked {
             let (watermark, acknowledged) =
                 Watermark::open(&watermark_path).map_err(|why| io_error("open the watermark", &why))?;
@@ -117,32 +131,38 @@ impl DiskDatabase {
             }
             watermark
         };
-        // On a full disk the flush has no room; then the journal, synced again, has to do. It holds what was
-        // acknowledged unless a sync failed before, and that was fatal then.
-        if space(&path)?.free >= min_free + 2 * options.memtable_bytes {
-            engine.flush()?;
-        }
+        recovered.clean_up()?;
+        let work = Work::new(tables.flushed()?);
         let database = Self {
+            threads: work
+                .start(&tables)
+                .map_err(|why| DatabaseError::Fatal(format!("cannot start a thread: {why}")))?,
             path,
             options,
             min_free,
-            engine: RwLock::new(Some(Arc::new(engine))),
+            tables,
+            work,
             writer: Mutex::new(Writer {
+                journal: recovered.journal,
                 watermark,
-                stuck: false,
-                was_low: false,
                 written_since_tidy: 0,
+                tidy_bytes: 0,
                 looked: None,
                 written_since_look: 0,
             }),
             sequence: AtomicU64::new(sequence.max(1)),
-            accepts_writes: AtomicBool::new(true),
+            had_room: AtomicBool::new(true),
         };
+        let mut writer = database.writer();
         if sequence == 0 {
             // The first batch gives the directory its number one, so that "nothing" is never a legal state later.
-            let mut writer = database.writer.lock().unwrap_or_else(PoisonError::into_inner);
-            database.commit_with(&mut writer, WriteBatch::default(), 1)?;
+            database.commit(&mut writer, WriteBatch::default(), 1)?;
+        } else if unflushed && database.free()? >= min_free + 2 * database.options.memtable_bytes {
+            // On a full disk the journal, which was synced again, goes on to hold it.
+            database.flush(&writer)?;
+            writer.journal.shrink(sequence, database.work.flushed());
         }
+        drop(writer);
         Ok(database)
     }
 
@@ -153,164 +173,105 @@ impl DiskDatabase {
 
     /// Whether there is room for writes now.
     pub fn accepts_writes(&self) -> bool {
-        let room = space(&self.path).is_ok_and(|space| space.free >= self.min_free);
-        let stuck = !self.accepts_writes.load(Ordering::Relaxed);
-        room && (!stuck || space(&self.path).is_ok_and(|space| space.free >= 2 * self.min_free))
+        self.free().is_ok_and(|free| free >= self.needed(0))
     }
 
     /// Bytes that the files take.
     pub fn disk_bytes(&self) -> u64 {
-        self.engine()
-            .and_then(|engine| engine.database.disk_space().map_err(engine_error))
-            .unwrap_or_default()
+        self.tables.disk_bytes() + self.writer().journal.disk_bytes()
     }
 
-    /// Gives space back: writes recent changes to a table and merges the tables. Call it when nobody waits.
+    /// Gives space back: writes recent changes to a table, merges the tables if that is worth it, and shortens the
+    /// journal. Call it when nobody waits. Batches may be written meanwhile.
     ///
     /// # Errors
     /// [`DatabaseError::Full`] or [`DatabaseError::Fatal`].
     pub fn maintain(&self) -> Result<(), DatabaseError> {
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        if writer.stuck || writer.written_since_tidy < TIDY_AFTER_BYTES || !self.accepts_writes() {
+        let mut writer = self.writer();
+        if writer.written_since_tidy < TIDY_AFTER_BYTES || !self.accepts_writes() {
             return Ok(());
         }
         writer.written_since_tidy = 0;
-        let engine = self.engine()?;
-        engine.flush_raw().and_then(|()| engine.keyspace.major_compact()).map_err(|why| {
-            drop(engine);
-            self.engine_failed(&mut writer, why)
-        })
+        self.flush(&writer)?;
+        let before = writer.tidy_bytes;
+        drop(writer);
+        // A quarter more than what was left last time is garbage, or growth that pays for a merge of everything.
+        let bytes = self.tables.disk_bytes();
+        let merges = bytes <= CHEAP_MERGE_BYTES || bytes > before + before / 4;
+        if merges {
+            self.tables.merge_all()?;
+        }
+        let mut writer = self.writer();
+        if merges {
+            writer.tidy_bytes = self.tables.disk_bytes();
+        }
+        self.tables.settle();
+        if let Some(spare) = self.work.take_spare() {
+            writer.journal.add_spare(spare);
+        }
+        writer.journal.shrink(self.sequence(), self.work.flushed());
+        Ok(())
     }
 
-    fn engine(&self) -> Result<Arc<Engine>, DatabaseError> {
-        self.engine
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-            .ok_or_else(|| DatabaseError::Full("the database is being opened again".into()))
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn commit_with(&self, writer: &mut Writer, batch: WriteBatch, number: u64) -> Result<(), DatabaseError> {
-        let bytes = batch.bytes();
-        let engine = self.engine()?;
-        // With a durability, fjall 3.1 syncs the journal before it touches the memtable: a snapshot never shows what
-        // a power cut can take away.
-        let mut changes = engine.database.batch().durability(Some(PersistMode::SyncData));
-        for change in batch.changes {
-            match change {
-                Change::Put(key, value) => changes.insert(&engine.keyspace, key, value),
-                Change::Delete(key) => changes.remove(&engine.keyspace, key),
+    /// Writes everything in memory to tables, and waits for it. The guard shows that no batch is on its way.
+    fn flush(&self, _: &Writer) -> Result<(), DatabaseError> {
+        if let Some(full) = self.tables.seal(self.sequence()) {
+            self.work.push(full);
+        }
+        self.work.wait(true)
+    }
+
+    fn free(&self) -> Result<u64, DatabaseError> {
+        Ok(space(&self.path)?.free)
+    }
+
+    /// Free space that a batch needs. More after a refusal, so that a disk at the limit does not flap.
+    fn needed(&self, bytes: u64) -> u64 {
+        let margin = if self.had_room.load(Ordering::Relaxed) { 1 } else { 2 };
+        margin * self.min_free + 2 * bytes
+    }
+
+    /// Makes sure that there is room for a batch.
+    fn make_room(&self, writer: &mut Writer, bytes: u64) -> Result<(), DatabaseError> {
+        let fresh = writer.looked.is_some_and(|looked| looked.elapsed() < LOOK_EVERY)
+            && writer.written_since_look + bytes < LOOK_AFTER_BYTES;
+        if !fresh || !self.had_room.load(Ordering::Relaxed) {
+            (writer.looked, writer.written_since_look) = (Some(Instant::now()), 0);
+            let (free, needed) = (self.free()?, self.needed(bytes));
+            if free < needed {
+                return Err(DatabaseError::Full(format!("{free} bytes are free, {needed} are needed")));
             }
         }
-        changes.insert(&engine.keyspace, ring_key(number), number.to_be_bytes());
-        if let Err(why) = changes.commit() {
-            return Err(self.engine_failed(writer, why));
+        if self.tables.memtable_bytes() > self.options.memtable_bytes {
+            self.work.wait(false)?;
+            if let Some(full) = self.tables.seal(self.sequence()) {
+                self.work.push(full);
+            }
         }
+        Ok(())
+    }
+
+    fn commit(&self, writer: &mut Writer, batch: WriteBatch, number: u64) -> Result<(), DatabaseError> {
+        let bytes = batch.bytes();
+        if let Some(segment) = self.work.take_spare() {
+            writer.journal.add_spare(segment);
+        }
+        writer.journal.append(number, &batch.changes, self.work.flushed())?;
+        // Only now: what can be seen is durable.
+        self.tables.apply(batch.changes);
         self.sequence.store(number, Ordering::Release);
         writer.watermark.set(number).map_err(|why| io_error("record the watermark", &why))?;
         writer.written_since_tidy += bytes;
         writer.written_since_look += bytes;
+        if writer.journal.wants_spare() {
+            self.work.ask_for(|| writer.journal.next_blank());
+        }
         Ok(())
     }
-
-    /// Whether a flush or a compaction may fail for lack of room. What a failed one had written is given back at once,
-    /// so there may be more room now than when it failed.
-    fn is_low(&self, free: u64) -> bool {
-        free < 2 * self.min_free + 4 * self.options.memtable_bytes
-    }
-
-    fn engine_failed(&self, writer: &mut Writer, why: fjall::Error) -> DatabaseError {
-        let full = match io_inside(&why) {
-            Some(io) => is_full(io),
-            // A background flush failed earlier. With little room left that is taken as the reason.
-            None => {
-                matches!(why, fjall::Error::Poisoned)
-                    && (writer.was_low || space(&self.path).is_ok_and(|space| self.is_low(space.free)))
-            }
-        };
-        if !full {
-            return engine_error(why);
-        }
-        log::error!("the database ran out of room: {why}");
-        writer.stuck = true;
-        self.accepts_writes.store(false, Ordering::Relaxed);
-        DatabaseError::Full(why.to_string())
-    }
-
-    /// Checks that there is room, and opens a database that ran out of it again.
-    fn make_ready(&self, writer: &mut Writer, bytes: u64) -> Result<(), DatabaseError> {
-        let fresh = writer.looked.is_some_and(|looked| looked.elapsed() < LOOK_EVERY)
-            && writer.written_since_look + bytes < LOOK_AFTER_BYTES;
-        if fresh && !writer.stuck && !writer.was_low {
-            return Ok(());
-        }
-        let free = space(&self.path)?.free;
-        (writer.looked, writer.written_since_look) = (Some(Instant::now()), 0);
-        // Hysteresis, so that a disk at the limit does not flap.
-        let needed = if writer.stuck { 2 * self.min_free } else { self.min_free } + 2 * bytes;
-        if free < needed {
-            writer.was_low = true;
-            return Err(DatabaseError::Full(format!("{free} bytes are free, {needed} are needed")));
-        }
-        let was_low = std::mem::replace(&mut writer.was_low, self.is_low(free));
-        if !writer.stuck && was_low {
-            // A background flush may have failed since the last batch, and the engine with it. Better to learn that
-            // before this batch is handed over: then it need not be refused.
-            let engine = self.engine()?;
-            if let Err(why) = engine.probe() {
-                drop(engine);
-                writer.was_low = true;
-                match self.engine_failed(writer, why) {
-                    DatabaseError::Full(_) => {}
-                    other => return Err(other),
-                }
-            }
-        }
-        if !writer.stuck {
-            return Ok(());
-        }
-        let mut engine = self.engine.write().unwrap_or_else(PoisonError::into_inner);
-        let deadline = Instant::now() + REOPEN_PATIENCE;
-        if let Some(mut old) = engine.take() {
-            loop {
-                match Arc::try_unwrap(old) {
-                    Ok(unshared) => break drop(unshared),
-                    Err(shared) if Instant::now() > deadline => {
-                        *engine = Some(shared);
-                        let why = "readers still hold the database that ran out of room";
-                        return Err(DatabaseError::Full(why.into()));
-                    }
-                    Err(shared) => old = shared,
-                }
-                std::thread::sleep(Duration::from_millis(1));
-            }
-        }
-        let reopened = Engine::open(&self.path.join("fjall"), &self.options)?;
-        let sequence = reopened.recovered_sequence()?;
-        check_watermark(sequence, Some(self.sequence()))?;
-        // The batch that failed may be found again in the page cache, and nowhere else.
-        reopened.flush()?;
-        self.sequence.store(sequence, Ordering::Release);
-        *engine = Some(Arc::new(reopened));
-        writer.stuck = false;
-        self.accepts_writes.store(true, Ordering::Relaxed);
-        log::info!("there is room again: the database was opened again at batch {sequence}");
-        Ok(())
-    }
-}
-
-fn exists(path: &Path) -> Result<bool, DatabaseError> {
-    path.try_exists().map_err(|why| io_error("look for the database", &why))
-}
-
-fn ring_key(number: u64) -> Vec<u8> {
-    let slot = number % RING_SLOTS;
-    [RING_PREFIX, &slot.to_be_bytes()].concat()
-}
-
-fn number_in(bytes: &[u8]) -> Result<u64, DatabaseError> {
-    let bytes = bytes.try_into().map_err(|_| damaged(format!("a batch number has {} bytes", bytes.len())))?;
-    Ok(u64::from_be_bytes(bytes))
 }
 
 fn check_watermark(recovered: u64, acknowledged: Option<u64>) -> Result<(), DatabaseError> {
@@ -325,85 +286,21 @@ fn check_watermark(recovered: u64, acknowledged: Option<u64>) -> Result<(), Data
     }
 }
 
-impl Engine {
-    fn open(path: &Path, options: &DiskOptions) -> Result<Self, DatabaseError> {
-        // Whatever fjall cannot make sense of while it opens was readable when it was acknowledged.
-        let failed = |why: fjall::Error| match engine_error(why) {
-            DatabaseError::Damaged(why) if why.ends_with(REBUILD) => {
-                DatabaseError::Damaged(format!("{} cannot be opened: {why}", path.display()))
-            }
-            other => other,
-        };
-        let deadline = Instant::now() + REOPEN_PATIENCE;
-        let database = loop {
-            let builder = fjall::Database::builder(path)
-                .cache_size(options.cache_bytes)
-                .worker_threads(1)
-                .with_compaction_filter_factories(Arc::new(|_| Some(Arc::new(DominatedFilters))))
-                .max_journaling_size(128 << 20);
-            // fjall 3.1 asserts on some damaged bytes of its journal where it could return an error.
-            let opened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| builder.open()))
-                .map_err(|_| damaged(format!("the engine panicked while it opened {}", path.display())))?;
-            match opened {
-                // Background threads of a database that was just closed may have it for a moment.
-                Err(fjall::Error::Locked) if Instant::now() < deadline => {
-                    std::thread::sleep(Duration::from_millis(10));
-                }
-                other => break other.map_err(failed)?,
-            }
-        };
-        let memtable = options.memtable_bytes;
-        let keyspace = database
-            .keyspace("versions", || KeyspaceCreateOptions::default().max_memtable_size(memtable))
-            .map_err(failed)?;
-        // After kill -9 the journal may hold bytes that only the page cache has: visible, but not durable.
-        database.persist(PersistMode::SyncAll).map_err(engine_error)?;
-        Ok(Self { database, keyspace })
-    }
-
-    /// Writes everything in memory to tables, which fjall syncs; waits for it.
-    fn flush(&self) -> Result<(), DatabaseError> {
-        self.flush_raw().map_err(engine_error)
-    }
-
-    /// Not `rotate_memtable_and_wait`: that waits for ever for a flush that failed.
-    fn flush_raw(&self) -> fjall::Result<()> {
-        self.keyspace.rotate_memtable()?;
-        while self.keyspace.sealed_memtable_count() > 0 {
-            self.probe()?;
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        Ok(())
-    }
-
-    /// Writes nothing; fails if a background task did.
-    fn probe(&self) -> fjall::Result<()> {
-        self.database.persist(PersistMode::Buffer)
-    }
-
-    /// The number of the last batch that is there, zero if there is none; after a look for holes before it.
-    fn recovered_sequence(&self) -> Result<u64, DatabaseError> {
-        let mut signed = Vec::new();
-        for entry in self.keyspace.prefix(RING_PREFIX) {
-            signed.push(number_in(&entry.value().map_err(engine_error)?)?);
-        }
-        signed.sort_unstable();
-        let hole = signed.windows(2).find(|pair| pair[0] + 1 != pair[1]);
-        if let Some(pair) = hole {
-            return Err(damaged(format!("batches between {} and {} are missing", pair[0], pair[1])));
-        }
-        Ok(signed.last().copied().unwrap_or_default())
-    }
-}
-
 impl Database for DiskDatabase {
     type Snapshot = DiskSnapshot;
 
     fn write(&self, batch: WriteBatch) -> Result<(), DatabaseError> {
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        self.make_ready(&mut writer, batch.bytes())?;
+        let mut writer = self.writer();
         let number = self.sequence() + 1;
-        self.commit_with(&mut writer, batch, number)
+        let written = match self.make_room(&mut writer, batch.bytes()) {
+            Ok(()) => self.commit(&mut writer, batch, number),
+            Err(why) => Err(why),
+        };
+        let had_room = !matches!(written, Err(DatabaseError::Full(_)));
+        if self.had_room.swap(had_room, Ordering::Relaxed) != had_room {
+            log::info!("the disk has {} for writes", if had_room { "room again" } else { "no room" });
+        }
+        written
     }
 
     fn drops_dominated(&self) -> bool {
@@ -411,8 +308,17 @@ impl Database for DiskDatabase {
     }
 
     fn snapshot(&self) -> Result<DiskSnapshot, DatabaseError> {
-        let engine = self.engine()?;
-        let snapshot = engine.database.snapshot();
-        Ok(DiskSnapshot { view: Arc::new(View { snapshot, engine }) })
+        Ok(DiskSnapshot { view: Arc::new(self.tables.look()) })
+    }
+}
+
+impl Drop for DiskDatabase {
+    fn drop(&mut self) {
+        self.work.stop();
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                log::error!("a thread of the database panicked");
+            }
+        }
     }
 }

@@ -1,7 +1,6 @@
 //! What the errors of the engine and of the file system mean for a replica.
 
 use crate::database::DatabaseError;
-use std::error::Error as _;
 use std::io;
 use std::path::Path;
 
@@ -18,15 +17,6 @@ pub(super) fn is_full(why: &io::Error) -> bool {
     matches!(why.kind(), StorageFull | QuotaExceeded)
 }
 
-/// The I/O error inside an engine error, if that is what it is.
-pub(super) fn io_inside(why: &fjall::Error) -> Option<&io::Error> {
-    match why {
-        fjall::Error::Io(why) => Some(why),
-        fjall::Error::Storage(inner) => inner.source()?.downcast_ref(),
-        _ => None,
-    }
-}
-
 pub(super) fn io_error(what: &str, why: &io::Error) -> DatabaseError {
     if is_full(why) {
         DatabaseError::Full(format!("cannot {what}: {why}"))
@@ -37,15 +27,12 @@ pub(super) fn io_error(what: &str, why: &io::Error) -> DatabaseError {
 
 /// A missing or short file is lost data, a checksum that does not match too; everything else that a file system
 /// reports is a disk that fails.
-pub(super) fn engine_error(why: fjall::Error) -> DatabaseError {
+pub(super) fn engine_error(why: lsm_tree::Error) -> DatabaseError {
     use io::ErrorKind::{InvalidData, NotFound, UnexpectedEof};
-    match (&why, io_inside(&why)) {
-        (_, Some(io)) if matches!(io.kind(), InvalidData | NotFound | UnexpectedEof) => damaged(&why),
-        (_, Some(io)) => io_error("use the database", io),
-        (fjall::Error::Poisoned, _) => {
-            DatabaseError::Fatal("a background task of the engine failed (see the log above)".into())
+    match &why {
+        lsm_tree::Error::Io(io) if !matches!(io.kind(), InvalidData | NotFound | UnexpectedEof) => {
+            io_error("use the tables", io)
         }
-        (fjall::Error::Locked, _) => DatabaseError::Fatal("another process has the database open".into()),
         _ => damaged(&why),
     }
 }

@@ -1,13 +1,12 @@
-//! What the engine leaves out when it merges tables: dominated versions (rule G1).
+//! What is left out when a memtable is written and when tables are merged: dominated versions (rule G1).
 //!
-//! Tables are synced, so a version that a merge sees is durable, and the merged table replaces the old ones at one
-//! instant. A snapshot keeps the tables that it began with: a reader that does not see the newer version yet still
-//! sees the older one.
+//! The journal or a synced table has every version that is seen here, so it is durable, and the new table replaces what
+//! it was made of at one instant. A snapshot keeps the memtables and tables that it began with: a reader that does not
+//! see the newer version yet still sees the older one.
 
 use crate::garbage::DominatedFilter;
-use fjall::compaction::filter::{
-    CompactionFilter, CompactionFilterResult, Context, Factory, ItemAccessor, Verdict,
-};
+use lsm_tree::compaction::filter::{CompactionFilter, Context, Factory, ItemAccessor, Verdict};
+use lsm_tree::{InternalValue, UserKey};
 
 /// Makes a filter for each merge.
 #[derive(Debug)]
@@ -26,9 +25,24 @@ impl Factory for DominatedFilters {
 struct Merge(DominatedFilter);
 
 impl CompactionFilter for Merge {
-    fn filter_item(&mut self, item: ItemAccessor<'_>, _: &Context) -> CompactionFilterResult {
+    fn filter_item(&mut self, item: ItemAccessor<'_>, _: &Context) -> lsm_tree::Result<Verdict> {
         // No tombstone is left behind: if the same version was put twice and an older copy lies in another table, it
         // is a dominated version again, and goes with a later merge.
         Ok(if self.0.is_dominated(item.key()) { Verdict::Destroy } else { Verdict::Keep })
     }
+}
+
+/// The entries of a memtable, in order, without dominated versions. A version that was deleted dominates nothing.
+pub(super) fn without_dominated(
+    entries: impl Iterator<Item = InternalValue>,
+) -> impl Iterator<Item = InternalValue> {
+    let mut filter = DominatedFilter::new();
+    let mut deleted: Option<UserKey> = None;
+    entries.filter(move |entry| {
+        let key = &entry.key.user_key;
+        if entry.is_tombstone() {
+            deleted = Some(key.clone());
+        }
+        deleted.as_ref() == Some(key) || !filter.is_dominated(key)
+    })
 }

@@ -2,7 +2,10 @@
 
 pub mod disk;
 mod failure;
+mod journal;
 pub mod memory;
 mod merge;
 pub mod snapshot;
+mod tables;
 mod watermark;
+mod workers;

@@ -1,18 +1,12 @@
 //! Frozen views of the disk engine, and positions in them.
 
-use super::disk::{Engine, FIRST};
 use super::failure::engine_error;
+use super::tables::{Entries, FIRST, View};
 use crate::database::{DatabaseError, DatabaseIterator, Snapshot};
 use bytes::Bytes;
-use fjall::Readable;
+use lsm_tree::{Guard, IterGuardImpl};
 use std::ops::Bound;
 use std::sync::Arc;
-
-/// Fields drop in order: the snapshot before the engine that it looks at.
-pub(super) struct View {
-    pub(super) snapshot: fjall::Snapshot,
-    pub(super) engine: Arc<Engine>,
-}
 
 /// A frozen view of a [`DiskDatabase`](super::disk::DiskDatabase).
 pub struct DiskSnapshot {
@@ -23,8 +17,7 @@ impl Snapshot for DiskSnapshot {
     type Iterator = DiskIterator;
 
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, DatabaseError> {
-        let found = self.view.snapshot.get(&self.view.engine.keyspace, key).map_err(engine_error)?;
-        Ok(found.map(Bytes::from))
+        self.view.get(key)
     }
 
     fn iterator(&self) -> DiskIterator {
@@ -34,13 +27,13 @@ impl Snapshot for DiskSnapshot {
 
 /// A position in a [`DiskSnapshot`]. Going up uses one engine iterator; every other move opens a new one.
 pub struct DiskIterator {
-    ahead: Option<fjall::Iter>,
+    ahead: Option<Entries>,
     at: Option<(Bytes, Bytes)>,
     view: Arc<View>,
 }
 
 impl DiskIterator {
-    fn stand(&mut self, guard: Option<fjall::Guard>) -> Result<(), DatabaseError> {
+    fn stand(&mut self, guard: Option<IterGuardImpl>) -> Result<(), DatabaseError> {
         self.at = None;
         if let Some(guard) = guard {
             let (key, value) = guard.into_inner().map_err(engine_error)?;
@@ -49,12 +42,8 @@ impl DiskIterator {
         Ok(())
     }
 
-    fn range(&self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> fjall::Iter {
-        self.view.snapshot.range::<&[u8], _>(&self.view.engine.keyspace, (from, to))
-    }
-
     fn up_from(&mut self, from: Bound<&[u8]>) -> Result<(), DatabaseError> {
-        let mut ahead = self.range(from, Bound::Unbounded);
+        let mut ahead = self.view.range(from, Bound::Unbounded);
         let first = ahead.next();
         self.ahead = Some(ahead);
         self.stand(first)
@@ -66,7 +55,7 @@ impl DiskIterator {
             self.ahead = None;
             return self.stand(None);
         }
-        let last = self.range(Bound::Included(FIRST), to).next_back();
+        let last = self.view.range(Bound::Included(FIRST), to).next_back();
         self.ahead = None;
         self.stand(last)
     }

@@ -1,0 +1,139 @@
+//! What is found when a database is opened.
+
+use super::record::{BLOCK, Damage, Header, Record, Records};
+use super::{Journal, Sealed, Segment};
+use crate::database::DatabaseError;
+use crate::engine::failure::{damaged, io_error};
+use bytes::Bytes;
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// The journal and the last batch in it.
+pub(in crate::engine) struct Recovered {
+    pub(in crate::engine) journal: Journal,
+    /// Number of the last batch of all, in the journal or in the tables; zero when there is none.
+    pub(in crate::engine) last: u64,
+    /// Files that nobody needs. They are deleted only when all is known to be well.
+    stale: Vec<PathBuf>,
+}
+
+impl Recovered {
+    /// Deletes what was found and is not needed.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub(in crate::engine) fn clean_up(&mut self) -> Result<(), DatabaseError> {
+        for path in self.stale.drain(..) {
+            std::fs::remove_file(path).map_err(|why| io_error("delete an old journal segment", &why))?;
+        }
+        Ok(())
+    }
+}
+
+struct Found {
+    path: PathBuf,
+    header: Header,
+}
+
+/// Reads the journal in `directory` and hands every batch after `flushed` to `replay`, in order. `flushed` is what the
+/// tables say that they hold.
+///
+/// # Errors
+/// [`DatabaseError::Damaged`] when a batch that must be there is not; whatever `replay` returns.
+pub(in crate::engine) fn recover(
+    directory: &Path,
+    flushed: u64,
+    mut replay: impl FnMut(Record) -> Result<(), DatabaseError>,
+) -> Result<Recovered, DatabaseError> {
+    let (found, mut stale, next_file) = list(directory)?;
+    let next_id = found.last().map_or(1, |newest| newest.header.id + 1);
+    let mut journal = Journal::new(directory.to_path_buf(), next_id, next_file);
+    let mut last = flushed;
+    if let Some(newest) = found.last()
+        && newest.header.flushed > flushed
+    {
+        return Err(damaged(format!(
+            "the tables end at batch {flushed}, but held batch {} before: they are an older copy",
+            newest.header.flushed
+        )));
+    }
+    for (at, segment) in found.iter().enumerate() {
+        let next = found.get(at + 1).map(|next| next.header.first);
+        // Everything in it is in the tables.
+        if next.is_some_and(|next| next <= flushed + 1) {
+            stale.push(segment.path.clone());
+            continue;
+        }
+        if segment.header.first > last + 1 {
+            return Err(missing(last + 1, segment.header.first));
+        }
+        let (file, bytes) = read(&segment.path)?;
+        let mut records = Records::new(bytes, segment.header);
+        let mut ends_at = segment.header.first - 1;
+        while let Some(record) = records.next().map_err(|Damage { number }| {
+            damaged(format!("batch {number} in the journal does not match its checksum"))
+        })? {
+            // A batch that was refused may have been written, and its number used again in the next segment.
+            if next.is_some_and(|next| record.number >= next) {
+                break;
+            }
+            ends_at = record.number;
+            if record.number > flushed {
+                last = record.number;
+                replay(record)?;
+            }
+        }
+        if let Some(next) = next
+            && next != ends_at + 1
+        {
+            return Err(missing(ends_at + 1, next));
+        }
+        journal.sealed.push_back(Sealed { segment: file, last: ends_at });
+    }
+    Ok(Recovered { journal, last, stale })
+}
+
+fn missing(from: u64, to: u64) -> DatabaseError {
+    damaged(format!("batches {from} to {} are missing in the journal", to.saturating_sub(1)))
+}
+
+/// The segments that were in use, in the order of their use; the files that were made ready and never used; and the first
+/// free file number.
+fn list(directory: &Path) -> Result<(Vec<Found>, Vec<PathBuf>, u64), DatabaseError> {
+    let failed = |why: std::io::Error| io_error("read the journal", &why);
+    let (mut found, mut blank) = (Vec::new(), Vec::new());
+    let mut next_file = 1;
+    for entry in std::fs::read_dir(directory).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let Some(number) =
+            path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse::<u64>().ok())
+        else {
+            continue;
+        };
+        next_file = next_file.max(number + 1);
+        let mut block = [0; BLOCK];
+        let file = std::fs::File::open(&path).map_err(failed)?;
+        match file.read_exact_at(&mut block, 0) {
+            Ok(()) => {}
+            Err(short) if short.kind() == std::io::ErrorKind::UnexpectedEof => {}
+            Err(why) => return Err(failed(why)),
+        }
+        match Header::get(&block) {
+            Some(header) => found.push(Found { path, header }),
+            None => blank.push(path),
+        }
+    }
+    found.sort_by_key(|found: &Found| found.header.id);
+    Ok((found, blank, next_file))
+}
+
+/// The whole segment. Synced first: after kill -9 the page cache may hold bytes that the disk does not.
+fn read(path: &Path) -> Result<(Segment, Bytes), DatabaseError> {
+    let failed = |why: std::io::Error| io_error("read the journal", &why);
+    let file = OpenOptions::new().read(true).write(true).open(path).map_err(failed)?;
+    file.sync_all().map_err(failed)?;
+    let bytes = std::fs::read(path).map_err(failed)?;
+    let capacity = bytes.len() as u64;
+    Ok((Segment { file, path: path.to_path_buf(), capacity }, bytes.into()))
+}

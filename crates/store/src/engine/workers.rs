@@ -1,0 +1,187 @@
+//! The two threads behind a database: one writes full memtables to tables, one merges tables and tidies up.
+//!
+//! Nobody waits for them but a writer that is two memtables ahead. A full disk puts their work off, for a second or until
+//! they are called; any other failure is final, and the next write says so.
+
+use super::journal::{Blank, Segment};
+use super::tables::{Full, Tables};
+use crate::database::DatabaseError;
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Full memtables that may wait; then writers wait.
+const WAITING_MAX: usize = 2;
+/// After this time a full disk is tried again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// What the threads and the writer tell each other.
+pub(super) struct Work {
+    state: Mutex<State>,
+    /// Something is to do.
+    called: Condvar,
+    /// Something was done, or failed.
+    done: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    full: VecDeque<Arc<Full>>,
+    /// All batches up to this one are in synced tables.
+    flushed: u64,
+    merge: bool,
+    blank: Option<Blank>,
+    spare: Option<Segment>,
+    /// The disk had no room for a table at the last attempt.
+    no_room: Option<String>,
+    attempts: u64,
+    failed: Option<DatabaseError>,
+    stop: bool,
+}
+
+impl Work {
+    pub(super) fn new(flushed: u64) -> Arc<Self> {
+        let state = Mutex::new(State { flushed, ..State::default() });
+        Arc::new(Self { state, called: Condvar::new(), done: Condvar::new() })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All batches up to this one are in synced tables.
+    pub(super) fn flushed(&self) -> u64 {
+        self.state().flushed
+    }
+
+    /// Hands over a full memtable.
+    pub(super) fn push(&self, full: Full) {
+        self.state().full.push_back(Arc::new(full));
+        self.called.notify_all();
+    }
+
+    /// Asks for a journal segment, if nobody is at one.
+    pub(super) fn ask_for(&self, blank: impl FnOnce() -> Blank) {
+        let mut state = self.state();
+        if state.blank.is_none() && state.spare.is_none() && state.no_room.is_none() {
+            state.blank = Some(blank());
+            self.called.notify_all();
+        }
+    }
+
+    /// A segment that was asked for, if it is ready.
+    pub(super) fn take_spare(&self) -> Option<Segment> {
+        self.state().spare.take()
+    }
+
+    /// Waits until there is room for another full memtable; all of them gone, if `all`.
+    ///
+    /// # Errors
+    /// What the threads failed with; [`DatabaseError::Full`] while there is no room on the disk.
+    pub(super) fn wait(&self, all: bool) -> Result<(), DatabaseError> {
+        let limit = if all { 1 } else { WAITING_MAX };
+        let mut state = self.state();
+        let attempts = state.attempts;
+        loop {
+            if let Some(failed) = &state.failed {
+                return Err(failed.clone());
+            }
+            if state.full.len() < limit {
+                return Ok(());
+            }
+            if let Some(why) = &state.no_room {
+                if state.attempts > attempts + 1 {
+                    return Err(DatabaseError::Full(why.clone()));
+                }
+                // There may be room by now: an attempt that begins after this call decides.
+                self.called.notify_all();
+            }
+            state = self.done.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Starts the threads.
+    pub(super) fn start(self: &Arc<Self>, tables: &Arc<Tables>) -> std::io::Result<Vec<JoinHandle<()>>> {
+        let spawn = |name: &str, run: fn(&Self, &Tables)| {
+            let (work, tables) = (self.clone(), tables.clone());
+            std::thread::Builder::new().name(name.to_owned()).spawn(move || run(&work, &tables))
+        };
+        Ok(vec![spawn("flush", Self::run_flush)?, spawn("merge", Self::run_merge)?])
+    }
+
+    /// Lets the threads end when what they do is done.
+    pub(super) fn stop(&self) {
+        self.state().stop = true;
+        self.called.notify_all();
+        self.done.notify_all();
+    }
+
+    fn run_flush(&self, tables: &Tables) {
+        let mut state = self.state();
+        while !state.stop && state.failed.is_none() {
+            // A segment first: a writer may need it before the memtable is written.
+            if let Some(blank) = state.blank.take() {
+                drop(state);
+                let made = blank.make();
+                state = self.state();
+                match made {
+                    Ok(segment) => state.spare = Some(segment),
+                    // Whoever needs a segment makes one, and hears why it can't be.
+                    Err(why) => log::debug!("{why}"),
+                }
+                continue;
+            }
+            let Some(full) = state.full.front().cloned() else {
+                state = self.called.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            drop(state);
+            let flushed = tables.flush(&full);
+            state = self.state();
+            state.attempts += 1;
+            match flushed {
+                Ok(()) => {
+                    state.full.pop_front();
+                    state.flushed = full.last;
+                    (state.no_room, state.merge) = (None, true);
+                    self.called.notify_all();
+                }
+                Err(DatabaseError::Full(why)) => {
+                    log::error!("the database ran out of room: {why}");
+                    state.no_room = Some(why);
+                    self.done.notify_all();
+                    state = self
+                        .called
+                        .wait_timeout(state, RETRY_AFTER)
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .0;
+                }
+                Err(why) => state.failed = Some(why),
+            }
+            self.done.notify_all();
+        }
+    }
+
+    fn run_merge(&self, tables: &Tables) {
+        let mut state = self.state();
+        while !state.stop && state.failed.is_none() {
+            if !std::mem::take(&mut state.merge) {
+                state = self.called.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            drop(state);
+            let merged = tables.merge();
+            state = self.state();
+            match merged {
+                Ok(()) => {}
+                // The next flush brings it up again.
+                Err(DatabaseError::Full(why)) => log::warn!("no room to merge tables: {why}"),
+                Err(why) => {
+                    state.failed = Some(why);
+                    self.done.notify_all();
+                }
+            }
+        }
+    }
+}
