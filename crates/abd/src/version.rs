@@ -70,6 +70,10 @@ impl Version {
     /// "Never written": smaller than every version that a writer can produce.
     pub const MIN: Self = Self { timestamp: Timestamp { time: 0, node: 0, boot: 0 }, rmwc: 0 };
 
+    /// Not below any version.
+    pub const MAX: Self =
+        Self { timestamp: Timestamp { time: u64::MAX, node: u32::MAX, boot: u32::MAX }, rmwc: u64::MAX };
+
     /// Encoded size in bytes.
     pub const LEN: usize = 24;
 
