@@ -3,12 +3,13 @@
 //! A shard shares nothing on the hot path with other shards but the store (read without locks), the timestamp issuer
 //! (one atomic) and the committer's queue. An operation lives and ends on the shard that its client is connected to.
 
+use super::answers::{Answers, Return};
 use super::committer::{LOCAL, PendingWrite, ReplyTo};
 use super::peer::{Link, Outbox};
 use super::{Node, now_instant};
 use abd::{
-    CallId, Content, Coordinator, NodeId, Now, Operation, OperationId, Outcome, Reaction, Reason, Reply,
-    Request, StampedValue,
+    CallId, Content, Coordinator, Instant, NodeId, Now, Operation, OperationId, Outcome, Reaction, Reason,
+    Reply, Request, StampedValue,
 };
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
@@ -17,7 +18,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 
 /// One event loop's state. Single-threaded: borrow, act, release; never across an `await`.
 pub(crate) struct Shard {
@@ -27,7 +28,7 @@ pub(crate) struct Shard {
     /// By member index; `None` at this node's own.
     links: RefCell<Vec<Option<Rc<Link>>>>,
     /// Who waits for which operation.
-    waiting: RefCell<HashMap<u64, oneshot::Sender<Outcome>, BuildHasherDefault<NumberHasher>>>,
+    waiting: RefCell<HashMap<u64, Return, BuildHasherDefault<NumberHasher>>>,
     /// Accepted peer connections, by number: replies to them may come from the committer.
     outboxes: RefCell<HashMap<u64, Rc<Outbox>>>,
     next_connection: Cell<u64>,
@@ -58,27 +59,36 @@ impl Shard {
     }
 
     /// Runs an operation to its end, within the node's operation timeout.
-    pub(crate) async fn run(self: &Rc<Self>, operation: Operation) -> Outcome {
-        self.start(operation).wait().await
+    pub(crate) async fn run(&self, operation: Operation) -> Outcome {
+        let answers = Rc::default();
+        self.start(operation, now_instant(), &answers).wait(self, &answers).await
     }
 
-    /// Starts an operation now; the result is awaited later.
-    pub(crate) fn start(self: &Rc<Self>, operation: Operation) -> Started {
-        let deadline = now_instant() + self.node.settings.op_timeout;
+    /// Starts an operation now; the result is awaited later. `instant` may be a little old, so that a batch needs one
+    /// look at the clock: only the deadline and the timers depend on it.
+    pub(crate) fn start(&self, operation: Operation, instant: Instant, answers: &Rc<Answers>) -> Started {
+        let deadline = instant + self.node.settings.op_timeout;
         if !self.node.is_admitted() {
             // V1: a node whose directory is not confirmed issues no timestamp.
-            return Started::Parked { shard: self.clone(), operation, deadline };
+            return Started::Parked(Box::new((operation, deadline)));
         }
-        Started::Running(self.submit(operation, deadline))
+        Started::Running(self.submit(operation, deadline, instant, answers))
     }
 
-    fn submit(&self, operation: Operation, deadline: abd::Instant) -> oneshot::Receiver<Outcome> {
-        let (sender, receiver) = oneshot::channel();
-        let now = self.now();
+    fn submit(
+        &self,
+        operation: Operation,
+        deadline: Instant,
+        instant: Instant,
+        answers: &Rc<Answers>,
+    ) -> usize {
+        let (back, slot) = answers.open();
+        // T2: the interval is read after the invocation, whatever the age of `instant`.
+        let now = Now { instant, interval: self.node.interval() };
         let id = self.coordinator.borrow_mut().submit(operation, deadline, now, &self.node.issuer);
-        self.waiting.borrow_mut().insert(id.0, sender);
-        self.pump();
-        receiver
+        self.waiting.borrow_mut().insert(id.0, back);
+        self.pump(now);
+        slot
     }
 
     /// What time it is, for the coordinator.
@@ -86,20 +96,20 @@ impl Shard {
         Now { instant: now_instant(), interval: self.node.interval() }
     }
 
-    /// A reply arrived over a link.
-    pub(crate) fn handle_reply(&self, from: NodeId, call: CallId, reply: Reply) {
-        let now = self.now();
+    /// A reply arrived over a link. `now` may be a little old: an older `earliest` makes rule T1 wait longer, never
+    /// shorter.
+    pub(crate) fn handle_reply(&self, from: NodeId, call: CallId, reply: Reply, now: Now) {
         self.coordinator.borrow_mut().handle_reply(from, call, reply, now, &self.node.issuer);
     }
 
     pub(crate) fn peer_up(&self, peer: NodeId) {
         self.coordinator.borrow_mut().handle_peer_up(peer);
-        self.pump();
+        self.pump(self.now());
     }
 
     pub(crate) fn peer_down(&self, peer: NodeId) {
         self.coordinator.borrow_mut().handle_peer_down(peer);
-        self.pump();
+        self.pump(self.now());
     }
 
     pub(crate) fn peer_writable(&self, peer: NodeId, writable: bool) {
@@ -110,29 +120,30 @@ impl Shard {
         self.coordinator.borrow().is_open(call)
     }
 
-    /// Carries out everything that the coordinator wants done. To be called after every input.
-    pub(crate) fn pump(&self) {
+    /// Carries out everything that the coordinator wants done. To be called after every input, or after several that
+    /// arrived together. `now` is that of the input.
+    pub(crate) fn pump(&self, now: Now) {
         loop {
             let transmit = self.coordinator.borrow_mut().poll_transmit();
             let Some(transmit) = transmit else { break };
             if transmit.to == self.node.id {
                 // The own replica is a call, not a message.
                 if let Some(reply) = self.serve(transmit.request, transmit.call, LOCAL) {
-                    self.handle_reply(self.node.id, transmit.call, reply);
+                    self.handle_reply(self.node.id, transmit.call, reply, now);
                 }
             } else if let Some(index) = self.node.members.index_of(transmit.to)
                 && let Some(link) = &self.links.borrow()[index]
             {
-                link.send(self, transmit);
+                link.send(self, transmit, now.instant);
             }
         }
         loop {
             let ended = self.coordinator.borrow_mut().poll_outcome();
             let Some((OperationId(id), outcome)) = ended else { break };
             self.node.count_outcome(&outcome);
-            if let Some(sender) = self.waiting.borrow_mut().remove(&id) {
-                // The client may be gone; the operation was carried out all the same.
-                let _ = sender.send(outcome);
+            let back = self.waiting.borrow_mut().remove(&id);
+            if let Some(back) = back {
+                back.send(outcome);
             }
         }
         let due = self.coordinator.borrow().poll_timeout();
@@ -144,7 +155,9 @@ impl Shard {
     /// Answers one request of the Replica service, or queues it for the committer.
     pub(crate) fn serve(&self, request: Request, call: CallId, connection: u64) -> Option<Reply> {
         let node = &self.node;
-        match node.replica.handle(&node.store, request, node.standing(), node.horizon_clock()) {
+        // The horizon is a rule of writes alone.
+        let latest = if request.is_read() { 0 } else { node.horizon_clock() };
+        match node.replica.handle(&node.store, request, node.standing(), latest) {
             Reaction::Reply(reply) => Some(reply),
             Reaction::Commit { key, stamped, reply } => {
                 let key = detached(key);
@@ -177,14 +190,15 @@ impl Shard {
         let completions = self.node.committer.completions(self.index);
         loop {
             completions.wake.notified().await;
+            let now = self.now();
             for (to, reply) in completions.take() {
                 if to.connection == LOCAL {
-                    self.handle_reply(self.node.id, to.call, reply);
+                    self.handle_reply(self.node.id, to.call, reply, now);
                 } else if let Some(outbox) = self.outboxes.borrow().get(&to.connection) {
                     outbox.reply(to.call, &reply);
                 }
             }
-            self.pump();
+            self.pump(now);
         }
     }
 
@@ -198,7 +212,7 @@ impl Shard {
                     self.armed.set(0);
                     let moment = self.now();
                     self.coordinator.borrow_mut().handle_timeout(moment);
-                    self.pump();
+                    self.pump(moment);
                 }
                 Some(due) => {
                     self.armed.set(due.0);
@@ -248,27 +262,27 @@ impl Hasher for NumberHasher {
 
 /// An operation that has been started.
 pub(crate) enum Started {
-    /// In the coordinator.
-    Running(oneshot::Receiver<Outcome>),
-    /// Waits until this node's data directory is confirmed by all members.
-    Parked { shard: Rc<Shard>, operation: Operation, deadline: abd::Instant },
+    /// In the coordinator; the outcome will be in this slot.
+    Running(usize),
+    /// Waits, with its deadline, until this node's data directory is confirmed by all members.
+    Parked(Box<(Operation, Instant)>),
 }
 
 impl Started {
-    /// The outcome.
-    pub(crate) async fn wait(self) -> Outcome {
-        let receiver = match self {
-            Self::Running(receiver) => receiver,
-            Self::Parked { shard, operation, deadline } => {
+    /// The outcome; with the shard and the answers that it was started with.
+    pub(crate) async fn wait(self, shard: &Shard, answers: &Rc<Answers>) -> Outcome {
+        let slot = match self {
+            Self::Running(slot) => slot,
+            Self::Parked(parked) => {
+                let (operation, deadline) = *parked;
                 let patience = deadline.since(now_instant()).max(Duration::from_millis(1));
                 if tokio::time::timeout(patience, shard.node.wait_admitted()).await.is_err() {
                     return Outcome::Refused(Reason::NotAdmitted);
                 }
-                shard.submit(operation, deadline)
+                shard.submit(operation, deadline, now_instant(), answers)
             }
         };
-        // The sender is dropped only when the whole shard is.
-        receiver.await.unwrap_or(Outcome::Indeterminate(Reason::Cancelled))
+        answers.wait(slot).await
     }
 }
 
@@ -288,13 +302,14 @@ impl Shard {
             return;
         }
         if let Some(link) = &self.links.borrow()[index] {
+            let now = now_instant();
             let transmit = abd::Transmit {
                 to: link.peer,
                 call: REPAIR,
-                deadline: now_instant() + self.node.settings.op_timeout,
+                deadline: now + self.node.settings.op_timeout,
                 request: Request::LocalWrite { key, stamped: newest.stamped },
             };
-            link.send(self, transmit);
+            link.send(self, transmit, now);
         }
     }
 }
