@@ -103,11 +103,9 @@ impl Version {
     /// [`VersionError`] when no correct writer can have produced the bytes. [`Version::MIN`] is legal: it says "never
     /// written".
     pub fn from_bytes(bytes: &[u8; Self::LEN]) -> Result<Self, VersionError> {
-        let word = |range: std::ops::Range<usize>| {
-            bytes[range].iter().fold(0u64, |value, byte| (value << 8) | u64::from(*byte))
-        };
         let half = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
-        let (time, node, boot, rmwc) = (word(0..8), half(8), half(12), word(16..24));
+        let word = |at: usize| u64::from(half(at)) << 32 | u64::from(half(at + 4));
+        let (time, node, boot, rmwc) = (word(0), half(8), half(12), word(16));
         let version = Self { timestamp: Timestamp { time, node, boot }, rmwc };
         if version == Self::MIN {
             return Ok(version);

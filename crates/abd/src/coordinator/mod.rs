@@ -323,9 +323,11 @@ impl Coordinator {
         }
         let start = usize::try_from(id % count as u64).unwrap_or_default();
         for suspected in [false, true] {
-            for offset in 0..count {
-                let index = (start + offset) % count;
-                if chosen.len() < members.majority() && self.suspects.contains(index) == suspected {
+            for index in (start..count).chain(0..start) {
+                if chosen.len() == members.majority() {
+                    return chosen;
+                }
+                if self.suspects.contains(index) == suspected {
                     chosen.insert(index);
                 }
             }
