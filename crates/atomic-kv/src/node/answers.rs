@@ -2,6 +2,7 @@
 //! so that an operation costs no allocation and no lock for its way back.
 
 use abd::Outcome;
+use smallvec::SmallVec;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
@@ -12,8 +13,9 @@ pub(crate) struct Answers(RefCell<Slots>);
 
 #[derive(Default)]
 struct Slots {
-    outcomes: Vec<Option<Outcome>>,
-    free: Vec<usize>,
+    /// In place for a client that sends one request at a time.
+    outcomes: SmallVec<[Option<Outcome>; 1]>,
+    free: SmallVec<[usize; 1]>,
     /// The slot that the task waits for, and how to wake it.
     awaited: Option<usize>,
     waker: Option<Waker>,

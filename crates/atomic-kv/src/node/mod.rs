@@ -13,6 +13,7 @@ mod info;
 pub mod peer;
 mod repair;
 mod shard;
+mod signal;
 
 use crate::config::Settings;
 use crate::fatal::Fatal;

@@ -6,6 +6,7 @@
 use super::answers::{Answers, Return};
 use super::committer::{LOCAL, PendingWrite, ReplyTo};
 use super::peer::{Link, Outbox};
+use super::signal::Signal;
 use super::{Node, now_instant};
 use abd::{
     CallId, Content, Coordinator, Instant, NodeId, Now, Operation, OperationId, Outcome, Reaction, Reason,
@@ -13,12 +14,10 @@ use abd::{
 };
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Notify;
 
 /// One event loop's state. Single-threaded: borrow, act, release; never across an `await`.
 pub(crate) struct Shard {
@@ -28,13 +27,13 @@ pub(crate) struct Shard {
     /// By member index; `None` at this node's own.
     links: RefCell<Vec<Option<Rc<Link>>>>,
     /// Who waits for which operation.
-    waiting: RefCell<HashMap<u64, Return, BuildHasherDefault<NumberHasher>>>,
+    waiting: RefCell<Waiting>,
     /// Accepted peer connections, by number: replies to them may come from the committer.
     outboxes: RefCell<HashMap<u64, Rc<Outbox>>>,
     next_connection: Cell<u64>,
     /// When the timer task will wake by itself, in nanoseconds.
     armed: Cell<u64>,
-    rearm: Notify,
+    rearm: Signal,
 }
 
 impl Shard {
@@ -50,7 +49,7 @@ impl Shard {
             outboxes: RefCell::default(),
             next_connection: Cell::new(LOCAL + 1),
             armed: Cell::new(u64::MAX),
-            rearm: Notify::new(),
+            rearm: Signal::default(),
         })
     }
 
@@ -86,7 +85,7 @@ impl Shard {
         // T2: the interval is read after the invocation, whatever the age of `instant`.
         let now = Now { instant, interval: self.node.interval() };
         let id = self.coordinator.borrow_mut().submit(operation, deadline, now, &self.node.issuer);
-        self.waiting.borrow_mut().insert(id.0, back);
+        self.waiting.borrow_mut().insert(id, back);
         self.pump(now);
         slot
     }
@@ -139,16 +138,16 @@ impl Shard {
         }
         loop {
             let ended = self.coordinator.borrow_mut().poll_outcome();
-            let Some((OperationId(id), outcome)) = ended else { break };
+            let Some((id, outcome)) = ended else { break };
             self.node.count_outcome(&outcome);
-            let back = self.waiting.borrow_mut().remove(&id);
+            let back = self.waiting.borrow_mut().remove(id);
             if let Some(back) = back {
                 back.send(outcome);
             }
         }
         let due = self.coordinator.borrow().poll_timeout();
         if due.is_some_and(|due| due.0 < self.armed.get()) {
-            self.rearm.notify_one();
+            self.rearm.give();
         }
     }
 
@@ -218,13 +217,13 @@ impl Shard {
                     self.armed.set(due.0);
                     tokio::select! {
                         biased;
-                        () = self.rearm.notified() => {}
+                        () = self.rearm.wait() => {}
                         () = tokio::time::sleep(due.since(now)) => {}
                     }
                 }
                 None => {
                     self.armed.set(u64::MAX);
-                    self.rearm.notified().await;
+                    self.rearm.wait().await;
                 }
             }
         }
@@ -241,22 +240,38 @@ fn detached(bytes: Bytes) -> Bytes {
     if bytes.len() <= 1024 { Bytes::copy_from_slice(&bytes) } else { bytes }
 }
 
-/// Operation numbers are small integers that nobody chooses: they need no defence against collisions.
+/// Who waits for which operation. Numbers count up, so a queue that begins with the oldest one waited for is enough: it
+/// has a place for each operation since then, at most those of one operation timeout.
 #[derive(Default)]
-struct NumberHasher(u64);
+struct Waiting {
+    /// The number of the first place.
+    first: u64,
+    places: VecDeque<Option<Return>>,
+}
 
-impl Hasher for NumberHasher {
-    fn finish(&self) -> u64 {
-        self.0
+impl Waiting {
+    fn place(&self, id: OperationId) -> Option<usize> {
+        id.0.checked_sub(self.first).and_then(|place| usize::try_from(place).ok())
     }
 
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("the key is a u64");
+    fn insert(&mut self, id: OperationId, back: Return) {
+        if self.places.is_empty() {
+            self.first = id.0;
+        }
+        let Some(place) = self.place(id) else { unreachable!("operation numbers count up") };
+        while self.places.len() <= place {
+            self.places.push_back(None);
+        }
+        self.places[place] = Some(back);
     }
 
-    fn write_u64(&mut self, number: u64) {
-        // Fibonacci hashing: consecutive numbers end up far apart.
-        self.0 = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    fn remove(&mut self, id: OperationId) -> Option<Return> {
+        let back = self.places.get_mut(self.place(id)?)?.take();
+        while let Some(None) = self.places.front() {
+            self.places.pop_front();
+            self.first += 1;
+        }
+        back
     }
 }
 

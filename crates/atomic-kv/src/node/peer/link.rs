@@ -9,6 +9,7 @@ use super::{
 };
 use crate::node::now_instant;
 use crate::node::shard::Shard;
+use crate::node::signal::Signal;
 use abd::wire::{get_reply, put_frame, put_request};
 use abd::{NodeId, Request, Transmit};
 use bytes::{Buf, BufMut, BytesMut};
@@ -20,7 +21,6 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::Notify;
 
 /// Encoded bytes that may wait for the socket; beyond it requests wait unencoded, so that they can still be dropped.
 const OUT_BYTES: usize = 256 << 10;
@@ -39,7 +39,7 @@ pub(crate) struct Link {
     backlog: RefCell<VecDeque<Transmit>>,
     backlog_bytes: Cell<usize>,
     dropped: Cell<u64>,
-    wake: Notify,
+    wake: Signal,
 }
 
 impl Link {
@@ -51,7 +51,7 @@ impl Link {
             backlog: RefCell::default(),
             backlog_bytes: Cell::new(0),
             dropped: Cell::new(0),
-            wake: Notify::new(),
+            wake: Signal::default(),
         })
     }
 
@@ -77,7 +77,7 @@ impl Link {
             self.backlog_bytes.set(self.backlog_bytes.get() + size);
             self.backlog.borrow_mut().push_back(transmit);
         }
-        self.wake.notify_one();
+        self.wake.give();
     }
 
     /// Whether nothing waits for the peer to read.
@@ -87,7 +87,7 @@ impl Link {
 
     fn ping(&self) {
         put_frame(&mut self.out.borrow_mut(), |body| body.put_u8(PING));
-        self.wake.notify_one();
+        self.wake.give();
     }
 
     fn encode(&self, transmit: &Transmit, now: abd::Instant) {
@@ -297,7 +297,7 @@ async fn write_requests(
         chunk.clear();
         std::mem::swap(&mut chunk, &mut link.out.borrow_mut());
         if chunk.is_empty() {
-            link.wake.notified().await;
+            link.wake.wait().await;
             continue;
         }
         writer.write_all(&chunk).await?;
