@@ -14,7 +14,7 @@ use abd::{
 };
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +29,8 @@ pub(crate) struct Shard {
     /// Who waits for which operation.
     waiting: RefCell<Waiting>,
     /// Accepted peer connections, by number: replies to them may come from the committer.
-    outboxes: RefCell<HashMap<u64, Rc<Outbox>>>,
+    /// There are about as many as members.
+    outboxes: RefCell<Vec<(u64, Rc<Outbox>)>>,
     next_connection: Cell<u64>,
     /// When the timer task will wake by itself, in nanoseconds.
     armed: Cell<u64>,
@@ -176,12 +177,12 @@ impl Shard {
     pub(crate) fn open_outbox(&self, outbox: Rc<Outbox>) -> u64 {
         let number = self.next_connection.get();
         self.next_connection.set(number + 1);
-        self.outboxes.borrow_mut().insert(number, outbox);
+        self.outboxes.borrow_mut().push((number, outbox));
         number
     }
 
     pub(crate) fn close_outbox(&self, number: u64) {
-        self.outboxes.borrow_mut().remove(&number);
+        self.outboxes.borrow_mut().retain(|(other, _)| *other != number);
     }
 
     /// Brings the committer's replies home.
@@ -193,7 +194,9 @@ impl Shard {
             for (to, reply) in completions.take() {
                 if to.connection == LOCAL {
                     self.handle_reply(self.node.id, to.call, reply, now);
-                } else if let Some(outbox) = self.outboxes.borrow().get(&to.connection) {
+                } else if let Some((_, outbox)) =
+                    self.outboxes.borrow().iter().find(|(number, _)| *number == to.connection)
+                {
                     outbox.reply(to.call, &reply);
                 }
             }
