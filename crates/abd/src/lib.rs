@@ -36,5 +36,5 @@ pub use operation::{Operation, OperationId, Outcome, Reason};
 pub use quorum::{Members, NodeSet, Tally};
 pub use replica::{AfterCommit, Reaction, Replica, Standing, VersionStore};
 pub use time::{ClockError, Instant, Interval, IntervalClock, Now};
-pub use value::{Content, Newest, StampedValue};
+pub use value::{Content, Glimpse, Newest, StampedValue};
 pub use version::{NodeId, TIME_CEILING, Timestamp, Version, VersionError};

@@ -123,7 +123,12 @@ impl NodeSet {
 
     /// Indexes in ascending order.
     pub fn iter(self) -> impl Iterator<Item = usize> {
-        (0..64).filter(move |index| self.contains(*index))
+        let mut left = self.0;
+        std::iter::from_fn(move || {
+            let index = (left != 0).then_some(left.trailing_zeros() as usize);
+            left &= left.saturating_sub(1);
+            index
+        })
     }
 }
 

@@ -51,6 +51,32 @@ impl StampedValue {
     pub const NEVER: Self = Self { version: Version::MIN, content: Content::Tombstone };
 }
 
+/// What a reader that may know the content already must be told of a newest version.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Glimpse {
+    /// The newest version.
+    pub version: Version,
+    /// Whether it is a value, not a tombstone.
+    pub present: bool,
+    /// Its content, if it was asked for.
+    pub content: Option<Content>,
+    /// As [`Newest::durable`].
+    pub durable: bool,
+}
+
+impl Newest {
+    /// The content is left out unless the version is above `have`.
+    pub fn glimpse(self, have: Version) -> Glimpse {
+        let Self { stamped: StampedValue { version, content }, durable } = self;
+        Glimpse {
+            version,
+            present: content.is_value(),
+            content: (version > have).then_some(content),
+            durable,
+        }
+    }
+}
+
 /// A replica's newest version of a key, as its store knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Newest {

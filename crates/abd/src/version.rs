@@ -70,6 +70,10 @@ impl Version {
     /// "Never written": smaller than every version that a writer can produce.
     pub const MIN: Self = Self { timestamp: Timestamp { time: 0, node: 0, boot: 0 }, rmwc: 0 };
 
+    /// Not below any version.
+    pub const MAX: Self =
+        Self { timestamp: Timestamp { time: u64::MAX, node: u32::MAX, boot: u32::MAX }, rmwc: u64::MAX };
+
     /// Encoded size in bytes.
     pub const LEN: usize = 24;
 
@@ -99,11 +103,9 @@ impl Version {
     /// [`VersionError`] when no correct writer can have produced the bytes. [`Version::MIN`] is legal: it says "never
     /// written".
     pub fn from_bytes(bytes: &[u8; Self::LEN]) -> Result<Self, VersionError> {
-        let word = |range: std::ops::Range<usize>| {
-            bytes[range].iter().fold(0u64, |value, byte| (value << 8) | u64::from(*byte))
-        };
         let half = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
-        let (time, node, boot, rmwc) = (word(0..8), half(8), half(12), word(16..24));
+        let word = |at: usize| u64::from(half(at)) << 32 | u64::from(half(at + 4));
+        let (time, node, boot, rmwc) = (word(0), half(8), half(12), word(16));
         let version = Self { timestamp: Timestamp { time, node, boot }, rmwc };
         if version == Self::MIN {
             return Ok(version);

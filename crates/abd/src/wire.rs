@@ -105,24 +105,25 @@ pub fn put_request(out: &mut BytesMut, call: CallId, remaining_ms: u32, request:
 ///
 /// # Errors
 /// When the body is anything but exactly one request.
-pub fn get_request(mut body: Bytes) -> Result<(CallId, u32, Request), WireError> {
-    let kind = get_u8(&mut body)?;
-    let call = get_call(&mut body)?;
-    let remaining = get_u32(&mut body)?;
-    let key = get_bytes(&mut body)?;
+pub fn get_request(body: Bytes) -> Result<(CallId, u32, Request), WireError> {
+    let mut reader = Reader::new(&body);
+    let kind = reader.u8()?;
+    let call = reader.call()?;
+    let remaining = reader.u32()?;
+    let key = reader.bytes()?;
     let request = match kind {
-        LOCAL_READ => Request::LocalRead { key, have: get_version(&mut body)? },
+        LOCAL_READ => Request::LocalRead { key, have: reader.version()? },
         LOCAL_READ_TIMESTAMP => Request::LocalReadTimestamp { key },
         LOCAL_WRITE => {
-            let version = get_version(&mut body)?;
+            let version = reader.version()?;
             if version == Version::MIN {
                 return Err(VersionError::NoWriter { node: 0, boot: 0, time: 0 }.into());
             }
-            Request::LocalWrite { key, stamped: StampedValue { version, content: get_content(&mut body)? } }
+            Request::LocalWrite { key, stamped: StampedValue { version, content: reader.content()? } }
         }
         other => return Err(WireError::Kind(other)),
     };
-    end(&body)?;
+    reader.end()?;
     Ok((call, remaining, request))
 }
 
@@ -168,30 +169,28 @@ pub fn put_reply(out: &mut BytesMut, call: CallId, reply: &Reply) {
 ///
 /// # Errors
 /// When the body is anything but exactly one reply.
-pub fn get_reply(mut body: Bytes) -> Result<(CallId, Reply), WireError> {
-    let kind = get_u8(&mut body)?;
-    let call = get_call(&mut body)?;
+pub fn get_reply(body: Bytes) -> Result<(CallId, Reply), WireError> {
+    let mut reader = Reader::new(&body);
+    let kind = reader.u8()?;
+    let call = reader.call()?;
     let reply = match kind {
         READ => {
-            let version = get_version(&mut body)?;
-            let flags = get_flags(&mut body, 2)?;
-            let content = if flags & 2 != 0 { Some(get_content(&mut body)?) } else { None };
+            let version = reader.version()?;
+            let flags = reader.flags(2)?;
+            let content = if flags & 2 != 0 { Some(reader.content()?) } else { None };
             Reply::Read { version, content, durable: flags & 1 != 0 }
         }
         TIMESTAMP => {
-            let version = get_version(&mut body)?;
-            let flags = get_flags(&mut body, 2)?;
+            let version = reader.version()?;
+            let flags = reader.flags(2)?;
             Reply::Timestamp { version, present: flags & 1 != 0, writable: flags & 2 != 0 }
         }
         WRITTEN => {
-            let previous = if get_flags(&mut body, 1)? == 1 {
-                Some((get_version(&mut body)?, get_flags(&mut body, 1)? == 1))
-            } else {
-                None
-            };
+            let previous =
+                if reader.flags(1)? == 1 { Some((reader.version()?, reader.flags(1)? == 1)) } else { None };
             Reply::Written { previous }
         }
-        REFUSED => Reply::Refused(match get_u8(&mut body)? {
+        REFUSED => Reply::Refused(match reader.u8()? {
             1 => Refusal::NotAdmitted,
             2 => Refusal::DiskFull,
             3 => Refusal::FutureVersion,
@@ -201,7 +200,7 @@ pub fn get_reply(mut body: Bytes) -> Result<(CallId, Reply), WireError> {
         }),
         other => return Err(WireError::Kind(other)),
     };
-    end(&body)?;
+    reader.end()?;
     Ok((call, reply))
 }
 
@@ -217,7 +216,7 @@ pub fn put_bytes(out: &mut BytesMut, bytes: &[u8]) {
 /// # Errors
 /// [`WireError::Length`] when fewer bytes are there.
 pub fn get_bytes(body: &mut Bytes) -> Result<Bytes, WireError> {
-    let length = get_u32(body)? as usize;
+    let length = body.try_get_u32().map_err(|_| WireError::Length)? as usize;
     if body.len() < length {
         return Err(WireError::Length);
     }
@@ -227,11 +226,6 @@ pub fn get_bytes(body: &mut Bytes) -> Result<Bytes, WireError> {
 fn put_call(out: &mut BytesMut, call: CallId) {
     out.put_u64(call.operation);
     out.put_u8(call.phase);
-}
-
-fn get_call(body: &mut Bytes) -> Result<CallId, WireError> {
-    let operation = body.try_get_u64().map_err(|_| WireError::Length)?;
-    Ok(CallId { operation, phase: get_u8(body)? })
 }
 
 fn put_content(out: &mut BytesMut, content: &Content) {
@@ -244,34 +238,62 @@ fn put_content(out: &mut BytesMut, content: &Content) {
     }
 }
 
-fn get_content(body: &mut Bytes) -> Result<Content, WireError> {
-    match get_u8(body)? {
-        0 => Ok(Content::Tombstone),
-        1 => Ok(Content::Value(get_bytes(body)?)),
-        other => Err(WireError::Kind(other)),
+/// Reads the fields of a body. It looks at plain bytes, and shares the body's buffer only for keys and values.
+struct Reader<'a> {
+    body: &'a Bytes,
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    fn new(body: &'a Bytes) -> Self {
+        Self { body, rest: body }
     }
-}
 
-fn get_version(body: &mut Bytes) -> Result<Version, WireError> {
-    let mut bytes = [0; Version::LEN];
-    body.try_copy_to_slice(&mut bytes).map_err(|_| WireError::Length)?;
-    Ok(Version::from_bytes(&bytes)?)
-}
+    fn take<const LEN: usize>(&mut self) -> Result<&'a [u8; LEN], WireError> {
+        let (field, rest) = self.rest.split_first_chunk().ok_or(WireError::Length)?;
+        self.rest = rest;
+        Ok(field)
+    }
 
-fn get_u8(body: &mut Bytes) -> Result<u8, WireError> {
-    body.try_get_u8().map_err(|_| WireError::Length)
-}
+    fn u8(&mut self) -> Result<u8, WireError> {
+        let [byte] = self.take()?;
+        Ok(*byte)
+    }
 
-fn get_u32(body: &mut Bytes) -> Result<u32, WireError> {
-    body.try_get_u32().map_err(|_| WireError::Length)
-}
+    fn u32(&mut self) -> Result<u32, WireError> {
+        Ok(u32::from_be_bytes(*self.take()?))
+    }
 
-/// A byte of which only the lowest `bits` may be set.
-fn get_flags(body: &mut Bytes, bits: u32) -> Result<u8, WireError> {
-    let flags = get_u8(body)?;
-    if u32::from(flags) >> bits != 0 { Err(WireError::Kind(flags)) } else { Ok(flags) }
-}
+    fn call(&mut self) -> Result<CallId, WireError> {
+        Ok(CallId { operation: u64::from_be_bytes(*self.take()?), phase: self.u8()? })
+    }
 
-fn end(body: &Bytes) -> Result<(), WireError> {
-    if body.is_empty() { Ok(()) } else { Err(WireError::Length) }
+    fn version(&mut self) -> Result<Version, WireError> {
+        Ok(Version::from_bytes(self.take()?)?)
+    }
+
+    /// A byte of which only the lowest `bits` may be set.
+    fn flags(&mut self, bits: u32) -> Result<u8, WireError> {
+        let flags = self.u8()?;
+        if u32::from(flags) >> bits != 0 { Err(WireError::Kind(flags)) } else { Ok(flags) }
+    }
+
+    fn bytes(&mut self) -> Result<Bytes, WireError> {
+        let length = self.u32()? as usize;
+        let (field, rest) = self.rest.split_at_checked(length).ok_or(WireError::Length)?;
+        self.rest = rest;
+        Ok(self.body.slice_ref(field))
+    }
+
+    fn content(&mut self) -> Result<Content, WireError> {
+        match self.u8()? {
+            0 => Ok(Content::Tombstone),
+            1 => Ok(Content::Value(self.bytes()?)),
+            other => Err(WireError::Kind(other)),
+        }
+    }
+
+    fn end(&self) -> Result<(), WireError> {
+        if self.rest.is_empty() { Ok(()) } else { Err(WireError::Length) }
+    }
 }

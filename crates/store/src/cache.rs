@@ -16,35 +16,62 @@
 //! epoch has moved, tells 2 and inserts nothing; reader B, with an older snapshot and the present epoch, inserts 1.
 //! With a commit that creates entries: a late version 1 hides version 2 in the database.
 
-use abd::{Content, StampedValue};
+use abd::{Content, Glimpse, StampedValue, Version};
 use bytes::Bytes;
 use hashbrown::HashTable;
-use std::hash::{DefaultHasher, Hasher};
+use rapidhash::v3::{RapidSecrets, rapidhash_v3_seeded};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const SHARDS: usize = 64;
-/// What an entry costs beyond its bytes: its slot, its place in the index, two allocations.
+/// What an entry costs beyond its bytes: its place in a table that is seldom full, and the allocation of its value.
 const ENTRY_OVERHEAD: usize = 176;
 /// Values up to this size are kept whatever the budget of a shard; larger ones only if they are a small part of it.
 const ALWAYS_KEPT: usize = 4 << 10;
 
-/// Entries in slots, found by hash; a clock hand goes round the slots when room is needed.
+/// Entries found by hash; a clock hand goes round the table when room is needed.
 #[derive(Default)]
 struct Shard {
-    index: HashTable<usize>,
-    slots: Vec<Option<Entry>>,
-    free: Vec<usize>,
+    entries: HashTable<Entry>,
     hand: usize,
     bytes: usize,
     epoch: u64,
 }
 
+/// All of it but the value lies in the table: a look at the version touches nothing else.
 struct Entry {
     hash: u64,
-    key: Bytes,
+    key: Key,
     stamped: StampedValue,
     /// Used since the hand last came by.
     used: bool,
+}
+
+const SHORT: usize = 22;
+
+/// A key, in place if it is short.
+enum Key {
+    Short(u8, [u8; SHORT]),
+    Long(Box<[u8]>),
+}
+
+impl Key {
+    fn new(bytes: &[u8]) -> Self {
+        let mut short = [0; SHORT];
+        match (u8::try_from(bytes.len()), short.get_mut(..bytes.len())) {
+            (Ok(length), Some(room)) => {
+                room.copy_from_slice(bytes);
+                Self::Short(length, short)
+            }
+            _ => Self::Long(bytes.into()),
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Short(length, bytes) => &bytes[..usize::from(*length)],
+            Self::Long(bytes) => bytes,
+        }
+    }
 }
 
 /// Permission to insert, if the epoch has not moved since.
@@ -55,8 +82,9 @@ pub(crate) struct Ticket(u64);
 pub(crate) struct NewestCache {
     shards: Vec<Mutex<Shard>>,
     shard_budget: usize,
-    /// Which keys share a shard. A secret in a node, so that nobody can crowd one; fixed where a run is replayed.
-    seed: u64,
+    /// Which keys share a shard and a place in it. From a secret in a node, so that nobody can crowd one; fixed where
+    /// a run is replayed.
+    secrets: RapidSecrets,
 }
 
 fn cost(key: &[u8], content: &Content) -> usize {
@@ -77,16 +105,13 @@ impl NewestCache {
         Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             shard_budget: budget_bytes / SHARDS,
-            seed,
+            secrets: RapidSecrets::seed(seed),
         }
     }
 
     fn shard(&self, key: &[u8]) -> (MutexGuard<'_, Shard>, u64) {
-        let mut hasher = DefaultHasher::new();
-        hasher.write_u64(self.seed);
-        hasher.write(key);
-        let hash = hasher.finish();
-        // The index within a shard uses the low bits.
+        let hash = rapidhash_v3_seeded(key, &self.secrets);
+        // The table within a shard uses the low bits, and the highest seven.
         let shard = usize::try_from(hash >> 32).unwrap_or_default() % SHARDS;
         (self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner), hash)
     }
@@ -102,6 +127,20 @@ impl NewestCache {
             }
             None => Err(Ticket(epoch)),
         }
+    }
+
+    /// What an entry says about the newest version, with its content only if that is above `have`.
+    pub(crate) fn glimpse(&self, key: &[u8], have: Version) -> Option<Glimpse> {
+        let (mut shard, hash) = self.shard(key);
+        let entry = shard.entry(key, hash)?;
+        entry.used = true;
+        let StampedValue { version, content } = &entry.stamped;
+        Some(Glimpse {
+            version: *version,
+            present: content.is_value(),
+            content: (*version > have).then(|| content.clone()),
+            durable: true,
+        })
     }
 
     /// What a reader found in its snapshot. `Ok` is what it may tell; `Err` means that the snapshot may be old: look
@@ -143,7 +182,7 @@ impl NewestCache {
 
     /// What was just committed, in an allocation that nothing else is in; to be called when it is durable and visible.
     /// Returns the version that the entry held, if there was one.
-    pub(crate) fn publish_commit(&self, key: &[u8], committed: StampedValue) -> Option<abd::Version> {
+    pub(crate) fn publish_commit(&self, key: &[u8], committed: StampedValue) -> Option<Version> {
         let (mut shard, hash) = self.shard(key);
         let Some(held) = shard.entry(key, hash).map(|entry| entry.stamped.version) else {
             shard.epoch += 1;
@@ -163,13 +202,11 @@ impl NewestCache {
 
 impl Shard {
     fn find(&self, key: &[u8], hash: u64) -> Option<usize> {
-        let is_it = |slot: &usize| self.slots[*slot].as_ref().is_some_and(|entry| entry.key == key);
-        self.index.find(hash, is_it).copied()
+        self.entries.find_bucket_index(hash, |entry| entry.hash == hash && entry.key.bytes() == key)
     }
 
     fn entry(&mut self, key: &[u8], hash: u64) -> Option<&mut Entry> {
-        let slot = self.find(key, hash)?;
-        self.slots[slot].as_mut()
+        self.entries.find_mut(hash, |entry| entry.hash == hash && entry.key.bytes() == key)
     }
 
     fn insert(&mut self, key: &[u8], hash: u64, stamped: StampedValue, budget: usize) {
@@ -178,30 +215,18 @@ impl Shard {
             return;
         }
         self.bytes += cost(key, &stamped.content);
-        let entry = Some(Entry { hash, key: Bytes::copy_from_slice(key), stamped, used: false });
-        let slot = match self.free.pop() {
-            Some(slot) => {
-                self.slots[slot] = entry;
-                slot
-            }
-            None => {
-                self.slots.push(entry);
-                self.slots.len() - 1
-            }
-        };
-        let slots = &self.slots;
-        let hash_of = |slot: &usize| slots[*slot].as_ref().map_or(0, |entry| entry.hash);
-        self.index.insert_unique(hash, slot, hash_of);
+        let entry = Entry { hash, key: Key::new(key), stamped, used: false };
+        self.entries.insert_unique(hash, entry, |entry| entry.hash);
         self.shrink(budget);
     }
 
     /// Puts a larger version into an existing entry.
     fn replace(&mut self, key: &[u8], hash: u64, stamped: StampedValue, budget: usize) {
-        let Some(slot) = self.find(key, hash) else { return };
+        let Some(place) = self.find(key, hash) else { return };
         if stamped.content.len() > ALWAYS_KEPT.max(budget / 4) {
-            return self.evict(slot);
+            return self.evict(place);
         }
-        if let Some(entry) = &mut self.slots[slot] {
+        if let Some(entry) = self.entries.get_bucket_mut(place) {
             self.bytes = self.bytes + stamped.content.len() - entry.stamped.content.len();
             entry.stamped = stamped;
             entry.used = true;
@@ -209,23 +234,22 @@ impl Shard {
         self.shrink(budget);
     }
 
-    fn evict(&mut self, slot: usize) {
-        let Some(entry) = self.slots[slot].take() else { return };
-        if let Ok(found) = self.index.find_entry(entry.hash, |other| *other == slot) {
-            found.remove();
-        }
-        self.free.push(slot);
-        self.bytes -= cost(&entry.key, &entry.stamped.content);
+    fn evict(&mut self, place: usize) {
+        let Ok(found) = self.entries.get_bucket_entry(place) else { return };
+        let (entry, _) = found.remove();
+        self.bytes -= cost(entry.key.bytes(), &entry.stamped.content);
         self.epoch += 1;
     }
 
     fn shrink(&mut self, budget: usize) {
         while self.bytes > budget {
-            let slot = self.hand % self.slots.len();
-            self.hand = slot + 1;
-            match &mut self.slots[slot] {
+            // The table may have grown since: then the hand is somewhere else, which is as good.
+            let place = self.hand % self.entries.num_buckets();
+            self.hand = place + 1;
+            match self.entries.get_bucket_mut(place) {
                 Some(entry) if entry.used => entry.used = false,
-                _ => self.evict(slot),
+                Some(_) => self.evict(place),
+                None => {}
             }
         }
     }

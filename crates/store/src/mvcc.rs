@@ -9,7 +9,7 @@ use crate::database::{Database, DatabaseError, DatabaseIterator, Snapshot, Write
 use crate::garbage::Garbage;
 use crate::key;
 use crate::record;
-use abd::{Newest, StampedValue, Version};
+use abd::{Glimpse, Newest, StampedValue, Version};
 use bytes::Bytes;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -75,6 +75,17 @@ impl<D: Database> MultiVersionStore<D> {
             }
         }
         Ok(Newest { stamped: self.cache.tell_unpublished(user_key, found), durable: true })
+    }
+
+    /// The same, with the content only if the version is above `have`.
+    ///
+    /// # Errors
+    /// As [`MultiVersionStore::newest`].
+    pub fn newest_above(&self, user_key: &[u8], have: Version) -> Result<Glimpse, DatabaseError> {
+        match self.cache.glimpse(user_key, have) {
+            Some(glimpse) => Ok(glimpse),
+            None => Ok(self.newest(user_key)?.glimpse(have)),
+        }
     }
 
     /// The newest version that is not above `version`, unless it was collected.

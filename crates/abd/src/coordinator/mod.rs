@@ -12,6 +12,7 @@
 //! Outputs: [`Coordinator::poll_transmit`], [`Coordinator::poll_outcome`] (both until `None` after any command or
 //! input), then [`Coordinator::poll_timeout`], at which [`Coordinator::handle_timeout`] is due.
 
+mod in_flight;
 mod phase;
 
 use crate::issuer::TimestampIssuer;
@@ -21,8 +22,9 @@ use crate::quorum::{Members, NodeSet, Tally};
 use crate::time::{Instant, Now};
 use crate::value::{Content, StampedValue};
 use crate::version::{NodeId, Version};
+use in_flight::{InFlight, Place};
 use phase::{Calls, Phase, ReadPhase, TimestampPhase, WritePhase};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// How the cluster chooses timestamps. All members use the same: a TrueTime Set is ordered after a logical operation
@@ -68,7 +70,7 @@ pub struct Transmit {
 pub struct Coordinator {
     config: Config,
     next_operation: u64,
-    running: BTreeMap<u64, Box<Running>>,
+    running: InFlight,
     timers: BTreeSet<(Instant, u64)>,
     /// Members that left a hedge waiting: asked last until they answer anything. A hint, never a rule.
     suspects: NodeSet,
@@ -118,7 +120,7 @@ impl Coordinator {
         Self {
             config,
             next_operation: 0,
-            running: BTreeMap::new(),
+            running: InFlight::default(),
             timers: BTreeSet::new(),
             suspects: NodeSet::EMPTY,
             unwritable: NodeSet::EMPTY,
@@ -137,6 +139,7 @@ impl Coordinator {
     ) -> OperationId {
         let id = self.next_operation;
         self.next_operation += 1;
+        let place = self.running.begin(id);
         let mut running = Box::new(Running {
             phase: match operation {
                 Operation::Get { .. } => Phase::Read(ReadPhase::new()),
@@ -165,15 +168,15 @@ impl Coordinator {
         if matches!(step, Step::Continue) {
             self.call_first(id, &mut running);
         }
-        self.take(id, running, step, now);
+        self.take(id, place, running, step, now);
         OperationId(id)
     }
 
     /// Ends an operation whose caller is gone. It answers `Refused` or `Indeterminate`, as a deadline would.
     pub fn cancel(&mut self, operation: OperationId) {
-        if let Some(running) = self.running.remove(&operation.0) {
+        if let Some((place, running)) = self.running.take(operation.0) {
             let outcome = self.give_up(&running, Some(Reason::Cancelled));
-            self.finish(operation.0, &running, outcome);
+            self.finish(operation.0, place, &running, outcome);
         }
     }
 
@@ -188,13 +191,13 @@ impl Coordinator {
     ) {
         let Some(index) = self.config.members.index_of(from) else { return };
         self.suspects.remove(index);
-        let Some(mut running) = self.running.remove(&call.operation) else { return };
+        let Some((place, mut running)) = self.running.take(call.operation) else { return };
         let step = if running.number == call.phase {
             self.absorb(&mut running, index, reply, issuer)
         } else {
             Step::Continue
         };
-        self.take(call.operation, running, step, now);
+        self.take(call.operation, place, running, step, now);
     }
 
     /// Fires what is due at `now`.
@@ -204,11 +207,11 @@ impl Coordinator {
                 break;
             }
             self.timers.pop_first();
-            let Some(mut running) = self.running.remove(&id) else {
+            let Some((place, mut running)) = self.running.take(id) else {
                 unreachable!("a timer outlives its operation {id}");
             };
             let step = self.on_timer(id, &mut running, now);
-            self.take(id, running, step, now);
+            self.take(id, place, running, step, now);
         }
     }
 
@@ -216,9 +219,9 @@ impl Coordinator {
     pub fn handle_peer_up(&mut self, peer: NodeId) {
         let Some(index) = self.config.members.index_of(peer) else { return };
         self.suspects.remove(index);
-        for (id, running) in &self.running {
+        for (id, running) in self.running.iter_mut() {
             if running.calls.contacted.contains(index) && !running.answered().contains(index) {
-                self.transmits.push_back(running.call(*id, peer));
+                self.transmits.push_back(running.call(id, peer));
             }
         }
     }
@@ -228,9 +231,9 @@ impl Coordinator {
         let Some(index) = self.config.members.index_of(peer) else { return };
         self.suspects.insert(index);
         let all = self.config.members.all();
-        for (id, running) in &mut self.running {
+        for (id, running) in self.running.iter_mut() {
             if running.calls.contacted.contains(index) && !running.answered().contains(index) {
-                running.widen(*id, all, &self.config.members, &mut self.transmits);
+                running.widen(id, all, &self.config.members, &mut self.transmits);
             }
         }
     }
@@ -263,7 +266,7 @@ impl Coordinator {
 
     /// Whether a reply to this call would still count. What waits to be sent for a closed call may be dropped.
     pub fn is_open(&self, call: CallId) -> bool {
-        self.running.get(&call.operation).is_some_and(|running| running.number == call.phase)
+        self.running.get(call.operation).is_some_and(|running| running.number == call.phase)
     }
 
     /// Operations in flight.
@@ -320,9 +323,11 @@ impl Coordinator {
         }
         let start = usize::try_from(id % count as u64).unwrap_or_default();
         for suspected in [false, true] {
-            for offset in 0..count {
-                let index = (start + offset) % count;
-                if chosen.len() < members.majority() && self.suspects.contains(index) == suspected {
+            for index in (start..count).chain(0..start) {
+                if chosen.len() == members.majority() {
+                    return chosen;
+                }
+                if self.suspects.contains(index) == suspected {
                     chosen.insert(index);
                 }
             }
@@ -353,8 +358,9 @@ impl Coordinator {
                     return Step::AskMajority;
                 }
                 if read.holders.len() >= majority {
-                    let version = read.newest.version;
-                    return Step::Settle { version, outcome: Outcome::Read(read.newest.clone()) };
+                    // The phase is over: its content moves into the answer.
+                    let newest = std::mem::replace(&mut read.newest, StampedValue::NEVER);
+                    return Step::Settle { version: newest.version, outcome: Outcome::Read(newest) };
                 }
                 Step::Enter(Phase::Write(WritePhase {
                     stamped: read.newest.clone(),
@@ -524,7 +530,7 @@ impl Coordinator {
     }
 
     /// Carries out what an input led to, and keeps or ends the operation.
-    fn take(&mut self, id: u64, mut running: Box<Running>, step: Step, now: Now) {
+    fn take(&mut self, id: u64, place: Place, mut running: Box<Running>, step: Step, now: Now) {
         match step {
             Step::Continue => {}
             Step::AskMajority => {
@@ -546,21 +552,21 @@ impl Coordinator {
             Step::Settle { version, outcome } => {
                 // T1: every operation, Get included, answers only when its version is in the past for certain.
                 if self.config.mode == TimestampMode::Logical || waited_out(now, version) {
-                    return self.finish(id, &running, outcome);
+                    return self.finish(id, place, &running, outcome);
                 }
                 running.number += 1;
                 running.due = running.deadline.min(now.instant + self.commit_wait(now, version));
                 running.phase = Phase::CommitWait { version, outcome };
                 running.calls = Calls::default();
             }
-            Step::End(outcome) => return self.finish(id, &running, outcome),
+            Step::End(outcome) => return self.finish(id, place, &running, outcome),
         }
         if running.armed != Some(running.due) {
             self.disarm(id, &running);
             running.armed = Some(running.due);
             self.timers.insert((running.due, id));
         }
-        self.running.insert(id, running);
+        self.running.put_back(place, running);
     }
 
     fn disarm(&mut self, id: u64, running: &Running) {
@@ -569,8 +575,9 @@ impl Coordinator {
         }
     }
 
-    fn finish(&mut self, id: u64, running: &Running, outcome: Outcome) {
+    fn finish(&mut self, id: u64, place: Place, running: &Running, outcome: Outcome) {
         self.disarm(id, running);
+        self.running.end(place);
         self.outcomes.push_back((OperationId(id), outcome));
     }
 }

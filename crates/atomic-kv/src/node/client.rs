@@ -3,10 +3,14 @@
 //! Pipelined requests on different keys run at the same time; those that touch a key in flight on this connection
 //! wait for it. So one connection sees its own writes, and a deep pipeline is one big batch.
 
+use super::answers::Answers;
+use super::now_instant;
 use super::shard::{Shard, Started};
 use crate::resp::{Action, Limits, Protocol, Reply, RequestParser, Session};
-use abd::{Content, Operation, Outcome};
-use bytes::{Bytes, BytesMut};
+use abd::{Content, Instant, Operation, Outcome};
+use bytes::BytesMut;
+use rapidhash::v3::{RapidSecrets, rapidhash_v3_seeded};
+use smallvec::{SmallVec, smallvec};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
@@ -22,8 +26,12 @@ const OUT_BYTES: usize = 256 << 10;
 struct Owed {
     kind: Kind,
     protocol: Protocol,
-    parts: Vec<(Bytes, Started)>,
+    /// With the hash of the key. Nearly always one.
+    parts: SmallVec<[(u64, Started); 1]>,
 }
+
+/// What a request leads to; nearly always one operation.
+type Operations = SmallVec<[Operation; 1]>;
 
 enum Kind {
     Ready(Reply),
@@ -61,8 +69,12 @@ async fn talk(shard: &Rc<Shard>, stream: &mut TcpStream, id: u64) -> std::io::Re
     let mut parser = RequestParser::new(limits);
     let (mut input, mut out) = (BytesMut::new(), BytesMut::new());
     let mut owed: VecDeque<Owed> = VecDeque::new();
+    let answers = Rc::default();
     loop {
         let mut closing = false;
+        // One look at the clock for all that arrived together.
+        let mut now = now_instant();
+        session.heard(now.since(Instant(0)));
         loop {
             let request = match parser.parse(&mut input) {
                 Ok(Some(request)) => request,
@@ -74,19 +86,19 @@ async fn talk(shard: &Rc<Shard>, stream: &mut TcpStream, id: u64) -> std::io::Re
                 }
             };
             let action = session.handle(request, &*shard.node);
-            let (kind, operations): (Kind, Vec<Operation>) = match action {
-                Action::Reply(reply) => (Kind::Ready(reply), Vec::new()),
+            let (kind, operations): (Kind, Operations) = match action {
+                Action::Reply(reply) => (Kind::Ready(reply), Operations::new()),
                 Action::ReplyAndClose(reply) => {
                     closing = true;
-                    (Kind::Ready(reply), Vec::new())
+                    (Kind::Ready(reply), Operations::new())
                 }
                 Action::Close => {
                     closing = true;
                     break;
                 }
-                Action::Get(key) => (Kind::Get, vec![Operation::Get { key }]),
-                Action::StrLen(key) => (Kind::StrLen, vec![Operation::Get { key }]),
-                Action::Set { key, value } => (Kind::Set, vec![Operation::Set { key, value }]),
+                Action::Get(key) => (Kind::Get, smallvec![Operation::Get { key }]),
+                Action::StrLen(key) => (Kind::StrLen, smallvec![Operation::Get { key }]),
+                Action::Set { key, value } => (Kind::Set, smallvec![Operation::Set { key, value }]),
                 Action::Delete(mut keys) => {
                     keys.sort();
                     keys.dedup();
@@ -99,19 +111,23 @@ async fn talk(shard: &Rc<Shard>, stream: &mut TcpStream, id: u64) -> std::io::Re
                     (Kind::MultiGet, keys.into_iter().map(|key| Operation::Get { key }).collect())
                 }
             };
-            let in_flight =
-                |key: &Bytes| owed.iter().any(|owed| owed.parts.iter().any(|(other, _)| other == key));
-            if owed.len() >= PIPELINE_MAX || operations.iter().any(|operation| in_flight(operation.key())) {
-                settle_all(&mut owed, &mut out).await;
+            let in_flight = |operation: &Operation| {
+                let hash = hash(operation.key());
+                owed.iter().any(|owed| owed.parts.iter().any(|(other, _)| *other == hash))
+            };
+            if owed.len() >= PIPELINE_MAX || (!owed.is_empty() && operations.iter().any(in_flight)) {
+                settle_all(shard, &answers, &mut owed, &mut out).await;
+                now = now_instant();
             }
             let mut next =
-                Owed { kind, protocol: session.protocol(), parts: Vec::with_capacity(operations.len()) };
+                Owed { kind, protocol: session.protocol(), parts: SmallVec::with_capacity(operations.len()) };
             for operation in operations {
                 // A long list goes out in waves, so that one request cannot fill the node.
                 if next.parts.len() % PIPELINE_MAX == PIPELINE_MAX - 1 {
                     tokio::task::yield_now().await;
+                    now = now_instant();
                 }
-                next.parts.push((operation.key().clone(), shard.start(operation)));
+                next.parts.push((hash(operation.key()), shard.start(operation, now, &answers)));
             }
             owed.push_back(next);
             if closing {
@@ -119,7 +135,7 @@ async fn talk(shard: &Rc<Shard>, stream: &mut TcpStream, id: u64) -> std::io::Re
             }
         }
         while let Some(next) = owed.pop_front() {
-            settle(next, &mut out).await;
+            settle(shard, &answers, next, &mut out).await;
             if out.len() > OUT_BYTES {
                 stream.write_all(&out).await?;
                 out.clear();
@@ -144,26 +160,34 @@ async fn talk(shard: &Rc<Shard>, stream: &mut TcpStream, id: u64) -> std::io::Re
 }
 
 fn ready(reply: Reply, protocol: Protocol) -> Owed {
-    Owed { kind: Kind::Ready(reply), protocol, parts: Vec::new() }
+    Owed { kind: Kind::Ready(reply), protocol, parts: SmallVec::new() }
 }
 
-async fn settle_all(owed: &mut VecDeque<Owed>, out: &mut BytesMut) {
+/// Tells the keys in flight on one connection apart. That two keys share a hash makes the second wait, nothing else.
+fn hash(key: &[u8]) -> u64 {
+    const SECRETS: RapidSecrets = RapidSecrets::seed(0);
+    rapidhash_v3_seeded(key, &SECRETS)
+}
+
+async fn settle_all(shard: &Shard, answers: &Rc<Answers>, owed: &mut VecDeque<Owed>, out: &mut BytesMut) {
     while let Some(next) = owed.pop_front() {
-        settle(next, out).await;
+        settle(shard, answers, next, out).await;
     }
 }
 
 /// Waits for all parts and appends the reply.
-async fn settle(owed: Owed, out: &mut BytesMut) {
+async fn settle(shard: &Shard, answers: &Rc<Answers>, owed: Owed, out: &mut BytesMut) {
     let protocol = owed.protocol;
-    let mut outcomes = Vec::with_capacity(owed.parts.len());
+    let mut outcomes = Outcomes::with_capacity(owed.parts.len());
     for (_, started) in owed.parts {
-        outcomes.push(started.wait().await);
+        outcomes.push(started.wait(shard, answers).await);
     }
     combine(owed.kind, outcomes).encode(protocol, out);
 }
 
-fn combine(kind: Kind, outcomes: Vec<Outcome>) -> Reply {
+type Outcomes = SmallVec<[Outcome; 1]>;
+
+fn combine(kind: Kind, outcomes: Outcomes) -> Reply {
     // The worst news first: if any part may have had an effect, the whole may.
     for outcome in &outcomes {
         if let Outcome::Indeterminate(reason) = outcome {

@@ -1,6 +1,6 @@
 //! The node's store: the multi-version layer over the disk engine.
 
-use abd::{Newest, VersionStore};
+use abd::{Glimpse, Newest, Version, VersionStore};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -78,10 +78,14 @@ impl VersionStore for ReplicaStore {
     type Error = DatabaseError;
 
     fn newest(&self, key: &[u8]) -> Result<Newest, DatabaseError> {
-        let newest = self.versions.newest(key);
-        if let Err(why) = &newest {
-            tracing::error!(%why, "a read failed: this replica abstains");
-        }
-        newest
+        self.versions.newest(key).inspect_err(abstain)
     }
+
+    fn newest_above(&self, key: &[u8], have: Version) -> Result<Glimpse, DatabaseError> {
+        self.versions.newest_above(key, have).inspect_err(abstain)
+    }
+}
+
+fn abstain(why: &DatabaseError) {
+    tracing::error!(%why, "a read failed: this replica abstains");
 }

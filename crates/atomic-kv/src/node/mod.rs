@@ -3,6 +3,7 @@
 //! One thread per `shard`, each an event loop with connections and a coordinator of its own; one `committer`
 //! thread per database. What all of them share is in `Node`.
 
+mod answers;
 mod client;
 pub mod clock;
 mod committer;
@@ -12,6 +13,7 @@ mod info;
 pub mod peer;
 mod repair;
 mod shard;
+mod signal;
 
 use crate::config::Settings;
 use crate::fatal::Fatal;
@@ -28,7 +30,7 @@ use peer::hello::{Hello, Service};
 use shard::Shard;
 use std::collections::BTreeSet;
 use std::net::TcpListener;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -63,6 +65,8 @@ pub(crate) struct Node {
     clock: Option<Box<dyn IntervalClock + Send + Sync>>,
     identity: DataDir,
     admitted: watch::Sender<bool>,
+    /// The same, for whoever asks at every request: a look costs no lock. Set first, so that whoever was woken sees it.
+    votes: AtomicBool,
     confirmed: Mutex<BTreeSet<u32>>,
     failure: watch::Sender<Option<Fatal>>,
     stopping: watch::Sender<bool>,
@@ -112,7 +116,7 @@ impl Node {
     }
 
     pub(crate) fn is_admitted(&self) -> bool {
-        *self.admitted.borrow()
+        self.votes.load(Ordering::Acquire)
     }
 
     pub(crate) async fn wait_admitted(&self) {
@@ -172,6 +176,7 @@ impl Node {
                     tracing::info!(
                         "every member has confirmed this data directory: this node votes from now on"
                     );
+                    self.votes.store(true, Ordering::Release);
                     self.admitted.send_replace(true);
                 }
                 Err(why) => self.fail(format!("cannot write the identity file: {why}")),
@@ -293,6 +298,7 @@ impl RunningNode {
             replica: Replica { max_future: Some(MAX_FUTURE) },
             committer: Committer::new(settings.threads),
             admitted: watch::Sender::new(identity.admitted()),
+            votes: AtomicBool::new(identity.admitted()),
             links_up: members.ids().iter().map(|_| AtomicUsize::new(0)).collect(),
             missed: repair::Missed::new(members.count()),
             id,

@@ -3,21 +3,21 @@
 //! A shard shares nothing on the hot path with other shards but the store (read without locks), the timestamp issuer
 //! (one atomic) and the committer's queue. An operation lives and ends on the shard that its client is connected to.
 
+use super::answers::{Answers, Return};
 use super::committer::{LOCAL, PendingWrite, ReplyTo};
 use super::peer::{Link, Outbox};
+use super::signal::Signal;
 use super::{Node, now_instant};
 use abd::{
-    CallId, Content, Coordinator, NodeId, Now, Operation, OperationId, Outcome, Reaction, Reason, Reply,
-    Request, StampedValue,
+    CallId, Content, Coordinator, Instant, NodeId, Now, Operation, OperationId, Outcome, Reaction, Reason,
+    Reply, Request, StampedValue,
 };
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, oneshot};
 
 /// One event loop's state. Single-threaded: borrow, act, release; never across an `await`.
 pub(crate) struct Shard {
@@ -27,13 +27,14 @@ pub(crate) struct Shard {
     /// By member index; `None` at this node's own.
     links: RefCell<Vec<Option<Rc<Link>>>>,
     /// Who waits for which operation.
-    waiting: RefCell<HashMap<u64, oneshot::Sender<Outcome>, BuildHasherDefault<NumberHasher>>>,
+    waiting: RefCell<Waiting>,
     /// Accepted peer connections, by number: replies to them may come from the committer.
-    outboxes: RefCell<HashMap<u64, Rc<Outbox>>>,
+    /// There are about as many as members.
+    outboxes: RefCell<Vec<(u64, Rc<Outbox>)>>,
     next_connection: Cell<u64>,
     /// When the timer task will wake by itself, in nanoseconds.
     armed: Cell<u64>,
-    rearm: Notify,
+    rearm: Signal,
 }
 
 impl Shard {
@@ -49,7 +50,7 @@ impl Shard {
             outboxes: RefCell::default(),
             next_connection: Cell::new(LOCAL + 1),
             armed: Cell::new(u64::MAX),
-            rearm: Notify::new(),
+            rearm: Signal::default(),
         })
     }
 
@@ -58,27 +59,36 @@ impl Shard {
     }
 
     /// Runs an operation to its end, within the node's operation timeout.
-    pub(crate) async fn run(self: &Rc<Self>, operation: Operation) -> Outcome {
-        self.start(operation).wait().await
+    pub(crate) async fn run(&self, operation: Operation) -> Outcome {
+        let answers = Rc::default();
+        self.start(operation, now_instant(), &answers).wait(self, &answers).await
     }
 
-    /// Starts an operation now; the result is awaited later.
-    pub(crate) fn start(self: &Rc<Self>, operation: Operation) -> Started {
-        let deadline = now_instant() + self.node.settings.op_timeout;
+    /// Starts an operation now; the result is awaited later. `instant` may be a little old, so that a batch needs one
+    /// look at the clock: only the deadline and the timers depend on it.
+    pub(crate) fn start(&self, operation: Operation, instant: Instant, answers: &Rc<Answers>) -> Started {
+        let deadline = instant + self.node.settings.op_timeout;
         if !self.node.is_admitted() {
             // V1: a node whose directory is not confirmed issues no timestamp.
-            return Started::Parked { shard: self.clone(), operation, deadline };
+            return Started::Parked(Box::new((operation, deadline)));
         }
-        Started::Running(self.submit(operation, deadline))
+        Started::Running(self.submit(operation, deadline, instant, answers))
     }
 
-    fn submit(&self, operation: Operation, deadline: abd::Instant) -> oneshot::Receiver<Outcome> {
-        let (sender, receiver) = oneshot::channel();
-        let now = self.now();
+    fn submit(
+        &self,
+        operation: Operation,
+        deadline: Instant,
+        instant: Instant,
+        answers: &Rc<Answers>,
+    ) -> usize {
+        let (back, slot) = answers.open();
+        // T2: the interval is read after the invocation, whatever the age of `instant`.
+        let now = Now { instant, interval: self.node.interval() };
         let id = self.coordinator.borrow_mut().submit(operation, deadline, now, &self.node.issuer);
-        self.waiting.borrow_mut().insert(id.0, sender);
-        self.pump();
-        receiver
+        self.waiting.borrow_mut().insert(id, back);
+        self.pump(now);
+        slot
     }
 
     /// What time it is, for the coordinator.
@@ -86,20 +96,20 @@ impl Shard {
         Now { instant: now_instant(), interval: self.node.interval() }
     }
 
-    /// A reply arrived over a link.
-    pub(crate) fn handle_reply(&self, from: NodeId, call: CallId, reply: Reply) {
-        let now = self.now();
+    /// A reply arrived over a link. `now` may be a little old: an older `earliest` makes rule T1 wait longer, never
+    /// shorter.
+    pub(crate) fn handle_reply(&self, from: NodeId, call: CallId, reply: Reply, now: Now) {
         self.coordinator.borrow_mut().handle_reply(from, call, reply, now, &self.node.issuer);
     }
 
     pub(crate) fn peer_up(&self, peer: NodeId) {
         self.coordinator.borrow_mut().handle_peer_up(peer);
-        self.pump();
+        self.pump(self.now());
     }
 
     pub(crate) fn peer_down(&self, peer: NodeId) {
         self.coordinator.borrow_mut().handle_peer_down(peer);
-        self.pump();
+        self.pump(self.now());
     }
 
     pub(crate) fn peer_writable(&self, peer: NodeId, writable: bool) {
@@ -110,41 +120,44 @@ impl Shard {
         self.coordinator.borrow().is_open(call)
     }
 
-    /// Carries out everything that the coordinator wants done. To be called after every input.
-    pub(crate) fn pump(&self) {
+    /// Carries out everything that the coordinator wants done. To be called after every input, or after several that
+    /// arrived together. `now` is that of the input.
+    pub(crate) fn pump(&self, now: Now) {
         loop {
             let transmit = self.coordinator.borrow_mut().poll_transmit();
             let Some(transmit) = transmit else { break };
             if transmit.to == self.node.id {
                 // The own replica is a call, not a message.
                 if let Some(reply) = self.serve(transmit.request, transmit.call, LOCAL) {
-                    self.handle_reply(self.node.id, transmit.call, reply);
+                    self.handle_reply(self.node.id, transmit.call, reply, now);
                 }
             } else if let Some(index) = self.node.members.index_of(transmit.to)
                 && let Some(link) = &self.links.borrow()[index]
             {
-                link.send(self, transmit);
+                link.send(self, transmit, now.instant);
             }
         }
         loop {
             let ended = self.coordinator.borrow_mut().poll_outcome();
-            let Some((OperationId(id), outcome)) = ended else { break };
+            let Some((id, outcome)) = ended else { break };
             self.node.count_outcome(&outcome);
-            if let Some(sender) = self.waiting.borrow_mut().remove(&id) {
-                // The client may be gone; the operation was carried out all the same.
-                let _ = sender.send(outcome);
+            let back = self.waiting.borrow_mut().remove(id);
+            if let Some(back) = back {
+                back.send(outcome);
             }
         }
         let due = self.coordinator.borrow().poll_timeout();
         if due.is_some_and(|due| due.0 < self.armed.get()) {
-            self.rearm.notify_one();
+            self.rearm.give();
         }
     }
 
     /// Answers one request of the Replica service, or queues it for the committer.
     pub(crate) fn serve(&self, request: Request, call: CallId, connection: u64) -> Option<Reply> {
         let node = &self.node;
-        match node.replica.handle(&node.store, request, node.standing(), node.horizon_clock()) {
+        // The horizon is a rule of writes alone.
+        let latest = if request.is_read() { 0 } else { node.horizon_clock() };
+        match node.replica.handle(&node.store, request, node.standing(), latest) {
             Reaction::Reply(reply) => Some(reply),
             Reaction::Commit { key, stamped, reply } => {
                 let key = detached(key);
@@ -164,12 +177,12 @@ impl Shard {
     pub(crate) fn open_outbox(&self, outbox: Rc<Outbox>) -> u64 {
         let number = self.next_connection.get();
         self.next_connection.set(number + 1);
-        self.outboxes.borrow_mut().insert(number, outbox);
+        self.outboxes.borrow_mut().push((number, outbox));
         number
     }
 
     pub(crate) fn close_outbox(&self, number: u64) {
-        self.outboxes.borrow_mut().remove(&number);
+        self.outboxes.borrow_mut().retain(|(other, _)| *other != number);
     }
 
     /// Brings the committer's replies home.
@@ -177,14 +190,17 @@ impl Shard {
         let completions = self.node.committer.completions(self.index);
         loop {
             completions.wake.notified().await;
+            let now = self.now();
             for (to, reply) in completions.take() {
                 if to.connection == LOCAL {
-                    self.handle_reply(self.node.id, to.call, reply);
-                } else if let Some(outbox) = self.outboxes.borrow().get(&to.connection) {
+                    self.handle_reply(self.node.id, to.call, reply, now);
+                } else if let Some((_, outbox)) =
+                    self.outboxes.borrow().iter().find(|(number, _)| *number == to.connection)
+                {
                     outbox.reply(to.call, &reply);
                 }
             }
-            self.pump();
+            self.pump(now);
         }
     }
 
@@ -198,19 +214,19 @@ impl Shard {
                     self.armed.set(0);
                     let moment = self.now();
                     self.coordinator.borrow_mut().handle_timeout(moment);
-                    self.pump();
+                    self.pump(moment);
                 }
                 Some(due) => {
                     self.armed.set(due.0);
                     tokio::select! {
                         biased;
-                        () = self.rearm.notified() => {}
+                        () = self.rearm.wait() => {}
                         () = tokio::time::sleep(due.since(now)) => {}
                     }
                 }
                 None => {
                     self.armed.set(u64::MAX);
-                    self.rearm.notified().await;
+                    self.rearm.wait().await;
                 }
             }
         }
@@ -227,48 +243,64 @@ fn detached(bytes: Bytes) -> Bytes {
     if bytes.len() <= 1024 { Bytes::copy_from_slice(&bytes) } else { bytes }
 }
 
-/// Operation numbers are small integers that nobody chooses: they need no defence against collisions.
+/// Who waits for which operation. Numbers count up, so a queue that begins with the oldest one waited for is enough: it
+/// has a place for each operation since then, at most those of one operation timeout.
 #[derive(Default)]
-struct NumberHasher(u64);
+struct Waiting {
+    /// The number of the first place.
+    first: u64,
+    places: VecDeque<Option<Return>>,
+}
 
-impl Hasher for NumberHasher {
-    fn finish(&self) -> u64 {
-        self.0
+impl Waiting {
+    fn place(&self, id: OperationId) -> Option<usize> {
+        id.0.checked_sub(self.first).and_then(|place| usize::try_from(place).ok())
     }
 
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("the key is a u64");
+    fn insert(&mut self, id: OperationId, back: Return) {
+        if self.places.is_empty() {
+            self.first = id.0;
+        }
+        let Some(place) = self.place(id) else { unreachable!("operation numbers count up") };
+        while self.places.len() <= place {
+            self.places.push_back(None);
+        }
+        self.places[place] = Some(back);
     }
 
-    fn write_u64(&mut self, number: u64) {
-        // Fibonacci hashing: consecutive numbers end up far apart.
-        self.0 = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    fn remove(&mut self, id: OperationId) -> Option<Return> {
+        let back = self.places.get_mut(self.place(id)?)?.take();
+        while let Some(None) = self.places.front() {
+            self.places.pop_front();
+            self.first += 1;
+        }
+        back
     }
 }
 
 /// An operation that has been started.
 pub(crate) enum Started {
-    /// In the coordinator.
-    Running(oneshot::Receiver<Outcome>),
-    /// Waits until this node's data directory is confirmed by all members.
-    Parked { shard: Rc<Shard>, operation: Operation, deadline: abd::Instant },
+    /// In the coordinator; the outcome will be in this slot.
+    Running(usize),
+    /// Waits, with its deadline, until this node's data directory is confirmed by all members.
+    Parked(Box<(Operation, Instant)>),
 }
 
 impl Started {
-    /// The outcome.
-    pub(crate) async fn wait(self) -> Outcome {
-        let receiver = match self {
-            Self::Running(receiver) => receiver,
-            Self::Parked { shard, operation, deadline } => {
+    /// The outcome; with the shard and the answers that it was started with.
+    pub(crate) async fn wait(self, shard: &Shard, answers: &Rc<Answers>) -> Outcome {
+        let slot = match self {
+            Self::Running(slot) => slot,
+            Self::Parked(parked) => {
+                let (operation, deadline) = *parked;
                 let patience = deadline.since(now_instant()).max(Duration::from_millis(1));
                 if tokio::time::timeout(patience, shard.node.wait_admitted()).await.is_err() {
                     return Outcome::Refused(Reason::NotAdmitted);
                 }
-                shard.submit(operation, deadline)
+                shard.submit(operation, deadline, now_instant(), answers)
             }
         };
-        // The sender is dropped only when the whole shard is.
-        receiver.await.unwrap_or(Outcome::Indeterminate(Reason::Cancelled))
+        answers.wait(slot).await
     }
 }
 
@@ -288,13 +320,14 @@ impl Shard {
             return;
         }
         if let Some(link) = &self.links.borrow()[index] {
+            let now = now_instant();
             let transmit = abd::Transmit {
                 to: link.peer,
                 call: REPAIR,
-                deadline: now_instant() + self.node.settings.op_timeout,
+                deadline: now + self.node.settings.op_timeout,
                 request: Request::LocalWrite { key, stamped: newest.stamped },
             };
-            link.send(self, transmit);
+            link.send(self, transmit, now);
         }
     }
 }

@@ -189,7 +189,7 @@ impl Session {
             self.name,
             now.saturating_sub(self.opened).as_secs(),
             now.saturating_sub(self.active).as_secs(),
-            self.last_command,
+            self.last_command(),
             self.protocol.number(),
             self.library,
             self.library_version,

@@ -1,7 +1,6 @@
 //! Replies and their bytes.
 
 use std::borrow::Cow;
-use std::fmt::Write;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -97,9 +96,10 @@ impl Reply {
     }
 }
 
-fn header(kind: u8, number: impl std::fmt::Display, out: &mut BytesMut) {
+fn header(kind: u8, number: impl itoa::Integer, out: &mut BytesMut) {
     out.put_u8(kind);
-    write!(out, "{number}\r\n").expect("a buffer in memory takes every write");
+    out.put_slice(itoa::Buffer::new().format(number).as_bytes());
+    out.put_slice(b"\r\n");
 }
 
 fn list(kind: u8, items: &[Reply], protocol: Protocol, out: &mut BytesMut) {
@@ -110,7 +110,7 @@ fn list(kind: u8, items: &[Reply], protocol: Protocol, out: &mut BytesMut) {
 }
 
 fn blob(kind: u8, prefix: &[u8], bytes: &[u8], out: &mut BytesMut) {
-    out.reserve(prefix.len() + bytes.len() + 24);
+    out.reserve(prefix.len() + bytes.len() + 32);
     header(kind, prefix.len() + bytes.len(), out);
     out.put_slice(prefix);
     out.put_slice(bytes);

@@ -1,6 +1,7 @@
 //! From bytes to requests, incrementally, and without copying large arguments.
 
 use bytes::{Buf, Bytes, BytesMut};
+use smallvec::SmallVec;
 
 use super::inline;
 
@@ -48,7 +49,12 @@ impl Limits {
 
 /// The arguments of a command, its name first. A large one shares the buffer that it was read into and keeps all of it
 /// in memory: who stores one for long copies it.
-pub type Args = Vec<Bytes>;
+///
+/// The commands of every day have at most three, which cost no allocation.
+pub type Args = SmallVec<[Bytes; 3]>;
+
+/// Names of commands that are not copied for every request.
+const FREQUENT: [&[u8]; 4] = [b"GET", b"SET", b"get", b"set"];
 
 /// One complete request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -207,7 +213,7 @@ impl RequestParser {
                         return Ok(None);
                     }
                     let arg = if len <= COPIED_MAX_BYTES {
-                        let arg = Bytes::copy_from_slice(&buf[..len]);
+                        let arg = copied(&buf[..len], self.args.is_empty());
                         buf.advance(len);
                         arg
                     } else {
@@ -307,6 +313,37 @@ impl RequestParser {
     }
 }
 
+/// An argument in an allocation of its own, unless it is a name that is known beforehand.
+fn copied(arg: &[u8], is_name: bool) -> Bytes {
+    match FREQUENT.iter().find(|name| is_name && **name == arg) {
+        Some(name) => Bytes::from_static(name),
+        None => Short::new(arg).map_or_else(|| Bytes::copy_from_slice(arg), Bytes::from_owner),
+    }
+}
+
+/// A few bytes beside their count of references. A key is shared by everything that is sent because of it; `Bytes` of a
+/// vector would allocate the count as well as soon as it is.
+struct Short {
+    length: usize,
+    bytes: [u8; Self::MAX],
+}
+
+impl Short {
+    const MAX: usize = 40;
+
+    fn new(arg: &[u8]) -> Option<Self> {
+        let mut bytes = [0; Self::MAX];
+        bytes.get_mut(..arg.len())?.copy_from_slice(arg);
+        Some(Self { length: arg.len(), bytes })
+    }
+}
+
+impl AsRef<[u8]> for Short {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
+
 fn take_crlf(buf: &mut BytesMut) -> Result<(), ProtocolError> {
     if !buf.starts_with(b"\r\n") {
         return Err(ProtocolError::ExpectedCrlf);
@@ -319,9 +356,14 @@ fn take_crlf(buf: &mut BytesMut) -> Result<(), ProtocolError> {
 fn header_number(line: &[u8]) -> Option<i64> {
     let digits = line.get(1..)?.strip_suffix(b"\r\n")?;
     let magnitude = digits.strip_prefix(b"-").unwrap_or(digits);
-    let plain = magnitude.iter().all(u8::is_ascii_digit);
-    if !plain || (magnitude.starts_with(b"0") && digits.len() > 1) {
+    if magnitude.is_empty() || (magnitude.starts_with(b"0") && digits.len() > 1) {
         return None;
     }
-    std::str::from_utf8(digits).ok()?.parse().ok()
+    // Below zero there is room for one more than above.
+    let mut negative = 0i64;
+    for digit in magnitude {
+        let digit = digit.is_ascii_digit().then(|| i64::from(digit - b'0'))?;
+        negative = negative.checked_mul(10)?.checked_sub(digit)?;
+    }
+    if digits.len() > magnitude.len() { Some(negative) } else { negative.checked_neg() }
 }

@@ -77,7 +77,8 @@ pub struct Session {
     pub(super) name: String,
     pub(super) library: String,
     pub(super) library_version: String,
-    pub(super) last_command: String,
+    /// With its subcommand, if it has any.
+    pub(super) last_command: (&'static str, Option<&'static str>),
     limits: Limits,
 }
 
@@ -94,7 +95,7 @@ impl Session {
             name: String::new(),
             library: String::new(),
             library_version: String::new(),
-            last_command: "NULL".to_owned(),
+            last_command: ("NULL", None),
             limits,
         }
     }
@@ -115,9 +116,13 @@ impl Session {
         &self.name
     }
 
+    /// Notes when the client sent something; `now` is [`ServerInfo::uptime`]. Requests that arrive together need it once.
+    pub fn heard(&mut self, now: Duration) {
+        self.active = now;
+    }
+
     /// Decides what a request asks for, and does what concerns the connection alone.
     pub fn handle(&mut self, request: Request, server: &dyn ServerInfo) -> Action {
-        self.active = server.uptime();
         let args = match request {
             Request::Command(args) => args,
             Request::TooLarge { what, declared, limit } => {
@@ -130,6 +135,14 @@ impl Session {
         match self.dispatch(args, server) {
             Ok(action) => action,
             Err(reply) => Action::Reply(reply),
+        }
+    }
+
+    /// As `CLIENT LIST` and error messages name it.
+    pub(super) fn last_command(&self) -> String {
+        match self.last_command {
+            (name, None) => name.to_owned(),
+            (name, Some(subcommand)) => format!("{name}|{subcommand}"),
         }
     }
 
@@ -148,12 +161,9 @@ impl Session {
             return Err(unknown_command(&args));
         };
         let subcommand = subcommand(spec, &args)?;
-        self.last_command = spec.name.to_owned();
-        if let Some(sub) = subcommand {
-            self.last_command = format!("{}|{}", spec.name, sub.name);
-        }
+        self.last_command = (spec.name, subcommand.map(|sub| sub.name));
         if !subcommand.unwrap_or(spec).accepts(args.len()) {
-            return Err(wrong_arity(&self.last_command));
+            return Err(wrong_arity(&self.last_command()));
         }
         for key in spec.keys_of(&args) {
             self.check("key", key, self.limits.max_key_bytes)?;
@@ -229,9 +239,8 @@ fn second(args: Args) -> Bytes {
     args.into_iter().nth(1).unwrap_or_default()
 }
 
-fn rest(mut args: Args) -> Vec<Bytes> {
-    args.remove(0);
-    args
+fn rest(args: Args) -> Vec<Bytes> {
+    args.into_iter().skip(1).collect()
 }
 
 /// The subcommand that the arguments name, if the command has any.

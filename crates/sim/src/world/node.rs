@@ -9,7 +9,8 @@ use crate::rng::Rng;
 use crate::time::{MS, S};
 use crate::trace::What;
 use abd::{
-    AfterCommit, CallId, Config, Coordinator, Newest, Replica, StampedValue, TimestampIssuer, VersionStore,
+    AfterCommit, CallId, Config, Coordinator, Glimpse, Newest, Replica, StampedValue, TimestampIssuer,
+    Version, VersionStore,
 };
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
@@ -147,6 +148,13 @@ impl VersionStore for View<'_> {
             }
         }
         Ok(newest)
+    }
+
+    fn newest_above(&self, key: &[u8], have: Version) -> Result<Glimpse, DatabaseError> {
+        if self.early.iter().any(|write| write.key == key) {
+            return Ok(self.newest(key)?.glimpse(have));
+        }
+        self.store.newest_above(key, have)
     }
 }
 

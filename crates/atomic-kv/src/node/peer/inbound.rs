@@ -3,6 +3,7 @@
 use super::hello::{Hello, HelloError, Service, Welcome};
 use super::{ConnectionError, GREETING_LIMIT, PING, frame_limit, put_pong, read_frame, service};
 use crate::node::shard::Shard;
+use crate::node::signal::Signal;
 use abd::wire::{get_request, put_frame, put_reply, take_frame};
 use abd::{CallId, Reply};
 use bytes::BytesMut;
@@ -11,7 +12,6 @@ use std::rc::Rc;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::Notify;
 
 /// Replies that may wait for a peer that does not read them; beyond it no more requests are read.
 const OUT_BYTES_MAX: usize = 8 << 20;
@@ -23,8 +23,8 @@ const KEPT_BYTES: usize = 1 << 20;
 #[derive(Default)]
 pub(crate) struct Outbox {
     out: RefCell<BytesMut>,
-    wake: Notify,
-    drained: Notify,
+    wake: Signal,
+    drained: Signal,
 }
 
 impl Outbox {
@@ -36,7 +36,7 @@ impl Outbox {
     /// Queues any frame.
     pub(crate) fn frame(&self, body: impl FnOnce(&mut BytesMut)) {
         put_frame(&mut self.out.borrow_mut(), body);
-        self.wake.notify_one();
+        self.wake.give();
     }
 
     /// Sends what is queued, for as long as the connection takes it.
@@ -47,8 +47,8 @@ impl Outbox {
             chunk.clear();
             std::mem::swap(&mut chunk, &mut self.out.borrow_mut());
             if chunk.is_empty() {
-                self.drained.notify_one();
-                self.wake.notified().await;
+                self.drained.give();
+                self.wake.wait().await;
                 continue;
             }
             writer.write_all(&chunk).await?;
@@ -61,7 +61,7 @@ impl Outbox {
     /// Waits until the other side has taken enough of its replies.
     pub(crate) async fn has_room(&self) {
         while self.out.borrow().len() > OUT_BYTES_MAX {
-            self.drained.notified().await;
+            self.drained.wait().await;
         }
     }
 }

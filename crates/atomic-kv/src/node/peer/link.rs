@@ -9,17 +9,18 @@ use super::{
 };
 use crate::node::now_instant;
 use crate::node::shard::Shard;
+use crate::node::signal::Signal;
 use abd::wire::{get_reply, put_frame, put_request};
 use abd::{NodeId, Request, Transmit};
 use bytes::{Buf, BufMut, BytesMut};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::Notify;
 
 /// Encoded bytes that may wait for the socket; beyond it requests wait unencoded, so that they can still be dropped.
 const OUT_BYTES: usize = 256 << 10;
@@ -38,7 +39,7 @@ pub(crate) struct Link {
     backlog: RefCell<VecDeque<Transmit>>,
     backlog_bytes: Cell<usize>,
     dropped: Cell<u64>,
-    wake: Notify,
+    wake: Signal,
 }
 
 impl Link {
@@ -50,12 +51,12 @@ impl Link {
             backlog: RefCell::default(),
             backlog_bytes: Cell::new(0),
             dropped: Cell::new(0),
-            wake: Notify::new(),
+            wake: Signal::default(),
         })
     }
 
     /// Queues a request; drops it when the peer is down (the coordinator sends it again when it is back).
-    pub(crate) fn send(&self, shard: &Shard, transmit: Transmit) {
+    pub(crate) fn send(&self, shard: &Shard, transmit: Transmit, now: abd::Instant) {
         if !self.up.get() {
             if !transmit.request.is_read() {
                 shard.node.missed(self.peer, transmit.request.key());
@@ -63,7 +64,7 @@ impl Link {
             return;
         }
         if self.backlog.borrow().is_empty() && self.out.borrow().len() < OUT_BYTES {
-            self.encode(&transmit);
+            self.encode(&transmit, now);
         } else {
             let size = cost(&transmit.request);
             if self.backlog_bytes.get() + size > BACKLOG_BYTES && !self.backlog.borrow().is_empty() {
@@ -76,7 +77,7 @@ impl Link {
             self.backlog_bytes.set(self.backlog_bytes.get() + size);
             self.backlog.borrow_mut().push_back(transmit);
         }
-        self.wake.notify_one();
+        self.wake.give();
     }
 
     /// Whether nothing waits for the peer to read.
@@ -86,11 +87,11 @@ impl Link {
 
     fn ping(&self) {
         put_frame(&mut self.out.borrow_mut(), |body| body.put_u8(PING));
-        self.wake.notify_one();
+        self.wake.give();
     }
 
-    fn encode(&self, transmit: &Transmit) {
-        let remaining = transmit.deadline.since(now_instant()).as_millis();
+    fn encode(&self, transmit: &Transmit, now: abd::Instant) {
+        let remaining = transmit.deadline.since(now).as_millis();
         let remaining = u32::try_from(remaining).unwrap_or(u32::MAX);
         put_frame(&mut self.out.borrow_mut(), |body| {
             put_request(body, transmit.call, remaining, &transmit.request);
@@ -99,11 +100,15 @@ impl Link {
 
     /// Moves what may go from the backlog into the output: the scope of a read that has ended takes its call along.
     fn refill(&self, shard: &Shard) {
+        if self.backlog.borrow().is_empty() {
+            return;
+        }
+        let now = now_instant();
         while self.out.borrow().len() < OUT_BYTES {
             let Some(transmit) = self.backlog.borrow_mut().pop_front() else { break };
             self.backlog_bytes.set(self.backlog_bytes.get() - cost(&transmit.request));
             if !transmit.request.is_read() || shard.is_open(transmit.call) {
-                self.encode(&transmit);
+                self.encode(&transmit, now);
             }
         }
     }
@@ -227,29 +232,37 @@ async fn read_replies(
     mut input: BytesMut,
 ) -> Result<(), ConnectionError> {
     let limit = frame_limit(shard.node.settings.max_key_bytes, shard.node.settings.max_value_bytes);
-    let mut last_heard = Instant::now();
+    let mut last_heard = now_instant();
     let mut last_asked = last_heard;
+    // One timer for as long as the connection lives: a timer for each batch of replies would be set and taken back for
+    // nothing.
+    let mut quiet = pin!(tokio::time::sleep(PING_EVERY));
     loop {
         // Amid other replies too: only this answer says how much the peer has made durable, and that its disk has room
         // again.
-        if last_heard.duration_since(last_asked) >= PING_EVERY {
+        if last_heard.since(last_asked) >= PING_EVERY {
             link.ping();
             last_asked = last_heard;
         }
         let frame = tokio::select! {
             biased;
             frame = read_frame(&mut reader, &mut input, limit) => frame?,
-            () = tokio::time::sleep(PING_EVERY) => {
-                if last_heard.elapsed() > SILENCE_LIMIT {
+            () = &mut quiet => {
+                quiet.as_mut().reset(tokio::time::Instant::now() + PING_EVERY);
+                let now = now_instant();
+                if now.since(last_heard) > SILENCE_LIMIT {
                     return Err(ConnectionError::Silence(SILENCE_LIMIT));
                 }
-                link.ping();
-                last_asked = Instant::now();
+                if now.since(last_asked) >= PING_EVERY {
+                    link.ping();
+                    last_asked = now;
+                }
                 continue;
             }
         };
         let Some(mut body) = frame else { return Ok(()) };
-        last_heard = Instant::now();
+        let now = shard.now();
+        last_heard = now.instant;
         let mut next = Some(body);
         // All that arrived together is handled together: one look at what to send after it.
         while let Some(frame) = next {
@@ -264,11 +277,11 @@ async fn read_replies(
                 }
             } else {
                 let (call, reply) = get_reply(body)?;
-                shard.handle_reply(link.peer, call, reply);
+                shard.handle_reply(link.peer, call, reply, now);
             }
             next = abd::wire::take_frame(&mut input, limit)?;
         }
-        shard.pump();
+        shard.pump(now);
     }
 }
 
@@ -284,7 +297,7 @@ async fn write_requests(
         chunk.clear();
         std::mem::swap(&mut chunk, &mut link.out.borrow_mut());
         if chunk.is_empty() {
-            link.wake.notified().await;
+            link.wake.wait().await;
             continue;
         }
         writer.write_all(&chunk).await?;

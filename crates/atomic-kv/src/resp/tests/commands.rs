@@ -13,7 +13,7 @@ fn error(line: &str) -> String {
 #[test]
 fn keys_and_values_reach_the_node() {
     let mut session = session();
-    let keys = || args("a b a");
+    let keys = || args("a b a").to_vec();
     assert_eq!(handle(&mut session, "GET k"), Action::Get("k".into()));
     assert_eq!(handle(&mut session, "sTrLeN k"), Action::StrLen("k".into()));
     assert_eq!(handle(&mut session, "set k v"), Action::Set { key: "k".into(), value: "v".into() });

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Action, Limits, Protocol, ProtocolError, Reply, Request, RequestParser, ServerInfo, Session};
+use super::{
+    Action, Args, Limits, Protocol, ProtocolError, Reply, Request, RequestParser, ServerInfo, Session,
+};
 
 struct Node;
 
@@ -40,11 +42,12 @@ fn session() -> Session {
     Session::new(7, "127.0.0.1:50000".to_owned(), "127.0.0.1:6380".to_owned(), Duration::from_secs(10), SMALL)
 }
 
-fn args(line: &str) -> Vec<Bytes> {
+fn args(line: &str) -> Args {
     line.split(' ').map(|word| Bytes::copy_from_slice(word.as_bytes())).collect()
 }
 
 fn handle(session: &mut Session, line: &str) -> Action {
+    session.heard(Node.uptime());
     session.handle(Request::Command(args(line)), &Node)
 }
 

@@ -39,7 +39,7 @@ fn a_pipeline_of_arrays_and_inline_commands() {
 #[test]
 fn inline_quotes_and_escapes() {
     let (requests, error) = parse(b"a \"x\\x41\\n\\\"\\xzz y\" 'it\\'s \\n'\r\n");
-    let words: Vec<Bytes> = [&b"a"[..], b"xA\n\"xzz y", b"it's \\n"].map(Bytes::copy_from_slice).to_vec();
+    let words = [&b"a"[..], b"xA\n\"xzz y", b"it's \\n"].map(Bytes::copy_from_slice).into();
     assert_eq!((requests, error), (vec![Request::Command(words)], None));
     for bad in [&b"a \"b\r\n"[..], b"a 'b\r\n", b"\"a\"b\r\n", b"a \"\\\r\n"] {
         assert_eq!(parse(bad).1, Some(ProtocolError::UnbalancedQuotes), "{}", bad.escape_ascii());
@@ -202,7 +202,7 @@ proptest! {
         ], 0..6),
     ) {
         let mut session = session();
-        let mut args = vec![Bytes::from(name)];
+        let mut args = Args::from_iter([Bytes::from(name)]);
         args.extend(words.into_iter().map(Bytes::from));
         if let Action::Reply(reply) = session.handle(Request::Command(args), &Node) {
             let mut out = BytesMut::new();

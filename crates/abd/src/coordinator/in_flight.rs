@@ -1,0 +1,49 @@
+//! Operations in flight by number.
+
+use super::Running;
+use std::collections::VecDeque;
+
+/// In ascending order of number. Operations begin in that order and end in nearly that order, so a queue that is
+/// searched by halves is faster than a tree: its entries lie side by side, and the one that goes is near the front.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct InFlight(VecDeque<(u64, Option<Box<Running>>)>);
+
+/// Where an operation is, until one ends or begins.
+#[derive(Clone, Copy)]
+pub(super) struct Place(usize);
+
+impl InFlight {
+    /// Makes room for an operation with a number above all others.
+    pub(super) fn begin(&mut self, id: u64) -> Place {
+        debug_assert!(self.0.back().is_none_or(|(last, _)| *last < id));
+        self.0.push_back((id, None));
+        Place(self.0.len() - 1)
+    }
+
+    /// Takes an operation out for a moment: [`InFlight::put_back`] or [`InFlight::end`] follows.
+    pub(super) fn take(&mut self, id: u64) -> Option<(Place, Box<Running>)> {
+        let place = self.0.binary_search_by_key(&id, |(id, _)| *id).ok()?;
+        Some((Place(place), self.0[place].1.take()?))
+    }
+
+    pub(super) fn put_back(&mut self, place: Place, running: Box<Running>) {
+        self.0[place.0].1 = Some(running);
+    }
+
+    pub(super) fn end(&mut self, place: Place) {
+        self.0.remove(place.0);
+    }
+
+    pub(super) fn get(&self, id: u64) -> Option<&Running> {
+        let place = self.0.binary_search_by_key(&id, |(id, _)| *id).ok()?;
+        self.0[place].1.as_deref()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (u64, &mut Running)> {
+        self.0.iter_mut().filter_map(|(id, running)| Some((*id, running.as_deref_mut()?)))
+    }
+}

@@ -1,0 +1,98 @@
+//! Where the outcomes of one client's operations arrive: a slot for each operation in flight, used again and again,
+//! so that an operation costs no allocation and no lock for its way back.
+
+use abd::Outcome;
+use smallvec::SmallVec;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+
+/// The slots of one client. One task at a time waits for one of them.
+#[derive(Default)]
+pub(crate) struct Answers(RefCell<Slots>);
+
+#[derive(Default)]
+struct Slots {
+    /// In place for a client that sends one request at a time.
+    outcomes: SmallVec<[Option<Outcome>; 1]>,
+    free: SmallVec<[usize; 1]>,
+    /// The slot that the task waits for, and how to wake it.
+    awaited: Option<usize>,
+    waker: Option<Waker>,
+}
+
+/// The way back of one operation.
+pub(crate) struct Return {
+    answers: Rc<Answers>,
+    slot: usize,
+}
+
+impl Answers {
+    /// A slot for an operation that is about to start.
+    pub(crate) fn open(self: &Rc<Self>) -> (Return, usize) {
+        let mut slots = self.0.borrow_mut();
+        let slot = slots.free.pop().unwrap_or_else(|| {
+            slots.outcomes.push(None);
+            slots.outcomes.len() - 1
+        });
+        (Return { answers: self.clone(), slot }, slot)
+    }
+
+    /// Waits for the outcome in a slot, and frees the slot.
+    pub(crate) async fn wait(&self, slot: usize) -> Outcome {
+        std::future::poll_fn(|context| {
+            let mut slots = self.0.borrow_mut();
+            if let Some(outcome) = slots.outcomes[slot].take() {
+                slots.awaited = None;
+                slots.free.push(slot);
+                return Poll::Ready(outcome);
+            }
+            slots.awaited = Some(slot);
+            // The same task waits again and again: its waker is kept.
+            if !slots.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+                slots.waker = Some(context.waker().clone());
+            }
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+impl Return {
+    /// Hands the outcome over. The client may be gone; the operation was carried out all the same.
+    pub(crate) fn send(self, outcome: Outcome) {
+        let mut slots = self.answers.0.borrow_mut();
+        slots.outcomes[self.slot] = Some(outcome);
+        // Whoever waits for an earlier one finds this one later without being woken for it.
+        if slots.awaited == Some(self.slot)
+            && let Some(waker) = &slots.waker
+        {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use abd::Reason;
+    use std::pin::pin;
+    use std::task::Context;
+
+    const OUTCOME: Outcome = Outcome::Refused(Reason::Cancelled);
+
+    #[test]
+    fn outcomes_are_found_in_any_order_and_slots_are_used_again() {
+        let answers = Rc::new(Answers::default());
+        let ((first, one), (second, two)) = (answers.open(), answers.open());
+        assert_ne!(one, two);
+        let mut context = Context::from_waker(Waker::noop());
+        let mut waiting = pin!(answers.wait(one));
+        second.send(OUTCOME);
+        assert!(waiting.as_mut().poll(&mut context).is_pending());
+        first.send(OUTCOME);
+        assert_eq!(waiting.as_mut().poll(&mut context), Poll::Ready(OUTCOME));
+        assert_eq!(pin!(answers.wait(two)).poll(&mut context), Poll::Ready(OUTCOME));
+        assert!([one, two].contains(&answers.open().1));
+    }
+}
