@@ -63,6 +63,12 @@ pub fn version_of(data_key: &[u8]) -> Option<Version> {
     Version::from_bytes(&tail.map(|byte| !byte)).ok()
 }
 
+/// The user key as a part of a data key, where it stands there as it is.
+pub(crate) fn plain_part(data_key: &Bytes, user_key_length: usize) -> Option<Bytes> {
+    let as_it_is = data_key.first() == Some(&PLAIN) && data_key.len() == 3 + user_key_length + Version::LEN;
+    as_it_is.then(|| data_key.slice(1..=user_key_length))
+}
+
 /// What stands before the version.
 pub fn prefix_of(data_key: &[u8]) -> &[u8] {
     &data_key[..data_key.len().saturating_sub(Version::LEN)]

@@ -1,7 +1,7 @@
 //! The multi-version store of a replica: versions by key, over an ordered database with atomic batches and snapshots.
 //!
 //! Read [`database`] (what is asked of an engine), [`key`] (how versions become ordered bytes), [`mvcc`] (reads,
-//! writes and garbage collection), then [`engine::disk`] with the guards around the engine.
+//! writes and garbage collection), then [`engine::disk`].
 
 mod cache;
 pub mod database;
@@ -14,4 +14,4 @@ mod record;
 pub use database::{Change, Database, DatabaseError, DatabaseIterator, Snapshot, WriteBatch};
 pub use engine::disk::{DiskDatabase, DiskOptions};
 pub use engine::memory::MemoryDatabase;
-pub use mvcc::MultiVersionStore;
+pub use mvcc::{MultiVersionStore, Put};

@@ -114,6 +114,15 @@ impl<D: Database> MultiVersionStore<D> {
         Ok(Some(StampedValue { version: version_in(data_key)?, content }))
     }
 
+    /// [`MultiVersionStore::commit_puts`] of versions that are not encoded yet.
+    ///
+    /// # Errors
+    /// As [`Database::write`]. Then nothing may be acknowledged.
+    pub fn commit(&self, versions: &[(Bytes, StampedValue)]) -> Result<(), DatabaseError> {
+        let puts: Vec<Put> = versions.iter().map(|(user_key, stamped)| Put::new(user_key, stamped)).collect();
+        self.commit_puts(&puts)
+    }
+
     /// Makes a group of versions durable in one batch.
     ///
     /// Of several versions of one key only the newest is written: a replica that holds a newer version holds the
@@ -124,48 +133,43 @@ impl<D: Database> MultiVersionStore<D> {
     ///
     /// # Errors
     /// As [`Database::write`]. Then nothing may be acknowledged.
-    pub fn commit<'a>(
-        &self,
-        puts: impl IntoIterator<Item = &'a (Bytes, StampedValue)>,
-    ) -> Result<(), DatabaseError> {
-        let mut puts: Vec<&(Bytes, StampedValue)> = puts.into_iter().collect();
+    pub fn commit_puts<'a>(&self, puts: impl IntoIterator<Item = &'a Put>) -> Result<(), DatabaseError> {
+        let mut puts: Vec<&Put> = puts.into_iter().collect();
         // By key, the newest first; of equal versions the one that came first.
-        puts.sort_by(|a, b| a.0.cmp(&b.0).then(b.1.version.cmp(&a.1.version)));
+        puts.sort_by(|a, b| a.data_key.cmp(&b.data_key));
         let deletes = !self.database.drops_dominated();
-        let mut batch = WriteBatch::default();
+        let mut batch = WriteBatch { changes: Vec::with_capacity(puts.len()) };
         let mut written = Vec::with_capacity(puts.len());
-        let mut previous: Option<&(Bytes, StampedValue)> = None;
+        let mut previous: Option<&Put> = None;
         for put in puts {
-            let (user_key, stamped) = put;
-            let newer = previous.replace(put).filter(|newer| newer.0 == *user_key);
-            if let Some((_, newer)) = newer {
-                check_v1(user_key, newer, stamped);
+            let newer = previous.replace(put).filter(|newer| newer.prefix() == put.prefix());
+            if let Some(newer) = newer {
+                check_v1(&put.user_key, &newer.stamped, &put.stamped);
                 continue;
             }
+            let version = put.stamped.version;
             // "Never written" is what a store without the key says anyway.
-            if stamped.version == Version::MIN {
+            if version == Version::MIN {
                 continue;
             }
-            let held = self.cache.get(user_key).ok();
-            if let Some(held) = &held {
-                check_v1(user_key, held, stamped);
-                if held.version >= stamped.version {
+            let held = self.cache.glimpse(&put.user_key, version).map(|held| (held.version, held.present));
+            let mut live = i64::from(put.stamped.content.is_value());
+            if let Some((held, present)) = held {
+                if held >= version {
+                    if held == version
+                        && let Ok(held) = self.cache.get(&put.user_key)
+                    {
+                        check_v1(&put.user_key, &held, &put.stamped);
+                    }
                     continue;
                 }
-            }
-            let prefix = key::prefix(user_key);
-            let mut live = i64::from(stamped.content.is_value());
-            if let Some(held) = held.as_ref().filter(|held| held.version > Version::MIN) {
-                if deletes {
-                    batch.delete(key::with_version(prefix.clone(), held.version));
+                if deletes && held > Version::MIN {
+                    batch.delete(key::with_version(put.prefix().to_vec(), held));
                 }
-                live -= i64::from(held.content.is_value());
+                live -= i64::from(present);
             }
-            let recorded_key = key::is_hashed(&prefix).then_some(&user_key[..]);
-            let (record, content) = record::encode(&stamped.content, recorded_key);
-            batch.put(key::with_version(prefix, stamped.version), record);
-            let stored = StampedValue { version: stamped.version, content };
-            written.push(Written { user_key, stored, live, held: held.map(|held| held.version) });
+            batch.put(put.data_key.clone(), put.record.clone());
+            written.push((put, live, held.map(|(held, _)| held)));
         }
         if batch.is_empty() {
             return Ok(());
@@ -173,15 +177,14 @@ impl<D: Database> MultiVersionStore<D> {
         self.database.write(batch)?;
         // Only now: what the cache says is durable.
         let mut garbage = self.garbage();
-        for Written { user_key, stored, live, held } in written {
-            let replaced = self.cache.publish_commit(user_key, stored);
+        for (put, live, held) in written {
+            let replaced = self.cache.publish_commit(&put.user_key, put.stamped.clone());
             // A blind put, or somebody else wrote the key between our look and our batch.
             let suspect = held.is_none() || replaced != held;
             if live != 0 || suspect {
-                let prefix = key::prefix(user_key);
-                garbage.count(&prefix, live);
+                garbage.count(put.prefix(), live);
                 if suspect && deletes {
-                    garbage.suspect(prefix);
+                    garbage.suspect(put.prefix().to_vec());
                 }
             }
         }
@@ -303,14 +306,37 @@ impl<D: Database> MultiVersionStore<D> {
     }
 }
 
-/// A put on its way to the cache.
-struct Written<'a> {
-    user_key: &'a Bytes,
-    stored: StampedValue,
-    /// By how much it changes the number of live keys.
-    live: i64,
-    /// The version that was cached before.
-    held: Option<Version>,
+/// A version as it goes to the database. Made of copies, so that a small one that waits for the disk does not keep a
+/// whole network buffer from being used again.
+#[derive(Clone, Debug)]
+pub struct Put {
+    user_key: Bytes,
+    data_key: Bytes,
+    record: Bytes,
+    /// Its content is a part of the record.
+    stamped: StampedValue,
+}
+
+impl Put {
+    /// Encodes a version.
+    pub fn new(user_key: &[u8], stamped: &StampedValue) -> Self {
+        let prefix = key::prefix(user_key);
+        let recorded_key = key::is_hashed(&prefix).then_some(user_key);
+        let (record, content) = record::encode(&stamped.content, recorded_key);
+        let data_key = key::with_version(prefix, stamped.version);
+        let user_key =
+            key::plain_part(&data_key, user_key.len()).unwrap_or_else(|| Bytes::copy_from_slice(user_key));
+        Self { user_key, data_key, record, stamped: StampedValue { version: stamped.version, content } }
+    }
+
+    /// Bytes that it takes, about.
+    pub fn size(&self) -> usize {
+        self.data_key.len() + self.record.len()
+    }
+
+    fn prefix(&self) -> &[u8] {
+        key::prefix_of(&self.data_key)
+    }
 }
 
 /// Rule V1: one version names one content. Two contents are a bug in the protocol or in a peer; the first one stays.

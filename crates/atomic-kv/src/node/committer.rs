@@ -4,12 +4,11 @@
 //! when busy. Replies wait here, sealed, until their write is durable (rule S1); no other code opens them.
 
 use super::database::ReplicaStore;
-use abd::{AfterCommit, CallId, Refusal, Reply, StampedValue};
-use bytes::Bytes;
+use abd::{AfterCommit, CallId, Refusal, Reply};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use store::DatabaseError;
+use store::{DatabaseError, Put};
 use tokio::sync::Notify;
 
 /// Bytes that may wait for the disk. Above it writes are refused, so that a slow disk costs bounded memory.
@@ -36,7 +35,7 @@ pub(crate) const LOCAL: u64 = 0;
 
 /// A write and the reply that waits for it.
 pub(crate) struct PendingWrite {
-    pub(crate) put: (Bytes, StampedValue),
+    pub(crate) put: Put,
     pub(crate) reply: AfterCommit,
     pub(crate) to: ReplyTo,
 }
@@ -103,7 +102,7 @@ impl Committer {
         if queue.bytes > QUEUE_BYTES_MAX || queue.closed {
             return Err(Reply::Refused(Refusal::Overloaded));
         }
-        queue.bytes += write.put.0.len() + write.put.1.content.len() + 128;
+        queue.bytes += write.put.size() + 128;
         queue.writes.push(write);
         if queue.writes.len() == 1 {
             self.wake.notify_one();
@@ -178,7 +177,7 @@ impl Committer {
     }
 
     fn commit(&self, store: &ReplicaStore, writes: Vec<PendingWrite>) -> Result<(), DatabaseError> {
-        let refused = match store.versions().commit(writes.iter().map(|write| &write.put)) {
+        let refused = match store.versions().commit_puts(writes.iter().map(|write| &write.put)) {
             Ok(()) => {
                 if !self.writable.swap(true, Ordering::Relaxed) {
                     tracing::info!("the disk has room again: this replica takes writes");

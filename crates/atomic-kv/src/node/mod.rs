@@ -434,7 +434,11 @@ fn run_shard(
     mut accepted: mpsc::UnboundedReceiver<Accepted>,
     listeners: Option<Listeners>,
 ) {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .on_thread_park(std::thread::yield_now)
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(why) => return node.fail(format!("cannot start an event loop: {why}")),
     };

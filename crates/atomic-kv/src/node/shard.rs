@@ -9,8 +9,8 @@ use super::peer::{Link, Outbox};
 use super::signal::Signal;
 use super::{Node, now_instant};
 use abd::{
-    CallId, Content, Coordinator, Instant, NodeId, Now, Operation, OperationId, Outcome, Reaction, Reason,
-    Reply, Request, StampedValue,
+    CallId, Coordinator, Instant, NodeId, Now, Operation, OperationId, Outcome, Reaction, Reason, Reply,
+    Request,
 };
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
@@ -18,6 +18,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
+use store::Put;
 
 /// One event loop's state. Single-threaded: borrow, act, release; never across an `await`.
 pub(crate) struct Shard {
@@ -160,15 +161,8 @@ impl Shard {
         match node.replica.handle(&node.store, request, node.standing(), latest) {
             Reaction::Reply(reply) => Some(reply),
             Reaction::Commit { key, stamped, reply } => {
-                let key = detached(key);
-                let stamped = match stamped.content {
-                    Content::Value(value) => {
-                        StampedValue { version: stamped.version, content: Content::Value(detached(value)) }
-                    }
-                    Content::Tombstone => stamped,
-                };
                 let to = ReplyTo { shard: self.index, connection, call };
-                node.committer.enqueue(PendingWrite { put: (key, stamped), reply, to }).err()
+                node.committer.enqueue(PendingWrite { put: Put::new(&key, &stamped), reply, to }).err()
             }
         }
     }
@@ -236,11 +230,6 @@ impl Shard {
     pub(crate) fn in_flight(&self) -> usize {
         self.coordinator.borrow().in_flight()
     }
-}
-
-/// A small part of a network buffer as a copy: what waits for the disk must not keep the buffer from being used again.
-fn detached(bytes: Bytes) -> Bytes {
-    if bytes.len() <= 1024 { Bytes::copy_from_slice(&bytes) } else { bytes }
 }
 
 /// Who waits for which operation. Numbers count up, so a queue that begins with the oldest one waited for is enough: it

@@ -104,7 +104,7 @@ impl DiskDatabase {
         let mut recovered = journal::recover(&journal_path, flushed, |record| {
             tables.apply(record.changes);
             unflushed = true;
-            if tables.memtable_bytes() > options.memtable_bytes
+            if tables.memtable_is_full(options.memtable_bytes)
                 && let Some(full) = tables.seal(record.number)
             {
                 tables.flush(&full)?;
@@ -246,7 +246,7 @@ impl DiskDatabase {
                 return Err(DatabaseError::Full(format!("{free} bytes are free, {needed} are needed")));
             }
         }
-        if self.tables.memtable_bytes() > self.options.memtable_bytes {
+        if self.tables.memtable_is_full(self.options.memtable_bytes) {
             self.work.wait(false)?;
             if let Some(full) = self.tables.seal(self.sequence()) {
                 self.work.push(full);

@@ -10,7 +10,8 @@ use crate::database::{Change, DatabaseError};
 use bytes::Bytes;
 use lsm_tree::compaction::Leveled;
 use lsm_tree::{
-    AbstractTree, AnyTree, Cache, Config, InternalValue, Memtable, SequenceNumberCounter, ValueType,
+    AbstractTree, AnyTree, Cache, Config, InternalValue, KvSeparationOptions, Memtable,
+    SequenceNumberCounter, ValueType,
 };
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -22,8 +23,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 const FLUSHED_KEY: &[u8] = b"\x00flushed";
 /// Keys that begin with zero are the engine's own: iterators begin here.
 pub(super) const FIRST: &[u8] = &[1];
+/// Values from this size on lie in files of their own, so that merges of tables need not copy them.
+const LARGE: u32 = 4 << 10;
 /// Size of a merged table.
 const TABLE_BYTES: u64 = 64 << 20;
+
+/// A file of large values is written again when half of it is of no use any more.
+fn separation() -> KvSeparationOptions {
+    KvSeparationOptions::default().separation_threshold(LARGE).staleness_threshold(0.5).age_cutoff(1.0)
+}
 
 /// The tree and who looks at it.
 pub(super) struct Tables {
@@ -53,7 +61,8 @@ impl Tables {
         let (counter, unused) = (SequenceNumberCounter::default(), SequenceNumberCounter::default());
         let config = Config::new(path, counter.clone(), unused)
             .use_cache(Arc::new(Cache::with_capacity_bytes(cache_bytes)))
-            .with_compaction_filter_factory(Some(Arc::new(DominatedFilters)));
+            .with_compaction_filter_factory(Some(Arc::new(DominatedFilters)))
+            .with_kv_separation(Some(separation()));
         // The crate asserts on some damaged bytes where it could return an error.
         let opened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| config.open()));
         let tree = match opened {
@@ -100,9 +109,12 @@ impl Tables {
         self.visible.store(self.counter.get(), Ordering::Release);
     }
 
-    /// Bytes in the memtable that takes batches, about.
-    pub(super) fn memtable_bytes(&self) -> u64 {
-        self.tree.active_memtable().size()
+    /// Whether the memtable that takes batches holds more than it should. A few large values may be four times as much
+    /// as many small ones: the fewer and larger the files that they end up in, the better.
+    pub(super) fn memtable_is_full(&self, limit: u64) -> bool {
+        let memtable = self.tree.active_memtable();
+        let size = memtable.size();
+        size > 4 * limit || (size > limit && size / u64::from(LARGE) < memtable.len() as u64)
     }
 
     /// Closes the memtable, whose last batch is `last`; `None` if it is empty.
@@ -152,7 +164,14 @@ impl Tables {
     /// # Errors
     /// As [`Tables::flush`].
     pub(super) fn merge_all(&self) -> Result<(), DatabaseError> {
-        self.merge_with(|| self.tree.major_compact(TABLE_BYTES, self.horizon()))
+        self.merge_with(|| {
+            self.tree.major_compact(TABLE_BYTES, self.horizon())?;
+            // Only a merge finds out which large values are of no use; the next one leaves them out.
+            if self.tree.stale_blob_bytes() > 0 {
+                self.tree.major_compact(TABLE_BYTES, self.horizon())?;
+            }
+            Ok(())
+        })
     }
 
     fn merge_with(&self, merge: impl FnOnce() -> lsm_tree::Result<()>) -> Result<(), DatabaseError> {

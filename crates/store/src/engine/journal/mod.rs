@@ -1,8 +1,8 @@
 //! The write-ahead log: every batch is durable here before it is visible.
 //!
 //! Segments are files whose blocks were written before they are used, and they are used again and again: a sync then has
-//! data to write and no metadata of the file system (ext4 needs a commit of its own journal for each block that a file
-//! grows by). ARCHITECTURE.md, "The disk engine", has what that buys.
+//! data to write and no metadata of the file system, as it has for each block that a file grows by. ARCHITECTURE.md, "The
+//! disk engine", has what that buys.
 //!
 //! ```text
 //! sealed, oldest first: in use until the tables hold their batches      active: being written      spare: written before
@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 const SMALLEST: u64 = 256 << 10;
 const LARGEST: u64 = 4 << 20;
 /// Spare segments that are kept for the next batches.
-const SPARE_MAX: usize = 4;
+const SPARE_MAX: usize = 8;
 /// What the page cache takes one by one.
 const PAGE: usize = 4096;
 /// A buffer that has grown beyond this is given back after use.
