@@ -15,6 +15,10 @@
 //! no entry there at all. Without the epoch at tellings: version 2 is visible but not merged yet; reader A, whose
 //! epoch has moved, tells 2 and inserts nothing; reader B, with an older snapshot and the present epoch, inserts 1.
 //! With a commit that creates entries: a late version 1 hides version 2 in the database.
+//!
+//! An entry may know the version and not the content: a large value, or one that had to make room. Three of four questions
+//! are about versions alone (the timestamps of a Set, what a write dominates, the replicas that a Get asks second). A
+//! reader that finds an entry with a version above its snapshot's looks again.
 
 use abd::{Content, Glimpse, StampedValue, Version};
 use bytes::Bytes;
@@ -27,6 +31,8 @@ const SHARDS: usize = 64;
 const ENTRY_OVERHEAD: usize = 176;
 /// Values up to this size are kept whatever the budget of a shard; larger ones only if they are a small part of it.
 const ALWAYS_KEPT: usize = 4 << 10;
+/// A content below this size goes with its entry, as dropping it alone would gain too little.
+const DROPPED_ALONE: usize = 64;
 
 /// Entries found by hash; a clock hand goes round the table when room is needed.
 #[derive(Default)]
@@ -41,7 +47,11 @@ struct Shard {
 struct Entry {
     hash: u64,
     key: Key,
-    stamped: StampedValue,
+    version: Version,
+    /// Whether that version is a value and not a tombstone.
+    present: bool,
+    /// `None`: it has to be looked up.
+    content: Option<Content>,
     /// Used since the hand last came by.
     used: bool,
 }
@@ -87,8 +97,19 @@ pub(crate) struct NewestCache {
     secrets: RapidSecrets,
 }
 
-fn cost(key: &[u8], content: &Content) -> usize {
-    key.len() + content.len() + ENTRY_OVERHEAD
+impl Entry {
+    fn cost(&self) -> usize {
+        self.key.bytes().len() + self.content_bytes() + ENTRY_OVERHEAD
+    }
+
+    fn content_bytes(&self) -> usize {
+        self.content.as_ref().map_or(0, Content::len)
+    }
+
+    /// The version with its content, if that is here.
+    fn stamped(&self) -> Option<StampedValue> {
+        self.content.clone().map(|content| StampedValue { version: self.version, content })
+    }
 }
 
 /// A copy of its own, so that a small entry does not keep a whole network buffer or table block alive.
@@ -120,27 +141,25 @@ impl NewestCache {
     pub(crate) fn get(&self, key: &[u8]) -> Result<StampedValue, Ticket> {
         let (mut shard, hash) = self.shard(key);
         let epoch = shard.epoch;
-        match shard.entry(key, hash) {
-            Some(entry) => {
-                entry.used = true;
-                Ok(entry.stamped.clone())
-            }
-            None => Err(Ticket(epoch)),
-        }
+        let Some(entry) = shard.entry(key, hash) else { return Err(Ticket(epoch)) };
+        entry.used = true;
+        entry.stamped().ok_or(Ticket(epoch))
     }
 
-    /// What an entry says about the newest version, with its content only if that is above `have`.
+    /// The newest version and whether it is a value, if there is an entry.
+    pub(crate) fn peek(&self, key: &[u8]) -> Option<(Version, bool)> {
+        let (mut shard, hash) = self.shard(key);
+        shard.entry(key, hash).map(|entry| (entry.version, entry.present))
+    }
+
+    /// What an entry says about the newest version, with its content only if that is above `have`; `None` also when the
+    /// content is wanted and not here.
     pub(crate) fn glimpse(&self, key: &[u8], have: Version) -> Option<Glimpse> {
         let (mut shard, hash) = self.shard(key);
         let entry = shard.entry(key, hash)?;
         entry.used = true;
-        let StampedValue { version, content } = &entry.stamped;
-        Some(Glimpse {
-            version: *version,
-            present: content.is_value(),
-            content: (*version > have).then(|| content.clone()),
-            durable: true,
-        })
+        let content = if entry.version > have { Some(entry.content.clone()?) } else { None };
+        Some(Glimpse { version: entry.version, present: entry.present, content, durable: true })
     }
 
     /// What a reader found in its snapshot. `Ok` is what it may tell; `Err` means that the snapshot may be old: look
@@ -152,26 +171,34 @@ impl NewestCache {
         ticket: Ticket,
     ) -> Result<StampedValue, Ticket> {
         let (mut shard, hash) = self.shard(key);
+        let epoch = shard.epoch;
         if let Some(entry) = shard.entry(key, hash) {
-            if entry.stamped.version >= found.version {
-                return Ok(entry.stamped.clone());
+            if entry.version >= found.version
+                && let Some(stamped) = entry.stamped()
+            {
+                return Ok(stamped);
+            }
+            if entry.version > found.version {
+                return Err(Ticket(epoch));
             }
             shard.replace(key, hash, own(found), self.shard_budget);
             return Ok(found.clone());
         }
-        if shard.epoch != ticket.0 {
-            return Err(Ticket(shard.epoch));
+        if epoch != ticket.0 {
+            return Err(Ticket(epoch));
         }
         shard.insert(key, hash, own(found), self.shard_budget);
         Ok(found.clone())
     }
 
-    /// For a reader that gave up publishing: what it may tell, now that nobody can insert anything older.
+    /// For a reader that gave up publishing: what it may tell, now that nobody can insert anything older. Its snapshot was
+    /// taken after its call began, so `found` was the newest at a moment in between even if an entry knows a newer
+    /// version by now and has no content for it.
     pub(crate) fn tell_unpublished(&self, key: &[u8], found: StampedValue) -> StampedValue {
         let (mut shard, hash) = self.shard(key);
         if let Some(entry) = shard.entry(key, hash) {
-            if entry.stamped.version >= found.version {
-                return entry.stamped.clone();
+            if entry.version > found.version {
+                return entry.stamped().unwrap_or(found);
             }
             shard.replace(key, hash, own(&found), self.shard_budget);
         } else {
@@ -184,7 +211,7 @@ impl NewestCache {
     /// Returns the version that the entry held, if there was one.
     pub(crate) fn publish_commit(&self, key: &[u8], committed: StampedValue) -> Option<Version> {
         let (mut shard, hash) = self.shard(key);
-        let Some(held) = shard.entry(key, hash).map(|entry| entry.stamped.version) else {
+        let Some(held) = shard.entry(key, hash).map(|entry| entry.version) else {
             shard.epoch += 1;
             return None;
         };
@@ -201,35 +228,28 @@ impl NewestCache {
 }
 
 impl Shard {
-    fn find(&self, key: &[u8], hash: u64) -> Option<usize> {
-        self.entries.find_bucket_index(hash, |entry| entry.hash == hash && entry.key.bytes() == key)
-    }
-
     fn entry(&mut self, key: &[u8], hash: u64) -> Option<&mut Entry> {
         self.entries.find_mut(hash, |entry| entry.hash == hash && entry.key.bytes() == key)
     }
 
     fn insert(&mut self, key: &[u8], hash: u64, stamped: StampedValue, budget: usize) {
-        if stamped.content.len() > ALWAYS_KEPT.max(budget / 4) {
-            self.epoch += 1;
-            return;
-        }
-        self.bytes += cost(key, &stamped.content);
-        let entry = Entry { hash, key: Key::new(key), stamped, used: false };
+        let (version, present) = (stamped.version, stamped.content.is_value());
+        let content = kept(stamped.content, budget);
+        let entry = Entry { hash, key: Key::new(key), version, present, content, used: false };
+        self.bytes += entry.cost();
         self.entries.insert_unique(hash, entry, |entry| entry.hash);
         self.shrink(budget);
     }
 
-    /// Puts a larger version into an existing entry.
+    /// Puts a larger version into an existing entry, or the content of the one that is there.
     fn replace(&mut self, key: &[u8], hash: u64, stamped: StampedValue, budget: usize) {
-        let Some(place) = self.find(key, hash) else { return };
-        if stamped.content.len() > ALWAYS_KEPT.max(budget / 4) {
-            return self.evict(place);
-        }
-        if let Some(entry) = self.entries.get_bucket_mut(place) {
-            self.bytes = self.bytes + stamped.content.len() - entry.stamped.content.len();
-            entry.stamped = stamped;
+        if let Some(entry) = self.entry(key, hash) {
+            let before = entry.content_bytes();
+            (entry.version, entry.present) = (stamped.version, stamped.content.is_value());
+            entry.content = kept(stamped.content, budget);
             entry.used = true;
+            let after = entry.content_bytes();
+            self.bytes = self.bytes + after - before;
         }
         self.shrink(budget);
     }
@@ -237,7 +257,7 @@ impl Shard {
     fn evict(&mut self, place: usize) {
         let Ok(found) = self.entries.get_bucket_entry(place) else { return };
         let (entry, _) = found.remove();
-        self.bytes -= cost(entry.key.bytes(), &entry.stamped.content);
+        self.bytes -= entry.cost();
         self.epoch += 1;
     }
 
@@ -248,11 +268,20 @@ impl Shard {
             self.hand = place + 1;
             match self.entries.get_bucket_mut(place) {
                 Some(entry) if entry.used => entry.used = false,
+                Some(entry) if entry.content_bytes() >= DROPPED_ALONE => {
+                    self.bytes -= entry.content_bytes();
+                    entry.content = None;
+                }
                 Some(_) => self.evict(place),
                 None => {}
             }
         }
     }
+}
+
+/// The content, if it may take that much of a shard's budget.
+fn kept(content: Content, budget: usize) -> Option<Content> {
+    (content.len() <= ALWAYS_KEPT.max(budget / 16)).then_some(content)
 }
 
 #[cfg(test)]
@@ -296,6 +325,22 @@ mod tests {
         assert_eq!(cache.publish_read(b"k", &stamped(3, 1), two).ok(), Some(stamped(5, 1)));
         assert!(cache.publish_commit(b"k", stamped(4, 1)).is_some());
         assert_eq!(cache.get(b"k").ok(), Some(stamped(5, 1)));
+    }
+
+    #[test]
+    fn an_entry_without_its_content_still_knows_its_version() {
+        let cache = NewestCache::new(64 << 10, 0);
+        let large = stamped(2, 8 << 10);
+        let reader = ticket(&cache, b"k");
+        assert_eq!(cache.publish_read(b"k", &large, reader).ok(), Some(large.clone()));
+        assert_eq!(cache.peek(b"k"), Some((large.version, true)));
+        assert!(cache.glimpse(b"k", large.version).is_some_and(|glimpse| glimpse.content.is_none()));
+        assert!(cache.glimpse(b"k", Version::MIN).is_none() && cache.get(b"k").is_err());
+        // A snapshot below that version is not told, and not left here.
+        let reader = ticket(&cache, b"k");
+        assert!(cache.publish_read(b"k", &stamped(1, 1), reader).is_err());
+        assert_eq!(cache.publish_commit(b"k", stamped(3, 10)), Some(large.version));
+        assert_eq!(cache.get(b"k").ok(), Some(stamped(3, 10)));
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub struct MultiVersionStore<D> {
 
 impl<D: Database> MultiVersionStore<D> {
     /// The cache budget that fits most nodes.
-    pub const CACHE_BYTES: usize = 64 << 20;
+    pub const CACHE_BYTES: usize = 256 << 20;
 
     /// Over a database, with a cache of newest versions of at most `cache_bytes`.
     pub fn new(database: D, cache_bytes: usize) -> Self {
@@ -152,7 +152,7 @@ impl<D: Database> MultiVersionStore<D> {
             if version == Version::MIN {
                 continue;
             }
-            let held = self.cache.glimpse(&put.user_key, version).map(|held| (held.version, held.present));
+            let held = self.cache.peek(&put.user_key);
             let mut live = i64::from(put.stamped.content.is_value());
             if let Some((held, present)) = held {
                 if held >= version {
