@@ -11,6 +11,7 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    save_memory();
     match Cli::try_parse().map_err(|why| Fatal::command_line(&why)).and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(fatal) => {
@@ -18,6 +19,13 @@ fn main() -> ExitCode {
             ExitCode::from(fatal.code)
         }
     }
+}
+
+/// Keeps the kernel from backing the heap with pages of 2 MiB: every thread's heap would hold several of them, mostly
+/// empty, and a node twice the memory (PERFORMANCE.md). Where it can't be done, the memory is the price.
+fn save_memory() {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
 }
 
 fn run(cli: Cli) -> Result<(), Fatal> {
