@@ -314,6 +314,16 @@ fn tidying_keeps_the_files_a_small_multiple_of_the_data() {
     let tables = database.disk_bytes();
     assert_eq!(database.get(&[1, 7]).unwrap().unwrap(), vec![19; 10_000]);
     assert!(tables < 50 * 10_000 * 3 / 2, "{tables}");
+    assert!(files_under(directory.path()) < 50 * 10_000 * 3 / 2 + (64 << 10), "old files are gone too");
+}
+
+fn files_under(directory: &Path) -> u64 {
+    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap());
+    let size = |entry: std::fs::DirEntry| match entry.metadata().unwrap() {
+        metadata if metadata.is_dir() => files_under(&entry.path()),
+        metadata => metadata.len(),
+    };
+    entries.map(size).sum()
 }
 
 /// Where a sync costs nothing: for tests that need many batches and no durability.

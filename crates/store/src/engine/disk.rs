@@ -45,6 +45,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const LOOK_AFTER_BYTES: u64 = 1 << 20;
 /// Writes since the last tidying that make another one worth it.
 const TIDY_AFTER_BYTES: u64 = 256 << 10;
+/// A journal that is longer is shortened at the next opportunity.
+const LONG_JOURNAL_BYTES: u64 = 2 << 20;
 /// Tables up to this size are merged at every tidying.
 const CHEAP_MERGE_BYTES: u64 = 16 << 20;
 
@@ -66,6 +68,8 @@ pub struct DiskDatabase {
 struct Writer {
     journal: Journal,
     watermark: Watermark,
+    /// The last flush after which nobody was left looking at its memtable.
+    settled: u64,
     written_since_tidy: u64,
     /// Bytes of tables after the last merge of all.
     tidy_bytes: u64,
@@ -145,6 +149,7 @@ impl DiskDatabase {
             writer: Mutex::new(Writer {
                 journal: recovered.journal,
                 watermark,
+                settled: 0,
                 written_since_tidy: 0,
                 tidy_bytes: 0,
                 looked: None,
@@ -188,7 +193,9 @@ impl DiskDatabase {
     /// [`DatabaseError::Full`] or [`DatabaseError::Fatal`].
     pub fn maintain(&self) -> Result<(), DatabaseError> {
         let mut writer = self.writer();
-        if writer.written_since_tidy < TIDY_AFTER_BYTES || !self.accepts_writes() {
+        // A long journal is worth it for any write: one may have come while it could have been shortened.
+        let long = writer.written_since_tidy > 0 && writer.journal.disk_bytes() > LONG_JOURNAL_BYTES;
+        if (writer.written_since_tidy < TIDY_AFTER_BYTES && !long) || !self.accepts_writes() {
             return Ok(());
         }
         writer.written_since_tidy = 0;
@@ -260,7 +267,12 @@ impl DiskDatabase {
         if let Some(segment) = self.work.take_spare() {
             writer.journal.add_spare(segment);
         }
-        writer.journal.append(number, &batch.changes, self.work.flushed())?;
+        let flushed = self.work.flushed();
+        if std::mem::replace(&mut writer.settled, flushed) != flushed {
+            // The memtable that became a table is not needed any more.
+            self.tables.settle();
+        }
+        writer.journal.append(number, &batch.changes, flushed)?;
         // Only now: what can be seen is durable.
         self.tables.apply(batch.changes);
         self.sequence.store(number, Ordering::Release);

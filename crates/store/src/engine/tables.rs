@@ -199,9 +199,10 @@ impl Tables {
     /// is being applied.
     pub(super) fn settle(&self) {
         self.visible.store(self.counter.get(), Ordering::Release);
-        let horizon = self.horizon();
+        // The newest set below this is what the oldest snapshot looks at.
+        let oldest = self.horizon() + 1;
         let released =
-            self.tree.get_version_history_lock().maintenance(&self.tree.tree_config().path, horizon);
+            self.tree.get_version_history_lock().maintenance(&self.tree.tree_config().path, oldest);
         if let Err(why) = released {
             log::warn!("cannot delete an old list of tables: {why}");
         }

@@ -198,9 +198,10 @@ impl Journal {
         }
     }
 
-    /// Whether the next segment would have to be made while somebody waits.
+    /// Whether a segment is half full and the next one would have to be made while somebody waits.
     pub(super) fn wants_spare(&self) -> bool {
-        self.active.is_some() && self.spare.is_empty()
+        self.spare.is_empty()
+            && self.active.as_ref().is_some_and(|active| active.end > active.segment.capacity / 2)
     }
 
     /// A segment to be made ahead of time and handed to [`Journal::add_spare`].
