@@ -125,7 +125,7 @@ pub struct ServeArgs {
     /// Largest value in bytes [default: 16777216].
     #[arg(long, env = "ATOMIC_KV_MAX_VALUE_BYTES")]
     pub max_value_bytes: Option<usize>,
-    /// Memory for the newest versions, in bytes; a cache, not a limit on the data [default: 268435456].
+    /// Memory for the newest versions, in bytes; a cache, not a limit on the data [default: 402653184].
     #[arg(long, env = "ATOMIC_KV_CACHE_BYTES")]
     pub cache_bytes: Option<usize>,
     /// Event loops [default: 1].
@@ -278,7 +278,7 @@ impl ServeArgs {
             op_timeout,
             max_key_bytes: 64 << 10,
             max_value_bytes,
-            cache_bytes: self.cache_bytes.unwrap_or(256 << 20),
+            cache_bytes: self.cache_bytes.unwrap_or(384 << 20),
             threads,
         })
     }

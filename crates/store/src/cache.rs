@@ -27,8 +27,9 @@ use rapidhash::v3::{RapidSecrets, rapidhash_v3_seeded};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const SHARDS: usize = 64;
-/// What an entry costs beyond its bytes: its place in a table that is seldom full, and the allocation of its value.
-const ENTRY_OVERHEAD: usize = 176;
+/// What an entry costs beyond its bytes: its place in a table that is seldom full, the allocation of its value and that
+/// one's count.
+const ENTRY_OVERHEAD: usize = 240;
 /// Values up to this size are kept whatever the budget of a shard; larger ones only if they are a small part of it.
 const ALWAYS_KEPT: usize = 4 << 10;
 /// A content below this size goes with its entry, as dropping it alone would gain too little.

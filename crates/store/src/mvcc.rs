@@ -28,7 +28,7 @@ pub struct MultiVersionStore<D> {
 
 impl<D: Database> MultiVersionStore<D> {
     /// The cache budget that fits most nodes.
-    pub const CACHE_BYTES: usize = 256 << 20;
+    pub const CACHE_BYTES: usize = 384 << 20;
 
     /// Over a database, with a cache of newest versions of at most `cache_bytes`.
     pub fn new(database: D, cache_bytes: usize) -> Self {

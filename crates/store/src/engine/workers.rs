@@ -30,14 +30,25 @@ struct State {
     full: VecDeque<Arc<Full>>,
     /// All batches up to this one are in synced tables.
     flushed: u64,
+    /// A merge is due, or going on.
     merge: bool,
+    merging: bool,
+    /// A segment is wanted, or is being made.
     blank: Option<Blank>,
+    making: bool,
     spare: Option<Segment>,
     /// The disk had no room for a table at the last attempt.
     no_room: Option<String>,
     attempts: u64,
     failed: Option<DatabaseError>,
     stop: bool,
+}
+
+impl State {
+    /// Whether anything but writing a memtable is due or going on.
+    fn is_busy(&self) -> bool {
+        self.merge || self.merging || self.blank.is_some() || self.making
+    }
 }
 
 impl Work {
@@ -64,7 +75,7 @@ impl Work {
     /// Asks for a journal segment, if nobody is at one.
     pub(super) fn ask_for(&self, blank: impl FnOnce() -> Blank) {
         let mut state = self.state();
-        if state.blank.is_none() && state.spare.is_none() && state.no_room.is_none() {
+        if state.blank.is_none() && !state.making && state.spare.is_none() && state.no_room.is_none() {
             state.blank = Some(blank());
             self.called.notify_all();
         }
@@ -75,7 +86,7 @@ impl Work {
         self.state().spare.take()
     }
 
-    /// Waits until there is room for another full memtable; all of them gone, if `all`.
+    /// Waits until there is room for another full memtable; if `all`, until nothing is left to do.
     ///
     /// # Errors
     /// What the threads failed with; [`DatabaseError::Full`] while there is no room on the disk.
@@ -87,7 +98,7 @@ impl Work {
             if let Some(failed) = &state.failed {
                 return Err(failed.clone());
             }
-            if state.full.len() < limit {
+            if state.full.len() < limit && !(all && state.is_busy()) {
                 return Ok(());
             }
             if let Some(why) = &state.no_room {
@@ -122,14 +133,17 @@ impl Work {
         while !state.stop && state.failed.is_none() {
             // A segment first: a writer may need it before the memtable is written.
             if let Some(blank) = state.blank.take() {
+                state.making = true;
                 drop(state);
                 let made = blank.make();
                 state = self.state();
+                state.making = false;
                 match made {
                     Ok(segment) => state.spare = Some(segment),
                     // Whoever needs a segment makes one, and hears why it can't be.
                     Err(why) => log::debug!("{why}"),
                 }
+                self.done.notify_all();
                 continue;
             }
             let Some(full) = state.full.front().cloned() else {
@@ -170,18 +184,18 @@ impl Work {
                 state = self.called.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
+            state.merging = true;
             drop(state);
             let merged = tables.merge();
             state = self.state();
+            state.merging = false;
             match merged {
                 Ok(()) => {}
                 // The next flush brings it up again.
                 Err(DatabaseError::Full(why)) => log::warn!("no room to merge tables: {why}"),
-                Err(why) => {
-                    state.failed = Some(why);
-                    self.done.notify_all();
-                }
+                Err(why) => state.failed = Some(why),
             }
+            self.done.notify_all();
         }
     }
 }
