@@ -434,11 +434,11 @@ fn run_shard(
     mut accepted: mpsc::UnboundedReceiver<Accepted>,
     listeners: Option<Listeners>,
 ) {
-    // Before it sleeps, an event loop lets others run, the clients' side and the committer among them: on a busy machine
-    // it then finds more to do at once, and one write to a peer carries it all. On an idle one this costs nothing.
+    // Before it sleeps, a busy event loop lets others run, the clients' side and the committer among them: it then finds
+    // more to do at once, and one write to a peer carries it all. A loop with little to do answers faster without.
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .on_thread_park(std::thread::yield_now)
+        .on_thread_park(shard::yield_if_busy)
         .build()
     {
         Ok(runtime) => runtime,

@@ -20,6 +20,21 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::Put;
 
+/// An event loop with more operations in flight is busy.
+const BUSY_ABOVE: usize = 4;
+
+thread_local! {
+    /// Operations in flight on this thread's event loop.
+    static IN_FLIGHT: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Lets other threads run if this event loop is busy.
+pub(crate) fn yield_if_busy() {
+    if IN_FLIGHT.get() > BUSY_ABOVE {
+        std::thread::yield_now();
+    }
+}
+
 /// One event loop's state. Single-threaded: borrow, act, release; never across an `await`.
 pub(crate) struct Shard {
     pub(crate) node: Arc<Node>,
@@ -147,7 +162,9 @@ impl Shard {
                 back.send(outcome);
             }
         }
-        let due = self.coordinator.borrow().poll_timeout();
+        let coordinator = self.coordinator.borrow();
+        IN_FLIGHT.set(coordinator.in_flight());
+        let due = coordinator.poll_timeout();
         if due.is_some_and(|due| due.0 < self.armed.get()) {
             self.rearm.give();
         }
