@@ -164,7 +164,8 @@ impl DiskDatabase {
             database.commit(&mut writer, WriteBatch::default(), 1)?;
         } else if unflushed && database.free()? >= min_free + 2 * database.options.memtable_bytes {
             // On a full disk the journal, which was synced again, goes on to hold it.
-            database.flush(&writer)?;
+            database.seal(&writer);
+            database.work.wait(true)?;
             writer.journal.shrink(sequence, database.work.flushed());
         }
         drop(writer);
@@ -199,9 +200,10 @@ impl DiskDatabase {
             return Ok(());
         }
         writer.written_since_tidy = 0;
-        self.flush(&writer)?;
         let before = writer.tidy_bytes;
+        self.seal(&writer);
         drop(writer);
+        self.work.wait(true)?;
         // A quarter more than what was left last time is garbage, or growth that pays for a merge of everything.
         let bytes = self.tables.disk_bytes();
         let merges = bytes <= CHEAP_MERGE_BYTES || bytes > before + before / 4;
@@ -224,12 +226,11 @@ impl DiskDatabase {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes everything in memory to tables, and waits for it. The guard shows that no batch is on its way.
-    fn flush(&self, _: &Writer) -> Result<(), DatabaseError> {
+    /// Has everything in memory written to tables. The guard shows that no batch is on its way.
+    fn seal(&self, _: &Writer) {
         if let Some(full) = self.tables.seal(self.sequence()) {
             self.work.push(full);
         }
-        self.work.wait(true)
     }
 
     fn free(&self) -> Result<u64, DatabaseError> {
@@ -255,9 +256,7 @@ impl DiskDatabase {
         }
         if self.tables.memtable_is_full(self.options.memtable_bytes) {
             self.work.wait(false)?;
-            if let Some(full) = self.tables.seal(self.sequence()) {
-                self.work.push(full);
-            }
+            self.seal(writer);
         }
         Ok(())
     }
