@@ -63,6 +63,8 @@ pub struct DiskDatabase {
     sequence: AtomicU64,
     /// Whether the last write found room.
     had_room: AtomicBool,
+    /// Bytes of the journal's files: whoever asks does not wait for a sync.
+    journal_bytes: AtomicU64,
 }
 
 struct Writer {
@@ -157,6 +159,7 @@ impl DiskDatabase {
             }),
             sequence: AtomicU64::new(sequence.max(1)),
             had_room: AtomicBool::new(true),
+            journal_bytes: AtomicU64::new(0),
         };
         let mut writer = database.writer();
         if sequence == 0 {
@@ -184,7 +187,7 @@ impl DiskDatabase {
 
     /// Bytes that the files take.
     pub fn disk_bytes(&self) -> u64 {
-        self.tables.disk_bytes() + self.writer().journal.disk_bytes()
+        self.tables.disk_bytes() + self.journal_bytes.load(Ordering::Relaxed)
     }
 
     /// Gives space back: writes recent changes to a table, merges the tables if that is worth it, and shortens the
@@ -219,6 +222,7 @@ impl DiskDatabase {
             writer.journal.add_spare(spare);
         }
         writer.journal.shrink(self.sequence(), self.work.flushed());
+        self.journal_bytes.store(writer.journal.disk_bytes(), Ordering::Relaxed);
         Ok(())
     }
 
@@ -278,6 +282,7 @@ impl DiskDatabase {
         writer.watermark.set(number).map_err(|why| io_error("record the watermark", &why))?;
         writer.written_since_tidy += bytes;
         writer.written_since_look += bytes;
+        self.journal_bytes.store(writer.journal.disk_bytes(), Ordering::Relaxed);
         if writer.journal.wants_spare() {
             self.work.ask_for(|| writer.journal.next_blank());
         }
