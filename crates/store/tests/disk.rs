@@ -79,10 +79,12 @@ fn missing_files_are_noticed() {
     fill(directory.path());
     std::fs::remove_file(directory.path().join("watermark")).unwrap();
     assert_damaged(directory.path());
-    let directory = tempfile::tempdir().unwrap();
-    fill(directory.path());
-    std::fs::remove_dir_all(directory.path().join("tables")).unwrap();
-    assert_damaged(directory.path());
+    for part in ["tables", "tables/blobs"] {
+        let directory = tempfile::tempdir().unwrap();
+        fill(directory.path());
+        std::fs::remove_dir_all(directory.path().join(part)).unwrap();
+        assert_damaged(directory.path());
+    }
 }
 
 #[test]

@@ -100,8 +100,8 @@ impl DiskDatabase {
         let (tables_path, journal_path) = (path.join("tables"), path.join("journal"));
         let watermark_path = path.join("watermark");
         let marked = watermark_path.try_exists().map_err(look)?;
-        if marked && !Tables::exist(&tables_path).map_err(look)? {
-            return Err(damaged(format!("{} is gone", tables_path.display())));
+        if marked && let Some(part) = Tables::missing_part(&tables_path).map_err(look)? {
+            return Err(damaged(format!("{} is gone", part.display())));
         }
         let tables = Arc::new(Tables::open(&tables_path, options.cache_bytes)?);
         journal::create_directory(&journal_path)?;
@@ -169,8 +169,9 @@ impl DiskDatabase {
             // On a full disk the journal, which was synced again, goes on to hold it.
             database.seal(&writer);
             database.work.wait(true)?;
-            writer.journal.shrink(sequence, database.work.flushed());
+            writer.journal.shrink(sequence, database.work.flushed()?);
         }
+        database.journal_bytes.store(writer.journal.disk_bytes(), Ordering::Relaxed);
         drop(writer);
         Ok(database)
     }
@@ -221,7 +222,7 @@ impl DiskDatabase {
         if let Some(spare) = self.work.take_spare() {
             writer.journal.add_spare(spare);
         }
-        writer.journal.shrink(self.sequence(), self.work.flushed());
+        writer.journal.shrink(self.sequence(), self.work.flushed()?);
         self.journal_bytes.store(writer.journal.disk_bytes(), Ordering::Relaxed);
         Ok(())
     }
@@ -270,16 +271,21 @@ impl DiskDatabase {
         if let Some(segment) = self.work.take_spare() {
             writer.journal.add_spare(segment);
         }
-        let flushed = self.work.flushed();
+        let flushed = self.work.flushed()?;
         if std::mem::replace(&mut writer.settled, flushed) != flushed {
             // The memtable that became a table is not needed any more.
             self.tables.settle();
         }
+        // What could not be recorded after the last batch.
+        writer.watermark.set(number - 1).map_err(|why| io_error("record the watermark", &why))?;
         writer.journal.append(number, &batch.changes, flushed)?;
         // Only now: what can be seen is durable.
         self.tables.apply(batch.changes);
         self.sequence.store(number, Ordering::Release);
-        writer.watermark.set(number).map_err(|why| io_error("record the watermark", &why))?;
+        if let Err(why) = writer.watermark.set(number) {
+            // The batch is in; the next one waits for this.
+            log::error!("cannot record the watermark: {why}");
+        }
         writer.written_since_tidy += bytes;
         writer.written_since_look += bytes;
         self.journal_bytes.store(writer.journal.disk_bytes(), Ordering::Relaxed);
@@ -336,5 +342,31 @@ impl Drop for DiskDatabase {
                 log::error!("a thread of the database panicked");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_whose_watermark_failed_is_in_and_the_next_one_is_not_begun() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = DiskDatabase::open(directory.path(), DiskOptions::default()).unwrap();
+        let watermark = directory.path().join("watermark");
+        let whole = std::mem::replace(&mut database.writer().watermark, Watermark::broken(&watermark, 1));
+        database.put("first".into(), "1".into()).unwrap();
+        for _ in 0..2 {
+            let refused = database.put("second".into(), "2".into());
+            assert!(matches!(refused, Err(DatabaseError::Fatal(_))), "{refused:?}");
+        }
+        assert_eq!(database.get(b"first").unwrap().unwrap(), "1");
+        assert_eq!((database.get(b"second").unwrap(), database.sequence()), (None, 2));
+        database.writer().watermark = whole;
+        database.put("third".into(), "3".into()).unwrap();
+        drop(database);
+        let database = DiskDatabase::open(directory.path(), DiskOptions::default()).unwrap();
+        assert_eq!((database.get(b"second").unwrap(), database.sequence()), (None, 3));
+        assert_eq!(database.get(b"third").unwrap().unwrap(), "3");
     }
 }

@@ -1,7 +1,9 @@
 //! What the errors of the engine and of the file system mean for a replica.
 
 use crate::database::DatabaseError;
+use std::any::Any;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 /// What an operator must know when acknowledged data is gone.
@@ -37,6 +39,22 @@ pub(super) fn engine_error(why: lsm_tree::Error) -> DatabaseError {
     }
 }
 
+/// What the engine does, or what it panicked with. Whoever goes on after a panic must not use what was worked on.
+pub(super) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic: Box<dyn Any + Send>| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message").to_owned()
+    })
+}
+
+/// As [`caught`]; a panic is [`DatabaseError::Fatal`].
+pub(super) fn caught_as_fatal<T>(
+    work: impl FnOnce() -> Result<T, DatabaseError>,
+) -> Result<T, DatabaseError> {
+    let panicked = |panic| Err(DatabaseError::Fatal(format!("the engine panicked: {panic}")));
+    caught(work).unwrap_or_else(panicked)
+}
+
 /// Room on a file system.
 pub(super) struct Space {
     pub(super) free: u64,
@@ -55,4 +73,21 @@ pub(super) fn sync_directory(path: &Path) -> Result<(), DatabaseError> {
     std::fs::File::open(path)
         .and_then(|directory| directory.sync_all())
         .map_err(|why| io_error("sync the database directory", &why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_of_the_engine_is_final_and_says_what_it_was() {
+        for work in [|| panic!("a literal"), || panic!("a literal with {}", 1)] {
+            let failed: Result<(), _> = caught_as_fatal(work);
+            assert!(
+                matches!(&failed, Err(DatabaseError::Fatal(why)) if why.contains("a literal")),
+                "{failed:?}"
+            );
+        }
+        assert!(matches!(caught_as_fatal(|| Ok(7)), Ok(7)));
+    }
 }

@@ -4,13 +4,38 @@
 //! it was made of at one instant. A snapshot keeps the memtables and tables that it began with: a reader that does not
 //! see the newer version yet still sees the older one.
 
+use super::failure::sync_directory;
+use crate::database::DatabaseError;
 use crate::garbage::DominatedFilter;
 use lsm_tree::compaction::filter::{CompactionFilter, Context, Factory, ItemAccessor, Verdict};
 use lsm_tree::{InternalValue, UserKey};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Makes a filter for each merge.
 #[derive(Debug)]
-pub(super) struct DominatedFilters;
+pub(super) struct DominatedFilters {
+    blobs: PathBuf,
+    failure: Arc<Mutex<Option<DatabaseError>>>,
+}
+
+impl DominatedFilters {
+    /// For tables whose large values lie in files in the directory `blobs`.
+    pub(super) fn new(blobs: PathBuf) -> Self {
+        Self { blobs, failure: Arc::default() }
+    }
+
+    /// After a merge.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Fatal`] when the names of files that it made could not be synced: older ones may be gone.
+    pub(super) fn take_failure(&self) -> Result<(), DatabaseError> {
+        match self.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(why) => Err(DatabaseError::Fatal(format!("after a merge: {why}"))),
+            None => Ok(()),
+        }
+    }
+}
 
 impl Factory for DominatedFilters {
     fn name(&self) -> &str {
@@ -18,17 +43,29 @@ impl Factory for DominatedFilters {
     }
 
     fn make_filter(&self, _: &Context) -> Box<dyn CompactionFilter> {
-        Box::new(Merge(DominatedFilter::new()))
+        let (filter, blobs, failure) = (DominatedFilter::new(), self.blobs.clone(), self.failure.clone());
+        Box::new(Merge { filter, blobs, failure })
     }
 }
 
-struct Merge(DominatedFilter);
+struct Merge {
+    filter: DominatedFilter,
+    blobs: PathBuf,
+    failure: Arc<Mutex<Option<DatabaseError>>>,
+}
 
 impl CompactionFilter for Merge {
     fn filter_item(&mut self, item: ItemAccessor<'_>, _: &Context) -> lsm_tree::Result<Verdict> {
         // No tombstone is left behind: if the same version was put twice and an older copy lies in another table, it
         // is a dominated version again, and goes with a later merge.
-        Ok(if self.0.is_dominated(item.key()) { Verdict::Destroy } else { Verdict::Keep })
+        Ok(if self.filter.is_dominated(item.key()) { Verdict::Destroy } else { Verdict::Keep })
+    }
+
+    /// All files have been begun, none is in use: the one moment to sync their names, which the crate does not.
+    fn finish(self: Box<Self>) {
+        if let Err(why) = sync_directory(&self.blobs) {
+            *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! full disk only puts the tables off. Two threads do the work that nobody waits for: one writes full memtables to
 //! tables, one merges tables.
 
-use super::failure::{damaged, engine_error};
+use super::failure::{caught, caught_as_fatal, damaged, engine_error, io_error, sync_directory};
 use super::merge::{DominatedFilters, without_dominated};
 use crate::database::{Change, DatabaseError};
 use bytes::Bytes;
@@ -14,8 +14,9 @@ use lsm_tree::{
     SequenceNumberCounter, ValueType,
 };
 use std::collections::BTreeMap;
-use std::ops::Bound;
-use std::path::Path;
+use std::io::Read;
+use std::ops::{Bound, Range};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -25,6 +26,10 @@ const FLUSHED_KEY: &[u8] = b"\x00flushed";
 pub(super) const FIRST: &[u8] = &[1];
 /// Values from this size on lie in files of their own, so that merges of tables need not copy them.
 const LARGE: u32 = 4 << 10;
+/// Names that the crate gives: the list of tables in use, and the directories of its files.
+const CURRENT: &str = "current";
+const TABLES: &str = "tables";
+const BLOBS: &str = "blobs";
 /// Size of a merged table.
 const TABLE_BYTES: u64 = 64 << 20;
 
@@ -42,8 +47,17 @@ pub(super) struct Tables {
     visible: AtomicU64,
     /// How many snapshots look from which point.
     looking: Mutex<BTreeMap<u64, usize>>,
-    /// Held during a merge: files without an owner may be its own then.
+    filters: Arc<DominatedFilters>,
+    /// Held during a merge.
     merging: Mutex<()>,
+    /// What failed flushes and merges may have left behind.
+    left_behind: Mutex<Vec<FileNumbers>>,
+}
+
+/// Files that were begun within some time, by a flush, by a merge or by both.
+struct FileNumbers {
+    tables: Range<u64>,
+    blobs: Range<u64>,
 }
 
 /// A memtable that is full, and the last batch in it.
@@ -59,29 +73,43 @@ impl Tables {
     /// [`DatabaseError::Damaged`] when they cannot be read.
     pub(super) fn open(path: &Path, cache_bytes: u64) -> Result<Self, DatabaseError> {
         let (counter, unused) = (SequenceNumberCounter::default(), SequenceNumberCounter::default());
+        let filters = Arc::new(DominatedFilters::new(path.join(BLOBS)));
         let config = Config::new(path, counter.clone(), unused)
             .use_cache(Arc::new(Cache::with_capacity_bytes(cache_bytes)))
-            .with_compaction_filter_factory(Some(Arc::new(DominatedFilters)))
+            .with_compaction_filter_factory(Some(filters.clone()))
             .with_kv_separation(Some(separation()));
         // The crate asserts on some damaged bytes where it could return an error.
-        let opened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| config.open()));
-        let tree = match opened {
-            Ok(tree) => tree.map_err(|why| match engine_error(why) {
-                DatabaseError::Damaged(why) => {
-                    DatabaseError::Damaged(format!("{} cannot be opened: {why}", path.display()))
-                }
-                other => other,
-            })?,
-            Err(_) => return Err(damaged(format!("the engine panicked while it opened {}", path.display()))),
-        };
+        let opened =
+            caught(|| config.open()).map_err(|panic| damaged(format!("the engine panicked: {panic}")));
+        let tree = opened.and_then(|tree| tree.map_err(engine_error)).map_err(|why| match why {
+            DatabaseError::Damaged(why) => {
+                DatabaseError::Damaged(format!("{} cannot be opened: {why}", path.display()))
+            }
+            other => other,
+        })?;
+        // The crate syncs what it creates, but not that it created the directory of large values.
+        sync_directory(path)?;
         counter.fetch_max(tree.get_highest_persisted_seqno().map_or(1, |highest| highest + 1));
         let visible = AtomicU64::new(counter.get());
-        Ok(Self { tree, counter, visible, looking: Mutex::default(), merging: Mutex::default() })
+        Ok(Self {
+            tree,
+            counter,
+            visible,
+            looking: Mutex::default(),
+            filters,
+            merging: Mutex::default(),
+            left_behind: Mutex::default(),
+        })
     }
 
-    /// Whether there are tables in a directory, or have been.
-    pub(super) fn exist(path: &Path) -> std::io::Result<bool> {
-        path.join("current").try_exists()
+    /// The first part that every directory of tables has and that this one has not.
+    pub(super) fn missing_part(path: &Path) -> std::io::Result<Option<PathBuf>> {
+        for part in [CURRENT, BLOBS].map(|name| path.join(name)) {
+            if !part.try_exists()? {
+                return Ok(Some(part));
+            }
+        }
+        Ok(None)
     }
 
     /// The last batch of which it is known that everything up to it is in synced tables.
@@ -132,22 +160,31 @@ impl Tables {
     /// Writes the oldest closed memtable to synced tables. Dominated versions stay behind.
     ///
     /// # Errors
-    /// When the disk is full or fails; it may be tried again.
+    /// [`DatabaseError::Full`]; it may be tried again. Every other error is final.
     pub(super) fn flush(&self, full: &Full) -> Result<(), DatabaseError> {
-        let _lock = self.tree.get_flush_lock();
-        let first_file = self.tree.next_table_id();
-        let entries = without_dominated(full.memtable.iter()).map(Ok);
-        let flushed = self.tree.flush_to_tables(entries).and_then(|written| {
-            let (tables, blobs) = written.unwrap_or_default();
-            let ids = [full.memtable.id()];
-            self.tree.register_tables(&tables, blobs.as_deref(), None, &ids, self.horizon())
-        });
-        if flushed.is_err()
-            && let Ok(_lock) = self.merging.try_lock()
-        {
-            self.delete_unfinished(first_file);
-        }
-        flushed.map_err(engine_error)
+        caught_as_fatal(|| {
+            let flushing = self.tree.get_flush_lock();
+            let first = self.next_files()?;
+            let entries = without_dominated(full.memtable.iter()).map(Ok);
+            let flushed = self.tree.flush_to_tables(entries).map_err(engine_error).and_then(|written| {
+                let (tables, blobs) = written.unwrap_or_default();
+                // The crate syncs the file, but not its name.
+                if blobs.as_ref().is_some_and(|blobs| !blobs.is_empty()) {
+                    sync_directory(&self.folder(BLOBS))?;
+                }
+                let ids = [full.memtable.id()];
+                self.tree
+                    .register_tables(&tables, blobs.as_deref(), None, &ids, self.horizon())
+                    .map_err(engine_error)
+            });
+            flushed.or_else(|why| {
+                self.give_up(first)?;
+                if let Ok(merging) = self.merging.try_lock() {
+                    self.clean_up(&merging, &flushing)?;
+                }
+                Err(why)
+            })
+        })
     }
 
     /// Merges some tables, if there are too many.
@@ -164,35 +201,108 @@ impl Tables {
     /// # Errors
     /// As [`Tables::flush`].
     pub(super) fn merge_all(&self) -> Result<(), DatabaseError> {
-        self.merge_with(|| {
-            self.tree.major_compact(TABLE_BYTES, self.horizon())?;
-            // Only a merge finds out which large values are of no use; the next one leaves them out.
-            if self.tree.stale_blob_bytes() > 0 {
-                self.tree.major_compact(TABLE_BYTES, self.horizon())?;
-            }
-            Ok(())
-        })
+        let merge_all = || self.merge_with(|| self.tree.major_compact(TABLE_BYTES, self.horizon()));
+        merge_all()?;
+        // Only a merge finds out which large values are of no use; the next one leaves them out.
+        if self.tree.stale_blob_bytes() > 0 { merge_all() } else { Ok(()) }
     }
 
+    /// For one merge; files of a failed flush are told by being in no set of tables before a second one.
     fn merge_with(&self, merge: impl FnOnce() -> lsm_tree::Result<()>) -> Result<(), DatabaseError> {
-        let _lock = self.merging.lock().unwrap_or_else(PoisonError::into_inner);
-        let first_file = self.tree.next_table_id();
-        merge().map_err(|why| {
-            let _lock = self.tree.get_flush_lock();
-            self.delete_unfinished(first_file);
-            engine_error(why)
+        caught_as_fatal(|| {
+            let merging = self.merging.lock().unwrap_or_else(PoisonError::into_inner);
+            self.clean_up_after(&merging)?;
+            let first = self.next_files()?;
+            let merged = merge().map_err(engine_error).and_then(|()| self.filters.take_failure());
+            if merged.is_err() {
+                self.give_up(first)?;
+            }
+            self.clean_up_after(&merging)?;
+            merged
         })
     }
 
-    /// Deletes what a failed flush or merge has left behind, so that it does not fill the disk for good.
-    fn delete_unfinished(&self, first_file: u64) {
-        let folder = self.tree.tree_config().path.join("tables");
-        let version = self.tree.current_version();
-        for number in first_file..self.tree.next_table_id() {
-            if !version.iter_tables().any(|table| table.id() == number) {
-                let _ = std::fs::remove_file(folder.join(number.to_string()));
+    fn folder(&self, name: &str) -> PathBuf {
+        self.tree.tree_config().path.join(name)
+    }
+
+    /// The numbers of the next table and of the next file of large values.
+    fn next_files(&self) -> Result<(u64, u64), DatabaseError> {
+        let folder = self.folder(BLOBS);
+        let files = std::fs::read_dir(&folder).map_err(|why| io_error("list the large values", &why))?;
+        // One that is not there any more has a number that is not used again while this process lives.
+        let last = files.filter_map(|file| file.ok()?.file_name().to_str()?.parse::<u64>().ok()).max();
+        Ok((self.tree.next_table_id(), last.map_or(0, |last| last + 1)))
+    }
+
+    fn left_behind(&self) -> MutexGuard<'_, Vec<FileNumbers>> {
+        self.left_behind.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// After a failure: remembers what was begun since `first`, so that it does not fill the disk for good.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Fatal`] if the disk may have another list of tables than the memory has. Then no file may be
+    /// deleted, and no further list be written over it.
+    fn give_up(&self, first: (u64, u64)) -> Result<(), DatabaseError> {
+        self.check_current()?;
+        let next = self.next_files()?;
+        let files = FileNumbers { tables: first.0..next.0, blobs: first.1..next.1 };
+        self.left_behind().push(files);
+        Ok(())
+    }
+
+    /// A list of tables takes effect when `current` is renamed; the crate reports an error after that as it reports one
+    /// before.
+    fn check_current(&self) -> Result<(), DatabaseError> {
+        let path = self.folder(CURRENT);
+        let on_disk = || -> std::io::Result<u64> {
+            let mut number = [0; 8];
+            std::fs::File::open(&path)?.read_exact(&mut number)?;
+            Ok(u64::from_le_bytes(number))
+        };
+        let changed = |why: String| {
+            DatabaseError::Fatal(format!(
+                "after a failure the list of tables is in doubt ({why}); start again"
+            ))
+        };
+        loop {
+            let before = on_disk().map_err(|why| changed(why.to_string()))?;
+            let in_memory = self.tree.current_version().id();
+            if before == in_memory {
+                return Ok(());
+            }
+            // A flush may be ending beside a merge that failed, or the other way round.
+            if before == on_disk().map_err(|why| changed(why.to_string()))? {
+                return Err(changed(format!("number {before} on disk, {in_memory} in memory")));
             }
         }
+    }
+
+    /// Before a merge, so that the next set of tables differs from the last one by what one merge has done; and after it.
+    fn clean_up_after(&self, merging: &MutexGuard<'_, ()>) -> Result<(), DatabaseError> {
+        if self.left_behind().is_empty() {
+            return Ok(());
+        }
+        self.clean_up(merging, &self.tree.get_flush_lock())
+    }
+
+    /// Deletes what was left behind. The guards show that no file is being written, and no merge has replaced files of
+    /// these numbers meanwhile: what is not in the newest set of tables was in none and will be in none.
+    fn clean_up(&self, _: &MutexGuard<'_, ()>, _: &MutexGuard<'_, ()>) -> Result<(), DatabaseError> {
+        self.check_current()?;
+        let version = self.tree.current_version();
+        let delete = |folder: &str, number: u64| {
+            // Most of the numbers are of files that were never made, or are gone.
+            let _ = std::fs::remove_file(self.folder(folder).join(number.to_string()));
+        };
+        for files in self.left_behind().drain(..) {
+            let in_use = |number: u64| version.iter_tables().any(|table| table.id() == number);
+            files.tables.filter(|number| !in_use(*number)).for_each(|number| delete(TABLES, number));
+            let in_use = |number: u64| version.blob_files.contains_key(number);
+            files.blobs.filter(|number| !in_use(*number)).for_each(|number| delete(BLOBS, number));
+        }
+        Ok(())
     }
 
     /// Lets new snapshots see the newest set of tables, and lets go of older sets that no snapshot uses. While no batch
@@ -261,5 +371,91 @@ impl Drop for View {
                 looking.remove(&self.at);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tables_with_a_full_memtable(path: &Path) -> (Tables, Full) {
+        let tables = Tables::open(path, 1 << 20).unwrap();
+        tables.apply(vec![Change::Put("small".into(), "1".into())]);
+        tables.apply(vec![Change::Put("large".into(), vec![7; 2 * LARGE as usize].into())]);
+        let full = tables.seal(2).unwrap();
+        (tables, full)
+    }
+
+    fn names(folder: &Path) -> Vec<std::ffi::OsString> {
+        let mut names: Vec<_> =
+            std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    }
+
+    /// The list's new version cannot be written: its name belongs to a directory.
+    fn block_the_next_list(tables: &Tables) -> PathBuf {
+        let path = tables.folder(&format!("v{}", tables.tree.current_version().id() + 1));
+        std::fs::create_dir(&path).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_failed_flush_leaves_no_file_behind() {
+        let directory = tempfile::tempdir().unwrap();
+        let (tables, full) = tables_with_a_full_memtable(directory.path());
+        let blocked = block_the_next_list(&tables);
+        for _ in 0..3 {
+            tables.flush(&full).unwrap_err();
+            for folder in [TABLES, BLOBS] {
+                assert_eq!(names(&tables.folder(folder)).len(), 0, "{folder}");
+            }
+        }
+        // While a merge is going on the files stay, until its end.
+        let merging = tables.merging.lock().unwrap();
+        tables.flush(&full).unwrap_err();
+        assert_eq!(names(&tables.folder(BLOBS)).len(), 1);
+        drop(merging);
+        std::fs::remove_dir(blocked).unwrap();
+        tables.flush(&full).unwrap();
+        tables.merge_all().unwrap();
+        assert_eq!(names(&tables.folder(BLOBS)).len(), 1);
+        drop(tables);
+        let tables = Arc::new(Tables::open(directory.path(), 1 << 20).unwrap());
+        assert_eq!(tables.flushed().unwrap(), 2);
+        assert_eq!(tables.look().get(b"large").unwrap().unwrap(), vec![7; 2 * LARGE as usize]);
+    }
+
+    #[test]
+    fn a_failed_merge_leaves_no_file_behind_and_disturbs_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let (tables, full) = tables_with_a_full_memtable(directory.path());
+        tables.flush(&full).unwrap();
+        tables.apply(vec![Change::Put("large".into(), vec![8; 2 * LARGE as usize].into())]);
+        let full = tables.seal(3).unwrap();
+        tables.flush(&full).unwrap();
+        let before = [TABLES, BLOBS].map(|folder| names(&tables.folder(folder)));
+        let blocked = block_the_next_list(&tables);
+        tables.merge_all().unwrap_err();
+        assert_eq!([TABLES, BLOBS].map(|folder| names(&tables.folder(folder))), before);
+        std::fs::remove_dir(blocked).unwrap();
+        tables.merge_all().unwrap();
+        assert_eq!(Arc::new(tables).look().get(b"large").unwrap().unwrap(), vec![8; 2 * LARGE as usize]);
+    }
+
+    /// An error may come after the new list has taken effect: nothing that it names may be deleted.
+    #[test]
+    fn a_failure_that_leaves_the_list_in_doubt_is_final_and_deletes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let (tables, full) = tables_with_a_full_memtable(directory.path());
+        block_the_next_list(&tables);
+        let next = tables.tree.current_version().id() + 1;
+        for current in [next.to_le_bytes().to_vec(), Vec::new()] {
+            std::fs::write(tables.folder(CURRENT), current).unwrap();
+            let failed = tables.flush(&full);
+            assert!(matches!(&failed, Err(DatabaseError::Fatal(why)) if why.contains("doubt")), "{failed:?}");
+        }
+        assert_eq!(names(&tables.folder(TABLES)).len(), 2);
+        assert_eq!(names(&tables.folder(BLOBS)).len(), 2);
     }
 }

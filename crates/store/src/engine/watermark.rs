@@ -27,6 +27,8 @@ const SYNC_EVERY: Duration = Duration::from_secs(1);
 pub(super) struct Watermark {
     file: File,
     turn: u64,
+    /// The last number that was recorded.
+    recorded: u64,
     syncing: Arc<Syncing>,
     thread: Option<JoinHandle<()>>,
 }
@@ -56,7 +58,7 @@ impl Watermark {
         file.write_all_at(&bytes, 0)?;
         file.sync_all()?;
         std::fs::rename(&unfinished, path)?;
-        Self::over(OpenOptions::new().read(true).write(true).open(path)?, 0)
+        Self::over(OpenOptions::new().read(true).write(true).open(path)?, 0, sequence)
     }
 
     /// Opens the file; the number is the larger of the two whole slots, `None` when neither is whole.
@@ -76,25 +78,33 @@ impl Watermark {
             }
         }
         // The next write goes to the other slot.
-        let turn = newest.map_or(0, |(_, slot)| slot);
-        Ok((Self::over(file, turn)?, newest.map(|(number, _)| number)))
+        let (recorded, turn) = newest.unwrap_or_default();
+        Ok((Self::over(file, turn, recorded)?, newest.map(|(number, _)| number)))
     }
 
-    fn over(file: File, turn: u64) -> io::Result<Self> {
+    fn over(file: File, turn: u64, recorded: u64) -> io::Result<Self> {
         let syncing = Arc::new(Syncing::default());
         let (shared, handle) = (syncing.clone(), file.try_clone()?);
         let thread =
             std::thread::Builder::new().name("watermark".into()).spawn(move || shared.run(&handle))?;
-        Ok(Self { file, turn, syncing, thread: Some(thread) })
+        Ok(Self { file, turn, recorded, syncing, thread: Some(thread) })
     }
 
-    /// Records a number. It survives the death of the process at once, and a power cut about a second later.
+    /// Records a number, unless that was done. It survives the death of the process at once, and a power cut about a
+    /// second later.
+    ///
+    /// # Errors
+    /// When the file cannot be written; after a failed sync, always.
     pub(super) fn set(&mut self, sequence: u64) -> io::Result<()> {
         if self.syncing.failed.load(Ordering::Relaxed) {
             return Err(io::Error::other("an earlier sync of the watermark failed"));
         }
-        self.turn ^= 1;
-        self.file.write_all_at(&slot_bytes(sequence), self.turn * SLOT)?;
+        if self.recorded >= sequence {
+            return Ok(());
+        }
+        let turn = self.turn ^ 1;
+        self.file.write_all_at(&slot_bytes(sequence), turn * SLOT)?;
+        (self.turn, self.recorded) = (turn, sequence);
         if !self.syncing.dirty.swap(true, Ordering::AcqRel)
             && let Some(thread) = &self.thread
         {
@@ -141,5 +151,13 @@ impl Drop for Watermark {
                 log::error!("the watermark's thread panicked");
             }
         }
+    }
+}
+
+#[cfg(test)]
+impl Watermark {
+    /// One that cannot be written.
+    pub(super) fn broken(path: &Path, recorded: u64) -> Self {
+        Self::over(File::open(path).unwrap(), 0, recorded).unwrap()
     }
 }

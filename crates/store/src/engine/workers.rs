@@ -62,8 +62,12 @@ impl Work {
     }
 
     /// All batches up to this one are in synced tables.
-    pub(super) fn flushed(&self) -> u64 {
-        self.state().flushed
+    ///
+    /// # Errors
+    /// What the threads failed with.
+    pub(super) fn flushed(&self) -> Result<u64, DatabaseError> {
+        let state = self.state();
+        state.failed.clone().map_or(Ok(state.flushed), Err)
     }
 
     /// Hands over a full memtable.
@@ -196,6 +200,21 @@ impl Work {
                 Err(why) => state.failed = Some(why),
             }
             self.done.notify_all();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_thread_failed_with_is_told_to_the_next_write() {
+        let work = Work::new(5);
+        assert_eq!(work.flushed().unwrap(), 5);
+        work.state().failed = Some(DatabaseError::Fatal("a disk that fails".into()));
+        for told in [work.flushed().map(drop), work.wait(false), work.wait(true)] {
+            assert!(matches!(&told, Err(DatabaseError::Fatal(why)) if why.contains("fails")), "{told:?}");
         }
     }
 }

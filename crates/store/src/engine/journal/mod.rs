@@ -50,6 +50,13 @@ struct Active {
     end: u64,
 }
 
+impl Active {
+    /// How large the next record may be.
+    fn room(&self) -> u64 {
+        self.segment.capacity.saturating_sub(self.end.max(BLOCK as u64))
+    }
+}
+
 /// A full segment.
 struct Sealed {
     segment: Segment,
@@ -139,7 +146,7 @@ impl Journal {
             return Err(DatabaseError::Fatal("an earlier write to the journal failed".into()));
         }
         let size = record::record_size(changes);
-        if self.active.as_ref().is_none_or(|active| active.segment.capacity - active.end < size as u64) {
+        if self.active.as_ref().is_none_or(|active| active.room() < size as u64) {
             self.begin_segment(number, flushed, size)?;
         }
         let Some(active) = &mut self.active else { unreachable!("a segment was begun") };
@@ -252,4 +259,38 @@ impl Segment {
 pub(super) fn create_directory(path: &Path) -> Result<(), DatabaseError> {
     std::fs::create_dir_all(path).map_err(|why| io_error("create the journal's directory", &why))?;
     sync_directory(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Changes whose record has exactly this size.
+    fn changes(size: usize) -> Vec<Change> {
+        let changes = vec![Change::Put("k".into(), vec![7; size - BLOCK].into())];
+        assert_eq!(record::record_size(&changes), size);
+        changes
+    }
+
+    /// A segment that was begun for a record whose write failed takes the next one, if it has room beside the header.
+    #[test]
+    fn a_segment_is_never_longer_than_it_was_made() {
+        let smallest = usize::try_from(SMALLEST).unwrap();
+        for size in [smallest - BLOCK, smallest] {
+            let directory = tempfile::tempdir().unwrap();
+            let mut journal = Journal::new(directory.path().to_path_buf(), 1, 1);
+            journal.begin_segment(1, 0, BLOCK).unwrap();
+            journal.append(1, &changes(size), 0).unwrap();
+            journal.append(2, &changes(BLOCK), 0).unwrap();
+            let files = std::fs::read_dir(directory.path()).unwrap();
+            let lengths: u64 = files.map(|file| file.unwrap().metadata().unwrap().len()).sum();
+            assert_eq!(lengths, journal.disk_bytes());
+            let mut found = Vec::new();
+            let recovered = recover(directory.path(), 0, |record| {
+                found.push(record.number);
+                Ok(())
+            });
+            assert_eq!((recovered.unwrap().last, found), (2, vec![1, 2]));
+        }
+    }
 }

@@ -128,12 +128,13 @@ fn list(directory: &Path) -> Result<(Vec<Found>, Vec<PathBuf>, u64), DatabaseErr
     Ok((found, blank, next_file))
 }
 
-/// The whole segment. Synced first: after kill -9 the page cache may hold bytes that the disk does not.
+/// The whole segment, durable. After kill -9 the page cache may hold bytes that the disk does not, and after a sync that
+/// failed it may take them for written: only writing them again makes sure.
 fn read(path: &Path) -> Result<(Segment, Bytes), DatabaseError> {
     let failed = |why: std::io::Error| io_error("read the journal", &why);
     let file = OpenOptions::new().read(true).write(true).open(path).map_err(failed)?;
-    file.sync_all().map_err(failed)?;
     let bytes = std::fs::read(path).map_err(failed)?;
+    file.write_all_at(&bytes, 0).and_then(|()| file.sync_all()).map_err(failed)?;
     let capacity = bytes.len() as u64;
     Ok((Segment { file, path: path.to_path_buf(), capacity }, bytes.into()))
 }
