@@ -10,6 +10,7 @@ use abd::{
 use bytes::{Bytes, BytesMut};
 use gungraun::{library_benchmark, library_benchmark_group, main};
 use std::hint::black_box;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 /// Three replicas in memory and the coordinator of the first. Unlike `abd::loopback` it copies nothing for an
@@ -53,6 +54,7 @@ fn warm() -> Cluster {
         members: Members::new((1..=3).map(NodeId).collect()),
         mode: TimestampMode::Logical,
         hedge_after: Duration::from_millis(10),
+        rotate_after: NonZeroU64::new(256).unwrap(),
         resend_after: Duration::from_millis(100),
     };
     let mut cluster = Cluster {

@@ -12,6 +12,7 @@ use crate::version::NodeId;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 /// A map from key to newest version: a store for examples.
@@ -53,6 +54,7 @@ impl Loopback {
                 members: members.clone(),
                 mode: TimestampMode::Logical,
                 hedge_after: Duration::from_millis(10),
+                rotate_after: NonZeroU64::MIN,
                 resend_after: Duration::from_millis(100),
             };
             (id, (Coordinator::new(config), TimestampIssuer::new(id, 1), MapStore::default()))

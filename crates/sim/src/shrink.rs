@@ -13,6 +13,7 @@ use crate::script::{Direction, Script, from_trace, perform};
 use crate::time::MS;
 use crate::world::Report;
 use bytes::Bytes;
+use std::num::NonZeroU64;
 
 /// Seeds under which a smaller plan may fail: so many for a plan of one operation, fewer for larger ones.
 const TRIES: u64 = 400;
@@ -168,7 +169,7 @@ impl Shrinker {
     }
 
     fn quieter(&mut self) {
-        let quiet: [fn(&mut Plan); 9] = [
+        let quiet: [fn(&mut Plan); 10] = [
             |plan| plan.network.corrupt = Ratio::ZERO,
             |plan| plan.network.stray = Ratio::ZERO,
             |plan| plan.network.duplicate = Ratio::ZERO,
@@ -177,6 +178,7 @@ impl Shrinker {
             |plan| plan.clocks.drift_ppm = 0,
             |plan| plan.early_reads = false,
             |plan| plan.queue_max = 1000,
+            |plan| plan.rotate_after = NonZeroU64::MAX,
             |plan| plan.operations.iter_mut().for_each(|operation| operation.patience = 0),
         ];
         for change in quiet {

@@ -25,6 +25,7 @@ use crate::version::{NodeId, Version};
 use in_flight::{InFlight, Place};
 use phase::{Calls, Phase, ReadPhase, TimestampPhase, WritePhase};
 use std::collections::{BTreeSet, VecDeque};
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 /// How the cluster chooses timestamps. All members use the same: a TrueTime Set is ordered after a logical operation
@@ -48,6 +49,8 @@ pub struct Config {
     pub mode: TimestampMode,
     /// A query phase asks a bare majority first and everybody after this long.
     pub hedge_after: Duration,
+    /// So many operations in a row ask the same majority first: those that run at the same time then share messages.
+    pub rotate_after: NonZeroU64,
     /// First pause before a call that was not answered is sent again; doubles each time up to eight times this.
     pub resend_after: Duration,
 }
@@ -313,20 +316,22 @@ impl Coordinator {
         running.widen(id, chosen, &self.config.members, &mut self.transmits);
     }
 
-    /// The local member and the next ones, those under suspicion last; rotated by operation to spread the load.
+    /// The local member and the next ones round the ring, those under suspicion last; another part of the ring now and
+    /// then, to spread the load of a node that has more clients than others.
     fn preferred_majority(&self, id: u64) -> NodeSet {
         let members = &self.config.members;
         let count = members.count();
+        let local = members.index_of(self.config.local).unwrap_or_default();
         let mut chosen = NodeSet::EMPTY;
-        if let Some(local) = members.index_of(self.config.local) {
-            chosen.insert(local);
-        }
-        let start = usize::try_from(id % count as u64).unwrap_or_default();
+        chosen.insert(local);
+        let others = count.saturating_sub(1).max(1);
+        let turn = usize::try_from(id / self.config.rotate_after % others as u64).unwrap_or_default();
         for suspected in [false, true] {
-            for index in (start..count).chain(0..start) {
+            for step in (turn..others).chain(0..turn) {
                 if chosen.len() == members.majority() {
                     return chosen;
                 }
+                let index = (local + 1 + step) % count;
                 if self.suspects.contains(index) == suspected {
                     chosen.insert(index);
                 }

@@ -12,6 +12,7 @@ use abd::{
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 /// The one key that most tests use.
@@ -22,6 +23,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// When a query phase asks everybody.
 pub(crate) const HEDGE: Duration = Duration::from_millis(10);
+
+/// So many operations prefer the same majority.
+pub(crate) const ROTATE_AFTER: NonZeroU64 = NonZeroU64::new(4).unwrap();
 
 /// First pause before a repetition.
 pub(crate) const RESEND: Duration = Duration::from_millis(100);
@@ -163,6 +167,7 @@ impl World {
             members: Members::new((1..=count).map(NodeId).collect()),
             mode,
             hedge_after: HEDGE,
+            rotate_after: ROTATE_AFTER,
             resend_after: RESEND,
         };
         let interval = match mode {

@@ -30,6 +30,7 @@ use peer::hello::{Hello, Service};
 use shard::Shard;
 use std::collections::BTreeSet;
 use std::net::TcpListener;
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -39,6 +40,8 @@ use tokio::sync::{mpsc, watch};
 
 /// A query phase that a bare majority has not answered by then asks everybody.
 const HEDGE_AFTER: Duration = Duration::from_millis(10);
+/// Long enough that most of what is in flight at any time asks the same members.
+const ROTATE_AFTER: NonZeroU64 = NonZeroU64::new(256).unwrap();
 /// First pause before an unanswered call is sent again.
 const RESEND_AFTER: Duration = Duration::from_millis(100);
 /// A version may lie this far in a replica's future, no further (PROTOCOL section 1).
@@ -94,6 +97,7 @@ impl Node {
             members: self.members.clone(),
             mode: self.settings.timestamps,
             hedge_after: HEDGE_AFTER,
+            rotate_after: ROTATE_AFTER,
             resend_after: RESEND_AFTER,
         }
     }

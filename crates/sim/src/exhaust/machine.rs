@@ -21,6 +21,7 @@ use abd::{
 };
 use bytes::Bytes;
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 /// The one key of a tiny world.
@@ -303,6 +304,7 @@ impl Machine {
             members: Members::new(vec![NodeId(1), NodeId(2), NodeId(3)]),
             mode,
             hedge_after: Duration::ZERO,
+            rotate_after: NonZeroU64::MIN,
             resend_after: RESEND_AFTER,
         };
         Self {

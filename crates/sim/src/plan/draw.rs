@@ -6,6 +6,7 @@ use super::{Clocks, Fault, Kind, Network, Plan, Planned, Point, Shape, What};
 use crate::rng::{Ratio, Rng};
 use crate::time::{MS, S, US};
 use abd::{TIME_CEILING, TimestampMode};
+use std::num::NonZeroU64;
 
 /// How long the chaos lasts.
 const CHAOS: u64 = 31 * S;
@@ -90,6 +91,7 @@ impl Draw {
             op_timeout,
             // A small cache still holds a few entries in each of its parts, so some keys come and go.
             cache_bytes: if no_cache { 0 } else { *self.rng.pick(&[64 * 300, 1 << 20]) },
+            rotate_after: *self.rng.pick(&[NonZeroU64::MIN, NonZeroU64::MAX]),
             queue_max: *self.rng.pick(&[4, 1000, 1000]),
             early_reads,
             merges: self.rng.one_in(2),

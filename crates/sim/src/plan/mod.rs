@@ -12,6 +12,7 @@ use crate::time;
 use abd::TimestampMode;
 use bytes::Bytes;
 use std::fmt;
+use std::num::NonZeroU64;
 
 /// A whole run.
 #[derive(Clone, Debug)]
@@ -26,6 +27,8 @@ pub struct Plan {
     pub op_timeout: u64,
     /// What the newest-version cache of a store may hold, in bytes.
     pub cache_bytes: usize,
+    /// So many operations of a node in a row ask the same majority first.
+    pub rotate_after: NonZeroU64,
     /// Writes that may wait for a disk; more are refused.
     pub queue_max: usize,
     /// Whether replicas show writes, marked as not durable, while they are being synced (PROTOCOL section 4).
@@ -187,12 +190,17 @@ impl fmt::Display for Plan {
         )?;
         writeln!(
             f,
-            "  a sync takes {}, {} writes may wait, cache of {} bytes, unsynced writes {}; {}",
+            "  a sync takes {}, {} writes may wait, cache of {} bytes, unsynced writes {}; {}; {}",
             span(self.sync),
             self.queue_max,
             self.cache_bytes,
             if self.early_reads { "are shown as not durable" } else { "are not shown" },
-            if self.merges { "the engine merges" } else { "the store collects" }
+            if self.merges { "the engine merges" } else { "the store collects" },
+            if self.rotate_after == NonZeroU64::MIN {
+                "majorities take turns"
+            } else {
+                "one majority is asked first"
+            }
         )?;
         writeln!(f, "  {} faults until {}:", self.faults.len(), time::text(self.chaos_end))?;
         for fault in &self.faults {

@@ -12,6 +12,7 @@ use crate::trace::What;
 use crate::world::{Event, Held, Report, World};
 use bytes::Bytes;
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 
 /// Rounds of a `settle` before it is cut off: two mutants may feed each other for ever.
 const ROUNDS: usize = 10_000;
@@ -69,6 +70,7 @@ fn quiet_plan(script: &Script) -> Plan {
         mode: script.mode,
         op_timeout: 3600 * S,
         cache_bytes: 0,
+        rotate_after: NonZeroU64::MAX,
         queue_max: usize::MAX,
         early_reads: script.shows_unsynced,
         merges: false,

@@ -233,6 +233,7 @@ impl World {
             members,
             mode: self.plan.mode,
             hedge_after: HEDGE_AFTER,
+            rotate_after: self.plan.rotate_after,
             resend_after: RESEND_AFTER,
         };
         let incarnation = self.next_incarnation;
