@@ -20,6 +20,7 @@
 //! are about versions alone (the timestamps of a Set, what a write dominates, the replicas that a Get asks second). A
 //! reader that finds an entry with a version above its snapshot's looks again.
 
+use crate::in_place::InPlace;
 use abd::{Content, Glimpse, StampedValue, Version};
 use bytes::Bytes;
 use hashbrown::HashTable;
@@ -47,7 +48,8 @@ struct Shard {
 /// All of it but the value lies in the table: a look at the version touches nothing else.
 struct Entry {
     hash: u64,
-    key: Key,
+    /// Most keys are this short.
+    key: InPlace<22>,
     version: Version,
     /// Whether that version is a value and not a tombstone.
     present: bool,
@@ -55,34 +57,6 @@ struct Entry {
     content: Option<Content>,
     /// Used since the hand last came by.
     used: bool,
-}
-
-const SHORT: usize = 22;
-
-/// A key, in place if it is short.
-enum Key {
-    Short(u8, [u8; SHORT]),
-    Long(Box<[u8]>),
-}
-
-impl Key {
-    fn new(bytes: &[u8]) -> Self {
-        let mut short = [0; SHORT];
-        match (u8::try_from(bytes.len()), short.get_mut(..bytes.len())) {
-            (Ok(length), Some(room)) => {
-                room.copy_from_slice(bytes);
-                Self::Short(length, short)
-            }
-            _ => Self::Long(bytes.into()),
-        }
-    }
-
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Short(length, bytes) => &bytes[..usize::from(*length)],
-            Self::Long(bytes) => bytes,
-        }
-    }
 }
 
 /// Permission to insert, if the epoch has not moved since.
@@ -236,7 +210,7 @@ impl Shard {
     fn insert(&mut self, key: &[u8], hash: u64, stamped: StampedValue, budget: usize) {
         let (version, present) = (stamped.version, stamped.content.is_value());
         let content = kept(stamped.content, budget);
-        let entry = Entry { hash, key: Key::new(key), version, present, content, used: false };
+        let entry = Entry { hash, key: InPlace::new(key), version, present, content, used: false };
         self.bytes += entry.cost();
         self.entries.insert_unique(hash, entry, |entry| entry.hash);
         self.shrink(budget);

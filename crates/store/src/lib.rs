@@ -7,6 +7,7 @@ mod cache;
 pub mod database;
 pub mod engine;
 pub mod garbage;
+mod in_place;
 pub mod key;
 pub mod mvcc;
 mod record;

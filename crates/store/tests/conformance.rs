@@ -1,6 +1,7 @@
 //! One suite for every engine: what the multi-version layer relies on.
 
 use bytes::Bytes;
+use proptest::prelude::*;
 use store::{Database, DatabaseIterator, DiskDatabase, DiskOptions, MemoryDatabase, Snapshot, WriteBatch};
 
 fn key(byte: u8) -> Bytes {
@@ -113,4 +114,89 @@ fn a_crash_keeps_a_prefix_of_what_was_not_synced() {
     database.sync();
     assert!(database.get(&key(2)).unwrap().is_some());
     assert_eq!(database.get(&key(3)).unwrap(), None);
+}
+
+/// A step of a random history.
+#[derive(Clone, Debug)]
+enum Step {
+    Write(Vec<(u8, Option<u16>)>),
+    Look,
+    LookAway(usize),
+    Walk(usize, Vec<(bool, Option<u8>)>),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let change = (1..20u8, proptest::option::weighted(0.7, 0..u16::MAX));
+    prop_oneof![
+        6 => proptest::collection::vec(change, 1..8).prop_map(Step::Write),
+        2 => Just(Step::Look),
+        1 => any::<usize>().prop_map(Step::LookAway),
+        3 => (any::<usize>(), proptest::collection::vec((any::<bool>(), proptest::option::weighted(0.3, 1..21u8)), 1..8))
+            .prop_map(|(which, moves)| Step::Walk(which, moves)),
+    ]
+}
+
+fn walk<S: Snapshot>(snapshot: &S, moves: &[(bool, Option<u8>)]) -> Vec<Option<(Bytes, Bytes)>> {
+    let mut iterator = snapshot.iterator();
+    iterator.seek_to_first().unwrap();
+    let mut seen = Vec::new();
+    for (up, to) in moves {
+        match (up, to) {
+            (_, Some(20)) if *up => iterator.seek_to_first().unwrap(),
+            (_, Some(20)) => iterator.seek_to_last().unwrap(),
+            (_, Some(to)) => iterator.seek(&key(*to)).unwrap(),
+            (true, None) => iterator.next().unwrap(),
+            (false, None) => iterator.prev().unwrap(),
+        }
+        seen.push(iterator.entry().map(|(key, value)| (key.clone(), value.clone())));
+    }
+    seen
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    /// Memtables that are full, being written and gone, tables and merges: none of it shows, in no view.
+    #[test]
+    fn the_disk_engine_answers_as_the_one_in_memory(steps in proptest::collection::vec(step(), 1..120)) {
+        let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        // A memtable of a dozen entries.
+        let options = DiskOptions { memtable_bytes: 2_000, ..DiskOptions::default() };
+        let (disk, memory) = (DiskDatabase::open(directory.path(), options.clone()).unwrap(), MemoryDatabase::new());
+        let mut views = vec![(disk.snapshot().unwrap(), memory.snapshot().unwrap())];
+        for step in steps {
+            match step {
+                Step::Write(changes) => {
+                    let mut batch = WriteBatch::default();
+                    for (number, value) in changes {
+                        match value {
+                            // Some are large enough for files of their own.
+                            Some(value) => batch.put(key(number), vec![number; usize::from(value) % 6_000]),
+                            None => batch.delete(key(number)),
+                        }
+                    }
+                    disk.write(batch.clone()).unwrap();
+                    memory.write(batch).unwrap();
+                }
+                Step::Look => views.push((disk.snapshot().unwrap(), memory.snapshot().unwrap())),
+                Step::LookAway(which) => {
+                    let which = which % views.len();
+                    views[which] = (disk.snapshot().unwrap(), memory.snapshot().unwrap());
+                }
+                Step::Walk(which, moves) => {
+                    let (disk, memory) = &views[which % views.len()];
+                    prop_assert_eq!(walk(disk, &moves), walk(memory, &moves));
+                }
+            }
+        }
+        for (disk, memory) in &views {
+            for number in 1..20 {
+                prop_assert_eq!(disk.get(&key(number)).unwrap(), memory.get(&key(number)).unwrap());
+            }
+        }
+        drop((views, disk));
+        let disk = DiskDatabase::open(directory.path(), options).unwrap();
+        let all: Vec<_> = (0..20).map(|_| (true, None)).collect();
+        prop_assert_eq!(walk(&disk.snapshot().unwrap(), &all), walk(&memory.snapshot().unwrap(), &all));
+    }
 }

@@ -218,7 +218,7 @@ impl DiskDatabase {
         if merges {
             writer.tidy_bytes = self.tables.disk_bytes();
         }
-        self.tables.settle();
+        self.settle(self.work.flushed()?);
         if let Some(spare) = self.work.take_spare() {
             writer.journal.add_spare(spare);
         }
@@ -229,6 +229,11 @@ impl DiskDatabase {
 
     fn writer(&self) -> MutexGuard<'_, Writer> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn settle(&self, flushed: u64) {
+        self.tables.settle();
+        self.work.settled(flushed);
     }
 
     /// Has everything in memory written to tables. The guard shows that no batch is on its way.
@@ -274,7 +279,7 @@ impl DiskDatabase {
         let flushed = self.work.flushed()?;
         if std::mem::replace(&mut writer.settled, flushed) != flushed {
             // The memtable that became a table is not needed any more.
-            self.tables.settle();
+            self.settle(flushed);
         }
         // What could not be recorded after the last batch.
         writer.watermark.set(number - 1).map_err(|why| io_error("record the watermark", &why))?;

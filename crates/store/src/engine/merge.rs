@@ -5,10 +5,11 @@
 //! see the newer version yet still sees the older one.
 
 use super::failure::sync_directory;
+use super::memtable::Entries;
 use crate::database::DatabaseError;
 use crate::garbage::DominatedFilter;
 use lsm_tree::compaction::filter::{CompactionFilter, Context, Factory, ItemAccessor, Verdict};
-use lsm_tree::{InternalValue, UserKey};
+use lsm_tree::{InternalValue, UserKey, ValueType};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -70,16 +71,23 @@ impl CompactionFilter for Merge {
 }
 
 /// The entries of a memtable, in order, without dominated versions. A version that was deleted dominates nothing.
-pub(super) fn without_dominated(
-    entries: impl Iterator<Item = InternalValue>,
-) -> impl Iterator<Item = InternalValue> {
+pub(super) fn without_dominated(entries: &Entries) -> impl Iterator<Item = InternalValue> {
     let mut filter = DominatedFilter::new();
-    let mut deleted: Option<UserKey> = None;
-    entries.filter(move |entry| {
-        let key = &entry.key.user_key;
-        if entry.is_tombstone() {
-            deleted = Some(key.clone());
+    let mut deleted: Option<&[u8]> = None;
+    entries.iter().filter_map(move |(place, value)| {
+        let key = place.key();
+        if value.is_none() {
+            deleted = Some(key);
         }
-        deleted.as_ref() == Some(key) || !filter.is_dominated(key)
+        if deleted != Some(key) && filter.is_dominated(key) {
+            return None;
+        }
+        let user_key = UserKey::from(key);
+        Some(match value {
+            Some(value) => {
+                InternalValue::from_components(user_key, value.clone(), place.number(), ValueType::Value)
+            }
+            None => InternalValue::new_tombstone(user_key, place.number()),
+        })
     })
 }

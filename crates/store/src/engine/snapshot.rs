@@ -1,10 +1,9 @@
 //! Frozen views of the disk engine, and positions in them.
 
-use super::failure::engine_error;
-use super::tables::{Entries, FIRST, View};
+use super::tables::FIRST;
+use super::view::{Upwards, View};
 use crate::database::{DatabaseError, DatabaseIterator, Snapshot};
 use bytes::Bytes;
-use lsm_tree::{Guard, IterGuardImpl};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -25,39 +24,26 @@ impl Snapshot for DiskSnapshot {
     }
 }
 
-/// A position in a [`DiskSnapshot`]. Going up uses one engine iterator; every other move opens a new one.
+/// A position in a [`DiskSnapshot`]. Going up uses one walk; every other move begins anew.
 pub struct DiskIterator {
-    ahead: Option<Entries>,
+    ahead: Option<Upwards>,
     at: Option<(Bytes, Bytes)>,
     view: Arc<View>,
 }
 
 impl DiskIterator {
-    fn stand(&mut self, guard: Option<IterGuardImpl>) -> Result<(), DatabaseError> {
-        self.at = None;
-        if let Some(guard) = guard {
-            let (key, value) = guard.into_inner().map_err(engine_error)?;
-            self.at = Some((Bytes::from(key), Bytes::from(value)));
-        }
+    fn up_from(&mut self, from: Bound<&[u8]>) -> Result<(), DatabaseError> {
+        (self.at, self.ahead) = (None, None);
+        let mut ahead = self.view.up_from(from);
+        self.at = ahead.next(&self.view, None)?;
+        self.ahead = Some(ahead);
         Ok(())
     }
 
-    fn up_from(&mut self, from: Bound<&[u8]>) -> Result<(), DatabaseError> {
-        let mut ahead = self.view.range(from, Bound::Unbounded);
-        let first = ahead.next();
-        self.ahead = Some(ahead);
-        self.stand(first)
-    }
-
     fn down_from(&mut self, to: Bound<&[u8]>) -> Result<(), DatabaseError> {
-        // Below the first key of all there is nothing; the engine's ranges may not be upside down.
-        if matches!(to, Bound::Excluded(to) if to <= FIRST) {
-            self.ahead = None;
-            return self.stand(None);
-        }
-        let last = self.view.range(Bound::Included(FIRST), to).next_back();
-        self.ahead = None;
-        self.stand(last)
+        (self.at, self.ahead) = (None, None);
+        self.at = self.view.last_to(to)?;
+        Ok(())
     }
 }
 
@@ -75,14 +61,11 @@ impl DatabaseIterator for DiskIterator {
     }
 
     fn next(&mut self) -> Result<(), DatabaseError> {
-        if self.at.is_none() {
+        let Some((key, _)) = self.at.take() else { return Ok(()) };
+        if let Some(ahead) = &mut self.ahead {
+            self.at = ahead.next(&self.view, Some(&key))?;
             return Ok(());
         }
-        if let Some(ahead) = &mut self.ahead {
-            let next = ahead.next();
-            return self.stand(next);
-        }
-        let Some((key, _)) = self.at.take() else { return Ok(()) };
         self.up_from(Bound::Excluded(&key))
     }
 

@@ -5,17 +5,16 @@
 //! tables, one merges tables.
 
 use super::failure::{caught, caught_as_fatal, damaged, engine_error, io_error, sync_directory};
+use super::memtable::Memtable;
 use super::merge::{DominatedFilters, without_dominated};
+use super::view::{Memtables, View};
 use crate::database::{Change, DatabaseError};
 use bytes::Bytes;
 use lsm_tree::compaction::Leveled;
-use lsm_tree::{
-    AbstractTree, AnyTree, Cache, Config, InternalValue, KvSeparationOptions, Memtable,
-    SequenceNumberCounter, ValueType,
-};
+use lsm_tree::{AbstractTree, AnyTree, Cache, Config, KvSeparationOptions, SequenceNumberCounter};
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::ops::{Bound, Range};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -45,13 +44,20 @@ pub(super) struct Tables {
     counter: SequenceNumberCounter,
     /// Snapshots see what is below this. It moves when a batch is complete, so a batch appears whole.
     visible: AtomicU64,
-    /// How many snapshots look from which point.
-    looking: Mutex<BTreeMap<u64, usize>>,
+    views: Mutex<Views>,
     filters: Arc<DominatedFilters>,
     /// Held during a merge.
     merging: Mutex<()>,
     /// What failed flushes and merges may have left behind.
     left_behind: Mutex<Vec<FileNumbers>>,
+}
+
+/// What is looked at.
+struct Views {
+    /// How many snapshots look from which point.
+    looking: BTreeMap<u64, usize>,
+    /// The one that takes batches, then those that are full.
+    memtables: Memtables,
 }
 
 /// Files that were begun within some time, by a flush, by a merge or by both.
@@ -95,7 +101,7 @@ impl Tables {
             tree,
             counter,
             visible,
-            looking: Mutex::default(),
+            views: Mutex::new(Views { looking: BTreeMap::new(), memtables: [Arc::default()].into() }),
             filters,
             merging: Mutex::default(),
             left_behind: Mutex::default(),
@@ -124,37 +130,31 @@ impl Tables {
 
     /// Makes a durable batch visible. For one caller at a time, as [`Tables::seal`] and [`Tables::settle`].
     pub(super) fn apply(&self, changes: Vec<Change>) {
-        let number = self.counter.next();
-        let memtable = self.tree.active_memtable();
-        for change in changes {
-            memtable.insert(match change {
-                Change::Put(key, value) => {
-                    InternalValue::from_components(key, value, number, ValueType::Value)
-                }
-                Change::Delete(key) => InternalValue::new_tombstone(key, number),
-            });
-        }
+        self.active().insert(changes, self.counter.next());
         self.visible.store(self.counter.get(), Ordering::Release);
     }
 
     /// Whether the memtable that takes batches holds more than it should. A few large values may be four times as much
     /// as many small ones: the fewer and larger the files that they end up in, the better.
     pub(super) fn memtable_is_full(&self, limit: u64) -> bool {
-        let memtable = self.tree.active_memtable();
-        let size = memtable.size();
+        let memtable = self.active();
+        let size = memtable.bytes() as u64;
         size > 4 * limit || (size > limit && size / u64::from(LARGE) < memtable.len() as u64)
     }
 
     /// Closes the memtable, whose last batch is `last`; `None` if it is empty.
     pub(super) fn seal(&self, last: u64) -> Option<Full> {
-        let memtable = self.tree.active_memtable();
-        if memtable.is_empty() {
+        let memtable = self.active();
+        if memtable.len() == 0 {
             return None;
         }
-        let marker = (FLUSHED_KEY, last.to_be_bytes(), self.counter.next(), ValueType::Value);
-        memtable.insert(InternalValue::from_components(marker.0, marker.1, marker.2, marker.3));
+        let flushed =
+            Change::Put(Bytes::from_static(FLUSHED_KEY), Bytes::copy_from_slice(&last.to_be_bytes()));
+        memtable.insert(vec![flushed], self.counter.next());
+        let mut views = self.views();
+        views.memtables = std::iter::once(Arc::default()).chain(views.memtables.iter().cloned()).collect();
         self.visible.store(self.counter.get(), Ordering::Release);
-        self.tree.rotate_memtable().map(|memtable| Full { memtable, last })
+        Some(Full { memtable, last })
     }
 
     /// Writes the oldest closed memtable to synced tables. Dominated versions stay behind.
@@ -165,18 +165,24 @@ impl Tables {
         caught_as_fatal(|| {
             let flushing = self.tree.get_flush_lock();
             let first = self.next_files()?;
-            let entries = without_dominated(full.memtable.iter()).map(Ok);
-            let flushed = self.tree.flush_to_tables(entries).map_err(engine_error).and_then(|written| {
-                let (tables, blobs) = written.unwrap_or_default();
-                // The crate syncs the file, but not its name.
-                if blobs.as_ref().is_some_and(|blobs| !blobs.is_empty()) {
-                    sync_directory(&self.folder(BLOBS))?;
-                }
-                let ids = [full.memtable.id()];
-                self.tree
-                    .register_tables(&tables, blobs.as_deref(), None, &ids, self.horizon())
-                    .map_err(engine_error)
-            });
+            let entries = full.memtable.entries();
+            let flushed = self
+                .tree
+                .flush_to_tables(without_dominated(&entries).map(Ok))
+                .map_err(engine_error)
+                .and_then(|written| {
+                    let (tables, blobs) = written.unwrap_or_default();
+                    // The crate syncs the file, but not its name.
+                    if blobs.as_ref().is_some_and(|blobs| !blobs.is_empty()) {
+                        sync_directory(&self.folder(BLOBS))?;
+                    }
+                    let registered =
+                        self.tree.register_tables(&tables, blobs.as_deref(), None, &[], self.horizon());
+                    registered.map_err(engine_error)
+                });
+            if flushed.is_ok() {
+                full.memtable.set_flushed();
+            }
             flushed.or_else(|why| {
                 self.give_up(first)?;
                 if let Ok(merging) = self.merging.try_lock() {
@@ -305,10 +311,15 @@ impl Tables {
         Ok(())
     }
 
-    /// Lets new snapshots see the newest set of tables, and lets go of older sets that no snapshot uses. While no batch
-    /// is being applied.
+    /// Lets new snapshots see the newest set of tables in place of the memtables that are in it, and lets go of older sets
+    /// that no snapshot uses. While no batch is being applied.
     pub(super) fn settle(&self) {
+        let mut views = self.views();
+        // In this order: where a memtable is left out, the set of tables that has it must be visible.
+        let left = views.memtables.iter().filter(|memtable| !memtable.is_flushed());
+        views.memtables = left.cloned().collect();
         self.visible.store(self.counter.get(), Ordering::Release);
+        drop(views);
         // The newest set below this is what the oldest snapshot looks at.
         let oldest = self.horizon() + 1;
         let released =
@@ -323,52 +334,42 @@ impl Tables {
         self.tree.disk_space()
     }
 
-    fn looking(&self) -> MutexGuard<'_, BTreeMap<u64, usize>> {
-        self.looking.lock().unwrap_or_else(PoisonError::into_inner)
+    fn views(&self) -> MutexGuard<'_, Views> {
+        self.views.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The memtable that takes batches.
+    fn active(&self) -> Arc<Memtable> {
+        self.views().memtables[0].clone()
+    }
+
+    pub(super) fn tree(&self) -> &AnyTree {
+        &self.tree
     }
 
     /// Everything that a snapshot may look at is at or above this.
     fn horizon(&self) -> u64 {
-        let looking = self.looking();
+        let views = self.views();
         let visible = self.visible.load(Ordering::Acquire);
-        looking.keys().next().map_or(visible, |oldest| *oldest).saturating_sub(1)
+        views.looking.keys().next().map_or(visible, |oldest| *oldest).saturating_sub(1)
     }
 
     /// A frozen view.
     pub(super) fn look(self: &Arc<Self>) -> View {
-        let mut looking = self.looking();
+        let mut views = self.views();
+        // Under the lock: no memtable comes or goes between the two.
         let at = self.visible.load(Ordering::Acquire);
-        *looking.entry(at).or_default() += 1;
-        View { tables: self.clone(), at }
-    }
-}
-
-/// What was there at one moment, kept for as long as this lives.
-pub(super) struct View {
-    tables: Arc<Tables>,
-    at: u64,
-}
-
-/// Entries in the order of their keys.
-pub(super) type Entries = Box<dyn DoubleEndedIterator<Item = lsm_tree::IterGuardImpl> + Send>;
-
-impl View {
-    pub(super) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, DatabaseError> {
-        Ok(self.tables.tree.get(key, self.at).map_err(engine_error)?.map(Bytes::from))
+        *views.looking.entry(at).or_default() += 1;
+        View { tables: self.clone(), memtables: views.memtables.clone(), at }
     }
 
-    pub(super) fn range(&self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Entries {
-        self.tables.tree.range::<&[u8], _>((from, to), self.at, None)
-    }
-}
-
-impl Drop for View {
-    fn drop(&mut self) {
-        let mut looking = self.tables.looking();
-        if let Some(count) = looking.get_mut(&self.at) {
+    /// The end of a view.
+    pub(super) fn look_away(&self, at: u64) {
+        let mut views = self.views();
+        if let Some(count) = views.looking.get_mut(&at) {
             *count -= 1;
             if *count == 0 {
-                looking.remove(&self.at);
+                views.looking.remove(&at);
             }
         }
     }

@@ -30,6 +30,8 @@ struct State {
     full: VecDeque<Arc<Full>>,
     /// All batches up to this one are in synced tables.
     flushed: u64,
+    /// Nobody new looks at memtables up to this batch.
+    settled: u64,
     /// A merge is due, or going on.
     merge: bool,
     merging: bool,
@@ -68,6 +70,12 @@ impl Work {
     pub(super) fn flushed(&self) -> Result<u64, DatabaseError> {
         let state = self.state();
         state.failed.clone().map_or(Ok(state.flushed), Err)
+    }
+
+    /// Says that nobody new looks at the memtables up to this batch, all of which are in synced tables.
+    pub(super) fn settled(&self, flushed: u64) {
+        self.state().settled = flushed;
+        self.called.notify_all();
     }
 
     /// Hands over a full memtable.
@@ -133,8 +141,16 @@ impl Work {
     }
 
     fn run_flush(&self, tables: &Tables) {
+        // Kept until nobody else has it: to free it takes milliseconds, which a writer had better not spend.
+        let mut written: Option<Arc<Full>> = None;
         let mut state = self.state();
         while !state.stop && state.failed.is_none() {
+            if written.as_ref().is_some_and(|full| full.last <= state.settled) {
+                drop(state);
+                written = None;
+                state = self.state();
+                continue;
+            }
             // A segment first: a writer may need it before the memtable is written.
             if let Some(blank) = state.blank.take() {
                 state.making = true;
@@ -162,6 +178,7 @@ impl Work {
                 Ok(()) => {
                     state.full.pop_front();
                     state.flushed = full.last;
+                    written = Some(full);
                     (state.no_room, state.merge) = (None, true);
                     self.called.notify_all();
                 }
