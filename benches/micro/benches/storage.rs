@@ -5,7 +5,7 @@ use abd::{Content, Newest, StampedValue, Timestamp, Version};
 use bytes::Bytes;
 use gungraun::{library_benchmark, library_benchmark_group, main};
 use std::hint::black_box;
-use store::{MemoryDatabase, MultiVersionStore};
+use store::{CACHE_BYTES, MemoryDatabase, MultiVersionStore};
 
 type Store = MultiVersionStore<MemoryDatabase>;
 type Puts = Vec<(Bytes, StampedValue)>;
@@ -29,7 +29,7 @@ fn filled(cache_bytes: usize) -> Store {
 }
 
 #[library_benchmark]
-#[bench::cached(filled(Store::CACHE_BYTES), puts(2))]
+#[bench::cached(filled(CACHE_BYTES), puts(2))]
 #[bench::blind(filled(0), puts(2))]
 fn commit_64(store: Store, puts: Puts) -> (Store, Puts) {
     store.commit(black_box(&puts)).expect("memory does not fail");
@@ -37,7 +37,7 @@ fn commit_64(store: Store, puts: Puts) -> (Store, Puts) {
 }
 
 #[library_benchmark]
-#[bench::cached(filled(Store::CACHE_BYTES))]
+#[bench::cached(filled(CACHE_BYTES))]
 #[bench::uncached(filled(0))]
 fn newest(store: Store) -> (Store, Newest) {
     let newest = store.newest(black_box(b"key:0000000042")).expect("memory does not fail");

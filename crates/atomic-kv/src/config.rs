@@ -278,7 +278,7 @@ impl ServeArgs {
             op_timeout,
             max_key_bytes: 64 << 10,
             max_value_bytes,
-            cache_bytes: self.cache_bytes.unwrap_or(384 << 20),
+            cache_bytes: self.cache_bytes.unwrap_or(store::CACHE_BYTES),
             threads,
         })
     }

@@ -81,6 +81,15 @@ impl Entry {
         self.content.as_ref().map_or(0, Content::len)
     }
 
+    /// Takes a larger version, or the content of the one that it has. `bytes` are those of the shard.
+    fn put(&mut self, stamped: StampedValue, budget: usize, bytes: &mut usize) {
+        let before = self.content_bytes();
+        (self.version, self.present) = (stamped.version, stamped.content.is_value());
+        self.content = kept(stamped.content, budget);
+        self.used = true;
+        *bytes = *bytes + self.content_bytes() - before;
+    }
+
     /// The version with its content, if that is here.
     fn stamped(&self) -> Option<StampedValue> {
         self.content.clone().map(|content| StampedValue { version: self.version, content })
@@ -146,8 +155,9 @@ impl NewestCache {
         ticket: Ticket,
     ) -> Result<StampedValue, Ticket> {
         let (mut shard, hash) = self.shard(key);
+        let shard = &mut *shard;
         let epoch = shard.epoch;
-        if let Some(entry) = shard.entry(key, hash) {
+        if let Some(entry) = find(&mut shard.entries, key, hash) {
             if entry.version >= found.version
                 && let Some(stamped) = entry.stamped()
             {
@@ -156,7 +166,8 @@ impl NewestCache {
             if entry.version > found.version {
                 return Err(Ticket(epoch));
             }
-            shard.replace(key, hash, own(found), self.shard_budget);
+            entry.put(own(found), self.shard_budget, &mut shard.bytes);
+            shard.shrink(self.shard_budget);
             return Ok(found.clone());
         }
         if epoch != ticket.0 {
@@ -171,11 +182,13 @@ impl NewestCache {
     /// version by now and has no content for it.
     pub(crate) fn tell_unpublished(&self, key: &[u8], found: StampedValue) -> StampedValue {
         let (mut shard, hash) = self.shard(key);
-        if let Some(entry) = shard.entry(key, hash) {
+        let shard = &mut *shard;
+        if let Some(entry) = find(&mut shard.entries, key, hash) {
             if entry.version > found.version {
                 return entry.stamped().unwrap_or(found);
             }
-            shard.replace(key, hash, own(&found), self.shard_budget);
+            entry.put(own(&found), self.shard_budget, &mut shard.bytes);
+            shard.shrink(self.shard_budget);
         } else {
             shard.epoch += 1;
         }
@@ -186,12 +199,15 @@ impl NewestCache {
     /// Returns the version that the entry held, if there was one.
     pub(crate) fn publish_commit(&self, key: &[u8], committed: StampedValue) -> Option<Version> {
         let (mut shard, hash) = self.shard(key);
-        let Some(held) = shard.entry(key, hash).map(|entry| entry.version) else {
+        let shard = &mut *shard;
+        let Some(entry) = find(&mut shard.entries, key, hash) else {
             shard.epoch += 1;
             return None;
         };
+        let held = entry.version;
         if committed.version > held {
-            shard.replace(key, hash, committed, self.shard_budget);
+            entry.put(committed, self.shard_budget, &mut shard.bytes);
+            shard.shrink(self.shard_budget);
         }
         Some(held)
     }
@@ -202,9 +218,13 @@ impl NewestCache {
     }
 }
 
+fn find<'a>(entries: &'a mut HashTable<Entry>, key: &[u8], hash: u64) -> Option<&'a mut Entry> {
+    entries.find_mut(hash, |entry| entry.hash == hash && entry.key.bytes() == key)
+}
+
 impl Shard {
     fn entry(&mut self, key: &[u8], hash: u64) -> Option<&mut Entry> {
-        self.entries.find_mut(hash, |entry| entry.hash == hash && entry.key.bytes() == key)
+        find(&mut self.entries, key, hash)
     }
 
     fn insert(&mut self, key: &[u8], hash: u64, stamped: StampedValue, budget: usize) {
@@ -213,19 +233,6 @@ impl Shard {
         let entry = Entry { hash, key: InPlace::new(key), version, present, content, used: false };
         self.bytes += entry.cost();
         self.entries.insert_unique(hash, entry, |entry| entry.hash);
-        self.shrink(budget);
-    }
-
-    /// Puts a larger version into an existing entry, or the content of the one that is there.
-    fn replace(&mut self, key: &[u8], hash: u64, stamped: StampedValue, budget: usize) {
-        if let Some(entry) = self.entry(key, hash) {
-            let before = entry.content_bytes();
-            (entry.version, entry.present) = (stamped.version, stamped.content.is_value());
-            entry.content = kept(stamped.content, budget);
-            entry.used = true;
-            let after = entry.content_bytes();
-            self.bytes = self.bytes + after - before;
-        }
         self.shrink(budget);
     }
 

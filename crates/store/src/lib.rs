@@ -15,4 +15,4 @@ mod record;
 pub use database::{Change, Database, DatabaseError, DatabaseIterator, Snapshot, WriteBatch};
 pub use engine::disk::{DiskDatabase, DiskOptions};
 pub use engine::memory::MemoryDatabase;
-pub use mvcc::{MultiVersionStore, Put};
+pub use mvcc::{CACHE_BYTES, MultiVersionStore, Put};

@@ -2,7 +2,7 @@
 //!
 //! A versioned write is a blind put: the data key contains the version, so writes of different versions do not meet,
 //! and the same write twice is the same bytes. A read is a snapshot and one seek: the newest version comes first.
-//! Neither takes a lock of the store's own.
+//! No lock of the store's own is held while the database works.
 
 use crate::cache::NewestCache;
 use crate::database::{Database, DatabaseError, DatabaseIterator, Snapshot, WriteBatch};
@@ -13,6 +13,9 @@ use abd::{Glimpse, Newest, StampedValue, Version};
 use bytes::Bytes;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// The budget of the cache of newest versions that fits most nodes.
+pub const CACHE_BYTES: usize = 384 << 20;
 
 /// How often a reader looks again because its snapshot may be old, before it settles for not caching.
 const READ_ATTEMPTS: usize = 3;
@@ -27,9 +30,6 @@ pub struct MultiVersionStore<D> {
 }
 
 impl<D: Database> MultiVersionStore<D> {
-    /// The cache budget that fits most nodes.
-    pub const CACHE_BYTES: usize = 384 << 20;
-
     /// Over a database, with a cache of newest versions of at most `cache_bytes`.
     pub fn new(database: D, cache_bytes: usize) -> Self {
         Self::with_seed(database, cache_bytes, RandomState::new().hash_one(0))
@@ -227,17 +227,18 @@ impl<D: Database> MultiVersionStore<D> {
         if queued.is_empty() && sweep.is_none() {
             return Ok(0);
         }
+        let deletes = !self.database.drops_dominated();
         let mut looked_at = queued.len();
         let mut dominated = Dominated::default();
         let mut swept = None;
         {
-            // In a block: a database that ran out of room can be opened again only when no snapshot is left.
+            // In a block: a snapshot keeps memtables and tables for as long as it lives.
             let mut iterator = self.database.snapshot()?.iterator();
             for prefix in &queued {
                 // What the sweep has yet to reach it will find, and must not be counted twice.
                 if sweep.as_ref().is_none_or(|from| prefix < from) {
                     iterator.seek(prefix)?;
-                    dominated.take_key(&mut iterator, prefix)?;
+                    dominated.take_key(&mut iterator, prefix, deletes)?;
                 }
             }
             if let Some(from) = sweep {
@@ -250,19 +251,18 @@ impl<D: Database> MultiVersionStore<D> {
                         next = Some(prefix);
                         break;
                     }
-                    counted += i64::from(dominated.take_key(&mut iterator, &prefix)?);
+                    counted += i64::from(dominated.take_key(&mut iterator, &prefix, deletes)?);
                     looked_at += 1;
                 }
                 swept = Some((next, counted));
             }
         }
-        let deletes = !self.database.drops_dominated();
-        if deletes && !dominated.batch.is_empty() {
+        if !dominated.batch.is_empty() {
             self.database.write(dominated.batch)?;
         }
         let mut garbage = self.garbage();
         // Before the sweep moves on: what it passed in this round, it counted without the dominated versions.
-        for (prefix, values) in dominated.values.into_iter().filter(|_| deletes) {
+        for (prefix, values) in dominated.values {
             garbage.count(&prefix, -values);
         }
         if let Some((next, counted)) = swept {
@@ -356,12 +356,13 @@ struct Dominated {
 }
 
 impl Dominated {
-    /// Walks over all versions of the key that the iterator stands on, and marks all but the newest; returns whether
-    /// the newest is a value.
+    /// Walks over all versions of the key that the iterator stands on, and marks all but the newest if they are to be
+    /// deleted here; returns whether the newest is a value.
     fn take_key(
         &mut self,
         iterator: &mut impl DatabaseIterator,
         prefix: &[u8],
+        deletes: bool,
     ) -> Result<bool, DatabaseError> {
         let mut newest = None;
         let mut values = 0;
@@ -369,6 +370,7 @@ impl Dominated {
             let is_value = record::is_value(value)?;
             match newest {
                 None => newest = Some(is_value),
+                Some(_) if !deletes => {}
                 Some(_) => {
                     self.batch.delete(data_key.clone());
                     values += i64::from(is_value);

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 
 /// Bytes that may wait for the disk. Above it writes are refused, so that a slow disk costs bounded memory.
 const QUEUE_BYTES_MAX: usize = 64 << 20;
-/// Versions that one round of garbage collection looks at.
+/// Keys that one round of garbage collection looks at.
 const GARBAGE_BUDGET: usize = 256;
 /// Without writes for this long the database may tidy up.
 const IDLE_AFTER: Duration = Duration::from_secs(2);

@@ -1,7 +1,8 @@
 //! A node: the pure protocol with sockets, clocks, a disk and threads around it.
 //!
 //! One thread per `shard`, each an event loop with connections and a coordinator of its own; one `committer`
-//! thread per database. What all of them share is in `Node`.
+//! thread per database. What all of them share is in `Node`. The database has threads of its own: those of
+//! `store::engine`, and `tidy` while it tidies.
 
 mod answers;
 mod client;
@@ -204,7 +205,7 @@ impl Node {
         });
     }
 
-    pub(crate) fn peer_is_up(&self, _shard: usize, peer: NodeId, up: bool) {
+    pub(crate) fn peer_is_up(&self, peer: NodeId, up: bool) {
         if let Some(index) = self.members.index_of(peer) {
             if up {
                 self.links_up[index].fetch_add(1, Ordering::Relaxed);

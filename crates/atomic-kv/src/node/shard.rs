@@ -1,7 +1,7 @@
 //! An event loop: its own coordinator, its own links to the peers, its own client connections.
 //!
-//! A shard shares nothing on the hot path with other shards but the store (read without locks), the timestamp issuer
-//! (one atomic) and the committer's queue. An operation lives and ends on the shard that its client is connected to.
+//! A shard shares nothing on the hot path with other shards but the store (whose locks are held for a look at a cache or a
+//! memtable, never during a sync), the timestamp issuer (one atomic) and the committer's queue. An operation lives and ends on the shard that its client is connected to.
 
 use super::answers::{Answers, Return};
 use super::committer::{LOCAL, PendingWrite, ReplyTo};

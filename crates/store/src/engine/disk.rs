@@ -4,7 +4,7 @@
 //! write    journal (one write, one sync) ─► memtable: visible ─► the watermark beside it
 //! flush    a full memtable ─► synced table without dominated versions ─► its part of the journal is free
 //! merge    tables ─► fewer tables
-//! open     tables ─► the journal's batches after them ─► all of it to tables ─► compared with the watermark
+//! open     tables ─► the journal's batches after them ─► compared with the watermark ─► to tables, if there is room
 //! ```
 //!
 //! Every batch has a number, and the numbers have no holes: what is missing or damaged in the middle of the journal is
@@ -94,9 +94,6 @@ impl DiskDatabase {
             None => (space(&path)?.total / 50).clamp(4 << 20, 256 << 20),
         };
         let look = |why: std::io::Error| io_error("look for the database", &why);
-        if path.join("fjall").try_exists().map_err(look)? {
-            return Err(damaged(format!("{} is of a development version and can't be read", path.display())));
-        }
         let (tables_path, journal_path) = (path.join("tables"), path.join("journal"));
         let watermark_path = path.join("watermark");
         let marked = watermark_path.try_exists().map_err(look)?;
@@ -114,6 +111,7 @@ impl DiskDatabase {
                 && let Some(full) = tables.seal(record.number)
             {
                 tables.flush(&full)?;
+                tables.settle();
                 unflushed = false;
             }
             Ok(())
@@ -169,9 +167,10 @@ impl DiskDatabase {
             // On a full disk the journal, which was synced again, goes on to hold it.
             database.seal(&writer);
             database.work.wait(true)?;
-            writer.journal.shrink(sequence, database.work.flushed()?);
+            let flushed = database.catch_up(&mut writer)?;
+            writer.journal.shrink(sequence, flushed);
         }
-        database.journal_bytes.store(writer.journal.disk_bytes(), Ordering::Relaxed);
+        database.count_journal_bytes(&writer);
         drop(writer);
         Ok(database)
     }
@@ -212,18 +211,17 @@ impl DiskDatabase {
         let bytes = self.tables.disk_bytes();
         let merges = bytes <= CHEAP_MERGE_BYTES || bytes > before + before / 4;
         if merges {
-            self.tables.merge_all()?;
+            self.tables.merge_all().inspect_err(|why| self.work.fail(why))?;
         }
         let mut writer = self.writer();
         if merges {
             writer.tidy_bytes = self.tables.disk_bytes();
         }
-        self.settle(self.work.flushed()?);
-        if let Some(spare) = self.work.take_spare() {
-            writer.journal.add_spare(spare);
-        }
-        writer.journal.shrink(self.sequence(), self.work.flushed()?);
-        self.journal_bytes.store(writer.journal.disk_bytes(), Ordering::Relaxed);
+        let flushed = self.catch_up(&mut writer)?;
+        // Merges made a newer set of tables.
+        self.tables.settle();
+        writer.journal.shrink(self.sequence(), flushed);
+        self.count_journal_bytes(&writer);
         Ok(())
     }
 
@@ -231,9 +229,22 @@ impl DiskDatabase {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn settle(&self, flushed: u64) {
-        self.tables.settle();
-        self.work.settled(flushed);
+    /// Takes over what the threads have done; returns up to which batch everything is in tables.
+    fn catch_up(&self, writer: &mut Writer) -> Result<u64, DatabaseError> {
+        if let Some(segment) = self.work.take_spare() {
+            writer.journal.add_spare(segment);
+        }
+        let flushed = self.work.flushed()?;
+        if std::mem::replace(&mut writer.settled, flushed) != flushed {
+            // The memtable that became a table is not needed any more.
+            self.tables.settle();
+            self.work.settled(flushed);
+        }
+        Ok(flushed)
+    }
+
+    fn count_journal_bytes(&self, writer: &Writer) {
+        self.journal_bytes.store(writer.journal.disk_bytes(), Ordering::Relaxed);
     }
 
     /// Has everything in memory written to tables. The guard shows that no batch is on its way.
@@ -273,14 +284,7 @@ impl DiskDatabase {
 
     fn commit(&self, writer: &mut Writer, batch: WriteBatch, number: u64) -> Result<(), DatabaseError> {
         let bytes = batch.bytes();
-        if let Some(segment) = self.work.take_spare() {
-            writer.journal.add_spare(segment);
-        }
-        let flushed = self.work.flushed()?;
-        if std::mem::replace(&mut writer.settled, flushed) != flushed {
-            // The memtable that became a table is not needed any more.
-            self.settle(flushed);
-        }
+        let flushed = self.catch_up(writer)?;
         // What could not be recorded after the last batch.
         writer.watermark.set(number - 1).map_err(|why| io_error("record the watermark", &why))?;
         writer.journal.append(number, &batch.changes, flushed)?;
@@ -293,7 +297,7 @@ impl DiskDatabase {
         }
         writer.written_since_tidy += bytes;
         writer.written_since_look += bytes;
-        self.journal_bytes.store(writer.journal.disk_bytes(), Ordering::Relaxed);
+        self.count_journal_bytes(writer);
         if writer.journal.wants_spare() {
             self.work.ask_for(|| writer.journal.next_blank());
         }

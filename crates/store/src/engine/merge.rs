@@ -26,15 +26,9 @@ impl DominatedFilters {
         Self { blobs, failure: Arc::default() }
     }
 
-    /// After a merge.
-    ///
-    /// # Errors
-    /// [`DatabaseError::Fatal`] when the names of files that it made could not be synced: older ones may be gone.
-    pub(super) fn take_failure(&self) -> Result<(), DatabaseError> {
-        match self.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            Some(why) => Err(DatabaseError::Fatal(format!("after a merge: {why}"))),
-            None => Ok(()),
-        }
+    /// Why the names of files that a merge made could not be synced. What they replaced may be gone by now.
+    pub(super) fn take_failure(&self) -> Option<DatabaseError> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 

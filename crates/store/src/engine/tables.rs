@@ -4,7 +4,7 @@
 //! full disk only puts the tables off. Two threads do the work that nobody waits for: one writes full memtables to
 //! tables, one merges tables.
 
-use super::failure::{caught, caught_as_fatal, damaged, engine_error, io_error, sync_directory};
+use super::failure::{caught, damaged, engine_error, io_error, sync_directory};
 use super::memtable::Memtable;
 use super::merge::{DominatedFilters, without_dominated};
 use super::view::{Memtables, View};
@@ -17,7 +17,7 @@ use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Under this key, which no user has, every table says up to which batch everything is in tables.
 const FLUSHED_KEY: &[u8] = b"\x00flushed";
@@ -46,8 +46,11 @@ pub(super) struct Tables {
     visible: AtomicU64,
     views: Mutex<Views>,
     filters: Arc<DominatedFilters>,
-    /// Held during a merge.
+    /// Held during a merge; counts merges.
     merging: Mutex<()>,
+    merges: AtomicU64,
+    /// Why nothing may be written any more.
+    doubt: OnceLock<DatabaseError>,
     /// What failed flushes and merges may have left behind.
     left_behind: Mutex<Vec<FileNumbers>>,
 }
@@ -104,6 +107,8 @@ impl Tables {
             views: Mutex::new(Views { looking: BTreeMap::new(), memtables: [Arc::default()].into() }),
             filters,
             merging: Mutex::default(),
+            merges: AtomicU64::new(0),
+            doubt: OnceLock::new(),
             left_behind: Mutex::default(),
         })
     }
@@ -162,8 +167,10 @@ impl Tables {
     /// # Errors
     /// [`DatabaseError::Full`]; it may be tried again. Every other error is final.
     pub(super) fn flush(&self, full: &Full) -> Result<(), DatabaseError> {
-        caught_as_fatal(|| {
+        self.unless_in_doubt(|| {
             let flushing = self.tree.get_flush_lock();
+            let merges = self.merges.load(Ordering::Relaxed);
+            let beside_a_merge = u64::from(self.merging.try_lock().is_err());
             let first = self.next_files()?;
             let entries = full.memtable.entries();
             let flushed = self
@@ -184,7 +191,12 @@ impl Tables {
                 full.memtable.set_flushed();
             }
             flushed.or_else(|why| {
-                self.give_up(first)?;
+                self.check_current()?;
+                // Of two merges beside this flush the second may have replaced what the first made, which an older
+                // snapshot then still looks at: all that is left behind waits for the next start.
+                if self.merges.load(Ordering::Relaxed) - merges + beside_a_merge <= 1 {
+                    self.give_up(first)?;
+                }
                 if let Ok(merging) = self.merging.try_lock() {
                     self.clean_up(&merging, &flushing)?;
                 }
@@ -215,17 +227,35 @@ impl Tables {
 
     /// For one merge; files of a failed flush are told by being in no set of tables before a second one.
     fn merge_with(&self, merge: impl FnOnce() -> lsm_tree::Result<()>) -> Result<(), DatabaseError> {
-        caught_as_fatal(|| {
+        self.unless_in_doubt(|| {
             let merging = self.merging.lock().unwrap_or_else(PoisonError::into_inner);
+            self.merges.fetch_add(1, Ordering::Relaxed);
             self.clean_up_after(&merging)?;
             let first = self.next_files()?;
-            let merged = merge().map_err(engine_error).and_then(|()| self.filters.take_failure());
+            let merged = merge().map_err(engine_error);
+            if let Some(why) = self.filters.take_failure() {
+                return Err(self.in_doubt(format!("after a merge: {why}")));
+            }
             if merged.is_err() {
+                self.check_current()?;
                 self.give_up(first)?;
             }
             self.clean_up_after(&merging)?;
             merged
         })
+    }
+
+    /// Works on the files, unless an earlier failure has left them in doubt: another list of tables might be written over
+    /// the one that the disk has.
+    fn unless_in_doubt(&self, work: impl FnOnce() -> Result<(), DatabaseError>) -> Result<(), DatabaseError> {
+        if let Some(why) = self.doubt.get() {
+            return Err(why.clone());
+        }
+        caught(work).unwrap_or_else(|panic| Err(self.in_doubt(format!("the engine panicked: {panic}"))))
+    }
+
+    fn in_doubt(&self, why: String) -> DatabaseError {
+        self.doubt.get_or_init(|| DatabaseError::Fatal(why)).clone()
     }
 
     fn folder(&self, name: &str) -> PathBuf {
@@ -246,20 +276,19 @@ impl Tables {
     }
 
     /// After a failure: remembers what was begun since `first`, so that it does not fill the disk for good.
-    ///
-    /// # Errors
-    /// [`DatabaseError::Fatal`] if the disk may have another list of tables than the memory has. Then no file may be
-    /// deleted, and no further list be written over it.
     fn give_up(&self, first: (u64, u64)) -> Result<(), DatabaseError> {
-        self.check_current()?;
         let next = self.next_files()?;
         let files = FileNumbers { tables: first.0..next.0, blobs: first.1..next.1 };
         self.left_behind().push(files);
         Ok(())
     }
 
-    /// A list of tables takes effect when `current` is renamed; the crate reports an error after that as it reports one
-    /// before.
+    /// After a failure. A list of tables takes effect when `current` is renamed; the crate reports an error after that as it
+    /// reports one before.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Fatal`] if the disk may have another list of tables than the memory has. Then no file may be
+    /// deleted, and no further list be written over it.
     fn check_current(&self) -> Result<(), DatabaseError> {
         let path = self.folder(CURRENT);
         let on_disk = || -> std::io::Result<u64> {
@@ -268,9 +297,7 @@ impl Tables {
             Ok(u64::from_le_bytes(number))
         };
         let changed = |why: String| {
-            DatabaseError::Fatal(format!(
-                "after a failure the list of tables is in doubt ({why}); start again"
-            ))
+            self.in_doubt(format!("after a failure the list of tables is in doubt ({why}); start again"))
         };
         loop {
             let before = on_disk().map_err(|why| changed(why.to_string()))?;
@@ -298,15 +325,25 @@ impl Tables {
     fn clean_up(&self, _: &MutexGuard<'_, ()>, _: &MutexGuard<'_, ()>) -> Result<(), DatabaseError> {
         self.check_current()?;
         let version = self.tree.current_version();
+        // Most of the numbers are of files that were never made, or are gone.
         let delete = |folder: &str, number: u64| {
-            // Most of the numbers are of files that were never made, or are gone.
             let _ = std::fs::remove_file(self.folder(folder).join(number.to_string()));
         };
+        // The space comes back when nobody has the file open.
+        let open = self.tree.tree_config().descriptor_table.clone();
         for files in self.left_behind().drain(..) {
-            let in_use = |number: u64| version.iter_tables().any(|table| table.id() == number);
-            files.tables.filter(|number| !in_use(*number)).for_each(|number| delete(TABLES, number));
-            let in_use = |number: u64| version.blob_files.contains_key(number);
-            files.blobs.filter(|number| !in_use(*number)).for_each(|number| delete(BLOBS, number));
+            for number in files.tables {
+                if !version.iter_tables().any(|table| table.id() == number) {
+                    delete(TABLES, number);
+                    open.iter().for_each(|open| open.remove_for_table(&(self.tree.id(), number).into()));
+                }
+            }
+            for number in files.blobs {
+                if !version.blob_files.contains_key(number) {
+                    delete(BLOBS, number);
+                    open.iter().for_each(|open| open.remove_for_blob_file(&(self.tree.id(), number).into()));
+                }
+            }
         }
         Ok(())
     }
@@ -451,12 +488,51 @@ mod tests {
         let (tables, full) = tables_with_a_full_memtable(directory.path());
         block_the_next_list(&tables);
         let next = tables.tree.current_version().id() + 1;
-        for current in [next.to_le_bytes().to_vec(), Vec::new()] {
-            std::fs::write(tables.folder(CURRENT), current).unwrap();
-            let failed = tables.flush(&full);
+        let whole = std::fs::read(tables.folder(CURRENT)).unwrap();
+        std::fs::write(tables.folder(CURRENT), next.to_le_bytes()).unwrap();
+        let in_doubt = |failed: Result<(), DatabaseError>| {
             assert!(matches!(&failed, Err(DatabaseError::Fatal(why)) if why.contains("doubt")), "{failed:?}");
+        };
+        in_doubt(tables.flush(&full));
+        // Nothing is written after it, whatever the disk says by then.
+        std::fs::write(tables.folder(CURRENT), whole).unwrap();
+        in_doubt(tables.flush(&full));
+        in_doubt(tables.merge_all());
+        assert_eq!(names(&tables.folder(TABLES)).len(), 1);
+        assert_eq!(names(&tables.folder(BLOBS)).len(), 1);
+    }
+
+    #[test]
+    fn after_a_panic_of_the_engine_nothing_is_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let (tables, full) = tables_with_a_full_memtable(directory.path());
+        for failed in [tables.merge_with(|| panic!("a bug")), tables.flush(&full), tables.merge()] {
+            assert!(matches!(&failed, Err(DatabaseError::Fatal(why)) if why.contains("a bug")), "{failed:?}");
         }
-        assert_eq!(names(&tables.folder(TABLES)).len(), 2);
-        assert_eq!(names(&tables.folder(BLOBS)).len(), 2);
+        assert_eq!(names(&tables.folder(TABLES)).len(), 0);
+    }
+
+    /// What a second merge replaced may still be looked at.
+    #[test]
+    fn beside_two_merges_a_failed_flush_deletes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let (tables, full) = tables_with_a_full_memtable(directory.path());
+        block_the_next_list(&tables);
+        let over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let merges = scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    tables.merges.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+            while tables.merges.load(Ordering::Relaxed) == 0 {
+                std::thread::yield_now();
+            }
+            tables.flush(&full).unwrap_err();
+            over.store(true, Ordering::Relaxed);
+            merges.join().unwrap();
+        });
+        assert_eq!(names(&tables.folder(BLOBS)).len(), 1);
+        assert!(tables.left_behind().is_empty());
     }
 }

@@ -1,12 +1,12 @@
 //! The durable watermark: how many batches this directory has acknowledged, kept apart from the database.
 //!
-//! The engine drops a damaged part of its journal, and everything after it, without a word. So every batch carries a
-//! number, and this file remembers the last number that was acknowledged: a database that opens below it has lost
-//! something that somebody was promised.
+//! The journal finds what is damaged or missing before its last record, but it cannot know whether that record was the
+//! last. So this file remembers the last number that was acknowledged: a database that opens below it has lost something
+//! that somebody was promised.
 //!
 //! Two slots are written in turn, in place, so that a torn write leaves the other one and a full disk is no obstacle.
-//! The file is written *after* the batch is durable, so it is never ahead of the truth. It is synced by the caller
-//! now and then: kill -9 cannot make it stale, a power cut by a moment at most.
+//! The file is written *after* the batch is durable, so it is never ahead of the truth. A thread of its own syncs it, about
+//! once a second under load: kill -9 cannot make it stale, a power cut by about that much.
 
 use std::fs::{File, OpenOptions};
 use std::io;

@@ -1,4 +1,4 @@
-//! The two threads behind a database: one writes full memtables to tables, one merges tables and tidies up.
+//! The two threads behind a database: one makes journal segments and writes full memtables to tables, one merges tables.
 //!
 //! Nobody waits for them but a writer that is two memtables ahead. A full disk puts their work off, for a second or until
 //! they are called; any other failure is final, and the next write says so.
@@ -72,6 +72,15 @@ impl Work {
         state.failed.clone().map_or(Ok(state.flushed), Err)
     }
 
+    /// Has every further write refused, unless it is a lack of room.
+    pub(super) fn fail(&self, why: &DatabaseError) {
+        if !matches!(why, DatabaseError::Full(_)) {
+            self.state().failed.get_or_insert_with(|| why.clone());
+            self.called.notify_all();
+            self.done.notify_all();
+        }
+    }
+
     /// Says that nobody new looks at the memtables up to this batch, all of which are in synced tables.
     pub(super) fn settled(&self, flushed: u64) {
         self.state().settled = flushed;
@@ -142,12 +151,13 @@ impl Work {
 
     fn run_flush(&self, tables: &Tables) {
         // Kept until nobody else has it: to free it takes milliseconds, which a writer had better not spend.
-        let mut written: Option<Arc<Full>> = None;
+        let mut written: Vec<Arc<Full>> = Vec::new();
         let mut state = self.state();
         while !state.stop && state.failed.is_none() {
-            if written.as_ref().is_some_and(|full| full.last <= state.settled) {
+            let settled = state.settled;
+            if written.iter().any(|full| full.last <= settled) {
                 drop(state);
-                written = None;
+                written.retain(|full| full.last > settled);
                 state = self.state();
                 continue;
             }
@@ -178,7 +188,7 @@ impl Work {
                 Ok(()) => {
                     state.full.pop_front();
                     state.flushed = full.last;
-                    written = Some(full);
+                    written.push(full);
                     (state.no_room, state.merge) = (None, true);
                     self.called.notify_all();
                 }

@@ -1,9 +1,9 @@
 //! Versions and timestamps: rules V1 and V2, poisoned times.
 
 use super::{logical, no_write, plant_everywhere, truetime};
-use crate::support::{Disk, HEDGE, KEY, Message, RESEND, get, set, stamped, version};
+use crate::support::{Disk, HEDGE, KEY, Message, RESEND, ROTATE_AFTER, World, get, set, stamped, version};
 use abd::{
-    Outcome, Reaction, Reason, Refusal, Replica, Reply, Request, Standing, TIME_CEILING, Version,
+    NodeId, Outcome, Reaction, Reason, Refusal, Replica, Reply, Request, Standing, TIME_CEILING, Version,
     VersionError,
 };
 use std::time::Duration;
@@ -143,4 +143,25 @@ fn poison_no_time_goes_above_the_ceiling() {
     assert_eq!(Version::from_bytes(&above.to_bytes()), Err(VersionError::AboveCeiling(TIME_CEILING + 1)));
     let highest = version(TIME_CEILING, 1, 1);
     assert_eq!(Version::from_bytes(&highest.to_bytes()), Ok(highest));
+}
+
+/// Not a rule but a hint: any majority would do. The ones next to each other ask the same, so that they share messages; a
+/// suspect is asked last.
+#[test]
+fn a_query_asks_a_bare_majority_the_same_for_a_while_and_each_in_turn() {
+    let mut world = logical(5);
+    let asked = |world: &mut World| {
+        world.submit(2, set("x"));
+        let mut asked: Vec<u32> = world.pool.iter().map(|message| message.to).collect();
+        world.deliver_all();
+        asked.sort_unstable();
+        asked
+    };
+    let all: Vec<Vec<u32>> = (0..4 * ROTATE_AFTER.get()).map(|_| asked(&mut world)).collect();
+    let turns: Vec<_> =
+        all.chunk_by(|a, b| a == b).map(|same| (same.len() as u64, same[0].clone())).collect();
+    let turn = |members: [u32; 3]| (ROTATE_AFTER.get(), members.to_vec());
+    assert_eq!(turns, [[2, 3, 4], [2, 4, 5], [1, 2, 5], [1, 2, 3]].map(turn));
+    world.node(2).coordinator.handle_peer_down(NodeId(3));
+    assert_eq!(asked(&mut world), [2, 4, 5]);
 }

@@ -38,7 +38,6 @@ pub(crate) struct Link {
     out: RefCell<BytesMut>,
     backlog: RefCell<VecDeque<Transmit>>,
     backlog_bytes: Cell<usize>,
-    dropped: Cell<u64>,
     wake: Signal,
 }
 
@@ -50,7 +49,6 @@ impl Link {
             out: RefCell::default(),
             backlog: RefCell::default(),
             backlog_bytes: Cell::new(0),
-            dropped: Cell::new(0),
             wake: Signal::default(),
         })
     }
@@ -68,7 +66,6 @@ impl Link {
         } else {
             let size = cost(&transmit.request);
             if self.backlog_bytes.get() + size > BACKLOG_BYTES && !self.backlog.borrow().is_empty() {
-                self.dropped.set(self.dropped.get() + 1);
                 if !transmit.request.is_read() {
                     shard.node.missed(self.peer, transmit.request.key());
                 }
@@ -141,7 +138,7 @@ pub(crate) async fn keep_connected(shard: Rc<Shard>, link: Rc<Link>, address: St
         match connect(&shard, link.peer, &address).await {
             Ok((reader, writer, input)) => {
                 (pause, complaint) = (RECONNECT.0, String::new());
-                shard.node.peer_is_up(shard.index, link.peer, true);
+                shard.node.peer_is_up(link.peer, true);
                 link.up.set(true);
                 shard.peer_up(link.peer);
                 let ended = tokio::select! {
@@ -151,7 +148,7 @@ pub(crate) async fn keep_connected(shard: Rc<Shard>, link: Rc<Link>, address: St
                 };
                 link.reset(&shard);
                 shard.peer_down(link.peer);
-                shard.node.peer_is_up(shard.index, link.peer, false);
+                shard.node.peer_is_up(link.peer, false);
                 let why =
                     ended.err().map_or_else(|| "it closed the connection".to_owned(), |why| why.to_string());
                 tracing::warn!(peer = link.peer.0, address, why, "lost a peer; connecting again");

@@ -92,11 +92,15 @@ impl Blank {
     /// # Errors
     /// When the disk is full or fails; then nothing is left behind.
     pub(super) fn make(self) -> Result<Segment, DatabaseError> {
-        let made = self.write();
+        let made = self.write().map_err(|why| io_error("prepare a journal segment", &why));
+        let made = made.and_then(|segment| {
+            self.path.parent().map_or(Ok(()), sync_directory)?;
+            Ok(segment)
+        });
         if made.is_err() {
             let _ = std::fs::remove_file(&self.path);
         }
-        made.map_err(|why| io_error("prepare a journal segment", &why))
+        made
     }
 
     fn write(&self) -> io::Result<Segment> {
@@ -108,9 +112,6 @@ impl Blank {
             file.write_all_at(&[0; PAGE][..size], at)?;
         }
         file.sync_all()?;
-        if let Some(directory) = self.path.parent() {
-            File::open(directory)?.sync_all()?;
-        }
         Ok(Segment { file, path: self.path.clone(), capacity: self.capacity })
     }
 }
@@ -135,7 +136,7 @@ impl Journal {
     ///
     /// # Errors
     /// [`DatabaseError::Full`]: the batch may be found after a restart, unless another one takes its number.
-    /// [`DatabaseError::Fatal`] after a failed write or sync, and ever after.
+    /// [`DatabaseError::Fatal`] after a failed sync, or a write that failed for another reason than room, and ever after.
     pub(super) fn append(
         &mut self,
         number: u64,
@@ -155,11 +156,15 @@ impl Journal {
             active.header.put(&mut self.buffer);
         }
         record::put_record(&mut self.buffer, active.header.salt, number, changes);
-        let written = active.segment.file.write_all_at(&self.buffer, active.end);
-        if let Err(why) = written.and_then(|()| active.segment.file.sync_data()) {
-            // A segment's blocks are there, so even a full disk is a surprise here: nothing is retried.
+        if let Err(why) = active.segment.file.write_all_at(&self.buffer, active.end) {
+            // Nobody was told anything: the next batch is written over it.
             self.failed = !is_full(&why);
             return Err(io_error("write to the journal", &why));
+        }
+        if let Err(why) = active.segment.file.sync_data() {
+            // Whatever the reason, nobody knows what the disk holds.
+            self.failed = true;
+            return Err(DatabaseError::Fatal(format!("cannot sync the journal: {why}")));
         }
         active.end += self.buffer.len() as u64;
         if self.buffer.capacity() > BUFFER_KEPT {

@@ -130,6 +130,17 @@ pub(super) struct Records {
 }
 
 impl Records {
+    /// Whether a segment whose header is no header holds acknowledged batches all the same: a second batch is written when
+    /// the first one, and the header with it, is durable.
+    pub(super) fn are_there_without_header(segment: Bytes) -> bool {
+        let Some(mut salt) = segment.get(BLOCK + 8..BLOCK + 16) else { return false };
+        let records = Self { salt: salt.get_u64(), segment, at: BLOCK, next: 0 };
+        let second = records.read(BLOCK).and_then(|(first, _, size)| {
+            records.read(BLOCK + size).filter(|(second, ..)| *second == first + 1)
+        });
+        second.is_some()
+    }
+
     /// Over a whole segment, whose header was read before.
     pub(super) fn new(segment: Bytes, header: Header) -> Self {
         Self { segment, salt: header.salt, at: BLOCK, next: header.first }
@@ -255,6 +266,21 @@ mod tests {
         put_record(&mut bytes, HEADER.salt - 1, 8, &changes(100));
         put_record(&mut bytes, HEADER.salt, 7, &changes(100));
         assert_eq!(count(bytes), Ok(1));
+    }
+
+    #[test]
+    fn without_a_header_two_records_in_a_row_are_told_from_what_was_never_acknowledged() {
+        let damaged = |sizes: &[usize]| {
+            let mut bytes = segment(sizes);
+            bytes[9] ^= 1;
+            assert_eq!(Header::get(&bytes), None);
+            Records::are_there_without_header(bytes.into())
+        };
+        assert!(damaged(&[100, 2_000]));
+        // One alone may have been torn off its header.
+        assert!(!damaged(&[100]));
+        assert!(!damaged(&[]));
+        assert!(!Records::are_there_without_header(vec![0; 8 * BLOCK].into()));
     }
 
     #[test]

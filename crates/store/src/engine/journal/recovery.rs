@@ -121,6 +121,12 @@ fn list(directory: &Path) -> Result<(Vec<Found>, Vec<PathBuf>, u64), DatabaseErr
         }
         match Header::get(&block) {
             Some(header) => found.push(Found { path, header }),
+            None if Records::are_there_without_header(std::fs::read(&path).map_err(failed)?.into()) => {
+                return Err(damaged(format!(
+                    "the header of the journal segment {} is damaged",
+                    path.display()
+                )));
+            }
             None => blank.push(path),
         }
     }
