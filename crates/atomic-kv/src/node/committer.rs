@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 /// Bytes that may wait for the disk. Above it writes are refused, so that a slow disk costs bounded memory.
 const QUEUE_BYTES_MAX: usize = 64 << 20;
 /// Keys that one round of garbage collection looks at.
-const GARBAGE_BUDGET: usize = 256;
+const GARBAGE_BUDGET: usize = 32;
 /// Without writes for this long the database may tidy up.
 const IDLE_AFTER: Duration = Duration::from_secs(2);
 
