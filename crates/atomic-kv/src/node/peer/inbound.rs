@@ -1,70 +1,14 @@
 //! The accepting side: greets, checks who it is, and serves one of the two services.
 
 use super::hello::{Hello, HelloError, Service, Welcome};
-use super::{ConnectionError, GREETING_LIMIT, PING, frame_limit, put_pong, read_frame, service};
+use super::{ConnectionError, GREETING_LIMIT, Outbox, PING, frame_limit, put_pong, read_frame, service};
 use crate::node::shard::Shard;
-use crate::node::signal::Signal;
-use abd::wire::{get_request, put_frame, put_reply, take_frame};
-use abd::{CallId, Reply};
+use abd::wire::{get_request, put_frame, take_frame};
 use bytes::BytesMut;
-use std::cell::RefCell;
 use std::rc::Rc;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-
-/// Replies that may wait for a peer that does not read them; beyond it no more requests are read.
-const OUT_BYTES_MAX: usize = 8 << 20;
-
-/// A buffer that has grown beyond this is given back after use.
-const KEPT_BYTES: usize = 1 << 20;
-
-/// Replies on their way out of an accepted connection.
-#[derive(Default)]
-pub(crate) struct Outbox {
-    out: RefCell<BytesMut>,
-    wake: Signal,
-    drained: Signal,
-}
-
-impl Outbox {
-    /// Queues a reply of the Replica service.
-    pub(crate) fn reply(&self, call: CallId, reply: &Reply) {
-        self.frame(|body| put_reply(body, call, reply));
-    }
-
-    /// Queues any frame.
-    pub(crate) fn frame(&self, body: impl FnOnce(&mut BytesMut)) {
-        put_frame(&mut self.out.borrow_mut(), body);
-        self.wake.give();
-    }
-
-    /// Sends what is queued, for as long as the connection takes it.
-    pub(crate) async fn drain_into(&self, mut writer: OwnedWriteHalf) -> Result<(), ConnectionError> {
-        let mut chunk = BytesMut::new();
-        loop {
-            // Two buffers take turns: one is written while the other fills.
-            chunk.clear();
-            std::mem::swap(&mut chunk, &mut self.out.borrow_mut());
-            if chunk.is_empty() {
-                self.drained.give();
-                self.wake.wait().await;
-                continue;
-            }
-            writer.write_all(&chunk).await?;
-            if chunk.capacity() > KEPT_BYTES {
-                chunk = BytesMut::new();
-            }
-        }
-    }
-
-    /// Waits until the other side has taken enough of its replies.
-    pub(crate) async fn has_room(&self) {
-        while self.out.borrow().len() > OUT_BYTES_MAX {
-            self.drained.wait().await;
-        }
-    }
-}
+use tokio::net::tcp::OwnedReadHalf;
 
 /// Serves one accepted peer connection until it ends. Whatever arrives, only this connection suffers.
 pub(crate) async fn serve_connection(shard: Rc<Shard>, mut stream: TcpStream) {
@@ -140,7 +84,7 @@ async fn serve_replica(shard: &Rc<Shard>, stream: TcpStream, input: BytesMut) ->
     let ended = tokio::select! {
         biased;
         ended = read_requests(shard, reader, input, &outbox, number) => ended,
-        ended = outbox.drain_into(writer) => ended,
+        ended = outbox.drain_into(writer, || {}) => ended,
     };
     shard.close_outbox(number);
     ended

@@ -5,11 +5,10 @@
 
 use super::hello::{Hello, Service, Welcome};
 use super::{
-    ConnectionError, GREETING_LIMIT, PING, PING_EVERY, PONG, SILENCE_LIMIT, frame_limit, read_frame,
+    ConnectionError, GREETING_LIMIT, Outbox, PING, PING_EVERY, PONG, SILENCE_LIMIT, frame_limit, read_frame,
 };
 use crate::node::now_instant;
 use crate::node::shard::Shard;
-use crate::node::signal::Signal;
 use abd::wire::{get_reply, put_frame, put_request};
 use abd::{NodeId, Request, Transmit};
 use bytes::{Buf, BufMut, BytesMut};
@@ -24,8 +23,6 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 /// Encoded bytes that may wait for the socket; beyond it requests wait unencoded, so that they can still be dropped.
 const OUT_BYTES: usize = 256 << 10;
-/// A buffer that has grown beyond this is given back after use.
-const KEPT_BYTES: usize = 1 << 20;
 /// Bytes of requests that may wait for a peer that does not read.
 const BACKLOG_BYTES: usize = 32 << 20;
 /// Pauses between attempts to connect.
@@ -35,10 +32,9 @@ const RECONNECT: (Duration, Duration) = (Duration::from_millis(20), Duration::fr
 pub(crate) struct Link {
     pub(crate) peer: NodeId,
     up: Cell<bool>,
-    out: RefCell<BytesMut>,
+    outbox: Outbox,
     backlog: RefCell<VecDeque<Transmit>>,
     backlog_bytes: Cell<usize>,
-    wake: Signal,
 }
 
 impl Link {
@@ -46,10 +42,9 @@ impl Link {
         Rc::new(Self {
             peer,
             up: Cell::new(false),
-            out: RefCell::default(),
+            outbox: Outbox::default(),
             backlog: RefCell::default(),
             backlog_bytes: Cell::new(0),
-            wake: Signal::default(),
         })
     }
 
@@ -61,7 +56,7 @@ impl Link {
             }
             return;
         }
-        if self.backlog.borrow().is_empty() && self.out.borrow().len() < OUT_BYTES {
+        if self.backlog.borrow().is_empty() && self.outbox.len() < OUT_BYTES {
             self.encode(&transmit, now);
         } else {
             let size = cost(&transmit.request);
@@ -73,8 +68,8 @@ impl Link {
             }
             self.backlog_bytes.set(self.backlog_bytes.get() + size);
             self.backlog.borrow_mut().push_back(transmit);
+            self.outbox.wake();
         }
-        self.wake.give();
     }
 
     /// Whether nothing waits for the peer to read.
@@ -83,16 +78,13 @@ impl Link {
     }
 
     fn ping(&self) {
-        put_frame(&mut self.out.borrow_mut(), |body| body.put_u8(PING));
-        self.wake.give();
+        self.outbox.frame(|body| body.put_u8(PING));
     }
 
     fn encode(&self, transmit: &Transmit, now: abd::Instant) {
         let remaining = transmit.deadline.since(now).as_millis();
         let remaining = u32::try_from(remaining).unwrap_or(u32::MAX);
-        put_frame(&mut self.out.borrow_mut(), |body| {
-            put_request(body, transmit.call, remaining, &transmit.request);
-        });
+        self.outbox.frame(|body| put_request(body, transmit.call, remaining, &transmit.request));
     }
 
     /// Moves what may go from the backlog into the output: the scope of a read that has ended takes its call along.
@@ -101,7 +93,7 @@ impl Link {
             return;
         }
         let now = now_instant();
-        while self.out.borrow().len() < OUT_BYTES {
+        while self.outbox.len() < OUT_BYTES {
             let Some(transmit) = self.backlog.borrow_mut().pop_front() else { break };
             self.backlog_bytes.set(self.backlog_bytes.get() - cost(&transmit.request));
             if !transmit.request.is_read() || shard.is_open(transmit.call) {
@@ -112,7 +104,7 @@ impl Link {
 
     fn reset(&self, shard: &Shard) {
         self.up.set(false);
-        self.out.borrow_mut().clear();
+        self.outbox.clear();
         for transmit in self.backlog.borrow_mut().drain(..) {
             if !transmit.request.is_read() {
                 shard.node.missed(self.peer, transmit.request.key());
@@ -144,7 +136,7 @@ pub(crate) async fn keep_connected(shard: Rc<Shard>, link: Rc<Link>, address: St
                 let ended = tokio::select! {
                     biased;
                     ended = read_replies(&shard, &link, reader, input) => ended,
-                    ended = write_requests(&shard, &link, writer) => ended,
+                    ended = link.outbox.drain_into(writer, || link.refill(&shard)) => ended,
                 };
                 link.reset(&shard);
                 shard.peer_down(link.peer);
@@ -279,27 +271,5 @@ async fn read_replies(
             next = abd::wire::take_frame(&mut input, limit)?;
         }
         shard.pump(now);
-    }
-}
-
-async fn write_requests(
-    shard: &Shard,
-    link: &Link,
-    mut writer: OwnedWriteHalf,
-) -> Result<(), ConnectionError> {
-    let mut chunk = BytesMut::new();
-    loop {
-        link.refill(shard);
-        // Two buffers take turns: one is written while the other fills.
-        chunk.clear();
-        std::mem::swap(&mut chunk, &mut link.out.borrow_mut());
-        if chunk.is_empty() {
-            link.wake.wait().await;
-            continue;
-        }
-        writer.write_all(&chunk).await?;
-        if chunk.capacity() > KEPT_BYTES {
-            chunk = BytesMut::new();
-        }
     }
 }

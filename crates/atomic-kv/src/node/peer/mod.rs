@@ -7,10 +7,12 @@
 pub mod hello;
 mod inbound;
 mod link;
+mod outbox;
 pub mod service;
 
-pub(crate) use inbound::{Outbox, serve_connection};
+pub(crate) use inbound::serve_connection;
 pub(crate) use link::{Link, keep_connected};
+pub(crate) use outbox::Outbox;
 
 use abd::wire::{WireError, take_frame};
 use bytes::{BufMut, Bytes, BytesMut};

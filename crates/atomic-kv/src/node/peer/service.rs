@@ -188,6 +188,6 @@ pub(super) async fn serve_coordinator(
     tokio::select! {
         biased;
         ended = reading => ended,
-        ended = outbox.drain_into(writer) => ended,
+        ended = outbox.drain_into(writer, || {}) => ended,
     }
 }

@@ -1,0 +1,82 @@
+//! Frames on their way out of a connection. Whoever queues one never waits for the socket.
+
+use super::ConnectionError;
+use crate::node::signal::Signal;
+use abd::wire::{put_frame, put_reply};
+use abd::{CallId, Reply};
+use bytes::BytesMut;
+use std::cell::RefCell;
+use tokio::io::AsyncWriteExt;
+use tokio::net::tcp::OwnedWriteHalf;
+
+/// Bytes that may wait for a peer that does not read them; beyond it no more of its requests are read.
+const OUT_BYTES_MAX: usize = 8 << 20;
+/// A buffer that has grown beyond this is given back after use.
+const KEPT_BYTES: usize = 1 << 20;
+
+/// What waits for a socket.
+#[derive(Default)]
+pub(crate) struct Outbox {
+    out: RefCell<BytesMut>,
+    wake: Signal,
+    drained: Signal,
+}
+
+impl Outbox {
+    /// Queues a reply of the Replica service.
+    pub(crate) fn reply(&self, call: CallId, reply: &Reply) {
+        self.frame(|body| put_reply(body, call, reply));
+    }
+
+    /// Queues any frame.
+    pub(crate) fn frame(&self, body: impl FnOnce(&mut BytesMut)) {
+        put_frame(&mut self.out.borrow_mut(), body);
+        self.wake();
+    }
+
+    /// Has the sender look whether there is more to send.
+    pub(crate) fn wake(&self) {
+        self.wake.give();
+    }
+
+    /// Bytes that wait.
+    pub(crate) fn len(&self) -> usize {
+        self.out.borrow().len()
+    }
+
+    /// Forgets what waits.
+    pub(crate) fn clear(&self) {
+        self.out.borrow_mut().clear();
+    }
+
+    /// Sends what is queued, for as long as the connection takes it. Before each look, `refill` may queue more.
+    pub(crate) async fn drain_into(
+        &self,
+        mut writer: OwnedWriteHalf,
+        refill: impl Fn(),
+    ) -> Result<(), ConnectionError> {
+        let mut chunk = BytesMut::new();
+        loop {
+            refill();
+            // Two buffers take turns: one is written while the other fills.
+            chunk.clear();
+            std::mem::swap(&mut chunk, &mut self.out.borrow_mut());
+            if chunk.is_empty() {
+                self.drained.give();
+                self.wake.wait().await;
+                continue;
+            }
+            writer.write_all(&chunk).await?;
+            if chunk.capacity() > KEPT_BYTES {
+                chunk = BytesMut::new();
+            }
+        }
+    }
+
+    /// Waits until the other side has taken enough.
+    pub(crate) async fn has_room(&self) {
+        while self.len() > OUT_BYTES_MAX {
+            self.drained.wait().await;
+        }
+    }
+}
