@@ -125,7 +125,7 @@ impl NewestCache {
     pub(crate) fn get(&self, key: &[u8]) -> Result<StampedValue, Ticket> {
         let (mut shard, hash) = self.shard(key);
         let epoch = shard.epoch;
-        let Some(entry) = shard.entry(key, hash) else { return Err(Ticket(epoch)) };
+        let Some(entry) = find(&mut shard.entries, key, hash) else { return Err(Ticket(epoch)) };
         entry.used = true;
         entry.stamped().ok_or(Ticket(epoch))
     }
@@ -133,14 +133,14 @@ impl NewestCache {
     /// The newest version and whether it is a value, if there is an entry.
     pub(crate) fn peek(&self, key: &[u8]) -> Option<(Version, bool)> {
         let (mut shard, hash) = self.shard(key);
-        shard.entry(key, hash).map(|entry| (entry.version, entry.present))
+        find(&mut shard.entries, key, hash).map(|entry| (entry.version, entry.present))
     }
 
     /// What an entry says about the newest version, with its content only if that is above `have`; `None` also when the
     /// content is wanted and not here.
     pub(crate) fn glimpse(&self, key: &[u8], have: Version) -> Option<Glimpse> {
         let (mut shard, hash) = self.shard(key);
-        let entry = shard.entry(key, hash)?;
+        let entry = find(&mut shard.entries, key, hash)?;
         entry.used = true;
         let content = if entry.version > have { Some(entry.content.clone()?) } else { None };
         Some(Glimpse { version: entry.version, present: entry.present, content, durable: true })
@@ -223,10 +223,6 @@ fn find<'a>(entries: &'a mut HashTable<Entry>, key: &[u8], hash: u64) -> Option<
 }
 
 impl Shard {
-    fn entry(&mut self, key: &[u8], hash: u64) -> Option<&mut Entry> {
-        find(&mut self.entries, key, hash)
-    }
-
     fn insert(&mut self, key: &[u8], hash: u64, stamped: StampedValue, budget: usize) {
         let (version, present) = (stamped.version, stamped.content.is_value());
         let content = kept(stamped.content, budget);

@@ -283,7 +283,6 @@ impl DiskDatabase {
     }
 
     fn commit(&self, writer: &mut Writer, batch: WriteBatch, number: u64) -> Result<(), DatabaseError> {
-        let bytes = batch.bytes();
         let flushed = self.catch_up(writer)?;
         // What could not be recorded after the last batch.
         writer.watermark.set(number - 1).map_err(|why| io_error("record the watermark", &why))?;
@@ -295,8 +294,6 @@ impl DiskDatabase {
             // The batch is in; the next one waits for this.
             log::error!("cannot record the watermark: {why}");
         }
-        writer.written_since_tidy += bytes;
-        writer.written_since_look += bytes;
         self.count_journal_bytes(writer);
         if writer.journal.wants_spare() {
             self.work.ask_for(|| writer.journal.next_blank());
@@ -323,10 +320,15 @@ impl Database for DiskDatabase {
     fn write(&self, batch: WriteBatch) -> Result<(), DatabaseError> {
         let mut writer = self.writer();
         let number = self.sequence() + 1;
-        let written = match self.make_room(&mut writer, batch.bytes()) {
+        let bytes = batch.bytes();
+        let written = match self.make_room(&mut writer, bytes) {
             Ok(()) => self.commit(&mut writer, batch, number),
             Err(why) => Err(why),
         };
+        if written.is_ok() {
+            writer.written_since_tidy += bytes;
+            writer.written_since_look += bytes;
+        }
         let had_room = !matches!(written, Err(DatabaseError::Full(_)));
         if self.had_room.swap(had_room, Ordering::Relaxed) != had_room {
             log::info!("the disk has {} for writes", if had_room { "room again" } else { "no room" });

@@ -230,7 +230,7 @@ impl Tables {
         self.unless_in_doubt(|| {
             let merging = self.merging.lock().unwrap_or_else(PoisonError::into_inner);
             self.merges.fetch_add(1, Ordering::Relaxed);
-            self.clean_up_after(&merging)?;
+            self.clean_up_around(&merging)?;
             let first = self.next_files()?;
             let merged = merge().map_err(engine_error);
             if let Some(why) = self.filters.take_failure() {
@@ -240,7 +240,7 @@ impl Tables {
                 self.check_current()?;
                 self.give_up(first)?;
             }
-            self.clean_up_after(&merging)?;
+            self.clean_up_around(&merging)?;
             merged
         })
     }
@@ -312,8 +312,8 @@ impl Tables {
         }
     }
 
-    /// Before a merge, so that the next set of tables differs from the last one by what one merge has done; and after it.
-    fn clean_up_after(&self, merging: &MutexGuard<'_, ()>) -> Result<(), DatabaseError> {
+    /// Before a merge, so that no second one replaces files that are told by being in no set of tables; and after it.
+    fn clean_up_around(&self, merging: &MutexGuard<'_, ()>) -> Result<(), DatabaseError> {
         if self.left_behind().is_empty() {
             return Ok(());
         }

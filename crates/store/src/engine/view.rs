@@ -53,8 +53,7 @@ impl View {
             let in_memory = |memtable: &Arc<Memtable>| memtable.last(FIRST, to, self.at);
             let mut candidates: Vec<Seen> = self.memtables.iter().filter_map(in_memory).collect();
             if let Some(guard) = self.table_entries(Bound::Included(FIRST), to).next_back() {
-                let (key, value) = read(guard)?;
-                candidates.push((key, Some(value)));
+                candidates.push(read(guard)?);
             }
             // Of equal keys the first one, the newest.
             let last = candidates.into_iter().rev().max_by(|a, b| a.0.cmp(&b.0));
@@ -77,75 +76,76 @@ impl Drop for View {
     }
 }
 
-fn read(guard: IterGuardImpl) -> Result<Entry, DatabaseError> {
+fn read(guard: IterGuardImpl) -> Result<Seen, DatabaseError> {
     let (key, value) = guard.into_inner().map_err(engine_error)?;
-    Ok((Bytes::from(key), Bytes::from(value)))
+    Ok((Bytes::from(key), Some(Bytes::from(value))))
 }
 
 /// What a source has next.
-enum Ahead<T> {
+enum Ahead {
     /// To be looked up: only when it is asked for, as it may be a large value.
     Unknown,
-    At(Option<T>),
+    At(Option<Seen>),
 }
 
 /// A walk upwards through a view.
 pub(super) struct Upwards {
-    memtables: Vec<Ahead<Seen>>,
+    memtables: Vec<Ahead>,
     tables: TableEntries,
-    table: Ahead<Entry>,
+    table: Ahead,
 }
 
 impl Upwards {
     /// The next entry. `view` is the one that this was made of; `after` the last entry's key.
-    pub(super) fn next(&mut self, view: &View, after: Option<&[u8]>) -> Result<Option<Entry>, DatabaseError> {
-        let mut after = after.map(Bytes::copy_from_slice);
+    pub(super) fn next(
+        &mut self,
+        view: &View,
+        after: Option<&Bytes>,
+    ) -> Result<Option<Entry>, DatabaseError> {
+        let mut after = after.cloned();
         loop {
-            if let Ahead::Unknown = self.table {
-                self.table = Ahead::At(self.tables.next().map(read).transpose()?);
-            }
             let from = after.as_ref().map_or(Bound::Unbounded, |key| Bound::Excluded(&key[..]));
             for (memtable, ahead) in view.memtables.iter().zip(&mut self.memtables) {
                 if let Ahead::Unknown = ahead {
                     *ahead = Ahead::At(memtable.first(from, view.at));
                 }
             }
-            let in_memory = self.memtables.iter().filter_map(|ahead| ahead.key(|(key, _)| key));
-            let Some(key) = in_memory.chain(self.table.key(|(key, _)| key)).min().cloned() else {
-                return Ok(None);
-            };
-            // The first, the newest, decides; all that have the key move on.
+            if let Ahead::Unknown = self.table {
+                self.table = Ahead::At(self.tables.next().map(read).transpose()?);
+            }
+            // The newest source first.
+            let sources = || self.memtables.iter().chain([&self.table]);
+            let Some(key) = sources().filter_map(Ahead::key).min().cloned() else { return Ok(None) };
+            // The first that has the key decides; all that have it move on.
             let mut decided = None;
-            for ahead in &mut self.memtables {
-                if let Some((_, value)) = ahead.take_if(|(other, _)| *other == key) {
+            for ahead in self.memtables.iter_mut().chain([&mut self.table]) {
+                if let Some(value) = ahead.take(&key) {
                     decided.get_or_insert(value);
                 }
             }
-            if let Some((_, value)) = self.table.take_if(|(other, _)| *other == key) {
-                decided.get_or_insert(Some(value));
-            }
-            match decided {
-                Some(Some(value)) => return Ok(Some((key, value))),
-                _ => after = Some(key),
+            match decided.flatten() {
+                Some(value) => return Ok(Some((key, value))),
+                None => after = Some(key),
             }
         }
     }
 }
 
-impl<T> Ahead<T> {
-    fn key<'a>(&'a self, key: impl FnOnce(&'a T) -> &'a Bytes) -> Option<&'a Bytes> {
+impl Ahead {
+    fn key(&self) -> Option<&Bytes> {
         match self {
-            Self::At(Some(entry)) => Some(key(entry)),
+            Self::At(Some((key, _))) => Some(key),
             _ => None,
         }
     }
 
-    fn take_if(&mut self, wanted: impl FnOnce(&T) -> bool) -> Option<T> {
-        if !matches!(self, Self::At(Some(entry)) if wanted(entry)) {
+    /// What is said of this key, if it is the next one; then the one after it is unknown.
+    fn take(&mut self, key: &Bytes) -> Option<Option<Bytes>> {
+        if self.key() != Some(key) {
             return None;
         }
         match std::mem::replace(self, Self::Unknown) {
-            Self::At(entry) => entry,
+            Self::At(seen) => seen.map(|(_, value)| value),
             Self::Unknown => None,
         }
     }
