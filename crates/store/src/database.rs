@@ -27,6 +27,15 @@ pub enum Change {
     Delete(Bytes),
 }
 
+impl Change {
+    /// The key that it is about.
+    pub fn key(&self) -> &Bytes {
+        match self {
+            Self::Put(key, _) | Self::Delete(key) => key,
+        }
+    }
+}
+
 /// Changes that become visible and durable together or not at all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct WriteBatch {

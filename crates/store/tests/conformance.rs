@@ -122,6 +122,7 @@ enum Step {
     Write(Vec<(u8, Option<u16>)>),
     Look,
     LookAway(usize),
+    Tidy,
     Walk(usize, Vec<(bool, Option<u8>)>),
 }
 
@@ -131,6 +132,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => proptest::collection::vec(change, 1..8).prop_map(Step::Write),
         2 => Just(Step::Look),
         1 => any::<usize>().prop_map(Step::LookAway),
+        1 => Just(Step::Tidy),
         3 => (any::<usize>(), proptest::collection::vec((any::<bool>(), proptest::option::weighted(0.3, 1..21u8)), 1..8))
             .prop_map(|(which, moves)| Step::Walk(which, moves)),
     ]
@@ -170,8 +172,8 @@ proptest! {
                     let mut batch = WriteBatch::default();
                     for (number, value) in changes {
                         match value {
-                            // Some are large enough for files of their own.
-                            Some(value) => batch.put(key(number), vec![number; usize::from(value) % 6_000]),
+                            // Some are large enough to stay in the journal.
+                            Some(value) => batch.put(key(number), vec![number; usize::from(value) % 20_000]),
                             None => batch.delete(key(number)),
                         }
                     }
@@ -183,6 +185,7 @@ proptest! {
                     let which = which % views.len();
                     views[which] = (disk.snapshot().unwrap(), memory.snapshot().unwrap());
                 }
+                Step::Tidy => disk.maintain().unwrap(),
                 Step::Walk(which, moves) => {
                     let (disk, memory) = &views[which % views.len()];
                     prop_assert_eq!(walk(disk, &moves), walk(memory, &moves));

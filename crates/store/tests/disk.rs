@@ -79,12 +79,10 @@ fn missing_files_are_noticed() {
     fill(directory.path());
     std::fs::remove_file(directory.path().join("watermark")).unwrap();
     assert_damaged(directory.path());
-    for part in ["tables", "tables/blobs"] {
-        let directory = tempfile::tempdir().unwrap();
-        fill(directory.path());
-        std::fs::remove_dir_all(directory.path().join(part)).unwrap();
-        assert_damaged(directory.path());
-    }
+    let directory = tempfile::tempdir().unwrap();
+    fill(directory.path());
+    std::fs::remove_dir_all(directory.path().join("tables")).unwrap();
+    assert_damaged(directory.path());
 }
 
 #[test]
@@ -167,7 +165,7 @@ fn many_times_the_journal_survives_reopening() {
     let options = DiskOptions { memtable_bytes: 1 << 20, ..DiskOptions::default() };
     let key = |number: u32| Bytes::from([&[1][..], &number.to_be_bytes()].concat());
     let value = |number: u32, round: u32| {
-        Bytes::from(format!("{number} {round} ").repeat(100 + number as usize % 700))
+        Bytes::from(format!("{number} {round} ").repeat(100 + number as usize % 260))
     };
     for round in 0..3 {
         let database = DiskDatabase::open(directory.path(), options.clone()).unwrap();

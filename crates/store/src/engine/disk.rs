@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! write    journal (one write, one sync) ─► memtable: visible ─► the watermark beside it
-//! flush    a full memtable ─► synced table without dominated versions ─► its part of the journal is free
+//! flush    a full memtable ─► synced table without dominated versions ─► its part of the journal is free, but for large values
 //! merge    tables ─► fewer tables
+//! collect  large values of which few in a segment are in use ─► written again ─► the segment is free
 //! open     tables ─► the journal's batches after them ─► compared with the watermark ─► to tables, if there is room
 //! ```
 //!
@@ -12,11 +13,12 @@
 
 use super::failure::{damaged, io_error, space, sync_directory};
 use super::journal::{self, Journal};
+use super::large::{Collector, Move};
 use super::snapshot::DiskSnapshot;
 use super::tables::Tables;
 use super::watermark::Watermark;
 use super::workers::Work;
-use crate::database::{Database, DatabaseError, WriteBatch};
+use crate::database::{Change, Database, DatabaseError, WriteBatch};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -49,6 +51,9 @@ const TIDY_AFTER_BYTES: u64 = 256 << 10;
 const LONG_JOURNAL_BYTES: u64 = 2 << 20;
 /// Tables up to this size are merged at every tidying.
 const CHEAP_MERGE_BYTES: u64 = 16 << 20;
+
+/// Large values that are put again at once when nobody waits.
+const MOVED_AT_ONCE: u64 = 1 << 20;
 
 /// A database in a directory.
 pub struct DiskDatabase {
@@ -104,11 +109,11 @@ impl DiskDatabase {
         journal::create_directory(&journal_path)?;
         let flushed = tables.flushed()?;
         let mut unflushed = false;
-        let mut recovered = journal::recover(&journal_path, flushed, |record| {
-            tables.apply(record.changes);
+        let mut recovered = journal::recover(&journal_path, flushed, |batch| {
+            tables.apply(batch.changes, &batch.large);
             unflushed = true;
             if tables.memtable_is_full(options.memtable_bytes)
-                && let Some(full) = tables.seal(record.number)
+                && let Some(full) = tables.seal(batch.number)
             {
                 tables.flush(&full)?;
                 tables.settle();
@@ -136,7 +141,11 @@ impl DiskDatabase {
             watermark
         };
         recovered.clean_up()?;
-        let work = Work::new(tables.flushed()?);
+        for (segment, file) in recovered.journal.with_large_values() {
+            tables.add_file(segment, file);
+        }
+        let kept = recovered.journal.take_kept(0);
+        let work = Work::new(tables.flushed()?, Collector::new(kept));
         let database = Self {
             threads: work
                 .start(&tables)
@@ -169,6 +178,7 @@ impl DiskDatabase {
             database.work.wait(true)?;
             let flushed = database.catch_up(&mut writer)?;
             writer.journal.shrink(sequence, flushed);
+            database.hand_over_kept(&mut writer);
         }
         database.count_journal_bytes(&writer);
         drop(writer);
@@ -187,21 +197,35 @@ impl DiskDatabase {
 
     /// Bytes that the files take.
     pub fn disk_bytes(&self) -> u64 {
-        self.tables.disk_bytes() + self.journal_bytes.load(Ordering::Relaxed)
+        let journal = self.journal_bytes.load(Ordering::Relaxed) + self.work.collector.disk_bytes();
+        self.tables.disk_bytes() + journal
     }
 
-    /// Gives space back: writes recent changes to a table, merges the tables if that is worth it, and shortens the
-    /// journal. Call it when nobody waits. Batches may be written meanwhile.
+    /// Gives space back: writes recent changes to a table, merges the tables and writes large values again if that is worth
+    /// it, and shortens the journal. Call it when nobody waits. Batches may be written meanwhile.
     ///
     /// # Errors
     /// [`DatabaseError::Full`] or [`DatabaseError::Fatal`].
     pub fn maintain(&self) -> Result<(), DatabaseError> {
-        let mut writer = self.writer();
+        let writer = self.writer();
         // A long journal is worth it for any write: one may have come while it could have been shortened.
         let long = writer.written_since_tidy > 0 && writer.journal.disk_bytes() > LONG_JOURNAL_BYTES;
         if (writer.written_since_tidy < TIDY_AFTER_BYTES && !long) || !self.accepts_writes() {
             return Ok(());
         }
+        self.tidy(writer)?;
+        if !self.work.collector.begin_quiet_round() {
+            return Ok(());
+        }
+        while self.work.collector.wait_for_moves() {
+            let mut writer = self.writer();
+            self.make_room(&mut writer, MOVED_AT_ONCE)?;
+            self.write_with_moves(&mut writer, WriteBatch::default(), MOVED_AT_ONCE)?;
+        }
+        self.tidy(self.writer())
+    }
+
+    fn tidy(&self, mut writer: MutexGuard<'_, Writer>) -> Result<(), DatabaseError> {
         writer.written_since_tidy = 0;
         let before = writer.tidy_bytes;
         self.seal(&writer);
@@ -221,6 +245,7 @@ impl DiskDatabase {
         // Merges made a newer set of tables.
         self.tables.settle();
         writer.journal.shrink(self.sequence(), flushed);
+        self.hand_over_kept(&mut writer);
         self.count_journal_bytes(&writer);
         Ok(())
     }
@@ -241,6 +266,16 @@ impl DiskDatabase {
             self.work.settled(flushed);
         }
         Ok(flushed)
+    }
+
+    /// Gives the collector the segments that are there only for their large values.
+    fn hand_over_kept(&self, writer: &mut Writer) {
+        let collector = &self.work.collector;
+        let kept = writer.journal.take_kept(collector.kept_bytes());
+        if !kept.is_empty() {
+            // A disk that does not say how much room it has is taken for full.
+            collector.keep(kept, self.free().unwrap_or(0));
+        }
     }
 
     fn count_journal_bytes(&self, writer: &Writer) {
@@ -282,17 +317,53 @@ impl DiskDatabase {
         Ok(())
     }
 
+    /// Writes a batch, and with it about `room` bytes of large values that the collector has moved, if there are any.
+    fn write_with_moves(
+        &self,
+        writer: &mut Writer,
+        batch: WriteBatch,
+        room: u64,
+    ) -> Result<(), DatabaseError> {
+        let number = self.sequence() + 1;
+        let moves = self.work.collector.take_moves(room);
+        if moves.is_empty() {
+            return self.commit(writer, batch, number);
+        }
+        let count = moves.len();
+        let written = self.still_in_use(moves).and_then(|mut changes| {
+            // In this order: what the batch itself says of a key is newer.
+            changes.extend(batch.changes);
+            self.commit(writer, WriteBatch { changes }, number)
+        });
+        self.work.collector.moved(count, written.is_ok());
+        written
+    }
+
+    /// Of the values that are to be moved those whose keys have not been written meanwhile.
+    fn still_in_use(&self, moves: Vec<Move>) -> Result<Vec<Change>, DatabaseError> {
+        let mut changes = Vec::with_capacity(moves.len());
+        for Move { key, value, from } in moves {
+            if self.tables.is_at(&key, from)? {
+                changes.push(Change::Put(key, value));
+            }
+        }
+        Ok(changes)
+    }
+
     fn commit(&self, writer: &mut Writer, batch: WriteBatch, number: u64) -> Result<(), DatabaseError> {
         let flushed = self.catch_up(writer)?;
         // What could not be recorded after the last batch.
         writer.watermark.set(number - 1).map_err(|why| io_error("record the watermark", &why))?;
-        writer.journal.append(number, &batch.changes, flushed)?;
+        let large = writer.journal.append(number, &batch.changes, flushed)?;
         // Only now: what can be seen is durable.
-        self.tables.apply(batch.changes);
+        self.tables.apply(batch.changes, &large);
         self.sequence.store(number, Ordering::Release);
         if let Err(why) = writer.watermark.set(number) {
             // The batch is in; the next one waits for this.
             log::error!("cannot record the watermark: {why}");
+        }
+        if writer.journal.has_kept() {
+            self.hand_over_kept(writer);
         }
         self.count_journal_bytes(writer);
         if writer.journal.wants_spare() {
@@ -319,10 +390,9 @@ impl Database for DiskDatabase {
 
     fn write(&self, batch: WriteBatch) -> Result<(), DatabaseError> {
         let mut writer = self.writer();
-        let number = self.sequence() + 1;
         let bytes = batch.bytes();
         let written = match self.make_room(&mut writer, bytes) {
-            Ok(()) => self.commit(&mut writer, batch, number),
+            Ok(()) => self.write_with_moves(&mut writer, batch, bytes),
             Err(why) => Err(why),
         };
         if written.is_ok() {
@@ -359,6 +429,10 @@ impl Drop for DiskDatabase {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::database::{DatabaseIterator, Snapshot};
+    use crate::engine::large::{Location, Stored};
+    use crate::key;
+    use bytes::Bytes;
 
     #[test]
     fn a_batch_whose_watermark_failed_is_in_and_the_next_one_is_not_begun() {
@@ -379,5 +453,105 @@ mod tests {
         let database = DiskDatabase::open(directory.path(), DiskOptions::default()).unwrap();
         assert_eq!((database.get(b"second").unwrap(), database.sequence()), (None, 3));
         assert_eq!(database.get(b"third").unwrap().unwrap(), "3");
+    }
+
+    /// Data keys of one user key, the newest version first.
+    fn versions(count: u64) -> Vec<Bytes> {
+        let version = |time| abd::Version::of_write(abd::Timestamp { time, node: 1, boot: 1 });
+        (1..=count).rev().map(|time| key::encode(b"k", version(time))).collect()
+    }
+
+    /// So large that of a new database the first two go to segments of their own.
+    fn large(byte: u8) -> Bytes {
+        vec![byte; 400 << 10].into()
+    }
+
+    fn flush(database: &DiskDatabase) {
+        let mut writer = database.writer();
+        database.seal(&writer);
+        database.work.wait(true).unwrap();
+        database.catch_up(&mut writer).unwrap();
+    }
+
+    fn pointer(database: &DiskDatabase, key: &[u8]) -> Option<Location> {
+        let view = database.tables.look();
+        let found = view.in_tables().map(Result::unwrap).find(|(found, _)| found == key);
+        match found?.1 {
+            Stored::At(pointer) => Some(pointer.location),
+            Stored::Value(_) => None,
+        }
+    }
+
+    /// Rule G1: what dominates is there, so what is dominated may be gone, and nothing else.
+    #[test]
+    fn g1_a_version_whose_segment_is_gone_is_garbage_if_a_newer_one_is_there_and_else_damage() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = DiskDatabase::open(directory.path(), DiskOptions::default()).unwrap();
+        let keys = versions(2);
+        database.put(keys[1].clone(), large(1)).unwrap();
+        flush(&database);
+        let old = pointer(&database, &keys[1]).unwrap();
+        let before = database.snapshot().unwrap();
+        database.tables.remove_file(old.segment);
+        assert!(
+            matches!(database.get(&keys[1]), Err(DatabaseError::Damaged(why)) if why.contains("is gone"))
+        );
+        let mut iterator = database.snapshot().unwrap().iterator();
+        iterator.seek(&keys[0]).unwrap_err();
+        iterator.seek_to_last().unwrap_err();
+        database.put(keys[0].clone(), large(2)).unwrap();
+        for _ in 0..2 {
+            assert!(pointer(&database, &keys[1]).is_some(), "it is still in a table");
+            assert_eq!(database.get(&keys[1]).unwrap(), None);
+            assert_eq!(database.get(&keys[0]).unwrap().unwrap(), large(2));
+            let mut iterator = database.snapshot().unwrap().iterator();
+            iterator.seek(&keys[0]).unwrap();
+            assert_eq!(iterator.entry().unwrap(), (&keys[0], &large(2)));
+            iterator.next().unwrap();
+            assert!(!iterator.valid());
+            iterator.seek(&keys[1]).unwrap();
+            assert!(!iterator.valid());
+            iterator.seek_to_last().unwrap();
+            assert_eq!(iterator.key(), Some(&keys[0]));
+            // First from the memtable, then from a table.
+            flush(&database);
+        }
+        assert_eq!(before.get(&keys[1]).unwrap().unwrap(), large(1));
+    }
+
+    #[test]
+    fn a_moved_value_is_put_again_unless_its_key_has_been_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = DiskDatabase::open(directory.path(), DiskOptions::default()).unwrap();
+        let keys: Vec<Bytes> = (1..=4u8).map(|number| Bytes::from(vec![1, number])).collect();
+        for key in &keys {
+            database.put(key.clone(), large(1)).unwrap();
+        }
+        flush(&database);
+        let from: Vec<Location> = keys.iter().map(|key| pointer(&database, key).unwrap()).collect();
+        // The first is written before, the second deleted, the third written by the batch that it would go with.
+        database.put(keys[0].clone(), large(2)).unwrap();
+        database.delete(keys[1].clone()).unwrap();
+        for (key, from) in keys.iter().zip(&from) {
+            let collector = &database.work.collector;
+            collector.offer(Move { key: key.clone(), value: large(1), from: *from });
+        }
+        let mut batch = WriteBatch::default();
+        batch.put(keys[2].clone(), large(3));
+        batch.put(Bytes::from_static(b"\x02"), vec![0; 2 << 20]);
+        database.write(batch).unwrap();
+        let check = |database: &DiskDatabase| {
+            for (key, value) in keys.iter().zip([Some(large(2)), None, Some(large(3)), Some(large(1))]) {
+                assert_eq!(database.get(key).unwrap(), value, "{key:?}");
+            }
+        };
+        check(&database);
+        flush(&database);
+        for (key, from) in keys.iter().zip(from) {
+            assert_ne!(pointer(&database, key), Some(from), "{key:?}");
+        }
+        check(&database);
+        drop(database);
+        check(&DiskDatabase::open(directory.path(), DiskOptions::default()).unwrap());
     }
 }

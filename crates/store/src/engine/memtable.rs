@@ -7,6 +7,7 @@
 //! library's, takes two cache misses for each of some thirty comparisons. One thread inserts, at most one batch at a
 //! time, so that whoever reads waits for microseconds. ARCHITECTURE.md, "The disk engine", has what that buys.
 
+use super::large::{LargeValues, Location, is_large};
 use crate::database::Change;
 use crate::in_place::InPlace;
 use bytes::Bytes;
@@ -61,13 +62,26 @@ impl PartialEq for Place {
 
 impl Eq for Place {}
 
-/// `None`: the key was deleted.
-pub(super) type Entries = BTreeMap<Place, Option<Bytes>>;
+/// What a memtable holds.
+#[derive(Default)]
+pub(super) struct Contents {
+    /// `None`: the key was deleted.
+    pub(super) entries: BTreeMap<Place, Option<Bytes>>,
+    /// Where in the journal the large values are.
+    locations: BTreeMap<Place, Location>,
+}
+
+impl Contents {
+    /// Where in the journal a value lies, if it stays there.
+    pub(super) fn location(&self, place: &Place, value: &Bytes) -> Option<Location> {
+        if is_large(value) { self.locations.get(place).copied() } else { None }
+    }
+}
 
 /// Recent changes.
 #[derive(Default)]
 pub(super) struct Memtable {
-    entries: RwLock<Entries>,
+    contents: RwLock<Contents>,
     bytes: AtomicUsize,
     /// Whether all of it is in synced tables.
     flushed: AtomicBool,
@@ -75,8 +89,15 @@ pub(super) struct Memtable {
 
 impl Memtable {
     /// Puts the changes of a batch in, in their order.
-    pub(super) fn insert(&self, changes: Vec<Change>, number: u64) {
-        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn insert(&self, changes: Vec<Change>, large: &LargeValues, number: u64) {
+        let mut contents = self.contents.write().unwrap_or_else(PoisonError::into_inner);
+        let Contents { entries, locations } = &mut *contents;
+        if let Some((segment, _)) = large.segment {
+            for (index, offset) in &large.offsets {
+                let place = Place::new(changes[*index].key(), number);
+                locations.insert(place, Location { segment, offset: *offset });
+            }
+        }
         let mut bytes = 0;
         for change in changes {
             let (key, value) = match change {
@@ -89,13 +110,13 @@ impl Memtable {
         self.bytes.fetch_add(bytes, Relaxed);
     }
 
-    /// All entries, in order.
-    pub(super) fn entries(&self) -> RwLockReadGuard<'_, Entries> {
-        self.entries.read().unwrap_or_else(PoisonError::into_inner)
+    /// All that is in it.
+    pub(super) fn contents(&self) -> RwLockReadGuard<'_, Contents> {
+        self.contents.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn len(&self) -> usize {
-        self.entries().len()
+        self.contents().entries.len()
     }
 
     /// Bytes that it takes, about.
@@ -113,8 +134,8 @@ impl Memtable {
 
     /// What a view of number `at` sees of a key: nothing of it here, its end, or its value.
     pub(super) fn get(&self, key: &[u8], at: u64) -> Option<Option<Bytes>> {
-        let entries = self.entries();
-        let newest = entries.range(Place::new(key, at.saturating_sub(1))..).next();
+        let contents = self.contents();
+        let newest = contents.entries.range(Place::new(key, at.saturating_sub(1))..).next();
         newest.filter(|(place, _)| place.key() == key).map(|(_, value)| value.clone())
     }
 
@@ -125,7 +146,11 @@ impl Memtable {
             Bound::Excluded(key) => Bound::Excluded(Place::new(key, 0)),
             Bound::Unbounded => Bound::Unbounded,
         };
-        self.entries().range((start, Bound::Unbounded)).find(|(place, _)| place.number < at).map(seen)
+        self.contents()
+            .entries
+            .range((start, Bound::Unbounded))
+            .find(|(place, _)| place.number < at)
+            .map(seen)
     }
 
     /// The last key within the bounds of which a view of number `at` sees anything, and what.
@@ -135,8 +160,8 @@ impl Memtable {
             Bound::Excluded(key) => Bound::Excluded(Place::new(key, u64::MAX)),
             Bound::Unbounded => Bound::Unbounded,
         };
-        let entries = self.entries();
-        let mut down = entries.range((Bound::Included(Place::new(from, u64::MAX)), end)).rev();
+        let contents = self.contents();
+        let mut down = contents.entries.range((Bound::Included(Place::new(from, u64::MAX)), end)).rev();
         // Going down, the newest change to a key comes last.
         let last = down.find(|(place, _)| place.number < at)?;
         let same = down.take_while(|(place, _)| place.key() == last.0.key() && place.number < at);
@@ -168,11 +193,15 @@ mod tests {
     #[test]
     fn a_view_sees_what_is_older_and_of_that_the_newest() {
         let memtable = Memtable::default();
-        memtable.insert(vec![put("b", "1"), put("d", "1")], 1);
-        memtable.insert(vec![put("b", "2"), put("a", "2"), put("a", "later in the batch")], 2);
-        memtable.insert(vec![Change::Delete("b".into()), put("c", "3")], 3);
+        memtable.insert(vec![put("b", "1"), put("d", "1")], &LargeValues::default(), 1);
+        memtable.insert(
+            vec![put("b", "2"), put("a", "2"), put("a", "later in the batch")],
+            &LargeValues::default(),
+            2,
+        );
+        memtable.insert(vec![Change::Delete("b".into()), put("c", "3")], &LargeValues::default(), 3);
         let long: &str = "a long key that has more than fifty-four bytes, so that it is allocated";
-        memtable.insert(vec![put(long, "4")], 4);
+        memtable.insert(vec![put(long, "4")], &LargeValues::default(), 4);
         assert_eq!((memtable.len(), memtable.bytes() > 0), (7, true));
         let some = |key: &str, value: &str| Some((key.to_owned(), Some(value.to_owned())));
         assert_eq!(memtable.get(b"b", 1), None);

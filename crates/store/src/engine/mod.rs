@@ -3,6 +3,7 @@
 pub mod disk;
 mod failure;
 mod journal;
+mod large;
 pub mod memory;
 mod memtable;
 mod merge;

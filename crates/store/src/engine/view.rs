@@ -1,9 +1,11 @@
 //! Frozen views: memtables over tables, the newest that knows a key decides.
 
-use super::failure::engine_error;
+use super::failure::{damaged, engine_error};
+use super::large::{Files, Found, Stored};
 use super::memtable::{Memtable, Seen};
 use super::tables::{FIRST, Tables};
 use crate::database::DatabaseError;
+use crate::key;
 use bytes::Bytes;
 use lsm_tree::{AbstractTree, Guard, IterGuardImpl};
 use std::ops::Bound;
@@ -19,21 +21,25 @@ type TableEntries = Box<dyn DoubleEndedIterator<Item = IterGuardImpl> + Send>;
 pub(super) struct View {
     pub(super) tables: Arc<Tables>,
     pub(super) memtables: Memtables,
+    pub(super) files: Files,
     /// Changes below this number are seen.
     pub(super) at: u64,
 }
 
 impl View {
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, DatabaseError> {
-        match self.memtables.iter().find_map(|memtable| memtable.get(key, self.at)) {
-            Some(seen) => Ok(seen),
-            None => Ok(self.tables.tree().get(key, self.at).map_err(engine_error)?.map(Bytes::from)),
+        if let Some(seen) = self.memtables.iter().find_map(|memtable| memtable.get(key, self.at)) {
+            return Ok(seen);
+        }
+        match self.tables.tree().get(key, self.at).map_err(engine_error)? {
+            Some(bytes) => self.value(key, Stored::read(bytes.into())?),
+            None => Ok(None),
         }
     }
 
     /// The entries within a bound, upwards.
     pub(super) fn up_from(&self, from: Bound<&[u8]>) -> Upwards {
-        let ahead = |memtable: &Arc<Memtable>| Ahead::At(memtable.first(from, self.at));
+        let ahead = |memtable: &Arc<Memtable>| Ahead::in_memory(memtable.first(from, self.at));
         Upwards {
             memtables: self.memtables.iter().map(ahead).collect(),
             tables: self.table_entries(from, Bound::Unbounded),
@@ -50,19 +56,54 @@ impl View {
             if matches!(to, Bound::Excluded(to) if to <= FIRST) {
                 return Ok(None);
             }
-            let in_memory = |memtable: &Arc<Memtable>| memtable.last(FIRST, to, self.at);
-            let mut candidates: Vec<Seen> = self.memtables.iter().filter_map(in_memory).collect();
+            let in_memory = |memtable: &Arc<Memtable>| memtable.last(FIRST, to, self.at).map(stored);
+            let mut candidates: Vec<StoredEntry> = self.memtables.iter().filter_map(in_memory).collect();
             if let Some(guard) = self.table_entries(Bound::Included(FIRST), to).next_back() {
                 candidates.push(read(guard)?);
             }
             // Of equal keys the first one, the newest.
-            let last = candidates.into_iter().rev().max_by(|a, b| a.0.cmp(&b.0));
-            match last {
-                None => return Ok(None),
-                Some((key, Some(value))) => return Ok(Some((key, value))),
-                Some((key, None)) => bound = Bound::Excluded(key),
+            let Some((key, last)) = candidates.into_iter().rev().max_by(|a, b| a.0.cmp(&b.0)) else {
+                return Ok(None);
+            };
+            if let Some(last) = last
+                && let Some(value) = self.value(&key, last)?
+            {
+                return Ok(Some((key, value)));
             }
+            bound = Bound::Excluded(key);
         }
+    }
+
+    /// What is in the tables alone, by key; the newest of each key.
+    pub(super) fn in_tables(&self) -> impl Iterator<Item = Result<(Bytes, Stored), DatabaseError>> {
+        self.table_entries(Bound::Included(FIRST), Bound::Unbounded).map(|guard| {
+            let (key, bytes) = guard.into_inner().map_err(engine_error)?;
+            Ok((key.into(), Stored::read(bytes.into())?))
+        })
+    }
+
+    /// The value that a table has for a key; `None` if it is garbage whose segment is gone.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Damaged`] if it should be there.
+    fn value(&self, key: &[u8], stored: Stored) -> Result<Option<Bytes>, DatabaseError> {
+        match stored {
+            Stored::Value(value) => Ok(Some(value)),
+            Stored::At(pointer) => match self.files.read(&pointer)? {
+                Found::Value(value) => Ok(Some(value)),
+                Found::Gone if self.is_dominated(key)? => Ok(None),
+                Found::Gone => Err(damaged(format!("the journal segment of {pointer:?} is gone"))),
+            },
+        }
+    }
+
+    /// Whether this view has a newer version of the key that this data key is of (rule G1).
+    fn is_dominated(&self, data_key: &[u8]) -> Result<bool, DatabaseError> {
+        if data_key < key::FIRST || data_key >= key::END || key::version_of(data_key).is_none() {
+            return Ok(false);
+        }
+        let newest = self.up_from(Bound::Included(key::prefix_of(data_key))).next_stored(self, None)?;
+        Ok(newest.is_some_and(|(newest, _)| &newest[..] < data_key))
     }
 
     fn table_entries(&self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> TableEntries {
@@ -76,16 +117,23 @@ impl Drop for View {
     }
 }
 
-fn read(guard: IterGuardImpl) -> Result<Seen, DatabaseError> {
-    let (key, value) = guard.into_inner().map_err(engine_error)?;
-    Ok((Bytes::from(key), Some(Bytes::from(value))))
+/// A key and what a source has for it; `None`: its end.
+type StoredEntry = (Bytes, Option<Stored>);
+
+fn read(guard: IterGuardImpl) -> Result<StoredEntry, DatabaseError> {
+    let (key, bytes) = guard.into_inner().map_err(engine_error)?;
+    Ok((Bytes::from(key), Some(Stored::read(bytes.into())?)))
+}
+
+fn stored((key, value): Seen) -> StoredEntry {
+    (key, value.map(Stored::Value))
 }
 
 /// What a source has next.
 enum Ahead {
-    /// To be looked up: only when it is asked for, as it may be a large value.
+    /// To be looked up, when it is asked for.
     Unknown,
-    At(Option<Seen>),
+    At(Option<StoredEntry>),
 }
 
 /// A walk upwards through a view.
@@ -103,11 +151,27 @@ impl Upwards {
         after: Option<&Bytes>,
     ) -> Result<Option<Entry>, DatabaseError> {
         let mut after = after.cloned();
+        while let Some((key, stored)) = self.next_stored(view, after.as_ref())? {
+            if let Some(value) = view.value(&key, stored)? {
+                return Ok(Some((key, value)));
+            }
+            after = Some(key);
+        }
+        Ok(None)
+    }
+
+    /// The same without following pointers.
+    fn next_stored(
+        &mut self,
+        view: &View,
+        after: Option<&Bytes>,
+    ) -> Result<Option<(Bytes, Stored)>, DatabaseError> {
+        let mut after = after.cloned();
         loop {
             let from = after.as_ref().map_or(Bound::Unbounded, |key| Bound::Excluded(&key[..]));
             for (memtable, ahead) in view.memtables.iter().zip(&mut self.memtables) {
                 if let Ahead::Unknown = ahead {
-                    *ahead = Ahead::At(memtable.first(from, view.at));
+                    *ahead = Ahead::in_memory(memtable.first(from, view.at));
                 }
             }
             if let Ahead::Unknown = self.table {
@@ -119,12 +183,12 @@ impl Upwards {
             // The first that has the key decides; all that have it move on.
             let mut decided = None;
             for ahead in self.memtables.iter_mut().chain([&mut self.table]) {
-                if let Some(value) = ahead.take(&key) {
-                    decided.get_or_insert(value);
+                if let Some(stored) = ahead.take(&key) {
+                    decided.get_or_insert(stored);
                 }
             }
             match decided.flatten() {
-                Some(value) => return Ok(Some((key, value))),
+                Some(stored) => return Ok(Some((key, stored))),
                 None => after = Some(key),
             }
         }
@@ -132,6 +196,10 @@ impl Upwards {
 }
 
 impl Ahead {
+    fn in_memory(seen: Option<Seen>) -> Self {
+        Self::At(seen.map(stored))
+    }
+
     fn key(&self) -> Option<&Bytes> {
         match self {
             Self::At(Some((key, _))) => Some(key),
@@ -140,12 +208,12 @@ impl Ahead {
     }
 
     /// What is said of this key, if it is the next one; then the one after it is unknown.
-    fn take(&mut self, key: &Bytes) -> Option<Option<Bytes>> {
+    fn take(&mut self, key: &Bytes) -> Option<Option<Stored>> {
         if self.key() != Some(key) {
             return None;
         }
         match std::mem::replace(self, Self::Unknown) {
-            Self::At(seen) => seen.map(|(_, value)| value),
+            Self::At(entry) => entry.map(|(_, stored)| stored),
             Self::Unknown => None,
         }
     }

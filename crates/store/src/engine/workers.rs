@@ -1,9 +1,11 @@
-//! The two threads behind a database: one makes journal segments and writes full memtables to tables, one merges tables.
+//! The threads behind a database: one makes journal segments and writes full memtables to tables, one merges tables, one
+//! collects large values.
 //!
 //! Nobody waits for them but a writer that is two memtables ahead. A full disk puts their work off, for a second or until
 //! they are called; any other failure is final, and the next write says so.
 
 use super::journal::{Blank, Segment};
+use super::large::Collector;
 use super::tables::{Full, Tables};
 use crate::database::DatabaseError;
 use std::collections::VecDeque;
@@ -23,6 +25,7 @@ pub(super) struct Work {
     called: Condvar,
     /// Something was done, or failed.
     done: Condvar,
+    pub(super) collector: Arc<Collector>,
 }
 
 #[derive(Default)]
@@ -54,9 +57,9 @@ impl State {
 }
 
 impl Work {
-    pub(super) fn new(flushed: u64) -> Arc<Self> {
+    pub(super) fn new(flushed: u64, collector: Arc<Collector>) -> Arc<Self> {
         let state = Mutex::new(State { flushed, ..State::default() });
-        Arc::new(Self { state, called: Condvar::new(), done: Condvar::new() })
+        Arc::new(Self { state, called: Condvar::new(), done: Condvar::new(), collector })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -135,11 +138,16 @@ impl Work {
 
     /// Starts the threads.
     pub(super) fn start(self: &Arc<Self>, tables: &Arc<Tables>) -> std::io::Result<Vec<JoinHandle<()>>> {
-        let spawn = |name: &str, run: fn(&Self, &Tables)| {
+        let spawn = |name: &str, run: fn(&Self, &Arc<Tables>)| {
             let (work, tables) = (self.clone(), tables.clone());
             std::thread::Builder::new().name(name.to_owned()).spawn(move || run(&work, &tables))
         };
-        Ok(vec![spawn("flush", Self::run_flush)?, spawn("merge", Self::run_merge)?])
+        let collect = |work: &Self, tables: &Arc<Tables>| work.collector.run(tables);
+        Ok(vec![
+            spawn("flush", Self::run_flush)?,
+            spawn("merge", Self::run_merge)?,
+            spawn("collect", collect)?,
+        ])
     }
 
     /// Lets the threads end when what they do is done.
@@ -147,9 +155,10 @@ impl Work {
         self.state().stop = true;
         self.called.notify_all();
         self.done.notify_all();
+        self.collector.stop();
     }
 
-    fn run_flush(&self, tables: &Tables) {
+    fn run_flush(&self, tables: &Arc<Tables>) {
         // Kept until nobody else has it: to free it takes milliseconds, which a writer had better not spend.
         let mut written: Vec<Arc<Full>> = Vec::new();
         let mut state = self.state();
@@ -165,7 +174,7 @@ impl Work {
             if let Some(blank) = state.blank.take() {
                 state.making = true;
                 drop(state);
-                let made = blank.make();
+                let made = self.collector.used_segment(&blank).map_or_else(|| blank.make(), Ok);
                 state = self.state();
                 state.making = false;
                 match made {
@@ -208,7 +217,7 @@ impl Work {
         }
     }
 
-    fn run_merge(&self, tables: &Tables) {
+    fn run_merge(&self, tables: &Arc<Tables>) {
         let mut state = self.state();
         while !state.stop && state.failed.is_none() {
             if !std::mem::take(&mut state.merge) {
@@ -237,7 +246,7 @@ mod tests {
 
     #[test]
     fn what_a_thread_failed_with_is_told_to_the_next_write() {
-        let work = Work::new(5);
+        let work = Work::new(5, Collector::new(Vec::new()));
         assert_eq!(work.flushed().unwrap(), 5);
         work.state().failed = Some(DatabaseError::Fatal("a disk that fails".into()));
         for told in [work.flushed().map(drop), work.wait(false), work.wait(true)] {

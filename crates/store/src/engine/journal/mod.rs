@@ -1,46 +1,42 @@
 //! The write-ahead log: every batch is durable here before it is visible.
 //!
-//! Segments are files whose blocks were written before they are used, and they are used again and again: a sync then has
-//! data to write and no metadata of the file system, as it has for each block that a file grows by. ARCHITECTURE.md, "The
-//! disk engine", has what that buys.
+//! Segments are files whose blocks were written before they are used, and they are used again and again. ARCHITECTURE.md,
+//! "The disk engine", has what that buys. One that has large values is kept, because tables point at them.
 //!
 //! ```text
-//! sealed, oldest first: in use until the tables hold their batches      active: being written      spare: written before
-//! [ 101 … 240 ] [ 241 … 377 ]                                           [ 378 … → ]                [      ] [      ]
+//! kept: large values      sealed, oldest first: in use until the tables hold their batches      active      spare: written before
+//! [  7 … 31 ] [ 88 … ]    [ 101 … 240 ] [ 241 … 377 ]                                           [ 378 … → ] [      ] [      ]
 //! ```
 
 mod record;
 mod recovery;
+mod segment;
 
 pub(super) use recovery::recover;
+pub(super) use segment::{Blank, Segment};
 
 use super::failure::{io_error, is_full, sync_directory};
+use super::large::LargeValues;
 use crate::database::{Change, DatabaseError};
-use record::{BLOCK, Header};
+use record::{BLOCK, Header, PAYLOAD_AT};
 use std::collections::VecDeque;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
-use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The first segment of a database, and of one that has been quiet; each further one is twice as large.
 const SMALLEST: u64 = 256 << 10;
 const LARGEST: u64 = 4 << 20;
+/// The same where many large values are kept: a file for every few bytes of them would be too many files.
+const LARGEST_KEPT: u64 = 64 << 20;
+/// Up to this many files of large values they need not be larger.
+const KEPT_FILES: u64 = 64;
 /// Spare segments that are kept for the next batches.
 const SPARE_MAX: usize = 8;
-/// What the page cache takes one by one.
-const PAGE: usize = 4096;
 /// A buffer that has grown beyond this is given back after use.
 const BUFFER_KEPT: usize = 1 << 20;
-
-/// A file that batches are written to.
-#[derive(Debug)]
-pub(super) struct Segment {
-    file: File,
-    path: PathBuf,
-    capacity: u64,
-}
 
 /// The segment that is being written.
 struct Active {
@@ -48,6 +44,8 @@ struct Active {
     header: Header,
     /// Where the next record goes; zero until the header has been written, with the first record.
     end: u64,
+    /// Bytes of records with large values.
+    large: u64,
 }
 
 impl Active {
@@ -55,13 +53,62 @@ impl Active {
     fn room(&self) -> u64 {
         self.segment.capacity.saturating_sub(self.end.max(BLOCK as u64))
     }
+
+    fn is_mostly_large_values(&self) -> bool {
+        self.large > self.end / 2
+    }
 }
 
 /// A full segment.
 struct Sealed {
     segment: Segment,
+    header: Header,
     /// Number of the last batch in it.
     last: u64,
+    has_large_values: bool,
+}
+
+/// A segment that is there for its large values: all its batches are in tables.
+pub(super) struct Kept {
+    segment: Segment,
+    header: Header,
+}
+
+impl Kept {
+    /// What pointers call it.
+    pub(super) fn id(&self) -> u64 {
+        self.header.id
+    }
+
+    pub(super) fn file(&self) -> &Arc<File> {
+        &self.segment.file
+    }
+
+    /// Bytes that it takes.
+    pub(super) fn bytes(&self) -> u64 {
+        self.segment.bytes()
+    }
+
+    /// Has the next start know it without reading it, when what is returned is done. If that fails, or is forgotten in a
+    /// power cut, it is read.
+    pub(super) fn mark(&mut self) -> Option<impl FnOnce() + use<>> {
+        if std::mem::replace(&mut self.header.kept, true) {
+            return None;
+        }
+        let (file, header) = (self.segment.file.clone(), self.header);
+        Some(move || {
+            let mut block = Vec::new();
+            header.put(&mut block);
+            if let Err(why) = file.write_all_at(&block, 0) {
+                log::warn!("cannot mark journal segment {} as kept: {why}", header.id);
+            }
+        })
+    }
+
+    /// The segment, which nobody points into any more.
+    pub(super) fn into_segment(self) -> Segment {
+        self.segment
+    }
 }
 
 /// The journal of an open database. One batch at a time.
@@ -71,49 +118,15 @@ pub(super) struct Journal {
     sealed: VecDeque<Sealed>,
     /// Oldest first, so that the segments with records are always a row without holes.
     spare: VecDeque<Segment>,
+    /// What tables point into, until the collector takes it over.
+    kept: Vec<Kept>,
     next_id: u64,
     next_file: u64,
     next_capacity: u64,
+    largest: u64,
     buffer: Vec<u8>,
     /// A sync has failed: what the disk holds is not known any more.
     failed: bool,
-}
-
-/// A segment to be made ready by whoever has time.
-#[derive(Debug)]
-pub(super) struct Blank {
-    path: PathBuf,
-    capacity: u64,
-}
-
-impl Blank {
-    /// Writes the segment's blocks, durably.
-    ///
-    /// # Errors
-    /// When the disk is full or fails; then nothing is left behind.
-    pub(super) fn make(self) -> Result<Segment, DatabaseError> {
-        let made = self.write().map_err(|why| io_error("prepare a journal segment", &why));
-        let made = made.and_then(|segment| {
-            self.path.parent().map_or(Ok(()), sync_directory)?;
-            Ok(segment)
-        });
-        if made.is_err() {
-            let _ = std::fs::remove_file(&self.path);
-        }
-        made
-    }
-
-    fn write(&self) -> io::Result<Segment> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&self.path)?;
-        // A page at a time: the page cache keeps in one piece what was written in one piece, and writes all of it again
-        // when a part of it has changed.
-        for at in (0..self.capacity).step_by(PAGE) {
-            let size = usize::try_from(self.capacity - at).unwrap_or(PAGE).min(PAGE);
-            file.write_all_at(&[0; PAGE][..size], at)?;
-        }
-        file.sync_all()?;
-        Ok(Segment { file, path: self.path.clone(), capacity: self.capacity })
-    }
 }
 
 impl Journal {
@@ -124,15 +137,18 @@ impl Journal {
             active: None,
             sealed: VecDeque::new(),
             spare: VecDeque::new(),
+            kept: Vec::new(),
             next_id,
             next_file,
             next_capacity: SMALLEST,
+            largest: LARGEST,
             buffer: Vec::new(),
             failed: false,
         }
     }
 
-    /// Makes a batch durable. `flushed`: all batches up to this one are in synced tables.
+    /// Makes a batch durable; returns where its large values are. `flushed`: all batches up to this one are in synced
+    /// tables.
     ///
     /// # Errors
     /// [`DatabaseError::Full`]: the batch may be found after a restart, unless another one takes its number.
@@ -142,7 +158,7 @@ impl Journal {
         number: u64,
         changes: &[Change],
         flushed: u64,
-    ) -> Result<(), DatabaseError> {
+    ) -> Result<LargeValues, DatabaseError> {
         if self.failed {
             return Err(DatabaseError::Fatal("an earlier write to the journal failed".into()));
         }
@@ -151,12 +167,14 @@ impl Journal {
             self.begin_segment(number, flushed, size)?;
         }
         let Some(active) = &mut self.active else { unreachable!("a segment was begun") };
-        self.buffer.clear();
+        let from = segment::align(&mut self.buffer, BLOCK + size);
         if active.end == 0 {
             active.header.put(&mut self.buffer);
         }
+        let payload_at = active.end + (self.buffer.len() - from) as u64 + PAYLOAD_AT;
         record::put_record(&mut self.buffer, active.header.salt, number, changes);
-        if let Err(why) = active.segment.file.write_all_at(&self.buffer, active.end) {
+        let blocks = &self.buffer[from..];
+        if let Err(why) = active.segment.write(blocks, active.end) {
             // Nobody was told anything: the next batch is written over it.
             self.failed = !is_full(&why);
             return Err(io_error("write to the journal", &why));
@@ -166,11 +184,17 @@ impl Journal {
             self.failed = true;
             return Err(DatabaseError::Fatal(format!("cannot sync the journal: {why}")));
         }
-        active.end += self.buffer.len() as u64;
+        let written = blocks.len() as u64;
+        active.end += written;
         if self.buffer.capacity() > BUFFER_KEPT {
             self.buffer = Vec::new();
         }
-        Ok(())
+        let offsets = record::large_values(changes, payload_at);
+        if offsets.is_empty() {
+            return Ok(LargeValues::default());
+        }
+        active.large += written;
+        Ok(LargeValues { segment: Some((active.header.id, active.segment.file.clone())), offsets })
     }
 
     /// Takes a segment into use.
@@ -191,9 +215,11 @@ impl Journal {
         };
         let (id, salt) = (self.next_id, RandomState::new().hash_one(self.next_id));
         self.next_id += 1;
-        let begun = Active { segment, header: Header { id, salt, first, flushed }, end: 0 };
+        let header = Header { id, salt, first, flushed, kept: false };
+        let begun = Active { segment, header, end: 0, large: 0 };
         if let Some(full) = self.active.replace(begun) {
-            self.sealed.push_back(Sealed { segment: full.segment, last: first - 1 });
+            let Active { segment, header, large, .. } = full;
+            self.sealed.push_back(Sealed { segment, header, last: first - 1, has_large_values: large > 0 });
         }
         Ok(())
     }
@@ -201,13 +227,35 @@ impl Journal {
     /// Gives up segments whose batches are all in synced tables.
     pub(super) fn release(&mut self, flushed: u64) {
         while self.sealed.front().is_some_and(|sealed| sealed.last <= flushed) {
-            let Some(sealed) = self.sealed.pop_front() else { break };
-            if sealed.segment.capacity == LARGEST && self.spare.len() < SPARE_MAX {
-                self.spare.push_back(sealed.segment);
+            let Some(Sealed { segment, header, has_large_values, .. }) = self.sealed.pop_front() else {
+                break;
+            };
+            if has_large_values {
+                self.kept.push(Kept { segment, header });
+            } else if segment.capacity == LARGEST && self.spare.len() < SPARE_MAX {
+                self.spare.push_back(segment);
             } else {
-                sealed.segment.delete();
+                segment.delete();
             }
         }
+    }
+
+    /// All segments that tables may point into, after a recovery.
+    pub(super) fn with_large_values(&self) -> impl Iterator<Item = (u64, &Arc<File>)> {
+        let sealed = self.sealed.iter().filter(|sealed| sealed.has_large_values);
+        let sealed = sealed.map(|sealed| (sealed.header.id, &sealed.segment.file));
+        sealed.chain(self.kept.iter().map(|kept| (kept.id(), kept.file())))
+    }
+
+    /// Whether anything has become the collector's.
+    pub(super) fn has_kept(&self) -> bool {
+        !self.kept.is_empty()
+    }
+
+    /// What has become the collector's. `kept_bytes` are what it has already.
+    pub(super) fn take_kept(&mut self, kept_bytes: u64) -> Vec<Kept> {
+        self.largest = (kept_bytes / KEPT_FILES).next_power_of_two().clamp(LARGEST, LARGEST_KEPT);
+        std::mem::take(&mut self.kept)
     }
 
     /// Whether a segment is half full and the next one would have to be made while somebody waits.
@@ -219,10 +267,11 @@ impl Journal {
     /// A segment to be made ahead of time and handed to [`Journal::add_spare`].
     pub(super) fn next_blank(&mut self) -> Blank {
         let path = self.directory.join(format!("{:08}", self.next_file));
-        let capacity = self.next_capacity;
+        let large_values = self.active.as_ref().is_some_and(Active::is_mostly_large_values);
+        let capacity = self.next_capacity.min(if large_values { self.largest } else { LARGEST });
         self.next_file += 1;
-        self.next_capacity = (capacity * 2).min(LARGEST);
-        Blank { path, capacity }
+        self.next_capacity = (capacity * 2).min(self.largest);
+        Blank { path, capacity, large_values }
     }
 
     /// Takes a segment that was made ahead of time.
@@ -230,33 +279,30 @@ impl Journal {
         self.spare.push_back(segment);
     }
 
-    /// Gives all space back, if everything up to `last`, the last batch of all, is in synced tables.
+    /// Gives all space back but that of large values, if everything up to `last`, the last batch of all, is in synced
+    /// tables.
     pub(super) fn shrink(&mut self, last: u64, flushed: u64) {
         if flushed < last {
             return;
         }
         self.release(flushed);
-        let spare = std::mem::take(&mut self.spare);
-        for segment in spare.into_iter().chain(self.active.take().map(|active| active.segment)) {
-            segment.delete();
+        std::mem::take(&mut self.spare).into_iter().for_each(Segment::delete);
+        match self.active.take() {
+            Some(Active { mut segment, header, end, large: 1.. }) => {
+                segment.shorten(end);
+                self.kept.push(Kept { segment, header });
+            }
+            Some(active) => active.segment.delete(),
+            None => {}
         }
         self.next_capacity = SMALLEST;
     }
 
-    /// Bytes that the files take.
+    /// Bytes that the files take, without those of kept segments.
     pub(super) fn disk_bytes(&self) -> u64 {
         let sealed = self.sealed.iter().map(|sealed| &sealed.segment);
         let active = self.active.iter().map(|active| &active.segment);
         sealed.chain(active).chain(&self.spare).map(|segment| segment.capacity).sum()
-    }
-}
-
-impl Segment {
-    /// A file that is left over does no harm: its batches are in the tables.
-    fn delete(self) {
-        if let Err(why) = std::fs::remove_file(&self.path) {
-            log::warn!("cannot delete the journal segment {}: {why}", self.path.display());
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! segment   header block | record | record | …                              every part begins at a multiple of 512
-//! header    "AKVJRNL1" | id u64 | salt u64 | first u64 | flushed u64 | crc32 u32
+//! header    "AKVJRNL1" | id u64 | salt u64 | first u64 | flushed u64 | crc32 u32     "AKVVALS1" when it is kept
 //! record    "batc" | crc32 u32 | salt u64 | number u64 | length u32 | payload, of that length | zeros
 //! payload   for each change: kind u8 | key length u16 | value length u32 | key | value
 //! ```
@@ -14,14 +14,17 @@
 //! one behind it, is not the end of the journal but damage.
 
 use crate::database::Change;
+use crate::engine::large::is_large;
 use bytes::{Buf, BufMut, Bytes};
 
 /// What a disk writes whole or not at all.
 pub(super) const BLOCK: usize = 512;
 const SEGMENT_MAGIC: &[u8; 8] = b"AKVJRNL1";
+const KEPT_MAGIC: &[u8; 8] = b"AKVVALS1";
 const RECORD_MAGIC: &[u8; 4] = b"batc";
 const RECORD_HEADER: usize = 4 + 4 + 8 + 8 + 4;
 const SEGMENT_HEADER: usize = 8 + 4 * 8 + 4;
+const CHANGE_HEADER: usize = 1 + 2 + 4;
 
 const DELETE: u8 = 0;
 const PUT: u8 = 1;
@@ -36,13 +39,17 @@ pub(super) struct Header {
     pub(super) first: u64,
     /// All batches up to this one were in synced tables when the segment was begun.
     pub(super) flushed: u64,
+    /// All its batches are in tables, and it is there for the large values in it.
+    pub(super) kept: bool,
 }
 
 /// One batch as it was found.
 #[derive(Debug)]
-pub(in crate::engine) struct Record {
-    pub(in crate::engine) number: u64,
-    pub(in crate::engine) changes: Vec<Change>,
+pub(super) struct Record {
+    pub(super) number: u64,
+    pub(super) changes: Vec<Change>,
+    /// Where in the segment its changes begin.
+    pub(super) payload_at: u64,
 }
 
 /// A record that does not match lies before one that does.
@@ -56,7 +63,7 @@ impl Header {
     /// Appends the header block.
     pub(super) fn put(&self, out: &mut Vec<u8>) {
         let start = out.len();
-        out.put_slice(SEGMENT_MAGIC);
+        out.put_slice(if self.kept { KEPT_MAGIC } else { SEGMENT_MAGIC });
         for field in [self.id, self.salt, self.first, self.flushed] {
             out.put_u64(field);
         }
@@ -70,19 +77,41 @@ impl Header {
         if checksum.get_u32() != crc32fast::hash(body) {
             return None;
         }
-        let mut fields = body.strip_prefix(SEGMENT_MAGIC)?;
+        let kept = body.starts_with(KEPT_MAGIC);
+        let mut fields = body.strip_prefix(if kept { KEPT_MAGIC } else { SEGMENT_MAGIC })?;
         let (id, salt) = (fields.get_u64(), fields.get_u64());
-        Some(Self { id, salt, first: fields.get_u64(), flushed: fields.get_u64() })
+        Some(Self { id, salt, first: fields.get_u64(), flushed: fields.get_u64(), kept })
     }
 }
 
 /// Bytes that a record of these changes takes.
 pub(super) fn record_size(changes: &[Change]) -> usize {
-    let size = |change: &Change| match change {
-        Change::Put(key, value) => 7 + key.len() + value.len(),
-        Change::Delete(key) => 7 + key.len(),
-    };
-    (RECORD_HEADER + changes.iter().map(size).sum::<usize>()).next_multiple_of(BLOCK)
+    (RECORD_HEADER + changes.iter().map(change_size).sum::<usize>()).next_multiple_of(BLOCK)
+}
+
+fn change_size(change: &Change) -> usize {
+    match change {
+        Change::Put(key, value) => CHANGE_HEADER + key.len() + value.len(),
+        Change::Delete(key) => CHANGE_HEADER + key.len(),
+    }
+}
+
+/// Where a record's changes begin, counted from its own beginning.
+pub(super) const PAYLOAD_AT: u64 = RECORD_HEADER as u64;
+
+/// Where the large values among changes lie that are written at `payload_at`: which change, and the value's first byte.
+pub(super) fn large_values(changes: &[Change], payload_at: u64) -> Vec<(usize, u64)> {
+    let mut at = payload_at;
+    let mut large = Vec::new();
+    for (index, change) in changes.iter().enumerate() {
+        if let Change::Put(key, value) = change
+            && is_large(value)
+        {
+            large.push((index, at + (CHANGE_HEADER + key.len()) as u64));
+        }
+        at += change_size(change) as u64;
+    }
+    large
 }
 
 /// Appends a record.
@@ -151,9 +180,10 @@ impl Records {
         if let Some((number, payload, size)) = self.read(self.at).filter(|(number, ..)| *number == self.next)
             && let Some(changes) = changes_in(payload)
         {
+            let payload_at = self.at as u64 + PAYLOAD_AT;
             self.at += size;
             self.next += 1;
-            return Ok(Some(Record { number, changes }));
+            return Ok(Some(Record { number, changes, payload_at }));
         }
         let mut ahead = self.at + BLOCK;
         while ahead < self.segment.len() {
@@ -203,7 +233,7 @@ fn changes_in(mut payload: Bytes) -> Option<Vec<Change>> {
 mod tests {
     use super::*;
 
-    const HEADER: Header = Header { id: 3, salt: 99, first: 7, flushed: 5 };
+    const HEADER: Header = Header { id: 3, salt: 99, first: 7, flushed: 5, kept: false };
 
     fn changes(size: usize) -> Vec<Change> {
         vec![Change::Put("key".into(), vec![7; size].into()), Change::Delete("gone".into())]

@@ -1,11 +1,12 @@
 //! What is found when a database is opened.
 
-use super::record::{BLOCK, Damage, Header, Record, Records};
-use super::{Journal, Sealed, Segment};
-use crate::database::DatabaseError;
+use super::record::{BLOCK, Damage, Header, Records, large_values};
+use super::{Journal, Kept, Sealed, Segment};
+use crate::database::{Change, DatabaseError};
 use crate::engine::failure::{damaged, io_error};
+use crate::engine::large::LargeValues;
 use bytes::Bytes;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,13 @@ pub(in crate::engine) struct Recovered {
     pub(in crate::engine) last: u64,
     /// Files that nobody needs. They are deleted only when all is known to be well.
     stale: Vec<PathBuf>,
+}
+
+/// A batch that the tables do not have.
+pub(in crate::engine) struct Replayed {
+    pub(in crate::engine) number: u64,
+    pub(in crate::engine) changes: Vec<Change>,
+    pub(in crate::engine) large: LargeValues,
 }
 
 impl Recovered {
@@ -44,7 +52,7 @@ struct Found {
 pub(in crate::engine) fn recover(
     directory: &Path,
     flushed: u64,
-    mut replay: impl FnMut(Record) -> Result<(), DatabaseError>,
+    mut replay: impl FnMut(Replayed) -> Result<(), DatabaseError>,
 ) -> Result<Recovered, DatabaseError> {
     let (found, mut stale, next_file) = list(directory)?;
     let next_id = found.last().map_or(1, |newest| newest.header.id + 1);
@@ -58,19 +66,28 @@ pub(in crate::engine) fn recover(
             newest.header.flushed
         )));
     }
-    for (at, segment) in found.iter().enumerate() {
+    let (kept, found): (Vec<Found>, Vec<Found>) = found.into_iter().partition(|found| found.header.kept);
+    for Found { path, header } in kept {
+        journal.kept.push(Kept { segment: reopen(&path)?, header });
+    }
+    for (at, Found { path, header }) in found.iter().enumerate() {
         let next = found.get(at + 1).map(|next| next.header.first);
         // Everything in it is in the tables.
         if next.is_some_and(|next| next <= flushed + 1) {
-            stale.push(segment.path.clone());
+            if has_large_values(path, *header)? {
+                journal.kept.push(Kept { segment: reopen(path)?, header: *header });
+            } else {
+                stale.push(path.clone());
+            }
             continue;
         }
-        if segment.header.first > last + 1 {
-            return Err(missing(last + 1, segment.header.first));
+        if header.first > last + 1 {
+            return Err(missing(last + 1, header.first));
         }
-        let (file, bytes) = read(&segment.path)?;
-        let mut records = Records::new(bytes, segment.header);
-        let mut ends_at = segment.header.first - 1;
+        let (segment, bytes) = read(path)?;
+        let mut records = Records::new(bytes, *header);
+        let mut ends_at = header.first - 1;
+        let mut has_large_values = false;
         while let Some(record) = records.next().map_err(|Damage { number }| {
             damaged(format!("batch {number} in the journal does not match its checksum"))
         })? {
@@ -79,9 +96,13 @@ pub(in crate::engine) fn recover(
                 break;
             }
             ends_at = record.number;
+            let offsets = large_values(&record.changes, record.payload_at);
+            has_large_values |= !offsets.is_empty();
             if record.number > flushed {
                 last = record.number;
-                replay(record)?;
+                let file = (!offsets.is_empty()).then(|| (header.id, segment.file.clone()));
+                let large = LargeValues { segment: file, offsets };
+                replay(Replayed { number: record.number, changes: record.changes, large })?;
             }
         }
         if let Some(next) = next
@@ -89,9 +110,23 @@ pub(in crate::engine) fn recover(
         {
             return Err(missing(ends_at + 1, next));
         }
-        journal.sealed.push_back(Sealed { segment: file, last: ends_at });
+        journal.sealed.push_back(Sealed { segment, header: *header, last: ends_at, has_large_values });
     }
     Ok(Recovered { journal, last, stale })
+}
+
+/// Whether tables may point into a segment that was left between its last batch's flush and its mark.
+fn has_large_values(path: &Path, header: Header) -> Result<bool, DatabaseError> {
+    let bytes = std::fs::read(path).map_err(|why| io_error("read the journal", &why))?;
+    let mut records = Records::new(bytes.into(), header);
+    loop {
+        match records.next() {
+            Ok(Some(record)) if large_values(&record.changes, record.payload_at).is_empty() => {}
+            // The tables have what is damaged, unless it is a large value: then its reader will find out.
+            Ok(Some(_)) | Err(Damage { .. }) => return Ok(true),
+            Ok(None) => return Ok(false),
+        }
+    }
 }
 
 fn missing(from: u64, to: u64) -> DatabaseError {
@@ -113,7 +148,7 @@ fn list(directory: &Path) -> Result<(Vec<Found>, Vec<PathBuf>, u64), DatabaseErr
         };
         next_file = next_file.max(number + 1);
         let mut block = [0; BLOCK];
-        let file = std::fs::File::open(&path).map_err(failed)?;
+        let file = File::open(&path).map_err(failed)?;
         match file.read_exact_at(&mut block, 0) {
             Ok(()) => {}
             Err(short) if short.kind() == std::io::ErrorKind::UnexpectedEof => {}
@@ -134,13 +169,24 @@ fn list(directory: &Path) -> Result<(Vec<Found>, Vec<PathBuf>, u64), DatabaseErr
     Ok((found, blank, next_file))
 }
 
+fn open(path: &Path) -> Result<File, DatabaseError> {
+    let file = OpenOptions::new().read(true).write(true).open(path);
+    file.map_err(|why| io_error("open a journal segment", &why))
+}
+
+fn reopen(path: &Path) -> Result<Segment, DatabaseError> {
+    let file = open(path)?;
+    let capacity = file.metadata().map_err(|why| io_error("look at a journal segment", &why))?.len();
+    Ok(Segment::found(file, path.to_path_buf(), capacity))
+}
+
 /// The whole segment, durable. After kill -9 the page cache may hold bytes that the disk does not, and after a sync that
 /// failed it may take them for written: only writing them again makes sure.
 fn read(path: &Path) -> Result<(Segment, Bytes), DatabaseError> {
     let failed = |why: std::io::Error| io_error("read the journal", &why);
-    let file = OpenOptions::new().read(true).write(true).open(path).map_err(failed)?;
+    let file = open(path)?;
     let bytes = std::fs::read(path).map_err(failed)?;
     file.write_all_at(&bytes, 0).and_then(|()| file.sync_all()).map_err(failed)?;
     let capacity = bytes.len() as u64;
-    Ok((Segment { file, path: path.to_path_buf(), capacity }, bytes.into()))
+    Ok((Segment::found(file, path.to_path_buf(), capacity), bytes.into()))
 }

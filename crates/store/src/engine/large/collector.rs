@@ -1,0 +1,398 @@
+//! Gives back segments that hold mostly what nobody points at.
+//!
+//! In a *round* the collector walks over the tables and counts, for each kept segment, the bytes that pointers lead to. A
+//! segment with none is given back at once. Of those least in use every value still in use is *moved*: it is put again,
+//! with one of the next batches, unless its key has been written since; then the segment is given back too. A round is
+//! due when the kept segments have grown to more than three times what was in use after the last one, on a disk with
+//! little room twice; under load it stops as soon as that is undone, because the longer a segment waits the less is to
+//! be moved. When nobody waits, every segment goes that is less than two thirds in use, and small ones become one.
+//!
+//! Dominated versions (rule G1) are not in use: a table may go on to hold one until a merge leaves it out, and a view
+//! that comes upon it takes it for what it is, gone.
+
+use super::{Files, Found, Location, Pointer, Stored};
+use crate::database::DatabaseError;
+use crate::engine::journal::{Blank, Kept, Segment};
+use crate::engine::tables::Tables;
+use crate::garbage::DominatedFilter;
+use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+/// A round is not worth it for less garbage than this, nor, when nobody waits, than that.
+const WORTH_BYTES: u64 = 32 << 20;
+const WORTH_QUIET_BYTES: u64 = 1 << 20;
+/// How many times what is in use may be kept under load, and what it may be when the file system has less room than that
+/// again. With three, a segment that is given back holds about 7 % in use, with two 20 % (keys drawn evenly).
+const KEPT_TIMES: u64 = 3;
+const KEPT_TIMES_NO_ROOM: u64 = 2;
+/// In one round up to this many bytes are moved; what is left over is left for the next.
+const ROUND_BYTES: u64 = 256 << 20;
+/// Values that were read and wait for a batch.
+const READY_BYTES: usize = 1 << 20;
+/// More segments than this that are smaller than that are worth a round when nobody waits: each is an open file.
+const SMALL_MAX: usize = 16;
+const SMALL_BYTES: u64 = 1 << 20;
+/// The part of the kept bytes that may be segments to be used again.
+const USED_PART: u64 = 4;
+
+/// A value in use that is to be put again.
+pub(in crate::engine) struct Move {
+    pub(in crate::engine) key: Bytes,
+    pub(in crate::engine) value: Bytes,
+    /// Where it is now.
+    pub(in crate::engine) from: Location,
+}
+
+/// The kept segments, and the rounds.
+#[derive(Default)]
+pub(in crate::engine) struct Collector {
+    state: Mutex<State>,
+    /// A round is due, or a moved value has found its batch.
+    called: Condvar,
+    /// A value is ready, or the round is over.
+    ready: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    kept: BTreeMap<u64, Kept>,
+    kept_bytes: u64,
+    /// What was in use after the last round, and since the start what was kept then.
+    in_use: u64,
+    /// What was kept after the last round.
+    kept_before: u64,
+    /// Bytes of the tables that a round walks over.
+    table_bytes: u64,
+    /// Whether the file system has little room.
+    little_room: bool,
+    /// A round was asked for, or is going on.
+    asked: bool,
+    running: bool,
+    /// It is for when nobody waits.
+    quiet: bool,
+    moves: VecDeque<Move>,
+    ready_bytes: usize,
+    /// Moves that are in a batch which is being written.
+    taken: usize,
+    /// A batch with moves has failed.
+    failed: bool,
+    /// Segments that nobody points into, ready to be used again.
+    used: Vec<Segment>,
+    stop: bool,
+}
+
+impl State {
+    fn used_bytes(&self) -> u64 {
+        self.used.iter().map(Segment::bytes).sum()
+    }
+
+    /// Whether there is enough garbage for a round.
+    fn is_due(&self) -> bool {
+        self.kept_bytes > self.times() * self.in_use + self.table_bytes / 2 + WORTH_BYTES
+    }
+
+    fn times(&self) -> u64 {
+        if self.little_room { KEPT_TIMES_NO_ROOM } else { KEPT_TIMES }
+    }
+}
+
+impl Collector {
+    /// With the segments that an earlier run has kept.
+    pub(in crate::engine) fn new(kept: Vec<Kept>) -> Arc<Self> {
+        let collector = Self::default();
+        {
+            let mut state = collector.state();
+            state.kept_bytes = kept.iter().map(Kept::bytes).sum();
+            state.kept = kept.into_iter().map(|kept| (kept.id(), kept)).collect();
+            // Nothing is known about them: they may grow by a half.
+            (state.in_use, state.kept_before) = (state.kept_bytes / 2, state.kept_bytes);
+        }
+        Arc::new(collector)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(on: &Condvar, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        on.wait(state).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes segments over from the journal. `free`: bytes that the file system has left.
+    pub(in crate::engine) fn keep(&self, kept: Vec<Kept>, free: u64) {
+        let mut state = self.state();
+        state.little_room = free < state.kept_bytes;
+        for segment in kept {
+            state.kept_bytes += segment.bytes();
+            state.kept.insert(segment.id(), segment);
+        }
+        state.asked |= state.is_due();
+        self.called.notify_all();
+    }
+
+    /// Bytes of kept segments.
+    pub(in crate::engine) fn kept_bytes(&self) -> u64 {
+        self.state().kept_bytes
+    }
+
+    /// Bytes of all segments that it has.
+    pub(in crate::engine) fn disk_bytes(&self) -> u64 {
+        let state = self.state();
+        state.kept_bytes + state.used_bytes()
+    }
+
+    /// A segment that has been used before and serves as the one that is asked for.
+    pub(in crate::engine) fn used_segment(&self, blank: &Blank) -> Option<Segment> {
+        let mut state = self.state();
+        let at = state.used.iter().position(|segment| blank.is_like(segment))?;
+        Some(state.used.swap_remove(at))
+    }
+
+    /// Some values to go with a batch of `bytes`: about as much again. Each call but an empty-handed one is followed by
+    /// one of [`Collector::moved`].
+    pub(in crate::engine) fn take_moves(&self, bytes: u64) -> Vec<Move> {
+        let mut state = self.state();
+        let mut room = bytes.max(64 << 10);
+        let mut moves = Vec::new();
+        while let Some(next) = state.moves.pop_front() {
+            let size = next.value.len();
+            state.ready_bytes -= size;
+            moves.push(next);
+            room = room.saturating_sub(size as u64);
+            if room == 0 {
+                break;
+            }
+        }
+        if !moves.is_empty() {
+            state.taken += moves.len();
+            self.called.notify_all();
+        }
+        moves
+    }
+
+    /// What became of so many values.
+    pub(in crate::engine) fn moved(&self, count: usize, written: bool) {
+        let mut state = self.state();
+        state.taken -= count;
+        state.failed |= !written;
+        self.called.notify_all();
+    }
+
+    /// Begins a round if there is anything to gain. For one caller at a time, who then writes what is to be moved until
+    /// [`Collector::wait_for_moves`] says that the round is over.
+    pub(in crate::engine) fn begin_quiet_round(&self) -> bool {
+        let mut state = self.state();
+        // Segments that are kept for heavy times.
+        std::mem::take(&mut state.used).into_iter().for_each(Segment::delete);
+        let garbage_at_most = state.kept_bytes.saturating_sub(state.in_use);
+        let new = state.kept_bytes.saturating_sub(state.kept_before);
+        let is_worth_it =
+            garbage_at_most > state.in_use / 4 && new > state.table_bytes / 8 + WORTH_QUIET_BYTES;
+        if is_worth_it || small(state.kept.values().map(Kept::bytes)) > SMALL_MAX {
+            (state.asked, state.quiet) = (true, true);
+            self.called.notify_all();
+        }
+        state.asked || state.running
+    }
+
+    /// Waits until a value is to be moved; `false` when the round is over.
+    pub(in crate::engine) fn wait_for_moves(&self) -> bool {
+        let mut state = self.state();
+        while state.moves.is_empty() && (state.asked || state.running) && !state.stop {
+            state = Self::wait(&self.ready, state);
+        }
+        !state.moves.is_empty() && !state.stop
+    }
+
+    /// Has a value go with the next batch.
+    #[cfg(test)]
+    pub(in crate::engine) fn offer(&self, offered: Move) {
+        let mut state = self.state();
+        state.ready_bytes += offered.value.len();
+        state.moves.push_back(offered);
+    }
+
+    /// Lets the thread end.
+    pub(in crate::engine) fn stop(&self) {
+        self.state().stop = true;
+        self.called.notify_all();
+        self.ready.notify_all();
+    }
+
+    /// What the collector's thread does.
+    pub(in crate::engine) fn run(&self, tables: &Arc<Tables>) {
+        loop {
+            let mut state = self.state();
+            while !state.stop && !state.asked {
+                state = Self::wait(&self.called, state);
+            }
+            if state.stop {
+                return;
+            }
+            (state.asked, state.running, state.failed) = (false, true, false);
+            let times = if std::mem::take(&mut state.quiet) { 0 } else { state.times() };
+            drop(state);
+            let in_use = self.round(tables, times);
+            let mut state = self.state();
+            state.running = false;
+            (state.table_bytes, state.kept_before) = (tables.disk_bytes(), state.kept_bytes);
+            state.in_use = in_use.unwrap_or_else(|why| {
+                log::error!("large values cannot be collected: {why}");
+                // Not again before there is as much more.
+                state.kept_bytes
+            });
+            state.moves.clear();
+            state.ready_bytes = 0;
+            self.ready.notify_all();
+        }
+    }
+
+    /// One round, which may leave so many times what is in use; returns how many bytes of large values are in use.
+    fn round(&self, tables: &Arc<Tables>, times: u64) -> Result<u64, DatabaseError> {
+        // All pointers to segments that are kept by now are in tables by now.
+        let (kept, marks): (BTreeMap<u64, u64>, Vec<_>) = {
+            let mut state = self.state();
+            let marks = state.kept.values_mut().filter_map(Kept::mark).collect();
+            (state.kept.iter().map(|(id, kept)| (*id, kept.bytes())).collect(), marks)
+        };
+        marks.into_iter().for_each(|mark| mark());
+        let mut in_use: HashMap<u64, u64> = HashMap::new();
+        each_in_use(tables, |_, pointer| {
+            *in_use.entry(pointer.location.segment).or_default() += u64::from(pointer.length);
+        })?;
+        let of = |id: &u64| in_use.get(id).copied().unwrap_or(0);
+        let all: u64 = kept.keys().map(of).sum();
+        // A quarter less, so that the next round is not due at once.
+        let victims = victims(&kept, of, (times * all).saturating_sub(all / 4));
+        let (unused, victims): (BTreeSet<u64>, BTreeSet<u64>) =
+            victims.into_iter().partition(|id| of(id) == 0);
+        let under_load = times > 0;
+        unused.iter().for_each(|id| self.give_back(tables, *id, under_load));
+        if self.move_values(tables, &victims)? {
+            victims.iter().for_each(|id| self.give_back(tables, *id, under_load));
+        }
+        Ok(all)
+    }
+
+    /// Has all values that are in use in these segments put again; whether that is done.
+    fn move_values(&self, tables: &Arc<Tables>, victims: &BTreeSet<u64>) -> Result<bool, DatabaseError> {
+        if victims.is_empty() {
+            return Ok(true);
+        }
+        let mut files = Files::default();
+        for (id, kept) in self.state().kept.range(..).filter(|(id, _)| victims.contains(id)) {
+            files.add(*id, kept.file());
+        }
+        // First all keys, so that no view is held while the values wait for batches.
+        let mut keys: Vec<(Bytes, Pointer)> = Vec::new();
+        each_in_use(tables, |key, pointer| {
+            if victims.contains(&pointer.location.segment) {
+                keys.push((key, pointer));
+            }
+        })?;
+        // In the order in which they lie on the disk.
+        keys.sort_unstable_by_key(|(_, pointer)| pointer.location);
+        for (key, pointer) in keys {
+            let Found::Value(value) = files.read(&pointer)? else { continue };
+            let mut state = self.state();
+            while state.ready_bytes > READY_BYTES && !state.stop && !state.failed {
+                state = Self::wait(&self.called, state);
+            }
+            if state.stop || state.failed {
+                return Ok(false);
+            }
+            state.ready_bytes += value.len();
+            state.moves.push_back(Move { key, value, from: pointer.location });
+            self.ready.notify_all();
+        }
+        let mut state = self.state();
+        while (state.taken > 0 || !state.moves.is_empty()) && !state.stop && !state.failed {
+            state = Self::wait(&self.called, state);
+        }
+        Ok(!state.stop && !state.failed)
+    }
+
+    /// Takes a segment away; under load it is used again, if no view may look into it.
+    fn give_back(&self, tables: &Tables, id: u64, under_load: bool) {
+        tables.remove_file(id);
+        let mut state = self.state();
+        let Some(kept) = state.kept.remove(&id) else { return };
+        state.kept_bytes -= kept.bytes();
+        let worth_it = under_load && state.used_bytes() + kept.bytes() <= state.kept_bytes / USED_PART;
+        drop(state);
+        let segment = kept.into_segment();
+        if worth_it && segment.is_unshared() && segment.wipe().is_ok() {
+            self.state().used.push(segment);
+        } else {
+            segment.delete();
+        }
+    }
+}
+
+/// How many segments are small.
+fn small(bytes: impl Iterator<Item = u64>) -> usize {
+    bytes.filter(|bytes| *bytes < SMALL_BYTES).count()
+}
+
+/// The segments to be given back: those least in use, until only `leave` bytes are left, and none that is two thirds in use.
+/// If nothing need be left, also small ones if there are many.
+fn victims(kept: &BTreeMap<u64, u64>, in_use: impl Fn(&u64) -> u64, leave: u64) -> Vec<u64> {
+    let too_many_small = leave == 0 && small(kept.values().copied()) > SMALL_MAX;
+    let is_candidate =
+        |id: &u64, bytes: u64| in_use(id) < bytes / 3 * 2 || (too_many_small && bytes < SMALL_BYTES);
+    let mut candidates: Vec<u64> =
+        kept.iter().filter(|(id, bytes)| is_candidate(id, **bytes)).map(|(id, _)| *id).collect();
+    // In thousandths, as they differ in size.
+    candidates.sort_by_key(|id| in_use(id) * 1000 / kept[id]);
+    let (mut left, mut moved): (u64, u64) = (kept.values().sum(), 0);
+    let enough = candidates.iter().position(|id| {
+        let enough = in_use(id) > 0 && (left <= leave || moved > ROUND_BYTES);
+        (left, moved) = (left - kept[id], moved + in_use(id));
+        enough
+    });
+    candidates.truncate(enough.unwrap_or(candidates.len()));
+    candidates
+}
+
+/// Looks at every pointer in the tables that is a key's newest, and not to a dominated version.
+fn each_in_use(tables: &Arc<Tables>, mut look: impl FnMut(Bytes, Pointer)) -> Result<(), DatabaseError> {
+    let view = tables.look();
+    let mut filter = DominatedFilter::new();
+    for entry in view.in_tables() {
+        let (key, stored) = entry?;
+        let dominated = filter.is_dominated(&key);
+        if let Stored::At(pointer) = stored
+            && !dominated
+        {
+            look(key, pointer);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_least_in_use_are_given_back_and_no_more_than_need_be() {
+        let kept: BTreeMap<u64, u64> = (1..=6).map(|id| (id, 2 * SMALL_BYTES)).collect();
+        let tenths = BTreeMap::from([(1, 0), (2, 4), (3, 1), (4, 7), (5, 0), (6, 2)]);
+        let in_use = |id: &u64| tenths[id] * SMALL_BYTES / 5;
+        assert_eq!(victims(&kept, in_use, 0), [1, 5, 3, 6, 2]);
+        assert_eq!(victims(&kept, in_use, 6 * SMALL_BYTES), [1, 5, 3]);
+        assert_eq!(victims(&kept, in_use, 100 * SMALL_BYTES), [1, 5]);
+    }
+
+    #[test]
+    fn many_small_ones_become_one_when_nobody_waits() {
+        let few: BTreeMap<u64, u64> = (1..=SMALL_MAX as u64).map(|id| (id, 1 << 16)).collect();
+        assert_eq!(victims(&few, |_| 1 << 16, 0).len(), 0);
+        let mut many = few;
+        many.insert(100, 1 << 16);
+        many.insert(101, SMALL_BYTES);
+        assert_eq!(victims(&many, |id| many[id], 0).len(), SMALL_MAX + 1);
+        assert_eq!(victims(&many, |id| many[id], 1).len(), 0);
+    }
+}

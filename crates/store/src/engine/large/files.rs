@@ -1,0 +1,86 @@
+//! The segments that pointers may lead to, as one view knows them.
+
+use super::pointer::Pointer;
+use crate::database::DatabaseError;
+use crate::engine::failure::{damaged, io_error};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+/// Open segments by the number of their use. A view has its own, so that a file that is given back or deleted meanwhile
+/// stays readable for it.
+#[derive(Clone, Debug, Default)]
+pub(in crate::engine) struct Files(Arc<BTreeMap<u64, Arc<File>>>);
+
+/// What is at the end of a pointer.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::engine) enum Found {
+    Value(Bytes),
+    /// The segment is not in use any more.
+    Gone,
+}
+
+impl Files {
+    /// Adds a segment, if it is not among them yet.
+    pub(in crate::engine) fn add(&mut self, segment: u64, file: &Arc<File>) {
+        if !self.0.contains_key(&segment) {
+            Arc::make_mut(&mut self.0).insert(segment, file.clone());
+        }
+    }
+
+    /// Takes a segment out.
+    pub(in crate::engine) fn remove(&mut self, segment: u64) {
+        if self.0.contains_key(&segment) {
+            Arc::make_mut(&mut self.0).remove(&segment);
+        }
+    }
+
+    /// Follows a pointer.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Damaged`] when something else is there, [`DatabaseError::Fatal`] when the disk fails.
+    pub(in crate::engine) fn read(&self, pointer: &Pointer) -> Result<Found, DatabaseError> {
+        let Some(file) = self.0.get(&pointer.location.segment) else { return Ok(Found::Gone) };
+        let mut value = vec![0; pointer.length as usize];
+        let read = file.read_exact_at(&mut value, pointer.location.offset);
+        read.map_err(|why| match why.kind() {
+            io::ErrorKind::UnexpectedEof => {
+                damaged(format!("{pointer:?} leads behind the end of its segment"))
+            }
+            _ => io_error("read a large value", &why),
+        })?;
+        if crc32fast::hash(&value) != pointer.checksum {
+            return Err(damaged(format!("the large value at {pointer:?} does not match its checksum")));
+        }
+        Ok(Found::Value(value.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::pointer::Location;
+    use super::*;
+
+    #[test]
+    fn a_pointer_leads_to_its_value_to_damage_or_to_nothing() {
+        let file = tempfile::tempfile().unwrap();
+        let value = vec![7; 5_000];
+        file.write_all_at(&value, 512).unwrap();
+        let pointer = Pointer::new(Location { segment: 3, offset: 512 }, &value);
+        let mut files = Files::default();
+        assert_eq!(files.read(&pointer).unwrap(), Found::Gone);
+        files.add(3, &Arc::new(file));
+        assert_eq!(files.read(&pointer).unwrap(), Found::Value(value.into()));
+        let view = files.clone();
+        for offset in [511, 513] {
+            let elsewhere = Pointer { location: Location { segment: 3, offset }, ..pointer };
+            assert!(matches!(files.read(&elsewhere), Err(DatabaseError::Damaged(_))), "{offset}");
+        }
+        files.remove(3);
+        assert_eq!(files.read(&pointer).unwrap(), Found::Gone);
+        assert!(matches!(view.read(&pointer), Ok(Found::Value(_))));
+    }
+}

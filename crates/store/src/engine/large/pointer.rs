@@ -1,0 +1,113 @@
+//! What a table holds in place of a large value.
+//!
+//! ```text
+//! pointer   0xff | segment u64 | offset u64 | length u32 | crc32 of the value u32          big-endian
+//! value     as it is; before one that begins with 0xfe or 0xff there is an 0xfe
+//! ```
+//! No record of the multi-version layer begins with either byte, so that in practice a small value is stored as it is.
+
+use crate::database::DatabaseError;
+use crate::engine::failure::damaged;
+use bytes::{Buf, BufMut, Bytes};
+
+const POINTER: u8 = 0xff;
+const ESCAPE: u8 = 0xfe;
+const POINTER_BYTES: usize = 1 + 8 + 8 + 4 + 4;
+
+/// Where in the journal a value begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::engine) struct Location {
+    /// The number of the segment's use: a file that is used again has another one.
+    pub(in crate::engine) segment: u64,
+    pub(in crate::engine) offset: u64,
+}
+
+/// A large value in the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine) struct Pointer {
+    pub(in crate::engine) location: Location,
+    pub(in crate::engine) length: u32,
+    pub(in crate::engine) checksum: u32,
+}
+
+/// What a table says of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::engine) enum Stored {
+    Value(Bytes),
+    At(Pointer),
+}
+
+impl Pointer {
+    /// To a value that was written at a location.
+    pub(in crate::engine) fn new(location: Location, value: &[u8]) -> Self {
+        let Ok(length) = u32::try_from(value.len()) else { unreachable!("no value has 4 GiB") };
+        Self { location, length, checksum: crc32fast::hash(value) }
+    }
+}
+
+/// The bytes that a table gets for a value; `at` is where in the journal it lies, if it stays there.
+pub(in crate::engine) fn stored(value: &Bytes, at: Option<Location>) -> Bytes {
+    if let Some(location) = at {
+        let Pointer { location: Location { segment, offset }, length, checksum } =
+            Pointer::new(location, value);
+        let mut bytes = Vec::with_capacity(POINTER_BYTES);
+        bytes.put_u8(POINTER);
+        bytes.put_u64(segment);
+        bytes.put_u64(offset);
+        bytes.put_u32(length);
+        bytes.put_u32(checksum);
+        return bytes.into();
+    }
+    match value.first() {
+        Some(&(POINTER | ESCAPE)) => [&[ESCAPE], &value[..]].concat().into(),
+        _ => value.clone(),
+    }
+}
+
+impl Stored {
+    /// What a table's bytes mean.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Damaged`] when they are no pointer and should be one.
+    pub(in crate::engine) fn read(mut bytes: Bytes) -> Result<Self, DatabaseError> {
+        match bytes.first() {
+            Some(&ESCAPE) => {
+                bytes.advance(1);
+                Ok(Self::Value(bytes))
+            }
+            Some(&POINTER) if bytes.len() == POINTER_BYTES => {
+                bytes.advance(1);
+                let location = Location { segment: bytes.get_u64(), offset: bytes.get_u64() };
+                Ok(Self::At(Pointer { location, length: bytes.get_u32(), checksum: bytes.get_u32() }))
+            }
+            Some(&POINTER) => Err(damaged(format!("a pointer to a large value has {} bytes", bytes.len()))),
+            _ => Ok(Self::Value(bytes)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_table_gets_is_read_back() {
+        for value in [&b""[..], b"plain", b"\xff", b"\xfe", b"\xff\xff and more", &[0xff; POINTER_BYTES]] {
+            let value = Bytes::copy_from_slice(value);
+            assert_eq!(Stored::read(stored(&value, None)).unwrap(), Stored::Value(value));
+        }
+        let value = Bytes::from(vec![7; 5_000]);
+        let location = Location { segment: 3, offset: 1 << 33 };
+        let pointer = Pointer::new(location, &value);
+        assert_eq!(Stored::read(stored(&value, Some(location))).unwrap(), Stored::At(pointer));
+        assert_eq!((pointer.location, pointer.length), (location, 5_000));
+    }
+
+    #[test]
+    fn half_a_pointer_is_damage() {
+        let whole = stored(&Bytes::from(vec![7; 5_000]), Some(Location { segment: 1, offset: 2 }));
+        for cut in 1..whole.len() {
+            assert!(matches!(Stored::read(whole.slice(..cut)), Err(DatabaseError::Damaged(_))));
+        }
+    }
+}

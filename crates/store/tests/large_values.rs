@@ -1,0 +1,171 @@
+//! Large values stay in the journal: they are there after reopening, and garbage among them goes.
+
+use abd::{Content, StampedValue, Timestamp, Version};
+use bytes::Bytes;
+use std::path::Path;
+use store::{
+    Database, DatabaseError, DatabaseIterator, DiskDatabase, DiskOptions, MultiVersionStore, Snapshot,
+};
+
+const SIZE: usize = 64 << 10;
+
+fn directory() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
+fn open(path: &Path) -> DiskDatabase {
+    DiskDatabase::open(path, DiskOptions { memtable_bytes: 1 << 20, ..DiskOptions::default() }).unwrap()
+}
+
+fn key(number: u8) -> Bytes {
+    Bytes::from(vec![1, number])
+}
+
+/// Begins with a byte that is also that of a pointer, now and then.
+fn value(number: u8, round: u32) -> Bytes {
+    Bytes::from([vec![0xfd + (round % 3) as u8, number], round.to_be_bytes().repeat(SIZE / 4)].concat())
+}
+
+fn write_rounds(database: &DiskDatabase, rounds: std::ops::Range<u32>) {
+    for round in rounds {
+        for number in 0..64 {
+            database.put(key(number), value(number, round)).unwrap();
+        }
+    }
+}
+
+fn assert_last_round(database: &DiskDatabase, round: u32) {
+    let mut iterator = database.snapshot().unwrap().iterator();
+    iterator.seek(&key(0)).unwrap();
+    for number in 0..64 {
+        assert_eq!(iterator.entry().unwrap(), (&key(number), &value(number, round)), "key {number}");
+        iterator.next().unwrap();
+    }
+    assert_eq!(database.get(&key(63)).unwrap().unwrap(), value(63, round));
+}
+
+#[test]
+fn they_are_there_after_reopening_and_garbage_goes_when_nobody_waits() {
+    let directory = directory();
+    let live = 64 * SIZE as u64;
+    for start in 0..4u32 {
+        let database = open(directory.path());
+        if start > 0 {
+            assert_last_round(&database, 4 * start - 1);
+        }
+        write_rounds(&database, 4 * start..4 * start + 4);
+        if start % 2 == 1 {
+            database.maintain().unwrap();
+            assert_last_round(&database, 4 * start + 3);
+            assert!(database.disk_bytes() < 2 * live, "{} bytes for {live}", database.disk_bytes());
+        }
+    }
+    let database = open(directory.path());
+    assert_last_round(&database, 15);
+    assert!(database.disk_bytes() < 2 * live, "{} bytes for {live}", database.disk_bytes());
+}
+
+#[test]
+fn garbage_goes_under_load_and_older_snapshots_keep_what_they_saw() {
+    let directory = directory();
+    let database = open(directory.path());
+    write_rounds(&database, 0..1);
+    for number in 64..128 {
+        database.put(key(number), value(number, 7)).unwrap();
+    }
+    let old = database.snapshot().unwrap();
+    // 192 MiB, over 8 MiB that are in use.
+    write_rounds(&database, 1..49);
+    let bytes = database.disk_bytes();
+    assert!(bytes < 96 << 20, "{bytes}");
+    assert_last_round(&database, 48);
+    for number in 0..64 {
+        assert_eq!(old.get(&key(number)).unwrap().unwrap(), value(number, 0));
+    }
+    drop(old);
+    for number in 64..128 {
+        assert_eq!(database.get(&key(number)).unwrap().unwrap(), value(number, 7), "moved: {number}");
+    }
+    drop(database);
+    assert_last_round(&open(directory.path()), 48);
+}
+
+/// What is put while values are moved is newer than what is moved.
+#[test]
+fn a_moved_value_never_comes_back_over_a_newer_one() {
+    let directory = directory();
+    let database = open(directory.path());
+    write_rounds(&database, 0..3);
+    std::thread::scope(|scope| {
+        let tidying = scope.spawn(|| {
+            for _ in 0..20 {
+                database.maintain().unwrap();
+            }
+        });
+        let mut round = 3;
+        while !tidying.is_finished() || round < 6 {
+            for number in 0..64 {
+                database.put(key(number), value(number, round)).unwrap();
+                assert_eq!(database.get(&key(number)).unwrap().unwrap(), value(number, round));
+            }
+            round += 1;
+        }
+        assert_last_round(&database, round - 1);
+    });
+}
+
+#[test]
+fn one_that_is_lost_or_damaged_is_an_error_and_not_an_absent_key() {
+    let directory = directory();
+    let database = open(directory.path());
+    write_rounds(&database, 0..1);
+    database.maintain().unwrap();
+    drop(database);
+    for lost in [false, true] {
+        for file in std::fs::read_dir(directory.path().join("journal")).unwrap() {
+            let path = file.unwrap().path();
+            if lost {
+                std::fs::remove_file(path).unwrap();
+            } else {
+                let mut bytes = std::fs::read(&path).unwrap();
+                let middle = bytes.len() / 2;
+                bytes[middle..].fill(0xff);
+                std::fs::write(path, bytes).unwrap();
+            }
+        }
+        let database = open(directory.path());
+        let damaged = |number| matches!(database.get(&key(number)), Err(DatabaseError::Damaged(why)) if why.contains("must not vote"));
+        assert!((0..64).any(damaged), "lost: {lost}");
+    }
+}
+
+/// Rule G1: a dominated version whose segment is gone is gone, and hides nothing.
+#[test]
+fn dominated_versions_are_no_damage_when_their_segment_is_gone() {
+    let directory = directory();
+    let versions = MultiVersionStore::new(open(directory.path()), 1 << 20);
+    let version = |time: u64| Version::of_write(Timestamp { time, node: 1, boot: 1 });
+    let put = |number: u8, time: u64| {
+        let content = Content::Value(value(number, u32::try_from(time).unwrap()));
+        versions
+            .commit(&[(Bytes::from(vec![number]), StampedValue { version: version(time), content })])
+            .unwrap();
+    };
+    for time in 1..20 {
+        (0..32).for_each(|number| put(number, time));
+        if time % 6 == 0 {
+            versions.database().maintain().unwrap();
+        }
+    }
+    versions.database().maintain().unwrap();
+    versions.request_sweep();
+    while versions.collect_garbage(16).unwrap() > 0 {}
+    assert_eq!(versions.live_keys(), 32);
+    assert_eq!(versions.scan(None, 100).unwrap().len(), 32);
+    for number in 0..32u8 {
+        for time in 1..19 {
+            versions.as_of(&[number], version(time)).unwrap();
+        }
+        assert_eq!(versions.newest(&[number]).unwrap().stamped.version, version(19));
+    }
+}
