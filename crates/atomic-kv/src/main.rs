@@ -12,6 +12,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     save_memory();
+    allow_open_files();
     match Cli::try_parse().map_err(|why| Fatal::command_line(&why)).and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(fatal) => {
@@ -26,6 +27,15 @@ fn main() -> ExitCode {
 fn save_memory() {
     #[cfg(target_os = "linux")]
     let _ = rustix::thread::disable_transparent_huge_pages(true);
+}
+
+/// As many open files as this process may have: every connection is one, and so is every 64 MiB of large values. What most
+/// shells allow by default, 1,024, is for programs that use `select`.
+fn allow_open_files() {
+    let limits = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let all = rustix::process::Rlimit { current: limits.maximum, ..limits };
+    // Refused or not: what there is has to do.
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Nofile, all);
 }
 
 fn run(cli: Cli) -> Result<(), Fatal> {

@@ -90,6 +90,27 @@ fn garbage_goes_under_load_and_older_snapshots_keep_what_they_saw() {
     assert_last_round(&open(directory.path()), 48);
 }
 
+/// Without room nothing can be moved, but what is of no use at all can go.
+#[test]
+fn a_full_disk_gives_back_what_is_of_no_use() {
+    let directory = directory();
+    let database = open(directory.path());
+    write_rounds(&database, 0..8);
+    drop(database);
+    let options = DiskOptions { min_free_bytes: Some(u64::MAX / 8), ..DiskOptions::default() };
+    let database = DiskDatabase::open(directory.path(), options).unwrap();
+    let before = database.disk_bytes();
+    database.maintain().unwrap();
+    for _ in 0..1000 {
+        if database.disk_bytes() < before / 2 {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert!(database.disk_bytes() < before / 2, "{} of {before}", database.disk_bytes());
+    assert_last_round(&database, 7);
+}
+
 /// What is put while values are moved is newer than what is moved.
 #[test]
 fn a_moved_value_never_comes_back_over_a_newer_one() {

@@ -68,6 +68,7 @@ impl ReplicaStore {
 impl Drop for ReplicaStore {
     fn drop(&mut self) {
         let maintaining = self.maintaining.get_mut().unwrap_or_else(PoisonError::into_inner);
+        self.database.stop_maintaining();
         if let Some(running) = maintaining.take() {
             let _ = running.join();
         }

@@ -210,19 +210,26 @@ impl DiskDatabase {
         let writer = self.writer();
         // A long journal is worth it for any write: one may have come while it could have been shortened.
         let long = writer.written_since_tidy > 0 && writer.journal.disk_bytes() > LONG_JOURNAL_BYTES;
-        if (writer.written_since_tidy < TIDY_AFTER_BYTES && !long) || !self.accepts_writes() {
+        if !self.accepts_writes() {
+            self.work.collector.make_room();
+            return Ok(());
+        }
+        if writer.written_since_tidy < TIDY_AFTER_BYTES && !long {
             return Ok(());
         }
         self.tidy(writer)?;
-        if !self.work.collector.begin_quiet_round() {
-            return Ok(());
-        }
-        while self.work.collector.wait_for_moves() {
+        let Some(round) = self.work.collector.begin_quiet_round() else { return Ok(()) };
+        while self.work.collector.wait_for_moves(&round) {
             let mut writer = self.writer();
             self.make_room(&mut writer, MOVED_AT_ONCE)?;
             self.write_with_moves(&mut writer, WriteBatch::default(), MOVED_AT_ONCE)?;
         }
         self.tidy(self.writer())
+    }
+
+    /// Has [`DiskDatabase::maintain`] end soon, now and later.
+    pub fn stop_maintaining(&self) {
+        self.work.collector.stop();
     }
 
     fn tidy(&self, mut writer: MutexGuard<'_, Writer>) -> Result<(), DatabaseError> {
@@ -327,13 +334,15 @@ impl DiskDatabase {
         let number = self.sequence() + 1;
         let moves = self.work.collector.take_moves(room);
         if moves.is_empty() {
-            return self.commit(writer, batch, number);
+            return if batch.is_empty() { Ok(()) } else { self.commit(writer, batch, number) };
         }
         let count = moves.len();
-        let written = self.still_in_use(moves).and_then(|mut changes| {
+        let written = self.still_in_use(moves).and_then(|changes| {
+            let mut moved = WriteBatch { changes };
+            writer.written_since_look += moved.bytes();
             // In this order: what the batch itself says of a key is newer.
-            changes.extend(batch.changes);
-            self.commit(writer, WriteBatch { changes }, number)
+            moved.changes.extend(batch.changes);
+            if moved.is_empty() { Ok(()) } else { self.commit(writer, moved, number) }
         });
         self.work.collector.moved(count, written.is_ok());
         written
@@ -499,6 +508,12 @@ mod tests {
         let mut iterator = database.snapshot().unwrap().iterator();
         iterator.seek(&keys[0]).unwrap_err();
         iterator.seek_to_last().unwrap_err();
+        // Nor is it there if the number has come to mean another segment.
+        let another = tempfile::tempfile().unwrap();
+        database.tables.add_file(old.segment, &Arc::new(another));
+        assert!(
+            matches!(database.get(&keys[1]), Err(DatabaseError::Damaged(why)) if why.contains("the end"))
+        );
         database.put(keys[0].clone(), large(2)).unwrap();
         for _ in 0..2 {
             assert!(pointer(&database, &keys[1]).is_some(), "it is still in a table");

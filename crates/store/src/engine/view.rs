@@ -89,10 +89,11 @@ impl View {
     fn value(&self, key: &[u8], stored: Stored) -> Result<Option<Bytes>, DatabaseError> {
         match stored {
             Stored::Value(value) => Ok(Some(value)),
-            Stored::At(pointer) => match self.files.read(&pointer)? {
-                Found::Value(value) => Ok(Some(value)),
-                Found::Gone if self.is_dominated(key)? => Ok(None),
-                Found::Gone => Err(damaged(format!("the journal segment of {pointer:?} is gone"))),
+            Stored::At(pointer) => match self.files.read(&pointer) {
+                Ok(Found::Value(value)) => Ok(Some(value)),
+                Ok(Found::Gone) | Err(DatabaseError::Damaged(_)) if self.is_dominated(key)? => Ok(None),
+                Ok(Found::Gone) => Err(damaged(format!("the journal segment of {pointer:?} is gone"))),
+                Err(why) => Err(why),
             },
         }
     }

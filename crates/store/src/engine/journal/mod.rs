@@ -75,6 +75,10 @@ pub(super) struct Kept {
 }
 
 impl Kept {
+    fn new(segment: Segment, header: Header) -> Self {
+        Self { segment: segment.closed(), header }
+    }
+
     /// What pointers call it.
     pub(super) fn id(&self) -> u64 {
         self.header.id
@@ -231,7 +235,7 @@ impl Journal {
                 break;
             };
             if has_large_values {
-                self.kept.push(Kept { segment, header });
+                self.kept.push(Kept::new(segment, header));
             } else if segment.capacity == LARGEST && self.spare.len() < SPARE_MAX {
                 self.spare.push_back(segment);
             } else {
@@ -290,7 +294,7 @@ impl Journal {
         match self.active.take() {
             Some(Active { mut segment, header, end, large: 1.. }) => {
                 segment.shorten(end);
-                self.kept.push(Kept { segment, header });
+                self.kept.push(Kept::new(segment, header));
             }
             Some(active) => active.segment.delete(),
             None => {}
@@ -343,5 +347,20 @@ mod tests {
             });
             assert_eq!((recovered.unwrap().last, found), (2, vec![1, 2]));
         }
+    }
+
+    /// Its first block may be all that a power cut lets through.
+    #[test]
+    fn a_wiped_segment_is_neither_journal_nor_damage() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut journal = Journal::new(directory.path().to_path_buf(), 1, 1);
+        for number in 1..=3 {
+            journal.append(number, &changes(2 * BLOCK), 0).unwrap();
+        }
+        journal.active.take().unwrap().segment.wipe().unwrap();
+        let mut recovered = recover(directory.path(), 3, |batch| panic!("batch {}", batch.number)).unwrap();
+        assert_eq!((recovered.last, recovered.journal.next_id), (3, 4));
+        recovered.clean_up().unwrap();
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 }

@@ -21,6 +21,7 @@ use bytes::{Buf, BufMut, Bytes};
 pub(super) const BLOCK: usize = 512;
 const SEGMENT_MAGIC: &[u8; 8] = b"AKVJRNL1";
 const KEPT_MAGIC: &[u8; 8] = b"AKVVALS1";
+const BLANK_MAGIC: &[u8; 8] = b"AKVBLNK1";
 const RECORD_MAGIC: &[u8; 4] = b"batc";
 const RECORD_HEADER: usize = 4 + 4 + 8 + 8 + 4;
 const SEGMENT_HEADER: usize = 8 + 4 * 8 + 4;
@@ -82,6 +83,14 @@ impl Header {
         let (id, salt) = (fields.get_u64(), fields.get_u64());
         Some(Self { id, salt, first: fields.get_u64(), flushed: fields.get_u64(), kept })
     }
+}
+
+/// What stands in place of the header of a segment that was used and is to be used again. It is written whole or not at
+/// all, and tells such a segment from one whose header is damaged.
+pub(super) fn blank_block() -> [u8; BLOCK] {
+    let mut block = [0; BLOCK];
+    block[..BLANK_MAGIC.len()].copy_from_slice(BLANK_MAGIC);
+    block
 }
 
 /// Bytes that a record of these changes takes.

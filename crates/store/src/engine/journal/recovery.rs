@@ -1,6 +1,6 @@
 //! What is found when a database is opened.
 
-use super::record::{BLOCK, Damage, Header, Records, large_values};
+use super::record::{BLOCK, Damage, Header, Records, blank_block, large_values};
 use super::{Journal, Kept, Sealed, Segment};
 use crate::database::{Change, DatabaseError};
 use crate::engine::failure::{damaged, io_error};
@@ -68,14 +68,14 @@ pub(in crate::engine) fn recover(
     }
     let (kept, found): (Vec<Found>, Vec<Found>) = found.into_iter().partition(|found| found.header.kept);
     for Found { path, header } in kept {
-        journal.kept.push(Kept { segment: reopen(&path)?, header });
+        journal.kept.push(Kept::new(reopen(&path)?, header));
     }
     for (at, Found { path, header }) in found.iter().enumerate() {
         let next = found.get(at + 1).map(|next| next.header.first);
         // Everything in it is in the tables.
         if next.is_some_and(|next| next <= flushed + 1) {
             if has_large_values(path, *header)? {
-                journal.kept.push(Kept { segment: reopen(path)?, header: *header });
+                journal.kept.push(Kept::new(reopen(path)?, *header));
             } else {
                 stale.push(path.clone());
             }
@@ -112,6 +112,9 @@ pub(in crate::engine) fn recover(
         }
         journal.sealed.push_back(Sealed { segment, header: *header, last: ends_at, has_large_values });
     }
+    // Segments that are gone had numbers up to this, as numbers of batches rise faster: no pointer that one of them left
+    // behind leads into a new one.
+    journal.next_id = journal.next_id.max(last + 1);
     Ok(Recovered { journal, last, stale })
 }
 
@@ -156,6 +159,7 @@ fn list(directory: &Path) -> Result<(Vec<Found>, Vec<PathBuf>, u64), DatabaseErr
         }
         match Header::get(&block) {
             Some(header) => found.push(Found { path, header }),
+            None if block == blank_block() => blank.push(path),
             None if Records::are_there_without_header(std::fs::read(&path).map_err(failed)?.into()) => {
                 return Err(damaged(format!(
                     "the header of the journal segment {} is damaged",

@@ -4,7 +4,7 @@
 //! it has for each block that a file grows by. A segment for large values is written past the page cache: to bring a page
 //! into the cache that is written once and seldom read costs more than all else that a large value costs.
 
-use super::record::BLOCK;
+use super::record::{BLOCK, blank_block};
 use crate::database::DatabaseError;
 use crate::engine::failure::{io_error, sync_directory};
 use std::fs::{File, OpenOptions};
@@ -27,7 +27,8 @@ static ZEROS: Zeros = Zeros([0; CHUNK]);
 #[derive(Debug)]
 pub(in crate::engine) struct Segment {
     pub(super) file: Arc<File>,
-    /// The same file, past the page cache.
+    /// Whether it was made for large values, and then the same file, past the page cache.
+    large_values: bool,
     direct: Option<File>,
     pub(super) path: PathBuf,
     pub(super) capacity: u64,
@@ -45,8 +46,7 @@ pub(in crate::engine) struct Blank {
 impl Blank {
     /// Whether a segment that has been used before serves as well as a new one.
     pub(in crate::engine) fn is_like(&self, used: &Segment) -> bool {
-        self.large_values == used.direct.is_some()
-            && (self.capacity..=4 * self.capacity).contains(&used.capacity)
+        self.large_values == used.large_values && (self.capacity..=4 * self.capacity).contains(&used.capacity)
     }
 
     /// Writes the segment's blocks, durably.
@@ -68,8 +68,13 @@ impl Blank {
     fn write(&self) -> io::Result<Segment> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&self.path)?;
         let direct = if self.large_values { open_direct(&self.path) } else { None };
-        let mut segment =
-            Segment { file: Arc::new(file), direct, path: self.path.clone(), capacity: self.capacity };
+        let mut segment = Segment {
+            file: Arc::new(file),
+            large_values: self.large_values,
+            direct,
+            path: self.path.clone(),
+            capacity: self.capacity,
+        };
         // A page at a time: the page cache keeps in one piece what was written in one piece, and writes all of it again
         // when a part of it has changed.
         let step = if segment.direct.is_some() { CHUNK } else { PAGE };
@@ -100,7 +105,18 @@ pub(super) fn align(buffer: &mut Vec<u8>, bytes: usize) -> usize {
 impl Segment {
     /// A file from an earlier run.
     pub(super) fn found(file: File, path: PathBuf, capacity: u64) -> Self {
-        Self { file: Arc::new(file), direct: None, path, capacity }
+        Self { file: Arc::new(file), large_values: false, direct: None, path, capacity }
+    }
+
+    /// Full: nothing more is written to it, so that one open file is enough.
+    pub(super) fn closed(self) -> Self {
+        Self { direct: None, ..self }
+    }
+
+    /// To be used again.
+    pub(in crate::engine) fn reopened(self) -> Self {
+        let direct = if self.large_values { open_direct(&self.path) } else { None };
+        Self { direct, ..self }
     }
 
     /// Writes whole blocks, from memory that [`align`] gave.
@@ -122,9 +138,8 @@ impl Segment {
     /// # Errors
     /// When the disk fails.
     pub(in crate::engine) fn wipe(&self) -> Result<(), DatabaseError> {
-        // The header, and the first record with it: records without a header are taken for damage.
         self.file
-            .write_all_at(&[0; 2 * BLOCK], 0)
+            .write_all_at(&blank_block(), 0)
             .and_then(|()| self.file.sync_data())
             .map_err(|why| io_error("wipe a journal segment", &why))
     }
@@ -175,7 +190,7 @@ mod tests {
             assert!(std::fs::read(&path).unwrap().ends_with(&[7; 2 * BLOCK]));
             segment.write(&buffer[from..], 0).unwrap();
             segment.wipe().unwrap();
-            assert_eq!(std::fs::read(&path).unwrap()[..2 * BLOCK], [0; 2 * BLOCK]);
+            assert_eq!(std::fs::read(&path).unwrap()[..BLOCK], blank_block());
         }
     }
 }

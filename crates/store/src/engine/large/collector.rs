@@ -12,12 +12,14 @@
 
 use super::{Files, Found, Location, Pointer, Stored};
 use crate::database::DatabaseError;
+use crate::engine::failure::caught;
 use crate::engine::journal::{Blank, Kept, Segment};
 use crate::engine::tables::Tables;
 use crate::garbage::DominatedFilter;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// A round is not worth it for less garbage than this, nor, when nobody waits, than that.
 const WORTH_BYTES: u64 = 32 << 20;
@@ -33,8 +35,24 @@ const READY_BYTES: usize = 1 << 20;
 /// More segments than this that are smaller than that are worth a round when nobody waits: each is an open file.
 const SMALL_MAX: usize = 16;
 const SMALL_BYTES: u64 = 1 << 20;
+/// A segment is small, too, if it is less than this part of all that is kept.
+const SMALL_PART: u64 = 256;
+/// On a full disk unused segments are looked for this often.
+const FULL_EVERY: Duration = Duration::from_secs(10);
 /// The part of the kept bytes that may be segments to be used again.
 const USED_PART: u64 = 4;
+
+/// What a round is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Effort {
+    /// No more than has to be.
+    #[default]
+    UnderLoad,
+    /// All that is worth it: nobody waits.
+    Quiet,
+    /// Nothing can be written: only what is not in use goes.
+    NoRoom,
+}
 
 /// A value in use that is to be put again.
 pub(in crate::engine) struct Move {
@@ -43,6 +61,9 @@ pub(in crate::engine) struct Move {
     /// Where it is now.
     pub(in crate::engine) from: Location,
 }
+
+/// A round that somebody waits for: the number of those that were to be over before it.
+pub(in crate::engine) struct QuietRound(u64);
 
 /// The kept segments, and the rounds.
 #[derive(Default)]
@@ -66,11 +87,14 @@ struct State {
     table_bytes: u64,
     /// Whether the file system has little room.
     little_room: bool,
-    /// A round was asked for, or is going on.
-    asked: bool,
+    /// The round that was asked for, the one that is going on, and how many are over.
+    asked: Option<Effort>,
     running: bool,
-    /// It is for when nobody waits.
-    quiet: bool,
+    rounds: u64,
+    /// There are segments that are not marked as kept.
+    unmarked: bool,
+    /// When unused segments were looked for on a full disk.
+    looked: Option<Instant>,
     moves: VecDeque<Move>,
     ready_bytes: usize,
     /// Moves that are in a batch which is being written.
@@ -105,6 +129,7 @@ impl Collector {
             let mut state = collector.state();
             state.kept_bytes = kept.iter().map(Kept::bytes).sum();
             state.kept = kept.into_iter().map(|kept| (kept.id(), kept)).collect();
+            state.unmarked = true;
             // Nothing is known about them: they may grow by a half.
             (state.in_use, state.kept_before) = (state.kept_bytes / 2, state.kept_bytes);
         }
@@ -127,7 +152,10 @@ impl Collector {
             state.kept_bytes += segment.bytes();
             state.kept.insert(segment.id(), segment);
         }
-        state.asked |= state.is_due();
+        state.unmarked = true;
+        if state.asked.is_none() && state.is_due() {
+            state.asked = Some(Effort::UnderLoad);
+        }
         self.called.notify_all();
     }
 
@@ -146,7 +174,9 @@ impl Collector {
     pub(in crate::engine) fn used_segment(&self, blank: &Blank) -> Option<Segment> {
         let mut state = self.state();
         let at = state.used.iter().position(|segment| blank.is_like(segment))?;
-        Some(state.used.swap_remove(at))
+        let segment = state.used.swap_remove(at);
+        drop(state);
+        Some(segment.reopened())
     }
 
     /// Some values to go with a batch of `bytes`: about as much again. Each call but an empty-handed one is followed by
@@ -181,7 +211,7 @@ impl Collector {
 
     /// Begins a round if there is anything to gain. For one caller at a time, who then writes what is to be moved until
     /// [`Collector::wait_for_moves`] says that the round is over.
-    pub(in crate::engine) fn begin_quiet_round(&self) -> bool {
+    pub(in crate::engine) fn begin_quiet_round(&self) -> Option<QuietRound> {
         let mut state = self.state();
         // Segments that are kept for heavy times.
         std::mem::take(&mut state.used).into_iter().for_each(Segment::delete);
@@ -189,20 +219,33 @@ impl Collector {
         let new = state.kept_bytes.saturating_sub(state.kept_before);
         let is_worth_it =
             garbage_at_most > state.in_use / 4 && new > state.table_bytes / 8 + WORTH_QUIET_BYTES;
-        if is_worth_it || small(state.kept.values().map(Kept::bytes)) > SMALL_MAX {
-            (state.asked, state.quiet) = (true, true);
+        if !is_worth_it && small(state.kept.values().map(Kept::bytes), state.kept_bytes).len() <= SMALL_MAX {
+            return None;
+        }
+        state.asked = Some(Effort::Quiet);
+        self.called.notify_all();
+        Some(QuietRound(state.rounds + u64::from(state.running)))
+    }
+
+    /// Has segments that are not in use at all given back, on a disk that has no room to move anything.
+    pub(in crate::engine) fn make_room(&self) {
+        let mut state = self.state();
+        std::mem::take(&mut state.used).into_iter().for_each(Segment::delete);
+        let looked = state.looked.is_some_and(|looked| looked.elapsed() < FULL_EVERY);
+        if !looked && !state.running && !state.kept.is_empty() {
+            state.looked = Some(Instant::now());
+            state.asked = Some(Effort::NoRoom);
             self.called.notify_all();
         }
-        state.asked || state.running
     }
 
     /// Waits until a value is to be moved; `false` when the round is over.
-    pub(in crate::engine) fn wait_for_moves(&self) -> bool {
+    pub(in crate::engine) fn wait_for_moves(&self, round: &QuietRound) -> bool {
         let mut state = self.state();
-        while state.moves.is_empty() && (state.asked || state.running) && !state.stop {
+        while state.moves.is_empty() && state.rounds <= round.0 && !state.stop {
             state = Self::wait(&self.ready, state);
         }
-        !state.moves.is_empty() && !state.stop
+        state.rounds <= round.0 && !state.stop
     }
 
     /// Has a value go with the next batch.
@@ -224,18 +267,27 @@ impl Collector {
     pub(in crate::engine) fn run(&self, tables: &Arc<Tables>) {
         loop {
             let mut state = self.state();
-            while !state.stop && !state.asked {
+            while !state.stop && state.asked.is_none() && !state.unmarked {
                 state = Self::wait(&self.called, state);
             }
             if state.stop {
                 return;
             }
-            (state.asked, state.running, state.failed) = (false, true, false);
-            let times = if std::mem::take(&mut state.quiet) { 0 } else { state.times() };
+            if std::mem::take(&mut state.unmarked) {
+                let marks: Vec<_> = state.kept.values_mut().filter_map(Kept::mark).collect();
+                drop(state);
+                marks.into_iter().for_each(|mark| mark());
+                continue;
+            }
+            let Some(effort) = state.asked.take() else { continue };
+            (state.running, state.failed) = (true, false);
+            let times = state.times();
             drop(state);
-            let in_use = self.round(tables, times);
+            let in_use = caught(|| self.round(tables, effort, times))
+                .unwrap_or_else(|panic| Err(DatabaseError::Fatal(format!("the engine panicked: {panic}"))));
             let mut state = self.state();
             state.running = false;
+            state.rounds += 1;
             (state.table_bytes, state.kept_before) = (tables.disk_bytes(), state.kept_bytes);
             state.in_use = in_use.unwrap_or_else(|why| {
                 log::error!("large values cannot be collected: {why}");
@@ -248,59 +300,76 @@ impl Collector {
         }
     }
 
-    /// One round, which may leave so many times what is in use; returns how many bytes of large values are in use.
-    fn round(&self, tables: &Arc<Tables>, times: u64) -> Result<u64, DatabaseError> {
+    /// One round, which under load may leave so many times what is in use; returns how many bytes of large values are in
+    /// use.
+    fn round(&self, tables: &Arc<Tables>, effort: Effort, times: u64) -> Result<u64, DatabaseError> {
         // All pointers to segments that are kept by now are in tables by now.
-        let (kept, marks): (BTreeMap<u64, u64>, Vec<_>) = {
-            let mut state = self.state();
-            let marks = state.kept.values_mut().filter_map(Kept::mark).collect();
-            (state.kept.iter().map(|(id, kept)| (*id, kept.bytes())).collect(), marks)
-        };
-        marks.into_iter().for_each(|mark| mark());
+        let kept: BTreeMap<u64, u64> =
+            self.state().kept.iter().map(|(id, kept)| (*id, kept.bytes())).collect();
         let mut in_use: HashMap<u64, u64> = HashMap::new();
-        each_in_use(tables, |_, pointer| {
+        let walked = self.each_in_use(tables, |_, pointer| {
             *in_use.entry(pointer.location.segment).or_default() += u64::from(pointer.length);
         })?;
+        if !walked {
+            return Ok(0);
+        }
         let of = |id: &u64| in_use.get(id).copied().unwrap_or(0);
         let all: u64 = kept.keys().map(of).sum();
         // A quarter less, so that the next round is not due at once.
-        let victims = victims(&kept, of, (times * all).saturating_sub(all / 4));
+        let leave = if effort == Effort::UnderLoad { (times * all).saturating_sub(all / 4) } else { 0 };
         let (unused, victims): (BTreeSet<u64>, BTreeSet<u64>) =
-            victims.into_iter().partition(|id| of(id) == 0);
-        let under_load = times > 0;
-        unused.iter().for_each(|id| self.give_back(tables, *id, under_load));
-        if self.move_values(tables, &victims)? {
-            victims.iter().for_each(|id| self.give_back(tables, *id, under_load));
+            victims(&kept, of, leave).into_iter().partition(|id| of(id) == 0);
+        unused.iter().for_each(|id| self.give_back(tables, *id, effort));
+        if effort != Effort::NoRoom {
+            let emptied = self.move_values(tables, victims)?;
+            emptied.iter().for_each(|id| self.give_back(tables, *id, effort));
         }
         Ok(all)
     }
 
-    /// Has all values that are in use in these segments put again; whether that is done.
-    fn move_values(&self, tables: &Arc<Tables>, victims: &BTreeSet<u64>) -> Result<bool, DatabaseError> {
+    /// Has all values that are in use in these segments put again; returns those of which that is done.
+    fn move_values(
+        &self,
+        tables: &Arc<Tables>,
+        mut victims: BTreeSet<u64>,
+    ) -> Result<BTreeSet<u64>, DatabaseError> {
         if victims.is_empty() {
-            return Ok(true);
+            return Ok(victims);
         }
         let mut files = Files::default();
-        for (id, kept) in self.state().kept.range(..).filter(|(id, _)| victims.contains(id)) {
+        for (id, kept) in self.state().kept.iter().filter(|(id, _)| victims.contains(id)) {
             files.add(*id, kept.file());
         }
         // First all keys, so that no view is held while the values wait for batches.
         let mut keys: Vec<(Bytes, Pointer)> = Vec::new();
-        each_in_use(tables, |key, pointer| {
+        let walked = self.each_in_use(tables, |key, pointer| {
             if victims.contains(&pointer.location.segment) {
                 keys.push((key, pointer));
             }
         })?;
+        if !walked {
+            return Ok(BTreeSet::new());
+        }
         // In the order in which they lie on the disk.
         keys.sort_unstable_by_key(|(_, pointer)| pointer.location);
         for (key, pointer) in keys {
-            let Found::Value(value) = files.read(&pointer)? else { continue };
+            let value = match files.read(&pointer) {
+                Ok(Found::Value(value)) => value,
+                Ok(Found::Gone) => continue,
+                // Whoever asks for it hears the same. The segment stays, and the other values go on.
+                Err(DatabaseError::Damaged(why)) => {
+                    log::error!("a large value cannot be moved: {why}");
+                    victims.remove(&pointer.location.segment);
+                    continue;
+                }
+                Err(why) => return Err(why),
+            };
             let mut state = self.state();
             while state.ready_bytes > READY_BYTES && !state.stop && !state.failed {
                 state = Self::wait(&self.called, state);
             }
             if state.stop || state.failed {
-                return Ok(false);
+                return Ok(BTreeSet::new());
             }
             state.ready_bytes += value.len();
             state.moves.push_back(Move { key, value, from: pointer.location });
@@ -310,16 +379,17 @@ impl Collector {
         while (state.taken > 0 || !state.moves.is_empty()) && !state.stop && !state.failed {
             state = Self::wait(&self.called, state);
         }
-        Ok(!state.stop && !state.failed)
+        Ok(if state.stop || state.failed { BTreeSet::new() } else { victims })
     }
 
     /// Takes a segment away; under load it is used again, if no view may look into it.
-    fn give_back(&self, tables: &Tables, id: u64, under_load: bool) {
+    fn give_back(&self, tables: &Tables, id: u64, effort: Effort) {
         tables.remove_file(id);
         let mut state = self.state();
         let Some(kept) = state.kept.remove(&id) else { return };
         state.kept_bytes -= kept.bytes();
-        let worth_it = under_load && state.used_bytes() + kept.bytes() <= state.kept_bytes / USED_PART;
+        let worth_it =
+            effort == Effort::UnderLoad && state.used_bytes() + kept.bytes() <= state.kept_bytes / USED_PART;
         drop(state);
         let segment = kept.into_segment();
         if worth_it && segment.is_unshared() && segment.wipe().is_ok() {
@@ -328,24 +398,50 @@ impl Collector {
             segment.delete();
         }
     }
+
+    /// Looks at every pointer in the tables that is a key's newest, and not to a dominated version; `false` if it was
+    /// stopped before the end.
+    fn each_in_use(
+        &self,
+        tables: &Arc<Tables>,
+        mut look: impl FnMut(Bytes, Pointer),
+    ) -> Result<bool, DatabaseError> {
+        let view = tables.look();
+        let mut filter = DominatedFilter::new();
+        for (count, entry) in view.in_tables().enumerate() {
+            if count % 1024 == 0 && self.state().stop {
+                return Ok(false);
+            }
+            let (key, stored) = entry?;
+            let dominated = filter.is_dominated(&key);
+            if let Stored::At(pointer) = stored
+                && !dominated
+            {
+                look(key, pointer);
+            }
+        }
+        Ok(true)
+    }
 }
 
-/// How many segments are small.
-fn small(bytes: impl Iterator<Item = u64>) -> usize {
-    bytes.filter(|bytes| *bytes < SMALL_BYTES).count()
+/// The sizes that are small among sizes whose sum is `all`.
+fn small(bytes: impl Iterator<Item = u64>, all: u64) -> Vec<u64> {
+    bytes.filter(|bytes| *bytes < SMALL_BYTES.max(all / SMALL_PART)).collect()
 }
 
 /// The segments to be given back: those least in use, until only `leave` bytes are left, and none that is two thirds in use.
 /// If nothing need be left, also small ones if there are many.
 fn victims(kept: &BTreeMap<u64, u64>, in_use: impl Fn(&u64) -> u64, leave: u64) -> Vec<u64> {
-    let too_many_small = leave == 0 && small(kept.values().copied()) > SMALL_MAX;
+    let all = kept.values().sum();
+    let small = small(kept.values().copied(), all);
+    let too_many_small = leave == 0 && small.len() > SMALL_MAX;
     let is_candidate =
-        |id: &u64, bytes: u64| in_use(id) < bytes / 3 * 2 || (too_many_small && bytes < SMALL_BYTES);
+        |id: &u64, bytes: u64| in_use(id) < bytes / 3 * 2 || (too_many_small && small.contains(&bytes));
     let mut candidates: Vec<u64> =
         kept.iter().filter(|(id, bytes)| is_candidate(id, **bytes)).map(|(id, _)| *id).collect();
     // In thousandths, as they differ in size.
     candidates.sort_by_key(|id| in_use(id) * 1000 / kept[id]);
-    let (mut left, mut moved): (u64, u64) = (kept.values().sum(), 0);
+    let (mut left, mut moved): (u64, u64) = (all, 0);
     let enough = candidates.iter().position(|id| {
         let enough = in_use(id) > 0 && (left <= leave || moved > ROUND_BYTES);
         (left, moved) = (left - kept[id], moved + in_use(id));
@@ -353,22 +449,6 @@ fn victims(kept: &BTreeMap<u64, u64>, in_use: impl Fn(&u64) -> u64, leave: u64) 
     });
     candidates.truncate(enough.unwrap_or(candidates.len()));
     candidates
-}
-
-/// Looks at every pointer in the tables that is a key's newest, and not to a dominated version.
-fn each_in_use(tables: &Arc<Tables>, mut look: impl FnMut(Bytes, Pointer)) -> Result<(), DatabaseError> {
-    let view = tables.look();
-    let mut filter = DominatedFilter::new();
-    for entry in view.in_tables() {
-        let (key, stored) = entry?;
-        let dominated = filter.is_dominated(&key);
-        if let Stored::At(pointer) = stored
-            && !dominated
-        {
-            look(key, pointer);
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
