@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 /// What the page cache takes one by one, and what every disk takes as a place in memory to write from.
 const PAGE: usize = 4096;
-/// How much is written at a time to a new segment past the page cache.
-const CHUNK: usize = 1 << 20;
+/// How much is written at a time to a new segment past the page cache: a sync of the journal waits behind it.
+const CHUNK: usize = 256 << 10;
 
 /// Never written to, so it costs no memory of its own.
 #[repr(align(4096))]
