@@ -127,6 +127,7 @@ pub(super) struct Journal {
     next_id: u64,
     next_file: u64,
     next_capacity: u64,
+    /// How large a segment for large values may be made.
     largest: u64,
     buffer: Vec<u8>,
     /// A sync has failed: what the disk holds is not known any more.
@@ -256,7 +257,7 @@ impl Journal {
         !self.kept.is_empty()
     }
 
-    /// What has become the collector's. `kept_bytes` are what it has already.
+    /// What has become the collector's. By `kept_bytes`, which it has already, further segments for large values are sized.
     pub(super) fn take_kept(&mut self, kept_bytes: u64) -> Vec<Kept> {
         self.largest = (kept_bytes / KEPT_FILES).next_power_of_two().clamp(LARGEST, LARGEST_KEPT);
         std::mem::take(&mut self.kept)

@@ -79,7 +79,7 @@ pub(in crate::engine) struct Collector {
 struct State {
     kept: BTreeMap<u64, Kept>,
     kept_bytes: u64,
-    /// What was in use after the last round, and since the start what was kept then.
+    /// What was in use after the last round; before the first one, half of what was kept at the start.
     in_use: u64,
     /// What was kept after the last round.
     kept_before: u64,
@@ -209,7 +209,7 @@ impl Collector {
         self.called.notify_all();
     }
 
-    /// Begins a round if there is anything to gain. For one caller at a time, who then writes what is to be moved until
+    /// Begins a round if there is anything to gain. The caller then writes what is to be moved until
     /// [`Collector::wait_for_moves`] says that the round is over.
     pub(in crate::engine) fn begin_quiet_round(&self) -> Option<QuietRound> {
         let mut state = self.state();
