@@ -84,7 +84,8 @@ impl Link {
     fn encode(&self, transmit: &Transmit, now: abd::Instant) {
         let remaining = transmit.deadline.since(now).as_millis();
         let remaining = u32::try_from(remaining).unwrap_or(u32::MAX);
-        self.outbox.frame(|body| put_request(body, transmit.call, remaining, &transmit.request));
+        let patient = !transmit.request.is_read();
+        self.outbox.frame_of(patient, |body| put_request(body, transmit.call, remaining, &transmit.request));
     }
 
     /// Moves what may go from the backlog into the output: the scope of a read that has ended takes its call along.

@@ -1,11 +1,15 @@
 //! Frames on their way out of a connection. Whoever queues one never waits for the socket.
+//!
+//! Writes and their acknowledgements are patient: one waits for a disk, the other has waited for it. They go with the next
+//! frame that is not, or when the event loop has seen to everything else that is ready. So a busy node sends fewer and
+//! larger messages, and an idle one sends them no later.
 
 use super::ConnectionError;
 use crate::node::signal::Signal;
 use abd::wire::{put_frame, put_reply};
 use abd::{CallId, Reply};
 use bytes::BytesMut;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::OwnedWriteHalf;
 
@@ -18,6 +22,8 @@ const KEPT_BYTES: usize = 1 << 20;
 #[derive(Default)]
 pub(crate) struct Outbox {
     out: RefCell<BytesMut>,
+    /// Whether something waits that is not patient.
+    urgent: Cell<bool>,
     wake: Signal,
     drained: Signal,
 }
@@ -25,12 +31,21 @@ pub(crate) struct Outbox {
 impl Outbox {
     /// Queues a reply of the Replica service.
     pub(crate) fn reply(&self, call: CallId, reply: &Reply) {
-        self.frame(|body| put_reply(body, call, reply));
+        let patient = matches!(reply, Reply::Written { .. });
+        self.frame_of(patient, |body| put_reply(body, call, reply));
     }
 
     /// Queues any frame.
     pub(crate) fn frame(&self, body: impl FnOnce(&mut BytesMut)) {
+        self.frame_of(false, body);
+    }
+
+    /// Queues a frame that may be patient.
+    pub(crate) fn frame_of(&self, patient: bool, body: impl FnOnce(&mut BytesMut)) {
         put_frame(&mut self.out.borrow_mut(), body);
+        if !patient {
+            self.urgent.set(true);
+        }
         self.wake();
     }
 
@@ -61,9 +76,13 @@ impl Outbox {
             // Two buffers take turns: one is written while the other fills.
             chunk.clear();
             std::mem::swap(&mut chunk, &mut self.out.borrow_mut());
+            self.urgent.set(false);
             if chunk.is_empty() {
                 self.drained.give();
                 self.wake.wait().await;
+                if !self.urgent.get() {
+                    tokio::task::yield_now().await;
+                }
                 continue;
             }
             writer.write_all(&chunk).await?;
