@@ -7,7 +7,16 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     /// A closed loop of so many clients.
-    Run { clients: usize, reads: u32, value_size: usize, hot: bool, pipeline: usize, keys: u64 },
+    Run {
+        clients: usize,
+        /// Connections that the clients of Atomic KV share; `None`: each has its own.
+        connections: Option<usize>,
+        reads: u32,
+        value_size: usize,
+        hot: bool,
+        pipeline: usize,
+        keys: u64,
+    },
     /// A closed loop in whose middle a node (etcd: the leader) is killed.
     Kill,
     /// The memory that the nodes hold after what ran before.
@@ -53,8 +62,17 @@ const fn load(
     clients: usize,
     reads: u32,
 ) -> Load {
-    let action = Action::Run { clients, reads, value_size: VALUE_SIZE, hot: false, pipeline: 1, keys: KEYS };
+    let action = run(clients, None, reads);
     Load { name, title, on, action }
+}
+
+const fn run(clients: usize, connections: Option<usize>, reads: u32) -> Action {
+    Action::Run { clients, connections, reads, value_size: VALUE_SIZE, hot: false, pipeline: 1, keys: KEYS }
+}
+
+/// 64 clients that share three connections, as those of etcd do in its best mode.
+const fn shared(name: &'static str, title: &'static str, reads: u32) -> Load {
+    Load { name, title, on: &[AtomicKv], action: run(64, Some(3), reads) }
 }
 
 const fn special(name: &'static str, title: &'static str, on: &'static [System], action: Action) -> Load {
@@ -71,9 +89,20 @@ pub(crate) const LOADS: &[Load] = &[
         "hot64",
         "50/50 on one hot key, 64 clients",
         BOTH,
-        Action::Run { clients: 64, reads: 50, value_size: VALUE_SIZE, hot: true, pipeline: 1, keys: KEYS },
+        Action::Run {
+            clients: 64,
+            connections: None,
+            reads: 50,
+            value_size: VALUE_SIZE,
+            hot: true,
+            pipeline: 1,
+            keys: KEYS,
+        },
     ),
     special("memory", "memory after the load", BOTH, Action::Memory),
+    shared("shared-set64", "SET, 64 clients on three connections", 0),
+    shared("shared-get64", "GET, 64 clients on three connections", 100),
+    shared("shared-mixed64", "50/50, 64 clients on three connections", 50),
     load("set1", "SET, 1 client", &[AtomicKv, Etcd, TrueTime], 1, 0),
     load("get1", "GET, 1 client", BOTH, 1, 100),
     load("set4", "SET, 4 clients", BOTH, 4, 0),
@@ -88,13 +117,29 @@ pub(crate) const LOADS: &[Load] = &[
         "pipeline16",
         "50/50, 64 clients, 16 requests at a time",
         ALL_BUT_ETCD,
-        Action::Run { clients: 64, reads: 50, value_size: VALUE_SIZE, hot: false, pipeline: 16, keys: KEYS },
+        Action::Run {
+            clients: 64,
+            connections: None,
+            reads: 50,
+            value_size: VALUE_SIZE,
+            hot: false,
+            pipeline: 16,
+            keys: KEYS,
+        },
     ),
     special(
         "set16k",
         "SET of 16 KiB, 16 clients",
         BOTH,
-        Action::Run { clients: 16, reads: 0, value_size: 16 << 10, hot: false, pipeline: 1, keys: KEYS },
+        Action::Run {
+            clients: 16,
+            connections: None,
+            reads: 0,
+            value_size: 16 << 10,
+            hot: false,
+            pipeline: 1,
+            keys: KEYS,
+        },
     ),
     special("kill", "a node is killed (-9) under 50/50, 64 clients", BOTH, Action::Kill),
     special("million", "a million keys", &[AtomicKv], Action::Million),
@@ -147,6 +192,11 @@ const fn against_etcd(
     figure(title, number, unit, (load, AtomicKv), (load, Etcd), target)
 }
 
+/// Like for like: etcd's clients always share three connections.
+const fn shared_against_etcd(title: &'static str, load: &'static str, etcd: &'static str) -> Figure {
+    figure(title, "rate", "op/s", (load, AtomicKv), (etcd, Etcd), Target::None)
+}
+
 const fn alone(
     title: &'static str,
     number: &'static str,
@@ -163,6 +213,9 @@ pub(crate) const COMPARED: &[Figure] = &[
     against_etcd("GET, 64 clients", "rate", "op/s", "get64", Target::AtLeast(6.0)),
     against_etcd("50/50, 64 clients", "rate", "op/s", "mixed64", Target::AtLeast(5.0)),
     against_etcd("50/50 on one hot key, 64 clients", "rate", "op/s", "hot64", Target::AtLeast(5.0)),
+    shared_against_etcd("SET, 64 clients on three connections", "shared-set64", "set64"),
+    shared_against_etcd("GET, 64 clients on three connections", "shared-get64", "get64"),
+    shared_against_etcd("50/50, 64 clients on three connections", "shared-mixed64", "mixed64"),
     against_etcd("SET of 16 KiB, 16 clients", "rate", "op/s", "set16k", Target::AtLeast(4.0)),
     against_etcd("SET, 1 client, median latency", "write_p50_us", "µs", "set1", Target::AtMost(0.55)),
     against_etcd("GET, 1 client, median latency", "read_p50_us", "µs", "get1", Target::AtMost(0.3)),

@@ -8,7 +8,7 @@ use crate::etcd::Etcd;
 use crate::growth;
 use crate::process::Usage;
 use crate::results::{Results, Sample};
-use atomic_kv::load::{self, Phase, Plan, Progress, Report, Resp, Workload};
+use atomic_kv::load::{self, Phase, Plan, Progress, Report, Resp, SharedResp, Workload};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -62,6 +62,7 @@ impl Bench<'_> {
         Plan {
             workload: Workload { keys: KEYS, value_size, reads, hot: false },
             clients,
+            connections: None,
             pipeline: 1,
             warm_up: Duration::from_secs(1),
             measured: Duration::from_secs(self.args.seconds),
@@ -73,8 +74,9 @@ impl Bench<'_> {
 
     fn sample(&mut self, load: &Load, pair: usize) -> Result<Sample> {
         match load.action {
-            Action::Run { clients, reads, value_size, hot, pipeline, keys } => {
+            Action::Run { clients, connections, reads, value_size, hot, pipeline, keys } => {
                 let mut plan = self.plan(clients, reads, value_size);
+                plan.connections = connections;
                 plan.pipeline = pipeline;
                 plan.workload.hot = hot;
                 plan.workload.keys = keys;
@@ -164,7 +166,12 @@ fn drive(
         }
         _ => {
             let addresses: Vec<String> = clients.iter().map(ToString::to_string).collect();
-            load::run(Resp::new(&addresses, &plan.workload)?, plan.clone(), progress)?
+            match plan.connections {
+                None => load::run(Resp::new(&addresses, &plan.workload)?, plan.clone(), progress)?,
+                Some(count) => {
+                    load::run(SharedResp::new(&addresses, &plan.workload, count)?, plan.clone(), progress)?
+                }
+            }
         }
     };
     if report.operations == 0 {

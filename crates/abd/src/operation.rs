@@ -34,6 +34,14 @@ impl Operation {
             Self::Get { key } | Self::Set { key, .. } | Self::Delete { key } => key,
         }
     }
+
+    /// Bytes of its key and value.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Get { key } | Self::Delete { key } => key.len(),
+            Self::Set { key, value } => key.len() + value.len(),
+        }
+    }
 }
 
 /// Identity of an operation within its coordinator.

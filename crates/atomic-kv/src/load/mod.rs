@@ -2,7 +2,7 @@
 //!
 //! Every client is one task with at most one batch of requests in flight; all of them run on one thread, so nothing
 //! here is locked. The loop ([`run`]) knows nothing of a protocol: a [`Target`] opens a [`Link`], and a link
-//! exchanges a batch of [`Request`]s for [`Answer`]s. [`Resp`] is the one for this project's nodes; another system is
+//! exchanges a batch of [`Request`]s for [`Answer`]s. [`Resp`] and [`SharedResp`] are those for this project's nodes; another system is
 //! measured with the same loop, the same keys and the same bookkeeping by bringing its own link.
 //!
 //! What a closed loop cannot show: a client that waits sends nothing, so a pause is counted once for each client and
@@ -15,6 +15,7 @@ mod recorder;
 mod report;
 mod resp;
 mod run;
+mod shared;
 mod timeline;
 
 #[cfg(test)]
@@ -26,4 +27,5 @@ pub use recorder::{Failure, Recorder};
 pub use report::{Errors, Fairness, KindReport, Report};
 pub use resp::{Resp, RespLink};
 pub use run::{Answer, Link, Phase, Progress, Target, run};
+pub use shared::{SharedLink, SharedResp};
 pub use timeline::{SLOT, Timeline};

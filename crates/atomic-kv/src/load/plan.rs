@@ -69,6 +69,8 @@ pub struct Plan {
     pub workload: Workload,
     /// How many clients, each with one batch in flight.
     pub clients: usize,
+    /// Connections that the clients share; `None`: each has its own.
+    pub connections: Option<usize>,
     /// Requests that a client sends at once, before it waits for all their answers.
     pub pipeline: usize,
     /// How long the load runs before anything is counted.

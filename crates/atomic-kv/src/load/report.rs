@@ -19,6 +19,9 @@ const SHARES: [f64; 23] = [
 pub struct Report {
     /// How many clients.
     pub clients: usize,
+    /// Connections that they shared; as many as clients when each had its own.
+    #[serde(default)]
+    pub connections: usize,
     /// Requests in a batch.
     pub pipeline: usize,
     /// Bytes of every value.
@@ -140,6 +143,7 @@ impl Recorder {
         let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
         Report {
             clients: plan.clients,
+            connections: plan.connections.unwrap_or(plan.clients),
             pipeline: plan.pipeline,
             value_size: plan.workload.value_size,
             keys: if plan.workload.hot { 1 } else { plan.workload.keys },

@@ -5,13 +5,13 @@ use super::recorder::Failure;
 use super::run::{Answer, Link, Target};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// Room for answers that arrive together; it grows for larger values.
 const INPUT_BYTES: usize = 16 << 10;
 
-/// Nodes that speak RESP; clients are spread over them round robin.
+/// Nodes that speak RESP; clients are spread over them round robin, each with a connection of its own.
 #[derive(Clone, Debug)]
 pub struct Resp {
     nodes: Vec<SocketAddr>,
@@ -24,17 +24,21 @@ impl Resp {
     /// # Errors
     /// When one of them is no address.
     pub fn new(addresses: &[String], workload: &Workload) -> io::Result<Self> {
-        let mut nodes = Vec::with_capacity(addresses.len());
-        for address in addresses {
-            let found =
-                address.to_socket_addrs().map_err(|why| io::Error::other(format!("{address}: {why}")))?;
-            nodes.extend(found.take(1));
-        }
-        if nodes.is_empty() {
-            return Err(io::Error::other("no address to connect to"));
-        }
-        Ok(Self { nodes, workload: workload.clone() })
+        Ok(Self { nodes: look_up(addresses)?, workload: workload.clone() })
     }
+}
+
+/// The nodes behind these addresses (`HOST:PORT`).
+pub(super) fn look_up(addresses: &[String]) -> io::Result<Vec<SocketAddr>> {
+    let mut nodes = Vec::with_capacity(addresses.len());
+    for address in addresses {
+        let found = address.to_socket_addrs().map_err(|why| io::Error::other(format!("{address}: {why}")))?;
+        nodes.extend(found.take(1));
+    }
+    if nodes.is_empty() {
+        return Err(io::Error::other("no address to connect to"));
+    }
+    Ok(nodes)
 }
 
 impl Target for Resp {
@@ -77,67 +81,96 @@ impl Template {
     }
 }
 
+/// The commands of a client: every write carries its value.
+pub(super) struct Commands {
+    get: Template,
+    set: Template,
+}
+
+impl Commands {
+    pub(super) fn new(value: &[u8]) -> Self {
+        Self { get: Template::new(b"GET", None), set: Template::new(b"SET", Some(value)) }
+    }
+
+    pub(super) fn append(&self, batch: &[Request], out: &mut Vec<u8>) {
+        for request in batch {
+            match request.kind {
+                Kind::Read => self.get.append(request.key, out),
+                Kind::Write => self.set.append(request.key, out),
+            }
+        }
+    }
+}
+
+/// Answers on their way in.
+pub(super) struct Input {
+    bytes: Vec<u8>,
+    /// How much of it has arrived.
+    filled: usize,
+}
+
+impl Input {
+    pub(super) fn new() -> Self {
+        Self { bytes: vec![0; INPUT_BYTES], filled: 0 }
+    }
+
+    /// Waits for more bytes, and tells the answers that are whole with them.
+    pub(super) async fn receive(
+        &mut self,
+        from: &mut (impl AsyncRead + Unpin),
+        mut answered: impl FnMut(Answer),
+    ) -> io::Result<()> {
+        let arrived = from.read(&mut self.bytes[self.filled..]).await?;
+        if arrived == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.filled += arrived;
+        let mut read = 0;
+        let needed = loop {
+            match scan(&self.bytes[read..self.filled])? {
+                Scan::Whole { length, answer } => {
+                    read += length;
+                    answered(answer);
+                }
+                Scan::Part { at_least } => break at_least,
+            }
+        };
+        self.bytes.copy_within(read..self.filled, 0);
+        self.filled -= read;
+        if self.bytes.len() <= needed {
+            self.bytes.resize(needed + INPUT_BYTES, 0);
+        }
+        Ok(())
+    }
+}
+
 /// A connection to a node.
 pub struct RespLink {
     stream: TcpStream,
-    get: Template,
-    set: Template,
+    commands: Commands,
     out: Vec<u8>,
-    input: Vec<u8>,
-    /// How much of `input` has arrived.
-    filled: usize,
+    input: Input,
 }
 
 impl RespLink {
     /// Uses a connection; every write carries this value.
     pub fn new(stream: TcpStream, value: &[u8]) -> Self {
-        Self {
-            stream,
-            get: Template::new(b"GET", None),
-            set: Template::new(b"SET", Some(value)),
-            out: Vec::new(),
-            input: vec![0; INPUT_BYTES],
-            filled: 0,
-        }
+        Self { stream, commands: Commands::new(value), out: Vec::new(), input: Input::new() }
     }
 }
 
 impl Link for RespLink {
     async fn exchange(&mut self, batch: &[Request], answered: &mut dyn FnMut(Answer)) -> io::Result<()> {
         self.out.clear();
-        for request in batch {
-            match request.kind {
-                Kind::Read => self.get.append(request.key, &mut self.out),
-                Kind::Write => self.set.append(request.key, &mut self.out),
-            }
-        }
+        self.commands.append(batch, &mut self.out);
         self.stream.write_all(&self.out).await?;
-        let mut missing = batch.len();
-        while missing > 0 {
-            let arrived = self.stream.read(&mut self.input[self.filled..]).await?;
-            if arrived == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            self.filled += arrived;
-            let (mut read, mut needed) = (0, 0);
-            while missing > 0 {
-                match scan(&self.input[read..self.filled])? {
-                    Scan::Whole { length, answer } => {
-                        read += length;
-                        missing -= 1;
-                        answered(answer);
-                    }
-                    Scan::Part { at_least } => {
-                        needed = at_least;
-                        break;
-                    }
-                }
-            }
-            self.input.copy_within(read..self.filled, 0);
-            self.filled -= read;
-            if self.input.len() <= needed {
-                self.input.resize(needed + INPUT_BYTES, 0);
-            }
+        let mut arrived = 0;
+        while arrived < batch.len() {
+            let one = |answer| {
+                arrived += 1;
+                answered(answer);
+            };
+            self.input.receive(&mut self.stream, one).await?;
         }
         Ok(())
     }

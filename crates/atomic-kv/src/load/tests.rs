@@ -1,6 +1,6 @@
 //! The whole loop against small servers of its own.
 
-use super::{Phase, Plan, Report, Resp, Workload, run};
+use super::{Phase, Plan, Report, Resp, SharedResp, Workload, run};
 use crate::resp::{Limits, Protocol, Reply, Request, RequestParser};
 use bytes::BytesMut;
 use std::collections::HashMap;
@@ -64,6 +64,7 @@ fn plan() -> Plan {
     Plan {
         workload: Workload { keys: 10, value_size: 5000, reads: 50, hot: false },
         clients: 4,
+        connections: None,
         pipeline: 3,
         warm_up: Duration::ZERO,
         measured: Duration::from_secs(10),
@@ -74,7 +75,10 @@ fn plan() -> Plan {
 }
 
 fn measure(addresses: &[String], plan: Plan) -> Report {
-    run(Resp::new(addresses, &plan.workload).unwrap(), plan, |_| ()).unwrap()
+    match plan.connections {
+        None => run(Resp::new(addresses, &plan.workload).unwrap(), plan, |_| ()).unwrap(),
+        Some(count) => run(SharedResp::new(addresses, &plan.workload, count).unwrap(), plan, |_| ()).unwrap(),
+    }
 }
 
 #[test]
@@ -110,6 +114,35 @@ fn a_client_goes_on_at_another_node() {
     let (fickle, _) = server(50);
     let (steady, _) = server(usize::MAX);
     let mut plan = plan();
+    plan.workload.reads = 0;
+    let report = measure(&[fickle, steady], plan);
+    assert!(report.operations >= 400);
+    assert!(report.errors.connection > 0, "connections broke");
+    assert_eq!(report.errors.total(), report.errors.connection);
+}
+
+#[test]
+fn clients_that_share_a_connection_get_their_own_answers() {
+    let (address, _) = server(usize::MAX);
+    let mut plan = plan();
+    plan.connections = Some(1);
+    plan.workload = Workload { keys: 20, ..plan.workload };
+    plan.prefill = false;
+    let report = measure(&[address], plan);
+    assert!(report.operations >= 400);
+    assert_eq!(report.connections, 1);
+    // Writes of one key in twenty are refused, reads never; other clients' errors are nobody's.
+    let refused = report.errors.noquorum as f64 / (report.errors.noquorum + report.writes.operations) as f64;
+    assert!((0.01..0.15).contains(&refused), "{refused} of all writes");
+    assert_eq!(report.errors.total(), report.errors.noquorum);
+}
+
+#[test]
+fn clients_that_share_connections_go_on_when_one_breaks() {
+    let (fickle, _) = server(50);
+    let (steady, _) = server(usize::MAX);
+    let mut plan = plan();
+    plan.connections = Some(2);
     plan.workload.reads = 0;
     let report = measure(&[fickle, steady], plan);
     assert!(report.operations >= 400);

@@ -5,7 +5,7 @@ use abd::Outcome;
 use smallvec::SmallVec;
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 
 /// The slots of one client. One task at a time waits for one of them.
 #[derive(Default)]
@@ -38,23 +38,20 @@ impl Answers {
         (Return { answers: self.clone(), slot }, slot)
     }
 
-    /// Waits for the outcome in a slot, and frees the slot.
-    pub(crate) async fn wait(&self, slot: usize) -> Outcome {
-        std::future::poll_fn(|context| {
-            let mut slots = self.0.borrow_mut();
-            if let Some(outcome) = slots.outcomes[slot].take() {
-                slots.awaited = None;
-                slots.free.push(slot);
-                return Poll::Ready(outcome);
-            }
-            slots.awaited = Some(slot);
-            // The same task waits again and again: its waker is kept.
-            if !slots.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
-                slots.waker = Some(context.waker().clone());
-            }
-            Poll::Pending
-        })
-        .await
+    /// The outcome in a slot, which is then free; until it is there the task is woken for it.
+    pub(crate) fn poll(&self, slot: usize, context: &mut Context<'_>) -> Poll<Outcome> {
+        let mut slots = self.0.borrow_mut();
+        if let Some(outcome) = slots.outcomes[slot].take() {
+            slots.awaited = None;
+            slots.free.push(slot);
+            return Poll::Ready(outcome);
+        }
+        slots.awaited = Some(slot);
+        // The same task waits again and again: its waker is kept.
+        if !slots.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+            slots.waker = Some(context.waker().clone());
+        }
+        Poll::Pending
     }
 }
 
@@ -76,8 +73,6 @@ impl Return {
 mod tests {
     use super::*;
     use abd::Reason;
-    use std::pin::pin;
-    use std::task::Context;
 
     const OUTCOME: Outcome = Outcome::Refused(Reason::Cancelled);
 
@@ -87,12 +82,11 @@ mod tests {
         let ((first, one), (second, two)) = (answers.open(), answers.open());
         assert_ne!(one, two);
         let mut context = Context::from_waker(Waker::noop());
-        let mut waiting = pin!(answers.wait(one));
         second.send(OUTCOME);
-        assert!(waiting.as_mut().poll(&mut context).is_pending());
+        assert!(answers.poll(one, &mut context).is_pending());
         first.send(OUTCOME);
-        assert_eq!(waiting.as_mut().poll(&mut context), Poll::Ready(OUTCOME));
-        assert_eq!(pin!(answers.wait(two)).poll(&mut context), Poll::Ready(OUTCOME));
+        assert_eq!(answers.poll(one, &mut context), Poll::Ready(OUTCOME));
+        assert_eq!(answers.poll(two, &mut context), Poll::Ready(OUTCOME));
         assert!([one, two].contains(&answers.open().1));
     }
 }

@@ -1,7 +1,11 @@
 //! A client connection: RESP in, operations, RESP out in the order of the requests.
 //!
 //! Pipelined requests on different keys run at the same time; those that touch a key in flight on this connection
-//! wait for it. So one connection sees its own writes, and a deep pipeline is one big batch.
+//! wait for it, and so do those behind them. So one connection sees its own writes.
+//!
+//! Requests are read while others are being carried out. A client that sends a batch and waits for all of its answers
+//! gets them in one piece. When more requests come in before that, the connection is one that several callers share, each
+//! of whom waits for its own answer: then an answer goes out as soon as it is its turn.
 
 use super::answers::Answers;
 use super::now_instant;
@@ -14,11 +18,16 @@ use smallvec::{SmallVec, smallvec};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// Operations that one connection may have in flight.
 const PIPELINE_MAX: usize = 1024;
+/// Bytes of keys and values that they may have, unless one alone has more. The rest waits in the client's socket.
+const PIPELINE_BYTES: usize = 1 << 20;
+/// Room for requests that arrive together.
+const INPUT_BYTES: usize = 16 << 10;
 /// Replies gathered before they are written although more requests are at hand.
 const OUT_BYTES: usize = 256 << 10;
 
@@ -26,8 +35,12 @@ const OUT_BYTES: usize = 256 << 10;
 struct Owed {
     kind: Kind,
     protocol: Protocol,
-    /// With the hash of the key. Nearly always one.
+    /// What was started, with the hash of the key. Nearly always one.
     parts: SmallVec<[(u64, Started); 1]>,
+    /// How the first of them have ended.
+    outcomes: Outcomes,
+    /// Of their keys and values.
+    bytes: usize,
 }
 
 /// What a request leads to; nearly always one operation.
@@ -70,57 +83,43 @@ async fn talk(shard: &Rc<Shard>, stream: &mut TcpStream, id: u64) -> std::io::Re
     let (mut input, mut out) = (BytesMut::new(), BytesMut::new());
     let mut owed: VecDeque<Owed> = VecDeque::new();
     let answers = Rc::default();
+    // A request that waits for one before it, and whether requests come in while others are carried out.
+    let mut held = None;
+    let (mut shared, mut ended, mut closing) = (false, false, false);
     loop {
-        let mut closing = false;
         // One look at the clock for all that arrived together.
         let mut now = now_instant();
         session.heard(now.since(Instant(0)));
-        loop {
-            let request = match parser.parse(&mut input) {
-                Ok(Some(request)) => request,
-                Ok(None) => break,
-                Err(why) => {
-                    owed.push_back(ready(Reply::error(why.to_string()), session.protocol()));
-                    closing = true;
-                    break;
-                }
+        while !closing || held.is_some() {
+            let (kind, operations) = match held.take() {
+                Some(request) => request,
+                None => match parser.parse(&mut input) {
+                    Ok(Some(request)) => {
+                        let action = session.handle(request, &*shard.node);
+                        closing |= matches!(action, Action::ReplyAndClose(_) | Action::Close);
+                        match operations_of(action) {
+                            Some(request) => request,
+                            None => break,
+                        }
+                    }
+                    Ok(None) => {
+                        closing |= ended;
+                        break;
+                    }
+                    Err(why) => {
+                        closing = true;
+                        (Kind::Ready(Reply::error(why.to_string())), Operations::new())
+                    }
+                },
             };
-            let action = session.handle(request, &*shard.node);
-            let (kind, operations): (Kind, Operations) = match action {
-                Action::Reply(reply) => (Kind::Ready(reply), Operations::new()),
-                Action::ReplyAndClose(reply) => {
-                    closing = true;
-                    (Kind::Ready(reply), Operations::new())
-                }
-                Action::Close => {
-                    closing = true;
-                    break;
-                }
-                Action::Get(key) => (Kind::Get, smallvec![Operation::Get { key }]),
-                Action::StrLen(key) => (Kind::StrLen, smallvec![Operation::Get { key }]),
-                Action::Set { key, value } => (Kind::Set, smallvec![Operation::Set { key, value }]),
-                Action::Delete(mut keys) => {
-                    keys.sort();
-                    keys.dedup();
-                    (Kind::Delete, keys.into_iter().map(|key| Operation::Delete { key }).collect())
-                }
-                Action::Exists(keys) => {
-                    (Kind::Exists, keys.into_iter().map(|key| Operation::Get { key }).collect())
-                }
-                Action::MultiGet(keys) => {
-                    (Kind::MultiGet, keys.into_iter().map(|key| Operation::Get { key }).collect())
-                }
-            };
-            let in_flight = |operation: &Operation| {
-                let hash = hash(operation.key());
-                owed.iter().any(|owed| owed.parts.iter().any(|(other, _)| *other == hash))
-            };
-            if owed.len() >= PIPELINE_MAX || (!owed.is_empty() && operations.iter().any(in_flight)) {
-                settle_all(shard, &answers, &mut owed, &mut out).await;
-                now = now_instant();
+            let bytes = operations.iter().map(Operation::size).sum();
+            if has_to_wait(&operations, bytes, &owed) {
+                held = Some((kind, operations));
+                break;
             }
+            let parts = SmallVec::with_capacity(operations.len());
             let mut next =
-                Owed { kind, protocol: session.protocol(), parts: SmallVec::with_capacity(operations.len()) };
+                Owed { kind, protocol: session.protocol(), parts, outcomes: Outcomes::new(), bytes };
             for operation in operations {
                 // A long list goes out in waves, so that one request cannot fill the node.
                 if next.parts.len() % PIPELINE_MAX == PIPELINE_MAX - 1 {
@@ -130,37 +129,82 @@ async fn talk(shard: &Rc<Shard>, stream: &mut TcpStream, id: u64) -> std::io::Re
                 next.parts.push((hash(operation.key()), shard.start(operation, now, &answers)));
             }
             owed.push_back(next);
+        }
+        if owed.is_empty() {
+            shared = false;
             if closing {
-                break;
+                stream.write_all(&out).await?;
+                return stream.shutdown().await;
             }
         }
-        while let Some(next) = owed.pop_front() {
-            settle(shard, &answers, next, &mut out).await;
-            if out.len() > OUT_BYTES {
+        input.reserve(INPUT_BYTES);
+        let until = match (shared, &held) {
+            (true, _) => Until::SomethingToSend,
+            (false, Some(_)) => Until::OneMore,
+            (false, None) => Until::All,
+        };
+        let reads = !closing && !ended && (held.is_none() || input.len() < INPUT_BYTES);
+        tokio::select! {
+            biased;
+            () = settle(shard, &answers, &mut owed, &mut out, until), if !owed.is_empty() => {
+                if until == Until::OneMore && out.len() <= OUT_BYTES {
+                    continue;
+                }
                 stream.write_all(&out).await?;
+                // Whoever asks for large values once does not keep the room for them for ever.
+                if out.capacity() > OUT_BYTES {
+                    out = BytesMut::new();
+                }
                 out.clear();
             }
-        }
-        if !out.is_empty() {
-            stream.write_all(&out).await?;
-            // Whoever asks for large values once does not keep the room for them for ever.
-            if out.capacity() > OUT_BYTES {
-                out = BytesMut::new();
+            read = stream.read_buf(&mut input), if reads => {
+                // Whoever has sent everything may still wait for answers.
+                ended = read? == 0;
+                shared = !owed.is_empty() && !ended;
             }
-            out.clear();
-        }
-        if closing {
-            return stream.shutdown().await;
-        }
-        input.reserve(16 << 10);
-        if stream.read_buf(&mut input).await? == 0 {
-            return Ok(());
         }
     }
 }
 
-fn ready(reply: Reply, protocol: Protocol) -> Owed {
-    Owed { kind: Kind::Ready(reply), protocol, parts: SmallVec::new() }
+/// Whether a request may not begin before one that is being carried out has ended.
+fn has_to_wait(operations: &Operations, bytes: usize, owed: &VecDeque<Owed>) -> bool {
+    let in_flight = |operation: &Operation| {
+        let hash = hash(operation.key());
+        owed.iter().any(|owed| owed.parts.iter().any(|(other, _)| *other == hash))
+    };
+    let too_large = || owed.iter().map(|owed| owed.bytes).sum::<usize>() + bytes > PIPELINE_BYTES;
+    !owed.is_empty() && (owed.len() >= PIPELINE_MAX || too_large() || operations.iter().any(in_flight))
+}
+
+/// How long to wait for what is owed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Until {
+    /// Until a reply can be sent: several callers share the connection, and one of them waits for it.
+    SomethingToSend,
+    /// Until one more operation has ended: the next request may depend on it.
+    OneMore,
+    /// Until nothing is owed: the client waits for all of its replies.
+    All,
+}
+
+/// What a request leads to; `None` for one without an answer.
+fn operations_of(action: Action) -> Option<(Kind, Operations)> {
+    Some(match action {
+        Action::Reply(reply) | Action::ReplyAndClose(reply) => (Kind::Ready(reply), Operations::new()),
+        Action::Close => return None,
+        Action::Get(key) => (Kind::Get, smallvec![Operation::Get { key }]),
+        Action::StrLen(key) => (Kind::StrLen, smallvec![Operation::Get { key }]),
+        Action::Set { key, value } => (Kind::Set, smallvec![Operation::Set { key, value }]),
+        Action::Delete(mut keys) => {
+            keys.sort();
+            keys.dedup();
+            (Kind::Delete, keys.into_iter().map(|key| Operation::Delete { key }).collect())
+        }
+        Action::Exists(keys) => (Kind::Exists, keys.into_iter().map(|key| Operation::Get { key }).collect()),
+        Action::MultiGet(keys) => {
+            (Kind::MultiGet, keys.into_iter().map(|key| Operation::Get { key }).collect())
+        }
+    })
 }
 
 /// Tells the keys in flight on one connection apart. That two keys share a hash makes the second wait, nothing else.
@@ -169,20 +213,38 @@ fn hash(key: &[u8]) -> u64 {
     rapidhash_v3_seeded(key, &SECRETS)
 }
 
-async fn settle_all(shard: &Shard, answers: &Rc<Answers>, owed: &mut VecDeque<Owed>, out: &mut BytesMut) {
-    while let Some(next) = owed.pop_front() {
-        settle(shard, answers, next, out).await;
-    }
-}
-
-/// Waits for all parts and appends the reply.
-async fn settle(shard: &Shard, answers: &Rc<Answers>, owed: Owed, out: &mut BytesMut) {
-    let protocol = owed.protocol;
-    let mut outcomes = Outcomes::with_capacity(owed.parts.len());
-    for (_, started) in owed.parts {
-        outcomes.push(started.wait(shard, answers).await);
-    }
-    combine(owed.kind, outcomes).encode(protocol, out);
+/// Appends replies that are owed, in order. What has been waited for is kept when the wait is given up.
+async fn settle(
+    shard: &Shard,
+    answers: &Rc<Answers>,
+    owed: &mut VecDeque<Owed>,
+    out: &mut BytesMut,
+    until: Until,
+) {
+    std::future::poll_fn(|context| {
+        let before = owed.len();
+        while let Some(next) = owed.front_mut() {
+            while next.outcomes.len() < next.parts.len() {
+                let (_, started) = &mut next.parts[next.outcomes.len()];
+                let Poll::Ready(outcome) = started.poll(shard, answers, context) else {
+                    let enough = match until {
+                        Until::SomethingToSend => !out.is_empty(),
+                        Until::OneMore => owed.len() < before,
+                        Until::All => false,
+                    };
+                    return if enough { Poll::Ready(()) } else { Poll::Pending };
+                };
+                next.outcomes.push(outcome);
+            }
+            let Some(Owed { kind, protocol, outcomes, .. }) = owed.pop_front() else { break };
+            combine(kind, outcomes).encode(protocol, out);
+            if out.len() > OUT_BYTES {
+                break;
+            }
+        }
+        Poll::Ready(())
+    })
+    .await;
 }
 
 type Outcomes = SmallVec<[Outcome; 1]>;

@@ -15,8 +15,10 @@ use abd::{
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use store::Put;
 
@@ -77,7 +79,8 @@ impl Shard {
     /// Runs an operation to its end, within the node's operation timeout.
     pub(crate) async fn run(&self, operation: Operation) -> Outcome {
         let answers = Rc::default();
-        self.start(operation, now_instant(), &answers).wait(self, &answers).await
+        let mut started = self.start(operation, now_instant(), &answers);
+        std::future::poll_fn(|context| started.poll(self, &answers, context)).await
     }
 
     /// Starts an operation now; the result is awaited later. `instant` may be a little old, so that a batch needs one
@@ -86,7 +89,7 @@ impl Shard {
         let deadline = instant + self.node.settings.op_timeout;
         if !self.node.is_admitted() {
             // V1: a node whose directory is not confirmed issues no timestamp.
-            return Started::Parked(Box::new((operation, deadline)));
+            return Started::Parked(Box::new(Parked::new(operation, deadline, self.node.clone())));
         }
         Started::Running(self.submit(operation, deadline, instant, answers))
     }
@@ -288,25 +291,45 @@ impl Waiting {
 pub(crate) enum Started {
     /// In the coordinator; the outcome will be in this slot.
     Running(usize),
-    /// Waits, with its deadline, until this node's data directory is confirmed by all members.
-    Parked(Box<(Operation, Instant)>),
+    /// Waits until this node's data directory is confirmed by all members.
+    Parked(Box<Parked>),
+}
+
+/// An operation that this node may not begin yet.
+pub(crate) struct Parked {
+    operation: Operation,
+    deadline: Instant,
+    /// Whether the node was admitted before the deadline.
+    admitted: Pin<Box<dyn Future<Output = bool>>>,
+}
+
+impl Parked {
+    fn new(operation: Operation, deadline: Instant, node: Arc<Node>) -> Self {
+        let patience = deadline.since(now_instant()).max(Duration::from_millis(1));
+        let admitted = async move { tokio::time::timeout(patience, node.wait_admitted()).await.is_ok() };
+        Self { operation, deadline, admitted: Box::pin(admitted) }
+    }
 }
 
 impl Started {
-    /// The outcome; with the shard and the answers that it was started with.
-    pub(crate) async fn wait(self, shard: &Shard, answers: &Rc<Answers>) -> Outcome {
-        let slot = match self {
-            Self::Running(slot) => slot,
-            Self::Parked(parked) => {
-                let (operation, deadline) = *parked;
-                let patience = deadline.since(now_instant()).max(Duration::from_millis(1));
-                if tokio::time::timeout(patience, shard.node.wait_admitted()).await.is_err() {
-                    return Outcome::Refused(Reason::NotAdmitted);
-                }
-                shard.submit(operation, deadline, now_instant(), answers)
+    /// The outcome, once; with the shard and the answers that it was started with.
+    pub(crate) fn poll(
+        &mut self,
+        shard: &Shard,
+        answers: &Rc<Answers>,
+        context: &mut Context<'_>,
+    ) -> Poll<Outcome> {
+        if let Self::Parked(parked) = self {
+            if !ready!(parked.admitted.as_mut().poll(context)) {
+                return Poll::Ready(Outcome::Refused(Reason::NotAdmitted));
             }
-        };
-        answers.wait(slot).await
+            let slot = shard.submit(parked.operation.clone(), parked.deadline, now_instant(), answers);
+            *self = Self::Running(slot);
+        }
+        match self {
+            Self::Running(slot) => answers.poll(*slot, context),
+            Self::Parked(_) => unreachable!("it was begun above"),
+        }
     }
 }
 

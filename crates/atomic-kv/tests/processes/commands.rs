@@ -2,6 +2,7 @@
 
 use crate::support::Cluster;
 use crate::support::client::Reply;
+use std::time::Duration;
 
 #[test]
 fn commands_work_through_any_node() {
@@ -68,4 +69,53 @@ fn resp2_resp3_and_pipelines() {
     let mut client = cluster.nodes[2].connect();
     client.send(&batch).unwrap();
     client.expect(&expected);
+}
+
+/// Several callers share a connection: the reply to one does not wait for what another asked later.
+#[test]
+fn a_reply_does_not_wait_for_later_requests() {
+    let cluster = Cluster::start(3, &["--op-timeout", "25s"]);
+    let mut client = cluster.nodes[0].connect();
+    assert_eq!(client.call("SET a 1"), Reply::ok());
+    // Nobody answers the write for now.
+    cluster.nodes[1].pause();
+    cluster.nodes[2].pause();
+    client.send(b"PING\r\nSET b 2\r\nGET b\r\n").unwrap();
+    // More comes in meanwhile, in pieces of its own; only then the node knows that callers share the connection.
+    for _ in 0..3 {
+        std::thread::sleep(Duration::from_millis(100));
+        client.send(b"PING\r\n").unwrap();
+    }
+    client.expect("+PONG\r\n");
+    cluster.nodes[1].resume();
+    cluster.nodes[2].resume();
+    client.expect("+OK\r\n$1\r\n2\r\n+PONG\r\n+PONG\r\n+PONG\r\n");
+    // Whoever has sent everything still gets what is owed.
+    client.send(b"SET a 3\r\nGET a\r\n").unwrap();
+    client.finish_sending().unwrap();
+    assert_eq!(client.rest().unwrap(), b"+OK\r\n$1\r\n3\r\n");
+}
+
+/// A deep pipeline of large values waits in the client's socket, not in the node's memory.
+#[test]
+fn a_deep_pipeline_of_large_values_does_not_fill_the_memory() {
+    const COUNT: usize = 200;
+    let cluster = Cluster::start(3, &[]);
+    let node = &cluster.nodes[0];
+    let mut client = node.connect();
+    let mut writer = client.second_half();
+    let sender = std::thread::spawn(move || {
+        let value = vec![b'x'; 1 << 20];
+        for number in 0..COUNT {
+            writer.ask(&[b"SET", format!("large-{number}").as_bytes(), &value]).unwrap();
+        }
+    });
+    for _ in 0..COUNT {
+        assert_eq!(client.read().unwrap(), Reply::ok());
+    }
+    sender.join().unwrap();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", node.pid())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let kilobytes: usize = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(kilobytes < 150 << 10, "{kilobytes} kB at the most");
 }

@@ -4,7 +4,7 @@ mod progress;
 mod summary;
 
 use crate::fatal::Fatal;
-use crate::load::{self, Plan, Resp, Workload};
+use crate::load::{self, Plan, Resp, SharedResp, Workload};
 use clap::Args;
 use std::time::Duration;
 
@@ -20,6 +20,10 @@ pub struct BenchArgs {
     /// Clients; each waits for its answer before it asks again.
     #[arg(long, default_value_t = 64)]
     pub clients: usize,
+    /// Connections that the clients share, as callers of a multiplexing client library do, spread over the addresses;
+    /// without it each client has its own.
+    #[arg(long)]
+    pub connections: Option<usize>,
     /// Reads in a hundred operations; the rest are writes.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(0..=100))]
     pub reads: u32,
@@ -51,6 +55,7 @@ impl BenchArgs {
     pub fn plan(&self) -> Result<Plan, Fatal> {
         for (flag, count, most) in [
             ("--clients", self.clients, 10_000),
+            ("--connections", self.connections.unwrap_or(1), self.clients),
             ("--pipeline", self.pipeline, PIPELINE_MAX),
             ("--value-size", self.value_size, 512 << 20),
         ] {
@@ -66,6 +71,7 @@ impl BenchArgs {
                 hot: self.hot,
             },
             clients: self.clients,
+            connections: self.connections,
             pipeline: self.pipeline,
             warm_up: Duration::from_secs(1),
             measured: Duration::from_secs(self.seconds),
@@ -82,11 +88,17 @@ impl BenchArgs {
 /// Exit code 2 for wrong flags, 1 when the cluster does not answer or completed nothing.
 pub fn run(args: &BenchArgs) -> Result<(), Fatal> {
     let plan = args.plan()?;
-    let target =
-        Resp::new(&args.addr, &plan.workload).map_err(|why| Fatal::usage(format!("--addr: {why}")))?;
+    let wrong = |why: std::io::Error| Fatal::usage(format!("--addr: {why}"));
     let mut line = progress::Line::new(&plan);
-    let report = load::run(target, plan, |progress| line.show(progress))
-        .map_err(|why| Fatal::runtime(why.to_string()))?;
+    let progress = |progress| line.show(progress);
+    let report = match plan.connections {
+        None => load::run(Resp::new(&args.addr, &plan.workload).map_err(wrong)?, plan, progress),
+        Some(count) => {
+            let target = SharedResp::new(&args.addr, &plan.workload, count).map_err(wrong)?;
+            load::run(target, plan, progress)
+        }
+    };
+    let report = report.map_err(|why| Fatal::runtime(why.to_string()))?;
     line.clear();
     if args.json {
         let json = serde_json::to_string(&report).map_err(|why| Fatal::runtime(why.to_string()))?;

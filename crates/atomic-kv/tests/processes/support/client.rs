@@ -59,6 +59,11 @@ impl Connection {
         Ok(Self { stream: BufReader::new(stream) })
     }
 
+    /// The same connection, to send from another thread.
+    pub(crate) fn second_half(&self) -> Self {
+        Self { stream: BufReader::new(self.stream.get_ref().try_clone().unwrap()) }
+    }
+
     /// Sends bytes as they are.
     pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.get_mut().write_all(bytes)
