@@ -35,6 +35,11 @@ impl Operation {
         }
     }
 
+    /// Whether it is a Get.
+    pub fn is_read(&self) -> bool {
+        matches!(self, Self::Get { .. })
+    }
+
     /// Bytes of its key and value.
     pub fn size(&self) -> usize {
         match self {

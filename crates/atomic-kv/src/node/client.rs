@@ -1,7 +1,8 @@
 //! A client connection: RESP in, operations, RESP out in the order of the requests.
 //!
-//! Pipelined requests on different keys run at the same time; those that touch a key in flight on this connection
-//! wait for it, and so do those behind them. So one connection sees its own writes.
+//! Pipelined requests on different keys run at the same time, and so do reads of one key. Others that touch a key in
+//! flight on this connection wait for it, and so do those behind them. So one connection sees its own writes, and no
+//! read sees a write that was asked for after it.
 //!
 //! Requests are read while others are being carried out. A client that sends a batch and waits for all of its answers
 //! gets them in one piece. When more requests come in before that, the connection is one that several callers share, each
@@ -35,12 +36,19 @@ const OUT_BYTES: usize = 256 << 10;
 struct Owed {
     kind: Kind,
     protocol: Protocol,
-    /// What was started, with the hash of the key. Nearly always one.
-    parts: SmallVec<[(u64, Started); 1]>,
+    /// What was started. Nearly always one.
+    parts: SmallVec<[Part; 1]>,
     /// How the first of them have ended.
     outcomes: Outcomes,
     /// Of their keys and values.
     bytes: usize,
+}
+
+/// One operation of a request.
+struct Part {
+    key_hash: u64,
+    is_read: bool,
+    started: Started,
 }
 
 /// What a request leads to; nearly always one operation.
@@ -126,7 +134,9 @@ async fn talk(shard: &Rc<Shard>, stream: &mut TcpStream, id: u64) -> std::io::Re
                     tokio::task::yield_now().await;
                     now = now_instant();
                 }
-                next.parts.push((hash(operation.key()), shard.start(operation, now, &answers)));
+                let (key_hash, is_read) = (hash(operation.key()), operation.is_read());
+                let started = shard.start(operation, now, &answers);
+                next.parts.push(Part { key_hash, is_read, started });
             }
             owed.push_back(next);
         }
@@ -169,8 +179,9 @@ async fn talk(shard: &Rc<Shard>, stream: &mut TcpStream, id: u64) -> std::io::Re
 /// Whether a request may not begin before one that is being carried out has ended.
 fn has_to_wait(operations: &Operations, bytes: usize, owed: &VecDeque<Owed>) -> bool {
     let in_flight = |operation: &Operation| {
-        let hash = hash(operation.key());
-        owed.iter().any(|owed| owed.parts.iter().any(|(other, _)| *other == hash))
+        let (key_hash, is_read) = (hash(operation.key()), operation.is_read());
+        let conflicts = |part: &Part| part.key_hash == key_hash && !(part.is_read && is_read);
+        owed.iter().any(|owed| owed.parts.iter().any(conflicts))
     };
     let too_large = || owed.iter().map(|owed| owed.bytes).sum::<usize>() + bytes > PIPELINE_BYTES;
     !owed.is_empty() && (owed.len() >= PIPELINE_MAX || too_large() || operations.iter().any(in_flight))
@@ -225,8 +236,8 @@ async fn settle(
         let before = owed.len();
         while let Some(next) = owed.front_mut() {
             while next.outcomes.len() < next.parts.len() {
-                let (_, started) = &mut next.parts[next.outcomes.len()];
-                let Poll::Ready(outcome) = started.poll(shard, answers, context) else {
+                let part = &mut next.parts[next.outcomes.len()];
+                let Poll::Ready(outcome) = part.started.poll(shard, answers, context) else {
                     let enough = match until {
                         Until::SomethingToSend => !out.is_empty(),
                         Until::OneMore => owed.len() < before,
