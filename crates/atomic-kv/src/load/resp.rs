@@ -167,10 +167,15 @@ impl Link for RespLink {
         let mut arrived = 0;
         while arrived < batch.len() {
             let one = |answer| {
+                if arrived < batch.len() {
+                    answered(answer);
+                }
                 arrived += 1;
-                answered(answer);
             };
             self.input.receive(&mut self.stream, one).await?;
+            if arrived > batch.len() {
+                return Err(io::Error::other("more answers than requests"));
+            }
         }
         Ok(())
     }

@@ -34,7 +34,8 @@ pub enum Answer {
 
 /// A client's way to the system that is measured.
 pub trait Link {
-    /// Sends the batch and waits for all answers, in order; each is told to `answered` when it arrives.
+    /// Sends the batch and waits for all answers, in order; each is told to `answered` when it arrives, at the
+    /// latest when all have.
     fn exchange(
         &mut self,
         batch: &[Request],

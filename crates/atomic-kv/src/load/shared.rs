@@ -20,7 +20,14 @@ pub struct SharedResp {
     nodes: Vec<SocketAddr>,
     workload: Workload,
     /// Opened by the first client that needs them, again when they broke.
-    connections: Vec<Mutex<Option<Rc<Connection>>>>,
+    connections: Vec<Mutex<Place>>,
+}
+
+/// A connection, and how many there were before it: each is opened to the node after the last one's.
+#[derive(Default)]
+struct Place {
+    connection: Option<Rc<Connection>>,
+    opened: usize,
 }
 
 impl SharedResp {
@@ -44,13 +51,14 @@ impl Target for SharedResp {
     async fn connect(&self, client: usize, attempt: usize) -> io::Result<SharedLink> {
         let place = (client + attempt) % self.connections.len();
         let mut kept = self.connections[place].lock().await;
-        let connection = match kept.as_ref().filter(|connection| !connection.broken.get()) {
+        let connection = match kept.connection.as_ref().filter(|connection| !connection.broken.get()) {
             Some(connection) => Rc::clone(connection),
             None => {
-                // One that broke is opened to another node.
-                let stream = TcpStream::connect(self.nodes[(place + attempt) % self.nodes.len()]).await?;
+                let node = self.nodes[(place + kept.opened) % self.nodes.len()];
+                kept.opened += 1;
+                let stream = TcpStream::connect(node).await?;
                 stream.set_nodelay(true)?;
-                Rc::clone(kept.insert(Connection::open(stream)))
+                Rc::clone(kept.connection.insert(Connection::open(stream)))
             }
         };
         Ok(SharedLink { connection, commands: Commands::new(&self.workload.value(client as u64)) })
@@ -64,6 +72,8 @@ struct Connection {
     /// In the order of their requests.
     waiting: RefCell<VecDeque<Rc<Batch>>>,
     broken: Cell<bool>,
+    /// A client has waited for too long.
+    given_up: Notify,
 }
 
 /// A client's requests in flight.
@@ -81,6 +91,7 @@ impl Connection {
             more: Notify::new(),
             waiting: RefCell::default(),
             broken: Cell::new(false),
+            given_up: Notify::new(),
         });
         let (reader, writer) = stream.into_split();
         tokio::task::spawn_local(Rc::clone(&connection).carry(reader, writer));
@@ -92,6 +103,7 @@ impl Connection {
         tokio::select! {
             _ = self.send(writer) => {}
             _ = self.receive(reader) => {}
+            () = self.given_up.notified() => {}
         }
         self.broken.set(true);
         for batch in self.waiting.take() {
@@ -150,8 +162,22 @@ impl Link for SharedLink {
         self.commands.append(requests, &mut self.connection.out.borrow_mut());
         self.connection.waiting.borrow_mut().push_back(Rc::clone(&batch));
         self.connection.more.notify_one();
+        let patience = Patience(&self.connection, &batch);
         batch.over.notified().await;
+        drop(patience);
         batch.answers.take().into_iter().for_each(answered);
         if batch.missing.get() > 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
+    }
+}
+
+/// Ends a connection that a client has stopped waiting for: its node hangs, and the next one may not.
+struct Patience<'a>(&'a Connection, &'a Batch);
+
+impl Drop for Patience<'_> {
+    fn drop(&mut self) {
+        if self.1.missing.get() > 0 {
+            self.0.broken.set(true);
+            self.0.given_up.notify_one();
+        }
     }
 }

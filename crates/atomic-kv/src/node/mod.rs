@@ -12,6 +12,7 @@ mod database;
 mod http;
 mod info;
 pub mod peer;
+mod pipeline;
 mod repair;
 mod shard;
 mod signal;

@@ -19,7 +19,6 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 use store::Put;
 
 /// An event loop with more operations in flight is busy.
@@ -305,8 +304,9 @@ pub(crate) struct Parked {
 
 impl Parked {
     fn new(operation: Operation, deadline: Instant, node: Arc<Node>) -> Self {
-        let patience = deadline.since(now_instant()).max(Duration::from_millis(1));
-        let admitted = async move { tokio::time::timeout(patience, node.wait_admitted()).await.is_ok() };
+        // Fixed now, whenever the wait is first looked at.
+        let until = tokio::time::Instant::now() + deadline.since(now_instant());
+        let admitted = async move { tokio::time::timeout_at(until, node.wait_admitted()).await.is_ok() };
         Self { operation, deadline, admitted: Box::pin(admitted) }
     }
 }
@@ -319,17 +319,18 @@ impl Started {
         answers: &Rc<Answers>,
         context: &mut Context<'_>,
     ) -> Poll<Outcome> {
-        if let Self::Parked(parked) = self {
-            if !ready!(parked.admitted.as_mut().poll(context)) {
-                return Poll::Ready(Outcome::Refused(Reason::NotAdmitted));
+        let slot = match self {
+            Self::Running(slot) => *slot,
+            Self::Parked(parked) => {
+                if !ready!(parked.admitted.as_mut().poll(context)) {
+                    return Poll::Ready(Outcome::Refused(Reason::NotAdmitted));
+                }
+                let slot = shard.submit(parked.operation.clone(), parked.deadline, now_instant(), answers);
+                *self = Self::Running(slot);
+                slot
             }
-            let slot = shard.submit(parked.operation.clone(), parked.deadline, now_instant(), answers);
-            *self = Self::Running(slot);
-        }
-        match self {
-            Self::Running(slot) => answers.poll(*slot, context),
-            Self::Parked(_) => unreachable!("it was begun above"),
-        }
+        };
+        answers.poll(slot, context)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Writes and their acknowledgements are patient: one waits for a disk, the other has waited for it. They go with the next
 //! frame that is not, or when the event loop has seen to everything else that is ready. So a busy node sends fewer and
-//! larger messages, and an idle one sends them no later.
+//! larger messages, and an idle one looks for more once before it sends them.
 
 use super::ConnectionError;
 use crate::node::signal::Signal;
@@ -42,11 +42,16 @@ impl Outbox {
 
     /// Queues a frame that may be patient.
     pub(crate) fn frame_of(&self, patient: bool, body: impl FnOnce(&mut BytesMut)) {
-        put_frame(&mut self.out.borrow_mut(), body);
+        let mut out = self.out.borrow_mut();
+        // The sender knows already that something waits; waking it again would end its patience.
+        let wakes = out.is_empty() || !patient;
+        put_frame(&mut out, body);
         if !patient {
             self.urgent.set(true);
         }
-        self.wake();
+        if wakes {
+            self.wake();
+        }
     }
 
     /// Has the sender look whether there is more to send.
@@ -80,7 +85,7 @@ impl Outbox {
             if chunk.is_empty() {
                 self.drained.give();
                 self.wake.wait().await;
-                if !self.urgent.get() {
+                if !self.urgent.get() && self.len() > 0 {
                     tokio::task::yield_now().await;
                 }
                 continue;
