@@ -102,8 +102,10 @@ async fn talk(shard: &Rc<Shard>, stream: &mut TcpStream, id: u64) -> std::io::Re
         tokio::select! {
             biased;
             () = pipeline.settle(shard, &mut out, until), if !pipeline.is_empty() => {
-                // What was held may have waited for long.
-                now = now_instant();
+                if held.is_some() {
+                    // It may have waited for long.
+                    now = now_instant();
+                }
                 if until == Until::OneMore && out.len() <= OUT_BYTES {
                     continue;
                 }
