@@ -2,8 +2,9 @@
 //!
 //! Every client is one task with at most one batch of requests in flight; all of them run on one thread, so nothing
 //! here is locked. The loop ([`run`]) knows nothing of a protocol: a [`Target`] opens a [`Link`], and a link
-//! exchanges a batch of [`Request`]s for [`Answer`]s. [`Resp`] and [`SharedResp`] are those for this project's nodes; another system is
-//! measured with the same loop, the same keys and the same bookkeeping by bringing its own link.
+//! exchanges a batch of [`Request`]s for [`Answer`]s. [`Resp`] and, for clients that share connections, [`SharedResp`]
+//! are those for this project's nodes; another system is measured with the same loop, the same keys and the same
+//! bookkeeping by bringing its own link.
 //!
 //! What a closed loop cannot show: a client that waits sends nothing, so a pause is counted once for each client and
 //! not once for each request that an open world would have sent meanwhile. That is why [`Report`] has the longest gap
