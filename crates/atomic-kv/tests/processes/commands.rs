@@ -2,6 +2,7 @@
 
 use crate::support::Cluster;
 use crate::support::client::Reply;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 #[test]
@@ -94,6 +95,70 @@ fn a_reply_does_not_wait_for_later_requests() {
     client.send(b"SET a 3\r\nGET a\r\n").unwrap();
     client.finish_sending().unwrap();
     assert_eq!(client.rest().unwrap(), b"+OK\r\n$1\r\n3\r\n");
+}
+
+/// One connection alone sees its requests carried out one after another, however they are cut into pieces on their way.
+#[test]
+fn a_connection_sees_its_requests_in_order() {
+    let cluster = Cluster::start(3, &[]);
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut below = |limit: usize| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(random >> 33).unwrap() % limit
+    };
+    let mut model: BTreeMap<usize, String> = BTreeMap::new();
+    let (mut requests, mut expected) = (String::new(), String::new());
+    let bulk = |value: Option<&String>| {
+        value.map_or("$-1\r\n".to_owned(), |value| format!("${}\r\n{value}\r\n", value.len()))
+    };
+    for number in 0..3000 {
+        let (key, other) = (below(6), below(6));
+        match below(8) {
+            0..3 => {
+                requests += &format!("SET k{key} v{number}\r\n");
+                model.insert(key, format!("v{number}"));
+                expected += "+OK\r\n";
+            }
+            3..5 => {
+                requests += &format!("GET k{key}\r\n");
+                expected += &bulk(model.get(&key));
+            }
+            5 => {
+                requests += &format!("DEL k{key} k{other}\r\n");
+                let count = [key, other].iter().filter(|key| model.remove(key).is_some()).count();
+                expected += &format!(":{count}\r\n");
+            }
+            6 => {
+                requests += &format!("MGET k{key} k{other}\r\n");
+                expected += &format!("*2\r\n{}{}", bulk(model.get(&key)), bulk(model.get(&other)));
+            }
+            _ => {
+                requests += "PING\r\n";
+                expected += "+PONG\r\n";
+            }
+        }
+    }
+    let mut client = cluster.nodes[1].connect();
+    let mut writer = client.second_half();
+    let mut pieces = Vec::new();
+    let mut rest = requests.as_bytes();
+    while !rest.is_empty() {
+        let (piece, after) = rest.split_at(rest.len().min(1 + below(300)));
+        pieces.push((piece.to_vec(), below(4) == 0));
+        rest = after;
+    }
+    let sender = std::thread::spawn(move || {
+        for (piece, pauses) in pieces {
+            writer.send(&piece).unwrap();
+            if pauses {
+                std::thread::sleep(Duration::from_micros(500));
+            }
+        }
+        writer.finish_sending().unwrap();
+    });
+    client.expect(&expected);
+    sender.join().unwrap();
+    assert_eq!(client.rest().unwrap(), b"");
 }
 
 /// A deep pipeline of large values waits in the client's socket, not in the node's memory.
