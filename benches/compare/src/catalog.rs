@@ -6,17 +6,8 @@ use std::time::Duration;
 /// What a load does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// A closed loop of so many clients.
-    Run {
-        clients: usize,
-        /// Connections that the clients of Atomic KV share; `None`: each has its own.
-        connections: Option<usize>,
-        reads: u32,
-        value_size: usize,
-        hot: bool,
-        pipeline: usize,
-        keys: u64,
-    },
+    /// A closed loop.
+    Run(ClosedLoop),
     /// A closed loop in whose middle a node (etcd: the leader) is killed.
     Kill,
     /// The memory that the nodes hold after what ran before.
@@ -25,6 +16,24 @@ pub(crate) enum Action {
     Million,
     /// A million overwrites of ten thousand keys: what is left on disk once quiet.
     Overwrite,
+}
+
+/// What the clients of a closed loop do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ClosedLoop {
+    pub(crate) clients: usize,
+    /// Connections that the clients of Atomic KV share; `None`: each has its own.
+    pub(crate) connections: Option<usize>,
+    pub(crate) reads: u32,
+    pub(crate) value_size: usize,
+    pub(crate) hot: bool,
+    pub(crate) pipeline: usize,
+}
+
+impl ClosedLoop {
+    const fn of(clients: usize, reads: u32) -> Self {
+        Self { clients, connections: None, reads, value_size: VALUE_SIZE, hot: false, pipeline: 1 }
+    }
 }
 
 /// A load and the systems that carry it.
@@ -62,17 +71,13 @@ const fn load(
     clients: usize,
     reads: u32,
 ) -> Load {
-    let action = run(clients, None, reads);
-    Load { name, title, on, action }
-}
-
-const fn run(clients: usize, connections: Option<usize>, reads: u32) -> Action {
-    Action::Run { clients, connections, reads, value_size: VALUE_SIZE, hot: false, pipeline: 1, keys: KEYS }
+    Load { name, title, on, action: Action::Run(ClosedLoop::of(clients, reads)) }
 }
 
 /// 64 clients that share three connections, as those of etcd do in its best mode.
 const fn shared(name: &'static str, title: &'static str, reads: u32) -> Load {
-    Load { name, title, on: &[AtomicKv], action: run(64, Some(3), reads) }
+    let action = Action::Run(ClosedLoop { connections: Some(3), ..ClosedLoop::of(64, reads) });
+    Load { name, title, on: &[AtomicKv], action }
 }
 
 const fn special(name: &'static str, title: &'static str, on: &'static [System], action: Action) -> Load {
@@ -89,15 +94,7 @@ pub(crate) const LOADS: &[Load] = &[
         "hot64",
         "50/50 on one hot key, 64 clients",
         BOTH,
-        Action::Run {
-            clients: 64,
-            connections: None,
-            reads: 50,
-            value_size: VALUE_SIZE,
-            hot: true,
-            pipeline: 1,
-            keys: KEYS,
-        },
+        Action::Run(ClosedLoop { hot: true, ..ClosedLoop::of(64, 50) }),
     ),
     special("memory", "memory after the load", BOTH, Action::Memory),
     shared("shared-set64", "SET, 64 clients on three connections", 0),
@@ -117,29 +114,13 @@ pub(crate) const LOADS: &[Load] = &[
         "pipeline16",
         "50/50, 64 clients, 16 requests at a time",
         ALL_BUT_ETCD,
-        Action::Run {
-            clients: 64,
-            connections: None,
-            reads: 50,
-            value_size: VALUE_SIZE,
-            hot: false,
-            pipeline: 16,
-            keys: KEYS,
-        },
+        Action::Run(ClosedLoop { pipeline: 16, ..ClosedLoop::of(64, 50) }),
     ),
     special(
         "set16k",
         "SET of 16 KiB, 16 clients",
         BOTH,
-        Action::Run {
-            clients: 16,
-            connections: None,
-            reads: 0,
-            value_size: 16 << 10,
-            hot: false,
-            pipeline: 1,
-            keys: KEYS,
-        },
+        Action::Run(ClosedLoop { value_size: 16 << 10, ..ClosedLoop::of(16, 0) }),
     ),
     special("kill", "a node is killed (-9) under 50/50, 64 clients", BOTH, Action::Kill),
     special("million", "a million keys", &[AtomicKv], Action::Million),

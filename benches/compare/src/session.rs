@@ -8,7 +8,7 @@ use crate::etcd::Etcd;
 use crate::growth;
 use crate::process::Usage;
 use crate::results::{Results, Sample};
-use atomic_kv::load::{self, Phase, Plan, Progress, Report, Resp, SharedResp, Workload};
+use atomic_kv::load::{self, Phase, Plan, Progress, Report, Workload};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -74,12 +74,11 @@ impl Bench<'_> {
 
     fn sample(&mut self, load: &Load, pair: usize) -> Result<Sample> {
         match load.action {
-            Action::Run { clients, connections, reads, value_size, hot, pipeline, keys } => {
-                let mut plan = self.plan(clients, reads, value_size);
-                plan.connections = connections;
-                plan.pipeline = pipeline;
-                plan.workload.hot = hot;
-                plan.workload.keys = keys;
+            Action::Run(run) => {
+                let mut plan = self.plan(run.clients, run.reads, run.value_size);
+                plan.connections = run.connections;
+                plan.pipeline = run.pipeline;
+                plan.workload.hot = run.hot;
                 // The session has filled them; a load that writes large values fills them itself as it goes.
                 plan.prefill = false;
                 let (report, used) = self.measure(&plan)?;
@@ -164,15 +163,7 @@ fn drive(
             }
             load::run(Etcd::new(nodes, first, plan.workload.clone()), plan.clone(), progress)?
         }
-        _ => {
-            let addresses: Vec<String> = clients.iter().map(ToString::to_string).collect();
-            match plan.connections {
-                None => load::run(Resp::new(&addresses, &plan.workload)?, plan.clone(), progress)?,
-                Some(count) => {
-                    load::run(SharedResp::new(&addresses, &plan.workload, count)?, plan.clone(), progress)?
-                }
-            }
-        }
+        _ => load::run_resp(clients.to_vec(), plan.clone(), progress)?,
     };
     if report.operations == 0 {
         return Err(format!("{system:?} completed nothing").into());

@@ -1,8 +1,10 @@
 //! A link to a node's client port: just enough RESP to count answers, and nothing allocated for an operation.
 
-use super::plan::{Kind, Request, Workload};
+use super::plan::{Kind, Plan, Request, Workload};
 use super::recorder::Failure;
-use super::run::{Answer, Link, Target};
+use super::report::Report;
+use super::run::{Answer, Link, Progress, Target, run};
+use super::shared::SharedResp;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
@@ -19,17 +21,17 @@ pub struct Resp {
 }
 
 impl Resp {
-    /// Looks the addresses (`HOST:PORT`) up.
-    ///
-    /// # Errors
-    /// When one of them is no address.
-    pub fn new(addresses: &[String], workload: &Workload) -> io::Result<Self> {
-        Ok(Self { nodes: look_up(addresses)?, workload: workload.clone() })
+    /// The nodes, of which there is at least one, and what is asked of them.
+    pub fn new(nodes: Vec<SocketAddr>, workload: &Workload) -> Self {
+        Self { nodes, workload: workload.clone() }
     }
 }
 
 /// The nodes behind these addresses (`HOST:PORT`).
-pub(super) fn look_up(addresses: &[String]) -> io::Result<Vec<SocketAddr>> {
+///
+/// # Errors
+/// When one of them is no address, or there is none.
+pub fn look_up(addresses: &[String]) -> io::Result<Vec<SocketAddr>> {
     let mut nodes = Vec::with_capacity(addresses.len());
     for address in addresses {
         let found = address.to_socket_addrs().map_err(|why| io::Error::other(format!("{address}: {why}")))?;
@@ -39,6 +41,18 @@ pub(super) fn look_up(addresses: &[String]) -> io::Result<Vec<SocketAddr>> {
         return Err(io::Error::other("no address to connect to"));
     }
     Ok(nodes)
+}
+
+/// Runs a plan against nodes that speak RESP and reports: with a connection for each client, or as many as the plan
+/// says.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_resp(nodes: Vec<SocketAddr>, plan: Plan, progress: impl FnMut(Progress)) -> io::Result<Report> {
+    match plan.connections {
+        None => run(Resp::new(nodes, &plan.workload), plan, progress),
+        Some(count) => run(SharedResp::new(nodes, &plan.workload, count), plan, progress),
+    }
 }
 
 impl Target for Resp {

@@ -2,7 +2,7 @@
 //! flight, and what several of them ask at about the same time travels together.
 
 use super::plan::{Request, Workload};
-use super::resp::{Commands, Input, look_up};
+use super::resp::{Commands, Input};
 use super::run::{Answer, Link, Target};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -31,17 +31,14 @@ struct Place {
 }
 
 impl SharedResp {
-    /// Looks the addresses (`HOST:PORT`) up.
-    ///
-    /// # Errors
-    /// When one of them is no address.
+    /// The nodes, of which there is at least one, what is asked of them, and over how many connections.
     ///
     /// # Panics
     /// When there is not at least one connection.
-    pub fn new(addresses: &[String], workload: &Workload, connections: usize) -> io::Result<Self> {
+    pub fn new(nodes: Vec<SocketAddr>, workload: &Workload, connections: usize) -> Self {
         assert!(connections > 0, "clients need a connection");
         let connections = (0..connections).map(|_| Mutex::default()).collect();
-        Ok(Self { nodes: look_up(addresses)?, workload: workload.clone(), connections })
+        Self { nodes, workload: workload.clone(), connections }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The whole loop against small servers of its own.
 
-use super::{Phase, Plan, Report, Resp, SharedResp, Workload, run};
+use super::{Phase, Plan, Report, Workload, look_up, run_resp};
 use crate::resp::{Limits, Protocol, Reply, Request, RequestParser};
 use bytes::BytesMut;
 use std::collections::HashMap;
@@ -75,19 +75,15 @@ fn plan() -> Plan {
 }
 
 fn measure(addresses: &[String], plan: Plan) -> Report {
-    match plan.connections {
-        None => run(Resp::new(addresses, &plan.workload).unwrap(), plan, |_| ()).unwrap(),
-        Some(count) => run(SharedResp::new(addresses, &plan.workload, count).unwrap(), plan, |_| ()).unwrap(),
-    }
+    run_resp(look_up(addresses).unwrap(), plan, |_| ()).unwrap()
 }
 
 #[test]
 fn every_operation_is_counted_once() {
     let (address, map) = server(usize::MAX);
     let mut phases = Vec::new();
-    let plan = plan();
-    let target = Resp::new(&[address], &plan.workload).unwrap();
-    let report = run(target, plan, |progress| phases.push(progress.phase)).unwrap();
+    let report =
+        run_resp(look_up(&[address]).unwrap(), plan(), |progress| phases.push(progress.phase)).unwrap();
     assert_eq!(map.lock().unwrap().len(), 10, "every key was written first");
     assert!(phases.contains(&Phase::Measured));
     // The clients share a thread with whoever ends the measurement: a batch may be over before it ends.

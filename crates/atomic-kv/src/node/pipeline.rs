@@ -118,13 +118,18 @@ impl Pipeline {
     }
 
     /// Begins a request.
-    pub(super) async fn push(&mut self, shard: &Shard, request: Request, protocol: Protocol, now: Instant) {
+    pub(super) async fn push(
+        &mut self,
+        shard: &Shard,
+        request: Request,
+        protocol: Protocol,
+        mut now: Instant,
+    ) {
         let bytes = request.bytes();
         let Request { kind, operations } = request;
         self.operations += operations.len().max(1);
         self.bytes += bytes;
         let mut parts = SmallVec::with_capacity(operations.len());
-        let mut now = now;
         for operation in operations {
             // A long list goes out in waves, so that one request cannot fill the node.
             if parts.len() % OPERATIONS_MAX == OPERATIONS_MAX - 1 {

@@ -4,7 +4,7 @@ mod progress;
 mod summary;
 
 use crate::fatal::Fatal;
-use crate::load::{self, Plan, Resp, SharedResp, Workload};
+use crate::load::{self, Plan, Workload};
 use clap::Args;
 use std::time::Duration;
 
@@ -88,17 +88,10 @@ impl BenchArgs {
 /// Exit code 2 for wrong flags, 1 when the cluster does not answer or completed nothing.
 pub fn run(args: &BenchArgs) -> Result<(), Fatal> {
     let plan = args.plan()?;
-    let wrong = |why: std::io::Error| Fatal::usage(format!("--addr: {why}"));
+    let nodes = load::look_up(&args.addr).map_err(|why| Fatal::usage(format!("--addr: {why}")))?;
     let mut line = progress::Line::new(&plan);
-    let progress = |progress| line.show(progress);
-    let report = match plan.connections {
-        None => load::run(Resp::new(&args.addr, &plan.workload).map_err(wrong)?, plan, progress),
-        Some(count) => {
-            let target = SharedResp::new(&args.addr, &plan.workload, count).map_err(wrong)?;
-            load::run(target, plan, progress)
-        }
-    };
-    let report = report.map_err(|why| Fatal::runtime(why.to_string()))?;
+    let report = load::run_resp(nodes, plan, |progress| line.show(progress))
+        .map_err(|why| Fatal::runtime(why.to_string()))?;
     line.clear();
     if args.json {
         let json = serde_json::to_string(&report).map_err(|why| Fatal::runtime(why.to_string()))?;

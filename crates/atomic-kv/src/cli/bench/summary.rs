@@ -66,7 +66,8 @@ impl fmt::Display for Summary<'_> {
         let Report { errors, fairness, .. } = self.0;
         writeln!(
             f,
-            "{} operations/s: {} in {:.1} s, {} clients on {} connections, {} at a time, {} % reads, values of {} bytes, {} keys",
+            "{} operations/s: {} in {:.1} s, {} clients on {} connections, {} at a time, \
+             {} % reads, values of {} bytes, {} keys",
             thousands(self.0.rate),
             thousands(self.0.operations),
             self.0.seconds,

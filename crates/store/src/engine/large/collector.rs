@@ -219,7 +219,9 @@ impl Collector {
         let new = state.kept_bytes.saturating_sub(state.kept_before);
         let is_worth_it =
             garbage_at_most > state.in_use / 4 && new > state.table_bytes / 8 + WORTH_QUIET_BYTES;
-        if !is_worth_it && small(state.kept.values().map(Kept::bytes), state.kept_bytes).len() <= SMALL_MAX {
+        let small_below = small_below(state.kept_bytes);
+        let small = state.kept.values().filter(|kept| kept.bytes() < small_below).count();
+        if !is_worth_it && small <= SMALL_MAX {
             return None;
         }
         state.asked = Some(Effort::Quiet);
@@ -424,19 +426,19 @@ impl Collector {
     }
 }
 
-/// The sizes that are small among sizes whose sum is `all`.
-fn small(bytes: impl Iterator<Item = u64>, all: u64) -> Vec<u64> {
-    bytes.filter(|bytes| *bytes < SMALL_BYTES.max(all / SMALL_PART)).collect()
+/// Segments of fewer bytes are small, where `all` bytes are kept.
+fn small_below(all: u64) -> u64 {
+    SMALL_BYTES.max(all / SMALL_PART)
 }
 
 /// The segments to be given back: those least in use, until only `leave` bytes are left, and none that is two thirds in use.
 /// If nothing need be left, also small ones if there are many.
 fn victims(kept: &BTreeMap<u64, u64>, in_use: impl Fn(&u64) -> u64, leave: u64) -> Vec<u64> {
     let all = kept.values().sum();
-    let small = small(kept.values().copied(), all);
-    let too_many_small = leave == 0 && small.len() > SMALL_MAX;
+    let is_small = |bytes: u64| bytes < small_below(all);
+    let too_many_small = leave == 0 && kept.values().filter(|bytes| is_small(**bytes)).count() > SMALL_MAX;
     let is_candidate =
-        |id: &u64, bytes: u64| in_use(id) < bytes / 3 * 2 || (too_many_small && small.contains(&bytes));
+        |id: &u64, bytes: u64| in_use(id) < bytes / 3 * 2 || (too_many_small && is_small(bytes));
     let mut candidates: Vec<u64> =
         kept.iter().filter(|(id, bytes)| is_candidate(id, **bytes)).map(|(id, _)| *id).collect();
     // In thousandths, as they differ in size.
