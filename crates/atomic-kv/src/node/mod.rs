@@ -4,6 +4,7 @@
 //! thread per database. What all of them share is in `Node`. The database has threads of its own: those of
 //! `store::engine`, and `tidy` while it tidies.
 
+mod alarm;
 mod answers;
 mod client;
 pub mod clock;

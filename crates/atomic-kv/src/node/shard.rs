@@ -3,6 +3,7 @@
 //! A shard shares nothing on the hot path with other shards but the store (whose locks are held for a look at a cache or a
 //! memtable, never during a sync), the timestamp issuer (one atomic) and the committer's queue. An operation lives and ends on the shard that its client is connected to.
 
+use super::alarm::Alarm;
 use super::answers::{Answers, Return};
 use super::committer::{LOCAL, PendingWrite, ReplyTo};
 use super::peer::{Link, Outbox};
@@ -219,6 +220,7 @@ impl Shard {
 
     /// Fires the coordinator's timers.
     pub(crate) async fn keep_time(self: Rc<Self>) {
+        let alarm = Alarm::new();
         loop {
             let due = self.coordinator.borrow().poll_timeout();
             let now = now_instant();
@@ -234,7 +236,7 @@ impl Shard {
                     tokio::select! {
                         biased;
                         () = self.rearm.wait() => {}
-                        () = tokio::time::sleep(due.since(now)) => {}
+                        () = alarm.wait(due.since(now)) => {}
                     }
                 }
                 None => {
