@@ -10,6 +10,11 @@
 use crate::key;
 use std::collections::VecDeque;
 
+/// Whether a data key is a version, and so one that may be dominated.
+pub(crate) fn is_version(data_key: &[u8]) -> bool {
+    (key::FIRST..key::END).contains(&data_key) && key::version_of(data_key).is_some()
+}
+
 /// Tells which versions are dominated, in a walk over data keys in ascending order (rule G1).
 ///
 /// The newest version of a key comes first, so every further one is dominated by one that is in the same walk. Whoever
@@ -30,7 +35,7 @@ impl DominatedFilter {
 
     /// Whether the next data key of the walk is a dominated version. Other keys never are.
     pub fn is_dominated(&mut self, data_key: &[u8]) -> bool {
-        if data_key < key::FIRST || data_key >= key::END || key::version_of(data_key).is_none() {
+        if !is_version(data_key) {
             return false;
         }
         let prefix = key::prefix_of(data_key);

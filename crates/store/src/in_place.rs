@@ -1,5 +1,8 @@
 //! Short bytes without an allocation.
 
+use std::borrow::Borrow;
+use std::cmp::Ordering;
+
 /// Bytes, in place if there are at most `N` of them: what looks at many of them one after the other stays in few cache
 /// lines. `N` is at most 255.
 #[derive(Clone, Debug)]
@@ -27,6 +30,32 @@ impl<const N: usize> InPlace<N> {
         }
     }
 }
+
+impl<const N: usize> Borrow<[u8]> for InPlace<N> {
+    fn borrow(&self) -> &[u8] {
+        self.bytes()
+    }
+}
+
+impl<const N: usize> Ord for InPlace<N> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.bytes().cmp(other.bytes())
+    }
+}
+
+impl<const N: usize> PartialOrd for InPlace<N> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<const N: usize> PartialEq for InPlace<N> {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes() == other.bytes()
+    }
+}
+
+impl<const N: usize> Eq for InPlace<N> {}
 
 #[cfg(test)]
 mod tests {

@@ -13,6 +13,8 @@ use sha2::{Digest, Sha256};
 
 const PLAIN: u8 = 1;
 const HASHED: u8 = 3;
+/// Bytes of a hashed prefix.
+const HASHED_LEN: usize = 33;
 /// The engine takes keys of up to 65,535 bytes; the version and some slack must fit in too.
 const PLAIN_MAX: usize = 60_000;
 
@@ -20,7 +22,7 @@ const PLAIN_MAX: usize = 60_000;
 pub fn prefix(key: &[u8]) -> Vec<u8> {
     let zeros = key.iter().filter(|byte| **byte == 0).count();
     if key.len() + zeros > PLAIN_MAX {
-        let mut out = Vec::with_capacity(33 + Version::LEN);
+        let mut out = Vec::with_capacity(HASHED_LEN + Version::LEN);
         out.push(HASHED);
         out.extend_from_slice(&Sha256::digest(key));
         return out;
@@ -61,6 +63,35 @@ pub fn with_version(mut prefix: Vec<u8>, version: Version) -> Bytes {
 pub fn version_of(data_key: &[u8]) -> Option<Version> {
     let (_, tail) = data_key.split_last_chunk::<{ Version::LEN }>()?;
     Version::from_bytes(&tail.map(|byte| !byte)).ok()
+}
+
+/// Whether these bytes are all of what a data key has of its version.
+pub(crate) fn is_whole_version(bytes: &[u8]) -> bool {
+    bytes.len() == Version::LEN && version_of(bytes).is_some()
+}
+
+/// Cuts a key in two parts. Of a data key the first one is the user key's prefix and the second one the version; of any
+/// other key the second one is empty. The order of keys is that of first parts, then of second parts: a first part before
+/// something is never the beginning of another first part.
+pub(crate) fn parts(key: &[u8]) -> (&[u8], &[u8]) {
+    key.split_at(match key.first() {
+        Some(&PLAIN) => terminated(key).unwrap_or(key.len()),
+        Some(&HASHED) => HASHED_LEN.min(key.len()),
+        _ => key.len(),
+    })
+}
+
+/// Where an escaped key ends, behind its terminator; `None` if it is not one.
+fn terminated(key: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        at += key[at..].iter().position(|byte| *byte == 0)? + 2;
+        match key.get(at - 1)? {
+            1 => return Some(at),
+            0xff => {}
+            _ => return None,
+        }
+    }
 }
 
 /// The user key as a part of a data key, where it stands there as it is.
@@ -108,6 +139,12 @@ mod tests {
         proptest::collection::vec(prop_oneof![Just(0u8), Just(1), Just(0xff), any::<u8>()], 0..12)
     }
 
+    fn any_bytes() -> impl Strategy<Value = Vec<u8>> {
+        let byte = prop_oneof![3 => Just(0u8), 3 => Just(1), 1 => Just(3), 2 => Just(0xff), 1 => any::<u8>()];
+        let short = proptest::collection::vec(byte.clone(), 0..6);
+        prop_oneof![9 => short, 1 => proptest::collection::vec(byte, 30..70)]
+    }
+
     proptest! {
         #[test]
         fn byte_order_is_key_ascending_then_version_descending(
@@ -123,10 +160,29 @@ mod tests {
             prop_assert!(!encode(&b, v).starts_with(&prefix(&a)));
         }
 
+        /// Of any bytes: data keys, what only begins like one, and beginnings of one another.
+        #[test]
+        fn the_order_of_keys_is_that_of_their_parts(
+            (a, b) in prop_oneof![
+                (any_bytes(), any_bytes()),
+                (any_bytes(), any_bytes()).prop_map(|(a, more)| ([&a[..], &more[..]].concat(), a)),
+                (any_key(), any_version(), any_bytes()).prop_map(|(key, version, more)| {
+                    let data_key = encode(&key, version);
+                    ([prefix_of(&data_key), &more[..]].concat(), data_key.to_vec())
+                }),
+            ],
+        ) {
+            prop_assert_eq!(parts(&a).cmp(&parts(&b)), a.cmp(&b));
+            let (first, second) = parts(&a);
+            prop_assert_eq!([first, second].concat(), a);
+        }
+
         #[test]
         fn a_data_key_gives_back_what_went_in(key in any_key(), version in any_version()) {
             let data_key = encode(&key, version);
             prop_assert_eq!(version_of(&data_key), Some(version));
+            prop_assert_eq!(parts(&data_key).0, prefix_of(&data_key));
+            prop_assert!(is_whole_version(parts(&data_key).1));
             prop_assert_eq!(user_key(prefix_of(&data_key)).unwrap(), key);
         }
     }

@@ -341,29 +341,58 @@ fn a_hot_key_stays_one_version() {
     let store = MultiVersionStore::new(database.clone(), 1 << 20);
     // As a replica does: it looks before it queues a write.
     store.newest(b"hot").unwrap();
-    for time in 1..=40_000 {
-        let version = Version::of_write(Timestamp { time, node: 1, boot: 1 });
-        let stamped = StampedValue { version, content: Content::Value(Bytes::from(vec![7; 100])) };
-        store.commit(&[("hot".into(), stamped)]).unwrap();
-    }
+    let commit = |times: std::ops::RangeInclusive<u64>| {
+        for time in times {
+            let version = Version::of_write(Timestamp { time, node: 1, boot: 1 });
+            let stamped = StampedValue { version, content: Content::Value(Bytes::from(vec![7; 100])) };
+            store.commit(&[("hot".into(), stamped)]).unwrap();
+        }
+    };
     let versions_in = |snapshot: &store::engine::snapshot::DiskSnapshot| {
         let mut iterator = snapshot.iterator();
         iterator.seek_to_first().unwrap();
-        let mut count = 0;
-        while iterator.valid() {
-            count += 1;
+        let mut versions = Vec::new();
+        while let Some(key) = iterator.key() {
+            versions.push(key.clone());
             iterator.next().unwrap();
         }
-        count
+        versions
     };
+    commit(1..=10_000);
     let before = database.snapshot().unwrap();
     let seen = versions_in(&before);
-    assert!(seen > 1);
+    assert_eq!(seen.len(), 1, "nobody looked, so dominated versions are not kept");
+    commit(10_001..=40_000);
+    assert_eq!(versions_in(&before), seen, "a snapshot is not disturbed");
+    let between = database.snapshot().unwrap();
+    let seen_between = versions_in(&between);
+    assert!(seen_between.len() > 1, "somebody looked");
     database.maintain().unwrap();
-    assert_eq!(versions_in(&database.snapshot().unwrap()), 1, "a merge leaves dominated versions out");
+    assert_eq!(versions_in(&database.snapshot().unwrap()).len(), 1, "a merge leaves dominated versions out");
     assert_eq!(versions_in(&before), seen, "an older snapshot is not disturbed");
+    assert_eq!(versions_in(&between), seen_between, "an older snapshot is not disturbed");
     while store.collect_garbage(100).unwrap() > 0 {}
     let below = Version::of_write(Timestamp { time: 39_999, node: 1, boot: 1 });
     assert_eq!(store.as_of(b"hot", below).unwrap(), None, "dominated versions are gone");
     assert_eq!(store.live_keys(), 1);
+}
+
+/// The memtable of a hot key does not grow, so that it is not what decides.
+#[test]
+fn the_journal_of_a_hot_key_does_not_grow_for_ever() {
+    let directory = fast_directory();
+    let database = open(directory.path()).unwrap();
+    let mut most = 0;
+    // 100 MB, in batches of 5 KB that are no large values.
+    for round in 0..20_000u32 {
+        let mut batch = store::WriteBatch::default();
+        batch.put(Bytes::from_static(b"\x01a"), round.to_be_bytes().repeat(640));
+        batch.put(Bytes::from_static(b"\x01b"), round.to_be_bytes().repeat(640));
+        database.write(batch).unwrap();
+        most = most.max(database.disk_bytes());
+    }
+    assert!(most < 64 << 20, "{most}");
+    drop(database);
+    let database = open(directory.path()).unwrap();
+    assert_eq!(database.get(b"\x01a").unwrap().unwrap(), 19_999u32.to_be_bytes().repeat(640));
 }

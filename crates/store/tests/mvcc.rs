@@ -6,7 +6,9 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use store::{MemoryDatabase, MultiVersionStore};
+use store::{
+    Database, DatabaseIterator, DiskDatabase, DiskOptions, MemoryDatabase, MultiVersionStore, Snapshot, key,
+};
 
 fn stamped(time: u64, value: Option<u8>) -> StampedValue {
     let content = value.map_or(Content::Tombstone, |byte| Content::Value(Bytes::from(vec![byte; 20])));
@@ -91,11 +93,89 @@ proptest! {
     }
 }
 
+#[derive(Clone, Debug)]
+enum Glance {
+    Commit(Vec<(Vec<u8>, u64)>),
+    Look,
+    LookAway,
+    Tidy,
+}
+
+fn glance() -> impl Strategy<Value = Glance> {
+    let key = proptest::collection::vec(prop_oneof![Just(0u8), Just(1), Just(0xff)], 0..3);
+    let puts = proptest::collection::vec((key, 1..200u64), 1..6);
+    prop_oneof![
+        9 => puts.prop_map(Glance::Commit),
+        2 => Just(Glance::Look),
+        3 => Just(Glance::LookAway),
+        1 => Just(Glance::Tidy),
+    ]
+}
+
+type Model = BTreeMap<Vec<u8>, StampedValue>;
+
+/// What is there, and nothing of a key that was never put.
+fn assert_sees(snapshot: &impl Snapshot, model: &Model) {
+    let mut iterator = snapshot.iterator();
+    for (user_key, stamped) in model {
+        let data_key = key::encode(user_key, stamped.version);
+        iterator.seek(&key::prefix(user_key)).unwrap();
+        assert_eq!(iterator.key(), Some(&data_key));
+        assert!(snapshot.get(&data_key).unwrap().is_some());
+    }
+    iterator.seek_to_last().unwrap();
+    let last = iterator.key().map(|data_key| key::prefix_of(data_key).to_vec());
+    assert_eq!(last, model.keys().map(|user_key| key::prefix(user_key)).max());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+
+    /// The disk engine forgets dominated versions as soon as nobody looks at them, and no sooner.
+    #[test]
+    fn g1_a_view_keeps_the_newest_versions_of_its_time(
+        steps in proptest::collection::vec(glance(), 1..100),
+    ) {
+        let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let options = DiskOptions { memtable_bytes: 2_000, ..DiskOptions::default() };
+        let database = Arc::new(DiskDatabase::open(directory.path(), options.clone()).unwrap());
+        let store = MultiVersionStore::new(database.clone(), 0);
+        let mut model = Model::new();
+        let mut views = std::collections::VecDeque::new();
+        for step in steps {
+            match step {
+                Glance::Commit(puts) => {
+                    for (user_key, time) in &puts {
+                        let put = content_of(user_key, *time);
+                        let newest = model.entry(user_key.clone()).or_insert(StampedValue::NEVER);
+                        if put.version > newest.version {
+                            *newest = put;
+                        }
+                    }
+                    let put = |(user_key, time): (Vec<u8>, u64)| {
+                        let stamped = content_of(&user_key, time);
+                        (Bytes::from(user_key), stamped)
+                    };
+                    store.commit(&puts.into_iter().map(put).collect::<Vec<_>>()).unwrap();
+                }
+                Glance::Look => views.push_back((database.snapshot().unwrap(), model.clone())),
+                Glance::LookAway => drop(views.pop_front()),
+                Glance::Tidy => database.maintain().unwrap(),
+            }
+            for (view, model) in &views {
+                assert_sees(view, model);
+            }
+        }
+        assert_sees(&database.snapshot().unwrap(), &model);
+        drop((views, store, database));
+        assert_sees(&DiskDatabase::open(directory.path(), options).unwrap().snapshot().unwrap(), &model);
+    }
+}
+
 /// Rule S2 under threads: a tiny cache evicts all the time, and yet no reader is ever told an older version than one
 /// that was told before.
-#[test]
-fn s2_no_reader_sees_the_newest_version_go_back() {
-    let store = Arc::new(MultiVersionStore::new(MemoryDatabase::new(), 6_000));
+fn s2_no_reader_sees_the_newest_version_go_back(database: impl Database + 'static) {
+    let store = Arc::new(MultiVersionStore::new(database, 6_000));
     let done = Arc::new(AtomicBool::new(false));
     let told = Arc::new(std::sync::atomic::AtomicU64::new(0));
     let readers: Vec<_> = (0..3)
@@ -114,7 +194,7 @@ fn s2_no_reader_sees_the_newest_version_go_back() {
             })
         })
         .collect();
-    for time in 1..3000 {
+    for time in 1..10_000 {
         store.commit(&[("k".into(), stamped(time, Some(1)))]).unwrap();
         if time % 7 == 0 {
             store.collect_garbage(8).unwrap();
@@ -124,6 +204,18 @@ fn s2_no_reader_sees_the_newest_version_go_back() {
     for reader in readers {
         reader.join().unwrap();
     }
+}
+
+#[test]
+fn s2_no_reader_goes_back_over_the_engine_in_memory() {
+    s2_no_reader_sees_the_newest_version_go_back(MemoryDatabase::new());
+}
+
+#[test]
+fn s2_no_reader_goes_back_over_the_disk_engine() {
+    let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let options = DiskOptions { memtable_bytes: 20_000, ..DiskOptions::default() };
+    s2_no_reader_sees_the_newest_version_go_back(DiskDatabase::open(directory.path(), options).unwrap());
 }
 
 /// A store that has just been opened knows nothing of what it holds: a late put must not pass for the newest.

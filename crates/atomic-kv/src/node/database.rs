@@ -17,7 +17,10 @@ pub(crate) struct ReplicaStore {
 impl ReplicaStore {
     /// Opens or creates the database under `directory`.
     pub(crate) fn open(directory: &Path, cache_bytes: usize) -> Result<Self, DatabaseError> {
-        let database = Arc::new(DiskDatabase::open(directory, DiskOptions::default())?);
+        // One setting says what a node's memory is for; what is not written to tables yet is a part of it.
+        let memtable_bytes_max = u64::try_from(cache_bytes / 8).unwrap_or(u64::MAX);
+        let options = DiskOptions { memtable_bytes_max, ..DiskOptions::default() };
+        let database = Arc::new(DiskDatabase::open(directory, options)?);
         let versions = MultiVersionStore::new(database.clone(), cache_bytes);
         Ok(Self { database, versions, maintaining: Mutex::default() })
     }

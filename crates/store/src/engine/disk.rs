@@ -28,8 +28,10 @@ use std::time::{Duration, Instant};
 /// How much of what the engine may take.
 #[derive(Clone, Debug)]
 pub struct DiskOptions {
-    /// Bytes of recent writes kept in memory before they go to a table.
+    /// Bytes of recent writes kept in memory before they go to a table, at least.
     pub memtable_bytes: u64,
+    /// The same at most: the more there is in tables, the less often should they be merged with new ones.
+    pub memtable_bytes_max: u64,
     /// Bytes of table blocks kept in memory.
     pub cache_bytes: u64,
     /// Writes are refused while the file system has less room than this; `None` chooses by its size.
@@ -38,7 +40,20 @@ pub struct DiskOptions {
 
 impl Default for DiskOptions {
     fn default() -> Self {
-        Self { memtable_bytes: 4 << 20, cache_bytes: 16 << 20, min_free_bytes: None }
+        Self {
+            memtable_bytes: 4 << 20,
+            memtable_bytes_max: 32 << 20,
+            cache_bytes: 16 << 20,
+            min_free_bytes: None,
+        }
+    }
+}
+
+impl DiskOptions {
+    /// How large a memtable may become beside tables of so many bytes. Every merge of new tables writes most of the old
+    /// ones again.
+    fn memtable_limit(&self, tables: u64) -> u64 {
+        (tables / 8).min(self.memtable_bytes_max).max(self.memtable_bytes)
     }
 }
 
@@ -47,6 +62,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const LOOK_AFTER_BYTES: u64 = 1 << 20;
 /// Writes since the last tidying that make another one worth it.
 const TIDY_AFTER_BYTES: u64 = 256 << 10;
+/// Memtables in which the same keys are written again and again do not grow. They go to a table after so many bytes in the
+/// journal, or after this part of the disk: the next start reads them.
+const JOURNAL_BYTES: u64 = 32 << 20;
+const JOURNAL_PART: u64 = 64;
 /// A journal that is longer is shortened at the next opportunity.
 const LONG_JOURNAL_BYTES: u64 = 2 << 20;
 /// Tables up to this size are merged at every tidying.
@@ -60,6 +79,8 @@ pub struct DiskDatabase {
     path: PathBuf,
     options: DiskOptions,
     min_free: u64,
+    /// What the journal may hold that is not in tables, unless the memtable is larger.
+    journal_limit: u64,
     tables: Arc<Tables>,
     work: Arc<Work>,
     threads: Vec<JoinHandle<()>>,
@@ -75,6 +96,9 @@ pub struct DiskDatabase {
 struct Writer {
     journal: Journal,
     watermark: Watermark,
+    /// How large the memtable may become, and what the journal had when it was begun.
+    memtable_limit: u64,
+    journal_before: u64,
     /// The last flush after which nobody was left looking at its memtable.
     settled: u64,
     written_since_tidy: u64,
@@ -94,10 +118,9 @@ impl DiskDatabase {
     pub fn open(path: impl AsRef<Path>, options: DiskOptions) -> Result<Self, DatabaseError> {
         let path = path.as_ref().to_path_buf();
         std::fs::create_dir_all(&path).map_err(|why| io_error("create the database directory", &why))?;
-        let min_free = match options.min_free_bytes {
-            Some(bytes) => bytes,
-            None => (space(&path)?.total / 50).clamp(4 << 20, 256 << 20),
-        };
+        let disk = space(&path)?.total;
+        let min_free = options.min_free_bytes.unwrap_or((disk / 50).clamp(4 << 20, 256 << 20));
+        let journal_limit = JOURNAL_BYTES.min(disk / JOURNAL_PART);
         let look = |why: std::io::Error| io_error("look for the database", &why);
         let (tables_path, journal_path) = (path.join("tables"), path.join("journal"));
         let watermark_path = path.join("watermark");
@@ -108,11 +131,12 @@ impl DiskDatabase {
         let tables = Arc::new(Tables::open(&tables_path, options.cache_bytes)?);
         journal::create_directory(&journal_path)?;
         let flushed = tables.flushed()?;
+        let memtable_limit = options.memtable_limit(tables.disk_bytes());
         let mut unflushed = false;
         let mut recovered = journal::recover(&journal_path, flushed, |batch| {
             tables.apply(batch.changes, &batch.large);
             unflushed = true;
-            if tables.memtable_is_full(options.memtable_bytes)
+            if tables.memtable_is_full(memtable_limit)
                 && let Some(full) = tables.seal(batch.number)
             {
                 tables.flush(&full)?;
@@ -153,11 +177,14 @@ impl DiskDatabase {
             path,
             options,
             min_free,
+            journal_limit,
             tables,
             work,
             writer: Mutex::new(Writer {
                 journal: recovered.journal,
                 watermark,
+                memtable_limit,
+                journal_before: 0,
                 settled: 0,
                 written_since_tidy: 0,
                 tidy_bytes: 0,
@@ -172,9 +199,9 @@ impl DiskDatabase {
         if sequence == 0 {
             // The first batch gives the directory its number one, so that "nothing" is never a legal state later.
             database.commit(&mut writer, WriteBatch::default(), 1)?;
-        } else if unflushed && database.free()? >= min_free + 2 * database.options.memtable_bytes {
+        } else if unflushed && database.free()? >= min_free + 2 * memtable_limit {
             // On a full disk the journal, which was synced again, goes on to hold it.
-            database.seal(&writer);
+            database.seal(&mut writer);
             database.work.wait(true)?;
             let flushed = database.catch_up(&mut writer)?;
             writer.journal.shrink(sequence, flushed);
@@ -235,7 +262,7 @@ impl DiskDatabase {
     fn tidy(&self, mut writer: MutexGuard<'_, Writer>) -> Result<(), DatabaseError> {
         writer.written_since_tidy = 0;
         let before = writer.tidy_bytes;
-        self.seal(&writer);
+        self.seal(&mut writer);
         drop(writer);
         self.work.wait(true)?;
         // A quarter more than what was left last time is garbage, or growth that pays for a merge of everything.
@@ -290,10 +317,12 @@ impl DiskDatabase {
     }
 
     /// Has everything in memory written to tables. The guard shows that no batch is on its way.
-    fn seal(&self, _: &Writer) {
+    fn seal(&self, writer: &mut Writer) {
         if let Some(full) = self.tables.seal(self.sequence()) {
             self.work.push(full);
         }
+        writer.memtable_limit = self.options.memtable_limit(self.tables.disk_bytes());
+        writer.journal_before = writer.journal.written();
     }
 
     fn free(&self) -> Result<u64, DatabaseError> {
@@ -317,7 +346,9 @@ impl DiskDatabase {
                 return Err(DatabaseError::Full(format!("{free} bytes are free, {needed} are needed")));
             }
         }
-        if self.tables.memtable_is_full(self.options.memtable_bytes) {
+        let limit = writer.memtable_limit;
+        let in_journal = writer.journal.written() - writer.journal_before;
+        if self.tables.memtable_is_full(limit) || in_journal > limit.max(self.journal_limit) {
             self.work.wait(false)?;
             self.seal(writer);
         }
@@ -477,7 +508,7 @@ mod tests {
 
     fn flush(database: &DiskDatabase) {
         let mut writer = database.writer();
-        database.seal(&writer);
+        database.seal(&mut writer);
         database.work.wait(true).unwrap();
         database.catch_up(&mut writer).unwrap();
     }

@@ -38,22 +38,24 @@ impl CompactionFilter for Merge {
 /// version that was deleted dominates nothing.
 pub(super) fn without_dominated(memtable: &Contents) -> impl Iterator<Item = InternalValue> {
     let mut filter = DominatedFilter::new();
-    let mut deleted: Option<&[u8]> = None;
-    memtable.entries.iter().filter_map(move |(place, value)| {
-        let key = place.key();
-        if value.is_none() {
-            deleted = Some(key);
+    let (mut key, mut deleted) = (Vec::new(), Vec::new());
+    memtable.walk().filter_map(move |(first, entry)| {
+        key.clear();
+        key.extend_from_slice(first);
+        key.extend_from_slice(entry.version());
+        if entry.value().is_none() {
+            deleted.clone_from(&key);
         }
-        if deleted != Some(key) && filter.is_dominated(key) {
+        if deleted != key && filter.is_dominated(&key) {
             return None;
         }
-        let user_key = UserKey::from(key);
-        Some(match value {
+        let user_key = UserKey::from(&key[..]);
+        Some(match entry.value() {
             Some(value) => {
-                let value = stored(value, memtable.location(place, value));
-                InternalValue::from_components(user_key, value, place.number(), ValueType::Value)
+                let value = stored(value, entry.location());
+                InternalValue::from_components(user_key, value, entry.number(), ValueType::Value)
             }
-            None => InternalValue::new_tombstone(user_key, place.number()),
+            None => InternalValue::new_tombstone(user_key, entry.number()),
         })
     })
 }

@@ -119,10 +119,13 @@ impl Tables {
 
     /// Makes a durable batch visible. For one caller at a time, as [`Tables::seal`] and [`Tables::settle`].
     pub(super) fn apply(&self, changes: Vec<Change>, large: &LargeValues) {
+        // To its end: whoever begins to look meanwhile would miss what the batch hides, and not see the batch.
+        let mut views = self.views();
         if let Some((segment, file)) = &large.segment {
-            self.add_file(*segment, file);
+            views.files.add(*segment, file);
         }
-        self.active().insert(changes, large, self.counter.next());
+        let unseen = views.looking.is_empty();
+        views.memtables[0].insert(changes, large, self.counter.next(), unseen);
         self.visible.store(self.counter.get(), Ordering::Release);
     }
 
@@ -152,7 +155,7 @@ impl Tables {
         }
         let flushed =
             Change::Put(Bytes::from_static(FLUSHED_KEY), Bytes::copy_from_slice(&last.to_be_bytes()));
-        memtable.insert(vec![flushed], &LargeValues::default(), self.counter.next());
+        memtable.insert(vec![flushed], &LargeValues::default(), self.counter.next(), false);
         let mut views = self.views();
         views.memtables = std::iter::once(Arc::default()).chain(views.memtables.iter().cloned()).collect();
         self.visible.store(self.counter.get(), Ordering::Release);

@@ -5,6 +5,7 @@ use super::large::{Files, Found, Stored};
 use super::memtable::{Memtable, Seen};
 use super::tables::{FIRST, Tables};
 use crate::database::DatabaseError;
+use crate::garbage::is_version;
 use crate::key;
 use bytes::Bytes;
 use lsm_tree::{AbstractTree, Guard, IterGuardImpl};
@@ -100,7 +101,7 @@ impl View {
 
     /// Whether this view has a newer version of the key that this data key is of (rule G1).
     fn is_dominated(&self, data_key: &[u8]) -> Result<bool, DatabaseError> {
-        if data_key < key::FIRST || data_key >= key::END || key::version_of(data_key).is_none() {
+        if !is_version(data_key) {
             return Ok(false);
         }
         let newest = self.up_from(Bound::Included(key::prefix_of(data_key))).next_stored(self, None)?;

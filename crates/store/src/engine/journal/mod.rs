@@ -129,6 +129,8 @@ pub(super) struct Journal {
     next_capacity: u64,
     /// How large a segment for large values may be made.
     largest: u64,
+    /// Bytes of all batches that were written.
+    written: u64,
     buffer: Vec<u8>,
     /// A sync has failed: what the disk holds is not known any more.
     failed: bool,
@@ -147,6 +149,7 @@ impl Journal {
             next_file,
             next_capacity: SMALLEST,
             largest: LARGEST,
+            written: 0,
             buffer: Vec::new(),
             failed: false,
         }
@@ -191,6 +194,7 @@ impl Journal {
         }
         let written = blocks.len() as u64;
         active.end += written;
+        self.written += written;
         if self.buffer.capacity() > BUFFER_KEPT {
             self.buffer = Vec::new();
         }
@@ -250,6 +254,11 @@ impl Journal {
         let sealed = self.sealed.iter().filter(|sealed| sealed.has_large_values);
         let sealed = sealed.map(|sealed| (sealed.header.id, &sealed.segment.file));
         sealed.chain(self.kept.iter().map(|kept| (kept.id(), kept.file())))
+    }
+
+    /// Bytes of all batches that were written since the journal was opened.
+    pub(super) fn written(&self) -> u64 {
+        self.written
     }
 
     /// Whether anything has become the collector's.

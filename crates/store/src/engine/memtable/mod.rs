@@ -3,79 +3,46 @@
 //! A batch has a number, and so has each of its changes. Of a key the newest change comes first; a view of number *n* sees
 //! the first one below *n*.
 //!
-//! A B-tree with its keys in place: to find a place takes a few cache lines in a row, where a skip list of allocations, the
-//! library's, takes two cache misses for each of some thirty comparisons. One thread inserts, at most one batch at a
-//! time, so that whoever reads waits for microseconds. ARCHITECTURE.md, "The disk engine", has what that buys.
+//! A B-tree of user keys, with their versions in place: to find one takes a few cache lines in a row, where a skip list of
+//! allocations, the library's, takes two cache misses for each of some thirty comparisons; and a key that is written again
+//! and again, when nobody looks, is one entry that changes. One thread inserts, at most one batch at a time, so that
+//! whoever reads waits for microseconds. ARCHITECTURE.md, "The disk engine", has what that buys.
 
-use super::large::{LargeValues, Location, is_large};
+mod chain;
+
+use super::large::{LargeValues, Location};
 use crate::database::Change;
 use crate::in_place::InPlace;
+use crate::key;
 use bytes::Bytes;
-use std::cmp::Ordering;
+use chain::{Chain, Entry};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
-/// What an entry takes beside the bytes of its key and value, about.
-const ENTRY_OVERHEAD: usize = 96;
-
-/// A key and the number of a change to it. The newest change to a key comes first.
-pub(super) struct Place {
-    /// Data keys of user keys of up to 27 bytes lie in place.
-    key: InPlace<54>,
-    number: u64,
-}
-
-impl Place {
-    fn new(key: &[u8], number: u64) -> Self {
-        Self { key: InPlace::new(key), number }
-    }
-
-    pub(super) fn key(&self) -> &[u8] {
-        self.key.bytes()
-    }
-
-    pub(super) fn number(&self) -> u64 {
-        self.number
-    }
-}
-
-impl Ord for Place {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.key().cmp(other.key()).then(other.number.cmp(&self.number))
-    }
-}
-
-impl PartialOrd for Place {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Place {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Place {}
-
 /// What a memtable holds.
 #[derive(Default)]
 pub(super) struct Contents {
-    /// `None`: the key was deleted.
-    pub(super) entries: BTreeMap<Place, Option<Bytes>>,
-    /// Where in the journal the large values are.
-    locations: BTreeMap<Place, Location>,
+    /// By the first part of the key ([`key::parts`]): of user keys of up to 27 bytes it lies in place.
+    chains: BTreeMap<InPlace<30>, Chain>,
+    /// Entries in all chains.
+    count: usize,
 }
 
 impl Contents {
-    /// Where in the journal a value lies, if it stays there.
-    pub(super) fn location(&self, place: &Place, value: &Bytes) -> Option<Location> {
-        if is_large(value) { self.locations.get(place).copied() } else { None }
+    /// All entries in the order of their keys, each after the first part of its key.
+    pub(super) fn walk(&self) -> impl Iterator<Item = (&[u8], &Entry)> {
+        self.chains.iter().flat_map(entries)
     }
+}
+
+/// The entries of a chain after the first part of their keys.
+fn entries<'a>(
+    (first, chain): (&'a InPlace<30>, &'a Chain),
+) -> impl DoubleEndedIterator<Item = (&'a [u8], &'a Entry)> {
+    chain.entries().iter().map(|entry| (first.bytes(), entry))
 }
 
 /// Recent changes.
@@ -88,26 +55,30 @@ pub(super) struct Memtable {
 }
 
 impl Memtable {
-    /// Puts the changes of a batch in, in their order.
-    pub(super) fn insert(&self, changes: Vec<Change>, large: &LargeValues, number: u64) {
+    /// Puts the changes of a batch in, in their order. `unseen`: no view looks at this memtable, and none begins to before
+    /// the whole batch can be seen; then what the batch hides is not kept (rule G1: the batch is durable).
+    pub(super) fn insert(&self, changes: Vec<Change>, large: &LargeValues, number: u64, unseen: bool) {
         let mut contents = self.contents.write().unwrap_or_else(PoisonError::into_inner);
-        let Contents { entries, locations } = &mut *contents;
-        if let Some((segment, _)) = large.segment {
-            for (index, offset) in &large.offsets {
-                let place = Place::new(changes[*index].key(), number);
-                locations.insert(place, Location { segment, offset: *offset });
-            }
-        }
-        let mut bytes = 0;
-        for change in changes {
+        let Contents { chains, count } = &mut *contents;
+        let mut offsets = large.offsets.iter().peekable();
+        let mut bytes = self.bytes.load(Relaxed);
+        for (index, change) in changes.into_iter().enumerate() {
+            let offset = offsets.next_if(|(at, _)| *at == index);
+            let location = offset
+                .zip(large.segment.as_ref())
+                .map(|((_, offset), (segment, _))| Location { segment: *segment, offset: *offset });
             let (key, value) = match change {
                 Change::Put(key, value) => (key, Some(value)),
                 Change::Delete(key) => (key, None),
             };
-            bytes += key.len() + value.as_ref().map_or(0, Bytes::len) + ENTRY_OVERHEAD;
-            entries.insert(Place::new(&key, number), value);
+            let (first, version) = key::parts(&key);
+            let entry = Entry::new(version, number, value, location);
+            (*count, bytes) = (*count + 1, bytes + first.len() + entry.size());
+            chains.entry(InPlace::new(first)).or_default().insert(entry, unseen, |gone| {
+                (*count, bytes) = (*count - 1, bytes - first.len() - gone.size());
+            });
         }
-        self.bytes.fetch_add(bytes, Relaxed);
+        self.bytes.store(bytes, Relaxed);
     }
 
     /// All that is in it.
@@ -116,7 +87,7 @@ impl Memtable {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.contents().entries.len()
+        self.contents().count
     }
 
     /// Bytes that it takes, about.
@@ -134,46 +105,68 @@ impl Memtable {
 
     /// What a view of number `at` sees of a key: nothing of it here, its end, or its value.
     pub(super) fn get(&self, key: &[u8], at: u64) -> Option<Option<Bytes>> {
+        let (first, version) = key::parts(key);
         let contents = self.contents();
-        let newest = contents.entries.range(Place::new(key, at.saturating_sub(1))..).next();
-        newest.filter(|(place, _)| place.key() == key).map(|(_, value)| value.clone())
+        contents.chains.get(first)?.get(version, at).map(|entry| entry.value().cloned())
     }
 
     /// The first key within the bound of which a view of number `at` sees anything, and what.
     pub(super) fn first(&self, from: Bound<&[u8]>, at: u64) -> Option<Seen> {
-        let start = match from {
-            Bound::Included(key) => Bound::Included(Place::new(key, u64::MAX)),
-            Bound::Excluded(key) => Bound::Excluded(Place::new(key, 0)),
-            Bound::Unbounded => Bound::Unbounded,
-        };
-        self.contents()
-            .entries
-            .range((start, Bound::Unbounded))
-            .find(|(place, _)| place.number < at)
-            .map(seen)
+        let from = from.map(key::parts);
+        let contents = self.contents();
+        let up = contents.chains.range::<[u8], _>((to_chain(from), Bound::Unbounded)).flat_map(entries);
+        let mut up = up.skip_while(|(first, entry)| is_before((first, entry.version()), from));
+        up.find(|(_, entry)| entry.number() < at).map(seen)
     }
 
     /// The last key within the bounds of which a view of number `at` sees anything, and what.
     pub(super) fn last(&self, from: &[u8], to: Bound<&[u8]>, at: u64) -> Option<Seen> {
-        let end = match to {
-            Bound::Included(key) => Bound::Included(Place::new(key, 0)),
-            Bound::Excluded(key) => Bound::Excluded(Place::new(key, u64::MAX)),
-            Bound::Unbounded => Bound::Unbounded,
-        };
+        let (from, to) = (Bound::Included(key::parts(from)), to.map(key::parts));
         let contents = self.contents();
-        let mut down = contents.entries.range((Bound::Included(Place::new(from, u64::MAX)), end)).rev();
+        let down = contents.chains.range::<[u8], _>((to_chain(from), to_chain(to))).flat_map(entries).rev();
+        let down = down.skip_while(|(first, entry)| is_after((first, entry.version()), to));
+        let mut down = down.take_while(|(first, entry)| !is_before((first, entry.version()), from));
         // Going down, the newest change to a key comes last.
-        let last = down.find(|(place, _)| place.number < at)?;
-        let same = down.take_while(|(place, _)| place.key() == last.0.key() && place.number < at);
-        Some(seen(same.last().unwrap_or(last)))
+        let last = down.find(|(_, entry)| entry.number() < at)?;
+        let is_same = |(first, entry): &(&[u8], &Entry)| {
+            (*first, entry.version()) == (last.0, last.1.version()) && entry.number() < at
+        };
+        Some(seen(down.take_while(is_same).last().unwrap_or(last)))
+    }
+}
+
+/// The two parts of a key.
+type Parts<'a> = (&'a [u8], &'a [u8]);
+
+/// Up to the chain of a bound, which may hold what is within and what is not.
+fn to_chain(bound: Bound<Parts<'_>>) -> Bound<&[u8]> {
+    match bound {
+        Bound::Included((first, _)) | Bound::Excluded((first, _)) => Bound::Included(first),
+        Bound::Unbounded => Bound::Unbounded,
+    }
+}
+
+fn is_before(key: Parts<'_>, from: Bound<Parts<'_>>) -> bool {
+    match from {
+        Bound::Included(from) => key < from,
+        Bound::Excluded(from) => key <= from,
+        Bound::Unbounded => false,
+    }
+}
+
+fn is_after(key: Parts<'_>, to: Bound<Parts<'_>>) -> bool {
+    match to {
+        Bound::Included(to) => key > to,
+        Bound::Excluded(to) => key >= to,
+        Bound::Unbounded => false,
     }
 }
 
 /// A key and its value; `None`: its end.
 pub(super) type Seen = (Bytes, Option<Bytes>);
 
-fn seen((place, value): (&Place, &Option<Bytes>)) -> Seen {
-    (Bytes::copy_from_slice(place.key()), value.clone())
+fn seen((first, entry): (&[u8], &Entry)) -> Seen {
+    ([first, entry.version()].concat().into(), entry.value().cloned())
 }
 
 #[cfg(test)]
@@ -193,15 +186,16 @@ mod tests {
     #[test]
     fn a_view_sees_what_is_older_and_of_that_the_newest() {
         let memtable = Memtable::default();
-        memtable.insert(vec![put("b", "1"), put("d", "1")], &LargeValues::default(), 1);
+        memtable.insert(vec![put("b", "1"), put("d", "1")], &LargeValues::default(), 1, false);
         memtable.insert(
             vec![put("b", "2"), put("a", "2"), put("a", "later in the batch")],
             &LargeValues::default(),
             2,
+            false,
         );
-        memtable.insert(vec![Change::Delete("b".into()), put("c", "3")], &LargeValues::default(), 3);
+        memtable.insert(vec![Change::Delete("b".into()), put("c", "3")], &LargeValues::default(), 3, false);
         let long: &str = "a long key that has more than fifty-four bytes, so that it is allocated";
-        memtable.insert(vec![put(long, "4")], &LargeValues::default(), 4);
+        memtable.insert(vec![put(long, "4")], &LargeValues::default(), 4, false);
         assert_eq!((memtable.len(), memtable.bytes() > 0), (7, true));
         let some = |key: &str, value: &str| Some((key.to_owned(), Some(value.to_owned())));
         assert_eq!(memtable.get(b"b", 1), None);
@@ -222,5 +216,49 @@ mod tests {
         assert_eq!(text(memtable.last(b"a", Included(b"b"), 2)), some("b", "1"));
         assert_eq!(text(memtable.last(b"a", Excluded(b"b"), 2)), None);
         assert_eq!(text(memtable.last(b"c", Excluded(b"d"), 3)), None);
+    }
+
+    fn version(time: u64) -> Bytes {
+        let timestamp = abd::Timestamp { time, node: 1, boot: 1 };
+        key::encode(b"user key", abd::Version::of_write(timestamp))
+    }
+
+    fn put_version(time: u64) -> Change {
+        Change::Put(version(time), vec![7; 100].into())
+    }
+
+    fn held(memtable: &Memtable) -> Vec<(Bytes, u64)> {
+        let entries = memtable.contents();
+        let entry = |(first, entry): (&[u8], &Entry)| {
+            (Bytes::from([first, entry.version()].concat()), entry.number())
+        };
+        entries.walk().map(entry).collect()
+    }
+
+    #[test]
+    fn g1_what_nobody_sees_is_not_kept() {
+        let memtable = Memtable::default();
+        let insert = |number, unseen, changes| {
+            memtable.insert(changes, &LargeValues::default(), number, unseen);
+            held(&memtable)
+        };
+        insert(1, true, vec![put_version(1)]);
+        let one = memtable.bytes();
+        assert_eq!(insert(2, true, vec![put_version(2)]), [(version(2), 2)], "a dominated version");
+        assert_eq!((memtable.bytes(), memtable.len()), (one, 1));
+        insert(3, false, vec![put_version(3)]);
+        assert_eq!(insert(4, false, vec![put_version(4)]).len(), 3, "somebody looks");
+        assert_eq!(insert(5, true, vec![put_version(5)]), [(version(5), 5)], "all that have gathered");
+        assert_eq!(insert(6, true, vec![put_version(4)]).len(), 2, "an older one dominates nothing");
+        // A version's end does not bring back an older one, nor does it go: an older table may have the version.
+        let end = insert(7, true, vec![Change::Delete(version(5))]);
+        assert_eq!(end, [(version(5), 7), (version(4), 6)]);
+        assert_eq!(insert(8, true, vec![put_version(6)]).len(), 3);
+        assert_eq!(memtable.get(&version(5), 9), Some(None));
+        // Of other keys only changes to the same key.
+        let keys = || vec![put("a", "1"), put("b", "1"), put("a", "2")];
+        assert_eq!(insert(9, true, keys()).len(), 5);
+        assert_eq!(insert(10, true, keys()).len(), 5);
+        assert_eq!(memtable.get(b"a", 11).unwrap().unwrap(), "2");
     }
 }
