@@ -125,8 +125,8 @@ pub struct ServeArgs {
     /// Largest value in bytes [default: 16777216].
     #[arg(long, env = "ATOMIC_KV_MAX_VALUE_BYTES")]
     pub max_value_bytes: Option<usize>,
-    /// Memory for the newest versions, in bytes; a cache, not a limit on the data. An eighth as much may go to each table of
-    /// writes that is not on disk yet [default: 402653184].
+    /// Memory for the newest versions, in bytes; a cache, not a limit on the data. With much data, writes
+    /// that are not in tables yet may take up to half as much besides [default: 402653184].
     #[arg(long, env = "ATOMIC_KV_CACHE_BYTES")]
     pub cache_bytes: Option<usize>,
     /// Event loops [default: 1].

@@ -358,11 +358,11 @@ fn a_hot_key_stays_one_version() {
         }
         versions
     };
-    commit(1..=10_000);
+    commit(1..=5_000);
     let before = database.snapshot().unwrap();
     let seen = versions_in(&before);
     assert_eq!(seen.len(), 1, "nobody looked, so dominated versions are not kept");
-    commit(10_001..=40_000);
+    commit(5_001..=40_000);
     assert_eq!(versions_in(&before), seen, "a snapshot is not disturbed");
     let between = database.snapshot().unwrap();
     let seen_between = versions_in(&between);

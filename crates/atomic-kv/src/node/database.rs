@@ -17,7 +17,7 @@ pub(crate) struct ReplicaStore {
 impl ReplicaStore {
     /// Opens or creates the database under `directory`.
     pub(crate) fn open(directory: &Path, cache_bytes: usize) -> Result<Self, DatabaseError> {
-        // One setting says what a node's memory is for; what is not written to tables yet is a part of it.
+        // One setting says what memory a node may take. There may be three memtables, and one that is about to be freed.
         let memtable_bytes_max = u64::try_from(cache_bytes / 8).unwrap_or(u64::MAX);
         let options = DiskOptions { memtable_bytes_max, ..DiskOptions::default() };
         let database = Arc::new(DiskDatabase::open(directory, options)?);

@@ -30,7 +30,8 @@ use std::time::{Duration, Instant};
 pub struct DiskOptions {
     /// Bytes of recent writes kept in memory before they go to a table, at least.
     pub memtable_bytes: u64,
-    /// The same at most: the more there is in tables, the less often should they be merged with new ones.
+    /// The same at most, unless that is less: the more there is in tables, the less often should they be merged with new
+    /// ones.
     pub memtable_bytes_max: u64,
     /// Bytes of table blocks kept in memory.
     pub cache_bytes: u64,
@@ -50,10 +51,10 @@ impl Default for DiskOptions {
 }
 
 impl DiskOptions {
-    /// How large a memtable may become beside tables of so many bytes. Every merge of new tables writes most of the old
-    /// ones again.
-    fn memtable_limit(&self, tables: u64) -> u64 {
-        (tables / 8).min(self.memtable_bytes_max).max(self.memtable_bytes)
+    /// How large a memtable may become beside tables of so many bytes: every merge of new tables writes most of the old ones
+    /// again. With writes refused below `min_free` there is room for its table, and for the merge of a few.
+    fn memtable_limit(&self, tables: u64, min_free: u64) -> u64 {
+        (tables / 8).min(self.memtable_bytes_max).min(min_free / 4).max(self.memtable_bytes)
     }
 }
 
@@ -131,7 +132,7 @@ impl DiskDatabase {
         let tables = Arc::new(Tables::open(&tables_path, options.cache_bytes)?);
         journal::create_directory(&journal_path)?;
         let flushed = tables.flushed()?;
-        let memtable_limit = options.memtable_limit(tables.disk_bytes());
+        let memtable_limit = options.memtable_limit(tables.disk_bytes(), min_free);
         let mut unflushed = false;
         let mut recovered = journal::recover(&journal_path, flushed, |batch| {
             tables.apply(batch.changes, &batch.large);
@@ -321,7 +322,7 @@ impl DiskDatabase {
         if let Some(full) = self.tables.seal(self.sequence()) {
             self.work.push(full);
         }
-        writer.memtable_limit = self.options.memtable_limit(self.tables.disk_bytes());
+        writer.memtable_limit = self.options.memtable_limit(self.tables.disk_bytes(), self.min_free);
         writer.journal_before = writer.journal.written();
     }
 

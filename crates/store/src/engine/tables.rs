@@ -125,8 +125,10 @@ impl Tables {
             views.files.add(*segment, file);
         }
         let unseen = views.looking.is_empty();
-        views.memtables[0].insert(changes, large, self.counter.next(), unseen);
+        let hidden = views.memtables[0].insert(changes, large, self.counter.next(), unseen);
         self.visible.store(self.counter.get(), Ordering::Release);
+        drop(views);
+        drop(hidden);
     }
 
     /// Has new views know a segment that pointers lead to.

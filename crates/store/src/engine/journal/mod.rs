@@ -129,7 +129,7 @@ pub(super) struct Journal {
     next_capacity: u64,
     /// How large a segment for large values may be made.
     largest: u64,
-    /// Bytes of all batches that were written.
+    /// Bytes of all batches that were written, and of what was found at the start.
     written: u64,
     buffer: Vec<u8>,
     /// A sync has failed: what the disk holds is not known any more.
@@ -256,7 +256,7 @@ impl Journal {
         sealed.chain(self.kept.iter().map(|kept| (kept.id(), kept.file())))
     }
 
-    /// Bytes of all batches that were written since the journal was opened.
+    /// Bytes of all batches that were written since the journal was opened, and of what was in it.
     pub(super) fn written(&self) -> u64 {
         self.written
     }

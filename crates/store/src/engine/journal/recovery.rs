@@ -115,6 +115,7 @@ pub(in crate::engine) fn recover(
     // Segments that are gone had numbers up to this, as numbers of batches rise faster: no pointer that one of them left
     // behind leads into a new one.
     journal.next_id = journal.next_id.max(last + 1);
+    journal.written = journal.disk_bytes();
     Ok(Recovered { journal, last, stale })
 }
 

@@ -7,10 +7,14 @@ use abd::Version;
 use bytes::Bytes;
 use smallvec::SmallVec;
 use std::cmp::Reverse;
+use std::ops::Bound;
 
 /// What an entry takes beside the bytes of its key and value, about: its share of a node of the tree, which is seldom full,
 /// and what its value's allocation takes.
 const ENTRY_OVERHEAD: usize = 160;
+
+/// Entries in the order of their keys, the newest change to a key first.
+pub(super) type Walk<'a> = std::iter::Rev<std::slice::Iter<'a, Entry>>;
 
 /// A change to a data key.
 pub(in crate::engine) struct Entry {
@@ -35,6 +39,11 @@ impl Entry {
     /// The number of the batch.
     pub(in crate::engine) fn number(&self) -> u64 {
         self.number
+    }
+
+    /// What it has of memory beside its place.
+    pub(super) fn into_value(self) -> Option<Bytes> {
+        self.value
     }
 
     /// `None`: the key was deleted.
@@ -67,38 +76,55 @@ impl Entry {
     }
 }
 
-/// Changes to the data keys of one user key: the newest version first, and of a version the newest change.
+/// Changes to the data keys of one user key, against the order of a walk: of a version the oldest change first, and the newest
+/// version last. So what is written in its turn goes to the end.
 #[derive(Default)]
 pub(super) struct Chain(SmallVec<[Entry; 1]>);
 
 impl Chain {
-    pub(super) fn entries(&self) -> &[Entry] {
-        &self.0
+    /// In the order of a walk.
+    pub(super) fn walk(&self) -> Walk<'_> {
+        self.0.iter().rev()
     }
 
-    /// Adds a change, newer than all that are here. `unseen`: nobody sees a change that this one hides, so it is left out.
-    /// What goes is told to `gone`.
-    pub(super) fn insert(&mut self, entry: Entry, unseen: bool, mut gone: impl FnMut(&Entry)) {
-        let at = self.0.partition_point(|other| other.place() < entry.place());
+    /// What of a walk comes after this version, or begins with it.
+    pub(super) fn walk_from(&self, version: Bound<&[u8]>) -> Walk<'_> {
+        let end = match version {
+            Bound::Included(from) => self.0.partition_point(|entry| entry.version() >= from),
+            Bound::Excluded(from) => self.0.partition_point(|entry| entry.version() > from),
+            Bound::Unbounded => self.0.len(),
+        };
+        self.0[..end].iter().rev()
+    }
+
+    /// What of a walk comes before this version, or ends with it.
+    pub(super) fn walk_to(&self, version: Bound<&[u8]>) -> Walk<'_> {
+        let start = match version {
+            Bound::Included(to) => self.0.partition_point(|entry| entry.version() > to),
+            Bound::Excluded(to) => self.0.partition_point(|entry| entry.version() >= to),
+            Bound::Unbounded => 0,
+        };
+        self.0[start..].iter().rev()
+    }
+
+    /// Adds a change, newer than all that are here. `unseen`: nobody sees a change that this one hides, so it is taken out
+    /// and told to `gone`.
+    pub(super) fn insert(&mut self, entry: Entry, unseen: bool, gone: impl FnMut(Entry)) {
         let is_gone = |other: &&Entry| match unseen {
             true => other.is_hidden_by(&entry),
             // An earlier change of the same batch.
             false => other.place() == entry.place(),
         };
-        let count = self.0[at..].iter().take_while(is_gone).inspect(|other| gone(other)).count();
-        match count {
-            0 => self.0.insert(at, entry),
-            _ => {
-                self.0[at] = entry;
-                self.0.drain(at + 1..at + count);
-            }
-        }
+        let end = self.0.partition_point(|other| other.place() >= entry.place());
+        let start = end - self.0[..end].iter().rev().take_while(is_gone).count();
+        self.0.drain(start..end).for_each(gone);
+        self.0.insert(start, entry);
     }
 
     /// The newest change to a version below the number `at`.
     pub(super) fn get(&self, version: &[u8], at: u64) -> Option<&Entry> {
         let newest = (version, Reverse(at.saturating_sub(1)));
-        let entry = self.0.get(self.0.partition_point(|other| other.place() < newest))?;
-        (entry.version() == version).then_some(entry)
+        let end = self.0.partition_point(|other| other.place() >= newest);
+        self.0[..end].last().filter(|entry| entry.version() == version)
     }
 }

@@ -15,7 +15,7 @@ use crate::database::Change;
 use crate::in_place::InPlace;
 use crate::key;
 use bytes::Bytes;
-use chain::{Chain, Entry};
+use chain::{Chain, Entry, Walk};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -34,15 +34,13 @@ pub(super) struct Contents {
 impl Contents {
     /// All entries in the order of their keys, each after the first part of its key.
     pub(super) fn walk(&self) -> impl Iterator<Item = (&[u8], &Entry)> {
-        self.chains.iter().flat_map(entries)
+        self.chains.iter().flat_map(|(first, chain)| after(first.bytes(), chain.walk()))
     }
 }
 
-/// The entries of a chain after the first part of their keys.
-fn entries<'a>(
-    (first, chain): (&'a InPlace<30>, &'a Chain),
-) -> impl DoubleEndedIterator<Item = (&'a [u8], &'a Entry)> {
-    chain.entries().iter().map(|entry| (first.bytes(), entry))
+/// Entries of a chain, each after the first part of its key.
+fn after<'a>(first: &'a [u8], walk: Walk<'a>) -> impl DoubleEndedIterator<Item = (&'a [u8], &'a Entry)> {
+    walk.map(move |entry| (first, entry))
 }
 
 /// Recent changes.
@@ -57,11 +55,20 @@ pub(super) struct Memtable {
 impl Memtable {
     /// Puts the changes of a batch in, in their order. `unseen`: no view looks at this memtable, and none begins to before
     /// the whole batch can be seen; then what the batch hides is not kept (rule G1: the batch is durable).
-    pub(super) fn insert(&self, changes: Vec<Change>, large: &LargeValues, number: u64, unseen: bool) {
+    ///
+    /// Returns what is not kept, to be freed when nobody waits for a lock: a large value takes a while.
+    pub(super) fn insert(
+        &self,
+        changes: Vec<Change>,
+        large: &LargeValues,
+        number: u64,
+        unseen: bool,
+    ) -> Vec<Bytes> {
         let mut contents = self.contents.write().unwrap_or_else(PoisonError::into_inner);
         let Contents { chains, count } = &mut *contents;
         let mut offsets = large.offsets.iter().peekable();
         let mut bytes = self.bytes.load(Relaxed);
+        let mut hidden = Vec::new();
         for (index, change) in changes.into_iter().enumerate() {
             let offset = offsets.next_if(|(at, _)| *at == index);
             let location = offset
@@ -76,9 +83,11 @@ impl Memtable {
             (*count, bytes) = (*count + 1, bytes + first.len() + entry.size());
             chains.entry(InPlace::new(first)).or_default().insert(entry, unseen, |gone| {
                 (*count, bytes) = (*count - 1, bytes - first.len() - gone.size());
+                hidden.extend(gone.into_value());
             });
         }
         self.bytes.store(bytes, Relaxed);
+        hidden
     }
 
     /// All that is in it.
@@ -112,21 +121,26 @@ impl Memtable {
 
     /// The first key within the bound of which a view of number `at` sees anything, and what.
     pub(super) fn first(&self, from: Bound<&[u8]>, at: u64) -> Option<Seen> {
-        let from = from.map(key::parts);
+        let (start, from) = cut(from);
         let contents = self.contents();
-        let up = contents.chains.range::<[u8], _>((to_chain(from), Bound::Unbounded)).flat_map(entries);
-        let mut up = up.skip_while(|(first, entry)| is_before((first, entry.version()), from));
+        let chains = contents.chains.range::<[u8], _>((start, Bound::Unbounded));
+        let mut up = chains.flat_map(|(first, chain)| {
+            after(first.bytes(), if is_at(start, first) { chain.walk_from(from) } else { chain.walk() })
+        });
         up.find(|(_, entry)| entry.number() < at).map(seen)
     }
 
-    /// The last key within the bounds of which a view of number `at` sees anything, and what.
+    /// The last key within the bounds of which a view of number `at` sees anything, and what. `from` is a key without a second
+    /// part, and not above `to`.
     pub(super) fn last(&self, from: &[u8], to: Bound<&[u8]>, at: u64) -> Option<Seen> {
-        let (from, to) = (Bound::Included(key::parts(from)), to.map(key::parts));
+        let (end, to) = cut(to);
         let contents = self.contents();
-        let down = contents.chains.range::<[u8], _>((to_chain(from), to_chain(to))).flat_map(entries).rev();
-        let down = down.skip_while(|(first, entry)| is_after((first, entry.version()), to));
-        let mut down = down.take_while(|(first, entry)| !is_before((first, entry.version()), from));
+        let chains = contents.chains.range::<[u8], _>((Bound::Included(from), end));
+        let walks = chains.flat_map(|(first, chain)| {
+            after(first.bytes(), if is_at(end, first) { chain.walk_to(to) } else { chain.walk() })
+        });
         // Going down, the newest change to a key comes last.
+        let mut down = walks.rev();
         let last = down.find(|(_, entry)| entry.number() < at)?;
         let is_same = |(first, entry): &(&[u8], &Entry)| {
             (*first, entry.version()) == (last.0, last.1.version()) && entry.number() < at
@@ -135,31 +149,23 @@ impl Memtable {
     }
 }
 
-/// The two parts of a key.
-type Parts<'a> = (&'a [u8], &'a [u8]);
-
-/// Up to the chain of a bound, which may hold what is within and what is not.
-fn to_chain(bound: Bound<Parts<'_>>) -> Bound<&[u8]> {
+/// The two parts of a bound: chains up to one that holds what is within and what is not, and where it is cut.
+fn cut(bound: Bound<&[u8]>) -> (Bound<&[u8]>, Bound<&[u8]>) {
     match bound {
-        Bound::Included((first, _)) | Bound::Excluded((first, _)) => Bound::Included(first),
-        Bound::Unbounded => Bound::Unbounded,
+        Bound::Included(key) => {
+            let (first, version) = key::parts(key);
+            (Bound::Included(first), Bound::Included(version))
+        }
+        Bound::Excluded(key) => {
+            let (first, version) = key::parts(key);
+            (Bound::Included(first), Bound::Excluded(version))
+        }
+        Bound::Unbounded => (Bound::Unbounded, Bound::Unbounded),
     }
 }
 
-fn is_before(key: Parts<'_>, from: Bound<Parts<'_>>) -> bool {
-    match from {
-        Bound::Included(from) => key < from,
-        Bound::Excluded(from) => key <= from,
-        Bound::Unbounded => false,
-    }
-}
-
-fn is_after(key: Parts<'_>, to: Bound<Parts<'_>>) -> bool {
-    match to {
-        Bound::Included(to) => key > to,
-        Bound::Excluded(to) => key >= to,
-        Bound::Unbounded => false,
-    }
+fn is_at(bound: Bound<&[u8]>, first: &InPlace<30>) -> bool {
+    matches!(bound, Bound::Included(at) if at == first.bytes())
 }
 
 /// A key and its value; `None`: its end.
@@ -194,7 +200,7 @@ mod tests {
             false,
         );
         memtable.insert(vec![Change::Delete("b".into()), put("c", "3")], &LargeValues::default(), 3, false);
-        let long: &str = "a long key that has more than fifty-four bytes, so that it is allocated";
+        let long: &str = "a long key that has more than thirty bytes, so that it is allocated";
         memtable.insert(vec![put(long, "4")], &LargeValues::default(), 4, false);
         assert_eq!((memtable.len(), memtable.bytes() > 0), (7, true));
         let some = |key: &str, value: &str| Some((key.to_owned(), Some(value.to_owned())));
@@ -216,6 +222,42 @@ mod tests {
         assert_eq!(text(memtable.last(b"a", Included(b"b"), 2)), some("b", "1"));
         assert_eq!(text(memtable.last(b"a", Excluded(b"b"), 2)), None);
         assert_eq!(text(memtable.last(b"c", Excluded(b"d"), 3)), None);
+    }
+
+    #[test]
+    fn bounds_may_lie_between_the_versions_of_a_key() {
+        let memtable = Memtable::default();
+        for (number, time) in [(1, 2), (2, 3), (3, 4), (4, 3)] {
+            memtable.insert(vec![put_version(time)], &LargeValues::default(), number, false);
+        }
+        memtable.insert(vec![Change::Put("\x01user".into(), "1".into())], &LargeValues::default(), 5, false);
+        let key = |seen: Option<Seen>| seen.map(|(key, _)| key);
+        let (other, four, three, two) = (Bytes::from("\x01user"), version(4), version(3), version(2));
+        let [first, last] = [&four, &two].map(Clone::clone);
+        for (from, at, expected) in [
+            (Unbounded, 9, Some(&other)),
+            (Excluded(&other[..]), 9, Some(&four)),
+            (Excluded(&other[..]), 3, Some(&three)),
+            (Included(&version(9)[..]), 9, Some(&four)),
+            (Included(&three[..]), 9, Some(&three)),
+            (Excluded(&three[..]), 9, Some(&two)),
+            (Excluded(&two[..]), 9, None),
+            (Included(&three[..]), 2, Some(&two)),
+        ] {
+            assert_eq!(key(memtable.first(from, at)), expected.cloned(), "{from:?} {at}");
+        }
+        for (to, at, expected) in [
+            (Unbounded, 9, Some(&last)),
+            (Included(&three[..]), 9, Some(&three)),
+            (Excluded(&three[..]), 9, Some(&four)),
+            (Excluded(&three[..]), 3, Some(&other)),
+            (Included(&first[..]), 9, Some(&four)),
+            (Excluded(&first[..]), 9, Some(&other)),
+        ] {
+            let expected = expected.filter(|key| **key != other || at > 5);
+            assert_eq!(key(memtable.last(b"\x01", to, at)), expected.cloned(), "{to:?} {at}");
+        }
+        assert_eq!(memtable.get(&three, 3), memtable.get(&three, 9), "both puts of a version are the same");
     }
 
     fn version(time: u64) -> Bytes {
