@@ -20,14 +20,19 @@ const PLAIN_MAX: usize = 60_000;
 
 /// What all versions of `key` begin with, and nothing else does.
 pub fn prefix(key: &[u8]) -> Vec<u8> {
+    prefix_with_room(key, 0)
+}
+
+/// The same with room for a version and so many bytes more.
+pub(crate) fn prefix_with_room(key: &[u8], room: usize) -> Vec<u8> {
     let zeros = key.iter().filter(|byte| **byte == 0).count();
     if key.len() + zeros > PLAIN_MAX {
-        let mut out = Vec::with_capacity(HASHED_LEN + Version::LEN);
+        let mut out = Vec::with_capacity(HASHED_LEN + Version::LEN + room);
         out.push(HASHED);
         out.extend_from_slice(&Sha256::digest(key));
         return out;
     }
-    let mut out = Vec::with_capacity(key.len() + zeros + 3 + Version::LEN);
+    let mut out = Vec::with_capacity(key.len() + zeros + 3 + Version::LEN + room);
     out.push(PLAIN);
     if zeros == 0 {
         out.extend_from_slice(key);
@@ -55,8 +60,13 @@ pub fn encode(key: &[u8], version: Version) -> Bytes {
 
 /// A prefix, completed by a version.
 pub fn with_version(mut prefix: Vec<u8>, version: Version) -> Bytes {
-    prefix.extend(version.to_bytes().iter().map(|byte| !byte));
+    append_version(&mut prefix, version);
     Bytes::from(prefix)
+}
+
+/// Completes a prefix.
+pub(crate) fn append_version(prefix: &mut Vec<u8>, version: Version) {
+    prefix.extend_from_slice(&version.to_bytes().map(|byte| !byte));
 }
 
 /// The version at the end of a data key, or `None` if the bytes are not a data key.

@@ -9,7 +9,7 @@ use crate::database::{Database, DatabaseError, DatabaseIterator, Snapshot, Write
 use crate::garbage::Garbage;
 use crate::key;
 use crate::record;
-use abd::{Glimpse, Newest, StampedValue, Version};
+use abd::{Content, Glimpse, Newest, StampedValue, Version};
 use bytes::Bytes;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -318,15 +318,25 @@ pub struct Put {
 }
 
 impl Put {
-    /// Encodes a version.
+    /// Encodes a version. All parts share one allocation: they are made on one thread and freed on another.
     pub fn new(user_key: &[u8], stamped: &StampedValue) -> Self {
-        let prefix = key::prefix(user_key);
-        let recorded_key = key::is_hashed(&prefix).then_some(user_key);
-        let (record, content) = record::encode(&stamped.content, recorded_key);
-        let data_key = key::with_version(prefix, stamped.version);
+        // Without room for a recorded key: few are that long.
+        let mut bytes = key::prefix_with_room(user_key, record::size(&stamped.content, None));
+        let recorded_key = key::is_hashed(&bytes).then_some(user_key);
+        key::append_version(&mut bytes, stamped.version);
+        let data_key = ..bytes.len();
+        record::append(&mut bytes, &stamped.content, recorded_key);
+        let record = data_key.end..bytes.len();
+        let bytes = Bytes::from(bytes);
+        let content = match &stamped.content {
+            Content::Value(value) => Content::Value(bytes.slice(record.end - value.len()..)),
+            Content::Tombstone => Content::Tombstone,
+        };
+        let data_key = bytes.slice(data_key);
         let user_key =
             key::plain_part(&data_key, user_key.len()).unwrap_or_else(|| Bytes::copy_from_slice(user_key));
-        Self { user_key, data_key, record, stamped: StampedValue { version: stamped.version, content } }
+        let stamped = StampedValue { version: stamped.version, content };
+        Self { user_key, data_key, record: bytes.slice(record), stamped }
     }
 
     /// Bytes that it takes, about.

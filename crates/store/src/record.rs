@@ -6,18 +6,22 @@
 
 use crate::database::DatabaseError;
 use abd::Content;
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes};
 
 const FORMAT: u8 = 1;
 const TOMBSTONE: u8 = 0;
 const VALUE: u8 = 1;
 const HEADER: usize = 1 + 1 + 8 + 4;
 
-/// Encodes a content; `key` only where the data key is a hash. Also returns the content as a part of the record, so that
-/// a cache that keeps it shares the allocation.
-pub(crate) fn encode(content: &Content, key: Option<&[u8]>) -> (Bytes, Content) {
+/// Bytes of a record.
+pub(crate) fn size(content: &Content, key: Option<&[u8]>) -> usize {
+    HEADER + key.map_or(0, <[u8]>::len) + 4 + content.len()
+}
+
+/// Appends a record of a content, which is what it ends with; `key` only where the data key is a hash.
+pub(crate) fn append(out: &mut Vec<u8>, content: &Content, key: Option<&[u8]>) {
     let key = key.unwrap_or_default();
-    let mut out = BytesMut::with_capacity(HEADER + key.len() + 4 + content.len());
+    let start = out.len();
     out.put_u8(FORMAT);
     out.put_u8(if content.is_value() { VALUE } else { TOMBSTONE });
     out.put_u64(0);
@@ -25,17 +29,10 @@ pub(crate) fn encode(content: &Content, key: Option<&[u8]>) -> (Bytes, Content) 
     out.put_slice(key);
     let value = content.value().map(|bytes| &bytes[..]).unwrap_or_default();
     let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&out);
+    hasher.update(&out[start..]);
     hasher.update(value);
     out.put_u32(hasher.finalize());
-    let header = out.len();
     out.put_slice(value);
-    let record = out.freeze();
-    let content = match content {
-        Content::Value(_) => Content::Value(record.slice(header..)),
-        Content::Tombstone => Content::Tombstone,
-    };
-    (record, content)
 }
 
 /// Decodes a record: the key, if it is in there, and the content.
@@ -88,8 +85,11 @@ mod tests {
     fn a_record_gives_back_what_went_in_and_no_flipped_bit_passes() {
         for content in [Content::Tombstone, Content::Value("".into()), Content::Value("value".into())] {
             for key in [None, Some(&b"a long key"[..])] {
-                let (record, shared) = encode(&content, key);
-                assert_eq!(shared, content);
+                let mut record = b"before".to_vec();
+                append(&mut record, &content, key);
+                let record = Bytes::from(record.split_off(6));
+                assert_eq!(record.len(), size(&content, key));
+                assert!(content.value().is_none_or(|value| record.ends_with(value)));
                 let decoded = decode(record.clone()).unwrap();
                 assert_eq!(decoded, (key.map(Bytes::copy_from_slice), content.clone()));
                 for bit in 0..record.len() * 8 {
