@@ -496,6 +496,32 @@ mod tests {
         assert_eq!(database.get(b"third").unwrap().unwrap(), "3");
     }
 
+    #[test]
+    fn a_memtable_grows_with_the_tables_and_not_beyond_the_space_that_is_kept_for_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let options =
+            DiskOptions { memtable_bytes: 1_000, min_free_bytes: Some(400_000), ..DiskOptions::default() };
+        assert_eq!(options.memtable_limit(7_000, u64::MAX), 1_000);
+        assert_eq!(options.memtable_limit(u64::MAX, u64::MAX), options.memtable_bytes_max);
+        let database = DiskDatabase::open(directory.path(), options).unwrap();
+        let fill = |keys: std::ops::Range<u16>| {
+            for key in keys {
+                // Bytes that no table stores in fewer.
+                let value: Vec<u8> = (0..1_000u32).map(|at| (at * u32::from(key)).to_le_bytes()[1]).collect();
+                database
+                    .put(key.to_be_bytes().into_iter().chain([1]).collect::<Vec<u8>>().into(), value.into())
+                    .unwrap();
+            }
+            flush(&database);
+            let limit = database.writer().memtable_limit;
+            (limit, database.tables.disk_bytes())
+        };
+        let (limit, tables) = fill(0x100..0x120);
+        assert!(limit > 1_000 && limit <= tables / 8, "{limit} beside {tables}");
+        let (limit, tables) = fill(0x100..0x800);
+        assert!(limit == 100_000 && tables > 800_000, "{limit} beside {tables}");
+    }
+
     /// Data keys of one user key, the newest version first.
     fn versions(count: u64) -> Vec<Bytes> {
         let version = |time| abd::Version::of_write(abd::Timestamp { time, node: 1, boot: 1 });
