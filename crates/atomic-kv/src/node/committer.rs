@@ -17,6 +17,8 @@ const QUEUE_BYTES_MAX: usize = 64 << 20;
 const GARBAGE_BUDGET: usize = 32;
 /// Without writes for this long the database may tidy up.
 const IDLE_AFTER: Duration = Duration::from_secs(2);
+/// Between two rounds of tidying up. A write that comes meanwhile waits for the end of one.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// How often the committer lets others run for as long as that brings more writes.
 const YIELDS_MAX: usize = 4;
@@ -118,37 +120,40 @@ impl Committer {
 
     /// The committer thread. Returns when closed, or with the reason why this node must not go on.
     pub(crate) fn run(&self, store: &ReplicaStore) -> Result<(), DatabaseError> {
-        let mut untidy = false;
+        // When to tidy up, if nothing comes.
+        let mut tidy_after = None;
         loop {
-            let taken = self.take(untidy);
+            let taken = self.take(tidy_after);
             let Some(writes) = taken else { return Ok(()) };
             if writes.is_empty() {
                 // Nothing came for a while: a good moment for what would be in the way under load.
                 self.writable.store(store.accepts_writes(), Ordering::Relaxed);
-                match store.tidy() {
-                    Ok(more) => untidy = more || !self.writable(),
+                tidy_after = match store.tidy() {
+                    Ok(true) => Some(PAUSE),
+                    Ok(false) => (!self.writable()).then_some(IDLE_AFTER),
                     Err(DatabaseError::Full(why)) => {
                         tracing::warn!(why, "disk full: housekeeping is put off until there is room");
-                        untidy = true;
+                        Some(IDLE_AFTER)
                     }
                     Err(fatal) => return Err(fatal),
-                }
+                };
                 continue;
             }
-            untidy = true;
+            tidy_after = Some(IDLE_AFTER);
             self.commit(store, writes)?;
         }
     }
 
-    fn take(&self, untidy: bool) -> Option<Vec<PendingWrite>> {
+    /// What has gathered; nothing, if nothing came for a time.
+    fn take(&self, at_most: Option<Duration>) -> Option<Vec<PendingWrite>> {
         let mut queue = self.queue();
         while queue.writes.is_empty() {
             if queue.closed {
                 return None;
             }
-            if untidy {
+            if let Some(time) = at_most {
                 let (guard, timeout) =
-                    self.wake.wait_timeout(queue, IDLE_AFTER).unwrap_or_else(PoisonError::into_inner);
+                    self.wake.wait_timeout(queue, time).unwrap_or_else(PoisonError::into_inner);
                 queue = guard;
                 if timeout.timed_out() && queue.writes.is_empty() && !queue.closed {
                     return Some(Vec::new());

@@ -6,6 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use store::{DatabaseError, DiskDatabase, DiskOptions, MultiVersionStore};
 
+/// Keys that one round of housekeeping looks at, in a few milliseconds.
+const GARBAGE_BUDGET: usize = 1024;
+
 /// What the replica reads and the committer writes.
 pub(crate) struct ReplicaStore {
     database: Arc<DiskDatabase>,
@@ -44,7 +47,8 @@ impl ReplicaStore {
 
     /// Housekeeping while nobody waits; whether there is more to do.
     pub(crate) fn tidy(&self) -> Result<bool, DatabaseError> {
-        if self.versions.collect_garbage(4096)? > 0 {
+        // On a full disk the engine comes first: it has what gives space back.
+        if self.accepts_writes() && self.versions.collect_garbage(GARBAGE_BUDGET)? > 0 {
             return Ok(true);
         }
         let mut maintaining = self.maintaining.lock().unwrap_or_else(PoisonError::into_inner);

@@ -235,10 +235,11 @@ impl DiskDatabase {
     /// # Errors
     /// [`DatabaseError::Full`] or [`DatabaseError::Fatal`].
     pub fn maintain(&self) -> Result<(), DatabaseError> {
-        let writer = self.writer();
+        let mut writer = self.writer();
         // A long journal is worth it for any write: one may have come while it could have been shortened.
         let long = writer.written_since_tidy > 0 && writer.journal.disk_bytes() > LONG_JOURNAL_BYTES;
         if !self.accepts_writes() {
+            self.give_back(&mut writer)?;
             self.work.collector.make_room();
             return Ok(());
         }
@@ -303,6 +304,15 @@ impl DiskDatabase {
         Ok(flushed)
     }
 
+    /// On a full disk: deletes what nobody needs since the last batch. What a merge has replaced may be half of all tables, and
+    /// no further batch comes that would let go of it.
+    fn give_back(&self, writer: &mut Writer) -> Result<(), DatabaseError> {
+        let flushed = self.catch_up(writer)?;
+        self.tables.settle();
+        writer.journal.release(flushed);
+        Ok(())
+    }
+
     /// Gives the collector the segments that are there only for their large values.
     fn hand_over_kept(&self, writer: &mut Writer) {
         let collector = &self.work.collector;
@@ -342,7 +352,11 @@ impl DiskDatabase {
             && writer.written_since_look + bytes < LOOK_AFTER_BYTES;
         if !fresh || !self.had_room.load(Ordering::Relaxed) {
             (writer.looked, writer.written_since_look) = (Some(Instant::now()), 0);
-            let (free, needed) = (self.free()?, self.needed(bytes));
+            let (mut free, needed) = (self.free()?, self.needed(bytes));
+            if free < needed {
+                self.give_back(writer)?;
+                free = self.free()?;
+            }
             if free < needed {
                 return Err(DatabaseError::Full(format!("{free} bytes are free, {needed} are needed")));
             }
@@ -494,6 +508,33 @@ mod tests {
         let database = DiskDatabase::open(directory.path(), DiskOptions::default()).unwrap();
         assert_eq!((database.get(b"second").unwrap(), database.sequence()), (None, 3));
         assert_eq!(database.get(b"third").unwrap().unwrap(), "3");
+    }
+
+    #[test]
+    fn a_full_disk_gives_back_the_tables_that_were_merged_since_the_last_batch() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut database = DiskDatabase::open(directory.path(), DiskOptions::default()).unwrap();
+        let min_free = database.min_free;
+        let tables = || std::fs::read_dir(directory.path().join("tables/tables")).unwrap().count();
+        let refused = |database: &mut DiskDatabase, ask: &dyn Fn(&DiskDatabase)| {
+            database.min_free = min_free;
+            for key in ["a", "b"] {
+                database.put(key.into(), "1".into()).unwrap();
+                flush(database);
+            }
+            database.tables.merge_all().unwrap();
+            assert!(tables() >= 3, "as long as somebody may look at them");
+            database.min_free = u64::MAX / 8;
+            database.writer().looked = None;
+            ask(database);
+            assert_eq!(tables(), 1);
+            assert_eq!(database.get(b"b").unwrap().unwrap(), "1");
+        };
+        refused(&mut database, &|database| {
+            let refused = database.put("c".into(), "1".into());
+            assert!(matches!(refused, Err(DatabaseError::Full(_))), "{refused:?}");
+        });
+        refused(&mut database, &|database| database.maintain().unwrap());
     }
 
     #[test]
