@@ -19,6 +19,8 @@ pub const CACHE_BYTES: usize = 384 << 20;
 
 /// How often a reader looks again because its snapshot may be old, before it settles for not caching.
 const READ_ATTEMPTS: usize = 3;
+/// What is kept of a value does not keep a data key of more bytes, which nobody counts.
+const LONG_DATA_KEY: usize = 128;
 /// Deletes in one batch of the collector, about.
 const DELETES_MAX: usize = 16_384;
 
@@ -318,25 +320,28 @@ pub struct Put {
 }
 
 impl Put {
-    /// Encodes a version. All parts share one allocation: they are made on one thread and freed on another.
+    /// Encodes a version. All parts share one allocation, unless the key is long: they are made on one thread and freed on
+    /// another.
     pub fn new(user_key: &[u8], stamped: &StampedValue) -> Self {
         // Without room for a recorded key: few are that long.
         let mut bytes = key::prefix_with_room(user_key, record::size(&stamped.content, None));
         let recorded_key = key::is_hashed(&bytes).then_some(user_key);
         key::append_version(&mut bytes, stamped.version);
-        let data_key = ..bytes.len();
+        let record_at = bytes.len();
         record::append(&mut bytes, &stamped.content, recorded_key);
-        let record = data_key.end..bytes.len();
-        let bytes = Bytes::from(bytes);
+        let mut data_key = Bytes::from(bytes);
+        let mut record = data_key.split_off(record_at);
+        if data_key.len() > LONG_DATA_KEY {
+            record = Bytes::copy_from_slice(&record);
+        }
         let content = match &stamped.content {
-            Content::Value(value) => Content::Value(bytes.slice(record.end - value.len()..)),
+            Content::Value(value) => Content::Value(record.slice(record.len() - value.len()..)),
             Content::Tombstone => Content::Tombstone,
         };
-        let data_key = bytes.slice(data_key);
         let user_key =
             key::plain_part(&data_key, user_key.len()).unwrap_or_else(|| Bytes::copy_from_slice(user_key));
         let stamped = StampedValue { version: stamped.version, content };
-        Self { user_key, data_key, record: bytes.slice(record), stamped }
+        Self { user_key, data_key, record, stamped }
     }
 
     /// Bytes that it takes, about.

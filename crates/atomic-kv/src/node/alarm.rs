@@ -70,11 +70,11 @@ mod linux {
             loop {
                 let mut ready = self.0.readable().await?;
                 // It may have been ready for a wait that was given up.
-                let rung = rustix::io::read(self.0.get_ref(), &mut [0; 8]);
+                let rung = rustix::io::retry_on_intr(|| rustix::io::read(self.0.get_ref(), &mut [0; 8]));
                 ready.clear_ready();
                 match rung {
                     Ok(_) => return Ok(()),
-                    Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
+                    Err(rustix::io::Errno::AGAIN) => {}
                     Err(why) => return Err(why.into()),
                 }
             }

@@ -3,7 +3,7 @@
 //! It takes whatever has gathered while the last batch was being synced, so it flushes at once when idle and batches
 //! when busy. Replies wait here, sealed, until their write is durable (rule S1); no other code opens them.
 
-use super::database::ReplicaStore;
+use super::database::{ReplicaStore, Tidied};
 use abd::{AfterCommit, CallId, Refusal, Reply};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -19,6 +19,8 @@ const GARBAGE_BUDGET: usize = 32;
 const IDLE_AFTER: Duration = Duration::from_secs(2);
 /// Between two rounds of tidying up. A write that comes meanwhile waits for the end of one.
 const PAUSE: Duration = Duration::from_millis(5);
+/// Between two looks at whether the engine has ended its own.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// How often the committer lets others run for as long as that brings more writes.
 const YIELDS_MAX: usize = 4;
@@ -127,10 +129,12 @@ impl Committer {
             let Some(writes) = taken else { return Ok(()) };
             if writes.is_empty() {
                 // Nothing came for a while: a good moment for what would be in the way under load.
-                self.writable.store(store.accepts_writes(), Ordering::Relaxed);
-                tidy_after = match store.tidy() {
-                    Ok(true) => Some(PAUSE),
-                    Ok(false) => (!self.writable()).then_some(IDLE_AFTER),
+                let writable = store.accepts_writes();
+                self.writable.store(writable, Ordering::Relaxed);
+                tidy_after = match store.tidy(writable) {
+                    Ok(Tidied::More) => Some(PAUSE),
+                    Ok(Tidied::Running) => Some(LOOK_EVERY),
+                    Ok(Tidied::All) => (!writable).then_some(IDLE_AFTER),
                     Err(DatabaseError::Full(why)) => {
                         tracing::warn!(why, "disk full: housekeeping is put off until there is room");
                         Some(IDLE_AFTER)

@@ -17,6 +17,16 @@ pub(crate) struct ReplicaStore {
     maintaining: Mutex<Option<JoinHandle<Result<(), DatabaseError>>>>,
 }
 
+/// How far housekeeping is.
+pub(crate) enum Tidied {
+    /// There is more to do.
+    More,
+    /// A thread of the engine is at it.
+    Running,
+    /// Nothing is left to do, or can be done.
+    All,
+}
+
 impl ReplicaStore {
     /// Opens or creates the database under `directory`.
     pub(crate) fn open(directory: &Path, cache_bytes: usize) -> Result<Self, DatabaseError> {
@@ -45,20 +55,19 @@ impl ReplicaStore {
         self.database.disk_bytes()
     }
 
-    /// Housekeeping while nobody waits; whether there is more to do.
-    pub(crate) fn tidy(&self) -> Result<bool, DatabaseError> {
-        // On a full disk the engine comes first: it has what gives space back.
-        if self.accepts_writes() && self.versions.collect_garbage(GARBAGE_BUDGET)? > 0 {
-            return Ok(true);
+    /// Housekeeping while nobody waits. On a full disk the engine comes first: it has what gives space back.
+    pub(crate) fn tidy(&self, writable: bool) -> Result<Tidied, DatabaseError> {
+        if writable && self.versions.collect_garbage(GARBAGE_BUDGET)? > 0 {
+            return Ok(Tidied::More);
         }
         let mut maintaining = self.maintaining.lock().unwrap_or_else(PoisonError::into_inner);
         match maintaining.take() {
             Some(running) if !running.is_finished() => {
                 *maintaining = Some(running);
-                Ok(true)
+                Ok(Tidied::Running)
             }
             Some(finished) => match finished.join() {
-                Ok(outcome) => outcome.map(|()| false),
+                Ok(outcome) => outcome.map(|()| Tidied::All),
                 Err(_) => Err(DatabaseError::Fatal("the housekeeping of the database panicked".into())),
             },
             None => {
@@ -66,7 +75,7 @@ impl ReplicaStore {
                 let thread = std::thread::Builder::new().name("tidy".into());
                 let spawned = thread.spawn(move || database.maintain());
                 *maintaining = spawned.map_err(|why| tracing::warn!(%why, "cannot start housekeeping")).ok();
-                Ok(true)
+                Ok(Tidied::Running)
             }
         }
     }

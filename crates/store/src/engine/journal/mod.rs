@@ -249,6 +249,12 @@ impl Journal {
         }
     }
 
+    /// For a full disk: the same, and gives up what is there for the next batches.
+    pub(super) fn give_back(&mut self, flushed: u64) {
+        self.release(flushed);
+        std::mem::take(&mut self.spare).into_iter().for_each(Segment::delete);
+    }
+
     /// All segments that tables may point into, after a recovery.
     pub(super) fn with_large_values(&self) -> impl Iterator<Item = (u64, &Arc<File>)> {
         let sealed = self.sealed.iter().filter(|sealed| sealed.has_large_values);
@@ -299,8 +305,7 @@ impl Journal {
         if flushed < last {
             return;
         }
-        self.release(flushed);
-        std::mem::take(&mut self.spare).into_iter().for_each(Segment::delete);
+        self.give_back(flushed);
         match self.active.take() {
             Some(Active { mut segment, header, end, large: 1.. }) => {
                 segment.shorten(end);

@@ -144,16 +144,17 @@ impl Collector {
         on.wait(state).unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes segments over from the journal. `free`: bytes that the file system has left.
-    pub(in crate::engine) fn keep(&self, kept: Vec<Kept>, free: u64) {
+    /// Takes segments over from the journal. `free`: bytes that the file system has left; `None` when it is full and no batch
+    /// can take anything along.
+    pub(in crate::engine) fn keep(&self, kept: Vec<Kept>, free: Option<u64>) {
         let mut state = self.state();
-        state.little_room = free < state.kept_bytes;
+        state.little_room = free.is_none_or(|free| free < state.kept_bytes);
         for segment in kept {
             state.kept_bytes += segment.bytes();
             state.kept.insert(segment.id(), segment);
         }
         state.unmarked = true;
-        if state.asked.is_none() && state.is_due() {
+        if free.is_some() && state.asked.is_none() && state.is_due() {
             state.asked = Some(Effort::UnderLoad);
         }
         self.called.notify_all();
