@@ -126,7 +126,7 @@ pub struct ServeArgs {
     #[arg(long, env = "ATOMIC_KV_MAX_VALUE_BYTES")]
     pub max_value_bytes: Option<usize>,
     /// Memory for the newest versions, in bytes; a cache, not a limit on the data. With much data, writes
-    /// that are not in tables yet may take up to half as much besides [default: 402653184].
+    /// that are not in tables yet may take up to half as much besides, or 16 MiB [default: 402653184].
     #[arg(long, env = "ATOMIC_KV_CACHE_BYTES")]
     pub cache_bytes: Option<usize>,
     /// Event loops [default: 1].

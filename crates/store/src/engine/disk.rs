@@ -96,8 +96,8 @@ pub struct DiskDatabase {
 
 /// Whether the disk takes batches.
 enum Room {
-    Some,
-    None,
+    Enough,
+    Lacking,
 }
 
 struct Writer {
@@ -215,7 +215,7 @@ impl DiskDatabase {
             database.work.wait(true)?;
             let flushed = database.catch_up(&mut writer)?;
             writer.journal.shrink(sequence, flushed);
-            database.hand_over_kept(&mut writer, Room::Some);
+            database.hand_over_kept(&mut writer, Room::Enough);
         }
         database.count_journal_bytes(&writer);
         drop(writer);
@@ -292,7 +292,7 @@ impl DiskDatabase {
         // Merges made a newer set of tables.
         self.tables.settle();
         writer.journal.shrink(self.sequence(), flushed);
-        self.hand_over_kept(&mut writer, Room::Some);
+        self.hand_over_kept(&mut writer, Room::Enough);
         self.count_journal_bytes(&writer);
         Ok(())
     }
@@ -322,7 +322,7 @@ impl DiskDatabase {
         let flushed = self.catch_up(writer)?;
         self.tables.settle();
         writer.journal.give_back(flushed);
-        self.hand_over_kept(writer, Room::None);
+        self.hand_over_kept(writer, Room::Lacking);
         self.count_journal_bytes(writer);
         Ok(())
     }
@@ -333,8 +333,8 @@ impl DiskDatabase {
             let collector = &self.work.collector;
             let free = match disk {
                 // A disk that does not say how much room it has is taken for full.
-                Room::Some => self.free().ok(),
-                Room::None => None,
+                Room::Enough => self.free().ok(),
+                Room::Lacking => None,
             };
             collector.keep(writer.journal.take_kept(collector.kept_bytes()), free);
         }
@@ -434,7 +434,7 @@ impl DiskDatabase {
             // The batch is in; the next one waits for this.
             log::error!("cannot record the watermark: {why}");
         }
-        self.hand_over_kept(writer, Room::Some);
+        self.hand_over_kept(writer, Room::Enough);
         self.count_journal_bytes(writer);
         if writer.journal.wants_spare() {
             self.work.ask_for(|| writer.journal.next_blank());
