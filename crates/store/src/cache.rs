@@ -195,7 +195,8 @@ impl NewestCache {
         found
     }
 
-    /// What was just committed, in an allocation that no network buffer or table block is in; to be called when it is durable and visible.
+    /// What was just committed, in an allocation that no network buffer or table block is in; to be called when it is durable
+    /// and visible.
     /// Returns the version that the entry held, if there was one.
     pub(crate) fn publish_commit(&self, key: &[u8], committed: StampedValue) -> Option<Version> {
         let (mut shard, hash) = self.shard(key);

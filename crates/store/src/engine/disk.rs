@@ -52,7 +52,7 @@ impl Default for DiskOptions {
 
 impl DiskOptions {
     /// How large a memtable may become beside tables of so many bytes: every merge of new tables writes most of the old ones
-    /// again. With writes refused below `min_free` there is room for the table of one that has grown, and for the merge of a few.
+    /// again. With writes refused below `min_free` there is room for the table of one that has grown.
     fn memtable_limit(&self, tables: u64, min_free: u64) -> u64 {
         (tables / 8).min(self.memtable_bytes_max).min(min_free / 4).max(self.memtable_bytes)
     }
@@ -92,12 +92,6 @@ pub struct DiskDatabase {
     had_room: AtomicBool,
     /// Bytes of the journal's files: whoever asks does not wait for a sync.
     journal_bytes: AtomicU64,
-}
-
-/// Whether the disk takes batches.
-enum Room {
-    Enough,
-    Lacking,
 }
 
 struct Writer {
@@ -215,7 +209,7 @@ impl DiskDatabase {
             database.work.wait(true)?;
             let flushed = database.catch_up(&mut writer)?;
             writer.journal.shrink(sequence, flushed);
-            database.hand_over_kept(&mut writer, Room::Enough);
+            database.hand_over_kept(&mut writer, database.free().ok());
         }
         database.count_journal_bytes(&writer);
         drop(writer);
@@ -292,7 +286,7 @@ impl DiskDatabase {
         // Merges made a newer set of tables.
         self.tables.settle();
         writer.journal.shrink(self.sequence(), flushed);
-        self.hand_over_kept(&mut writer, Room::Enough);
+        self.hand_over_kept(&mut writer, self.free().ok());
         self.count_journal_bytes(&writer);
         Ok(())
     }
@@ -322,21 +316,19 @@ impl DiskDatabase {
         let flushed = self.catch_up(writer)?;
         self.tables.settle();
         writer.journal.give_back(flushed);
-        self.hand_over_kept(writer, Room::Lacking);
+        self.hand_over_kept(writer, None);
         self.count_journal_bytes(writer);
         Ok(())
     }
 
     /// Gives the collector the segments that are there only for their large values.
-    fn hand_over_kept(&self, writer: &mut Writer, disk: Room) {
-        if writer.journal.has_kept() {
-            let collector = &self.work.collector;
-            let free = match disk {
-                // A disk that does not say how much room it has is taken for full.
-                Room::Enough => self.free().ok(),
-                Room::Lacking => None,
-            };
-            collector.keep(writer.journal.take_kept(collector.kept_bytes()), free);
+    ///
+    /// `free`: bytes that the file system has left; `None` when it is full, or does not say.
+    fn hand_over_kept(&self, writer: &mut Writer, free: Option<u64>) {
+        let collector = &self.work.collector;
+        let kept = writer.journal.take_kept(collector.kept_bytes());
+        if !kept.is_empty() {
+            collector.keep(kept, free);
         }
     }
 
@@ -434,7 +426,9 @@ impl DiskDatabase {
             // The batch is in; the next one waits for this.
             log::error!("cannot record the watermark: {why}");
         }
-        self.hand_over_kept(writer, Room::Enough);
+        if writer.journal.has_kept() {
+            self.hand_over_kept(writer, self.free().ok());
+        }
         self.count_journal_bytes(writer);
         if writer.journal.wants_spare() {
             self.work.ask_for(|| writer.journal.next_blank());
