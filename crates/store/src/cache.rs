@@ -197,16 +197,16 @@ impl NewestCache {
 
     /// What was just committed, in an allocation that no network buffer or table block is in; to be called when it is durable
     /// and visible.
-    /// Returns the version that the entry held, if there was one.
-    pub(crate) fn publish_commit(&self, key: &[u8], committed: StampedValue) -> Option<Version> {
+    /// Returns the version that the entry held and whether it was a value, if there was one.
+    pub(crate) fn publish_commit(&self, key: &[u8], committed: StampedValue) -> Option<(Version, bool)> {
         let (mut shard, hash) = self.shard(key);
         let shard = &mut *shard;
         let Some(entry) = find(&mut shard.entries, key, hash) else {
             shard.epoch += 1;
             return None;
         };
-        let held = entry.version;
-        if committed.version > held {
+        let held = (entry.version, entry.present);
+        if committed.version > held.0 {
             entry.put(committed, self.shard_budget, &mut shard.bytes);
             shard.shrink(self.shard_budget);
         }
@@ -318,7 +318,7 @@ mod tests {
         // A snapshot below that version is not told, and not left here.
         let reader = ticket(&cache, b"k");
         assert!(cache.publish_read(b"k", &stamped(1, 1), reader).is_err());
-        assert_eq!(cache.publish_commit(b"k", stamped(3, 10)), Some(large.version));
+        assert_eq!(cache.publish_commit(b"k", stamped(3, 10)), Some((large.version, true)));
         assert_eq!(cache.get(b"k").ok(), Some(stamped(3, 10)));
     }
 

@@ -154,24 +154,18 @@ impl<D: Database> MultiVersionStore<D> {
             if version == Version::MIN {
                 continue;
             }
-            let held = self.cache.peek(&put.user_key);
-            let mut live = i64::from(put.stamped.content.is_value());
-            if let Some((held, present)) = held {
+            let held = if deletes { self.cache.peek(&put.user_key) } else { None };
+            if let Some((held, _)) = held {
                 if held >= version {
-                    if held == version
-                        && let Ok(held) = self.cache.get(&put.user_key)
-                    {
-                        check_v1(&put.user_key, &held, &put.stamped);
-                    }
+                    self.check_held(put, held);
                     continue;
                 }
-                if deletes && held > Version::MIN {
+                if held > Version::MIN {
                     batch.delete(key::with_version(put.prefix().to_vec(), held));
                 }
-                live -= i64::from(present);
             }
             batch.put(put.data_key.clone(), put.record.clone());
-            written.push((put, live, held.map(|(held, _)| held)));
+            written.push((put, held));
         }
         if batch.is_empty() {
             return Ok(());
@@ -179,18 +173,37 @@ impl<D: Database> MultiVersionStore<D> {
         self.database.write(batch)?;
         // Only now: what the cache says is durable.
         let mut garbage = self.garbage();
-        for (put, live, held) in written {
+        for (put, held) in written {
             let replaced = self.cache.publish_commit(&put.user_key, put.stamped.clone());
-            // A blind put, or somebody else wrote the key between our look and our batch.
-            let suspect = held.is_none() || replaced != held;
-            if live != 0 || suspect {
-                garbage.count(put.prefix(), live);
-                if suspect && deletes {
-                    garbage.suspect(put.prefix().to_vec());
+            let live = match if deletes { held } else { replaced } {
+                // It came late.
+                Some((newer, _)) if newer >= put.stamped.version => {
+                    self.check_held(put, newer);
+                    0
                 }
+                older => {
+                    let was_live = older.is_some_and(|(_, present)| present);
+                    i64::from(put.stamped.content.is_value()) - i64::from(was_live)
+                }
+            };
+            if live != 0 {
+                garbage.count(put.prefix(), live);
+            }
+            // A blind put, or somebody else wrote the key between our look and our batch.
+            if deletes && (held.is_none() || replaced != held) {
+                garbage.suspect(put.prefix().to_vec());
             }
         }
         Ok(())
+    }
+
+    /// Rule V1, if the version that the cache holds is that of a put.
+    fn check_held(&self, put: &Put, held: Version) {
+        if held == put.stamped.version
+            && let Ok(held) = self.cache.get(&put.user_key)
+        {
+            check_v1(&put.user_key, &held, &put.stamped);
+        }
     }
 
     /// Deletes dominated versions of up to `budget` keys, where the database does not drop them itself, and counts the

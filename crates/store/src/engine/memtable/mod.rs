@@ -9,14 +9,14 @@
 //! whoever reads waits for microseconds. ARCHITECTURE.md, "The disk engine", has what that buys.
 
 mod chain;
+mod chains;
 
 use super::large::{LargeValues, Location};
 use crate::database::Change;
-use crate::in_place::InPlace;
 use crate::key;
 use bytes::Bytes;
-use chain::{Chain, Entry, Walk};
-use std::collections::BTreeMap;
+use chain::{Entry, Walk};
+use chains::Chains;
 use std::ops::Bound;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicUsize};
@@ -25,8 +25,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 /// What a memtable holds.
 #[derive(Default)]
 pub(super) struct Contents {
-    /// By the first part of the key ([`key::parts`]): of user keys of up to 27 bytes it lies in place.
-    chains: BTreeMap<InPlace<30>, Chain>,
+    chains: Chains,
     /// Entries in all chains.
     count: usize,
 }
@@ -34,7 +33,9 @@ pub(super) struct Contents {
 impl Contents {
     /// All entries in the order of their keys, each after the first part of its key.
     pub(super) fn walk(&self) -> impl Iterator<Item = (&[u8], &Entry)> {
-        self.chains.iter().flat_map(|(first, chain)| after(first.bytes(), chain.walk()))
+        self.chains
+            .range((Bound::Unbounded, Bound::Unbounded))
+            .flat_map(|(first, chain)| after(first, chain.walk()))
     }
 }
 
@@ -81,7 +82,7 @@ impl Memtable {
             let (first, version) = key::parts(&key);
             let entry = Entry::new(version, number, value, location);
             (*count, bytes) = (*count + 1, bytes + first.len() + entry.size());
-            chains.entry(InPlace::new(first)).or_default().insert(entry, unseen, |gone| {
+            chains.get_or_new(first).insert(entry, unseen, |gone| {
                 (*count, bytes) = (*count - 1, bytes - first.len() - gone.size());
                 hidden.extend(gone.into_value());
             });
@@ -123,9 +124,9 @@ impl Memtable {
     pub(super) fn first(&self, from: Bound<&[u8]>, at: u64) -> Option<Seen> {
         let (start, from) = cut(from);
         let contents = self.contents();
-        let chains = contents.chains.range::<[u8], _>((start, Bound::Unbounded));
+        let chains = contents.chains.range((start, Bound::Unbounded));
         let mut up = chains.flat_map(|(first, chain)| {
-            after(first.bytes(), if is_at(start, first) { chain.walk_from(from) } else { chain.walk() })
+            after(first, if is_at(start, first) { chain.walk_from(from) } else { chain.walk() })
         });
         up.find(|(_, entry)| entry.number() < at).map(seen)
     }
@@ -135,9 +136,9 @@ impl Memtable {
     pub(super) fn last(&self, from: &[u8], to: Bound<&[u8]>, at: u64) -> Option<Seen> {
         let (end, to) = cut(to);
         let contents = self.contents();
-        let chains = contents.chains.range::<[u8], _>((Bound::Included(from), end));
+        let chains = contents.chains.range((Bound::Included(from), end));
         let walks = chains.flat_map(|(first, chain)| {
-            after(first.bytes(), if is_at(end, first) { chain.walk_to(to) } else { chain.walk() })
+            after(first, if is_at(end, first) { chain.walk_to(to) } else { chain.walk() })
         });
         // Going down, the newest change to a key comes last.
         let mut down = walks.rev();
@@ -164,8 +165,8 @@ fn cut(bound: Bound<&[u8]>) -> (Bound<&[u8]>, Bound<&[u8]>) {
     }
 }
 
-fn is_at(bound: Bound<&[u8]>, first: &InPlace<30>) -> bool {
-    matches!(bound, Bound::Included(at) if at == first.bytes())
+fn is_at(bound: Bound<&[u8]>, first: &[u8]) -> bool {
+    matches!(bound, Bound::Included(at) if at == first)
 }
 
 /// A key and its value; `None`: its end.

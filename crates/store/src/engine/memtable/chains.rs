@@ -1,0 +1,106 @@
+//! The chains of a memtable, in the order of their user keys and by hash.
+//!
+//! Writes mostly go to keys that are here already. Down the tree to one of ten thousand takes a dozen cache misses, by hash
+//! three; so the tree is only for what asks about order, and for keys that are new.
+
+use super::chain::Chain;
+use crate::in_place::InPlace;
+use hashbrown::HashTable;
+use rapidhash::v3::{RapidSecrets, rapidhash_v3_seeded};
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
+use std::ops::RangeBounds;
+
+/// Chains in one allocation: what grows must not move what is there, while readers wait.
+const TOGETHER: usize = 128;
+
+/// A user key and its chain. They stay where they are for as long as the memtable lives.
+struct Slot {
+    first: InPlace<30>,
+    chain: Chain,
+}
+
+/// A place in the table by hash. The hash lies beside the number, so that the table grows without a look at the slots.
+struct Place {
+    hash: u32,
+    slot: u32,
+}
+
+/// Chains by the first part of the key ([`crate::key::parts`]): of user keys of up to 27 bytes it lies in place.
+pub(super) struct Chains {
+    slots: Vec<Vec<Slot>>,
+    by_hash: HashTable<Place>,
+    in_order: BTreeMap<InPlace<30>, u32>,
+    /// So that nobody can choose keys that crowd one place.
+    secrets: RapidSecrets,
+}
+
+impl Default for Chains {
+    fn default() -> Self {
+        let secrets = RapidSecrets::seed(RandomState::new().hash_one(0));
+        Self { slots: Vec::new(), by_hash: HashTable::new(), in_order: BTreeMap::new(), secrets }
+    }
+}
+
+impl Place {
+    /// The table looks at the highest bits and at the lowest.
+    fn spread(hash: u32) -> u64 {
+        u64::from(hash) << 32 | u64::from(hash)
+    }
+}
+
+impl Chains {
+    fn slot(&self, number: u32) -> &Slot {
+        &self.slots[number as usize / TOGETHER][number as usize % TOGETHER]
+    }
+
+    fn find(&self, first: &[u8], hash: u32) -> Option<u32> {
+        let is_it = |place: &Place| place.hash == hash && self.slot(place.slot).first.bytes() == first;
+        self.by_hash.find(Place::spread(hash), is_it).map(|place| place.slot)
+    }
+
+    fn hash(&self, first: &[u8]) -> u32 {
+        let [.., a, b, c, d] = rapidhash_v3_seeded(first, &self.secrets).to_be_bytes();
+        u32::from_be_bytes([a, b, c, d])
+    }
+
+    /// The chain of a user key.
+    pub(super) fn get(&self, first: &[u8]) -> Option<&Chain> {
+        self.find(first, self.hash(first)).map(|number| &self.slot(number).chain)
+    }
+
+    /// The chain of a user key, to be changed; an empty one if there is none yet.
+    pub(super) fn get_or_new(&mut self, first: &[u8]) -> &mut Chain {
+        let hash = self.hash(first);
+        let number = self.find(first, hash).unwrap_or_else(|| self.add(first, hash));
+        &mut self.slots[number as usize / TOGETHER][number as usize % TOGETHER].chain
+    }
+
+    fn add(&mut self, first: &[u8], hash: u32) -> u32 {
+        if self.slots.last().is_none_or(|last| last.len() == TOGETHER) {
+            self.slots.push(Vec::with_capacity(TOGETHER));
+        }
+        let Ok(number) = u32::try_from(self.in_order.len()) else {
+            unreachable!("a memtable is written long before it has four billion keys")
+        };
+        let first = InPlace::new(first);
+        self.in_order.insert(first.clone(), number);
+        if let Some(last) = self.slots.last_mut() {
+            last.push(Slot { first, chain: Chain::default() });
+        }
+        self.by_hash.insert_unique(Place::spread(hash), Place { hash, slot: number }, |place| {
+            Place::spread(place.hash)
+        });
+        number
+    }
+
+    /// User keys with their chains, in order.
+    pub(super) fn range<'a>(
+        &'a self,
+        range: impl RangeBounds<[u8]>,
+    ) -> impl DoubleEndedIterator<Item = (&'a [u8], &'a Chain)> {
+        self.in_order
+            .range::<[u8], _>(range)
+            .map(|(first, number)| (first.bytes(), &self.slot(*number).chain))
+    }
+}
