@@ -20,9 +20,9 @@
 //! are about versions alone (the timestamps of a Set, what a write dominates, the replicas that a Get asks second). A
 //! reader that finds an entry with a version above its snapshot's looks again.
 
+use crate::counted::copied;
 use crate::in_place::InPlace;
 use abd::{Content, Glimpse, StampedValue, Version};
-use bytes::Bytes;
 use hashbrown::HashTable;
 use rapidhash::v3::{RapidSecrets, rapidhash_v3_seeded};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -99,7 +99,7 @@ impl Entry {
 /// A copy of its own, so that a small entry does not keep a whole network buffer or table block alive.
 fn own(stamped: &StampedValue) -> StampedValue {
     let content = match &stamped.content {
-        Content::Value(bytes) => Content::Value(Bytes::copy_from_slice(bytes)),
+        Content::Value(bytes) => Content::Value(copied(bytes)),
         Content::Tombstone => Content::Tombstone,
     };
     StampedValue { version: stamped.version, content }

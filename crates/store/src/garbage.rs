@@ -3,9 +3,9 @@
 //! A database that merges tables drops dominated versions while it does so, with a [`DominatedFilter`]: no deletes are
 //! written for them. For any other database the collector deletes them.
 //!
-//! `live` counts stored value records that are not tombstones: a put adds one, and a version deleted as dominated
-//! takes one away, so without garbage it is the number of keys that hold a value. A put that was there already counts
-//! twice. A *sweep* walks over everything and counts afresh; changes to keys that it has passed go into its count too.
+//! `live` counts stored value records that are not tombstones: a put adds one, and a version that it is known to replace,
+//! or that is deleted as dominated, takes one away, so without garbage it is the number of keys that hold a value. A put of
+//! which it is not known what it replaces may count twice. A *sweep* walks over everything and counts afresh; changes to keys that it has passed go into its count too.
 
 use crate::key;
 use std::collections::VecDeque;

@@ -20,19 +20,27 @@ const PLAIN_MAX: usize = 60_000;
 
 /// What all versions of `key` begin with, and nothing else does.
 pub fn prefix(key: &[u8]) -> Vec<u8> {
-    prefix_with_room(key, 0)
+    let mut out = Vec::with_capacity(key.len() + zeros(key) + 3 + Version::LEN);
+    append_prefix(&mut out, key);
+    out
 }
 
-/// The same with room for a version and so many bytes more.
-pub(crate) fn prefix_with_room(key: &[u8], room: usize) -> Vec<u8> {
-    let zeros = key.iter().filter(|byte| **byte == 0).count();
+fn zeros(key: &[u8]) -> usize {
+    key.iter().filter(|byte| **byte == 0).count()
+}
+
+/// Whether a user key stands in its data keys as it is.
+pub(crate) fn is_plain(key: &[u8]) -> bool {
+    key.len() <= PLAIN_MAX && zeros(key) == 0
+}
+
+fn append_prefix(out: &mut Vec<u8>, key: &[u8]) {
+    let zeros = zeros(key);
     if key.len() + zeros > PLAIN_MAX {
-        let mut out = Vec::with_capacity(HASHED_LEN + Version::LEN + room);
         out.push(HASHED);
         out.extend_from_slice(&Sha256::digest(key));
-        return out;
+        return;
     }
-    let mut out = Vec::with_capacity(key.len() + zeros + 3 + Version::LEN + room);
     out.push(PLAIN);
     if zeros == 0 {
         out.extend_from_slice(key);
@@ -45,7 +53,12 @@ pub(crate) fn prefix_with_room(key: &[u8], room: usize) -> Vec<u8> {
         }
     }
     out.extend_from_slice(&[0, 1]);
-    out
+}
+
+/// Appends the data key of one version.
+pub(crate) fn append(out: &mut Vec<u8>, key: &[u8], version: Version) {
+    append_prefix(out, key);
+    append_version(out, version);
 }
 
 /// Whether a prefix is a hash, so that the user key must be in the record.
@@ -65,7 +78,7 @@ pub fn with_version(mut prefix: Vec<u8>, version: Version) -> Bytes {
 }
 
 /// Completes a prefix.
-pub(crate) fn append_version(prefix: &mut Vec<u8>, version: Version) {
+fn append_version(prefix: &mut Vec<u8>, version: Version) {
     prefix.extend_from_slice(&version.to_bytes().map(|byte| !byte));
 }
 

@@ -4,15 +4,18 @@
 //! writes and garbage collection), then [`engine::disk`].
 
 mod cache;
+pub mod counted;
 pub mod database;
 pub mod engine;
 pub mod garbage;
 mod in_place;
 pub mod key;
 pub mod mvcc;
+mod puts;
 mod record;
 
 pub use database::{Change, Database, DatabaseError, DatabaseIterator, Snapshot, WriteBatch};
 pub use engine::disk::{DiskDatabase, DiskOptions};
 pub use engine::memory::MemoryDatabase;
-pub use mvcc::{CACHE_BYTES, MultiVersionStore, Put};
+pub use mvcc::{CACHE_BYTES, MultiVersionStore};
+pub use puts::Puts;

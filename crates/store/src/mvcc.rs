@@ -8,8 +8,9 @@ use crate::cache::NewestCache;
 use crate::database::{Database, DatabaseError, DatabaseIterator, Snapshot, WriteBatch};
 use crate::garbage::Garbage;
 use crate::key;
+use crate::puts::{Put, Puts};
 use crate::record;
-use abd::{Content, Glimpse, Newest, StampedValue, Version};
+use abd::{Glimpse, Newest, StampedValue, Version};
 use bytes::Bytes;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,8 +20,6 @@ pub const CACHE_BYTES: usize = 384 << 20;
 
 /// How often a reader looks again because its snapshot may be old, before it settles for not caching.
 const READ_ATTEMPTS: usize = 3;
-/// What is kept of a value does not keep a data key of more bytes, which nobody counts.
-const LONG_DATA_KEY: usize = 128;
 /// Deletes in one batch of the collector, about.
 const DELETES_MAX: usize = 16_384;
 
@@ -49,8 +48,8 @@ impl<D: Database> MultiVersionStore<D> {
         &self.database
     }
 
-    /// Keys that hold a value: a report, not a promise. It is exact when a sweep has ended and nothing was put twice
-    /// since.
+    /// Keys that hold a value: a report, not a promise. It is exact when a sweep has ended and since then no version was put
+    /// twice, no key was put that nobody has read before, and none was read for the first time while it was committed.
     pub fn live_keys(&self) -> u64 {
         self.garbage().live()
     }
@@ -121,22 +120,24 @@ impl<D: Database> MultiVersionStore<D> {
     /// # Errors
     /// As [`Database::write`]. Then nothing may be acknowledged.
     pub fn commit(&self, versions: &[(Bytes, StampedValue)]) -> Result<(), DatabaseError> {
-        let puts: Vec<Put> = versions.iter().map(|(user_key, stamped)| Put::new(user_key, stamped)).collect();
+        let mut puts = Puts::default();
+        versions.iter().for_each(|(user_key, stamped)| puts.push(user_key, stamped));
         self.commit_puts(&puts)
     }
 
     /// Makes a group of versions durable in one batch.
     ///
     /// Of several versions of one key only the newest is written: a replica that holds a newer version holds the
-    /// older one as far as anybody can tell (rule S1). For the same reason a version below the cached newest is not
-    /// written at all. Where the database does not drop dominated versions itself, the version that a put dominates is
-    /// deleted in the very batch that makes its successor durable (rule G1): no crash can leave the one without the
-    /// other.
+    /// older one as far as anybody can tell (rule S1). Where the database does not drop dominated versions itself, the
+    /// version that a put dominates is deleted in the very batch that makes its successor durable (rule G1): no crash can
+    /// leave the one without the other; and a version below the cached newest is not written at all. Where it does,
+    /// nobody looks before the write: a late older version is garbage like any other.
     ///
     /// # Errors
     /// As [`Database::write`]. Then nothing may be acknowledged.
-    pub fn commit_puts<'a>(&self, puts: impl IntoIterator<Item = &'a Put>) -> Result<(), DatabaseError> {
-        let mut puts: Vec<&Put> = puts.into_iter().collect();
+    pub fn commit_puts(&self, puts: &Puts) -> Result<(), DatabaseError> {
+        let puts: Vec<Put> = puts.iter().collect();
+        let mut puts: Vec<&Put> = puts.iter().collect();
         // By key, the newest first; of equal versions the one that came first.
         puts.sort_by(|a, b| a.data_key.cmp(&b.data_key));
         let deletes = !self.database.drops_dominated();
@@ -321,56 +322,10 @@ impl<D: Database> MultiVersionStore<D> {
     }
 }
 
-/// A version as it goes to the database. Made of copies, so that a small one that waits for the disk does not keep a
-/// whole network buffer from being used again.
-#[derive(Clone, Debug)]
-pub struct Put {
-    user_key: Bytes,
-    data_key: Bytes,
-    record: Bytes,
-    /// Its content is a part of the record.
-    stamped: StampedValue,
-}
-
-impl Put {
-    /// Encodes a version. All parts share one allocation, unless the key is long: they are made on one thread and freed on
-    /// another.
-    pub fn new(user_key: &[u8], stamped: &StampedValue) -> Self {
-        // Without room for a recorded key: few are that long.
-        let mut bytes = key::prefix_with_room(user_key, record::size(&stamped.content, None));
-        let recorded_key = key::is_hashed(&bytes).then_some(user_key);
-        key::append_version(&mut bytes, stamped.version);
-        let record_at = bytes.len();
-        record::append(&mut bytes, &stamped.content, recorded_key);
-        let mut data_key = Bytes::from(bytes);
-        let mut record = data_key.split_off(record_at);
-        if data_key.len() > LONG_DATA_KEY {
-            record = Bytes::copy_from_slice(&record);
-        }
-        let content = match &stamped.content {
-            Content::Value(value) => Content::Value(record.slice(record.len() - value.len()..)),
-            Content::Tombstone => Content::Tombstone,
-        };
-        let user_key =
-            key::plain_part(&data_key, user_key.len()).unwrap_or_else(|| Bytes::copy_from_slice(user_key));
-        let stamped = StampedValue { version: stamped.version, content };
-        Self { user_key, data_key, record, stamped }
-    }
-
-    /// Bytes that it takes, about.
-    pub fn size(&self) -> usize {
-        self.data_key.len() + self.record.len()
-    }
-
-    fn prefix(&self) -> &[u8] {
-        key::prefix_of(&self.data_key)
-    }
-}
-
-/// Rule V1: one version names one content. Two contents are a bug in the protocol or in a peer; the first one stays.
+/// Rule V1: one version names one content. Two contents are a bug in the protocol or in a peer; one of them stays.
 fn check_v1(user_key: &[u8], held: &StampedValue, put: &StampedValue) {
     if held.version == put.version && held.content != put.content {
-        log::error!("two contents for key {user_key:02x?} at version {}: the first is kept", put.version);
+        log::error!("two contents for key {user_key:02x?} at version {}: one is lost", put.version);
         debug_assert!(false, "two contents under version {} (rule V1)", put.version);
     }
 }

@@ -377,6 +377,37 @@ fn a_hot_key_stays_one_version() {
     assert_eq!(store.live_keys(), 1);
 }
 
+/// What a put replaced is known when it is visible, and a put that comes late replaced nothing.
+#[test]
+fn live_keys_are_counted_without_a_look_before_the_write() {
+    let directory = fast_directory();
+    let store = MultiVersionStore::new(open(directory.path()).unwrap(), 1 << 20);
+    // The first sweep, which counts afresh.
+    while store.collect_garbage(100).unwrap() > 0 {}
+    for key in ["a", "b"] {
+        store.newest(key.as_bytes()).unwrap();
+    }
+    for (key, time, value, live) in [
+        ("a", 2, Some("1"), 1),
+        ("a", 4, Some("2"), 1),
+        ("a", 3, Some("late"), 1),
+        ("a", 4, Some("2"), 1),
+        ("a", 5, None, 0),
+        ("a", 1, Some("later still"), 0),
+        ("b", 9, Some("1"), 1),
+        ("a", 6, Some("3"), 2),
+    ] {
+        let version = Version::of_write(Timestamp { time, node: 1, boot: 1 });
+        let content = value.map_or(Content::Tombstone, |value| Content::Value(value.into()));
+        store.commit(&[(key.into(), StampedValue { version, content })]).unwrap();
+        assert_eq!(store.live_keys(), live, "after {key} at {time}");
+    }
+    assert_eq!(store.newest(b"a").unwrap().stamped.content, Content::Value("3".into()));
+    store.request_sweep();
+    while store.collect_garbage(100).unwrap() > 0 {}
+    assert_eq!(store.live_keys(), 2, "counted afresh");
+}
+
 /// The memtable of a hot key does not grow, so that it is not what decides.
 #[test]
 fn the_journal_of_a_hot_key_does_not_grow_for_ever() {

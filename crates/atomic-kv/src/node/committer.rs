@@ -7,20 +7,27 @@ use super::database::{ReplicaStore, Tidied};
 use abd::{AfterCommit, CallId, Refusal, Reply};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
-use store::{DatabaseError, Put};
+use std::time::{Duration, Instant};
+use store::{DatabaseError, Puts};
 use tokio::sync::Notify;
 
 /// Bytes that may wait for the disk. Above it writes are refused, so that a slow disk costs bounded memory.
 const QUEUE_BYTES_MAX: usize = 64 << 20;
-/// Keys that one round of garbage collection looks at.
+/// Keys that one round of garbage collection looks at, and how often there is one while writes come: the engine drops
+/// dominated versions by itself, so what a round does is to count.
 const GARBAGE_BUDGET: usize = 32;
+const GARBAGE_EVERY: Duration = Duration::from_millis(10);
 /// Without writes for this long the database may tidy up.
 const IDLE_AFTER: Duration = Duration::from_secs(2);
 /// Between two rounds of tidying up. A write that comes meanwhile waits for the end of one.
 const PAUSE: Duration = Duration::from_millis(5);
 /// Between two looks at whether the engine has ended its own.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// What a write that waits takes beside its bytes, about.
+const WRITE_OVERHEAD: usize = 256;
+/// Room for so many replies is kept from batch to batch.
+const REPLIES_KEPT: usize = 1024;
 
 /// How often the committer lets others run for as long as that brings more writes.
 const YIELDS_MAX: usize = 4;
@@ -37,11 +44,11 @@ pub(crate) struct ReplyTo {
 /// The connection number of a shard's own coordinator.
 pub(crate) const LOCAL: u64 = 0;
 
-/// A write and the reply that waits for it.
-pub(crate) struct PendingWrite {
-    pub(crate) put: Put,
-    pub(crate) reply: AfterCommit,
-    pub(crate) to: ReplyTo,
+/// Writes, and the replies that wait for them.
+#[derive(Default)]
+struct Batch {
+    puts: Puts,
+    replies: Vec<(ReplyTo, AfterCommit)>,
 }
 
 /// Finished writes on their way back to an event loop.
@@ -59,8 +66,7 @@ impl Completions {
 
 #[derive(Default)]
 struct Queue {
-    writes: Vec<PendingWrite>,
-    bytes: usize,
+    gathered: Batch,
     closed: bool,
 }
 
@@ -100,15 +106,17 @@ impl Committer {
         (self.commits.load(Ordering::Relaxed), self.writes.load(Ordering::Relaxed))
     }
 
-    /// Queues a write; hands it back refused when too much waits already.
-    pub(crate) fn enqueue(&self, write: PendingWrite) -> Result<(), Reply> {
+    /// Queues a write, taken out of `put`; refuses it when too much waits already.
+    pub(crate) fn enqueue(&self, put: &mut Puts, reply: AfterCommit, to: ReplyTo) -> Result<(), Reply> {
         let mut queue = self.queue();
-        if queue.bytes > QUEUE_BYTES_MAX || queue.closed {
+        let Queue { gathered: Batch { puts, replies }, closed } = &mut *queue;
+        if puts.bytes() + WRITE_OVERHEAD * puts.len() > QUEUE_BYTES_MAX || *closed {
+            put.clear();
             return Err(Reply::Refused(Refusal::Overloaded));
         }
-        queue.bytes += write.put.size() + 128;
-        queue.writes.push(write);
-        if queue.writes.len() == 1 {
+        puts.append(put);
+        replies.push((to, reply));
+        if replies.len() == 1 {
             self.wake.notify_one();
         }
         Ok(())
@@ -124,10 +132,11 @@ impl Committer {
     pub(crate) fn run(&self, store: &ReplicaStore) -> Result<(), DatabaseError> {
         // When to tidy up, if nothing comes.
         let mut tidy_after = None;
-        loop {
-            let taken = self.take(tidy_after);
-            let Some(writes) = taken else { return Ok(()) };
-            if writes.is_empty() {
+        // Two batches take turns: one is committed while the other gathers.
+        let mut batch = Batch::default();
+        let mut collected = Instant::now();
+        while self.take(&mut batch, tidy_after) {
+            if batch.replies.is_empty() {
                 // Nothing came for a while: a good moment for what would be in the way under load.
                 let writable = store.accepts_writes();
                 self.writable.store(writable, Ordering::Relaxed);
@@ -144,23 +153,32 @@ impl Committer {
                 continue;
             }
             tidy_after = Some(IDLE_AFTER);
-            self.commit(store, writes)?;
+            self.commit(store, &mut batch)?;
+            if collected.elapsed() >= GARBAGE_EVERY {
+                collected = Instant::now();
+                match store.versions().collect_garbage(GARBAGE_BUDGET) {
+                    Ok(_) | Err(DatabaseError::Full(_)) => {}
+                    Err(fatal) => return Err(fatal),
+                }
+            }
         }
+        Ok(())
     }
 
-    /// What has gathered; nothing, if nothing came for a time.
-    fn take(&self, at_most: Option<Duration>) -> Option<Vec<PendingWrite>> {
+    /// Waits for what gathers and takes it into an empty batch, which stays empty if nothing comes for a time; whether there
+    /// will be more.
+    fn take(&self, batch: &mut Batch, at_most: Option<Duration>) -> bool {
         let mut queue = self.queue();
-        while queue.writes.is_empty() {
+        while queue.gathered.replies.is_empty() {
             if queue.closed {
-                return None;
+                return false;
             }
             if let Some(time) = at_most {
                 let (guard, timeout) =
                     self.wake.wait_timeout(queue, time).unwrap_or_else(PoisonError::into_inner);
                 queue = guard;
-                if timeout.timed_out() && queue.writes.is_empty() && !queue.closed {
-                    return Some(Vec::new());
+                if timeout.timed_out() && queue.gathered.replies.is_empty() && !queue.closed {
+                    return true;
                 }
             } else {
                 queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
@@ -169,24 +187,25 @@ impl Committer {
         // On a busy machine the event loops have work at hand that will bring more writes: they go first, and the sync
         // that follows serves them too. On an idle one nothing else wants to run, and this costs nothing.
         for _ in 0..YIELDS_MAX {
-            let gathered = queue.writes.len();
+            let gathered = queue.gathered.replies.len();
             drop(queue);
             std::thread::yield_now();
             queue = self.queue();
-            if queue.writes.len() == gathered {
+            if queue.gathered.replies.len() == gathered {
                 break;
             }
         }
-        queue.bytes = 0;
-        Some(std::mem::take(&mut queue.writes))
+        std::mem::swap(&mut queue.gathered, batch);
+        true
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn commit(&self, store: &ReplicaStore, writes: Vec<PendingWrite>) -> Result<(), DatabaseError> {
-        let refused = match store.versions().commit_puts(writes.iter().map(|write| &write.put)) {
+    /// Commits a batch and empties it.
+    fn commit(&self, store: &ReplicaStore, batch: &mut Batch) -> Result<(), DatabaseError> {
+        let refused = match store.versions().commit_puts(&batch.puts) {
             Ok(()) => {
                 if !self.writable.swap(true, Ordering::Relaxed) {
                     tracing::info!("the disk has room again: this replica takes writes");
@@ -202,25 +221,21 @@ impl Committer {
             Err(fatal) => return Err(fatal),
         };
         self.commits.fetch_add(1, Ordering::Relaxed);
-        self.writes.fetch_add(writes.len() as u64, Ordering::Relaxed);
+        self.writes.fetch_add(batch.replies.len() as u64, Ordering::Relaxed);
+        batch.puts.clear();
         let mut by_shard: Vec<Vec<(ReplyTo, Reply)>> = self.completions.iter().map(|_| Vec::new()).collect();
-        for write in writes {
+        for (to, reply) in batch.replies.drain(..) {
             let reply = match refused {
-                None => write.reply.committed(),
+                None => reply.committed(),
                 Some(refusal) => Reply::Refused(refusal),
             };
-            by_shard[write.to.shard].push((write.to, reply));
+            by_shard[to.shard].push((to, reply));
         }
+        batch.replies.shrink_to(REPLIES_KEPT);
         for (completions, replies) in self.completions.iter().zip(by_shard) {
             if !replies.is_empty() {
                 completions.done.lock().unwrap_or_else(PoisonError::into_inner).extend(replies);
                 completions.wake.notify_one();
-            }
-        }
-        if refused.is_none() {
-            match store.versions().collect_garbage(GARBAGE_BUDGET) {
-                Ok(_) | Err(DatabaseError::Full(_)) => {}
-                Err(fatal) => return Err(fatal),
             }
         }
         Ok(())

@@ -5,7 +5,7 @@
 
 use super::alarm::Alarm;
 use super::answers::{Answers, Return};
-use super::committer::{LOCAL, PendingWrite, ReplyTo};
+use super::committer::{LOCAL, ReplyTo};
 use super::peer::{Link, Outbox};
 use super::signal::Signal;
 use super::{Node, now_instant};
@@ -20,7 +20,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use store::Put;
+use store::Puts;
 
 /// An event loop with more operations in flight is busy.
 const BUSY_ABOVE: usize = 4;
@@ -50,6 +50,8 @@ pub(crate) struct Shard {
     /// There are about as many as members.
     outboxes: RefCell<Vec<(u64, Rc<Outbox>)>>,
     next_connection: Cell<u64>,
+    /// Where a write is encoded; empty otherwise.
+    put: RefCell<Puts>,
     /// When the timer task will wake by itself, in nanoseconds.
     armed: Cell<u64>,
     rearm: Signal,
@@ -67,6 +69,7 @@ impl Shard {
             waiting: RefCell::default(),
             outboxes: RefCell::default(),
             next_connection: Cell::new(LOCAL + 1),
+            put: RefCell::default(),
             armed: Cell::new(u64::MAX),
             rearm: Signal::default(),
         })
@@ -182,7 +185,10 @@ impl Shard {
             Reaction::Reply(reply) => Some(reply),
             Reaction::Commit { key, stamped, reply } => {
                 let to = ReplyTo { shard: self.index, connection, call };
-                node.committer.enqueue(PendingWrite { put: Put::new(&key, &stamped), reply, to }).err()
+                // Before the queue is locked, which other event loops use, too.
+                let mut put = self.put.borrow_mut();
+                put.push(&key, &stamped);
+                node.committer.enqueue(&mut put, reply, to).err()
             }
         }
     }

@@ -317,30 +317,7 @@ impl RequestParser {
 fn copied(arg: &[u8], is_name: bool) -> Bytes {
     match FREQUENT.iter().find(|name| is_name && **name == arg) {
         Some(name) => Bytes::from_static(name),
-        None => Short::new(arg).map_or_else(|| Bytes::copy_from_slice(arg), Bytes::from_owner),
-    }
-}
-
-/// A few bytes beside their count of references. A key is shared by everything that is sent because of it; `Bytes` of a
-/// vector would allocate the count as well as soon as it is.
-struct Short {
-    length: usize,
-    bytes: [u8; Self::MAX],
-}
-
-impl Short {
-    const MAX: usize = 40;
-
-    fn new(arg: &[u8]) -> Option<Self> {
-        let mut bytes = [0; Self::MAX];
-        bytes.get_mut(..arg.len())?.copy_from_slice(arg);
-        Some(Self { length: arg.len(), bytes })
-    }
-}
-
-impl AsRef<[u8]> for Short {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes[..self.length]
+        None => store::counted::copied(arg),
     }
 }
 
