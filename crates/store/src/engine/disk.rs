@@ -14,6 +14,7 @@
 use super::failure::{damaged, io_error, space, sync_directory};
 use super::journal::{self, Journal};
 use super::large::{Collector, Move};
+use super::memtable::Size;
 use super::snapshot::DiskSnapshot;
 use super::tables::Tables;
 use super::watermark::Watermark;
@@ -56,6 +57,11 @@ impl DiskOptions {
     fn memtable_limit(&self, tables: u64, min_free: u64) -> u64 {
         (tables / 8).min(self.memtable_bytes_max).min(min_free / 4).max(self.memtable_bytes)
     }
+
+    /// Whether a memtable goes to a table. Of large values that gets only pointers, so there may be more of them.
+    fn is_full(&self, limit: u64, size: Size) -> bool {
+        size.table as u64 > limit || size.memory as u64 > limit.max(self.memtable_bytes_max)
+    }
 }
 
 /// While there is plenty of room, it is looked at this often, and after this many bytes.
@@ -64,7 +70,7 @@ const LOOK_AFTER_BYTES: u64 = 1 << 20;
 /// Writes since the last tidying that make another one worth it.
 const TIDY_AFTER_BYTES: u64 = 256 << 10;
 /// Memtables in which the same keys are written again and again do not grow. They go to a table after so many bytes in the
-/// journal, or after this part of the disk: the next start reads them.
+/// journal, or after this part of the disk: the next start reads them. Of large values twice as many.
 const JOURNAL_BYTES: u64 = 32 << 20;
 const JOURNAL_PART: u64 = 64;
 /// A journal that is longer is shortened at the next opportunity.
@@ -80,7 +86,7 @@ pub struct DiskDatabase {
     path: PathBuf,
     options: DiskOptions,
     min_free: u64,
-    /// What the journal may hold that is not in tables, unless the memtable is larger.
+    /// What the journal may hold that is not in tables, unless the memtable is larger; of large values twice as much.
     journal_limit: u64,
     tables: Arc<Tables>,
     work: Arc<Work>,
@@ -139,7 +145,7 @@ impl DiskDatabase {
         let mut recovered = journal::recover(&journal_path, flushed, |batch| {
             tables.apply(batch.changes, &batch.large);
             unflushed = true;
-            if tables.memtable_is_full(memtable_limit)
+            if options.is_full(memtable_limit, tables.memtable_size())
                 && let Some(full) = tables.seal(batch.number)
             {
                 tables.flush(&full)?;
@@ -243,6 +249,13 @@ impl DiskDatabase {
         let long = writer.written_since_tidy > 0 && writer.journal.disk_bytes() > LONG_JOURNAL_BYTES;
         if !self.accepts_writes() {
             self.give_back(&mut writer)?;
+            drop(writer);
+            match self.work.wait(true) {
+                Ok(()) | Err(DatabaseError::Full(_)) => {}
+                Err(why) => return Err(why),
+            }
+            writer = self.writer();
+            self.give_back(&mut writer)?;
             self.work.collector.make_room();
             if !self.accepts_writes() {
                 return Ok(());
@@ -313,6 +326,10 @@ impl DiskDatabase {
     /// and no further batch comes that would let go of it.
     fn give_back(&self, writer: &mut Writer) -> Result<(), DatabaseError> {
         writer.gave_back = Some(Instant::now());
+        if self.tables.memtable_size().is_large_values() {
+            // A table of pointers is small; then what its large values have replaced is of no use any more.
+            self.seal(writer);
+        }
         let flushed = self.catch_up(writer)?;
         self.tables.settle();
         writer.journal.give_back(flushed);
@@ -372,7 +389,10 @@ impl DiskDatabase {
         }
         let limit = writer.memtable_limit;
         let in_journal = writer.journal.written() - writer.journal_before;
-        if self.tables.memtable_is_full(limit) || in_journal > limit.max(self.journal_limit) {
+        let size = self.tables.memtable_size();
+        // Large values stay in the journal anyway.
+        let journal_limit = if size.is_large_values() { 2 * self.journal_limit } else { self.journal_limit };
+        if self.options.is_full(limit, size) || in_journal > limit.max(journal_limit) {
             self.work.wait(false)?;
             self.seal(writer);
         }
@@ -578,6 +598,28 @@ mod tests {
         assert!(limit > 1_000 && limit < 32 * 1_100, "{limit} beside {tables}");
         let (limit, tables) = fill(0x100..0x800);
         assert!(limit == 100_000 && tables > 800_000, "{limit} beside {tables}");
+    }
+
+    #[test]
+    fn a_memtable_holds_more_of_large_values() {
+        let directory = tempfile::tempdir().unwrap();
+        let options = DiskOptions { memtable_bytes: 1 << 20, ..DiskOptions::default() };
+        let database = DiskDatabase::open(directory.path(), options).unwrap();
+        let put =
+            |key: [u8; 3], size: usize| database.put(Bytes::copy_from_slice(&key), vec![7; size].into());
+        for number in 0..100 {
+            put([1, 0, number], 64 << 10).unwrap();
+        }
+        let size = database.tables.memtable_size();
+        assert!(size.is_large_values() && size.memory > 6 << 20, "{size:?}");
+        // Nearly as large as a large one, but a table gets all of it.
+        for number in 0..1_000u16 {
+            let [high, low] = number.to_be_bytes();
+            put([2, high, low], 4_000).unwrap();
+            let size = database.tables.memtable_size();
+            assert!(size.table < (1 << 20) + 5_000, "{size:?}");
+        }
+        assert!(!database.tables.memtable_size().is_large_values());
     }
 
     /// Data keys of one user key, the newest version first.

@@ -5,8 +5,8 @@
 //! tables, one merges tables.
 
 use super::failure::{caught, damaged, engine_error};
-use super::large::{Files, LARGE, LargeValues, Location, Stored};
-use super::memtable::Memtable;
+use super::large::{Files, LargeValues, Location, Stored};
+use super::memtable::{Memtable, Size};
 use super::merge::{DominatedFilters, without_dominated};
 use super::view::{Memtables, View};
 use crate::database::{Change, DatabaseError};
@@ -141,12 +141,9 @@ impl Tables {
         self.views().files.remove(segment);
     }
 
-    /// Whether the memtable that takes batches holds more than it should. A few large values may be four times as much
-    /// as many small ones: a table gets only pointers of them, and should not be written for a handful.
-    pub(super) fn memtable_is_full(&self, limit: u64) -> bool {
-        let memtable = self.active();
-        let size = memtable.bytes() as u64;
-        size > 4 * limit || (size > limit && size / (LARGE as u64) < memtable.len() as u64)
+    /// The size of the memtable that takes batches.
+    pub(super) fn memtable_size(&self) -> Size {
+        self.active().size()
     }
 
     /// Closes the memtable, whose last batch is `last`; `None` if it is empty.

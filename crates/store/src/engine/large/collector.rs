@@ -111,6 +111,11 @@ impl State {
         self.used.iter().map(Segment::bytes).sum()
     }
 
+    /// Gives back the segments that are there for heavy times.
+    fn forget_used(&mut self) {
+        std::mem::take(&mut self.used).into_iter().for_each(Segment::delete);
+    }
+
     /// Whether there is enough garbage for a round.
     fn is_due(&self) -> bool {
         self.kept_bytes > self.times() * self.in_use + self.table_bytes / 2 + WORTH_BYTES
@@ -214,8 +219,7 @@ impl Collector {
     /// [`Collector::wait_for_moves`] says that the round is over.
     pub(in crate::engine) fn begin_quiet_round(&self) -> Option<QuietRound> {
         let mut state = self.state();
-        // Segments that are kept for heavy times.
-        std::mem::take(&mut state.used).into_iter().for_each(Segment::delete);
+        state.forget_used();
         let garbage_at_most = state.kept_bytes.saturating_sub(state.in_use);
         let new = state.kept_bytes.saturating_sub(state.kept_before);
         let is_worth_it =
@@ -233,7 +237,7 @@ impl Collector {
     /// Has segments that are not in use at all given back, on a disk that has no room to move anything.
     pub(in crate::engine) fn make_room(&self) {
         let mut state = self.state();
-        std::mem::take(&mut state.used).into_iter().for_each(Segment::delete);
+        state.forget_used();
         let looked = state.looked.is_some_and(|looked| looked.elapsed() < FULL_EVERY);
         if !looked && !state.running && !state.kept.is_empty() {
             state.looked = Some(Instant::now());
@@ -283,6 +287,10 @@ impl Collector {
                 continue;
             }
             let Some(effort) = state.asked.take() else { continue };
+            if effort == Effort::Quiet {
+                // A round under load may have ended since it was asked for.
+                state.forget_used();
+            }
             (state.running, state.failed) = (true, false);
             let times = state.times();
             drop(state);

@@ -9,9 +9,9 @@ use smallvec::SmallVec;
 use std::cmp::Reverse;
 use std::ops::Bound;
 
-/// What an entry takes beside the bytes of its key and value, about: its share of a node of the tree, which is seldom full,
-/// and what its value's allocation takes.
-const ENTRY_OVERHEAD: usize = 160;
+/// What an entry takes beside the bytes of its key and value, about: its slot, its key's place in the tree and in the table,
+/// neither of which is ever full, and what its value's allocation takes.
+const ENTRY_OVERHEAD: usize = 190;
 
 /// Entries in the order of their keys, the newest change to a key first.
 pub(super) type Walk<'a> = std::iter::Rev<std::slice::Iter<'a, Entry>>;
@@ -66,6 +66,11 @@ impl Entry {
         self.version().len() + self.value.as_ref().map_or(0, Bytes::len) + ENTRY_OVERHEAD
     }
 
+    /// Bytes of its value if that lies in the journal.
+    pub(super) fn large_value_size(&self) -> usize {
+        self.location.as_ref().and(self.value.as_ref()).map_or(0, Bytes::len)
+    }
+
     /// Whether nobody who sees `newer` sees this one, which comes after it: a change to the same key, or a version that is
     /// dominated (rule G1).
     ///
@@ -107,15 +112,18 @@ impl Chain {
         self.0[start..].iter().rev()
     }
 
-    /// Adds a change, newer than all that are here. `unseen`: nobody sees a change that this one hides, so it is taken out
-    /// and told to `gone`.
-    pub(super) fn insert(&mut self, entry: Entry, unseen: bool, gone: impl FnMut(Entry)) {
+    /// Adds a change, newer than all that are here. `unseen`: nobody sees a change that this one hides, nor this one if it
+    /// comes late, so they are taken out and told to `gone`.
+    pub(super) fn insert(&mut self, entry: Entry, unseen: bool, mut gone: impl FnMut(Entry)) {
         let is_gone = |other: &&Entry| match unseen {
             true => other.is_hidden_by(&entry),
             // An earlier change of the same batch.
             false => other.place() == entry.place(),
         };
         let end = self.0.partition_point(|other| other.place() >= entry.place());
+        if unseen && self.0.get(end).is_some_and(|newer| entry.is_hidden_by(newer)) {
+            return gone(entry);
+        }
         let start = end - self.0[..end].iter().rev().take_while(is_gone).count();
         self.0.drain(start..end).for_each(gone);
         self.0.insert(start, entry);

@@ -14,9 +14,12 @@ use std::ops::RangeBounds;
 /// Chains in one allocation: what grows must not move what is there, while readers wait.
 const TOGETHER: usize = 128;
 
+/// First parts of keys up to this length lie in place: those of user keys of up to 27 bytes.
+const IN_PLACE: usize = 30;
+
 /// A user key and its chain. They stay where they are for as long as the memtable lives.
 struct Slot {
-    first: InPlace<30>,
+    first: InPlace<IN_PLACE>,
     chain: Chain,
 }
 
@@ -26,11 +29,11 @@ struct Place {
     slot: u32,
 }
 
-/// Chains by the first part of the key ([`crate::key::parts`]): of user keys of up to 27 bytes it lies in place.
+/// Chains by the first part of the key ([`crate::key::parts`]).
 pub(super) struct Chains {
     slots: Vec<Vec<Slot>>,
     by_hash: HashTable<Place>,
-    in_order: BTreeMap<InPlace<30>, u32>,
+    in_order: BTreeMap<InPlace<IN_PLACE>, u32>,
     /// So that nobody can choose keys that crowd one place.
     secrets: RapidSecrets,
 }
@@ -64,6 +67,11 @@ impl Chains {
         u32::from_be_bytes([a, b, c, d])
     }
 
+    /// Bytes that a user key takes: one that does not lie in place is allocated twice.
+    pub(super) fn key_size(first: &[u8]) -> usize {
+        if first.len() > IN_PLACE { 2 * first.len() } else { first.len() }
+    }
+
     /// The chain of a user key.
     pub(super) fn get(&self, first: &[u8]) -> Option<&Chain> {
         self.find(first, self.hash(first)).map(|number| &self.slot(number).chain)
@@ -95,12 +103,48 @@ impl Chains {
     }
 
     /// User keys with their chains, in order.
-    pub(super) fn range<'a>(
-        &'a self,
+    pub(super) fn range(
+        &self,
         range: impl RangeBounds<[u8]>,
-    ) -> impl DoubleEndedIterator<Item = (&'a [u8], &'a Chain)> {
+    ) -> impl DoubleEndedIterator<Item = (&[u8], &Chain)> {
         self.in_order
             .range::<[u8], _>(range)
             .map(|(first, number)| (first.bytes(), &self.slot(*number).chain))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ops::Bound;
+
+    #[test]
+    fn every_key_is_found_by_hash_and_in_order() {
+        let mut chains = Chains::default();
+        assert!(chains.get(b"nothing").is_none());
+        // Long ones too, which do not lie in place.
+        let key =
+            |number: u32| [number.wrapping_mul(2_654_435_761).to_be_bytes().as_slice(), &[7; 40]].concat();
+        let keys: Vec<Vec<u8>> = (0..5_000)
+            .map(|number| if number % 3 == 0 { key(number) } else { number.to_le_bytes().to_vec() })
+            .collect();
+        let addresses: Vec<*const Chain> =
+            keys.iter().map(|key| std::ptr::from_ref(chains.get_or_new(key))).collect();
+        for (key, address) in keys.iter().zip(&addresses) {
+            assert_eq!(chains.get(key).map(std::ptr::from_ref), Some(*address), "none is moved, none is two");
+            assert_eq!(std::ptr::from_ref(chains.get_or_new(key)), *address);
+        }
+        assert!(chains.get(b"nothing").is_none());
+        let mut sorted: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+        sorted.sort_unstable();
+        let all = (Bound::Unbounded, Bound::Unbounded);
+        assert!(chains.range(all).map(|(first, _)| first).eq(sorted.iter().copied()));
+        let part = (Bound::Excluded(sorted[10]), Bound::Included(sorted[4_000]));
+        assert!(
+            chains.range(part).map(|(first, _)| first).rev().eq(sorted[11..=4_000].iter().rev().copied())
+        );
+        for (first, chain) in chains.range(all) {
+            assert_eq!(chains.get(first).map(std::ptr::from_ref), Some(std::ptr::from_ref(chain)));
+        }
     }
 }

@@ -3,9 +3,9 @@
 //! A batch has a number, and so has each of its changes. Of a key the newest change comes first; a view of number *n* sees
 //! the first one below *n*.
 //!
-//! A B-tree of user keys, with their versions in place: to find one takes a few cache lines in a row, where a skip list of
-//! allocations, the library's, takes two cache misses for each of some thirty comparisons; and a key that is written again
-//! and again, when nobody looks, is one entry that changes. One thread inserts, at most one batch at a time, so that
+//! User keys, with their versions in place, found by hash or in order ([`Chains`]): that takes three cache misses, or a dozen,
+//! where a skip list of allocations, the library's, takes two for each of some thirty comparisons; and a key that is
+//! written again and again, when nobody looks, is one entry that changes. One thread inserts, at most one batch at a time, so that
 //! whoever reads waits for microseconds. ARCHITECTURE.md, "The disk engine", has what that buys.
 
 mod chain;
@@ -44,11 +44,27 @@ fn after<'a>(first: &'a [u8], walk: Walk<'a>) -> impl DoubleEndedIterator<Item =
     walk.map(move |entry| (first, entry))
 }
 
+/// How large a memtable is, in bytes, about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Size {
+    pub(super) memory: usize,
+    /// Without the large values that lie in the journal: a table gets pointers to them.
+    pub(super) table: usize,
+}
+
+impl Size {
+    /// Whether large values are nearly all of it.
+    pub(super) fn is_large_values(self) -> bool {
+        self.table <= self.memory / 8
+    }
+}
+
 /// Recent changes.
 #[derive(Default)]
 pub(super) struct Memtable {
     contents: RwLock<Contents>,
-    bytes: AtomicUsize,
+    memory: AtomicUsize,
+    large_values: AtomicUsize,
     /// Whether all of it is in synced tables.
     flushed: AtomicBool,
 }
@@ -68,7 +84,7 @@ impl Memtable {
         let mut contents = self.contents.write().unwrap_or_else(PoisonError::into_inner);
         let Contents { chains, count } = &mut *contents;
         let mut offsets = large.offsets.iter().peekable();
-        let mut bytes = self.bytes.load(Relaxed);
+        let (mut bytes, mut large_values) = (self.memory.load(Relaxed), self.large_values.load(Relaxed));
         let mut hidden = Vec::new();
         for (index, change) in changes.into_iter().enumerate() {
             let offset = offsets.next_if(|(at, _)| *at == index);
@@ -81,13 +97,17 @@ impl Memtable {
             };
             let (first, version) = key::parts(&key);
             let entry = Entry::new(version, number, value, location);
-            (*count, bytes) = (*count + 1, bytes + first.len() + entry.size());
+            let key_size = Chains::key_size(first);
+            (*count, bytes) = (*count + 1, bytes + key_size + entry.size());
+            large_values += entry.large_value_size();
             chains.get_or_new(first).insert(entry, unseen, |gone| {
-                (*count, bytes) = (*count - 1, bytes - first.len() - gone.size());
+                (*count, bytes) = (*count - 1, bytes - key_size - gone.size());
+                large_values -= gone.large_value_size();
                 hidden.extend(gone.into_value());
             });
         }
-        self.bytes.store(bytes, Relaxed);
+        self.memory.store(bytes, Relaxed);
+        self.large_values.store(large_values, Relaxed);
         hidden
     }
 
@@ -100,9 +120,9 @@ impl Memtable {
         self.contents().count
     }
 
-    /// Bytes that it takes, about.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes.load(Relaxed)
+    pub(super) fn size(&self) -> Size {
+        let memory = self.memory.load(Relaxed);
+        Size { memory, table: memory.saturating_sub(self.large_values.load(Relaxed)) }
     }
 
     pub(super) fn is_flushed(&self) -> bool {
@@ -203,7 +223,7 @@ mod tests {
         memtable.insert(vec![Change::Delete("b".into()), put("c", "3")], &LargeValues::default(), 3, false);
         let long: &str = "a long key that has more than thirty bytes, so that it is allocated";
         memtable.insert(vec![put(long, "4")], &LargeValues::default(), 4, false);
-        assert_eq!((memtable.len(), memtable.bytes() > 0), (7, true));
+        assert_eq!((memtable.len(), memtable.size().memory > 0), (7, true));
         let some = |key: &str, value: &str| Some((key.to_owned(), Some(value.to_owned())));
         assert_eq!(memtable.get(b"b", 1), None);
         assert_eq!(memtable.get(b"b", 2), Some(Some("1".into())));
@@ -286,13 +306,19 @@ mod tests {
             held(&memtable)
         };
         insert(1, true, vec![put_version(1)]);
-        let one = memtable.bytes();
+        let one = memtable.size();
         assert_eq!(insert(2, true, vec![put_version(2)]), [(version(2), 2)], "a dominated version");
-        assert_eq!((memtable.bytes(), memtable.len()), (one, 1));
+        assert_eq!((memtable.size(), memtable.len()), (one, 1));
         insert(3, false, vec![put_version(3)]);
         assert_eq!(insert(4, false, vec![put_version(4)]).len(), 3, "somebody looks");
         assert_eq!(insert(5, true, vec![put_version(5)]), [(version(5), 5)], "all that have gathered");
-        assert_eq!(insert(6, true, vec![put_version(4)]).len(), 2, "an older one dominates nothing");
+        assert_eq!(
+            insert(6, true, vec![put_version(4)]),
+            [(version(5), 5)],
+            "one that comes late is dominated"
+        );
+        assert_eq!((memtable.size(), memtable.len()), (one, 1));
+        assert_eq!(insert(6, false, vec![put_version(4)]).len(), 2, "somebody looks");
         // A version's end does not bring back an older one, nor does it go: an older table may have the version.
         let end = insert(7, true, vec![Change::Delete(version(5))]);
         assert_eq!(end, [(version(5), 7), (version(4), 6)]);
