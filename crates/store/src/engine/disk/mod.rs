@@ -1,0 +1,192 @@
+//! The engine on disk: a journal of our own before the tables of the crate `lsm-tree`.
+//!
+//! ```text
+//! write    journal (one write, one sync) ─► memtable: visible ─► the watermark beside it
+//! flush    a full memtable ─► synced table without dominated versions ─► its part of the journal is free, but for large values
+//! merge    tables ─► fewer tables
+//! collect  large values of which few in a segment are in use ─► written again ─► the segment is free
+//! open     tables ─► the journal's batches after them ─► compared with the watermark ─► to tables, if there is room
+//! ```
+//!
+//! Every batch has a number, and the numbers have no holes: what is missing or damaged in the middle of the journal is
+//! found when it is opened, what is missing at its end is told by the watermark. Either is [`DatabaseError::Damaged`].
+
+mod housekeeping;
+mod open;
+mod options;
+mod room;
+#[cfg(test)]
+mod tests;
+
+pub use options::DiskOptions;
+
+use super::failure::io_error;
+use super::journal::Journal;
+use super::large::Move;
+use super::snapshot::DiskSnapshot;
+use super::tables::Tables;
+use super::watermark::Watermark;
+use super::workers::Work;
+use crate::database::{Change, Database, DatabaseError, WriteBatch};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+/// A database in a directory.
+pub struct DiskDatabase {
+    path: PathBuf,
+    options: DiskOptions,
+    min_free: u64,
+    /// What the journal may hold that is not in tables, unless the memtable is larger; of large values twice as much.
+    journal_limit: u64,
+    tables: Arc<Tables>,
+    work: Arc<Work>,
+    threads: Vec<JoinHandle<()>>,
+    writer: Mutex<Writer>,
+    /// Number of the last durable batch.
+    sequence: AtomicU64,
+    /// Whether the last write found room.
+    had_room: AtomicBool,
+    /// Bytes of the journal's files: whoever asks does not wait for a sync.
+    journal_bytes: AtomicU64,
+}
+
+struct Writer {
+    journal: Journal,
+    watermark: Watermark,
+    /// How large the memtable may become, and what the journal had when it was begun.
+    memtable_limit: u64,
+    journal_before: u64,
+    /// The last flush after which nobody was left looking at its memtable.
+    settled: u64,
+    written_since_tidy: u64,
+    /// Bytes of tables after the last merge of all.
+    tidy_bytes: u64,
+    /// When the free space was looked at, and what has been written since.
+    looked: Option<Instant>,
+    written_since_look: u64,
+    /// When a full disk was last given back what it could be.
+    gave_back: Option<Instant>,
+}
+
+impl DiskDatabase {
+    /// Number of the last durable batch; never goes back on a disk that keeps its promises.
+    pub fn sequence(&self) -> u64 {
+        self.sequence.load(Ordering::Acquire)
+    }
+
+    /// Whether there is room for writes now.
+    pub fn accepts_writes(&self) -> bool {
+        self.free().is_ok_and(|free| free >= self.needed(0))
+    }
+
+    /// Bytes that the files take.
+    pub fn disk_bytes(&self) -> u64 {
+        let journal = self.journal_bytes.load(Ordering::Relaxed) + self.work.collector.disk_bytes();
+        self.tables.disk_bytes() + journal
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes a batch, and with it about `room` bytes of large values that the collector has moved, if there are any.
+    fn write_with_moves(
+        &self,
+        writer: &mut Writer,
+        batch: WriteBatch,
+        room: u64,
+    ) -> Result<(), DatabaseError> {
+        let number = self.sequence() + 1;
+        let moves = self.work.collector.take_moves(room);
+        if moves.is_empty() {
+            return if batch.is_empty() { Ok(()) } else { self.commit(writer, batch, number) };
+        }
+        let count = moves.len();
+        let written = self.still_in_use(moves).and_then(|changes| {
+            let mut moved = WriteBatch { changes };
+            writer.written_since_look += moved.bytes();
+            // In this order: what the batch itself says of a key is newer.
+            moved.changes.extend(batch.changes);
+            if moved.is_empty() { Ok(()) } else { self.commit(writer, moved, number) }
+        });
+        self.work.collector.moved(count, written.is_ok());
+        written
+    }
+
+    /// Of the values that are to be moved those whose keys have not been written meanwhile.
+    fn still_in_use(&self, moves: Vec<Move>) -> Result<Vec<Change>, DatabaseError> {
+        let mut changes = Vec::with_capacity(moves.len());
+        for Move { key, value, from } in moves {
+            if self.tables.is_at(&key, from)? {
+                changes.push(Change::Put(key, value));
+            }
+        }
+        Ok(changes)
+    }
+
+    fn commit(&self, writer: &mut Writer, batch: WriteBatch, number: u64) -> Result<(), DatabaseError> {
+        let flushed = self.catch_up(writer)?;
+        // What could not be recorded after the last batch.
+        writer.watermark.set(number - 1).map_err(|why| io_error("record the watermark", &why))?;
+        let large = writer.journal.append(number, &batch.changes, flushed)?;
+        // Only now: what can be seen is durable.
+        self.tables.apply(batch.changes, &large);
+        self.sequence.store(number, Ordering::Release);
+        if let Err(why) = writer.watermark.set(number) {
+            // The batch is in; the next one waits for this.
+            log::error!("cannot record the watermark: {why}");
+        }
+        if writer.journal.has_kept() {
+            self.hand_over_kept(writer, self.free().ok());
+        }
+        self.count_journal_bytes(writer);
+        if writer.journal.wants_spare() {
+            self.work.ask_for(|| writer.journal.next_blank());
+        }
+        Ok(())
+    }
+}
+
+impl Database for DiskDatabase {
+    type Snapshot = DiskSnapshot;
+
+    fn write(&self, batch: WriteBatch) -> Result<(), DatabaseError> {
+        let mut writer = self.writer();
+        let bytes = batch.bytes();
+        let written = match self.make_room(&mut writer, bytes) {
+            Ok(()) => self.write_with_moves(&mut writer, batch, bytes),
+            Err(why) => Err(why),
+        };
+        if written.is_ok() {
+            writer.written_since_tidy += bytes;
+            writer.written_since_look += bytes;
+        }
+        let had_room = !matches!(written, Err(DatabaseError::Full(_)));
+        if self.had_room.swap(had_room, Ordering::Relaxed) != had_room {
+            log::info!("the disk has {} for writes", if had_room { "room again" } else { "no room" });
+        }
+        written
+    }
+
+    fn drops_dominated(&self) -> bool {
+        true
+    }
+
+    fn snapshot(&self) -> Result<DiskSnapshot, DatabaseError> {
+        Ok(DiskSnapshot { view: Arc::new(self.tables.look()) })
+    }
+}
+
+impl Drop for DiskDatabase {
+    fn drop(&mut self) {
+        self.work.stop();
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                log::error!("a thread of the database panicked");
+            }
+        }
+    }
+}

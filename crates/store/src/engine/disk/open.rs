@@ -1,0 +1,135 @@
+//! Opening: tables, the journal's batches after them, and the watermark, which says how many there have to be.
+
+use super::{DiskDatabase, DiskOptions, Writer};
+use crate::database::{DatabaseError, WriteBatch};
+use crate::engine::failure::{damaged, io_error, space, sync_directory};
+use crate::engine::journal;
+use crate::engine::large::Collector;
+use crate::engine::tables::Tables;
+use crate::engine::watermark::Watermark;
+use crate::engine::workers::Work;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex};
+
+/// Memtables in which the same keys are written again and again do not grow. They go to a table after so many bytes in the
+/// journal, or after this part of the disk: the next start reads them. Of large values twice as many.
+const JOURNAL_BYTES: u64 = 32 << 20;
+const JOURNAL_PART: u64 = 64;
+
+impl DiskDatabase {
+    /// Opens the database in `path`, or creates one if there is none.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Damaged`] when acknowledged data is missing or unreadable, [`DatabaseError::Full`] when there
+    /// is no room to open it, [`DatabaseError::Fatal`] for other failures of the disk.
+    pub fn open(path: impl AsRef<Path>, options: DiskOptions) -> Result<Self, DatabaseError> {
+        let path = path.as_ref().to_path_buf();
+        std::fs::create_dir_all(&path).map_err(|why| io_error("create the database directory", &why))?;
+        let disk = space(&path)?.total;
+        let min_free = options.min_free_bytes.unwrap_or((disk / 50).clamp(4 << 20, 256 << 20));
+        let journal_limit = JOURNAL_BYTES.min(disk / JOURNAL_PART);
+        let look = |why: std::io::Error| io_error("look for the database", &why);
+        let (tables_path, journal_path) = (path.join("tables"), path.join("journal"));
+        let watermark_path = path.join("watermark");
+        let marked = watermark_path.try_exists().map_err(look)?;
+        if marked && let Some(part) = Tables::missing_part(&tables_path).map_err(look)? {
+            return Err(damaged(format!("{} is gone", part.display())));
+        }
+        let tables = Arc::new(Tables::open(&tables_path, options.cache_bytes)?);
+        journal::create_directory(&journal_path)?;
+        let flushed = tables.flushed()?;
+        let memtable_limit = options.memtable_limit(tables.disk_bytes(), min_free);
+        let mut unflushed = false;
+        let mut recovered = journal::recover(&journal_path, flushed, |batch| {
+            tables.apply(batch.changes, &batch.large);
+            unflushed = true;
+            if options.is_full(memtable_limit, tables.memtable_size())
+                && let Some(full) = tables.seal(batch.number)
+            {
+                tables.flush(&full)?;
+                tables.settle();
+                unflushed = false;
+            }
+            Ok(())
+        })?;
+        let sequence = recovered.last;
+        let watermark = if marked {
+            let (watermark, acknowledged) =
+                Watermark::open(&watermark_path).map_err(|why| io_error("open the watermark", &why))?;
+            check_watermark(sequence, acknowledged)?;
+            watermark
+        } else if sequence > 0 {
+            return Err(damaged(format!("{} is gone", watermark_path.display())));
+        } else {
+            // The tables first: a watermark without them means that they were lost.
+            sync_directory(&path)?;
+            let watermark = Watermark::create(&watermark_path, 1)
+                .map_err(|why| io_error("create the watermark", &why))?;
+            sync_directory(&path)?;
+            if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+                sync_directory(parent)?;
+            }
+            watermark
+        };
+        recovered.clean_up()?;
+        for (segment, file) in recovered.journal.with_large_values() {
+            tables.add_file(segment, file);
+        }
+        let kept = recovered.journal.take_kept(0);
+        let work = Work::new(tables.flushed()?, Collector::new(kept));
+        let database = Self {
+            threads: work
+                .start(&tables)
+                .map_err(|why| DatabaseError::Fatal(format!("cannot start a thread: {why}")))?,
+            path,
+            options,
+            min_free,
+            journal_limit,
+            tables,
+            work,
+            writer: Mutex::new(Writer {
+                journal: recovered.journal,
+                watermark,
+                memtable_limit,
+                journal_before: 0,
+                settled: 0,
+                written_since_tidy: 0,
+                tidy_bytes: 0,
+                looked: None,
+                written_since_look: 0,
+                gave_back: None,
+            }),
+            sequence: AtomicU64::new(sequence.max(1)),
+            had_room: AtomicBool::new(true),
+            journal_bytes: AtomicU64::new(0),
+        };
+        let mut writer = database.writer();
+        if sequence == 0 {
+            // The first batch gives the directory its number one, so that "nothing" is never a legal state later.
+            database.commit(&mut writer, WriteBatch::default(), 1)?;
+        } else if unflushed && database.free()? >= min_free + 2 * memtable_limit {
+            // On a full disk the journal, which was synced again, goes on to hold it.
+            database.seal(&mut writer);
+            database.work.wait(true)?;
+            let flushed = database.catch_up(&mut writer)?;
+            writer.journal.shrink(sequence, flushed);
+            database.hand_over_kept(&mut writer, database.free().ok());
+        }
+        database.count_journal_bytes(&writer);
+        drop(writer);
+        Ok(database)
+    }
+}
+
+fn check_watermark(recovered: u64, acknowledged: Option<u64>) -> Result<(), DatabaseError> {
+    match acknowledged {
+        None => Err(damaged("both slots of the watermark are unreadable")),
+        Some(acknowledged) if recovered < acknowledged && (recovered, acknowledged) != (0, 1) => {
+            Err(damaged(format!(
+                "the database ends at batch {recovered}, but batch {acknowledged} was acknowledged"
+            )))
+        }
+        Some(_) => Ok(()),
+    }
+}

@@ -1,0 +1,210 @@
+use super::*;
+use crate::database::{DatabaseIterator, Snapshot};
+use crate::engine::large::{Location, Stored};
+use crate::key;
+use bytes::Bytes;
+
+#[test]
+fn a_batch_whose_watermark_failed_is_in_and_the_next_one_is_not_begun() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = DiskDatabase::open(directory.path(), DiskOptions::default()).unwrap();
+    let watermark = directory.path().join("watermark");
+    let whole = std::mem::replace(&mut database.writer().watermark, Watermark::broken(&watermark, 1));
+    database.put("first".into(), "1".into()).unwrap();
+    for _ in 0..2 {
+        let refused = database.put("second".into(), "2".into());
+        assert!(matches!(refused, Err(DatabaseError::Fatal(_))), "{refused:?}");
+    }
+    assert_eq!(database.get(b"first").unwrap().unwrap(), "1");
+    assert_eq!((database.get(b"second").unwrap(), database.sequence()), (None, 2));
+    database.writer().watermark = whole;
+    database.put("third".into(), "3".into()).unwrap();
+    drop(database);
+    let database = DiskDatabase::open(directory.path(), DiskOptions::default()).unwrap();
+    assert_eq!((database.get(b"second").unwrap(), database.sequence()), (None, 3));
+    assert_eq!(database.get(b"third").unwrap().unwrap(), "3");
+}
+
+#[test]
+fn a_full_disk_gives_back_the_tables_that_were_merged_since_the_last_batch() {
+    let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let mut database = DiskDatabase::open(directory.path(), DiskOptions::default()).unwrap();
+    let min_free = database.min_free;
+    let tables = || std::fs::read_dir(directory.path().join("tables/tables")).unwrap().count();
+    let journals = || std::fs::read_dir(directory.path().join("journal")).unwrap().count();
+    // As large as a value may be that is no large one.
+    let value = Bytes::from(vec![7; 4_000]);
+    let refused = |database: &mut DiskDatabase, ask: &dyn Fn(&DiskDatabase)| {
+        database.min_free = min_free;
+        for key in ["a", "b"] {
+            for _ in 0..1_000 {
+                database.put(key.into(), value.clone()).unwrap();
+            }
+            flush(database);
+        }
+        database.tables.merge_all().unwrap();
+        assert!(tables() >= 3, "as long as somebody may look at them");
+        let (files, bytes) = (journals(), database.disk_bytes());
+        assert!(files > 1, "{files} segments of the journal");
+        database.min_free = u64::MAX / 8;
+        (database.writer().looked, database.writer().gave_back) = (None, None);
+        ask(database);
+        assert!(tables() == 1 && journals() < files, "{} tables, {} segments", tables(), journals());
+        assert!(database.disk_bytes() < bytes, "{} of {bytes}", database.disk_bytes());
+        assert_eq!(database.get(b"b").unwrap().unwrap(), value);
+    };
+    refused(&mut database, &|database| {
+        let refused = database.put("c".into(), "1".into());
+        assert!(matches!(refused, Err(DatabaseError::Full(_))), "{refused:?}");
+    });
+    refused(&mut database, &|database| database.maintain().unwrap());
+}
+
+#[test]
+fn a_memtable_grows_with_the_tables_and_not_beyond_the_space_that_is_kept_for_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let options =
+        DiskOptions { memtable_bytes: 1_000, min_free_bytes: Some(400_000), ..DiskOptions::default() };
+    assert_eq!(options.memtable_limit(7_000, u64::MAX), 1_000);
+    assert_eq!(options.memtable_limit(u64::MAX, u64::MAX), options.memtable_bytes_max);
+    let database = DiskDatabase::open(directory.path(), options).unwrap();
+    let fill = |keys: std::ops::Range<u16>| {
+        for key in keys {
+            // Bytes that no table stores in fewer.
+            let value: Vec<u8> = (0..1_000u32).map(|at| (at * u32::from(key)).to_le_bytes()[1]).collect();
+            database
+                .put(key.to_be_bytes().into_iter().chain([1]).collect::<Vec<u8>>().into(), value.into())
+                .unwrap();
+        }
+        flush(&database);
+        let limit = database.writer().memtable_limit;
+        (limit, database.tables.disk_bytes())
+    };
+    let (limit, tables) = fill(0x100..0x120);
+    assert!(limit > 1_000 && limit < 32 * 1_100, "{limit} beside {tables}");
+    let (limit, tables) = fill(0x100..0x800);
+    assert!(limit == 100_000 && tables > 800_000, "{limit} beside {tables}");
+}
+
+#[test]
+fn a_memtable_holds_more_of_large_values() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = DiskOptions { memtable_bytes: 1 << 20, ..DiskOptions::default() };
+    let database = DiskDatabase::open(directory.path(), options).unwrap();
+    let put = |key: [u8; 3], size: usize| database.put(Bytes::copy_from_slice(&key), vec![7; size].into());
+    for number in 0..100 {
+        put([1, 0, number], 64 << 10).unwrap();
+    }
+    let size = database.tables.memtable_size();
+    assert!(size.is_large_values() && size.memory > 6 << 20, "{size:?}");
+    // Nearly as large as a large one, but a table gets all of it.
+    for number in 0..1_000u16 {
+        let [high, low] = number.to_be_bytes();
+        put([2, high, low], 4_000).unwrap();
+        let size = database.tables.memtable_size();
+        assert!(size.table < (1 << 20) + 5_000, "{size:?}");
+    }
+    assert!(!database.tables.memtable_size().is_large_values());
+}
+
+/// Data keys of one user key, the newest version first.
+fn versions(count: u64) -> Vec<Bytes> {
+    let version = |time| abd::Version::of_write(abd::Timestamp { time, node: 1, boot: 1 });
+    (1..=count).rev().map(|time| key::encode(b"k", version(time))).collect()
+}
+
+/// So large that of a new database the first two go to segments of their own.
+fn large(byte: u8) -> Bytes {
+    vec![byte; 400 << 10].into()
+}
+
+fn flush(database: &DiskDatabase) {
+    let mut writer = database.writer();
+    database.seal(&mut writer);
+    database.work.wait(true).unwrap();
+    database.catch_up(&mut writer).unwrap();
+}
+
+fn pointer(database: &DiskDatabase, key: &[u8]) -> Option<Location> {
+    let view = database.tables.look();
+    let found = view.in_tables().map(Result::unwrap).find(|(found, _)| found == key);
+    match found?.1 {
+        Stored::At(pointer) => Some(pointer.location),
+        Stored::Value(_) => None,
+    }
+}
+
+/// Rule G1: what dominates is there, so what is dominated may be gone, and nothing else.
+#[test]
+fn g1_a_version_whose_segment_is_gone_is_garbage_if_a_newer_one_is_there_and_else_damage() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = DiskDatabase::open(directory.path(), DiskOptions::default()).unwrap();
+    let keys = versions(2);
+    database.put(keys[1].clone(), large(1)).unwrap();
+    flush(&database);
+    let old = pointer(&database, &keys[1]).unwrap();
+    let before = database.snapshot().unwrap();
+    database.tables.remove_file(old.segment);
+    assert!(matches!(database.get(&keys[1]), Err(DatabaseError::Damaged(why)) if why.contains("is gone")));
+    let mut iterator = database.snapshot().unwrap().iterator();
+    iterator.seek(&keys[0]).unwrap_err();
+    iterator.seek_to_last().unwrap_err();
+    // Nor is it there if the number has come to mean another segment.
+    let another = tempfile::tempfile().unwrap();
+    database.tables.add_file(old.segment, &Arc::new(another));
+    assert!(matches!(database.get(&keys[1]), Err(DatabaseError::Damaged(why)) if why.contains("the end")));
+    database.put(keys[0].clone(), large(2)).unwrap();
+    for _ in 0..2 {
+        assert!(pointer(&database, &keys[1]).is_some(), "it is still in a table");
+        assert_eq!(database.get(&keys[1]).unwrap(), None);
+        assert_eq!(database.get(&keys[0]).unwrap().unwrap(), large(2));
+        let mut iterator = database.snapshot().unwrap().iterator();
+        iterator.seek(&keys[0]).unwrap();
+        assert_eq!(iterator.entry().unwrap(), (&keys[0], &large(2)));
+        iterator.next().unwrap();
+        assert!(!iterator.valid());
+        iterator.seek(&keys[1]).unwrap();
+        assert!(!iterator.valid());
+        iterator.seek_to_last().unwrap();
+        assert_eq!(iterator.key(), Some(&keys[0]));
+        // First from the memtable, then from a table.
+        flush(&database);
+    }
+    assert_eq!(before.get(&keys[1]).unwrap().unwrap(), large(1));
+}
+
+#[test]
+fn a_moved_value_is_put_again_unless_its_key_has_been_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = DiskDatabase::open(directory.path(), DiskOptions::default()).unwrap();
+    let keys: Vec<Bytes> = (1..=4u8).map(|number| Bytes::from(vec![1, number])).collect();
+    for key in &keys {
+        database.put(key.clone(), large(1)).unwrap();
+    }
+    flush(&database);
+    let from: Vec<Location> = keys.iter().map(|key| pointer(&database, key).unwrap()).collect();
+    // The first is written before, the second deleted, the third written by the batch that it would go with.
+    database.put(keys[0].clone(), large(2)).unwrap();
+    database.delete(keys[1].clone()).unwrap();
+    for (key, from) in keys.iter().zip(&from) {
+        let collector = &database.work.collector;
+        collector.offer(Move { key: key.clone(), value: large(1), from: *from });
+    }
+    let mut batch = WriteBatch::default();
+    batch.put(keys[2].clone(), large(3));
+    batch.put(Bytes::from_static(b"\x02"), vec![0; 2 << 20]);
+    database.write(batch).unwrap();
+    let check = |database: &DiskDatabase| {
+        for (key, value) in keys.iter().zip([Some(large(2)), None, Some(large(3)), Some(large(1))]) {
+            assert_eq!(database.get(key).unwrap(), value, "{key:?}");
+        }
+    };
+    check(&database);
+    flush(&database);
+    for (key, from) in keys.iter().zip(from) {
+        assert_ne!(pointer(&database, key), Some(from), "{key:?}");
+    }
+    check(&database);
+    drop(database);
+    check(&DiskDatabase::open(directory.path(), DiskOptions::default()).unwrap());
+}
