@@ -6,13 +6,21 @@
 
 use super::large::stored;
 use super::memtable::Contents;
+use super::writeback::Writeback;
 use crate::garbage::DominatedFilter;
 use lsm_tree::compaction::filter::{CompactionFilter, Context, Factory, ItemAccessor, Verdict};
 use lsm_tree::{InternalValue, UserKey, ValueType};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Makes a filter for each merge.
 #[derive(Debug)]
-pub(super) struct DominatedFilters;
+pub(super) struct DominatedFilters {
+    /// Where tables are written, and from which number on the next merge does.
+    pub(super) folder: PathBuf,
+    pub(super) first: Arc<AtomicU64>,
+}
 
 impl Factory for DominatedFilters {
     fn name(&self) -> &str {
@@ -20,26 +28,35 @@ impl Factory for DominatedFilters {
     }
 
     fn make_filter(&self, _: &Context) -> Box<dyn CompactionFilter> {
-        Box::new(Merge(DominatedFilter::new()))
+        let writeback = Writeback::new(self.folder.clone(), self.first.load(Ordering::Relaxed));
+        Box::new(Merge { filter: DominatedFilter::new(), writeback })
     }
 }
 
-struct Merge(DominatedFilter);
+struct Merge {
+    filter: DominatedFilter,
+    writeback: Writeback,
+}
 
 impl CompactionFilter for Merge {
     fn filter_item(&mut self, item: ItemAccessor<'_>, _: &Context) -> lsm_tree::Result<Verdict> {
         // No tombstone is left behind: if the same version was put twice and an older copy lies in another table, it
         // is a dominated version again, and goes with a later merge.
-        Ok(if self.0.is_dominated(item.key()) { Verdict::Destroy } else { Verdict::Keep })
+        self.writeback.entry();
+        Ok(if self.filter.is_dominated(item.key()) { Verdict::Destroy } else { Verdict::Keep })
     }
 }
 
 /// What a table gets of a memtable: its entries, in order, without dominated versions, and pointers to large values. A
 /// version that was deleted dominates nothing.
-pub(super) fn without_dominated(memtable: &Contents) -> impl Iterator<Item = InternalValue> {
+pub(super) fn without_dominated(
+    memtable: &Contents,
+    mut writeback: Writeback,
+) -> impl Iterator<Item = InternalValue> {
     let mut filter = DominatedFilter::new();
     let (mut key, mut deleted) = (Vec::new(), Vec::new());
     memtable.walk().filter_map(move |(first, entry)| {
+        writeback.entry();
         key.clear();
         key.extend_from_slice(first);
         key.extend_from_slice(entry.version());

@@ -12,3 +12,4 @@ mod tables;
 mod view;
 mod watermark;
 mod workers;
+mod writeback;

@@ -9,6 +9,7 @@ use super::large::{Files, LargeValues, Location, Stored};
 use super::memtable::{Memtable, Size};
 use super::merge::{DominatedFilters, without_dominated};
 use super::view::{Memtables, View};
+use super::writeback::Writeback;
 use crate::database::{Change, DatabaseError};
 use bytes::Bytes;
 use lsm_tree::compaction::Leveled;
@@ -28,8 +29,8 @@ pub(super) const FIRST: &[u8] = &[1];
 /// Names that the crate gives: the list of tables in use, and the directory of its files.
 const CURRENT: &str = "current";
 const TABLES: &str = "tables";
-/// Size of a merged table.
-const TABLE_BYTES: u64 = 64 << 20;
+/// Size of a merged table. The crate syncs the last one of a merge under a lock that readers and writers take.
+const TABLE_BYTES: u64 = 16 << 20;
 
 /// The tree and who looks at it.
 pub(super) struct Tables {
@@ -42,6 +43,8 @@ pub(super) struct Tables {
     /// Held during a merge; counts merges.
     merging: Mutex<()>,
     merges: AtomicU64,
+    /// The number from which on the next merge names its tables.
+    next_merge: Arc<AtomicU64>,
     /// Why nothing may be written any more.
     doubt: OnceLock<DatabaseError>,
     /// The numbers of tables that failed flushes and merges may have left behind.
@@ -71,9 +74,11 @@ impl Tables {
     /// [`DatabaseError::Damaged`] when they cannot be read.
     pub(super) fn open(path: &Path, cache_bytes: u64) -> Result<Self, DatabaseError> {
         let (counter, unused) = (SequenceNumberCounter::default(), SequenceNumberCounter::default());
+        let next_merge = Arc::new(AtomicU64::new(0));
+        let filters = DominatedFilters { folder: path.join(TABLES), first: next_merge.clone() };
         let config = Config::new(path, counter.clone(), unused)
             .use_cache(Arc::new(Cache::with_capacity_bytes(cache_bytes)))
-            .with_compaction_filter_factory(Some(Arc::new(DominatedFilters)));
+            .with_compaction_filter_factory(Some(Arc::new(filters)));
         // The crate asserts on some damaged bytes where it could return an error.
         let opened =
             caught(|| config.open()).map_err(|panic| damaged(format!("the engine panicked: {panic}")));
@@ -96,6 +101,7 @@ impl Tables {
             }),
             merging: Mutex::default(),
             merges: AtomicU64::new(0),
+            next_merge,
             doubt: OnceLock::new(),
             left_behind: Mutex::default(),
         })
@@ -172,9 +178,10 @@ impl Tables {
             let beside_a_merge = u64::from(self.merging.try_lock().is_err());
             let first = self.tree.next_table_id();
             let contents = full.memtable.contents();
+            let writeback = Writeback::new(self.folder(TABLES), first);
             let flushed = self
                 .tree
-                .flush_to_tables(without_dominated(&contents).map(Ok))
+                .flush_to_tables(without_dominated(&contents, writeback).map(Ok))
                 .and_then(|written| {
                     let (tables, blobs) = written.unwrap_or_default();
                     self.tree.register_tables(&tables, blobs.as_deref(), None, &[], self.horizon())
@@ -222,6 +229,7 @@ impl Tables {
             self.merges.fetch_add(1, Ordering::Relaxed);
             self.clean_up_around(&merging)?;
             let first = self.tree.next_table_id();
+            self.next_merge.store(first, Ordering::Relaxed);
             let merged = merge().map_err(engine_error);
             if merged.is_err() {
                 self.check_current()?;

@@ -17,6 +17,9 @@ use std::time::Duration;
 const WAITING_MAX: usize = 2;
 /// After this time a full disk is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// What a merge gets of a processor that others want too is about a tenth of what one of them gets.
+#[cfg(target_os = "linux")]
+const MERGE_NICE: i32 = 10;
 
 /// What the threads and the writer tell each other.
 pub(super) struct Work {
@@ -218,6 +221,7 @@ impl Work {
     }
 
     fn run_merge(&self, tables: &Arc<Tables>) {
+        stand_back();
         let mut state = self.state();
         while !state.stop && state.failed.is_none() {
             if !std::mem::take(&mut state.merge) {
@@ -237,6 +241,16 @@ impl Work {
             }
             self.done.notify_all();
         }
+    }
+}
+
+/// Lets threads that somebody waits for have the processor first. Not the one that writes memtables and makes segments: a
+/// writer may be waiting for it.
+fn stand_back() {
+    // Elsewhere the whole process would stand back.
+    #[cfg(target_os = "linux")]
+    if let Err(why) = rustix::process::nice(MERGE_NICE) {
+        log::debug!("merges run like everything else: {why}");
     }
 }
 

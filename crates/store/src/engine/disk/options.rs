@@ -31,7 +31,7 @@ impl DiskOptions {
     /// How large a memtable may become beside tables of so many bytes: every merge of new tables writes most of the old ones
     /// again. With writes refused below `min_free` there is room for the table of one that has grown.
     pub(super) fn memtable_limit(&self, tables: u64, min_free: u64) -> u64 {
-        (tables / 8).min(self.memtable_bytes_max).min(min_free / 4).max(self.memtable_bytes)
+        (tables / 4).min(self.memtable_bytes_max).min(min_free / 4).max(self.memtable_bytes)
     }
 
     /// Whether a memtable goes to a table. Of large values that gets only pointers, so there may be more of them.

@@ -65,7 +65,7 @@ fn a_memtable_grows_with_the_tables_and_not_beyond_the_space_that_is_kept_for_it
     let directory = tempfile::tempdir().unwrap();
     let options =
         DiskOptions { memtable_bytes: 1_000, min_free_bytes: Some(400_000), ..DiskOptions::default() };
-    assert_eq!(options.memtable_limit(7_000, u64::MAX), 1_000);
+    assert_eq!(options.memtable_limit(3_999, u64::MAX), 1_000);
     assert_eq!(options.memtable_limit(u64::MAX, u64::MAX), options.memtable_bytes_max);
     let database = DiskDatabase::open(directory.path(), options).unwrap();
     let fill = |keys: std::ops::Range<u16>| {
