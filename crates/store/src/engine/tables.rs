@@ -17,7 +17,7 @@ use lsm_tree::{AbstractTree, AnyTree, Cache, Config, SequenceNumberCounter};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -29,8 +29,10 @@ pub(super) const FIRST: &[u8] = &[1];
 /// Names that the crate gives: the list of tables in use, and the directory of its files.
 const CURRENT: &str = "current";
 const TABLES: &str = "tables";
-/// Size of a merged table. The crate syncs the last one of a merge under a lock that readers and writers take.
-const TABLE_BYTES: u64 = 16 << 20;
+/// Size of a merged table: a part of all of them, so that neither many files are open nor few large ones written. The crate syncs
+/// the last one of a merge under a lock that readers and writers take; levels are multiples of this size.
+const TABLE_PART: u64 = 32;
+const TABLE_BYTES: RangeInclusive<u64> = 16 << 20..=64 << 20;
 
 /// The tree and who looks at it.
 pub(super) struct Tables {
@@ -59,6 +61,11 @@ struct Views {
     memtables: Memtables,
     /// Where their large values are.
     files: Files,
+}
+
+/// How large a table becomes where all of them together have so many bytes.
+fn table_bytes(all: u64) -> u64 {
+    (all / TABLE_PART).clamp(*TABLE_BYTES.start(), *TABLE_BYTES.end())
 }
 
 /// A memtable that is full, and the last batch in it.
@@ -210,7 +217,7 @@ impl Tables {
     /// # Errors
     /// As [`Tables::flush`].
     pub(super) fn merge(&self) -> Result<(), DatabaseError> {
-        let strategy = Arc::new(Leveled::default().with_table_target_size(TABLE_BYTES));
+        let strategy = Arc::new(Leveled::default().with_table_target_size(table_bytes(self.disk_bytes())));
         self.merge_with(|| self.tree.compact(strategy, self.horizon()))
     }
 
@@ -219,7 +226,7 @@ impl Tables {
     /// # Errors
     /// As [`Tables::flush`].
     pub(super) fn merge_all(&self) -> Result<(), DatabaseError> {
-        self.merge_with(|| self.tree.major_compact(TABLE_BYTES, self.horizon()))
+        self.merge_with(|| self.tree.major_compact(table_bytes(self.disk_bytes()), self.horizon()))
     }
 
     /// For one merge; files of a failed flush are told by being in no set of tables before a second one.
@@ -404,6 +411,12 @@ impl Tables {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tables_become_larger_with_all_of_them() {
+        let sizes = [0, 1 << 20, 512 << 20, 1 << 30, 2 << 30, u64::MAX].map(table_bytes);
+        assert_eq!(sizes.map(|size| size >> 20), [16, 16, 16, 32, 64, 64]);
+    }
 
     fn tables_with_a_full_memtable(path: &Path) -> (Tables, Full) {
         let tables = Tables::open(path, 1 << 20).unwrap();
