@@ -40,15 +40,15 @@ struct Merge {
 
 impl CompactionFilter for Merge {
     fn filter_item(&mut self, item: ItemAccessor<'_>, _: &Context) -> lsm_tree::Result<Verdict> {
+        self.writeback.entry(item.key().len() + item.value()?.len());
         // No tombstone is left behind: if the same version was put twice and an older copy lies in another table, it
         // is a dominated version again, and goes with a later merge.
-        self.writeback.entry();
         Ok(if self.filter.is_dominated(item.key()) { Verdict::Destroy } else { Verdict::Keep })
     }
 }
 
 /// What a table gets of a memtable: its entries, in order, without dominated versions, and pointers to large values. A
-/// version that was deleted dominates nothing.
+/// version that was deleted dominates nothing. `writeback` hears of what is about to be written.
 pub(super) fn without_dominated(
     memtable: &Contents,
     mut writeback: Writeback,
@@ -56,7 +56,6 @@ pub(super) fn without_dominated(
     let mut filter = DominatedFilter::new();
     let (mut key, mut deleted) = (Vec::new(), Vec::new());
     memtable.walk().filter_map(move |(first, entry)| {
-        writeback.entry();
         key.clear();
         key.extend_from_slice(first);
         key.extend_from_slice(entry.version());
@@ -70,6 +69,7 @@ pub(super) fn without_dominated(
         Some(match entry.value() {
             Some(value) => {
                 let value = stored(value, entry.location());
+                writeback.entry(key.len() + value.len());
                 InternalValue::from_components(user_key, value, entry.number(), ValueType::Value)
             }
             None => InternalValue::new_tombstone(user_key, entry.number()),

@@ -29,10 +29,11 @@ pub(super) const FIRST: &[u8] = &[1];
 /// Names that the crate gives: the list of tables in use, and the directory of its files.
 const CURRENT: &str = "current";
 const TABLES: &str = "tables";
-/// Size of a merged table: a part of all of them, so that neither many files are open nor few large ones written. The crate syncs
-/// the last one of a merge under a lock that readers and writers take; levels are multiples of this size.
-const TABLE_PART: u64 = 32;
+/// Bytes of a merged table. The crate syncs the last one of a merge under a lock that readers and writers take, so they are small
+/// where that is of little consequence otherwise. Levels are multiples of this size, so it is such a part of all tables that there is
+/// one level until tables have their full size: where there are more, tables may gather before they are merged.
 const TABLE_BYTES: RangeInclusive<u64> = 16 << 20..=64 << 20;
+const TABLE_PART: u64 = 4;
 
 /// The tree and who looks at it.
 pub(super) struct Tables {
@@ -212,13 +213,16 @@ impl Tables {
         })
     }
 
-    /// Merges some tables, if there are too many.
+    /// Merges some tables, if there are too many; whether there may still be.
     ///
     /// # Errors
     /// As [`Tables::flush`].
-    pub(super) fn merge(&self) -> Result<(), DatabaseError> {
+    pub(super) fn merge(&self) -> Result<bool, DatabaseError> {
         let strategy = Arc::new(Leveled::default().with_table_target_size(table_bytes(self.disk_bytes())));
-        self.merge_with(|| self.tree.compact(strategy, self.horizon()))
+        let before = self.tree.current_version().id();
+        self.merge_with(|| self.tree.compact(strategy, self.horizon()))?;
+        // A flush may have ended meanwhile: then there may be, too.
+        Ok(self.tree.current_version().id() != before)
     }
 
     /// Merges all tables.
@@ -414,7 +418,7 @@ mod tests {
 
     #[test]
     fn tables_become_larger_with_all_of_them() {
-        let sizes = [0, 1 << 20, 512 << 20, 1 << 30, 2 << 30, u64::MAX].map(table_bytes);
+        let sizes = [0, 1 << 20, 64 << 20, 128 << 20, 256 << 20, u64::MAX].map(table_bytes);
         assert_eq!(sizes.map(|size| size >> 20), [16, 16, 16, 32, 64, 64]);
     }
 
@@ -424,6 +428,21 @@ mod tests {
         tables.apply(vec![Change::Put("two".into(), "1".into())], &LargeValues::default());
         let full = tables.seal(2).unwrap();
         (tables, full)
+    }
+
+    #[test]
+    fn a_merge_says_whether_anything_may_be_left_to_do() {
+        let directory = tempfile::tempdir().unwrap();
+        let tables = Tables::open(directory.path(), 1 << 20).unwrap();
+        assert!(!tables.merge().unwrap());
+        for last in 1..=4 {
+            tables.apply(vec![Change::Put("one".into(), "1".into())], &LargeValues::default());
+            tables.flush(&tables.seal(last).unwrap()).unwrap();
+            tables.settle();
+        }
+        assert!(tables.merge().unwrap());
+        assert!(!tables.merge().unwrap());
+        assert_eq!(tables.tree.current_version().l0().table_count(), 0);
     }
 
     fn names(folder: &Path) -> Vec<std::ffi::OsString> {
@@ -505,7 +524,7 @@ mod tests {
     fn after_a_panic_of_the_engine_nothing_is_written() {
         let directory = tempfile::tempdir().unwrap();
         let (tables, full) = tables_with_a_full_memtable(directory.path());
-        for failed in [tables.merge_with(|| panic!("a bug")), tables.flush(&full), tables.merge()] {
+        for failed in [tables.merge_with(|| panic!("a bug")), tables.flush(&full), tables.merge().map(drop)] {
             assert!(matches!(&failed, Err(DatabaseError::Fatal(why)) if why.contains("a bug")), "{failed:?}");
         }
         assert_eq!(names(&tables.folder(TABLES)).len(), 0);

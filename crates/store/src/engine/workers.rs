@@ -234,7 +234,8 @@ impl Work {
             state = self.state();
             state.merging = false;
             match merged {
-                Ok(()) => {}
+                // One step moves little where there are several levels.
+                Ok(more) => state.merge |= more,
                 // The next flush brings it up again.
                 Err(DatabaseError::Full(why)) => log::warn!("no room to merge tables: {why}"),
                 Err(why) => state.failed = Some(why),
@@ -245,7 +246,7 @@ impl Work {
 }
 
 /// Lets threads that somebody waits for have the processor first. Not the one that writes memtables and makes segments: a
-/// writer may be waiting for it.
+/// writer may be waiting for it. The end of a merge, under a lock that readers take who miss the cache, is slower, too.
 fn stand_back() {
     // Elsewhere the whole process would stand back.
     #[cfg(target_os = "linux")]

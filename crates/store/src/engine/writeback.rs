@@ -1,78 +1,92 @@
 //! Tables on their way to the disk.
 //!
-//! Who writes a table leaves all of it in the page cache until it is synced. Then tens of megabytes go to the disk at once, and the
-//! sync of a journal, for which clients wait, stands behind them. So whoever writes one says so here from time to time, and
-//! what is there is pushed out little by little.
+//! Whoever writes a table leaves all of it in the page cache until it is synced. Then tens of megabytes go to the disk at once, and
+//! the sync of a journal, for which clients wait, stands behind them. So whoever writes one says so here, and what is there is
+//! pushed out little by little.
 
 use std::fs::File;
 use std::path::PathBuf;
 
-/// Between two looks at the files, in entries of a table.
-const LOOK_AFTER: u32 = 256;
-/// Bytes that go to the disk at once. Some take less than a millisecond.
+/// Bytes of entries between two looks at the files.
+const LOOK_AFTER: usize = 128 << 10;
+/// Bytes that go to the disk at once, about: the disk takes them in less than a millisecond.
 const AT_ONCE: u64 = 256 << 10;
-/// A flush and a merge write at the same time; each begins its next table when one is full.
-const NUMBERS_AHEAD: u64 = 4;
+/// How far ahead the next file is looked for: numbers may have been used up in vain. Where more of them were, as on a full
+/// disk, the rest of the tables goes to the disk when it is synced.
+const NUMBERS_AHEAD: u64 = 8;
+/// A flush and a merge write one each; two more, so that neither is taken for complete too soon.
 const OPEN_MAX: usize = 4;
 
-/// Pushes tables to the disk while they are written.
+/// Pushes tables to the disk while they are written. Whoever writes one pushes those that are written beside it, too, which
+/// does no harm.
 pub(super) struct Writeback {
     folder: PathBuf,
     /// Files are named by numbers that go up; one from here on may be begun by now.
     next: u64,
     tables: Vec<Table>,
-    entries: u32,
+    /// Bytes since the last look.
+    written: usize,
 }
 
 /// A table that may still be growing.
 struct Table {
     file: File,
+    length: u64,
     /// Bytes that have begun to move, and those before them that have arrived.
     begun: u64,
     arrived: u64,
+    /// Looks since it last grew.
+    still: u32,
 }
 
 impl Writeback {
     /// For tables in a folder, from a number on.
     pub(super) fn new(folder: PathBuf, first: u64) -> Self {
-        Self { folder, next: first, tables: Vec::new(), entries: 0 }
+        Self { folder, next: first, tables: Vec::new(), written: 0 }
     }
 
-    /// One more entry was written, or left out.
-    pub(super) fn entry(&mut self) {
-        self.entries += 1;
-        if self.entries >= LOOK_AFTER {
-            self.entries = 0;
+    /// An entry of so many bytes is about to be written.
+    pub(super) fn entry(&mut self, bytes: usize) {
+        self.written += bytes;
+        if self.written >= LOOK_AFTER {
+            self.written = 0;
             self.push();
         }
     }
 
     fn push(&mut self) {
+        self.tables.iter_mut().for_each(Table::look);
         for number in self.next..self.next + NUMBERS_AHEAD {
             // One that was never made, or is gone again.
             let Ok(file) = File::open(self.folder.join(number.to_string())) else { continue };
-            self.tables.push(Table { file, begun: 0, arrived: 0 });
+            let mut table = Table { file, length: 0, begun: 0, arrived: 0, still: 0 };
+            table.look();
+            self.tables.push(table);
             self.next = number + 1;
         }
-        // Older ones are complete, and synced.
-        let complete = self.tables.len().saturating_sub(OPEN_MAX);
-        self.tables.drain(..complete);
+        // One that is complete, and synced, does not grow.
+        self.tables.sort_by_key(|table| table.still);
+        self.tables.truncate(OPEN_MAX);
         self.tables.iter_mut().for_each(Table::push);
     }
 }
 
 impl Table {
+    fn look(&mut self) {
+        let length = self.file.metadata().map_or(self.length, |metadata| metadata.len());
+        self.still = if length > self.length { 0 } else { self.still + 1 };
+        self.length = length;
+    }
+
     /// Failures are told to whoever syncs the file: each descriptor hears of them.
     fn push(&mut self) {
-        let Ok(length) = self.file.metadata().map(|metadata| metadata.len()) else { return };
-        if length < self.begun + AT_ONCE {
+        if self.length < self.begun + AT_ONCE {
             return;
         }
-        // Not more than two at a time, so that a sync waits behind little.
-        let (arrived, begun) = (self.arrived, self.begun);
-        let _ = move_out(&self.file, arrived, begun - arrived, Move::AndWait);
-        let _ = move_out(&self.file, begun, length - begun, Move::Begin);
-        (self.arrived, self.begun) = (begun, length);
+        // Not more than two pushes under way, so that a sync waits behind little.
+        let _ = move_out(&self.file, self.arrived, self.begun - self.arrived, Move::AndWait);
+        let _ = move_out(&self.file, self.begun, self.length - self.begun, Move::Begin);
+        (self.arrived, self.begun) = (self.begun, self.length);
     }
 }
 
@@ -138,12 +152,26 @@ mod tests {
         assert_eq!(progress(&writeback), [(0, 0), (0, 3 * AT_ONCE)]);
         grow(folder, 7, 1);
         grow(folder, 9, AT_ONCE);
-        (0..LOOK_AFTER).for_each(|_| writeback.entry());
+        writeback.entry(LOOK_AFTER - 1);
+        assert_eq!(progress(&writeback), [(0, 0), (0, 3 * AT_ONCE)]);
+        writeback.entry(1);
         assert_eq!(progress(&writeback), [(0, AT_ONCE), (3 * AT_ONCE, 4 * AT_ONCE)]);
-        std::fs::remove_file(folder.join("7")).unwrap();
-        (10..14).for_each(|number| grow(folder, number, 0));
-        writeback.push();
-        assert_eq!(progress(&writeback), [(0, 0); OPEN_MAX], "the newest stay");
+    }
+
+    /// The table of a long merge stays beside those of many flushes, and the other way round.
+    #[test]
+    fn a_table_that_grows_is_not_forgotten_for_later_ones() {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = directory.path();
+        let mut writeback = Writeback::new(folder.into(), 1);
+        for number in 2..20 {
+            grow(folder, 1, AT_ONCE);
+            grow(folder, number, AT_ONCE);
+            writeback.push();
+            let all = AT_ONCE * (number - 1);
+            assert!(progress(&writeback).contains(&(all - AT_ONCE, all)), "{:?}", progress(&writeback));
+            assert!(writeback.tables.len() <= OPEN_MAX);
+        }
     }
 
     #[cfg(target_os = "linux")]
