@@ -32,7 +32,9 @@ impl ReplicaStore {
     pub(crate) fn open(directory: &Path, cache_bytes: usize) -> Result<Self, DatabaseError> {
         // One setting says what memory a node may take. There may be three memtables, and one that is about to be freed.
         let memtable_bytes_max = u64::try_from(cache_bytes / 8).unwrap_or(u64::MAX);
-        let options = DiskOptions { memtable_bytes_max, ..DiskOptions::default() };
+        // The same takes less in tables than in the cache, but a part of what tables have is old.
+        let remembered_bytes = u64::try_from(cache_bytes / 3 * 2).unwrap_or(u64::MAX);
+        let options = DiskOptions { memtable_bytes_max, remembered_bytes, ..DiskOptions::default() };
         let database = Arc::new(DiskDatabase::open(directory, options)?);
         let versions = MultiVersionStore::new(database.clone(), cache_bytes);
         Ok(Self { database, versions, maintaining: Mutex::default() })

@@ -29,11 +29,14 @@ pub(super) const FIRST: &[u8] = &[1];
 /// Names that the crate gives: the list of tables in use, and the directory of its files.
 const CURRENT: &str = "current";
 const TABLES: &str = "tables";
-/// Bytes of a merged table. The crate syncs the last one of a merge under a lock that readers and writers take, so they are small
-/// where that is of little consequence otherwise. Levels are multiples of this size, so it is such a part of all tables that there is
-/// one level until tables have their full size: where there are more, tables may gather before they are merged.
+/// Bytes of a merged table. The crate makes the index and the filter of the last one of a merge, and syncs it, under a lock that
+/// readers and writers take, so tables are small; but levels are multiples of this size, and beside much data there should not be
+/// too many of either.
 const TABLE_BYTES: RangeInclusive<u64> = 16 << 20..=64 << 20;
-const TABLE_PART: u64 = 4;
+const TABLE_PART: u64 = 32;
+/// So many new tables are merged with those that are there. A read that comes to the tables looks at all new ones.
+const NEW_TABLES: u8 = 4;
+const NEW_TABLES_REMEMBERED: u8 = 8;
 
 /// The tree and who looks at it.
 pub(super) struct Tables {
@@ -43,6 +46,7 @@ pub(super) struct Tables {
     /// Snapshots see what is below this. It moves when a batch is complete, so a batch appears whole.
     visible: AtomicU64,
     views: Mutex<Views>,
+    remembered_bytes: u64,
     /// Held during a merge; counts merges.
     merging: Mutex<()>,
     merges: AtomicU64,
@@ -76,11 +80,12 @@ pub(super) struct Full {
 }
 
 impl Tables {
-    /// Opens or creates the tables in `path`.
+    /// Opens or creates the tables in `path`. Of so many bytes of them what is in them is remembered elsewhere
+    /// ([`super::disk::DiskOptions`]).
     ///
     /// # Errors
     /// [`DatabaseError::Damaged`] when they cannot be read.
-    pub(super) fn open(path: &Path, cache_bytes: u64) -> Result<Self, DatabaseError> {
+    pub(super) fn open(path: &Path, cache_bytes: u64, remembered_bytes: u64) -> Result<Self, DatabaseError> {
         let (counter, unused) = (SequenceNumberCounter::default(), SequenceNumberCounter::default());
         let next_merge = Arc::new(AtomicU64::new(0));
         let filters = DominatedFilters { folder: path.join(TABLES), first: next_merge.clone() };
@@ -107,6 +112,7 @@ impl Tables {
                 memtables: [Arc::default()].into(),
                 files: Files::default(),
             }),
+            remembered_bytes,
             merging: Mutex::default(),
             merges: AtomicU64::new(0),
             next_merge,
@@ -213,16 +219,20 @@ impl Tables {
         })
     }
 
-    /// Merges some tables, if there are too many; whether there may still be.
+    /// Merges some tables, if there are too many; whether there are still too many new ones. One step moves little where there are
+    /// several levels, and the new tables of a level that is too large wait for it.
     ///
     /// # Errors
     /// As [`Tables::flush`].
     pub(super) fn merge(&self) -> Result<bool, DatabaseError> {
-        let strategy = Arc::new(Leveled::default().with_table_target_size(table_bytes(self.disk_bytes())));
+        let all = self.disk_bytes();
+        let new_max = if all <= self.remembered_bytes { NEW_TABLES_REMEMBERED } else { NEW_TABLES };
+        let strategy = Leveled::default().with_table_target_size(table_bytes(all)).with_l0_threshold(new_max);
         let before = self.tree.current_version().id();
-        self.merge_with(|| self.tree.compact(strategy, self.horizon()))?;
-        // A flush may have ended meanwhile: then there may be, too.
-        Ok(self.tree.current_version().id() != before)
+        self.merge_with(|| self.tree.compact(Arc::new(strategy), self.horizon()))?;
+        let version = self.tree.current_version();
+        // If nothing was done, nothing can be.
+        Ok(version.id() != before && version.l0().table_count() >= usize::from(new_max))
     }
 
     /// Merges all tables.
@@ -418,12 +428,12 @@ mod tests {
 
     #[test]
     fn tables_become_larger_with_all_of_them() {
-        let sizes = [0, 1 << 20, 64 << 20, 128 << 20, 256 << 20, u64::MAX].map(table_bytes);
+        let sizes = [0, 1 << 20, 512 << 20, 1 << 30, 2 << 30, u64::MAX].map(table_bytes);
         assert_eq!(sizes.map(|size| size >> 20), [16, 16, 16, 32, 64, 64]);
     }
 
     fn tables_with_a_full_memtable(path: &Path) -> (Tables, Full) {
-        let tables = Tables::open(path, 1 << 20).unwrap();
+        let tables = Tables::open(path, 1 << 20, 0).unwrap();
         tables.apply(vec![Change::Put("one".into(), "1".into())], &LargeValues::default());
         tables.apply(vec![Change::Put("two".into(), "1".into())], &LargeValues::default());
         let full = tables.seal(2).unwrap();
@@ -431,18 +441,21 @@ mod tests {
     }
 
     #[test]
-    fn a_merge_says_whether_anything_may_be_left_to_do() {
-        let directory = tempfile::tempdir().unwrap();
-        let tables = Tables::open(directory.path(), 1 << 20).unwrap();
-        assert!(!tables.merge().unwrap());
-        for last in 1..=4 {
-            tables.apply(vec![Change::Put("one".into(), "1".into())], &LargeValues::default());
-            tables.flush(&tables.seal(last).unwrap()).unwrap();
-            tables.settle();
+    fn merges_wait_for_more_new_tables_where_reads_are_few() {
+        for (remembered, new_max) in [(0, NEW_TABLES), (1 << 30, NEW_TABLES_REMEMBERED)] {
+            let directory = tempfile::tempdir().unwrap();
+            let tables = Tables::open(directory.path(), 1 << 20, remembered).unwrap();
+            let new = |last| {
+                tables.apply(vec![Change::Put("one".into(), "1".into())], &LargeValues::default());
+                tables.flush(&tables.seal(last).unwrap()).unwrap();
+                assert!(!tables.merge().unwrap());
+                tables.tree.current_version().l0().table_count()
+            };
+            // The first goes below, as nothing is there.
+            let counts: Vec<_> = (0..=new_max).map(|last| new(last.into())).collect();
+            let expected: Vec<_> = (0..new_max).chain([0]).map(usize::from).collect();
+            assert_eq!(counts, expected);
         }
-        assert!(tables.merge().unwrap());
-        assert!(!tables.merge().unwrap());
-        assert_eq!(tables.tree.current_version().l0().table_count(), 0);
     }
 
     fn names(folder: &Path) -> Vec<std::ffi::OsString> {
@@ -478,7 +491,7 @@ mod tests {
         tables.clean_up_around(&tables.merging.lock().unwrap()).unwrap();
         assert_eq!(names(&tables.folder(TABLES)).len(), 1);
         drop(tables);
-        let tables = Arc::new(Tables::open(directory.path(), 1 << 20).unwrap());
+        let tables = Arc::new(Tables::open(directory.path(), 1 << 20, 0).unwrap());
         assert_eq!(tables.flushed().unwrap(), 2);
         assert_eq!(tables.look().get(b"two").unwrap().unwrap(), "1");
     }

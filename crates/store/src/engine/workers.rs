@@ -234,7 +234,6 @@ impl Work {
             state = self.state();
             state.merging = false;
             match merged {
-                // One step moves little where there are several levels.
                 Ok(more) => state.merge |= more,
                 // The next flush brings it up again.
                 Err(DatabaseError::Full(why)) => log::warn!("no room to merge tables: {why}"),

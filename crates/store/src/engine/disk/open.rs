@@ -36,7 +36,7 @@ impl DiskDatabase {
         if marked && let Some(part) = Tables::missing_part(&tables_path).map_err(look)? {
             return Err(damaged(format!("{} is gone", part.display())));
         }
-        let tables = Arc::new(Tables::open(&tables_path, options.cache_bytes)?);
+        let tables = Arc::new(Tables::open(&tables_path, options.cache_bytes, options.remembered_bytes)?);
         journal::create_directory(&journal_path)?;
         let flushed = tables.flushed()?;
         let memtable_limit = options.memtable_limit(tables.disk_bytes(), min_free);

@@ -10,6 +10,9 @@ pub struct DiskOptions {
     /// The same at most, unless that is less: the more there is in tables, the less often should they be merged with new
     /// ones.
     pub memtable_bytes_max: u64,
+    /// Beside tables of so many bytes they are merged half as often: whoever uses the engine has what is in them in memory, and
+    /// seldom reads them.
+    pub remembered_bytes: u64,
     /// Bytes of table blocks kept in memory.
     pub cache_bytes: u64,
     /// Writes are refused while the file system has less room than this; `None` chooses by its size.
@@ -21,6 +24,7 @@ impl Default for DiskOptions {
         Self {
             memtable_bytes: 4 << 20,
             memtable_bytes_max: 32 << 20,
+            remembered_bytes: 0,
             cache_bytes: 16 << 20,
             min_free_bytes: None,
         }
