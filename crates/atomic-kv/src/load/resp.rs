@@ -5,25 +5,27 @@ use super::recorder::Failure;
 use super::report::Report;
 use super::run::{Answer, Link, Progress, Target, run};
 use super::shared::SharedResp;
+use crate::buffers::Buffers;
+use bytes::{Buf, BytesMut};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use std::rc::Rc;
+use tokio::io::{AsyncRead, AsyncWriteExt};
 use tokio::net::TcpStream;
-
-/// Room for answers that arrive together; it grows for larger values.
-const INPUT_BYTES: usize = 16 << 10;
 
 /// Nodes that speak RESP; clients are spread over them round robin, each with a connection of its own.
 #[derive(Clone, Debug)]
 pub struct Resp {
     nodes: Vec<SocketAddr>,
     workload: Workload,
+    /// For all clients, which take turns.
+    buffers: Rc<Buffers>,
 }
 
 impl Resp {
     /// The nodes, of which there is at least one, and what is asked of them.
     pub fn new(nodes: Vec<SocketAddr>, workload: &Workload) -> Self {
-        Self { nodes, workload: workload.clone() }
+        Self { nodes, workload: workload.clone(), buffers: Rc::default() }
     }
 }
 
@@ -61,7 +63,7 @@ impl Target for Resp {
     async fn connect(&self, client: usize, attempt: usize) -> io::Result<RespLink> {
         let stream = TcpStream::connect(self.nodes[(client + attempt) % self.nodes.len()]).await?;
         stream.set_nodelay(true)?;
-        Ok(RespLink::new(stream, &self.workload.value(client as u64)))
+        Ok(RespLink::new(stream, &self.workload.value(client as u64), &self.buffers))
     }
 }
 
@@ -88,7 +90,7 @@ impl Template {
         Self { bytes, key_at }
     }
 
-    fn append(&self, key: u64, out: &mut Vec<u8>) {
+    fn append(&self, key: u64, out: &mut BytesMut) {
         let at = out.len() + self.key_at;
         out.extend_from_slice(&self.bytes);
         out[at..at + Workload::KEY_BYTES].copy_from_slice(&Workload::key(key));
@@ -106,7 +108,7 @@ impl Commands {
         Self { get: Template::new(b"GET", None), set: Template::new(b"SET", Some(value)) }
     }
 
-    pub(super) fn append(&self, batch: &[Request], out: &mut Vec<u8>) {
+    pub(super) fn append(&self, batch: &[Request], out: &mut BytesMut) {
         for request in batch {
             match request.kind {
                 Kind::Read => self.get.append(request.key, out),
@@ -118,14 +120,13 @@ impl Commands {
 
 /// Answers on their way in.
 pub(super) struct Input {
-    bytes: Vec<u8>,
-    /// How much of it has arrived.
-    filled: usize,
+    bytes: BytesMut,
+    buffers: Rc<Buffers>,
 }
 
 impl Input {
-    pub(super) fn new() -> Self {
-        Self { bytes: vec![0; INPUT_BYTES], filled: 0 }
+    pub(super) fn new(buffers: Rc<Buffers>) -> Self {
+        Self { bytes: BytesMut::new(), buffers }
     }
 
     /// Waits for more bytes, and tells the answers that are whole with them.
@@ -134,25 +135,22 @@ impl Input {
         from: &mut (impl AsyncRead + Unpin),
         mut answered: impl FnMut(Answer),
     ) -> io::Result<()> {
-        let arrived = from.read(&mut self.bytes[self.filled..]).await?;
-        if arrived == 0 {
+        if self.buffers.read(from, &mut self.bytes).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        self.filled += arrived;
-        let mut read = 0;
         let needed = loop {
-            match scan(&self.bytes[read..self.filled])? {
+            match scan(&self.bytes)? {
                 Scan::Whole { length, answer } => {
-                    read += length;
+                    self.bytes.advance(length);
                     answered(answer);
                 }
                 Scan::Part { at_least } => break at_least,
             }
         };
-        self.bytes.copy_within(read..self.filled, 0);
-        self.filled -= read;
-        if self.bytes.len() <= needed {
-            self.bytes.resize(needed + INPUT_BYTES, 0);
+        if self.bytes.is_empty() {
+            self.buffers.take_back(&mut self.bytes);
+        } else {
+            self.bytes.reserve(needed - self.bytes.len());
         }
         Ok(())
     }
@@ -162,22 +160,26 @@ impl Input {
 pub struct RespLink {
     stream: TcpStream,
     commands: Commands,
-    out: Vec<u8>,
     input: Input,
+    buffers: Rc<Buffers>,
 }
 
 impl RespLink {
     /// Uses a connection; every write carries this value.
-    pub fn new(stream: TcpStream, value: &[u8]) -> Self {
-        Self { stream, commands: Commands::new(value), out: Vec::new(), input: Input::new() }
+    fn new(stream: TcpStream, value: &[u8], buffers: &Rc<Buffers>) -> Self {
+        let (input, buffers) = (Input::new(Rc::clone(buffers)), Rc::clone(buffers));
+        Self { stream, commands: Commands::new(value), input, buffers }
     }
 }
 
 impl Link for RespLink {
     async fn exchange(&mut self, batch: &[Request], answered: &mut dyn FnMut(Answer)) -> io::Result<()> {
-        self.out.clear();
-        self.commands.append(batch, &mut self.out);
-        self.stream.write_all(&self.out).await?;
+        let mut out = BytesMut::new();
+        self.buffers.lend(&mut out);
+        self.commands.append(batch, &mut out);
+        self.stream.write_all(&out).await?;
+        out.clear();
+        self.buffers.take_back(&mut out);
         let mut arrived = 0;
         while arrived < batch.len() {
             let one = |answer| {
@@ -236,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_template_is_a_command_with_the_key_replaced() {
-        let mut out = Vec::new();
+        let mut out = BytesMut::new();
         Template::new(b"SET", Some(b"v1")).append(12, &mut out);
         Template::new(b"GET", None).append(345, &mut out);
         let expected = "*3\r\n$3\r\nSET\r\n$14\r\nkey:0000000012\r\n$2\r\nv1\r\n\

@@ -4,6 +4,7 @@
 use super::plan::{Request, Workload};
 use super::resp::{Commands, Input};
 use super::run::{Answer, Link, Target};
+use bytes::BytesMut;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
@@ -64,7 +65,7 @@ impl Target for SharedResp {
 
 /// A connection and who waits for its answers.
 struct Connection {
-    out: RefCell<Vec<u8>>,
+    out: RefCell<BytesMut>,
     more: Notify,
     /// In the order of their requests.
     waiting: RefCell<VecDeque<Rc<Batch>>>,
@@ -109,7 +110,7 @@ impl Connection {
     }
 
     async fn send(&self, mut writer: OwnedWriteHalf) -> io::Result<()> {
-        let mut chunk = Vec::new();
+        let mut chunk = BytesMut::new();
         loop {
             self.more.notified().await;
             // Whoever else is ready to ask does so first.
@@ -121,7 +122,7 @@ impl Connection {
     }
 
     async fn receive(&self, mut reader: OwnedReadHalf) -> io::Result<()> {
-        let mut input = Input::new();
+        let mut input = Input::new(Rc::default());
         loop {
             input.receive(&mut reader, |answer| self.hand_over(answer)).await?;
         }

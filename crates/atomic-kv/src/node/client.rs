@@ -18,10 +18,10 @@ use bytes::BytesMut;
 use smallvec::smallvec;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-/// Room for requests that arrive together.
+/// While a request waits for one before it, no more is read beyond this.
 const INPUT_BYTES: usize = 16 << 10;
 
 /// Serves a client until it leaves.
@@ -96,9 +96,7 @@ async fn talk(shard: &Rc<Shard>, stream: &mut TcpStream, id: u64) -> std::io::Re
             (false, None) => Until::All,
         };
         let reads = !closing && !ended && (held.is_none() || input.len() < INPUT_BYTES);
-        if reads {
-            input.reserve(INPUT_BYTES);
-        }
+        shard.buffers.take_back(&mut input);
         tokio::select! {
             biased;
             () = pipeline.settle(shard, &mut out, until), if !pipeline.is_empty() => {
@@ -110,13 +108,10 @@ async fn talk(shard: &Rc<Shard>, stream: &mut TcpStream, id: u64) -> std::io::Re
                     continue;
                 }
                 stream.write_all(&out).await?;
-                // Whoever asks for large values once does not keep the room for them for ever.
-                if out.capacity() > OUT_BYTES && pipeline.is_empty() {
-                    out = BytesMut::new();
-                }
                 out.clear();
+                shard.buffers.take_back(&mut out);
             }
-            read = stream.read_buf(&mut input), if reads => {
+            read = shard.buffers.read(stream, &mut input), if reads => {
                 // Whoever has sent everything may still wait for answers.
                 ended = read? == 0;
                 shared |= !ended && !pipeline.is_empty();

@@ -143,7 +143,7 @@ impl Pipeline {
         self.owed.push_back(Owed { kind, protocol, parts, outcomes: Outcomes::new(), bytes });
     }
 
-    /// Appends replies that are owed to `out`, in order. What has been waited for is kept when the wait is given up.
+    /// Appends replies that are owed to `out`, in order; an empty one is lent by the shard. What has been waited for is kept when the wait is given up.
     pub(super) async fn settle(&mut self, shard: &Shard, out: &mut BytesMut, until: Until) {
         std::future::poll_fn(|context| {
             let before = self.owed.len();
@@ -165,6 +165,13 @@ impl Pipeline {
                 };
                 self.operations -= parts.len().max(1);
                 self.bytes -= bytes;
+                if self.owed.is_empty() {
+                    // So that the next request uses the memory that this one has used.
+                    self.owed.clear();
+                }
+                if out.is_empty() {
+                    shard.buffers.lend(out);
+                }
                 match kind {
                     Kind::Ready(reply) => out.extend_from_slice(&reply),
                     kind => combine(&kind, outcomes).encode(protocol, out),

@@ -9,6 +9,7 @@ use super::committer::{LOCAL, ReplyTo};
 use super::peer::{Link, Outbox};
 use super::signal::Signal;
 use super::{Node, now_instant};
+use crate::buffers::Buffers;
 use abd::{
     CallId, Coordinator, Instant, NodeId, Now, Operation, OperationId, Outcome, Reaction, Reason, Reply,
     Request,
@@ -52,6 +53,8 @@ pub(crate) struct Shard {
     next_connection: Cell<u64>,
     /// Where a write is encoded; empty otherwise.
     put: RefCell<Puts>,
+    /// For requests and replies of clients.
+    pub(crate) buffers: Buffers,
     /// When the timer task will wake by itself, in nanoseconds.
     armed: Cell<u64>,
     rearm: Signal,
@@ -70,6 +73,7 @@ impl Shard {
             outboxes: RefCell::default(),
             next_connection: Cell::new(LOCAL + 1),
             put: RefCell::default(),
+            buffers: Buffers::default(),
             armed: Cell::new(u64::MAX),
             rearm: Signal::default(),
         })

@@ -37,16 +37,18 @@ pub(in crate::engine) struct Segment {
 /// A segment to be made ready by whoever has time.
 #[derive(Debug)]
 pub(in crate::engine) struct Blank {
-    pub(super) path: PathBuf,
-    pub(super) capacity: u64,
+    pub(in crate::engine) path: PathBuf,
+    pub(in crate::engine) capacity: u64,
     /// Whether most of what it is for are large values.
-    pub(super) large_values: bool,
+    pub(in crate::engine) large_values: bool,
 }
 
 impl Blank {
-    /// Whether a segment that has been used before serves as well as a new one.
+    /// Whether a segment that has been used before serves as well as a new one. It need not be quite as large: what is asked
+    /// for changes with what is kept.
     pub(in crate::engine) fn is_like(&self, used: &Segment) -> bool {
-        self.large_values == used.large_values && (self.capacity..=4 * self.capacity).contains(&used.capacity)
+        self.large_values == used.large_values
+            && (self.capacity / 2..=4 * self.capacity).contains(&used.capacity)
     }
 
     /// Writes the segment's blocks, durably.

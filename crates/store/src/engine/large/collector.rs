@@ -10,6 +10,7 @@
 //! Dominated versions (rule G1) are not in use: a table may go on to hold one until a merge leaves it out, and a view
 //! that comes upon it takes it for what it is, gone.
 
+use super::used::UsedSegments;
 use super::{Files, Found, Location, Pointer, Stored};
 use crate::database::DatabaseError;
 use crate::engine::failure::caught;
@@ -101,19 +102,14 @@ struct State {
     taken: usize,
     /// A batch with moves has failed.
     failed: bool,
-    /// Segments that nobody points into, ready to be used again.
-    used: Vec<Segment>,
+    used: UsedSegments,
     stop: bool,
 }
 
 impl State {
-    fn used_bytes(&self) -> u64 {
-        self.used.iter().map(Segment::bytes).sum()
-    }
-
     /// Gives back the segments that are there for heavy times.
     fn forget_used(&mut self) {
-        std::mem::take(&mut self.used).into_iter().for_each(Segment::delete);
+        self.used.take_all().for_each(Segment::delete);
     }
 
     /// Whether there is enough garbage for a round.
@@ -173,15 +169,12 @@ impl Collector {
     /// Bytes of all segments that it has.
     pub(in crate::engine) fn disk_bytes(&self) -> u64 {
         let state = self.state();
-        state.kept_bytes + state.used_bytes()
+        state.kept_bytes + state.used.bytes()
     }
 
     /// A segment that has been used before and serves as the one that is asked for.
     pub(in crate::engine) fn used_segment(&self, blank: &Blank) -> Option<Segment> {
-        let mut state = self.state();
-        let at = state.used.iter().position(|segment| blank.is_like(segment))?;
-        let segment = state.used.swap_remove(at);
-        drop(state);
+        let segment = self.state().used.take(blank)?;
         Some(segment.reopened())
     }
 
@@ -399,15 +392,17 @@ impl Collector {
         let mut state = self.state();
         let Some(kept) = state.kept.remove(&id) else { return };
         state.kept_bytes -= kept.bytes();
-        let worth_it =
-            effort == Effort::UnderLoad && state.used_bytes() + kept.bytes() <= state.kept_bytes / USED_PART;
         drop(state);
         let segment = kept.into_segment();
-        if worth_it && segment.is_unshared() && segment.wipe().is_ok() {
-            self.state().used.push(segment);
-        } else {
+        if effort != Effort::UnderLoad || !segment.is_unshared() || segment.wipe().is_err() {
             segment.delete();
+            return;
         }
+        let mut state = self.state();
+        let limit = state.kept_bytes / USED_PART;
+        let too_many = state.used.add(segment, limit);
+        drop(state);
+        too_many.into_iter().for_each(Segment::delete);
     }
 
     /// Looks at every pointer in the tables that is a key's newest, and not to a dominated version; `false` if it was
