@@ -68,7 +68,7 @@ pub(super) fn without_dominated(
         let user_key = UserKey::from(&key[..]);
         Some(match entry.value() {
             Some(value) => {
-                let value = stored(value, entry.location());
+                let value = stored(value, entry.pointer());
                 writeback.entry(key.len() + value.len());
                 InternalValue::from_components(user_key, value, entry.number(), ValueType::Value)
             }

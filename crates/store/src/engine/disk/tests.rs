@@ -208,3 +208,29 @@ fn a_moved_value_is_put_again_unless_its_key_has_been_written() {
     drop(database);
     check(&DiskDatabase::open(directory.path(), DiskOptions::default()).unwrap());
 }
+
+/// Whether their pointers are remembered from when they were counted or looked for again.
+#[test]
+fn values_in_use_are_moved_out_of_segments_that_hold_mostly_garbage() {
+    for remembered in [0, 9, usize::MAX] {
+        let directory = tempfile::tempdir().unwrap();
+        let database = DiskDatabase::open(directory.path(), DiskOptions::default()).unwrap();
+        database.work.collector.count_at_most(remembered);
+        let keys: Vec<Bytes> = (1..=100u8).map(|number| Bytes::from(vec![1, number])).collect();
+        keys.iter().for_each(|key| database.put(key.clone(), large(1)).unwrap());
+        // Not of the first segments, which have room for one.
+        let kept: Vec<&Bytes> = keys.iter().skip(25).step_by(8).collect();
+        for key in keys.iter().filter(|key| !kept.contains(key)) {
+            database.delete(key.clone()).unwrap();
+        }
+        flush(&database);
+        let from: Vec<Location> = kept.iter().map(|key| pointer(&database, key).unwrap()).collect();
+        database.maintain().unwrap();
+        for (key, from) in kept.iter().zip(from) {
+            let to = pointer(&database, key).unwrap();
+            assert!(to.segment > from.segment, "{key:?} is still at {to:?}, {remembered} were remembered");
+            assert_eq!(database.get(key).unwrap().unwrap(), large(1));
+        }
+        assert!(database.disk_bytes() < 40 * large(1).len() as u64, "{} bytes", database.disk_bytes());
+    }
+}

@@ -16,9 +16,9 @@ pub(super) use recovery::recover;
 pub(super) use segment::{Blank, Segment};
 
 use super::failure::{io_error, is_full, sync_directory};
-use super::large::LargeValues;
+use super::large::{LargeValues, Location};
 use crate::database::{Change, DatabaseError};
-use record::{BLOCK, Header, PAYLOAD_AT};
+use record::{BLOCK, Header};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
@@ -179,8 +179,9 @@ impl Journal {
         if active.end == 0 {
             active.header.put(&mut self.buffer);
         }
-        let payload_at = active.end + (self.buffer.len() - from) as u64 + PAYLOAD_AT;
-        record::put_record(&mut self.buffer, active.header.salt, number, changes);
+        let offset = active.end + (self.buffer.len() - from) as u64;
+        let at = Location { segment: active.header.id, offset };
+        let pointers = record::put_record(&mut self.buffer, active.header.salt, number, changes, at);
         let blocks = &self.buffer[from..];
         if let Err(why) = active.segment.write(blocks, active.end) {
             // Nobody was told anything: the next batch is written over it.
@@ -198,12 +199,11 @@ impl Journal {
         if self.buffer.capacity() > BUFFER_KEPT {
             self.buffer = Vec::new();
         }
-        let offsets = record::large_values(changes, payload_at);
-        if offsets.is_empty() {
+        if pointers.is_empty() {
             return Ok(LargeValues::default());
         }
         active.large += written;
-        Ok(LargeValues { segment: Some((active.header.id, active.segment.file.clone())), offsets })
+        Ok(LargeValues { segment: Some((active.header.id, active.segment.file.clone())), pointers })
     }
 
     /// Takes a segment into use.

@@ -14,7 +14,7 @@
 //! one behind it, is not the end of the journal but damage.
 
 use crate::database::Change;
-use crate::engine::large::is_large;
+use crate::engine::large::{Location, Pointer, is_large};
 use bytes::{Buf, BufMut, Bytes};
 
 /// What a disk writes whole or not at all.
@@ -50,7 +50,14 @@ pub(super) struct Record {
     pub(super) number: u64,
     pub(super) changes: Vec<Change>,
     /// Where in the segment its changes begin.
-    pub(super) payload_at: u64,
+    payload_at: u64,
+}
+
+impl Record {
+    /// Where its large values are, in a segment of this number.
+    pub(super) fn large_values(&self, segment: u64) -> Vec<(usize, Pointer)> {
+        large_values(&self.changes, Location { segment, offset: self.payload_at })
+    }
 }
 
 /// A record that does not match lies before one that does.
@@ -105,33 +112,53 @@ fn change_size(change: &Change) -> usize {
     }
 }
 
-/// Where a record's changes begin, counted from its own beginning.
-pub(super) const PAYLOAD_AT: u64 = RECORD_HEADER as u64;
-
-/// Where the large values among changes lie that are written at `payload_at`: which change, and the value's first byte.
-pub(super) fn large_values(changes: &[Change], payload_at: u64) -> Vec<(usize, u64)> {
-    let mut at = payload_at;
-    let mut large = Vec::new();
+/// Where the large values of a record are that was found with its changes at a location.
+fn large_values(changes: &[Change], mut at: Location) -> Vec<(usize, Pointer)> {
+    let mut pointers = Vec::new();
     for (index, change) in changes.iter().enumerate() {
-        if let Change::Put(key, value) = change
-            && is_large(value)
-        {
-            large.push((index, at + (CHANGE_HEADER + key.len()) as u64));
+        if let Some((key, value)) = large(change) {
+            let offset = at.offset + (CHANGE_HEADER + key.len()) as u64;
+            pointers.push((index, Pointer::new(Location { offset, ..at }, value)));
         }
-        at += change_size(change) as u64;
+        at.offset += change_size(change) as u64;
     }
-    large
+    pointers
 }
 
-/// Appends a record.
-pub(super) fn put_record(out: &mut Vec<u8>, salt: u64, number: u64, changes: &[Change]) {
+/// Whether there is any.
+pub(super) fn has_large_values(changes: &[Change]) -> bool {
+    changes.iter().any(|change| large(change).is_some())
+}
+
+fn large(change: &Change) -> Option<(&Bytes, &Bytes)> {
+    match change {
+        Change::Put(key, value) if is_large(value) => Some((key, value)),
+        _ => None,
+    }
+}
+
+/// Appends a record that is to be written at a location; returns where its large values will be.
+///
+/// Their checksums are taken here and then joined, because they are in the processor's cache now, and not when a table
+/// needs the checksum of each.
+pub(super) fn put_record(
+    out: &mut Vec<u8>,
+    salt: u64,
+    number: u64,
+    changes: &[Change],
+    at: Location,
+) -> Vec<(usize, Pointer)> {
     let start = out.len();
+    let Ok(length) = u32::try_from(changes.iter().map(change_size).sum::<usize>()) else {
+        unreachable!("no batch has 4 GiB");
+    };
     out.put_slice(RECORD_MAGIC);
     out.put_u32(0);
+    let (mut pointers, mut hasher, mut hashed) = (Vec::new(), crc32fast::Hasher::new(), out.len());
     out.put_u64(salt);
     out.put_u64(number);
-    out.put_u32(0);
-    for change in changes {
+    out.put_u32(length);
+    for (index, change) in changes.iter().enumerate() {
         let (kind, key, value) = match change {
             Change::Put(key, value) => (PUT, key, &value[..]),
             Change::Delete(key) => (DELETE, key, &[][..]),
@@ -144,15 +171,23 @@ pub(super) fn put_record(out: &mut Vec<u8>, salt: u64, number: u64, changes: &[C
         out.put_u16(key_length);
         out.put_u32(value_length);
         out.put_slice(key);
+        let value_at = out.len();
         out.put_slice(value);
+        if large(change).is_some() {
+            let location = Location { offset: at.offset + (value_at - start) as u64, ..at };
+            let mut of_value = crc32fast::Hasher::new();
+            of_value.update(&out[value_at..]);
+            hasher.update(&out[hashed..value_at]);
+            hasher.combine(&of_value);
+            hashed = out.len();
+            let checksum = of_value.finalize();
+            pointers.push((index, Pointer { location, length: value_length, checksum }));
+        }
     }
-    let Ok(length) = u32::try_from(out.len() - start - RECORD_HEADER) else {
-        unreachable!("no batch has 4 GiB");
-    };
-    out[start + RECORD_HEADER - 4..start + RECORD_HEADER].copy_from_slice(&length.to_be_bytes());
-    let checksum = crc32fast::hash(&out[start + 8..]);
-    out[start + 4..start + 8].copy_from_slice(&checksum.to_be_bytes());
+    hasher.update(&out[hashed..]);
+    out[start + 4..start + 8].copy_from_slice(&hasher.finalize().to_be_bytes());
     pad(out, start);
+    pointers
 }
 
 fn pad(out: &mut Vec<u8>, start: usize) {
@@ -189,7 +224,7 @@ impl Records {
         if let Some((number, payload, size)) = self.read(self.at).filter(|(number, ..)| *number == self.next)
             && let Some(changes) = changes_in(payload)
         {
-            let payload_at = self.at as u64 + PAYLOAD_AT;
+            let payload_at = (self.at + RECORD_HEADER) as u64;
             self.at += size;
             self.next += 1;
             return Ok(Some(Record { number, changes, payload_at }));
@@ -241,6 +276,7 @@ fn changes_in(mut payload: Bytes) -> Option<Vec<Change>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::large::LARGE;
 
     const HEADER: Header = Header { id: 3, salt: 99, first: 7, flushed: 5, kept: false };
 
@@ -248,12 +284,17 @@ mod tests {
         vec![Change::Put("key".into(), vec![7; size].into()), Change::Delete("gone".into())]
     }
 
+    fn put(out: &mut Vec<u8>, salt: u64, number: u64, changes: &[Change]) -> Vec<(usize, Pointer)> {
+        let at = Location { segment: HEADER.id, offset: out.len() as u64 };
+        put_record(out, salt, number, changes, at)
+    }
+
     fn segment(sizes: &[usize]) -> Vec<u8> {
         let mut bytes = Vec::new();
         HEADER.put(&mut bytes);
         for (number, size) in (7..).zip(sizes) {
             let before = bytes.len();
-            put_record(&mut bytes, HEADER.salt, number, &changes(*size));
+            put(&mut bytes, HEADER.salt, number, &changes(*size));
             assert_eq!(bytes.len() - before, record_size(&changes(*size)));
         }
         bytes
@@ -281,6 +322,27 @@ mod tests {
     }
 
     #[test]
+    fn pointers_to_large_values_are_the_same_when_written_and_when_found() {
+        let of = |size: usize| Change::Put(format!("key {size}").into(), vec![size as u8; size].into());
+        let sizes = [LARGE, 3, LARGE - 1, LARGE + 1, 0, 70_000, 20_000];
+        let mut changes: Vec<Change> = sizes.map(of).into();
+        changes.insert(3, Change::Delete("gone".into()));
+        let mut bytes = segment(&[100]);
+        let written = put(&mut bytes, HEADER.salt, 8, &changes);
+        let mut records = Records::new(bytes.clone().into(), HEADER);
+        assert_eq!(records.next().unwrap().unwrap().large_values(HEADER.id), []);
+        let found = records.next().unwrap().unwrap();
+        assert_eq!((&found.changes, found.large_values(HEADER.id)), (&changes, written.clone()));
+        assert_eq!(written.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [0, 4, 6, 7]);
+        for (index, Pointer { location, length, checksum }) in written {
+            let Change::Put(_, value) = &changes[index] else { panic!("{index} is no put") };
+            let from = usize::try_from(location.offset).unwrap();
+            assert_eq!(bytes[from..from + length as usize], value[..]);
+            assert_eq!((location.segment, checksum), (HEADER.id, crc32fast::hash(value)));
+        }
+    }
+
+    #[test]
     fn a_torn_end_is_an_end_and_a_hole_is_damage() {
         let whole = segment(&[100, 2_000, 100]);
         for cut in (BLOCK..whole.len() - BLOCK).step_by(97) {
@@ -302,8 +364,8 @@ mod tests {
     #[test]
     fn what_an_earlier_use_left_behind_is_no_record() {
         let mut bytes = segment(&[100]);
-        put_record(&mut bytes, HEADER.salt - 1, 8, &changes(100));
-        put_record(&mut bytes, HEADER.salt, 7, &changes(100));
+        put(&mut bytes, HEADER.salt - 1, 8, &changes(100));
+        put(&mut bytes, HEADER.salt, 7, &changes(100));
         assert_eq!(count(bytes), Ok(1));
     }
 

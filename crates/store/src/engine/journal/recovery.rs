@@ -1,6 +1,6 @@
 //! What is found when a database is opened.
 
-use super::record::{BLOCK, Damage, Header, Records, blank_block, large_values};
+use super::record::{self, BLOCK, Damage, Header, Records, blank_block};
 use super::{Journal, Kept, Sealed, Segment};
 use crate::database::{Change, DatabaseError};
 use crate::engine::failure::{damaged, io_error};
@@ -96,12 +96,12 @@ pub(in crate::engine) fn recover(
                 break;
             }
             ends_at = record.number;
-            let offsets = large_values(&record.changes, record.payload_at);
-            has_large_values |= !offsets.is_empty();
+            has_large_values |= record::has_large_values(&record.changes);
             if record.number > flushed {
                 last = record.number;
-                let file = (!offsets.is_empty()).then(|| (header.id, segment.file.clone()));
-                let large = LargeValues { segment: file, offsets };
+                let pointers = record.large_values(header.id);
+                let segment = (!pointers.is_empty()).then(|| (header.id, segment.file.clone()));
+                let large = LargeValues { segment, pointers };
                 replay(Replayed { number: record.number, changes: record.changes, large })?;
             }
         }
@@ -125,7 +125,7 @@ fn has_large_values(path: &Path, header: Header) -> Result<bool, DatabaseError> 
     let mut records = Records::new(bytes.into(), header);
     loop {
         match records.next() {
-            Ok(Some(record)) if large_values(&record.changes, record.payload_at).is_empty() => {}
+            Ok(Some(record)) if !record::has_large_values(&record.changes) => {}
             // The tables have what is damaged, unless it is a large value: then its reader will find out.
             Ok(Some(_)) | Err(Damage { .. }) => return Ok(true),
             Ok(None) => return Ok(false),

@@ -31,6 +31,8 @@ const KEPT_TIMES: u64 = 3;
 const KEPT_TIMES_NO_ROOM: u64 = 2;
 /// In one round up to this many bytes are moved; what is left over is left for the next.
 const ROUND_BYTES: u64 = 256 << 20;
+/// So many pointers are remembered when they are counted.
+const COUNTED_MAX: usize = 64 << 10;
 /// Values that were read and wait for a batch.
 const READY_BYTES: usize = 1 << 20;
 /// More segments than this that are smaller than that are worth a round when nobody waits: each is an open file.
@@ -86,6 +88,8 @@ struct State {
     kept_before: u64,
     /// Bytes of the tables that a round walks over.
     table_bytes: u64,
+    /// Pointers that a round remembers at most when it counts them.
+    counted_max: usize,
     /// Whether the file system has little room.
     little_room: bool,
     /// The round that was asked for, the one that is going on, and how many are over.
@@ -131,6 +135,7 @@ impl Collector {
             state.kept_bytes = kept.iter().map(Kept::bytes).sum();
             state.kept = kept.into_iter().map(|kept| (kept.id(), kept)).collect();
             state.unmarked = true;
+            state.counted_max = COUNTED_MAX;
             // Nothing is known about them: they may grow by a half.
             (state.in_use, state.kept_before) = (state.kept_bytes / 2, state.kept_bytes);
         }
@@ -256,6 +261,12 @@ impl Collector {
         state.moves.push_back(offered);
     }
 
+    /// Has rounds remember no more pointers than that.
+    #[cfg(test)]
+    pub(in crate::engine) fn count_at_most(&self, pointers: usize) {
+        self.state().counted_max = pointers;
+    }
+
     /// Lets the thread end.
     pub(in crate::engine) fn stop(&self) {
         self.state().stop = true;
@@ -308,11 +319,20 @@ impl Collector {
     /// use.
     fn round(&self, tables: &Arc<Tables>, effort: Effort, times: u64) -> Result<u64, DatabaseError> {
         // All pointers to segments that are kept by now are in tables by now.
-        let kept: BTreeMap<u64, u64> =
-            self.state().kept.iter().map(|(id, kept)| (*id, kept.bytes())).collect();
+        let (kept, counted_max): (BTreeMap<u64, u64>, usize) = {
+            let state = self.state();
+            (state.kept.iter().map(|(id, kept)| (*id, kept.bytes())).collect(), state.counted_max)
+        };
         let mut in_use: HashMap<u64, u64> = HashMap::new();
-        let walked = self.each_in_use(tables, |_, pointer| {
+        // If there are few, what is to be moved is among what was counted; else another walk finds it.
+        let mut counted: Vec<(Bytes, Pointer)> = Vec::new();
+        let mut all_counted = true;
+        let walked = self.each_in_use(tables, |key, pointer| {
             *in_use.entry(pointer.location.segment).or_default() += u64::from(pointer.length);
+            all_counted &= counted.len() < counted_max;
+            if all_counted {
+                counted.push((key, pointer));
+            }
         })?;
         if !walked {
             return Ok(0);
@@ -325,17 +345,19 @@ impl Collector {
             victims(&kept, of, leave).into_iter().partition(|id| of(id) == 0);
         unused.iter().for_each(|id| self.give_back(tables, *id, effort));
         if effort != Effort::NoRoom {
-            let emptied = self.move_values(tables, victims)?;
+            let emptied = self.move_values(tables, victims, all_counted.then_some(counted))?;
             emptied.iter().for_each(|id| self.give_back(tables, *id, effort));
         }
         Ok(all)
     }
 
-    /// Has all values that are in use in these segments put again; returns those of which that is done.
+    /// Has all values that are in use in these segments put again; returns those of which that is done. `counted`: all
+    /// values that are in use, if they are known.
     fn move_values(
         &self,
         tables: &Arc<Tables>,
         mut victims: BTreeSet<u64>,
+        counted: Option<Vec<(Bytes, Pointer)>>,
     ) -> Result<BTreeSet<u64>, DatabaseError> {
         if victims.is_empty() {
             return Ok(victims);
@@ -345,14 +367,19 @@ impl Collector {
             files.add(*id, kept.file());
         }
         // First all keys, so that no view is held while the values wait for batches.
-        let mut keys: Vec<(Bytes, Pointer)> = Vec::new();
-        let walked = self.each_in_use(tables, |key, pointer| {
-            if victims.contains(&pointer.location.segment) {
-                keys.push((key, pointer));
+        let is_of_victim = |pointer: &Pointer| victims.contains(&pointer.location.segment);
+        let mut keys = Vec::new();
+        if let Some(counted) = counted {
+            keys.extend(counted.into_iter().filter(|(_, pointer)| is_of_victim(pointer)));
+        } else {
+            let walked = self.each_in_use(tables, |key, pointer| {
+                if is_of_victim(&pointer) {
+                    keys.push((key, pointer));
+                }
+            })?;
+            if !walked {
+                return Ok(BTreeSet::new());
             }
-        })?;
-        if !walked {
-            return Ok(BTreeSet::new());
         }
         // In the order in which they lie on the disk.
         keys.sort_unstable_by_key(|(_, pointer)| pointer.location);

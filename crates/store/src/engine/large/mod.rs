@@ -30,6 +30,6 @@ pub(super) fn is_large(value: &Bytes) -> bool {
 pub(super) struct LargeValues {
     /// The segment's number and its file; `None` when there are no large values.
     pub(super) segment: Option<(u64, Arc<File>)>,
-    /// Which changes of the batch, and where in the segment their values begin.
-    pub(super) offsets: Vec<(usize, u64)>,
+    /// Which changes of the batch have them, and where.
+    pub(super) pointers: Vec<(usize, Pointer)>,
 }

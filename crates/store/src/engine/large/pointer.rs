@@ -46,10 +46,8 @@ impl Pointer {
 }
 
 /// The bytes that a table gets for a value; `at` is where in the journal it lies, if it stays there.
-pub(in crate::engine) fn stored(value: &Bytes, at: Option<Location>) -> Bytes {
-    if let Some(location) = at {
-        let Pointer { location: Location { segment, offset }, length, checksum } =
-            Pointer::new(location, value);
+pub(in crate::engine) fn stored(value: &Bytes, at: Option<Pointer>) -> Bytes {
+    if let Some(Pointer { location: Location { segment, offset }, length, checksum }) = at {
         let mut bytes = Vec::with_capacity(POINTER_BYTES);
         bytes.put_u8(POINTER);
         bytes.put_u64(segment);
@@ -99,13 +97,14 @@ mod tests {
         let value = Bytes::from(vec![7; 5_000]);
         let location = Location { segment: 3, offset: 1 << 33 };
         let pointer = Pointer::new(location, &value);
-        assert_eq!(Stored::read(stored(&value, Some(location))).unwrap(), Stored::At(pointer));
+        assert_eq!(Stored::read(stored(&value, Some(pointer))).unwrap(), Stored::At(pointer));
         assert_eq!((pointer.location, pointer.length), (location, 5_000));
     }
 
     #[test]
     fn half_a_pointer_is_damage() {
-        let whole = stored(&Bytes::from(vec![7; 5_000]), Some(Location { segment: 1, offset: 2 }));
+        let value = Bytes::from(vec![7; 5_000]);
+        let whole = stored(&value, Some(Pointer::new(Location { segment: 1, offset: 2 }, &value)));
         for cut in 1..whole.len() {
             assert!(matches!(Stored::read(whole.slice(..cut)), Err(DatabaseError::Damaged(_))));
         }

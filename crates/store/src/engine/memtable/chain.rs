@@ -1,6 +1,6 @@
 //! The changes to the versions of one user key.
 
-use crate::engine::large::Location;
+use crate::engine::large::Pointer;
 use crate::in_place::InPlace;
 use crate::key;
 use abd::Version;
@@ -23,12 +23,12 @@ pub(in crate::engine) struct Entry {
     number: u64,
     value: Option<Bytes>,
     /// Where in the journal a large value is. In a box, because most are small.
-    location: Option<Box<Location>>,
+    pointer: Option<Box<Pointer>>,
 }
 
 impl Entry {
-    pub(super) fn new(version: &[u8], number: u64, value: Option<Bytes>, at: Option<Location>) -> Self {
-        Self { version: InPlace::new(version), number, value, location: at.map(Box::new) }
+    pub(super) fn new(version: &[u8], number: u64, value: Option<Bytes>, at: Option<Pointer>) -> Self {
+        Self { version: InPlace::new(version), number, value, pointer: at.map(Box::new) }
     }
 
     /// The second part of the key.
@@ -52,8 +52,8 @@ impl Entry {
     }
 
     /// Where in the journal the value is, if it stays there.
-    pub(in crate::engine) fn location(&self) -> Option<Location> {
-        self.location.as_deref().copied()
+    pub(in crate::engine) fn pointer(&self) -> Option<Pointer> {
+        self.pointer.as_deref().copied()
     }
 
     /// Where it stands among the changes to one user key.
@@ -68,7 +68,7 @@ impl Entry {
 
     /// Bytes of its value if that lies in the journal.
     pub(super) fn large_value_size(&self) -> usize {
-        self.location.as_ref().and(self.value.as_ref()).map_or(0, Bytes::len)
+        self.pointer.as_ref().and(self.value.as_ref()).map_or(0, Bytes::len)
     }
 
     /// Whether nobody who sees `newer` sees this one, which comes after it: a change to the same key, or a version that is

@@ -11,7 +11,7 @@
 mod chain;
 mod chains;
 
-use super::large::{LargeValues, Location};
+use super::large::LargeValues;
 use crate::database::Change;
 use crate::key;
 use bytes::Bytes;
@@ -83,20 +83,17 @@ impl Memtable {
     ) -> Vec<Bytes> {
         let mut contents = self.contents.write().unwrap_or_else(PoisonError::into_inner);
         let Contents { chains, count } = &mut *contents;
-        let mut offsets = large.offsets.iter().peekable();
+        let mut pointers = large.pointers.iter().peekable();
         let (mut bytes, mut large_values) = (self.memory.load(Relaxed), self.large_values.load(Relaxed));
         let mut hidden = Vec::new();
         for (index, change) in changes.into_iter().enumerate() {
-            let offset = offsets.next_if(|(at, _)| *at == index);
-            let location = offset
-                .zip(large.segment.as_ref())
-                .map(|((_, offset), (segment, _))| Location { segment: *segment, offset: *offset });
+            let pointer = pointers.next_if(|(at, _)| *at == index).map(|(_, pointer)| *pointer);
             let (key, value) = match change {
                 Change::Put(key, value) => (key, Some(value)),
                 Change::Delete(key) => (key, None),
             };
             let (first, version) = key::parts(&key);
-            let entry = Entry::new(version, number, value, location);
+            let entry = Entry::new(version, number, value, pointer);
             let key_size = Chains::key_size(first);
             (*count, bytes) = (*count + 1, bytes + key_size + entry.size());
             large_values += entry.large_value_size();
