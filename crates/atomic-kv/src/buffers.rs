@@ -13,31 +13,38 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// The size of a buffer.
 const BUFFER_BYTES: usize = 64 << 10;
-/// Room for what arrives together. The rest of a buffer is used while a large argument is still kept in its front.
-const ROOM_BYTES: usize = 24 << 10;
+/// One that has grown beyond this is not kept.
+const GROWN_MAX_BYTES: usize = 256 << 10;
+/// Room for what arrives together.
+pub(crate) const ROOM_BYTES: usize = 24 << 10;
 /// What is left of an unfinished request is copied up to this size, rather than keeping a buffer for it.
 const COPIED_MAX_BYTES: usize = 4 << 10;
 /// Buffers that are kept while nobody uses them.
 const KEPT: usize = 8;
+/// The same, where somebody still reads an argument in their front: nobody knows how large they are in all.
+const KEPT_IN_PART: usize = 2;
 
 /// The buffers that nobody uses at the moment, the last used one last.
 #[derive(Debug, Default)]
 pub(crate) struct Buffers(RefCell<Vec<BytesMut>>);
 
 impl Buffers {
-    /// Gives a buffer without any room one to use, and every other one enough room for more bytes.
+    /// Gives a buffer room for more bytes. With little in it, it is replaced by one that was used just now.
     pub(crate) fn lend(&self, buffer: &mut BytesMut) {
-        if buffer.capacity() == 0 {
+        let has_room = buffer.capacity() - buffer.len() >= ROOM_BYTES;
+        if !has_room && buffer.len() <= COPIED_MAX_BYTES {
             let kept = self.0.borrow_mut().pop();
-            *buffer = kept.unwrap_or_else(|| BytesMut::with_capacity(BUFFER_BYTES));
+            let rest =
+                std::mem::replace(buffer, kept.unwrap_or_else(|| BytesMut::with_capacity(BUFFER_BYTES)));
+            buffer.extend_from_slice(&rest);
         }
         buffer.reserve(ROOM_BYTES);
     }
 
-    /// Takes a buffer back, unless there is much in it.
+    /// Takes a buffer back, unless there is much in it; what is in it is copied.
     pub(crate) fn take_back(&self, buffer: &mut BytesMut) {
-        let owned = buffer.capacity() <= COPIED_MAX_BYTES;
-        if buffer.len() > COPIED_MAX_BYTES || owned && !buffer.is_empty() {
+        let is_small = buffer.capacity() <= COPIED_MAX_BYTES;
+        if buffer.len() > COPIED_MAX_BYTES || is_small && !buffer.is_empty() {
             return;
         }
         let mut used = std::mem::take(buffer);
@@ -46,10 +53,9 @@ impl Buffers {
             used.clear();
         }
         // Its front again, which was used last, unless somebody still reads from there.
-        let _ = used.try_reclaim(BUFFER_BYTES);
+        let limit = if used.try_reclaim(BUFFER_BYTES) { KEPT } else { KEPT_IN_PART };
         let mut kept = self.0.borrow_mut();
-        // Not one that has grown for a large value, nor what is left of one behind an argument.
-        if (ROOM_BYTES..=BUFFER_BYTES).contains(&used.capacity()) && kept.len() < KEPT {
+        if (ROOM_BYTES..=GROWN_MAX_BYTES).contains(&used.capacity()) && kept.len() < limit {
             kept.push(used);
         }
     }
@@ -63,7 +69,7 @@ impl Buffers {
         poll_fn(|context| {
             self.lend(buffer);
             let read = pin!(from.read_buf(buffer)).poll(context);
-            if buffer.is_empty() {
+            if read.is_pending() || buffer.is_empty() {
                 self.take_back(buffer);
             }
             read
@@ -114,13 +120,57 @@ mod tests {
     }
 
     #[test]
-    fn one_that_has_grown_is_not_kept() {
+    fn one_that_has_grown_large_is_not_kept() {
         let buffers = Buffers::default();
         let mut buffer = BytesMut::new();
-        buffers.lend(&mut buffer);
-        buffer.extend_from_slice(&[0; 2 * BUFFER_BYTES]);
-        buffer.clear();
-        buffers.take_back(&mut buffer);
-        assert!(buffers.0.borrow().is_empty());
+        for (bytes, kept) in [(2 * BUFFER_BYTES, 1), (2 * GROWN_MAX_BYTES, 0)] {
+            buffers.lend(&mut buffer);
+            buffer.extend_from_slice(&vec![0; bytes]);
+            buffer.clear();
+            buffers.take_back(&mut buffer);
+            assert_eq!((buffers.0.borrow().len(), buffer.capacity()), (kept, 0), "{bytes} bytes");
+        }
+    }
+
+    #[test]
+    fn few_are_kept_of_which_somebody_reads_a_part() {
+        let buffers = Buffers::default();
+        let mut lent = vec![BytesMut::new(); 2 * KEPT];
+        let mut arguments = Vec::new();
+        for buffer in &mut lent {
+            buffers.lend(buffer);
+            buffer.extend_from_slice(&[1; 20_000]);
+            arguments.push(buffer.split().freeze());
+        }
+        lent.iter_mut().for_each(|buffer| buffers.take_back(buffer));
+        assert_eq!(buffers.0.borrow().len(), KEPT_IN_PART);
+        lent.iter_mut().for_each(|buffer| buffers.lend(buffer));
+        lent.iter_mut().for_each(|buffer| buffers.take_back(buffer));
+        assert_eq!(buffers.0.borrow().len(), KEPT);
+        assert!(arguments.iter().all(|argument| argument[..] == [1; 20_000]));
+    }
+
+    #[tokio::test]
+    async fn half_a_request_that_waits_for_the_rest_keeps_no_buffer() {
+        let buffers = Buffers::default();
+        let (mut far, mut near) = tokio::io::duplex(1 << 20);
+        let mut input = BytesMut::new();
+        let write = async |far: &mut tokio::io::DuplexStream, bytes: &[u8]| {
+            tokio::io::AsyncWriteExt::write_all(far, bytes).await.unwrap();
+        };
+        for (bytes, keeps) in [(100, false), (1_000, false), (10_000, true)] {
+            write(&mut far, &vec![7; bytes]).await;
+            assert_eq!(buffers.read(&mut near, &mut input).await.unwrap(), bytes);
+            {
+                let mut read = pin!(buffers.read(&mut near, &mut input));
+                let pending =
+                    poll_fn(|context| std::task::Poll::Ready(read.as_mut().poll(context).is_pending()));
+                assert!(pending.await);
+            }
+            assert_eq!(input.capacity() > COPIED_MAX_BYTES, keeps, "{bytes} bytes");
+        }
+        assert_eq!(input[..], [7; 11_100]);
+        drop(far);
+        assert_eq!(buffers.read(&mut near, &mut input).await.unwrap(), 0);
     }
 }

@@ -5,7 +5,7 @@ use super::recorder::Failure;
 use super::report::Report;
 use super::run::{Answer, Link, Progress, Target, run};
 use super::shared::SharedResp;
-use crate::buffers::Buffers;
+use crate::buffers::{Buffers, ROOM_BYTES};
 use bytes::{Buf, BytesMut};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -150,7 +150,7 @@ impl Input {
         if self.bytes.is_empty() {
             self.buffers.take_back(&mut self.bytes);
         } else {
-            self.bytes.reserve(needed - self.bytes.len());
+            self.bytes.reserve(needed - self.bytes.len() + ROOM_BYTES);
         }
         Ok(())
     }

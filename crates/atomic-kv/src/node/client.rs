@@ -21,7 +21,7 @@ use std::sync::atomic::Ordering;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-/// While a request waits for one before it, no more is read beyond this.
+/// While a request waits for one before it, no more is read once there is this much.
 const INPUT_BYTES: usize = 16 << 10;
 
 /// Serves a client until it leaves.

@@ -143,7 +143,8 @@ impl Pipeline {
         self.owed.push_back(Owed { kind, protocol, parts, outcomes: Outcomes::new(), bytes });
     }
 
-    /// Appends replies that are owed to `out`, in order; an empty one is lent by the shard. What has been waited for is kept when the wait is given up.
+    /// Appends replies that are owed to `out`, in order; an empty one is lent by the shard. What has been waited for is
+    /// kept when the wait is given up.
     pub(super) async fn settle(&mut self, shard: &Shard, out: &mut BytesMut, until: Until) {
         std::future::poll_fn(|context| {
             let before = self.owed.len();

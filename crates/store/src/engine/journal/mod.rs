@@ -127,6 +127,8 @@ pub(super) struct Journal {
     next_id: u64,
     next_file: u64,
     next_capacity: u64,
+    /// What a record needed for which a segment made ahead of time was too small.
+    least: u64,
     /// How large a segment for large values may be made.
     largest: u64,
     /// Bytes of all batches that were written, and of what was found at the start.
@@ -148,6 +150,7 @@ impl Journal {
             next_id,
             next_file,
             next_capacity: SMALLEST,
+            least: 0,
             largest: LARGEST,
             written: 0,
             buffer: Vec::new(),
@@ -210,11 +213,14 @@ impl Journal {
     fn begin_segment(&mut self, first: u64, flushed: u64, record: usize) -> Result<(), DatabaseError> {
         self.release(flushed);
         let needed = (BLOCK + record) as u64;
-        let segment = match self.spare.front() {
-            Some(spare) if spare.capacity >= needed => self.spare.pop_front(),
-            _ => None,
-        };
-        let segment = match segment {
+        // One that is too small would keep larger ones from being made ahead of time.
+        let mut spare = self.spare.pop_front();
+        while let Some(small) = spare.take_if(|spare| spare.capacity < needed) {
+            self.least = needed;
+            small.delete();
+            spare = self.spare.pop_front();
+        }
+        let segment = match spare {
             Some(segment) => segment,
             None => {
                 let mut blank = self.next_blank();
@@ -291,7 +297,7 @@ impl Journal {
         let capacity = self.next_capacity.min(if large_values { self.largest } else { LARGEST });
         self.next_file += 1;
         self.next_capacity = (capacity * 2).min(self.largest);
-        Blank { path, capacity, large_values }
+        Blank { path, capacity: capacity.max(self.least), least: self.least, large_values }
     }
 
     /// Takes a segment that was made ahead of time.
@@ -314,7 +320,7 @@ impl Journal {
             Some(active) => active.segment.delete(),
             None => {}
         }
-        self.next_capacity = SMALLEST;
+        (self.next_capacity, self.least) = (SMALLEST, 0);
     }
 
     /// Bytes that the files take, without those of kept segments.

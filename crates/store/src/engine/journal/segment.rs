@@ -39,6 +39,8 @@ pub(in crate::engine) struct Segment {
 pub(in crate::engine) struct Blank {
     pub(in crate::engine) path: PathBuf,
     pub(in crate::engine) capacity: u64,
+    /// What one that has been used before must have.
+    pub(in crate::engine) least: u64,
     /// Whether most of what it is for are large values.
     pub(in crate::engine) large_values: bool,
 }
@@ -48,7 +50,7 @@ impl Blank {
     /// for changes with what is kept.
     pub(in crate::engine) fn is_like(&self, used: &Segment) -> bool {
         self.large_values == used.large_values
-            && (self.capacity / 2..=4 * self.capacity).contains(&used.capacity)
+            && (self.least.max(self.capacity / 2)..=4 * self.capacity).contains(&used.capacity)
     }
 
     /// Writes the segment's blocks, durably.
@@ -110,9 +112,10 @@ impl Segment {
         Self { file: Arc::new(file), large_values: false, direct: None, path, capacity }
     }
 
-    /// Full: nothing more is written to it, so that one open file is enough.
+    /// Full, and kept for its large values, for which it may be used again, too. Nothing more is written to it now, so that
+    /// one open file is enough.
     pub(super) fn closed(self) -> Self {
-        Self { direct: None, ..self }
+        Self { direct: None, large_values: true, ..self }
     }
 
     /// To be used again.
@@ -183,7 +186,7 @@ mod tests {
         for large_values in [false, true] {
             let path = directory.path().join(format!("{large_values}"));
             let capacity = CHUNK as u64 + 3 * BLOCK as u64;
-            let mut segment = Blank { path: path.clone(), capacity, large_values }.make().unwrap();
+            let mut segment = Blank { path: path.clone(), capacity, least: 0, large_values }.make().unwrap();
             assert_eq!(std::fs::read(&path).unwrap(), vec![0; usize::try_from(capacity).unwrap()]);
             let mut buffer = Vec::new();
             let from = align(&mut buffer, 2 * BLOCK);

@@ -42,7 +42,7 @@ const SMALL_BYTES: u64 = 1 << 20;
 const SMALL_PART: u64 = 256;
 /// On a full disk unused segments are looked for this often.
 const FULL_EVERY: Duration = Duration::from_secs(10);
-/// The part of the kept bytes that may be segments to be used again.
+/// The part of the kept bytes that may be segments to be used again; as much as is not worth a round may be in any case.
 const USED_PART: u64 = 4;
 
 /// What a round is for.
@@ -326,13 +326,19 @@ impl Collector {
         let mut in_use: HashMap<u64, u64> = HashMap::new();
         // If there are few, what is to be moved is among what was counted; else another walk finds it.
         let mut counted: Vec<(Bytes, Pointer)> = Vec::new();
-        let mut all_counted = true;
+        let mut all_counted = effort != Effort::NoRoom;
         let walked = self.each_in_use(tables, |key, pointer| {
             *in_use.entry(pointer.location.segment).or_default() += u64::from(pointer.length);
-            all_counted &= counted.len() < counted_max;
-            if all_counted {
-                counted.push((key, pointer));
+            if !all_counted || !kept.contains_key(&pointer.location.segment) {
+                return;
             }
+            if counted.len() == counted_max {
+                all_counted = false;
+                counted = Vec::new();
+                return;
+            }
+            // A copy, because a key may be a part of a block of a table.
+            counted.push((Bytes::copy_from_slice(&key), pointer));
         })?;
         if !walked {
             return Ok(0);
@@ -419,14 +425,15 @@ impl Collector {
         let mut state = self.state();
         let Some(kept) = state.kept.remove(&id) else { return };
         state.kept_bytes -= kept.bytes();
+        let limit = if state.little_room { 0 } else { WORTH_BYTES.max(state.kept_bytes / USED_PART) };
         drop(state);
         let segment = kept.into_segment();
-        if effort != Effort::UnderLoad || !segment.is_unshared() || segment.wipe().is_err() {
+        let of_use = effort == Effort::UnderLoad && segment.bytes() <= limit && segment.is_unshared();
+        if !of_use || segment.wipe().is_err() {
             segment.delete();
             return;
         }
         let mut state = self.state();
-        let limit = state.kept_bytes / USED_PART;
         let too_many = state.used.add(segment, limit);
         drop(state);
         too_many.into_iter().for_each(Segment::delete);
