@@ -370,6 +370,30 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_spare_segment_that_is_too_small_gives_way_and_the_next_one_is_large_enough() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut journal = Journal::new(directory.path().to_path_buf(), 1, 1);
+        journal.append(1, &changes(BLOCK), 0).unwrap();
+        let spare = journal.next_blank().make().unwrap();
+        let size = usize::try_from(spare.bytes()).unwrap();
+        journal.add_spare(spare);
+        journal.append(2, &changes(size), 0).unwrap();
+        assert!(journal.spare.is_empty());
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 2);
+        let next = journal.next_blank();
+        assert!(next.capacity >= next.least && next.least > size as u64, "{next:?}");
+        // One from an earlier run serves as well, if it is large enough.
+        let found = |capacity| {
+            let path = directory.path().join("found");
+            Segment::found(File::create(&path).unwrap(), path, capacity).closed()
+        };
+        let next = Blank { capacity: next.least, ..next };
+        assert!(next.is_like(&found(next.least)) && !next.is_like(&found(next.least - 1)));
+        journal.shrink(2, 2);
+        assert_eq!(journal.next_blank().least, 0);
+    }
+
     /// Its first block may be all that a power cut lets through.
     #[test]
     fn a_wiped_segment_is_neither_journal_nor_damage() {
