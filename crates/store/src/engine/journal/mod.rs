@@ -46,6 +46,8 @@ struct Active {
     end: u64,
     /// Bytes of records with large values.
     large: u64,
+    /// What the largest record needs of a segment.
+    largest_record: u64,
 }
 
 impl Active {
@@ -127,8 +129,6 @@ pub(super) struct Journal {
     next_id: u64,
     next_file: u64,
     next_capacity: u64,
-    /// What a record needed for which a segment made ahead of time was too small.
-    least: u64,
     /// How large a segment for large values may be made.
     largest: u64,
     /// Bytes of all batches that were written, and of what was found at the start.
@@ -150,7 +150,6 @@ impl Journal {
             next_id,
             next_file,
             next_capacity: SMALLEST,
-            least: 0,
             largest: LARGEST,
             written: 0,
             buffer: Vec::new(),
@@ -198,6 +197,7 @@ impl Journal {
         }
         let written = blocks.len() as u64;
         active.end += written;
+        active.largest_record = active.largest_record.max((BLOCK + size) as u64);
         self.written += written;
         if self.buffer.capacity() > BUFFER_KEPT {
             self.buffer = Vec::new();
@@ -216,7 +216,6 @@ impl Journal {
         // One that is too small would keep larger ones from being made ahead of time.
         let mut spare = self.spare.pop_front();
         while let Some(small) = spare.take_if(|spare| spare.capacity < needed) {
-            self.least = needed;
             small.delete();
             spare = self.spare.pop_front();
         }
@@ -231,7 +230,7 @@ impl Journal {
         let (id, salt) = (self.next_id, RandomState::new().hash_one(self.next_id));
         self.next_id += 1;
         let header = Header { id, salt, first, flushed, kept: false };
-        let begun = Active { segment, header, end: 0, large: 0 };
+        let begun = Active { segment, header, end: 0, large: 0, largest_record: needed };
         if let Some(full) = self.active.replace(begun) {
             let Active { segment, header, large, .. } = full;
             self.sealed.push_back(Sealed { segment, header, last: first - 1, has_large_values: large > 0 });
@@ -297,7 +296,9 @@ impl Journal {
         let capacity = self.next_capacity.min(if large_values { self.largest } else { LARGEST });
         self.next_file += 1;
         self.next_capacity = (capacity * 2).min(self.largest);
-        Blank { path, capacity: capacity.max(self.least), least: self.least, large_values }
+        // Records like those of this one should not need another segment than the next.
+        let least = self.active.as_ref().map_or(0, |active| active.largest_record);
+        Blank { path, capacity: capacity.max(least), least, large_values }
     }
 
     /// Takes a segment that was made ahead of time.
@@ -313,14 +314,14 @@ impl Journal {
         }
         self.give_back(flushed);
         match self.active.take() {
-            Some(Active { mut segment, header, end, large: 1.. }) => {
+            Some(Active { mut segment, header, end, large: 1.., .. }) => {
                 segment.shorten(end);
                 self.kept.push(Kept::new(segment, header));
             }
             Some(active) => active.segment.delete(),
             None => {}
         }
-        (self.next_capacity, self.least) = (SMALLEST, 0);
+        self.next_capacity = SMALLEST;
     }
 
     /// Bytes that the files take, without those of kept segments.
@@ -390,8 +391,13 @@ mod tests {
         };
         let next = Blank { capacity: next.least, ..next };
         assert!(next.is_like(&found(next.least)) && !next.is_like(&found(next.least - 1)));
-        journal.shrink(2, 2);
-        assert_eq!(journal.next_blank().least, 0);
+        // One large record does not make all later segments large.
+        let blank = journal.next_blank();
+        journal.add_spare(blank.make().unwrap());
+        for number in 3..=6 {
+            journal.append(number, &changes(size / 2), 0).unwrap();
+        }
+        assert!(journal.next_blank().least < next.least);
     }
 
     /// Its first block may be all that a power cut lets through.
