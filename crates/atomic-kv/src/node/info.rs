@@ -59,6 +59,12 @@ impl Node {
                 "Client connections",
                 counters.clients.load(Ordering::Relaxed) as u64,
             ),
+            (
+                "atomic_kv_event_loop_moves_total",
+                "counter",
+                "Moves of event loops to processors with more room",
+                counters.moves.load(Ordering::Relaxed),
+            ),
         ];
         let mut out = String::new();
         for (name, kind, help, value) in rows {

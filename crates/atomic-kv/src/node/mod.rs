@@ -14,11 +14,12 @@ mod http;
 mod info;
 pub mod peer;
 mod pipeline;
+mod placement;
 mod repair;
 mod shard;
 mod signal;
 
-use crate::config::Settings;
+use crate::config::{CpuAffinity, Settings};
 use crate::fatal::Fatal;
 use crate::identity::{DataDir, Introduction};
 use abd::{
@@ -91,6 +92,8 @@ pub(crate) struct Counters {
     pub(crate) indeterminate: AtomicU64,
     pub(crate) clients: AtomicUsize,
     pub(crate) connections: AtomicU64,
+    /// Of event loops to other processors.
+    pub(crate) moves: AtomicU64,
 }
 
 impl Node {
@@ -441,11 +444,12 @@ fn run_shard(
     mut accepted: mpsc::UnboundedReceiver<Accepted>,
     listeners: Option<Listeners>,
 ) {
-    // Before it sleeps, a busy event loop lets others run, the clients' side and the committer among them: it then finds
-    // more to do at once, and one write to a peer carries it all. A loop with little to do answers faster without.
+    if node.settings.cpu_affinity == CpuAffinity::Auto {
+        placement::begin(node);
+    }
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .on_thread_park(shard::yield_if_busy)
+        .on_thread_park(shard::about_to_sleep)
         .build()
     {
         Ok(runtime) => runtime,

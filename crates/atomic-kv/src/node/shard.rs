@@ -8,7 +8,7 @@ use super::answers::{Answers, Return};
 use super::committer::{LOCAL, ReplyTo};
 use super::peer::{Link, Outbox};
 use super::signal::Signal;
-use super::{Node, now_instant};
+use super::{Node, now_instant, placement};
 use crate::buffers::Buffers;
 use abd::{
     CallId, Coordinator, Instant, NodeId, Now, Operation, OperationId, Outcome, Reaction, Reason, Reply,
@@ -31,9 +31,13 @@ thread_local! {
     static IN_FLIGHT: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Lets other threads run if this event loop is busy.
-pub(crate) fn yield_if_busy() {
-    if IN_FLIGHT.get() > BUSY_ABOVE {
+/// What an event loop does before it sleeps. A busy one lets others run, the clients' side and the committer among them:
+/// it then finds more to do at once, and one write to a peer carries it all. A loop with little to do answers faster
+/// without.
+pub(crate) fn about_to_sleep() {
+    let busy = IN_FLIGHT.get() > BUSY_ABOVE;
+    placement::about_to_sleep(busy);
+    if busy {
         std::thread::yield_now();
     }
 }

@@ -1,0 +1,164 @@
+//! What Linux tells about threads and processors (proc(5)), and its affinity (`sched_setaffinity(2)`).
+
+use super::{Placement, ProcessorTimes, System, ThreadTimes};
+use crate::node::Node;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
+use std::cell::RefCell;
+use std::fs::File;
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+thread_local! {
+    static CHOICE: RefCell<Option<Choice>> = const { RefCell::new(None) };
+}
+
+struct Choice {
+    node: Arc<Node>,
+    placement: Placement<Linux>,
+}
+
+/// Has the calling thread look for a better processor from now on, if there is a choice.
+pub(in crate::node) fn begin(node: &Arc<Node>) {
+    match Linux::new() {
+        Ok(system) if system.allowed().is_ok_and(|allowed| allowed.len() > 1) => {
+            let placement = Placement::new(system, RandomState::new().hash_one(0));
+            CHOICE.set(Some(Choice { node: node.clone(), placement }));
+        }
+        Ok(_) => {}
+        Err(why) => tracing::debug!("event loops run where the system wants them: {why}"),
+    }
+}
+
+/// To be called whenever a thread is about to sleep.
+pub(in crate::node) fn about_to_sleep(busy: bool) {
+    CHOICE.with_borrow_mut(|choice| {
+        let Some(Choice { node, placement }) = choice else { return };
+        match placement.about_to_sleep(busy) {
+            Ok(false) => {}
+            Ok(true) => {
+                node.counters.moves.fetch_add(1, Ordering::Relaxed);
+                tracing::debug!(processor = placement.system.here(), "an event loop has moved");
+            }
+            Err(why) => {
+                tracing::debug!("event loops run where the system wants them from now on: {why}");
+                *choice = None;
+            }
+        }
+    });
+}
+
+/// The calling thread on Linux.
+pub(super) struct Linux {
+    began: Instant,
+    schedstat: File,
+    stat: File,
+}
+
+impl Linux {
+    /// # Errors
+    /// Where one of the files is missing: the kernel was built without it, or something hides it.
+    pub(super) fn new() -> io::Result<Self> {
+        let schedstat = File::open("/proc/thread-self/schedstat")?;
+        Ok(Self { began: Instant::now(), schedstat, stat: File::open("/proc/stat")? })
+    }
+}
+
+impl System for Linux {
+    fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    fn thread(&mut self) -> io::Result<ThreadTimes> {
+        let mut text = [0; 128];
+        let length = self.schedstat.read_at(&mut text, 0)?;
+        thread_times(&String::from_utf8_lossy(&text[..length]))
+            .ok_or_else(|| io::Error::other("/proc/thread-self/schedstat is not understood"))
+    }
+
+    fn processors(&mut self) -> io::Result<Vec<ProcessorTimes>> {
+        // The rows of the processors come first; what follows may be long.
+        let mut text = vec![0; 64 << 10];
+        let length = self.stat.read_at(&mut text, 0)?;
+        Ok(processor_times(&String::from_utf8_lossy(&text[..length])))
+    }
+
+    fn here(&self) -> usize {
+        sched_getcpu()
+    }
+
+    fn allowed(&self) -> io::Result<Vec<usize>> {
+        let set = sched_getaffinity(None)?;
+        Ok((0..CpuSet::MAX_CPU).filter(|number| set.is_set(*number)).collect())
+    }
+
+    fn allow(&mut self, processors: &[usize]) -> io::Result<()> {
+        let mut set = CpuSet::new();
+        for number in processors {
+            set.set(*number);
+        }
+        Ok(sched_setaffinity(None, &set)?)
+    }
+}
+
+/// Reads `RAN WAITED SLICES`, times in nanoseconds.
+fn thread_times(text: &str) -> Option<ThreadTimes> {
+    let mut numbers = text.split_ascii_whitespace().map(str::parse);
+    let mut next = || Some(Duration::from_nanos(numbers.next()?.ok()?));
+    Some(ThreadTimes { ran: next()?, waited: next()? })
+}
+
+/// Reads the rows `cpuN USER NICE SYSTEM IDLE IOWAIT IRQ SOFTIRQ STEAL …`. User time contains that of guests.
+fn processor_times(text: &str) -> Vec<ProcessorTimes> {
+    let row = |row: &str| {
+        let (number, times) = row.strip_prefix("cpu")?.split_once(' ')?;
+        let times: Vec<u64> = times.split(' ').map_while(|time| time.parse().ok()).take(8).collect();
+        let idle = times.get(3)? + times.get(4)?;
+        Some(ProcessorTimes { number: number.parse().ok()?, busy: times.iter().sum::<u64>() - idle, idle })
+    };
+    text.lines().filter_map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_writes_is_understood() {
+        let times = ThreadTimes { ran: Duration::from_nanos(12), waited: Duration::from_nanos(345) };
+        assert_eq!(thread_times("12 345 6\n"), Some(times));
+        assert_eq!((thread_times(""), thread_times("12"), thread_times("12 x")), (None, None, None));
+        let text = "cpu  9 9 9 9 9 9 9 9 9 9\ncpu0 1 2 3 40 50 6 7 8 1 0\ncpu12 1 0 0 9 1\ncpu13 1 0 0 9\nintr 5 cpu\n";
+        let expected = [
+            ProcessorTimes { number: 0, busy: 27, idle: 90 },
+            ProcessorTimes { number: 12, busy: 1, idle: 10 },
+        ];
+        assert_eq!(processor_times(text), expected);
+    }
+
+    #[test]
+    fn a_thread_stays_where_it_is_allowed_and_is_free_again() {
+        // A thread of its own: what is changed ends with it.
+        std::thread::spawn(|| {
+            let Ok(mut system) = Linux::new() else {
+                eprintln!("SKIPPED: this kernel does not tell how long threads wait");
+                return;
+            };
+            system.thread().unwrap();
+            let allowed = system.allowed().unwrap();
+            let times = system.processors().unwrap();
+            for number in &allowed {
+                assert!(times.iter().any(|times| times.number == *number), "{number} of {times:?}");
+                system.allow(&[*number]).unwrap();
+                assert_eq!((system.here(), system.allowed().unwrap()), (*number, vec![*number]));
+            }
+            system.allow(&allowed).unwrap();
+            assert_eq!(system.allowed().unwrap(), allowed);
+        })
+        .join()
+        .unwrap();
+    }
+}

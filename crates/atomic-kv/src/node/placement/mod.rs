@@ -1,0 +1,217 @@
+//! Which processor an event loop runs on.
+//!
+//! Linux wakes a thread where it ran last or where its waker runs, and looks for a processor that is idle only while
+//! those that share a cache have much time left. Event loops wake each other with every message, so on a machine with few
+//! processors they come together on one of them, and stay: each waits for most of the time while another processor is
+//! idle for half of it. The system's balancer leaves them there, because a thread that ran a moment ago is taken for one
+//! whose data are in that processor's cache.
+//!
+//! So a busy event loop looks now and then: if it waits much, and another processor would be less loaded with it than
+//! its own is, it moves there and stays. A loop that is not busy any more goes wherever the system wants it again.
+
+#[cfg(target_os = "linux")]
+mod linux;
+
+use std::io;
+use std::time::Duration;
+
+/// How long a thread is watched before it is judged, about. Shorter times are too few of the system's ticks.
+const WATCH: Duration = Duration::from_millis(200);
+/// The same while looks lead to nothing: on a machine with many processors one is not cheap.
+const WATCH_MOST: Duration = Duration::from_millis(800);
+/// A thread that waits for its processor for a smaller part of the time is left alone.
+const WAITS_MUCH: f64 = 0.2;
+/// The other processor must be less loaded by this part of its time, with this thread, than the present one is.
+const MARGIN: f64 = 0.1;
+
+/// What a thread has done since it began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct ThreadTimes {
+    /// On a processor.
+    ran: Duration,
+    /// Ready to run, and not on one.
+    waited: Duration,
+}
+
+/// What a processor has done since the machine began, in a unit of the system's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct ProcessorTimes {
+    number: usize,
+    busy: u64,
+    idle: u64,
+}
+
+/// The calling thread and the processors, as the system sees them.
+trait System {
+    /// Time since some moment.
+    fn now(&self) -> Duration;
+    fn thread(&mut self) -> io::Result<ThreadTimes>;
+    fn processors(&mut self) -> io::Result<Vec<ProcessorTimes>>;
+    /// The processor that the thread is on.
+    fn here(&self) -> usize;
+    /// Those that it may be on, ascending.
+    fn allowed(&self) -> io::Result<Vec<usize>>;
+    fn allow(&mut self, processors: &[usize]) -> io::Result<()>;
+}
+
+/// Where the thread may be.
+enum Place {
+    /// Wherever the system wants it.
+    Free,
+    /// On one processor; before that it might be on any of these.
+    Chosen { processor: usize, before: Vec<usize> },
+}
+
+/// One thread's choice.
+struct Placement<S> {
+    system: S,
+    place: Place,
+    watch: Duration,
+    since: Duration,
+    until: Duration,
+    thread: ThreadTimes,
+    /// At the beginning of the present watch, if the thread waited much in the last one.
+    processors: Option<Vec<ProcessorTimes>>,
+    /// How often the thread went to sleep in it, and how often it was busy then.
+    sleeps: u32,
+    busy: u32,
+    /// Of the chances below; never zero.
+    random: u64,
+}
+
+impl<S: System> Placement<S> {
+    fn new(system: S, seed: u64) -> Self {
+        let now = system.now();
+        Self {
+            system,
+            place: Place::Free,
+            watch: WATCH,
+            since: now,
+            until: now,
+            thread: ThreadTimes::default(),
+            processors: None,
+            sleeps: 0,
+            busy: 0,
+            random: seed | 1,
+        }
+    }
+
+    /// To be called whenever the thread is about to sleep; whether it has moved.
+    ///
+    /// # Errors
+    /// When the system tells nothing, or lets nobody choose.
+    fn about_to_sleep(&mut self, busy: bool) -> io::Result<bool> {
+        self.sleeps += 1;
+        self.busy += u32::from(busy);
+        let now = self.system.now();
+        if now < self.until {
+            return Ok(false);
+        }
+        let moved = self.judge(now)?;
+        // Not at the same moment as others, who would all move to the same processor: each sees what those before it
+        // have changed.
+        let quarters = 3 + u32::try_from(self.chance() % 3).unwrap_or_default();
+        (self.since, self.until) = (now, now + self.watch * quarters / 4);
+        (self.sleeps, self.busy) = (0, 0);
+        Ok(moved)
+    }
+
+    /// Looks back on a watch and begins the next.
+    fn judge(&mut self, now: Duration) -> io::Result<bool> {
+        let times = self.system.thread()?;
+        let before = std::mem::replace(&mut self.thread, times);
+        let watched = (now - self.since).as_secs_f64().max(f64::MIN_POSITIVE);
+        let share = |from: Duration, to: Duration| to.saturating_sub(from).as_secs_f64() / watched;
+        let (ran, waited) = (share(before.ran, times.ran), share(before.waited, times.waited));
+        if self.busy * 2 < self.sleeps {
+            self.processors = None;
+            self.watch = WATCH;
+            self.let_go()?;
+            return Ok(false);
+        }
+        if waited < WAITS_MUCH {
+            self.processors = None;
+            self.watch = WATCH;
+            return Ok(false);
+        }
+        let loads = self.system.processors()?;
+        let Some(earlier) = self.processors.replace(loads.clone()) else { return Ok(false) };
+        let allowed = self.allowed()?;
+        let Some(better) = better(&earlier, &loads, &allowed, self.system.here(), ran) else {
+            self.watch = (self.watch * 2).min(WATCH_MOST);
+            return Ok(false);
+        };
+        self.watch = WATCH;
+        if self.chance().is_multiple_of(2) {
+            return Ok(false);
+        }
+        self.system.allow(&[better])?;
+        self.place = Place::Chosen { processor: better, before: allowed };
+        // What was seen is of the time before the move.
+        self.processors = None;
+        Ok(true)
+    }
+
+    /// Where the thread may go. What somebody else has ordered meanwhile holds.
+    fn allowed(&mut self) -> io::Result<Vec<usize>> {
+        let now = self.system.allowed()?;
+        if let Place::Chosen { processor, before } = &self.place
+            && now == [*processor]
+        {
+            return Ok(before.clone());
+        }
+        self.place = Place::Free;
+        Ok(now)
+    }
+
+    fn let_go(&mut self) -> io::Result<()> {
+        let allowed = self.allowed()?;
+        if matches!(std::mem::replace(&mut self.place, Place::Free), Place::Chosen { .. }) {
+            self.system.allow(&allowed)?;
+        }
+        Ok(())
+    }
+
+    /// Xorshift (Marsaglia 2003): chance enough to tell threads apart.
+    fn chance(&mut self) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random >> 32
+    }
+}
+
+/// The processor that would be less loaded, with a thread that runs for a part `ran` of the time, than `here` is now.
+fn better(
+    earlier: &[ProcessorTimes],
+    now: &[ProcessorTimes],
+    allowed: &[usize],
+    here: usize,
+    ran: f64,
+) -> Option<usize> {
+    let load = |number: usize| {
+        let find = |times: &[ProcessorTimes]| times.iter().find(|times| times.number == number).copied();
+        let (from, to) = (find(earlier)?, find(now)?);
+        // The system's count of idle time may go back a little.
+        let (busy, idle) = (to.busy.saturating_sub(from.busy), to.idle.saturating_sub(from.idle));
+        (busy + idle > 0).then(|| busy as f64 / (busy + idle) as f64)
+    };
+    let loads = allowed.iter().filter(|number| **number != here);
+    let loads = loads.filter_map(|number| Some((load(*number)?, *number)));
+    let (least, number) = loads.min_by(|(a, _), (b, _)| a.total_cmp(b))?;
+    (least + ran + MARGIN < load(here)?).then_some(number)
+}
+
+#[cfg(target_os = "linux")]
+pub(super) use linux::{about_to_sleep, begin};
+
+/// Elsewhere the system decides.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn begin(_: &std::sync::Arc<super::Node>) {}
+
+/// Elsewhere the system decides.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn about_to_sleep(_: bool) {}
+
+#[cfg(test)]
+mod tests;
