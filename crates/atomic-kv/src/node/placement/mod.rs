@@ -7,7 +7,8 @@
 //! whose data are in that processor's cache.
 //!
 //! So a busy event loop looks now and then: if it waits much, and another processor would be less loaded with it than
-//! its own is, it moves there and stays. A loop that is not busy any more goes wherever the system wants it again.
+//! its own is, it moves there and stays for a while. Then, or when it is not busy any more, it goes wherever the system
+//! wants it again: under other loads the system does better, and only trying shows that.
 
 #[cfg(target_os = "linux")]
 mod linux;
@@ -21,6 +22,13 @@ const WATCH: Duration = Duration::from_millis(200);
 const WATCH_MOST: Duration = Duration::from_millis(800);
 /// A thread that waits for its processor for a smaller part of the time is left alone.
 const WAITS_MUCH: f64 = 0.2;
+/// How long a thread stays where it has moved; twice as long each time that it moves again soon after.
+const STAY: Duration = Duration::from_secs(1);
+const STAY_MOST: Duration = Duration::from_secs(4);
+/// What soon is.
+const SOON: Duration = Duration::from_secs(2);
+/// A thread that sleeps for so long has nothing to do.
+const LONG_SLEEP: Duration = Duration::from_millis(50);
 /// The other processor must be less loaded by this part of its time, with this thread, than the present one is.
 const MARGIN: f64 = 0.1;
 
@@ -59,16 +67,22 @@ enum Place {
     /// Wherever the system wants it.
     Free,
     /// On one processor; before that it might be on any of these.
-    Chosen { processor: usize, before: Vec<usize> },
+    Chosen { processor: usize, before: Vec<usize>, until: Duration },
 }
 
 /// One thread's choice.
 struct Placement<S> {
     system: S,
     place: Place,
+    /// How long the last stay was to be, and when it was over.
+    stay: Duration,
+    stayed_until: Option<Duration>,
+    /// How long a watch lasts; when the present one began and when it ends.
     watch: Duration,
     since: Duration,
     until: Duration,
+    /// When the thread went to sleep last.
+    slept: Duration,
     thread: ThreadTimes,
     /// At the beginning of the present watch, if the thread waited much in the last one.
     processors: Option<Vec<ProcessorTimes>>,
@@ -85,9 +99,12 @@ impl<S: System> Placement<S> {
         Self {
             system,
             place: Place::Free,
+            stay: STAY,
+            stayed_until: None,
             watch: WATCH,
             since: now,
             until: now,
+            slept: now,
             thread: ThreadTimes::default(),
             processors: None,
             sleeps: 0,
@@ -104,7 +121,10 @@ impl<S: System> Placement<S> {
         self.sleeps += 1;
         self.busy += u32::from(busy);
         let now = self.system.now();
-        if now < self.until {
+        let slept = std::mem::replace(&mut self.slept, now);
+        if now - slept > LONG_SLEEP {
+            (self.sleeps, self.busy) = (1, 0);
+        } else if now < self.until {
             return Ok(false);
         }
         let moved = self.judge(now)?;
@@ -123,30 +143,40 @@ impl<S: System> Placement<S> {
         let watched = (now - self.since).as_secs_f64().max(f64::MIN_POSITIVE);
         let share = |from: Duration, to: Duration| to.saturating_sub(from).as_secs_f64() / watched;
         let (ran, waited) = (share(before.ran, times.ran), share(before.waited, times.waited));
-        if self.busy * 2 < self.sleeps {
+        let busy = self.busy * 2 >= self.sleeps;
+        if !busy || waited < WAITS_MUCH {
             self.processors = None;
             self.watch = WATCH;
-            self.let_go()?;
-            return Ok(false);
-        }
-        if waited < WAITS_MUCH {
-            self.processors = None;
-            self.watch = WATCH;
+            if !busy {
+                self.stayed_until = None;
+                self.let_go()?;
+            }
             return Ok(false);
         }
         let loads = self.system.processors()?;
-        let Some(earlier) = self.processors.replace(loads.clone()) else { return Ok(false) };
+        let earlier = self.processors.replace(loads.clone());
+        if let Place::Chosen { until, .. } = self.place
+            && now >= until
+        {
+            self.watch = WATCH;
+            self.stayed_until = Some(now);
+            self.let_go()?;
+            return Ok(false);
+        }
+        let Some(earlier) = earlier else { return Ok(false) };
         let allowed = self.allowed()?;
         let Some(better) = better(&earlier, &loads, &allowed, self.system.here(), ran) else {
             self.watch = (self.watch * 2).min(WATCH_MOST);
             return Ok(false);
         };
         self.watch = WATCH;
-        if self.chance().is_multiple_of(2) {
+        let soon = self.stayed_until.is_some_and(|end| now - end < SOON);
+        if !soon && self.chance().is_multiple_of(2) {
             return Ok(false);
         }
+        self.stay = if soon { (self.stay * 2).min(STAY_MOST) } else { STAY };
         self.system.allow(&[better])?;
-        self.place = Place::Chosen { processor: better, before: allowed };
+        self.place = Place::Chosen { processor: better, before: allowed, until: now + self.stay };
         // What was seen is of the time before the move.
         self.processors = None;
         Ok(true)
@@ -155,7 +185,7 @@ impl<S: System> Placement<S> {
     /// Where the thread may go. What somebody else has ordered meanwhile holds.
     fn allowed(&mut self) -> io::Result<Vec<usize>> {
         let now = self.system.allowed()?;
-        if let Place::Chosen { processor, before } = &self.place
+        if let Place::Chosen { processor, before, .. } = &self.place
             && now == [*processor]
         {
             return Ok(before.clone());
