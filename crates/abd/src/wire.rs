@@ -81,6 +81,11 @@ const TIMESTAMP: u8 = 66;
 const WRITTEN: u8 = 67;
 const REFUSED: u8 = 68;
 
+/// Whether a body is that of a reply, rather than of a request or of anything else.
+pub fn is_reply(body: &[u8]) -> bool {
+    matches!(body.first(), Some(&(READ | TIMESTAMP | WRITTEN | REFUSED)))
+}
+
 /// Appends a request's body.
 pub fn put_request(out: &mut BytesMut, call: CallId, remaining_ms: u32, request: &Request) {
     out.put_u8(match request {

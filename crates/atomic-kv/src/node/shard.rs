@@ -87,6 +87,11 @@ impl Shard {
         self.links.borrow_mut()[index] = Some(link);
     }
 
+    /// The link to a member, but to this node itself.
+    pub(crate) fn link(&self, peer: NodeId) -> Option<Rc<Link>> {
+        self.links.borrow()[self.node.members.index_of(peer)?].clone()
+    }
+
     /// Runs an operation to its end, within the node's operation timeout.
     pub(crate) async fn run(&self, operation: Operation) -> Outcome {
         let answers = Rc::default();

@@ -88,3 +88,30 @@ fn connections_that_break_all_the_time() {
     load.judge();
     recovers(&cluster);
 }
+
+/// Of the two connections that two nodes have, both send their requests over the one that the lower id has opened.
+#[test]
+fn one_connection_serves_both_nodes() {
+    const WRITES: u64 = 300;
+    let (cluster, proxies) = start(&[]);
+    recovers(&cluster);
+    // What nodes 2 and 3 have opened to node 1, and node 3 to node 2; what nodes 1 and 2 have opened to node 3.
+    let passed = || (proxies[0].passed(), proxies[2].passed());
+    let (before_first, before_last) = passed();
+    let mut client = cluster.nodes[2].connect();
+    for number in 0..WRITES {
+        assert_eq!(client.call(&format!("SET k{number} {}", "v".repeat(1000))), Reply::ok());
+    }
+    let (first, last) = passed();
+    assert!(last - before_last > WRITES * 1000, "{} bytes", last - before_last);
+    assert!(first - before_first < WRITES * 1000 / 4, "{} bytes", first - before_first);
+    // When that one breaks the other one is there.
+    proxies[2].cut_requests();
+    proxies[2].cut_replies();
+    proxies[2].reset();
+    let (before_first, _) = passed();
+    assert_eq!(client.call(&format!("SET last {}", "v".repeat(1000))), Reply::ok());
+    assert!(passed().0 - before_first > 1000);
+    proxies[2].mend();
+    recovers(&cluster);
+}

@@ -5,7 +5,7 @@ use abd::wire::{WireError, get_bytes, put_bytes};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 /// Version of everything that travels between nodes. Raised with any change to it.
-pub const PROTOCOL_VERSION: u16 = 1;
+pub const PROTOCOL_VERSION: u16 = 2;
 
 const MAGIC: u32 = 0x414b_5631; // "AKV1"
 

@@ -1,14 +1,31 @@
 //! The accepting side: greets, checks who it is, and serves one of the two services.
 
+use super::exchange::{Exchange, Side};
 use super::hello::{Hello, HelloError, Service, Welcome};
-use super::{ConnectionError, GREETING_LIMIT, Outbox, PING, frame_limit, put_pong, read_frame, service};
+use super::{
+    ConnectionError, GREETING_LIMIT, Outbox, PING_EVERY, SILENCE_LIMIT, frame_limit, read_frame, service,
+};
+use crate::node::now_instant;
 use crate::node::shard::Shard;
-use abd::wire::{get_request, put_frame, take_frame};
+use abd::NodeId;
+use abd::wire::{put_frame, take_frame};
 use bytes::BytesMut;
+use std::pin::pin;
 use std::rc::Rc;
+use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
+
+/// A Replica connection on which nothing has come for this long is closed: the side that connected asks every now and
+/// then. Longer than its own patience, for it knows better what to do.
+const ABANDONED: Duration = SILENCE_LIMIT.saturating_add(PING_EVERY.saturating_mul(2));
+
+/// What a connection was accepted for.
+enum Accepted {
+    Replica(NodeId),
+    Coordinator,
+}
 
 /// Serves one accepted peer connection until it ends. Whatever arrives, only this connection suffers.
 pub(crate) async fn serve_connection(shard: Rc<Shard>, mut stream: TcpStream) {
@@ -19,8 +36,8 @@ pub(crate) async fn serve_connection(shard: Rc<Shard>, mut stream: TcpStream) {
         Err(_) => Err(ConnectionError::Silence(GREETING_LIMIT)),
         Ok(Err(why)) => Err(why),
         Ok(Ok(None)) => Ok(()),
-        Ok(Ok(Some(Service::Replica))) => serve_replica(&shard, stream, input).await,
-        Ok(Ok(Some(Service::Coordinator))) => service::serve_coordinator(&shard, stream, input).await,
+        Ok(Ok(Some(Accepted::Replica(peer)))) => serve_replica(&shard, peer, stream, input).await,
+        Ok(Ok(Some(Accepted::Coordinator))) => service::serve_coordinator(&shard, stream, input).await,
     };
     if let Err(why) = ended {
         tracing::info!(from, %why, "closed a peer connection");
@@ -31,13 +48,19 @@ async fn greet(
     shard: &Rc<Shard>,
     stream: &mut TcpStream,
     input: &mut BytesMut,
-) -> Result<Option<Service>, ConnectionError> {
+) -> Result<Option<Accepted>, ConnectionError> {
     stream.set_nodelay(true)?;
     let Some(body) = read_frame(stream, input, 64 << 10).await? else { return Ok(None) };
-    let (welcome, service) = match Hello::get(body) {
+    let (welcome, accepted) = match Hello::get(body) {
         Ok(hello) => {
             let welcome = judge(shard, &hello).await;
-            (welcome, Some(hello.service))
+            let accepted = match (hello.service, &hello.member) {
+                (Service::Coordinator, _) => Some(Accepted::Coordinator),
+                (Service::Replica, Some(member)) => Some(Accepted::Replica(NodeId(member.node))),
+                (Service::Replica, None) => None,
+            };
+            let welcomed = matches!(welcome, Welcome::Accepted(_));
+            (welcome, accepted.filter(|_| welcomed))
         }
         Err(why @ HelloError::Version { .. }) => {
             tracing::warn!(%why, "refused a peer");
@@ -45,11 +68,10 @@ async fn greet(
         }
         Err(why) => return Err(why.into()),
     };
-    let accepted = matches!(welcome, Welcome::Accepted(_));
     let mut out = BytesMut::new();
     put_frame(&mut out, |body| welcome.put(body));
     stream.write_all(&out).await?;
-    Ok(service.filter(|_| accepted))
+    Ok(accepted)
 }
 
 async fn judge(shard: &Rc<Shard>, hello: &Hello) -> Welcome {
@@ -77,42 +99,67 @@ async fn judge(shard: &Rc<Shard>, hello: &Hello) -> Welcome {
     }
 }
 
-async fn serve_replica(shard: &Rc<Shard>, stream: TcpStream, input: BytesMut) -> Result<(), ConnectionError> {
+async fn serve_replica(
+    shard: &Rc<Shard>,
+    peer: NodeId,
+    stream: TcpStream,
+    input: BytesMut,
+) -> Result<(), ConnectionError> {
     let (reader, writer) = stream.into_split();
     let outbox = Rc::new(Outbox::default());
-    let number = shard.open_outbox(outbox.clone());
+    // Of the two connections that two nodes have, one is enough for both: that of the lower id.
+    let link = (peer < shard.node.id).then(|| shard.link(peer)).flatten();
+    if let Some(link) = &link {
+        link.share(&outbox);
+    }
+    let exchange = Exchange::new(shard, peer, Side::Accepted, outbox.clone());
+    let refill = || {
+        if let Some(link) = &link {
+            link.refill(shard);
+        }
+    };
     let ended = tokio::select! {
         biased;
-        ended = read_requests(shard, reader, input, &outbox, number) => ended,
-        ended = outbox.drain_into(writer, || {}) => ended,
+        ended = read(shard, &exchange, reader, input) => ended,
+        ended = outbox.drain_into(writer, refill) => ended,
     };
-    shard.close_outbox(number);
+    drop(exchange);
+    if let Some(link) = &link {
+        link.share_no_more(shard, &outbox);
+    }
     ended
 }
 
-async fn read_requests(
-    shard: &Rc<Shard>,
+async fn read(
+    shard: &Shard,
+    exchange: &Exchange<'_>,
     mut reader: OwnedReadHalf,
     mut input: BytesMut,
-    outbox: &Outbox,
-    number: u64,
 ) -> Result<(), ConnectionError> {
     let limit = frame_limit(shard.node.settings.max_key_bytes, shard.node.settings.max_value_bytes);
+    let mut last_heard = now_instant();
+    let mut quiet = pin!(tokio::time::sleep(PING_EVERY));
     loop {
-        let Some(body) = read_frame(&mut reader, &mut input, limit).await? else { return Ok(()) };
+        let frame = tokio::select! {
+            biased;
+            frame = read_frame(&mut reader, &mut input, limit) => frame?,
+            () = &mut quiet => {
+                quiet.as_mut().reset(tokio::time::Instant::now() + PING_EVERY);
+                if now_instant().since(last_heard) > ABANDONED {
+                    return Err(ConnectionError::Silence(ABANDONED));
+                }
+                continue;
+            }
+        };
+        let Some(body) = frame else { return Ok(()) };
+        let now = shard.now();
+        last_heard = now.instant;
         let mut next = Some(body);
         while let Some(body) = next {
-            if body[..] == [PING] {
-                let node = &shard.node;
-                outbox.frame(|body| put_pong(body, node.committer.writable(), node.store.sequence()));
-            } else {
-                let (call, _remaining, request) = get_request(body)?;
-                if let Some(reply) = shard.serve(request, call, number) {
-                    outbox.reply(call, &reply);
-                }
-            }
+            exchange.take(body, now)?;
             next = take_frame(&mut input, limit)?;
         }
-        outbox.has_room().await;
+        shard.pump(now);
+        exchange.has_room().await;
     }
 }

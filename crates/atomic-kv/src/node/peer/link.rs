@@ -1,17 +1,21 @@
 //! The outgoing side: one connection per shard and peer, opened anew whenever it is lost.
 //!
+//! While there is a connection that the peer has opened and that both share, requests take that one. The own one is there
+//! all the same: it says whether the peer can be reached, and takes over when the other is lost.
+//!
 //! A link never blocks anybody. What the socket does not take waits in a bounded backlog; when that is full the
 //! request is dropped, which the protocol takes as a lost message. Reads whose phase is over are not sent at all.
 
+use super::exchange::{Exchange, Side};
 use super::hello::{Hello, Service, Welcome};
 use super::{
-    ConnectionError, GREETING_LIMIT, Outbox, PING, PING_EVERY, PONG, SILENCE_LIMIT, frame_limit, read_frame,
+    ConnectionError, GREETING_LIMIT, Outbox, PING, PING_EVERY, SILENCE_LIMIT, frame_limit, read_frame,
 };
 use crate::node::now_instant;
 use crate::node::shard::Shard;
-use abd::wire::{get_reply, put_frame, put_request};
+use abd::wire::{put_frame, put_request, take_frame};
 use abd::{NodeId, Request, Transmit};
-use bytes::{Buf, BufMut, BytesMut};
+use bytes::{BufMut, BytesMut};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::pin::pin;
@@ -32,7 +36,10 @@ const RECONNECT: (Duration, Duration) = (Duration::from_millis(20), Duration::fr
 pub(crate) struct Link {
     pub(crate) peer: NodeId,
     up: Cell<bool>,
-    outbox: Outbox,
+    /// Of the own connection.
+    outbox: Rc<Outbox>,
+    /// Of the peer's, if it is shared.
+    shared: RefCell<Option<Rc<Outbox>>>,
     backlog: RefCell<VecDeque<Transmit>>,
     backlog_bytes: Cell<usize>,
 }
@@ -42,7 +49,8 @@ impl Link {
         Rc::new(Self {
             peer,
             up: Cell::new(false),
-            outbox: Outbox::default(),
+            outbox: Rc::default(),
+            shared: RefCell::default(),
             backlog: RefCell::default(),
             backlog_bytes: Cell::new(0),
         })
@@ -56,8 +64,9 @@ impl Link {
             }
             return;
         }
-        if self.backlog.borrow().is_empty() && self.outbox.len() < OUT_BYTES {
-            self.encode(&transmit, now);
+        let outbox = self.way();
+        if self.backlog.borrow().is_empty() && outbox.len() < OUT_BYTES {
+            encode(&outbox, &transmit, now);
         } else {
             let size = cost(&transmit.request);
             if self.backlog_bytes.get() + size > BACKLOG_BYTES && !self.backlog.borrow().is_empty() {
@@ -68,7 +77,7 @@ impl Link {
             }
             self.backlog_bytes.set(self.backlog_bytes.get() + size);
             self.backlog.borrow_mut().push_back(transmit);
-            self.outbox.wake();
+            outbox.wake();
         }
     }
 
@@ -81,24 +90,42 @@ impl Link {
         self.outbox.frame(|body| body.put_u8(PING));
     }
 
-    fn encode(&self, transmit: &Transmit, now: abd::Instant) {
-        let remaining = transmit.deadline.since(now).as_millis();
-        let remaining = u32::try_from(remaining).unwrap_or(u32::MAX);
-        let patient = !transmit.request.is_read();
-        self.outbox.frame_of(patient, |body| put_request(body, transmit.call, remaining, &transmit.request));
+    /// Where requests go.
+    fn way(&self) -> Rc<Outbox> {
+        self.shared.borrow().as_ref().unwrap_or(&self.outbox).clone()
+    }
+
+    /// Requests go over a connection of the peer's from now on.
+    pub(super) fn share(&self, outbox: &Rc<Outbox>) {
+        *self.shared.borrow_mut() = Some(outbox.clone());
+    }
+
+    /// That connection is lost, and what was under way on it.
+    pub(super) fn share_no_more(&self, shard: &Shard, outbox: &Rc<Outbox>) {
+        let mut shared = self.shared.borrow_mut();
+        if shared.take_if(|shared| Rc::ptr_eq(shared, outbox)).is_none() {
+            return;
+        }
+        drop(shared);
+        if self.up.get() {
+            shard.peer_down(self.peer);
+            shard.peer_up(self.peer);
+            self.outbox.wake();
+        }
     }
 
     /// Moves what may go from the backlog into the output: the scope of a read that has ended takes its call along.
-    fn refill(&self, shard: &Shard) {
+    pub(super) fn refill(&self, shard: &Shard) {
         if self.backlog.borrow().is_empty() {
             return;
         }
         let now = now_instant();
-        while self.outbox.len() < OUT_BYTES {
+        let outbox = self.way();
+        while outbox.len() < OUT_BYTES {
             let Some(transmit) = self.backlog.borrow_mut().pop_front() else { break };
             self.backlog_bytes.set(self.backlog_bytes.get() - cost(&transmit.request));
             if !transmit.request.is_read() || shard.is_open(transmit.call) {
-                self.encode(&transmit, now);
+                encode(&outbox, &transmit, now);
             }
         }
     }
@@ -113,6 +140,13 @@ impl Link {
         }
         self.backlog_bytes.set(0);
     }
+}
+
+fn encode(outbox: &Outbox, transmit: &Transmit, now: abd::Instant) {
+    let remaining = transmit.deadline.since(now).as_millis();
+    let remaining = u32::try_from(remaining).unwrap_or(u32::MAX);
+    let patient = !transmit.request.is_read();
+    outbox.frame_of(patient, |body| put_request(body, transmit.call, remaining, &transmit.request));
 }
 
 fn cost(request: &Request) -> usize {
@@ -134,11 +168,13 @@ pub(crate) async fn keep_connected(shard: Rc<Shard>, link: Rc<Link>, address: St
                 shard.node.peer_is_up(link.peer, true);
                 link.up.set(true);
                 shard.peer_up(link.peer);
+                let exchange = Exchange::new(&shard, link.peer, Side::Connected, link.outbox.clone());
                 let ended = tokio::select! {
                     biased;
-                    ended = read_replies(&shard, &link, reader, input) => ended,
+                    ended = read(&shard, &link, &exchange, reader, input) => ended,
                     ended = link.outbox.drain_into(writer, || link.refill(&shard)) => ended,
                 };
+                drop(exchange);
                 link.reset(&shard);
                 shard.peer_down(link.peer);
                 shard.node.peer_is_up(link.peer, false);
@@ -215,9 +251,10 @@ async fn connect(
     Ok((reader, writer, input))
 }
 
-async fn read_replies(
+async fn read(
     shard: &Shard,
     link: &Link,
+    exchange: &Exchange<'_>,
     mut reader: OwnedReadHalf,
     mut input: BytesMut,
 ) -> Result<(), ConnectionError> {
@@ -250,26 +287,14 @@ async fn read_replies(
                 continue;
             }
         };
-        let Some(mut body) = frame else { return Ok(()) };
+        let Some(body) = frame else { return Ok(()) };
         let now = shard.now();
         last_heard = now.instant;
         let mut next = Some(body);
         // All that arrived together is handled together: one look at what to send after it.
-        while let Some(frame) = next {
-            body = frame;
-            if body.first() == Some(&PONG) {
-                if body.len() == 10 {
-                    body.advance(1);
-                    let writable = body.get_u8() == 1;
-                    let sequence = body.get_u64();
-                    shard.peer_writable(link.peer, writable);
-                    shard.node.observe(link.peer, sequence);
-                }
-            } else {
-                let (call, reply) = get_reply(body)?;
-                shard.handle_reply(link.peer, call, reply, now);
-            }
-            next = abd::wire::take_frame(&mut input, limit)?;
+        while let Some(body) = next {
+            exchange.take(body, now)?;
+            next = take_frame(&mut input, limit)?;
         }
         shard.pump(now);
     }

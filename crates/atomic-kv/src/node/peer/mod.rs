@@ -1,9 +1,11 @@
 //! The peer port: two services, Coordinator and Replica, over one kind of connection.
 //!
 //! A connection carries checksummed, bounded frames (see [`abd::wire`]). The side that connects sends a
-//! [`hello::Hello`], the other answers with a [`hello::Welcome`]; after that requests go one way and replies the
-//! other, many at a time, in any order.
+//! [`hello::Hello`], the other answers with a [`hello::Welcome`]. On a connection for the Coordinator service requests go
+//! one way after that and replies the other; on one for the Replica service both sides may ask. Many requests are under
+//! way at a time, and are answered in any order.
 
+mod exchange;
 pub mod hello;
 mod inbound;
 mod link;
@@ -12,6 +14,7 @@ pub mod service;
 
 pub(crate) use inbound::serve_connection;
 pub(crate) use link::{Link, keep_connected};
+use outbox::OUT_BYTES_MAX;
 pub(crate) use outbox::Outbox;
 
 use abd::wire::{WireError, take_frame};

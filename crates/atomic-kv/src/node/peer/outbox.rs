@@ -14,7 +14,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::OwnedWriteHalf;
 
 /// Bytes that may wait for a peer that does not read them; beyond it no more of its requests are read.
-const OUT_BYTES_MAX: usize = 8 << 20;
+pub(super) const OUT_BYTES_MAX: usize = 8 << 20;
 /// A buffer that has grown beyond this is given back after use.
 const KEPT_BYTES: usize = 1 << 20;
 

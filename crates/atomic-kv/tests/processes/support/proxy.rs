@@ -23,6 +23,8 @@ struct Faults {
     /// Bytes from the node are held back.
     cut_replies: AtomicBool,
     closed: AtomicBool,
+    /// Bytes that were passed on, either way.
+    passed: AtomicU64,
     /// Both ends of every connection, to break them.
     open: Mutex<Vec<TcpStream>>,
 }
@@ -74,6 +76,11 @@ impl Proxy {
         self.faults.delay.store(0, Ordering::Relaxed);
         self.faults.cut_requests.store(false, Ordering::Relaxed);
         self.faults.cut_replies.store(false, Ordering::Relaxed);
+    }
+
+    /// Bytes that it has passed on, either way.
+    pub(crate) fn passed(&self) -> u64 {
+        self.faults.passed.load(Ordering::Relaxed)
     }
 
     /// Breaks every connection with a reset, in the middle of whatever is on its way.
@@ -131,6 +138,7 @@ fn pump(mut from: TcpStream, mut to: TcpStream, direction: Direction, faults: &A
                 if to.write_all(&bytes).is_err() {
                     break;
                 }
+                faults.passed.fetch_add(bytes.len() as u64, Ordering::Relaxed);
             }
             let _ = to.shutdown(Shutdown::Both);
         }
