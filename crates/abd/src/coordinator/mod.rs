@@ -66,6 +66,10 @@ pub struct Transmit {
     pub deadline: Instant,
     /// What to ask.
     pub request: Request,
+    /// Whether nobody waits for the answer as long as those answer who were asked without this: a write beyond a
+    /// majority. It may be sent a little later, together with others, but not much: should one of the others fail, the
+    /// operation waits for this one.
+    pub may_wait: bool,
 }
 
 /// The state machines of all operations in flight.
@@ -313,7 +317,18 @@ impl Coordinator {
             Phase::ReadTimestamp(_) => chosen = self.preferred_majority(id),
             Phase::CommitWait { .. } => {}
         }
+        let first_queued = self.transmits.len();
         running.widen(id, chosen, &self.config.members, &mut self.transmits);
+        if matches!(&running.phase, Phase::Write(write) if !write.write_back) {
+            let waited_for = self.preferred_majority(id);
+            // Those who may fail to answer are not relied upon.
+            if waited_for.minus(self.suspects.union(self.unwritable)) == waited_for {
+                for transmit in self.transmits.iter_mut().skip(first_queued) {
+                    let index = self.config.members.index_of(transmit.to);
+                    transmit.may_wait = !index.is_some_and(|index| waited_for.contains(index));
+                }
+            }
+        }
     }
 
     /// The local member and the next ones round the ring, those under suspicion last; another part of the ring now and
@@ -606,7 +621,8 @@ impl Running {
             Phase::Write(write) => Request::LocalWrite { key, stamped: write.stamped.clone() },
             Phase::CommitWait { .. } => unreachable!("a commit wait calls nobody"),
         };
-        Transmit { to, call: CallId { operation: id, phase: self.number }, deadline: self.deadline, request }
+        let call = CallId { operation: id, phase: self.number };
+        Transmit { to, call, deadline: self.deadline, request, may_wait: false }
     }
 
     /// Calls those of `chosen` that this phase has not called yet.

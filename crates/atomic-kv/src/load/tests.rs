@@ -107,11 +107,12 @@ fn without_prefill_reads_miss() {
 
 #[test]
 fn a_client_goes_on_at_another_node() {
+    // Four connections do not last for 400 operations, wherever they are.
     let (fickle, _) = server(50);
-    let (steady, _) = server(usize::MAX);
+    let (other, _) = server(50);
     let mut plan = plan();
     plan.workload.reads = 0;
-    let report = measure(&[fickle, steady], plan);
+    let report = measure(&[fickle, other], plan);
     assert!(report.operations >= 400);
     assert!(report.errors.connection > 0, "connections broke");
     assert_eq!(report.errors.total(), report.errors.connection);

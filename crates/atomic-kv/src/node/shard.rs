@@ -377,6 +377,7 @@ impl Shard {
                 call: REPAIR,
                 deadline: now + self.node.settings.op_timeout,
                 request: Request::LocalWrite { key, stamped: newest.stamped },
+                may_wait: false,
             };
             link.send(self, transmit, now);
         }

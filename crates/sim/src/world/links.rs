@@ -102,6 +102,7 @@ impl World {
             call: REPAIR,
             deadline: Instant(self.now) + Duration::from_nanos(self.plan.op_timeout),
             request: Request::LocalWrite { key, stamped: newest.stamped },
+            may_wait: false,
         };
         self.send_request(node, peer, &transmit);
     }

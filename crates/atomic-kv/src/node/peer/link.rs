@@ -8,6 +8,7 @@
 
 use super::exchange::{Exchange, Side};
 use super::hello::{Hello, Service, Welcome};
+use super::outbox::Patience;
 use super::{
     ConnectionError, GREETING_LIMIT, Outbox, PING, PING_EVERY, SILENCE_LIMIT, frame_limit, read_frame,
 };
@@ -145,8 +146,12 @@ impl Link {
 fn encode(outbox: &Outbox, transmit: &Transmit, now: abd::Instant) {
     let remaining = transmit.deadline.since(now).as_millis();
     let remaining = u32::try_from(remaining).unwrap_or(u32::MAX);
-    let patient = !transmit.request.is_read();
-    outbox.frame_of(patient, |body| put_request(body, transmit.call, remaining, &transmit.request));
+    let patience = match (transmit.request.is_read(), transmit.may_wait) {
+        (true, _) => Patience::None,
+        (false, false) => Patience::Round,
+        (false, true) => Patience::Long,
+    };
+    outbox.frame_of(patience, |body| put_request(body, transmit.call, remaining, &transmit.request));
 }
 
 fn cost(request: &Request) -> usize {
