@@ -70,6 +70,8 @@ pub struct Transmit {
     /// majority. It may be sent a little later, together with others, but not much: should one of the others fail, the
     /// operation waits for this one.
     pub may_wait: bool,
+    /// Whether it was sent before and not answered: the way that it took may be at fault.
+    pub again: bool,
 }
 
 /// The state machines of all operations in flight.
@@ -228,7 +230,7 @@ impl Coordinator {
         self.suspects.remove(index);
         for (id, running) in self.running.iter_mut() {
             if running.calls.contacted.contains(index) && !running.answered().contains(index) {
-                self.transmits.push_back(running.call(id, peer));
+                self.transmits.push_back(Transmit { again: true, ..running.call(id, peer) });
             }
         }
     }
@@ -515,7 +517,8 @@ impl Coordinator {
             Phase::Read(_) | Phase::ReadTimestamp(_) | Phase::Write(_) => {}
         }
         for index in running.calls.contacted.minus(running.answered()).iter() {
-            self.transmits.push_back(running.call(id, self.config.members.id(index)));
+            let transmit = running.call(id, self.config.members.id(index));
+            self.transmits.push_back(Transmit { again: true, ..transmit });
         }
         running.resend_pause = (running.resend_pause * 2).min(self.config.resend_after * 8);
         running.due = running.deadline.min(now.instant + running.resend_pause);
@@ -622,7 +625,7 @@ impl Running {
             Phase::CommitWait { .. } => unreachable!("a commit wait calls nobody"),
         };
         let call = CallId { operation: id, phase: self.number };
-        Transmit { to, call, deadline: self.deadline, request, may_wait: false }
+        Transmit { to, call, deadline: self.deadline, request, may_wait: false, again: false }
     }
 
     /// Calls those of `chosen` that this phase has not called yet.

@@ -45,8 +45,8 @@ impl Node {
             if sent.iter().any(|transmit| !transmit.request.is_read()) {
                 return (asked, sent);
             }
-            for Transmit { to, call, request, may_wait, .. } in sent {
-                assert!(!may_wait, "a question waits");
+            for Transmit { to, call, request, may_wait, again, .. } in sent {
+                assert!(!may_wait && !again, "a question waits, or is one of before");
                 asked.push(to);
                 let reply = match request {
                     Request::LocalRead { .. } if to == NodeId(1) => {
@@ -105,6 +105,10 @@ fn nothing_waits_while_one_that_is_counted_on_may_not_answer() {
     let again = node.sent();
     assert!(again.iter().any(|transmit| transmit.to == NodeId(2)));
     assert_eq!(patient(&again), []);
+    assert!(again.iter().all(|transmit| transmit.again));
+    node.coordinator.handle_peer_up(NodeId(2));
+    let again = node.sent();
+    assert!(!again.is_empty() && again.iter().all(|transmit| transmit.again && transmit.to == NodeId(2)));
 }
 
 #[test]

@@ -51,8 +51,8 @@ pub(crate) struct Shard {
     links: RefCell<Vec<Option<Rc<Link>>>>,
     /// Who waits for which operation.
     waiting: RefCell<Waiting>,
-    /// Accepted peer connections, by number: replies to them may come from the committer.
-    /// There are about as many as members.
+    /// Peer connections, by number: replies that go over them may come from the committer. There are about twice as many as
+    /// members.
     outboxes: RefCell<Vec<(u64, Rc<Outbox>)>>,
     next_connection: Cell<u64>,
     /// Where a write is encoded; empty otherwise.
@@ -378,6 +378,7 @@ impl Shard {
                 deadline: now + self.node.settings.op_timeout,
                 request: Request::LocalWrite { key, stamped: newest.stamped },
                 may_wait: false,
+                again: false,
             };
             link.send(self, transmit, now);
         }

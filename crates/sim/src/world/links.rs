@@ -103,6 +103,7 @@ impl World {
             deadline: Instant(self.now) + Duration::from_nanos(self.plan.op_timeout),
             request: Request::LocalWrite { key, stamped: newest.stamped },
             may_wait: false,
+            again: false,
         };
         self.send_request(node, peer, &transmit);
     }

@@ -5,10 +5,13 @@
 
 use super::{ConnectionError, OUT_BYTES_MAX, Outbox, PING, PONG, put_pong};
 use crate::node::shard::Shard;
-use abd::wire::{get_reply, get_request, is_reply};
-use abd::{NodeId, Now};
-use bytes::{Buf, Bytes};
+use abd::wire::{get_reply, get_request, is_reply, take_frame};
+use abd::{NodeId, Now, Request};
+use bytes::{Buf, Bytes, BytesMut};
 use std::rc::Rc;
+
+/// A peer that asks on with so many bytes unread is broken.
+const UNREAD_BYTES_MAX: usize = 32 * OUT_BYTES_MAX;
 
 /// Which side of a connection this node is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -33,11 +36,31 @@ impl<'a> Exchange<'a> {
         Self { shard, peer, side, outbox, number }
     }
 
-    /// Takes one frame; the shard is to be pumped after the last of those that arrived together.
+    /// Takes a frame and those that have arrived with it: one look at what to send after all of them.
     ///
     /// # Errors
-    /// When it is none that belongs here; the connection is to be closed.
-    pub(super) fn take(&self, mut body: Bytes, now: Now) -> Result<(), ConnectionError> {
+    /// When one does not belong here, or the peer does not read what it is sent; the connection is to be closed.
+    pub(super) fn take_all(
+        &self,
+        first: Bytes,
+        input: &mut BytesMut,
+        limit: usize,
+        now: Now,
+    ) -> Result<(), ConnectionError> {
+        let mut next = Some(first);
+        let mut take_all = || {
+            while let Some(body) = next.take() {
+                self.take(body, now)?;
+                next = take_frame(input, limit)?;
+            }
+            Ok(())
+        };
+        let taken = take_all();
+        self.shard.pump(now);
+        taken
+    }
+
+    fn take(&self, mut body: Bytes, now: Now) -> Result<(), ConnectionError> {
         match body.first() {
             Some(&PING) if body.len() == 1 => {
                 let node = &self.shard.node;
@@ -59,9 +82,13 @@ impl<'a> Exchange<'a> {
             _ => {
                 let (call, _remaining, request) = get_request(body)?;
                 // If both sides stopped reading until there is room, neither would get any. The side that connected reads
-                // on, and forgets questions that it has no room to answer; who asked asks again.
-                let no_room = self.outbox.len() > OUT_BYTES_MAX;
-                if self.side == Side::Connected && no_room && request.is_read() {
+                // on, and forgets reads while it has no room for what they find; who asked asks again.
+                let waiting = self.outbox.len();
+                if waiting > UNREAD_BYTES_MAX {
+                    return Err(ConnectionError::Unread(waiting));
+                }
+                let finds_much = matches!(request, Request::LocalRead { .. });
+                if self.side == Side::Connected && waiting > OUT_BYTES_MAX && finds_much {
                     return Ok(());
                 }
                 if let Some(reply) = self.shard.serve(request, call, self.number) {
@@ -72,11 +99,15 @@ impl<'a> Exchange<'a> {
         Ok(())
     }
 
-    /// Waits until the peer has read enough, if this is the side that may wait.
+    /// Whether the peer has left too much unread; for the side that was connected to.
+    pub(super) fn is_full(&self) -> bool {
+        self.side == Side::Accepted && self.outbox.len() > OUT_BYTES_MAX
+    }
+
+    /// Waits until the peer has read enough; for the side that was connected to.
     pub(super) async fn has_room(&self) {
-        if self.side == Side::Accepted {
-            self.outbox.has_room().await;
-        }
+        assert!(self.side == Side::Accepted, "one side has to read on");
+        self.outbox.has_room().await;
     }
 }
 

@@ -3,12 +3,13 @@
 use super::exchange::{Exchange, Side};
 use super::hello::{Hello, HelloError, Service, Welcome};
 use super::{
-    ConnectionError, GREETING_LIMIT, Outbox, PING_EVERY, SILENCE_LIMIT, frame_limit, read_frame, service,
+    ConnectionError, GREETING_LIMIT, Link, Outbox, PING_EVERY, SILENCE_LIMIT, frame_limit, read_frame,
+    service,
 };
 use crate::node::now_instant;
 use crate::node::shard::Shard;
 use abd::NodeId;
-use abd::wire::{put_frame, take_frame};
+use abd::wire::put_frame;
 use bytes::BytesMut;
 use std::pin::pin;
 use std::rc::Rc;
@@ -20,6 +21,9 @@ use tokio::net::tcp::OwnedReadHalf;
 /// A Replica connection on which nothing has come for this long is closed: the side that connected asks every now and
 /// then. Longer than its own patience, for it knows better what to do.
 const ABANDONED: Duration = SILENCE_LIMIT.saturating_add(PING_EVERY.saturating_mul(2));
+
+/// After this long it does not take this node's requests, until something comes.
+const DOUBTFUL: Duration = PING_EVERY.saturating_mul(2);
 
 /// What a connection was accepted for.
 enum Accepted {
@@ -107,25 +111,21 @@ async fn serve_replica(
 ) -> Result<(), ConnectionError> {
     let (reader, writer) = stream.into_split();
     let outbox = Rc::new(Outbox::default());
-    // Of the two connections that two nodes have, one is enough for both: that of the lower id.
+    // Of the two connections that two nodes have, one is enough for both most of the time: that of the lower id.
     let link = (peer < shard.node.id).then(|| shard.link(peer)).flatten();
-    if let Some(link) = &link {
-        link.share(&outbox);
+    let shared = link.map(|link| (link, outbox.clone()));
+    if let Some((link, outbox)) = &shared {
+        link.share(shard, outbox);
     }
     let exchange = Exchange::new(shard, peer, Side::Accepted, outbox.clone());
-    let refill = || {
-        if let Some(link) = &link {
-            link.refill(shard);
-        }
-    };
     let ended = tokio::select! {
         biased;
-        ended = read(shard, &exchange, reader, input) => ended,
-        ended = outbox.drain_into(writer, refill) => ended,
+        ended = read(shard, &exchange, shared.as_ref(), reader, input) => ended,
+        ended = outbox.drain_into(writer, || {}) => ended,
     };
     drop(exchange);
-    if let Some(link) = &link {
-        link.share_no_more(shard, &outbox);
+    if let Some((link, outbox)) = &shared {
+        link.share_no_more(shard, outbox);
     }
     ended
 }
@@ -133,6 +133,7 @@ async fn serve_replica(
 async fn read(
     shard: &Shard,
     exchange: &Exchange<'_>,
+    shared: Option<&(Rc<Link>, Rc<Outbox>)>,
     mut reader: OwnedReadHalf,
     mut input: BytesMut,
 ) -> Result<(), ConnectionError> {
@@ -145,8 +146,14 @@ async fn read(
             frame = read_frame(&mut reader, &mut input, limit) => frame?,
             () = &mut quiet => {
                 quiet.as_mut().reset(tokio::time::Instant::now() + PING_EVERY);
-                if now_instant().since(last_heard) > ABANDONED {
+                let silent = now_instant().since(last_heard);
+                if silent > ABANDONED {
                     return Err(ConnectionError::Silence(ABANDONED));
+                }
+                match shared {
+                    Some((link, outbox)) if silent > DOUBTFUL => link.share_no_more(shard, outbox),
+                    Some((link, outbox)) => link.offer(outbox),
+                    None => {}
                 }
                 continue;
             }
@@ -154,12 +161,9 @@ async fn read(
         let Some(body) = frame else { return Ok(()) };
         let now = shard.now();
         last_heard = now.instant;
-        let mut next = Some(body);
-        while let Some(body) = next {
-            exchange.take(body, now)?;
-            next = take_frame(&mut input, limit)?;
+        exchange.take_all(body, &mut input, limit, now)?;
+        if exchange.is_full() && tokio::time::timeout(ABANDONED, exchange.has_room()).await.is_err() {
+            return Err(ConnectionError::Silence(ABANDONED));
         }
-        shard.pump(now);
-        exchange.has_room().await;
     }
 }

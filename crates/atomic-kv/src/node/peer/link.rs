@@ -1,7 +1,7 @@
 //! The outgoing side: one connection per shard and peer, opened anew whenever it is lost.
 //!
-//! While there is a connection that the peer has opened and that both share, requests take that one. The own one is there
-//! all the same: it says whether the peer can be reached, and takes over when the other is lost.
+//! Requests may also take a connection that the peer has opened and that both share. The own one is there all the same: it
+//! says whether the peer can be reached, and takes what is large, what the other has no room for, and what was not answered.
 //!
 //! A link never blocks anybody. What the socket does not take waits in a bounded backlog; when that is full the
 //! request is dropped, which the protocol takes as a lost message. Reads whose phase is over are not sent at all.
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::node::now_instant;
 use crate::node::shard::Shard;
-use abd::wire::{put_frame, put_request, take_frame};
+use abd::wire::{put_frame, put_request};
 use abd::{NodeId, Request, Transmit};
 use bytes::{BufMut, BytesMut};
 use std::cell::{Cell, RefCell};
@@ -30,6 +30,8 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 const OUT_BYTES: usize = 256 << 10;
 /// Bytes of requests that may wait for a peer that does not read.
 const BACKLOG_BYTES: usize = 32 << 20;
+/// No more may wait on a shared connection, whoever's it is, if a request is to take it.
+const SHARED_BYTES: usize = 64 << 10;
 /// Pauses between attempts to connect.
 const RECONNECT: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 
@@ -65,11 +67,15 @@ impl Link {
             }
             return;
         }
-        let outbox = self.way();
-        if self.backlog.borrow().is_empty() && outbox.len() < OUT_BYTES {
-            encode(&outbox, &transmit, now);
+        let size = cost(&transmit.request);
+        if let Some(shared) = &*self.shared.borrow()
+            && !transmit.again
+            && shared.len() + size < SHARED_BYTES
+        {
+            encode(shared, &transmit, now);
+        } else if self.backlog.borrow().is_empty() && self.outbox.len() < OUT_BYTES {
+            encode(&self.outbox, &transmit, now);
         } else {
-            let size = cost(&transmit.request);
             if self.backlog_bytes.get() + size > BACKLOG_BYTES && !self.backlog.borrow().is_empty() {
                 if !transmit.request.is_read() {
                     shard.node.missed(self.peer, transmit.request.key());
@@ -78,7 +84,7 @@ impl Link {
             }
             self.backlog_bytes.set(self.backlog_bytes.get() + size);
             self.backlog.borrow_mut().push_back(transmit);
-            outbox.wake();
+            self.outbox.wake();
         }
     }
 
@@ -91,42 +97,49 @@ impl Link {
         self.outbox.frame(|body| body.put_u8(PING));
     }
 
-    /// Where requests go.
-    fn way(&self) -> Rc<Outbox> {
-        self.shared.borrow().as_ref().unwrap_or(&self.outbox).clone()
-    }
-
-    /// Requests go over a connection of the peer's from now on.
-    pub(super) fn share(&self, outbox: &Rc<Outbox>) {
-        *self.shared.borrow_mut() = Some(outbox.clone());
-    }
-
-    /// That connection is lost, and what was under way on it.
-    pub(super) fn share_no_more(&self, shard: &Shard, outbox: &Rc<Outbox>) {
-        let mut shared = self.shared.borrow_mut();
-        if shared.take_if(|shared| Rc::ptr_eq(shared, outbox)).is_none() {
-            return;
+    /// Requests may take a connection of the peer's from now on, in place of an earlier one.
+    pub(super) fn share(&self, shard: &Shard, outbox: &Rc<Outbox>) {
+        let before = self.shared.replace(Some(outbox.clone()));
+        if before.is_some_and(|before| !Rc::ptr_eq(&before, outbox)) {
+            self.ask_again(shard);
         }
-        drop(shared);
+    }
+
+    /// The same, if there is none.
+    pub(super) fn offer(&self, outbox: &Rc<Outbox>) {
+        let mut shared = self.shared.borrow_mut();
+        if self.up.get() && shared.is_none() {
+            *shared = Some(outbox.clone());
+        }
+    }
+
+    /// That connection is lost or silent, and what was under way on it.
+    pub(super) fn share_no_more(&self, shard: &Shard, outbox: &Rc<Outbox>) {
+        let shared = self.shared.borrow_mut().take_if(|shared| Rc::ptr_eq(shared, outbox));
+        if shared.is_some() {
+            self.ask_again(shard);
+        }
+    }
+
+    /// Has everything that the peer has not answered sent again, and meanwhile others asked.
+    fn ask_again(&self, shard: &Shard) {
         if self.up.get() {
             shard.peer_down(self.peer);
             shard.peer_up(self.peer);
-            self.outbox.wake();
         }
     }
 
     /// Moves what may go from the backlog into the output: the scope of a read that has ended takes its call along.
-    pub(super) fn refill(&self, shard: &Shard) {
+    fn refill(&self, shard: &Shard) {
         if self.backlog.borrow().is_empty() {
             return;
         }
         let now = now_instant();
-        let outbox = self.way();
-        while outbox.len() < OUT_BYTES {
+        while self.outbox.len() < OUT_BYTES {
             let Some(transmit) = self.backlog.borrow_mut().pop_front() else { break };
             self.backlog_bytes.set(self.backlog_bytes.get() - cost(&transmit.request));
             if !transmit.request.is_read() || shard.is_open(transmit.call) {
-                encode(&outbox, &transmit, now);
+                encode(&self.outbox, &transmit, now);
             }
         }
     }
@@ -134,6 +147,8 @@ impl Link {
     fn reset(&self, shard: &Shard) {
         self.up.set(false);
         self.outbox.clear();
+        // The peer may have gone silently, and then that one is not better.
+        self.shared.replace(None);
         for transmit in self.backlog.borrow_mut().drain(..) {
             if !transmit.request.is_read() {
                 shard.node.missed(self.peer, transmit.request.key());
@@ -295,12 +310,6 @@ async fn read(
         let Some(body) = frame else { return Ok(()) };
         let now = shard.now();
         last_heard = now.instant;
-        let mut next = Some(body);
-        // All that arrived together is handled together: one look at what to send after it.
-        while let Some(body) = next {
-            exchange.take(body, now)?;
-            next = take_frame(&mut input, limit)?;
-        }
-        shard.pump(now);
+        exchange.take_all(body, &mut input, limit, now)?;
     }
 }

@@ -50,6 +50,8 @@ pub(crate) enum ConnectionError {
     Hello(#[from] hello::HelloError),
     #[error("no answer within {0:?}")]
     Silence(Duration),
+    #[error("it does not read what it is sent: {0} bytes wait")]
+    Unread(usize),
 }
 
 /// Reads one frame; `None` at an orderly end of the stream.

@@ -16,7 +16,8 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::OwnedWriteHalf;
 
-/// Bytes that may wait for a peer that does not read them; beyond it no more of its requests are read.
+/// Bytes that may wait for a peer that does not read them. Beyond it the side that was connected to reads no more; the
+/// other one answers no more reads.
 pub(super) const OUT_BYTES_MAX: usize = 8 << 20;
 /// A buffer that has grown beyond this is given back after use.
 const KEPT_BYTES: usize = 1 << 20;
@@ -117,8 +118,8 @@ impl Outbox {
             chunk.clear();
             std::mem::swap(&mut chunk, &mut self.out.borrow_mut());
             self.patience.set(None);
+            self.drained.give();
             if chunk.is_empty() {
-                self.drained.give();
                 self.wake.wait().await;
                 if self.patience.get() == Some(Patience::Long) {
                     tokio::select! {
