@@ -35,9 +35,7 @@ thread_local! {
 /// it then finds more to do at once, and one write to a peer carries it all. A loop with little to do answers faster
 /// without.
 pub(crate) fn about_to_sleep() {
-    let busy = IN_FLIGHT.get() > BUSY_ABOVE;
-    placement::about_to_sleep(busy);
-    if busy {
+    if IN_FLIGHT.get() > BUSY_ABOVE {
         std::thread::yield_now();
     }
 }
@@ -182,7 +180,9 @@ impl Shard {
             }
         }
         let coordinator = self.coordinator.borrow();
-        IN_FLIGHT.set(coordinator.in_flight());
+        let in_flight = coordinator.in_flight();
+        IN_FLIGHT.set(in_flight);
+        placement::come_by(in_flight > BUSY_ABOVE, now.instant);
         let due = coordinator.poll_timeout();
         if due.is_some_and(|due| due.0 < self.armed.get()) {
             self.rearm.give();

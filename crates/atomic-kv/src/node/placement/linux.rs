@@ -1,7 +1,7 @@
 //! What Linux tells about threads and processors (proc(5)), and its affinity (`sched_setaffinity(2)`).
 
 use super::{Placement, ProcessorTimes, System, ThreadTimes};
-use crate::node::Node;
+use crate::node::{Node, now_instant};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 use std::cell::RefCell;
 use std::fs::File;
@@ -10,7 +10,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 thread_local! {
     static CHOICE: RefCell<Option<Choice>> = const { RefCell::new(None) };
@@ -25,7 +25,8 @@ struct Choice {
 pub(in crate::node) fn begin(node: &Arc<Node>) {
     match Linux::new() {
         Ok(system) if system.allowed().is_ok_and(|allowed| allowed.len() > 1) => {
-            let placement = Placement::new(system, RandomState::new().hash_one(0));
+            let now = Duration::from_nanos(now_instant().0);
+            let placement = Placement::new(system, RandomState::new().hash_one(0), now);
             CHOICE.set(Some(Choice { node: node.clone(), placement }));
         }
         Ok(_) => {}
@@ -33,11 +34,11 @@ pub(in crate::node) fn begin(node: &Arc<Node>) {
     }
 }
 
-/// To be called whenever a thread is about to sleep.
-pub(in crate::node) fn about_to_sleep(busy: bool) {
+/// To be called whenever a thread has done something.
+pub(in crate::node) fn come_by(busy: bool, now: abd::Instant) {
     CHOICE.with_borrow_mut(|choice| {
         let Some(Choice { node, placement }) = choice else { return };
-        match placement.about_to_sleep(busy) {
+        match placement.come_by(busy, Duration::from_nanos(now.0)) {
             Ok(false) => {}
             Ok(true) => {
                 node.counters.moves.fetch_add(1, Ordering::Relaxed);
@@ -45,6 +46,9 @@ pub(in crate::node) fn about_to_sleep(busy: bool) {
             }
             Err(why) => {
                 tracing::debug!("event loops run where the system wants them from now on: {why}");
+                if let Err(why) = placement.let_go() {
+                    tracing::debug!("an event loop stays on its processor: {why}");
+                }
                 *choice = None;
             }
         }
@@ -53,7 +57,6 @@ pub(in crate::node) fn about_to_sleep(busy: bool) {
 
 /// The calling thread on Linux.
 pub(super) struct Linux {
-    began: Instant,
     schedstat: File,
     stat: File,
 }
@@ -63,15 +66,11 @@ impl Linux {
     /// Where one of the files is missing: the kernel was built without it, or something hides it.
     pub(super) fn new() -> io::Result<Self> {
         let schedstat = File::open("/proc/thread-self/schedstat")?;
-        Ok(Self { began: Instant::now(), schedstat, stat: File::open("/proc/stat")? })
+        Ok(Self { schedstat, stat: File::open("/proc/stat")? })
     }
 }
 
 impl System for Linux {
-    fn now(&self) -> Duration {
-        self.began.elapsed()
-    }
-
     fn thread(&mut self) -> io::Result<ThreadTimes> {
         let mut text = [0; 128];
         let length = self.schedstat.read_at(&mut text, 0)?;
@@ -111,7 +110,8 @@ fn thread_times(text: &str) -> Option<ThreadTimes> {
     Some(ThreadTimes { ran: next()?, waited: next()? })
 }
 
-/// Reads the rows `cpuN USER NICE SYSTEM IDLE IOWAIT IRQ SOFTIRQ STEAL …`. User time contains that of guests.
+/// Reads the rows `cpuN USER NICE SYSTEM IDLE IOWAIT IRQ SOFTIRQ STEAL …`, but not what is left of one that was cut off.
+/// User time contains that of guests.
 fn processor_times(text: &str) -> Vec<ProcessorTimes> {
     let row = |row: &str| {
         let (number, times) = row.strip_prefix("cpu")?.split_once(' ')?;
@@ -119,7 +119,8 @@ fn processor_times(text: &str) -> Vec<ProcessorTimes> {
         let idle = times.get(3)? + times.get(4)?;
         Some(ProcessorTimes { number: number.parse().ok()?, busy: times.iter().sum::<u64>() - idle, idle })
     };
-    text.lines().filter_map(row).collect()
+    let rows = text.rsplit_once('\n').map_or("", |(rows, _)| rows);
+    rows.lines().filter_map(row).collect()
 }
 
 #[cfg(test)]
@@ -131,7 +132,7 @@ mod tests {
         let times = ThreadTimes { ran: Duration::from_nanos(12), waited: Duration::from_nanos(345) };
         assert_eq!(thread_times("12 345 6\n"), Some(times));
         assert_eq!((thread_times(""), thread_times("12"), thread_times("12 x")), (None, None, None));
-        let text = "cpu  9 9 9 9 9 9 9 9 9 9\ncpu0 1 2 3 40 50 6 7 8 1 0\ncpu12 1 0 0 9 1\ncpu13 1 0 0 9\nintr 5 cpu\n";
+        let text = "cpu  9 9 9 9 9 9 9 9 9 9\ncpu0 1 2 3 40 50 6 7 8 1 0\ncpu12 1 0 0 9 1\ncpu13 1 0 0 9\nintr 5 cpu\ncpu14 1 0 0 9 1";
         let expected = [
             ProcessorTimes { number: 0, busy: 27, idle: 90 },
             ProcessorTimes { number: 12, busy: 1, idle: 10 },

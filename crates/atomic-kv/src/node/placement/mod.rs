@@ -27,8 +27,8 @@ const STAY: Duration = Duration::from_secs(1);
 const STAY_MOST: Duration = Duration::from_secs(4);
 /// What soon is.
 const SOON: Duration = Duration::from_secs(2);
-/// A thread that sleeps for so long has nothing to do.
-const LONG_SLEEP: Duration = Duration::from_millis(50);
+/// A thread that comes by only after so long has nothing to do, or gets no processor where it is.
+const LONG_ABSENCE: Duration = Duration::from_millis(50);
 /// The other processor must be less loaded by this part of its time, with this thread, than the present one is.
 const MARGIN: f64 = 0.1;
 
@@ -51,8 +51,6 @@ struct ProcessorTimes {
 
 /// The calling thread and the processors, as the system sees them.
 trait System {
-    /// Time since some moment.
-    fn now(&self) -> Duration;
     fn thread(&mut self) -> io::Result<ThreadTimes>;
     fn processors(&mut self) -> io::Result<Vec<ProcessorTimes>>;
     /// The processor that the thread is on.
@@ -81,21 +79,20 @@ struct Placement<S> {
     watch: Duration,
     since: Duration,
     until: Duration,
-    /// When the thread went to sleep last.
-    slept: Duration,
+    /// When the thread came by last.
+    came: Duration,
     thread: ThreadTimes,
     /// At the beginning of the present watch, if the thread waited much in the last one.
     processors: Option<Vec<ProcessorTimes>>,
-    /// How often the thread went to sleep in it, and how often it was busy then.
-    sleeps: u32,
+    /// How often the thread came by in it, and how often it was busy then.
+    visits: u32,
     busy: u32,
     /// Of the chances below; never zero.
     random: u64,
 }
 
 impl<S: System> Placement<S> {
-    fn new(system: S, seed: u64) -> Self {
-        let now = system.now();
+    fn new(system: S, seed: u64, now: Duration) -> Self {
         Self {
             system,
             place: Place::Free,
@@ -104,26 +101,25 @@ impl<S: System> Placement<S> {
             watch: WATCH,
             since: now,
             until: now,
-            slept: now,
+            came: now,
             thread: ThreadTimes::default(),
             processors: None,
-            sleeps: 0,
+            visits: 0,
             busy: 0,
             random: seed | 1,
         }
     }
 
-    /// To be called whenever the thread is about to sleep; whether it has moved.
+    /// To be called whenever the thread has done something; whether it has moved. `now` is time since some moment.
     ///
     /// # Errors
     /// When the system tells nothing, or lets nobody choose.
-    fn about_to_sleep(&mut self, busy: bool) -> io::Result<bool> {
-        self.sleeps += 1;
+    fn come_by(&mut self, busy: bool, now: Duration) -> io::Result<bool> {
+        self.visits += 1;
         self.busy += u32::from(busy);
-        let now = self.system.now();
-        let slept = std::mem::replace(&mut self.slept, now);
-        if now - slept > LONG_SLEEP {
-            (self.sleeps, self.busy) = (1, 0);
+        let came = std::mem::replace(&mut self.came, now);
+        if now.saturating_sub(came) > LONG_ABSENCE {
+            (self.visits, self.busy) = (1, 0);
         } else if now < self.until {
             return Ok(false);
         }
@@ -132,7 +128,7 @@ impl<S: System> Placement<S> {
         // have changed.
         let quarters = 3 + u32::try_from(self.chance() % 3).unwrap_or_default();
         (self.since, self.until) = (now, now + self.watch * quarters / 4);
-        (self.sleeps, self.busy) = (0, 0);
+        (self.visits, self.busy) = (0, 0);
         Ok(moved)
     }
 
@@ -140,24 +136,26 @@ impl<S: System> Placement<S> {
     fn judge(&mut self, now: Duration) -> io::Result<bool> {
         let times = self.system.thread()?;
         let before = std::mem::replace(&mut self.thread, times);
-        let watched = (now - self.since).as_secs_f64().max(f64::MIN_POSITIVE);
+        let watched = now.saturating_sub(self.since).as_secs_f64().max(f64::MIN_POSITIVE);
         let share = |from: Duration, to: Duration| to.saturating_sub(from).as_secs_f64() / watched;
         let (ran, waited) = (share(before.ran, times.ran), share(before.waited, times.waited));
-        let busy = self.busy * 2 >= self.sleeps;
-        if !busy || waited < WAITS_MUCH {
+        if self.busy * 2 < self.visits {
             self.processors = None;
             self.watch = WATCH;
-            if !busy {
-                self.stayed_until = None;
-                self.let_go()?;
-            }
+            self.stayed_until = None;
+            self.let_go()?;
+            return Ok(false);
+        }
+        // At the end of a stay, so that the next watch is enough for another choice.
+        let is_over = matches!(self.place, Place::Chosen { until, .. } if now >= until);
+        if waited < WAITS_MUCH && !is_over {
+            self.processors = None;
+            self.watch = WATCH;
             return Ok(false);
         }
         let loads = self.system.processors()?;
         let earlier = self.processors.replace(loads.clone());
-        if let Place::Chosen { until, .. } = self.place
-            && now >= until
-        {
+        if is_over {
             self.watch = WATCH;
             self.stayed_until = Some(now);
             self.let_go()?;
@@ -170,12 +168,15 @@ impl<S: System> Placement<S> {
             return Ok(false);
         };
         self.watch = WATCH;
-        let soon = self.stayed_until.is_some_and(|end| now - end < SOON);
+        let soon = self.stayed_until.is_some_and(|end| now.saturating_sub(end) < SOON);
         if !soon && self.chance().is_multiple_of(2) {
             return Ok(false);
         }
         self.stay = if soon { (self.stay * 2).min(STAY_MOST) } else { STAY };
-        self.system.allow(&[better])?;
+        if self.system.allow(&[better]).is_err() {
+            // Not allowed any more, though the system says so: processors may be taken away.
+            return Ok(false);
+        }
         self.place = Place::Chosen { processor: better, before: allowed, until: now + self.stay };
         // What was seen is of the time before the move.
         self.processors = None;
@@ -233,7 +234,7 @@ fn better(
 }
 
 #[cfg(target_os = "linux")]
-pub(super) use linux::{about_to_sleep, begin};
+pub(super) use linux::{begin, come_by};
 
 /// Elsewhere the system decides.
 #[cfg(not(target_os = "linux"))]
@@ -241,7 +242,7 @@ pub(super) fn begin(_: &std::sync::Arc<super::Node>) {}
 
 /// Elsewhere the system decides.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn about_to_sleep(_: bool) {}
+pub(super) fn come_by(_: bool, _: abd::Instant) {}
 
 #[cfg(test)]
 mod tests;

@@ -16,6 +16,8 @@ struct Machine {
     others: Vec<f64>,
     /// Where the system brings every thread that it may.
     attractor: Option<usize>,
+    /// Whether it lets nobody choose.
+    refuses: bool,
     threads: Vec<Thread>,
 }
 
@@ -44,6 +46,7 @@ impl Machine {
             processors: processors.collect(),
             others: others.to_vec(),
             attractor: None,
+            refuses: false,
             threads: threads.iter().map(thread).collect(),
         }))
     }
@@ -84,10 +87,6 @@ struct Seen {
 }
 
 impl System for Seen {
-    fn now(&self) -> Duration {
-        self.machine.borrow().now
-    }
-
     fn thread(&mut self) -> io::Result<ThreadTimes> {
         Ok(self.machine.borrow().threads[self.thread].times)
     }
@@ -106,6 +105,9 @@ impl System for Seen {
 
     fn allow(&mut self, processors: &[usize]) -> io::Result<()> {
         let mut machine = self.machine.borrow_mut();
+        if machine.refuses {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
         let thread = &mut machine.threads[self.thread];
         thread.allowed = processors.to_vec();
         if !processors.contains(&thread.here) {
@@ -127,20 +129,31 @@ impl Loops {
         let count = machine.borrow().threads.len();
         let placement = |thread| {
             let mix = (seed * 8 + thread as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            Placement::new(Seen { machine: machine.clone(), thread }, mix)
+            Placement::new(Seen { machine: machine.clone(), thread }, mix, Duration::ZERO)
         };
         Self { machine: machine.clone(), placements: (0..count).map(placement).collect() }
     }
 
-    /// Lets time pass; each loop sleeps once in every step.
+    /// Lets time pass; each loop comes by once in every step.
     fn run(&mut self, time: Duration, busy: bool) {
         let end = self.machine.borrow().now + time;
         while self.machine.borrow().now < end {
             self.machine.borrow_mut().step();
+            let now = self.machine.borrow().now;
             for placement in &mut self.placements {
-                placement.about_to_sleep(busy).unwrap();
+                placement.come_by(busy, now).unwrap();
             }
         }
+    }
+
+    fn run_until_it_has_chosen(&mut self) {
+        for _ in 0..10_000 {
+            self.run(STEP, true);
+            if self.machine.borrow().threads[0].allowed.len() == 1 {
+                return;
+            }
+        }
+        panic!("it does not choose in ten seconds");
     }
 
     fn moves(&self) -> usize {
@@ -191,13 +204,11 @@ fn loops_that_the_system_brings_together_are_apart_for_most_of_the_time() {
 }
 
 #[test]
-fn a_loop_that_sleeps_for_long_goes_where_the_system_wants_it() {
+fn a_loop_that_is_away_for_long_goes_where_the_system_wants_it() {
     let machine = Machine::new(&[1.0, 0.0], &[(0.3, 0)]);
     let mut loops = Loops::new(&machine, 1);
-    loops.run(3 * SECONDS, true);
-    let chosen = machine.borrow().threads[0].allowed.clone();
-    assert_eq!(chosen, [1]);
-    machine.borrow_mut().now += LONG_SLEEP + STEP;
+    loops.run_until_it_has_chosen();
+    machine.borrow_mut().now += LONG_ABSENCE + STEP;
     loops.run(STEP, true);
     assert_eq!(machine.borrow().threads[0].allowed, [0, 1]);
 }
@@ -239,10 +250,32 @@ fn a_loop_with_little_to_do_goes_where_the_system_wants_it() {
     let mut loops = Loops::new(&machine, 1);
     loops.run(5 * SECONDS, false);
     assert_eq!(loops.moves(), 0);
-    loops.run(5 * SECONDS, true);
+    loops.run_until_it_has_chosen();
     assert_eq!((loops.places(), machine.borrow().threads[0].allowed.clone()), (vec![1], vec![1]));
-    loops.run(SECONDS, false);
+    loops.run(SECONDS / 2, false);
     assert_eq!(machine.borrow().threads[0].allowed, [0, 1]);
+}
+
+#[test]
+fn a_stay_is_over_after_a_while_also_where_nobody_waits() {
+    let machine = Machine::new(&[1.0, 0.0], &[(0.3, 0)]);
+    let mut loops = Loops::new(&machine, 1);
+    loops.run_until_it_has_chosen();
+    loops.run(STAY / 2, true);
+    assert_eq!(machine.borrow().threads[0].allowed, [1]);
+    loops.run(STAY, true);
+    assert_eq!((machine.borrow().threads[0].allowed.clone(), loops.places()), (vec![0, 1], vec![1]));
+}
+
+#[test]
+fn what_the_system_refuses_is_no_move() {
+    let machine = Machine::new(&[1.0, 0.0], &[(0.3, 0)]);
+    machine.borrow_mut().refuses = true;
+    let mut loops = Loops::new(&machine, 1);
+    loops.run(5 * SECONDS, true);
+    assert_eq!(loops.moves(), 0);
+    machine.borrow_mut().refuses = false;
+    loops.run_until_it_has_chosen();
 }
 
 #[test]
