@@ -23,7 +23,7 @@ const WATCH_MOST: Duration = Duration::from_millis(800);
 /// A thread that waits for its processor for a smaller part of the time is left alone.
 const WAITS_MUCH: f64 = 0.2;
 /// How long a thread stays where it has moved; twice as long each time that it moves again soon after.
-const STAY: Duration = Duration::from_secs(1);
+const STAY: Duration = Duration::from_secs(2);
 const STAY_MOST: Duration = Duration::from_secs(4);
 /// What soon is.
 const SOON: Duration = Duration::from_secs(2);
