@@ -1,8 +1,8 @@
 //! The wire format: what is put comes back, and nothing that arrives can do more than close its connection.
 
 use abd::wire::{
-    FRAME_HEADER, WireError, get_bytes, get_reply, get_request, put_bytes, put_frame, put_reply, put_request,
-    take_frame,
+    FRAME_HEADER, WireError, get_bytes, get_reply, get_request, is_reply, put_bytes, put_frame, put_reply,
+    put_request, take_frame,
 };
 use abd::{CallId, Content, Refusal, Reply, Request, StampedValue, TIME_CEILING, Timestamp, Version};
 use bytes::{Bytes, BytesMut};
@@ -120,12 +120,14 @@ proptest! {
         let mut longer = BytesMut::from(&body[..]);
         longer.extend_from_slice(&[0]);
         prop_assert_eq!(get_reply(longer.freeze()), Err(WireError::Length));
+        prop_assert!(is_reply(&body));
         prop_assert_eq!(get_reply(body), Ok((call, reply)));
     }
 
     /// A request is never taken for a reply, nor a reply for a request.
     #[test]
     fn the_two_directions_do_not_mix((call, request, reply) in (call(), request(), reply())) {
+        prop_assert!(!is_reply(&request_body(call, 7, &request)));
         prop_assert!(get_reply(request_body(call, 7, &request)).is_err());
         prop_assert!(get_request(reply_body(call, &reply)).is_err());
     }

@@ -319,17 +319,19 @@ impl Coordinator {
             Phase::ReadTimestamp(_) => chosen = self.preferred_majority(id),
             Phase::CommitWait { .. } => {}
         }
-        let first_queued = self.transmits.len();
-        running.widen(id, chosen, &self.config.members, &mut self.transmits);
+        let mut may_wait = NodeSet::EMPTY;
         if matches!(&running.phase, Phase::Write(write) if !write.write_back) {
             let waited_for = self.preferred_majority(id);
             // Those who may fail to answer are not relied upon.
             if waited_for.minus(self.suspects.union(self.unwritable)) == waited_for {
-                for transmit in self.transmits.iter_mut().skip(first_queued) {
-                    let index = self.config.members.index_of(transmit.to);
-                    transmit.may_wait = !index.is_some_and(|index| waited_for.contains(index));
-                }
+                may_wait = chosen.minus(waited_for);
             }
+        }
+        running.widen(id, chosen.minus(may_wait), &self.config.members, &mut self.transmits);
+        for index in may_wait.iter() {
+            running.calls.contacted.insert(index);
+            let transmit = running.call(id, self.config.members.id(index));
+            self.transmits.push_back(Transmit { may_wait: true, ..transmit });
         }
     }
 

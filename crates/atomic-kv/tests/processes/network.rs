@@ -89,7 +89,7 @@ fn connections_that_break_all_the_time() {
     recovers(&cluster);
 }
 
-/// Of the two connections that two nodes have, both send their requests over the one that the lower id has opened.
+/// Of the two connections that two nodes have, both send their small requests over the one that the lower id has opened.
 #[test]
 fn one_connection_serves_both_nodes() {
     const WRITES: u64 = 300;

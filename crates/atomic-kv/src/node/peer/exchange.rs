@@ -82,7 +82,7 @@ impl<'a> Exchange<'a> {
             _ => {
                 let (call, _remaining, request) = get_request(body)?;
                 // If both sides stopped reading until there is room, neither would get any. The side that connected reads
-                // on, and forgets reads while it has no room for what they find; who asked asks again.
+                // on, and forgets reads while it has no room for what they find; the operation that asked asks again.
                 let waiting = self.outbox.len();
                 if waiting > UNREAD_BYTES_MAX {
                     return Err(ConnectionError::Unread(waiting));

@@ -52,6 +52,7 @@ struct ProcessorTimes {
 /// The calling thread and the processors, as the system sees them.
 trait System {
     fn thread(&mut self) -> io::Result<ThreadTimes>;
+    /// In ascending order of their numbers.
     fn processors(&mut self) -> io::Result<Vec<ProcessorTimes>>;
     /// The processor that the thread is on.
     fn here(&self) -> usize;
@@ -221,8 +222,8 @@ fn better(
     ran: f64,
 ) -> Option<usize> {
     let load = |number: usize| {
-        let find = |times: &[ProcessorTimes]| times.iter().find(|times| times.number == number).copied();
-        let (from, to) = (find(earlier)?, find(now)?);
+        let find = |times: &[ProcessorTimes]| times.binary_search_by_key(&number, |times| times.number).ok();
+        let (from, to) = (&earlier[find(earlier)?], &now[find(now)?]);
         // The system's count of idle time may go back a little.
         let (busy, idle) = (to.busy.saturating_sub(from.busy), to.idle.saturating_sub(from.idle));
         (busy + idle > 0).then(|| busy as f64 / (busy + idle) as f64)
