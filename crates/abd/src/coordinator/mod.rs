@@ -327,11 +327,10 @@ impl Coordinator {
                 may_wait = chosen.minus(waited_for);
             }
         }
-        running.widen(id, chosen.minus(may_wait), &self.config.members, &mut self.transmits);
-        for index in may_wait.iter() {
+        for index in chosen.iter() {
             running.calls.contacted.insert(index);
             let transmit = running.call(id, self.config.members.id(index));
-            self.transmits.push_back(Transmit { may_wait: true, ..transmit });
+            self.transmits.push_back(Transmit { may_wait: may_wait.contains(index), ..transmit });
         }
     }
 
