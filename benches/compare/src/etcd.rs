@@ -4,11 +4,12 @@
 //! clients then travel together.
 
 use crate::protobuf::{self, Value};
-use atomic_kv::load::{Answer, Failure, Kind, Link, Request, Target, Workload};
+use atomic_kv::load::{Answer, Failure, Kind, Link, Request, Target, Workload, heard};
 use bytes::{BufMut, Bytes, BytesMut};
 use h2::client::SendRequest;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
@@ -20,7 +21,12 @@ const STATUS: &str = "/etcdserverpb.Maintenance/Status";
 /// What may be on its way to this side: more than enough that no call ever waits for it.
 const WINDOW: u32 = 8 << 20;
 
-type Connection = SendRequest<Bytes>;
+#[derive(Clone)]
+struct Connection {
+    sender: SendRequest<Bytes>,
+    /// The same socket once more, to ask where answers come from.
+    socket: Rc<OwnedFd>,
+}
 
 /// The nodes, and the connection to each.
 pub(crate) struct Etcd {
@@ -49,7 +55,7 @@ impl Target for Etcd {
         // Held while it is opened: the other clients wait for this connection and do not open their own.
         let mut shared = self.connections[node].lock().await;
         let known = match shared.clone() {
-            Some(connection) => connection.ready().await.ok(),
+            Some(connection) => connection.sender.clone().ready().await.ok().map(|_| connection),
             None => None,
         };
         let connection = match known {
@@ -67,6 +73,7 @@ impl Target for Etcd {
 async fn open(node: SocketAddr) -> io::Result<Connection> {
     let stream = TcpStream::connect(node).await?;
     stream.set_nodelay(true)?;
+    let socket = Rc::new(stream.as_fd().try_clone_to_owned()?);
     let (sender, connection) = h2::client::Builder::new()
         .initial_window_size(WINDOW)
         .initial_connection_window_size(WINDOW)
@@ -78,7 +85,7 @@ async fn open(node: SocketAddr) -> io::Result<Connection> {
         // Whoever uses the connection learns of its end from its own call.
         let _ = connection.await;
     });
-    Ok(sender)
+    Ok(Connection { sender, socket })
 }
 
 fn http_request(node: SocketAddr, method: &str) -> io::Result<http::Request<()>> {
@@ -99,8 +106,8 @@ async fn call(
     frame.put_u8(0);
     frame.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
     frame.put_slice(message);
-    let mut connection = connection.clone().ready().await?;
-    let (response, mut stream) = connection.send_request(request.clone(), false)?;
+    let mut sender = connection.sender.clone().ready().await?;
+    let (response, mut stream) = sender.send_request(request.clone(), false)?;
     stream.send_data(frame.freeze(), true)?;
     let response = response.await?;
     let early = response.headers().get("grpc-status").cloned();
@@ -112,6 +119,7 @@ async fn call(
         answer.extend_from_slice(&part);
     }
     let trailers = body.trailers().await?.unwrap_or_default();
+    heard(&*connection.socket);
     let status = early.or_else(|| trailers.get("grpc-status").cloned());
     if status.as_ref().is_none_or(|status| status != "0") {
         let text = trailers.get("grpc-message").and_then(|text| text.to_str().ok());

@@ -202,10 +202,10 @@ pub struct Settings {
     pub cpu_affinity: CpuAffinity,
 }
 
-/// Who decides on which processor an event loop runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Who decides on which processor a thread runs that waits for messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum CpuAffinity {
-    /// A busy event loop itself, if it waits while another processor has room; the system otherwise.
+    /// The thread itself, where it knows better; the system otherwise.
     Auto,
     /// The system.
     Off,

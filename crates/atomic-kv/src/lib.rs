@@ -8,4 +8,5 @@ pub mod identity;
 pub mod load;
 pub mod node;
 pub mod picture;
+mod placement;
 pub mod resp;

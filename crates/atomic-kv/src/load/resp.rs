@@ -6,6 +6,7 @@ use super::report::Report;
 use super::run::{Answer, Link, Progress, Target, run};
 use super::shared::SharedResp;
 use crate::buffers::{Buffers, ROOM_BYTES};
+use crate::placement;
 use bytes::{Buf, BytesMut};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -189,6 +190,7 @@ impl Link for RespLink {
                 arrived += 1;
             };
             self.input.receive(&mut self.stream, one).await?;
+            placement::heard(&self.stream, 1, false);
             if arrived > batch.len() {
                 return Err(io::Error::other("more answers than requests"));
             }

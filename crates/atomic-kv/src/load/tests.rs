@@ -70,6 +70,7 @@ fn plan() -> Plan {
         measured: Duration::from_secs(10),
         operations: Some(400),
         prefill: true,
+        follows_answers: true,
         patience: Duration::from_secs(10),
     }
 }

@@ -14,7 +14,6 @@ mod http;
 mod info;
 pub mod peer;
 mod pipeline;
-mod placement;
 mod repair;
 mod shard;
 mod signal;
@@ -22,6 +21,7 @@ mod signal;
 use crate::config::{CpuAffinity, Settings};
 use crate::fatal::Fatal;
 use crate::identity::{DataDir, Introduction};
+use crate::placement;
 use abd::{
     ClockError, Config, Instant, Interval, IntervalClock, Members, NodeId, Operation, Outcome, Replica,
     Standing, TimestampIssuer, TimestampMode,
@@ -445,7 +445,10 @@ fn run_shard(
     listeners: Option<Listeners>,
 ) {
     if node.settings.cpu_affinity == CpuAffinity::Auto {
-        placement::begin(node);
+        let node = node.clone();
+        placement::begin(move || {
+            node.counters.moves.fetch_add(1, Ordering::Relaxed);
+        });
     }
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -8,8 +8,9 @@ use super::answers::{Answers, Return};
 use super::committer::{LOCAL, ReplyTo};
 use super::peer::{Link, Outbox};
 use super::signal::Signal;
-use super::{Node, now_instant, placement};
+use super::{Node, now_instant};
 use crate::buffers::Buffers;
+use crate::placement::{self, BUSY_ABOVE};
 use abd::{
     CallId, Coordinator, Instant, NodeId, Now, Operation, OperationId, Outcome, Reaction, Reason, Reply,
     Request,
@@ -21,10 +22,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use store::Puts;
-
-/// An event loop with more operations in flight is busy.
-const BUSY_ABOVE: usize = 4;
 
 thread_local! {
     /// Operations in flight on this thread's event loop.
@@ -182,7 +181,7 @@ impl Shard {
         let coordinator = self.coordinator.borrow();
         let in_flight = coordinator.in_flight();
         IN_FLIGHT.set(in_flight);
-        placement::come_by(in_flight > BUSY_ABOVE, now.instant);
+        placement::come_by(in_flight, Duration::from_nanos(now.instant.0));
         let due = coordinator.poll_timeout();
         if due.is_some_and(|due| due.0 < self.armed.get()) {
             self.rearm.give();

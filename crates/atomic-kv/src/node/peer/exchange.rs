@@ -30,6 +30,13 @@ pub(super) struct Exchange<'a> {
     number: u64,
 }
 
+/// What [`Exchange::take_all`] took.
+pub(super) struct Taken {
+    pub(super) frames: usize,
+    /// Whether the peer asks for something while an operation of this shard's own is in flight.
+    pub(super) overlap: bool,
+}
+
 impl<'a> Exchange<'a> {
     pub(super) fn new(shard: &'a Shard, peer: NodeId, side: Side, outbox: Rc<Outbox>) -> Self {
         let number = shard.open_outbox(outbox.clone());
@@ -46,21 +53,26 @@ impl<'a> Exchange<'a> {
         input: &mut BytesMut,
         limit: usize,
         now: Now,
-    ) -> Result<(), ConnectionError> {
+    ) -> Result<Taken, ConnectionError> {
         let mut next = Some(first);
+        let mut frames = 0;
+        let mut asked = false;
         let mut take_all = || {
             while let Some(body) = next.take() {
-                self.take(body, now)?;
+                asked |= self.take(body, now)?;
+                frames += 1;
                 next = take_frame(input, limit)?;
             }
             Ok(())
         };
         let taken = take_all();
+        let overlap = asked && self.shard.in_flight() > 0;
         self.shard.pump(now);
-        taken
+        taken.map(|()| Taken { frames, overlap })
     }
 
-    fn take(&self, mut body: Bytes, now: Now) -> Result<(), ConnectionError> {
+    /// Whether it was a request.
+    fn take(&self, mut body: Bytes, now: Now) -> Result<bool, ConnectionError> {
         match body.first() {
             Some(&PING) if body.len() == 1 => {
                 let node = &self.shard.node;
@@ -89,14 +101,15 @@ impl<'a> Exchange<'a> {
                 }
                 let finds_much = matches!(request, Request::LocalRead { .. });
                 if self.side == Side::Connected && waiting > OUT_BYTES_MAX && finds_much {
-                    return Ok(());
+                    return Ok(true);
                 }
                 if let Some(reply) = self.shard.serve(request, call, self.number) {
                     self.outbox.reply(call, &reply);
                 }
+                return Ok(true);
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Whether the peer has left too much unread; for the side that was connected to.

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::node::now_instant;
 use crate::node::shard::Shard;
+use crate::placement;
 use abd::NodeId;
 use abd::wire::put_frame;
 use bytes::BytesMut;
@@ -161,7 +162,8 @@ async fn read(
         let Some(body) = frame else { return Ok(()) };
         let now = shard.now();
         last_heard = now.instant;
-        exchange.take_all(body, &mut input, limit, now)?;
+        let taken = exchange.take_all(body, &mut input, limit, now)?;
+        placement::heard(reader.as_ref(), taken.frames, taken.overlap);
         if exchange.is_full() && tokio::time::timeout(ABANDONED, exchange.has_room()).await.is_err() {
             return Err(ConnectionError::Silence(ABANDONED));
         }

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::node::now_instant;
 use crate::node::shard::Shard;
+use crate::placement;
 use abd::wire::{put_frame, put_request};
 use abd::{NodeId, Request, Transmit};
 use bytes::{BufMut, BytesMut};
@@ -310,6 +311,7 @@ async fn read(
         let Some(body) = frame else { return Ok(()) };
         let now = shard.now();
         last_heard = now.instant;
-        exchange.take_all(body, &mut input, limit, now)?;
+        let taken = exchange.take_all(body, &mut input, limit, now)?;
+        placement::heard(reader.as_ref(), taken.frames, taken.overlap);
     }
 }

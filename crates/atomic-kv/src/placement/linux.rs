@@ -1,15 +1,14 @@
 //! What Linux tells about threads and processors (proc(5)), and its affinity (`sched_setaffinity(2)`).
 
 use super::{Placement, ProcessorTimes, System, ThreadTimes};
-use crate::node::{Node, now_instant};
+use rustix::net::sockopt::socket_incoming_cpu;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 use std::cell::RefCell;
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 thread_local! {
@@ -17,42 +16,68 @@ thread_local! {
 }
 
 struct Choice {
-    node: Arc<Node>,
     placement: Placement<Linux>,
+    moved: Box<dyn Fn()>,
 }
 
-/// Has the calling thread look for a better processor from now on, if there is a choice.
-pub(in crate::node) fn begin(node: &Arc<Node>) {
+/// Has the calling thread look for a better processor from now on, if there is a choice; each move is told.
+pub(crate) fn begin(moved: impl Fn() + 'static) {
     match Linux::new() {
         Ok(system) if system.allowed().is_ok_and(|allowed| allowed.len() > 1) => {
-            let now = Duration::from_nanos(now_instant().0);
-            let placement = Placement::new(system, RandomState::new().hash_one(0), now);
-            CHOICE.set(Some(Choice { node: node.clone(), placement }));
+            let placement = Placement::new(system, RandomState::new().hash_one(0), Duration::ZERO);
+            CHOICE.set(Some(Choice { placement, moved: Box::new(moved) }));
         }
         Ok(_) => {}
-        Err(why) => tracing::debug!("event loops run where the system wants them: {why}"),
+        Err(why) => tracing::debug!("a thread runs where the system wants it: {why}"),
     }
 }
 
-/// To be called whenever a thread has done something.
-pub(in crate::node) fn come_by(busy: bool, now: abd::Instant) {
+/// To be called whenever messages have arrived on a socket, so many together; `overlap` says that others ask while an
+/// operation of the thread's own is in flight.
+pub(crate) fn heard(socket: impl AsFd, messages: usize, overlap: bool) {
     CHOICE.with_borrow_mut(|choice| {
-        let Some(Choice { node, placement }) = choice else { return };
-        match placement.come_by(busy, Duration::from_nanos(now.0)) {
+        if let Some(Choice { placement, .. }) = choice
+            && placement.heard(u32::try_from(messages).unwrap_or(u32::MAX), overlap)
+            && let Ok(processor) = socket_incoming_cpu(socket)
+        {
+            placement.heard_from(processor as usize);
+        }
+    });
+}
+
+/// To be called whenever the thread has done something: so many operations are in flight on it now. `now` is time
+/// since some moment.
+pub(crate) fn come_by(in_flight: usize, now: Duration) {
+    CHOICE.with_borrow_mut(|choice| {
+        let Some(Choice { placement, moved }) = choice else { return };
+        match placement.come_by(in_flight, now) {
             Ok(false) => {}
             Ok(true) => {
-                node.counters.moves.fetch_add(1, Ordering::Relaxed);
-                tracing::debug!(processor = placement.system.here(), "an event loop has moved");
+                moved();
+                tracing::debug!(processor = placement.system.here(), in_flight, "a thread has moved");
             }
             Err(why) => {
-                tracing::debug!("event loops run where the system wants them from now on: {why}");
-                if let Err(why) = placement.let_go() {
-                    tracing::debug!("an event loop stays on its processor: {why}");
-                }
+                tracing::debug!("a thread runs where the system wants it from now on: {why}");
+                placement.leave();
                 *choice = None;
             }
         }
     });
+}
+
+/// Has the calling thread go wherever the system wants it again.
+pub(crate) fn end() {
+    if let Some(Choice { mut placement, .. }) = CHOICE.take() {
+        placement.leave();
+    }
+}
+
+impl Placement<Linux> {
+    fn leave(&mut self) {
+        if let Err(why) = self.let_go() {
+            tracing::debug!("a thread stays on its processor: {why}");
+        }
+    }
 }
 
 /// The calling thread on Linux.
