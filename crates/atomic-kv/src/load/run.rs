@@ -176,7 +176,7 @@ fn processor_time() -> Duration {
 impl Shared {
     /// Whether the thread goes where answers come from.
     fn follows(&self) -> bool {
-        self.plan.follows_answers && self.plan.clients * self.plan.pipeline <= QUIET_MOST
+        self.plan.follows_answers && self.plan.clients.saturating_mul(self.plan.pipeline) <= QUIET_MOST
     }
 
     /// Waits until every key has a value.
@@ -284,7 +284,7 @@ async fn serve<T: Target>(client: usize, target: Rc<T>, shared: Rc<Shared>, keys
             };
             let exchanged = timeout(patience, link.exchange(&batch, &mut answered)).await;
             if shared.follows() {
-                placement::come_by(shared.plan.clients, sent.duration_since(began));
+                placement::come_by(shared.plan.clients * batch.len(), sent.duration_since(began));
             }
             let broken = match exchanged {
                 Ok(Ok(())) => None,

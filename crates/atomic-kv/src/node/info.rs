@@ -62,7 +62,7 @@ impl Node {
             (
                 "atomic_kv_event_loop_moves_total",
                 "counter",
-                "Moves of event loops to processors with more room",
+                "Moves of event loops to other processors of their choice",
                 counters.moves.load(Ordering::Relaxed),
             ),
         ];

@@ -444,6 +444,7 @@ fn run_shard(
     mut accepted: mpsc::UnboundedReceiver<Accepted>,
     listeners: Option<Listeners>,
 ) {
+    let allowed = placement::Allowed::of_this_thread();
     if node.settings.cpu_affinity == CpuAffinity::Auto {
         let node = node.clone();
         placement::begin(move || {
@@ -453,6 +454,8 @@ fn run_shard(
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .on_thread_park(shard::about_to_sleep)
+        // Of its pool for what blocks.
+        .on_thread_start(move || allowed.apply())
         .build()
     {
         Ok(runtime) => runtime,

@@ -5,16 +5,17 @@ use smallvec::SmallVec;
 use std::cmp::Reverse;
 use std::time::Duration;
 
-/// A thread with at most so many operations in flight is quiet.
+/// A thread with more operations in flight is not quiet.
 pub(crate) const QUIET_MOST: usize = 1;
-/// One that finds more messages than this each time that it looks works for many, whoever has those operations.
-const MESSAGES_MOST: f64 = 2.5;
+/// A thread that finds more messages than this each time that it looks works for many, and is not quiet.
+const MESSAGES_MOST: u64 = 2;
+/// A thread that is asked by others while it has an operation of its own, in more of a hundred arrivals, is not quiet.
+const OVERLAPS_MOST: u64 = 10;
+/// A thread that sleeps for less than the rest of the time is not quiet.
+const AWAKE_MOST: f64 = 0.9;
 
-/// Nor is one quiet that others ask, while it has an operation of its own, in more of a hundred arrivals.
-const OVERLAPS_MOST: u32 = 10;
-
-/// One arrival in so many is looked at. An odd number, so that of two senders who take turns both are seen.
-const STRIDE: u32 = 5;
+/// Of more looks than this the earlier ones count for half: senders may have moved since.
+const LOOKS_MOST: u32 = 32;
 /// With fewer looks in a watch there are too few messages for a processor to matter: below a few hundred in a second.
 const LOOKS_LEAST: u32 = 10;
 /// A processor that fewer messages come from, in a hundred, is no better than any other: a network card with several
@@ -27,11 +28,16 @@ const HERE: u32 = 15;
 const COMPANY: Duration = Duration::from_secs(10);
 /// After so long it is judged whether company is good; others may have to come there, too.
 const TRIAL: Duration = Duration::from_millis(800);
-/// It is not if there are fewer arrivals than this part of those before: operations take longer, then.
+/// Company is not good if there are fewer arrivals than this part of those before: operations take longer, then.
 const FEWER: f64 = 0.85;
-/// Nor if the thread waits for its processor so many times as long as it runs: others do not take turns with it.
-const WAITS_MUCH: f64 = 2.0;
-/// How long a thread for which it was not good is alone; twice as long each time, up to the most.
+/// Company is not good for a thread that waits for its processor so many times as long as it runs: those who take turns
+/// with it wait for about as long as others run.
+const WAITS_TIMES: f64 = 2.0;
+/// The same for a thread without operations of its own that waits for this part of the time: it does not see how long
+/// operations take.
+const WAITS_SERVING: f64 = 0.2;
+/// How long a thread is alone after company was not good, or it was not quiet any more; twice as long each time, up to
+/// the most.
 const ALONE: Duration = Duration::from_secs(1);
 const ALONE_MOST: Duration = Duration::from_secs(16);
 
@@ -39,25 +45,28 @@ const ALONE_MOST: Duration = Duration::from_secs(16);
 #[derive(Default)]
 pub(super) struct Arrivals {
     /// How often something did, and how many messages there were.
-    count: u32,
-    messages: u32,
-    /// Those with a request that came while an operation of the thread's own was in flight.
-    overlaps: u32,
+    count: u64,
+    messages: u64,
+    /// Arrivals with a request while an operation of the thread's own was in flight.
+    overlaps: u64,
     looks: u32,
     /// Looks, by the processor that it came from.
     origins: SmallVec<[(usize, u32); 4]>,
 }
 
 impl Arrivals {
-    /// Counts messages that arrived together; whether to look where they came from.
-    pub(super) fn add(&mut self, messages: u32, overlap: bool) -> bool {
+    /// Counts messages that arrived together.
+    pub(super) fn add(&mut self, messages: usize, overlap: bool) {
         self.count += 1;
-        self.messages += messages;
-        self.overlaps += u32::from(overlap);
-        self.count.is_multiple_of(STRIDE)
+        self.messages += messages as u64;
+        self.overlaps += u64::from(overlap);
     }
 
     pub(super) fn add_origin(&mut self, processor: usize) {
+        if self.looks >= LOOKS_MOST {
+            self.origins.iter_mut().for_each(|(_, count)| *count /= 2);
+            self.looks = self.origins.iter().map(|(_, count)| count).sum();
+        }
         self.looks += 1;
         match self.origins.iter_mut().find(|(number, _)| *number == processor) {
             Some((_, count)) => *count += 1,
@@ -116,36 +125,50 @@ impl Company {
         self.present.is_some()
     }
 
-    /// The thread has left.
+    /// The thread has left, for no reason that says anything about company.
     pub(super) fn end(&mut self) {
         self.present = None;
     }
 
+    /// The thread has left because company is not good, or because it is not quiet.
+    pub(super) fn end_early(&mut self, now: Duration) {
+        if self.present.take().is_some() {
+            self.alone_until = now + self.alone;
+            self.alone = (self.alone * 2).min(ALONE_MOST);
+        }
+    }
+
     /// Looks back on a watch: the processor to go to or stay on, if there is one.
     pub(super) fn judge(&mut self, watch: &Watch<'_>, now: Duration) -> Option<usize> {
-        let present = self.present.take();
         let arrivals = watch.arrivals;
         let is_quiet = watch.in_flight_most <= QUIET_MOST
+            && arrivals.messages <= arrivals.count * MESSAGES_MOST
             && arrivals.overlaps * 100 <= arrivals.count * OVERLAPS_MOST
-            && f64::from(arrivals.messages) <= f64::from(arrivals.count) * MESSAGES_MOST;
-        let rate = f64::from(arrivals.count) / watch.length.as_secs_f64().max(f64::MIN_POSITIVE);
-        let mut next = Present { since: now, before: Some(rate) };
-        if let Some(Present { since, before }) = present {
-            let stayed = now.saturating_sub(since);
-            let judged = before.filter(|_| stayed >= TRIAL);
-            // What a thread without operations of its own is asked, others decide.
-            let fewer = judged.is_some_and(|before| rate < before * FEWER && watch.in_flight_most > 0);
-            if fewer || watch.waited > watch.ran * WAITS_MUCH {
-                self.alone_until = now + self.alone;
-                self.alone = (self.alone * 2).min(ALONE_MOST);
-            } else if judged.is_some() {
-                self.alone = ALONE;
+            && watch.ran + watch.waited <= AWAKE_MOST;
+        let rate = arrivals.count as f64 / watch.length.as_secs_f64().max(f64::MIN_POSITIVE);
+        let next = match self.present {
+            None => Present { since: now, before: Some(rate) },
+            Some(Present { since, before }) => {
+                let stayed = now.saturating_sub(since);
+                let judged = before.filter(|_| stayed >= TRIAL);
+                let serves = watch.in_flight_most == 0;
+                let fewer = judged.is_some_and(|before| rate < before * FEWER && !serves);
+                let waits = watch.waited > watch.ran * WAITS_TIMES || serves && watch.waited > WAITS_SERVING;
+                if fewer || waits || !is_quiet {
+                    self.end_early(now);
+                    return None;
+                }
+                if judged.is_some() {
+                    self.alone = ALONE;
+                }
+                if stayed >= COMPANY {
+                    self.end();
+                    return None;
+                }
+                Present { since, before: if judged.is_some() { None } else { before } }
             }
-            if stayed >= COMPANY {
-                return None;
-            }
-            next = Present { since, before: if judged.is_some() { None } else { before } };
-        }
+        };
+        self.end();
         if !is_quiet || now < self.alone_until {
             return None;
         }
@@ -162,11 +185,7 @@ mod tests {
     fn arrivals(origins: &[(usize, u32)]) -> Arrivals {
         let mut arrivals = Arrivals::default();
         for (processor, count) in origins {
-            for _ in 0..count * STRIDE {
-                if arrivals.add(1, false) {
-                    arrivals.add_origin(*processor);
-                }
-            }
+            (0..*count).for_each(|_| arrivals.add_origin(*processor));
         }
         arrivals
     }
@@ -174,25 +193,21 @@ mod tests {
     #[test]
     fn the_processor_that_most_messages_come_from_is_told_if_there_is_one() {
         let most = |origins: &[(usize, u32)], here| arrivals(origins).origin(here);
-        assert_eq!(most(&[(3, 90), (5, 10)], 5), Some(3));
-        assert_eq!(most(&[(3, 45), (5, 55)], 3), Some(3), "about as many");
-        assert_eq!(most(&[(3, 55), (5, 45)], 7), Some(3));
-        assert_eq!(most(&[(5, 50), (3, 50)], 7), Some(3), "the same answer for both ends");
+        assert_eq!(most(&[(3, 18), (5, 2)], 5), Some(3));
+        assert_eq!(most(&[(3, 9), (5, 11)], 3), Some(3), "about as many");
+        assert_eq!(most(&[(3, 11), (5, 9)], 7), Some(3));
+        assert_eq!(most(&[(5, 10), (3, 10)], 7), Some(3), "the same answer for both ends");
         assert_eq!(most(&[(3, LOOKS_LEAST - 1)], 3), None, "too few");
-        let spread: Vec<_> = (0..8).map(|number| (number, 100)).collect();
+        let spread: Vec<_> = (0..8).map(|number| (number, 4)).collect();
         assert_eq!(most(&spread, 3), None, "everywhere");
     }
 
     #[test]
-    fn senders_that_take_turns_are_all_looked_at() {
-        for senders in 2..5 {
-            let mut arrivals = Arrivals::default();
-            for message in 0..1000 {
-                if arrivals.add(1, false) {
-                    arrivals.add_origin(message % senders);
-                }
-            }
-            assert_eq!((arrivals.origins.len(), arrivals.looks), (senders, 200));
+    fn a_sender_that_has_moved_is_soon_noticed() {
+        let mut arrivals = arrivals(&[(1, 10_000)]);
+        for look in 0..u64::from(LOOKS_MOST) {
+            arrivals.add_origin(2);
+            assert!(look < 24 || arrivals.origin(1) == Some(2), "{look} looks");
         }
     }
 
@@ -201,9 +216,10 @@ mod tests {
         company: Company,
         now: Duration,
         arrivals: u32,
-        messages: u32,
+        messages: usize,
         overlaps: bool,
         in_flight: usize,
+        ran: f64,
         waited: f64,
     }
 
@@ -219,6 +235,7 @@ mod tests {
                 messages: 1,
                 overlaps: false,
                 in_flight: 1,
+                ran: 0.2,
                 waited: 0.1,
             }
         }
@@ -226,15 +243,16 @@ mod tests {
         fn judge(&mut self) -> Option<usize> {
             self.now += LENGTH;
             let mut arrivals = Arrivals::default();
-            for _ in 0..self.arrivals {
-                if arrivals.add(self.messages, self.overlaps) {
+            for arrival in 0..self.arrivals {
+                arrivals.add(self.messages, self.overlaps);
+                if arrival % 5 == 0 {
                     arrivals.add_origin(3);
                 }
             }
             let watch = Watch {
                 arrivals: &arrivals,
                 in_flight_most: self.in_flight,
-                ran: 0.2,
+                ran: self.ran,
                 waited: self.waited,
                 length: LENGTH,
                 here: 1,
@@ -260,7 +278,7 @@ mod tests {
             }
             assert_eq!(thread.judge(), None);
         }
-        thread.arrivals = STRIDE * (LOOKS_LEAST - 1);
+        thread.arrivals = 5 * (LOOKS_LEAST - 1);
         assert_eq!(thread.judgements(SECOND), 0, "too few messages");
     }
 
@@ -282,10 +300,32 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_that_never_sleeps_is_alone() {
+        let mut thread = Thread::new();
+        (thread.ran, thread.waited) = (0.5, 0.49);
+        assert_eq!(thread.judgements(SECOND), 0);
+        (thread.ran, thread.waited) = (0.5, 0.3);
+        assert_eq!(thread.judgements(SECOND), 5);
+    }
+
+    #[test]
+    fn a_thread_that_is_quiet_only_now_and_then_does_not_go_to_and_fro() {
+        let mut thread = Thread::new();
+        let mut stays = 0;
+        for round in 0..60 * 5 {
+            thread.in_flight = if round % 4 == 3 { QUIET_MOST + 1 } else { 1 };
+            let was_present = thread.company.is_present();
+            stays += u32::from(thread.judge().is_some() && !was_present);
+        }
+        assert!((4..=8).contains(&stays), "{stays} stays in a minute");
+    }
+
+    #[test]
     fn a_thread_for_which_company_is_not_good_is_alone_for_longer_each_time() {
-        // It waits; or its operations take longer.
-        for (waited, fewer) in [(0.5, 1), (0.1, 2)] {
+        // It waits; or its operations take longer; or it waits and has none.
+        for (waited, fewer, in_flight) in [(0.5, 1, 1), (0.1, 2, 1), (0.3, 1, 0)] {
             let mut thread = Thread::new();
+            thread.in_flight = in_flight;
             let mut stays = Vec::new();
             for _ in 0..60 * 5 {
                 let is_present = thread.company.is_present();
@@ -305,8 +345,8 @@ mod tests {
     fn how_much_a_thread_is_asked_by_others_says_nothing() {
         let mut thread = Thread::new();
         thread.in_flight = 0;
-        for round in 0..50 {
-            thread.arrivals = if round % 2 == 0 { 2000 } else { 500 };
+        for round in 0..40 {
+            thread.arrivals = if round == 0 { 2000 } else { 500 };
             assert_eq!(thread.judge(), Some(3));
         }
     }

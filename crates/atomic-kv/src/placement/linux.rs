@@ -20,14 +20,35 @@ struct Choice {
     moved: Box<dyn Fn()>,
 }
 
-/// Has the calling thread look for a better processor from now on, if there is a choice; each move is told.
+/// Where a thread may run.
+#[derive(Clone, Copy)]
+pub(crate) struct Allowed(Option<CpuSet>);
+
+impl Allowed {
+    pub(crate) fn of_this_thread() -> Self {
+        Self(sched_getaffinity(None).ok())
+    }
+
+    /// Has the calling thread run there: it was started by one that had chosen a processor, and is there, too.
+    pub(crate) fn apply(&self) {
+        if let Some(set) = &self.0
+            && let Err(why) = sched_setaffinity(None, set)
+        {
+            tracing::debug!("a thread stays where the one that started it was: {why}");
+        }
+    }
+}
+
+/// Has the calling thread look for a better processor from now on, if there is a choice; each move is told. A thread that
+/// it starts begins on the chosen processor and stays there, unless it calls [`Allowed::apply`].
 pub(crate) fn begin(moved: impl Fn() + 'static) {
-    match Linux::new() {
-        Ok(system) if system.allowed().is_ok_and(|allowed| allowed.len() > 1) => {
+    let system = Linux::new().and_then(|system| Ok((system.allowed()?.len() > 1).then_some(system)));
+    match system {
+        Ok(Some(system)) => {
             let placement = Placement::new(system, RandomState::new().hash_one(0), Duration::ZERO);
             CHOICE.set(Some(Choice { placement, moved: Box::new(moved) }));
         }
-        Ok(_) => {}
+        Ok(None) => {}
         Err(why) => tracing::debug!("a thread runs where the system wants it: {why}"),
     }
 }
@@ -37,7 +58,7 @@ pub(crate) fn begin(moved: impl Fn() + 'static) {
 pub(crate) fn heard(socket: impl AsFd, messages: usize, overlap: bool) {
     CHOICE.with_borrow_mut(|choice| {
         if let Some(Choice { placement, .. }) = choice
-            && placement.heard(u32::try_from(messages).unwrap_or(u32::MAX), overlap)
+            && placement.heard(messages, overlap)
             && let Ok(processor) = socket_incoming_cpu(socket)
         {
             placement.heard_from(processor as usize);

@@ -15,8 +15,10 @@
 //! has anything to do at a time. To wake a processor that sleeps takes an interrupt from the other one, and in a
 //! virtual machine the hypervisor's help on both sides: tens of microseconds for each message, where the work is five.
 //! So a quiet thread that gets many messages goes where most of them come from ([`company`]): to the processor that
-//! takes the network's interrupts, or, on one machine, to the one that it exchanges them with. There it stays for as
-//! long as that seems right: with no fewer messages than before, which an operation that takes longer would lead to.
+//! takes the network's interrupts, or, on one machine, to the one that it exchanges them with. If
+//! operations took longer there, fewer messages would arrive, and it leaves.
+//!
+//! Between the two, with a few operations in flight, a thread goes wherever the system wants it.
 
 mod company;
 mod room;
@@ -120,6 +122,8 @@ struct Placement<S> {
     /// At the beginning of the present watch, if the thread waited much in the last one.
     processors: Option<Vec<ProcessorTimes>>,
     watched: Watched,
+    /// Arrivals until the next one that is looked at.
+    look_in: u64,
     /// Of the chances below; never zero.
     random: u64,
 }
@@ -139,14 +143,26 @@ impl<S: System> Placement<S> {
             thread: ThreadTimes::default(),
             processors: None,
             watched: Watched::default(),
+            look_in: 1,
             random: seed | 1,
         }
     }
 
     /// To be called whenever messages have arrived, so many together; `overlap` says that others ask while an operation
-    /// of the thread's own is in flight. Whether the thread wants to know which processor they come from.
-    fn heard(&mut self, messages: u32, overlap: bool) -> bool {
-        self.watched.in_flight_most <= QUIET_MOST && self.watched.arrivals.add(messages, overlap)
+    /// of the thread's own is in flight. Whether the thread wants to know which processor they come from. In a watch with
+    /// more than an operation in flight nothing is counted, as the thread is not quiet.
+    fn heard(&mut self, messages: usize, overlap: bool) -> bool {
+        if self.watched.in_flight_most > QUIET_MOST {
+            return false;
+        }
+        self.watched.arrivals.add(messages, overlap);
+        self.look_in -= 1;
+        if self.look_in > 0 {
+            return false;
+        }
+        // Not at regular intervals: an operation is as many messages each time, and the same one of them would be seen.
+        self.look_in = 3 + self.chance() % 5;
+        true
     }
 
     /// They came from this one.
@@ -160,27 +176,43 @@ impl<S: System> Placement<S> {
     /// When the system tells nothing, or lets nobody choose.
     fn come_by(&mut self, in_flight: usize, now: Duration) -> io::Result<bool> {
         let came = std::mem::replace(&mut self.came, now);
-        let was_absent = now.saturating_sub(came) > LONG_ABSENCE;
-        if was_absent {
+        if now.saturating_sub(came) > LONG_ABSENCE {
+            // Nothing that was seen says anything about the present.
             self.watched = Watched::default();
+            self.thread = self.system.thread()?;
+            self.forget_load();
+            self.begin_watch(now);
+            self.let_go()?;
         }
         let watched = &mut self.watched;
         watched.visits += 1;
-        watched.busy += u32::from(in_flight > BUSY_ABOVE && !was_absent);
+        watched.busy += u32::from(in_flight > BUSY_ABOVE);
         watched.in_flight_most = watched.in_flight_most.max(in_flight);
         if in_flight > QUIET_MOST && self.company.is_present() {
             // Now others have something to do at the same time.
+            self.company.end_early(now);
             self.let_go()?;
         }
-        if !was_absent && now < self.until {
+        if now < self.until {
             return Ok(false);
         }
         let moved = self.judge(now)?;
+        self.begin_watch(now);
+        Ok(moved)
+    }
+
+    fn begin_watch(&mut self, now: Duration) {
         // Not at the same moment as others, who would all move to the same processor: each sees what those before it
         // have changed.
-        let quarters = 3 + u32::try_from(self.chance() % 3).unwrap_or_default();
-        (self.since, self.until) = (now, now + self.watch * quarters / 4);
-        Ok(moved)
+        let parts = 48 + u32::try_from(self.chance() % 33).unwrap_or_default();
+        (self.since, self.until) = (now, now + self.watch * parts / 64);
+    }
+
+    /// Of a busy thread.
+    fn forget_load(&mut self) {
+        self.processors = None;
+        self.watch = WATCH;
+        self.stayed_until = None;
     }
 
     /// Looks back on a watch and begins the next.
@@ -195,9 +227,7 @@ impl<S: System> Placement<S> {
         if watched.busy * 2 >= watched.visits {
             return self.judge_busy(ran, waited, now);
         }
-        self.processors = None;
-        self.watch = WATCH;
-        self.stayed_until = None;
+        self.forget_load();
         let Watched { in_flight_most, arrivals, .. } = &watched;
         let here = self.system.here();
         let watch = Watch { arrivals, in_flight_most: *in_flight_most, ran, waited, length, here };
@@ -206,11 +236,13 @@ impl<S: System> Placement<S> {
 
     /// Goes where a quiet thread's messages come from, or where the system wants it.
     fn judge_quiet(&mut self, watch: &Watch<'_>, now: Duration) -> io::Result<bool> {
-        let allowed = self.allowed()?;
-        match self.company.judge(watch, now).filter(|processor| allowed.contains(processor)) {
-            Some(processor) => Ok(self.choose(processor, allowed, Why::Company) && processor != watch.here),
-            None => self.let_go().map(|()| false),
+        if let Some(processor) = self.company.judge(watch, now) {
+            let allowed = self.allowed()?;
+            if allowed.contains(&processor) && self.choose(processor, allowed, Why::Company) {
+                return Ok(processor != watch.here);
+            }
         }
+        self.let_go().map(|()| false)
     }
 
     /// Goes where a busy thread has more room.
@@ -274,9 +306,13 @@ impl<S: System> Placement<S> {
 
     fn let_go(&mut self) -> io::Result<()> {
         self.company.end();
+        if matches!(self.place, Place::Free) {
+            return Ok(());
+        }
         let allowed = self.allowed()?;
-        if matches!(std::mem::replace(&mut self.place, Place::Free), Place::Chosen { .. }) {
+        if matches!(self.place, Place::Chosen { .. }) {
             self.system.allow(&allowed)?;
+            self.place = Place::Free;
         }
         Ok(())
     }
@@ -292,7 +328,21 @@ impl<S: System> Placement<S> {
 
 pub(crate) use company::QUIET_MOST;
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{begin, come_by, end, heard};
+pub(crate) use linux::{Allowed, begin, come_by, end, heard};
+
+/// Elsewhere the system decides.
+#[cfg(not(target_os = "linux"))]
+#[derive(Clone, Copy)]
+pub(crate) struct Allowed;
+
+#[cfg(not(target_os = "linux"))]
+impl Allowed {
+    pub(crate) fn of_this_thread() -> Self {
+        Self
+    }
+
+    pub(crate) fn apply(&self) {}
+}
 
 /// Elsewhere the system decides.
 #[cfg(not(target_os = "linux"))]

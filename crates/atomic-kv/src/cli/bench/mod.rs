@@ -40,7 +40,7 @@ pub struct BenchArgs {
     /// Requests that a client sends at once before it waits for their answers.
     #[arg(long, default_value_t = 1)]
     pub pipeline: usize,
-    /// Where a load generator with one or two requests in flight runs (Linux): auto (on the processor that most answers
+    /// Where a load generator with one request in flight runs (Linux): auto (on the processor that most answers
     /// come from; on one machine with the nodes a message otherwise waits for another processor to wake) or off (where
     /// the system wants it).
     #[arg(long, value_enum, default_value_t = CpuAffinity::Auto)]

@@ -19,6 +19,8 @@ struct Machine {
     others: Vec<f64>,
     /// Where the system brings every thread that it may.
     attractor: Option<usize>,
+    /// Whether only one of the threads has something to do at a time.
+    take_turns: bool,
     /// Whether it lets nobody choose.
     refuses: bool,
     threads: Vec<Thread>,
@@ -49,6 +51,7 @@ impl Machine {
             processors: processors.collect(),
             others: others.to_vec(),
             attractor: None,
+            take_turns: false,
             refuses: false,
             threads: threads.iter().map(thread).collect(),
         }))
@@ -79,7 +82,8 @@ impl Machine {
             let ran = thread.wants / demand.max(1.0);
             thread.times.ran += STEP.mul_f64(ran);
             // Whoever shares a processor waits for the others now and then.
-            thread.times.waited += STEP.mul_f64((demand.min(1.0) - ran) * 0.9);
+            let waited = if self.take_turns { ran * 0.5 } else { (demand.min(1.0) - ran) * 0.9 };
+            thread.times.waited += STEP.mul_f64(waited);
         }
     }
 }

@@ -79,3 +79,55 @@ fn a_quiet_loop_goes_only_where_it_is_allowed() {
     run_and_hear(&mut loops, SECONDS, 1, 1);
     assert_eq!(allowed(&machine), [0]);
 }
+
+#[test]
+fn a_pause_says_nothing_about_company() {
+    let machine = Machine::new(&[0.1, 0.0], &[(0.2, 0)]);
+    let mut loops = Loops::new(&machine, 1);
+    run_and_hear(&mut loops, SECONDS, 1, 1);
+    assert_eq!(allowed(&machine), [1]);
+    for _ in 0..10 {
+        machine.borrow_mut().now += LONG_ABSENCE + STEP;
+        run_and_hear(&mut loops, STEP, 1, 1);
+        assert_eq!(allowed(&machine), [0, 1]);
+        run_and_hear(&mut loops, SECONDS, 1, 1);
+        assert_eq!(allowed(&machine), [1]);
+    }
+}
+
+#[test]
+fn what_the_system_refuses_a_quiet_loop_is_no_company() {
+    let machine = Machine::new(&[0.1, 0.0], &[(0.2, 0)]);
+    machine.borrow_mut().refuses = true;
+    let mut loops = Loops::new(&machine, 1);
+    run_and_hear(&mut loops, 3 * SECONDS, 1, 1);
+    assert!(!loops.placements[0].company.is_present());
+    machine.borrow_mut().refuses = false;
+    run_and_hear(&mut loops, SECONDS, 1, 1);
+    assert_eq!(allowed(&machine), [1]);
+}
+
+#[test]
+fn loops_that_answer_each_other_come_together() {
+    for seed in 0..20 {
+        let machine = Machine::new(&[0.0, 0.0, 0.0], &[(0.3, 0), (0.1, 1), (0.1, 2)]);
+        machine.borrow_mut().take_turns = true;
+        let mut loops = Loops::new(&machine, seed);
+        // One of them asks the two others.
+        let mut exchange = || {
+            for _ in 0..3000 {
+                let places = loops.places();
+                for (hears, from) in [(1, 0), (2, 0), (0, 1), (0, 2)] {
+                    if loops.placements[hears].heard(1, false) {
+                        loops.placements[hears].heard_from(places[from]);
+                    }
+                }
+                loops.run(STEP, 1);
+            }
+            (loops.places(), loops.moves())
+        };
+        let (places, moves) = exchange();
+        assert!(places.iter().all(|place| *place == places[0]), "seed {seed}: {places:?}");
+        assert_eq!(exchange(), (places, moves), "seed {seed}: they do not come to rest");
+    }
+}
