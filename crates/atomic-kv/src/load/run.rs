@@ -283,8 +283,8 @@ async fn serve<T: Target>(client: usize, target: Rc<T>, shared: Rc<Shared>, keys
                 }
             };
             let exchanged = timeout(patience, link.exchange(&batch, &mut answered)).await;
-            if shared.follows() {
-                placement::come_by(shared.plan.clients * batch.len(), sent.duration_since(began));
+            if !filling && shared.follows() {
+                placement::come_by(shared.plan.clients, began.elapsed());
             }
             let broken = match exchanged {
                 Ok(Ok(())) => None,

@@ -444,8 +444,9 @@ fn run_shard(
     mut accepted: mpsc::UnboundedReceiver<Accepted>,
     listeners: Option<Listeners>,
 ) {
+    let chooses = node.settings.cpu_affinity == CpuAffinity::Auto;
     let allowed = placement::Allowed::of_this_thread();
-    if node.settings.cpu_affinity == CpuAffinity::Auto {
+    if chooses {
         let node = node.clone();
         placement::begin(move || {
             node.counters.moves.fetch_add(1, Ordering::Relaxed);
@@ -455,7 +456,11 @@ fn run_shard(
         .enable_all()
         .on_thread_park(shard::about_to_sleep)
         // Of its pool for what blocks.
-        .on_thread_start(move || allowed.apply())
+        .on_thread_start(move || {
+            if chooses {
+                allowed.apply();
+            }
+        })
         .build()
     {
         Ok(runtime) => runtime,

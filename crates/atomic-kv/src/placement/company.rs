@@ -11,12 +11,12 @@ pub(crate) const QUIET_MOST: usize = 1;
 const MESSAGES_MOST: u64 = 2;
 /// A thread that is asked by others while it has an operation of its own, in more of a hundred arrivals, is not quiet.
 const OVERLAPS_MOST: u64 = 10;
-/// A thread that sleeps for less than the rest of the time is not quiet.
+/// A thread that runs, or waits for a processor, for a larger part of the time is not quiet.
 const AWAKE_MOST: f64 = 0.9;
 
-/// Of more looks than this the earlier ones count for half: senders may have moved since.
-const LOOKS_MOST: u32 = 32;
-/// With fewer looks in a watch there are too few messages for a processor to matter: below a few hundred in a second.
+/// When there are so many looks they are halved, so that later ones count for more: senders may have moved.
+const LOOKS_MOST: u32 = 128;
+/// With fewer looks there are too few messages for a processor to matter: below a few hundred in a second.
 const LOOKS_LEAST: u32 = 10;
 /// A processor that fewer messages come from, in a hundred, is no better than any other: a network card with several
 /// queues spreads connections over all.
@@ -26,16 +26,16 @@ const HERE: u32 = 15;
 
 /// How long a thread is in company, at most: then it tries again whether it is better off alone.
 const COMPANY: Duration = Duration::from_secs(10);
-/// After so long it is judged whether company is good; others may have to come there, too.
+/// After so long it is judged whether operations take longer in company; others may have to come there, too.
 const TRIAL: Duration = Duration::from_millis(800);
 /// Company is not good if there are fewer arrivals than this part of those before: operations take longer, then.
 const FEWER: f64 = 0.85;
-/// Company is not good for a thread that waits for its processor so many times as long as it runs: those who take turns
-/// with it wait for about as long as others run.
+/// Company is not good for a thread that waits for its processor so many times as long as it runs. One that only takes
+/// turns with others waits less; more means that somebody else is there.
 const WAITS_TIMES: f64 = 2.0;
 /// The same for a thread without operations of its own that waits for this part of the time: it does not see how long
 /// operations take.
-const WAITS_SERVING: f64 = 0.2;
+const WAITS_SERVING: f64 = 0.3;
 /// How long a thread is alone after company was not good, or it was not quiet any more; twice as long each time, up to
 /// the most.
 const ALONE: Duration = Duration::from_secs(1);
@@ -49,6 +49,7 @@ pub(super) struct Arrivals {
     messages: u64,
     /// Arrivals with a request while an operation of the thread's own was in flight.
     overlaps: u64,
+    /// Those that count.
     looks: u32,
     /// Looks, by the processor that it came from.
     origins: SmallVec<[(usize, u32); 4]>,
@@ -65,6 +66,7 @@ impl Arrivals {
     pub(super) fn add_origin(&mut self, processor: usize) {
         if self.looks >= LOOKS_MOST {
             self.origins.iter_mut().for_each(|(_, count)| *count /= 2);
+            self.origins.retain(|(_, count)| *count > 0);
             self.looks = self.origins.iter().map(|(_, count)| count).sum();
         }
         self.looks += 1;
@@ -125,12 +127,12 @@ impl Company {
         self.present.is_some()
     }
 
-    /// The thread has left, for no reason that says anything about company.
+    /// Forgets a stay; the next one may begin at once.
     pub(super) fn end(&mut self) {
         self.present = None;
     }
 
-    /// The thread has left because company is not good, or because it is not quiet.
+    /// Ends a stay because company is not good, or the thread is not quiet: there is a pause before the next.
     pub(super) fn end_early(&mut self, now: Duration) {
         if self.present.take().is_some() {
             self.alone_until = now + self.alone;
@@ -200,6 +202,12 @@ mod tests {
         assert_eq!(most(&[(3, LOOKS_LEAST - 1)], 3), None, "too few");
         let spread: Vec<_> = (0..8).map(|number| (number, 4)).collect();
         assert_eq!(most(&spread, 3), None, "everywhere");
+        let mut arrivals = Arrivals::default();
+        for look in 0..10_000 {
+            // Spread, in no order.
+            arrivals.add_origin((look * 7 + look / 5) % 8);
+            assert!(look < 40 || arrivals.origin(3).is_none(), "{look} looks");
+        }
     }
 
     #[test]
@@ -207,7 +215,7 @@ mod tests {
         let mut arrivals = arrivals(&[(1, 10_000)]);
         for look in 0..u64::from(LOOKS_MOST) {
             arrivals.add_origin(2);
-            assert!(look < 24 || arrivals.origin(1) == Some(2), "{look} looks");
+            assert!(look < 100 || arrivals.origin(1) == Some(2), "{look} looks");
         }
     }
 
@@ -323,7 +331,7 @@ mod tests {
     #[test]
     fn a_thread_for_which_company_is_not_good_is_alone_for_longer_each_time() {
         // It waits; or its operations take longer; or it waits and has none.
-        for (waited, fewer, in_flight) in [(0.5, 1, 1), (0.1, 2, 1), (0.3, 1, 0)] {
+        for (waited, fewer, in_flight) in [(0.5, 1, 1), (0.1, 2, 1), (0.4, 1, 0)] {
             let mut thread = Thread::new();
             thread.in_flight = in_flight;
             let mut stays = Vec::new();

@@ -171,6 +171,7 @@ fn processor_times(text: &str) -> Vec<ProcessorTimes> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Why;
     use super::*;
 
     #[test]
@@ -184,6 +185,39 @@ mod tests {
             ProcessorTimes { number: 12, busy: 1, idle: 10 },
         ];
         assert_eq!(processor_times(text), expected);
+    }
+
+    #[test]
+    fn a_thread_that_has_chosen_is_free_in_the_end_and_so_are_those_it_starts() {
+        std::thread::spawn(|| {
+            let before = Allowed::of_this_thread();
+            let count =
+                || Linux::new().and_then(|system| system.allowed()).map_or(0, |allowed| allowed.len());
+            let all = count();
+            begin(|| {});
+            let began = CHOICE.with_borrow_mut(|choice| {
+                let Some(Choice { placement, .. }) = choice else { return false };
+                let allowed = placement.system.allowed().unwrap();
+                placement.choose(allowed[0], allowed, Why::Company)
+            });
+            if !began {
+                eprintln!(
+                    "SKIPPED: there is one processor, or the kernel does not tell how long threads wait"
+                );
+                return;
+            }
+            assert_eq!(count(), 1);
+            let started = std::thread::spawn(move || {
+                let inherited = count();
+                before.apply();
+                (inherited, count())
+            });
+            assert_eq!(started.join().unwrap(), (1, all));
+            end();
+            assert_eq!(count(), all);
+        })
+        .join()
+        .unwrap();
     }
 
     #[test]

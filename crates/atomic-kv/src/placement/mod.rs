@@ -93,7 +93,7 @@ enum Why {
     Company,
 }
 
-/// What was seen since the last judgement but for times.
+/// What was seen in this watch but for times.
 #[derive(Default)]
 struct Watched {
     /// How often the thread came by, and how often it was busy then.
@@ -177,9 +177,12 @@ impl<S: System> Placement<S> {
     fn come_by(&mut self, in_flight: usize, now: Duration) -> io::Result<bool> {
         let came = std::mem::replace(&mut self.came, now);
         if now.saturating_sub(came) > LONG_ABSENCE {
-            // Nothing that was seen says anything about the present.
+            // Nothing that was seen says anything about the present, unless others have kept it from its processor.
             self.watched = Watched::default();
-            self.thread = self.system.thread()?;
+            let before = std::mem::replace(&mut self.thread, self.system.thread()?);
+            if self.thread.waited.saturating_sub(before.waited) > LONG_ABSENCE / 2 {
+                self.company.end_early(now);
+            }
             self.forget_load();
             self.begin_watch(now);
             self.let_go()?;

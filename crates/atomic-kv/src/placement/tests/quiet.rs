@@ -56,9 +56,8 @@ fn a_loop_that_becomes_quiet_has_its_choice_of_room_replaced() {
     let mut loops = Loops::new(&machine, 1);
     loops.run_until_it_has_chosen();
     assert_eq!(allowed(&machine), [1]);
-    run_and_hear(&mut loops, SECONDS, 1, 0);
     machine.borrow_mut().others[0] = 0.1;
-    run_and_hear(&mut loops, 3 * SECONDS, 1, 0);
+    run_and_hear(&mut loops, SECONDS, 1, 0);
     assert_eq!(allowed(&machine), [0]);
     run_and_hear(&mut loops, STEP, 2, 0);
     assert_eq!(allowed(&machine), [0, 1], "all that it was allowed in the beginning");
@@ -96,6 +95,34 @@ fn a_pause_says_nothing_about_company() {
 }
 
 #[test]
+fn a_pause_in_which_others_have_the_processor_is_no_good_company() {
+    let machine = Machine::new(&[0.1, 0.0], &[(0.2, 0)]);
+    let mut loops = Loops::new(&machine, 1);
+    run_and_hear(&mut loops, SECONDS, 1, 1);
+    assert_eq!(allowed(&machine), [1]);
+    {
+        let mut machine = machine.borrow_mut();
+        machine.now += LONG_ABSENCE + STEP;
+        machine.threads[0].times.waited += LONG_ABSENCE;
+    }
+    run_and_hear(&mut loops, SECONDS / 2, 1, 1);
+    assert_eq!(allowed(&machine), [0, 1]);
+}
+
+#[test]
+fn what_the_system_does_not_give_back_is_asked_for_again() {
+    let machine = Machine::new(&[0.1, 0.0], &[(0.2, 0)]);
+    let mut loops = Loops::new(&machine, 1);
+    run_and_hear(&mut loops, SECONDS, 1, 1);
+    machine.borrow_mut().refuses = true;
+    loops.placements[0].let_go().unwrap_err();
+    assert_eq!(allowed(&machine), [1]);
+    machine.borrow_mut().refuses = false;
+    loops.placements[0].let_go().unwrap();
+    assert_eq!(allowed(&machine), [0, 1]);
+}
+
+#[test]
 fn what_the_system_refuses_a_quiet_loop_is_no_company() {
     let machine = Machine::new(&[0.1, 0.0], &[(0.2, 0)]);
     machine.borrow_mut().refuses = true;
@@ -115,7 +142,7 @@ fn loops_that_answer_each_other_come_together() {
         let mut loops = Loops::new(&machine, seed);
         // One of them asks the two others.
         let mut exchange = || {
-            for _ in 0..3000 {
+            for _ in 0..12_000 {
                 let places = loops.places();
                 for (hears, from) in [(1, 0), (2, 0), (0, 1), (0, 2)] {
                     if loops.placements[hears].heard(1, false) {
