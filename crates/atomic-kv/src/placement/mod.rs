@@ -218,7 +218,7 @@ impl<S: System> Placement<S> {
         self.stayed_until = None;
     }
 
-    /// Looks back on a watch and begins the next.
+    /// Looks back on a watch.
     fn judge(&mut self, now: Duration) -> io::Result<bool> {
         let times = self.system.thread()?;
         let before = std::mem::replace(&mut self.thread, times);
