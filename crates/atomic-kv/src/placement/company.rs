@@ -7,8 +7,9 @@ use std::time::Duration;
 
 /// A thread with more operations in flight is not quiet.
 pub(crate) const QUIET_MOST: usize = 1;
-/// A thread that finds more messages than this each time that it looks works for many, and is not quiet.
-const MESSAGES_MOST: u64 = 2;
+/// A thread that finds more messages than this each time that it looks works for many, and is not quiet. A write that
+/// nobody waits for may come with what the next operation asks.
+const MESSAGES_MOST: u64 = 4;
 /// A thread that is asked by others while it has an operation of its own, in more of a hundred arrivals, is not quiet.
 const OVERLAPS_MOST: u64 = 10;
 /// A thread that runs, or waits for a processor, for a larger part of the time is not quiet.
@@ -37,8 +38,9 @@ const WAITS_TIMES: f64 = 2.0;
 /// operations take.
 const WAITS_SERVING: f64 = 0.3;
 /// How long a thread is alone after company was not good, or it was not quiet any more; twice as long each time, up to
-/// the most.
-const ALONE: Duration = Duration::from_secs(1);
+/// the most, until it was in company for long.
+const ALONE: Duration = Duration::from_millis(250);
+const LONG: Duration = Duration::from_millis(1500);
 const ALONE_MOST: Duration = Duration::from_secs(16);
 
 /// What arrived in a watch.
@@ -134,7 +136,10 @@ impl Company {
 
     /// Ends a stay because company is not good, or the thread is not quiet: there is a pause before the next.
     pub(super) fn end_early(&mut self, now: Duration) {
-        if self.present.take().is_some() {
+        if let Some(Present { since, .. }) = self.present.take() {
+            if now.saturating_sub(since) >= LONG {
+                self.alone = ALONE;
+            }
             self.alone_until = now + self.alone;
             self.alone = (self.alone * 2).min(ALONE_MOST);
         }
@@ -157,11 +162,20 @@ impl Company {
                 let fewer = judged.is_some_and(|before| rate < before * FEWER && !serves);
                 let waits = watch.waited > watch.ran * WAITS_TIMES || serves && watch.waited > WAITS_SERVING;
                 if fewer || waits || !is_quiet {
+                    let (ran, waited, most) = (watch.ran, watch.waited, watch.in_flight_most);
+                    tracing::debug!(
+                        fewer,
+                        is_quiet,
+                        ran,
+                        waited,
+                        most,
+                        arrivals.count,
+                        arrivals.messages,
+                        arrivals.overlaps,
+                        "a thread is better off alone"
+                    );
                     self.end_early(now);
                     return None;
-                }
-                if judged.is_some() {
-                    self.alone = ALONE;
                 }
                 if stayed >= COMPANY {
                     self.end();
@@ -325,7 +339,7 @@ mod tests {
             let was_present = thread.company.is_present();
             stays += u32::from(thread.judge().is_some() && !was_present);
         }
-        assert!((4..=8).contains(&stays), "{stays} stays in a minute");
+        assert!((4..=10).contains(&stays), "{stays} stays in a minute");
     }
 
     #[test]
@@ -344,8 +358,8 @@ mod tests {
                 }
             }
             let pauses: Vec<u64> = stays.windows(2).map(|ends| (ends[1] - ends[0]).as_secs()).collect();
-            assert!(matches!(pauses[..4], [1..=2, 2..=3, 4..=5, 8..=9]), "{pauses:?}");
-            assert!(pauses[4..].iter().all(|pause| (16..=17).contains(pause)), "{pauses:?}");
+            assert!(pauses[0] < 2 && pauses.is_sorted(), "{pauses:?}");
+            assert!(pauses[8..].iter().all(|pause| (16..=17).contains(pause)), "{pauses:?}");
         }
     }
 

@@ -105,7 +105,7 @@ fn a_pause_in_which_others_have_the_processor_is_no_good_company() {
         machine.now += LONG_ABSENCE + STEP;
         machine.threads[0].times.waited += LONG_ABSENCE;
     }
-    run_and_hear(&mut loops, SECONDS / 2, 1, 1);
+    run_and_hear(&mut loops, SECONDS / 5, 1, 1);
     assert_eq!(allowed(&machine), [0, 1]);
 }
 
