@@ -133,7 +133,8 @@ pub struct ServeArgs {
     #[arg(long, env = "ATOMIC_KV_THREADS")]
     pub threads: Option<usize>,
     /// Where event loops run (Linux): auto (a busy one that waits for its processor moves to one with more room, and
-    /// stays there for some seconds; a quiet one goes where its messages come from) or off (the system decides alone) [default: auto].
+    /// stays there for some seconds; a quiet one goes where its messages come from) or off (the system decides
+    /// alone) [default: auto].
     #[arg(long, env = "ATOMIC_KV_CPU_AFFINITY")]
     pub cpu_affinity: Option<String>,
     /// Added to the system clock in nanoseconds; for tests of clock skew.

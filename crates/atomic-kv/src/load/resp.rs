@@ -3,10 +3,9 @@
 use super::plan::{Kind, Plan, Request, Workload};
 use super::recorder::Failure;
 use super::report::Report;
-use super::run::{Answer, Link, Progress, Target, run};
+use super::run::{Answer, Link, Progress, Target, heard, run};
 use super::shared::SharedResp;
 use crate::buffers::{Buffers, ROOM_BYTES};
-use crate::placement;
 use bytes::{Buf, BytesMut};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -190,7 +189,7 @@ impl Link for RespLink {
                 arrived += 1;
             };
             self.input.receive(&mut self.stream, one).await?;
-            placement::heard(&self.stream, 1, false);
+            heard(&self.stream);
             if arrived > batch.len() {
                 return Err(io::Error::other("more answers than requests"));
             }

@@ -3,8 +3,7 @@
 
 use super::plan::{Request, Workload};
 use super::resp::{Commands, Input};
-use super::run::{Answer, Link, Target};
-use crate::placement;
+use super::run::{Answer, Link, Target, heard};
 use bytes::BytesMut;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -126,7 +125,7 @@ impl Connection {
         let mut input = Input::new(Rc::default());
         loop {
             input.receive(&mut reader, |answer| self.hand_over(answer)).await?;
-            placement::heard(reader.as_ref(), 1, false);
+            heard(reader.as_ref());
         }
     }
 

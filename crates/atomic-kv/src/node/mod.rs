@@ -445,7 +445,7 @@ fn run_shard(
     listeners: Option<Listeners>,
 ) {
     let chooses = node.settings.cpu_affinity == CpuAffinity::Auto;
-    let allowed = placement::Allowed::of_this_thread();
+    let allowed = chooses.then(placement::Allowed::of_this_thread);
     if chooses {
         let node = node.clone();
         placement::begin(move || {
@@ -457,7 +457,7 @@ fn run_shard(
         .on_thread_park(shard::about_to_sleep)
         // Of its pool for what blocks.
         .on_thread_start(move || {
-            if chooses {
+            if let Some(allowed) = &allowed {
                 allowed.apply();
             }
         })

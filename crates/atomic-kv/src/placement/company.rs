@@ -40,6 +40,7 @@ const WAITS_SERVING: f64 = 0.3;
 /// How long a thread is alone after company was not good, or it was not quiet any more; twice as long each time, up to
 /// the most, until it was in company for long.
 const ALONE: Duration = Duration::from_millis(250);
+/// What long is.
 const LONG: Duration = Duration::from_millis(1500);
 const ALONE_MOST: Duration = Duration::from_secs(16);
 
@@ -181,7 +182,7 @@ impl Company {
                     self.end();
                     return None;
                 }
-                Present { since, before: if judged.is_some() { None } else { before } }
+                Present { since, before: before.filter(|_| judged.is_none()) }
             }
         };
         self.end();

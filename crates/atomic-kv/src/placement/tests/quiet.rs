@@ -17,6 +17,15 @@ fn allowed(machine: &Rc<RefCell<Machine>>) -> Vec<usize> {
     machine.borrow().threads[0].allowed.clone()
 }
 
+/// A loop that may be on processors 0 and 1 and has gone to 1.
+fn in_company() -> (Rc<RefCell<Machine>>, Loops) {
+    let machine = Machine::new(&[0.1, 0.0], &[(0.2, 0)]);
+    let mut loops = Loops::new(&machine, 1);
+    run_and_hear(&mut loops, SECONDS, 1, 1);
+    assert_eq!(allowed(&machine), [1]);
+    (machine, loops)
+}
+
 #[test]
 fn a_quiet_loop_goes_where_its_messages_come_from_until_it_is_busy() {
     let machine = Machine::new(&[0.1, 0.0, 0.1], &[(0.2, 0)]);
@@ -41,10 +50,7 @@ fn a_quiet_loop_goes_where_its_messages_come_from_until_it_is_busy() {
 
 #[test]
 fn a_quiet_loop_leaves_a_processor_that_others_take() {
-    let machine = Machine::new(&[0.1, 0.0], &[(0.2, 0)]);
-    let mut loops = Loops::new(&machine, 1);
-    run_and_hear(&mut loops, SECONDS, 1, 1);
-    assert_eq!(allowed(&machine), [1]);
+    let (machine, mut loops) = in_company();
     machine.borrow_mut().others[1] = 3.0;
     run_and_hear(&mut loops, SECONDS / 2, 1, 1);
     assert_eq!(allowed(&machine), [0, 1]);
@@ -81,10 +87,7 @@ fn a_quiet_loop_goes_only_where_it_is_allowed() {
 
 #[test]
 fn a_pause_says_nothing_about_company() {
-    let machine = Machine::new(&[0.1, 0.0], &[(0.2, 0)]);
-    let mut loops = Loops::new(&machine, 1);
-    run_and_hear(&mut loops, SECONDS, 1, 1);
-    assert_eq!(allowed(&machine), [1]);
+    let (machine, mut loops) = in_company();
     for _ in 0..10 {
         machine.borrow_mut().now += LONG_ABSENCE + STEP;
         run_and_hear(&mut loops, STEP, 1, 1);
@@ -96,10 +99,7 @@ fn a_pause_says_nothing_about_company() {
 
 #[test]
 fn a_pause_in_which_others_have_the_processor_is_no_good_company() {
-    let machine = Machine::new(&[0.1, 0.0], &[(0.2, 0)]);
-    let mut loops = Loops::new(&machine, 1);
-    run_and_hear(&mut loops, SECONDS, 1, 1);
-    assert_eq!(allowed(&machine), [1]);
+    let (machine, mut loops) = in_company();
     {
         let mut machine = machine.borrow_mut();
         machine.now += LONG_ABSENCE + STEP;
@@ -111,9 +111,7 @@ fn a_pause_in_which_others_have_the_processor_is_no_good_company() {
 
 #[test]
 fn what_the_system_does_not_give_back_is_asked_for_again() {
-    let machine = Machine::new(&[0.1, 0.0], &[(0.2, 0)]);
-    let mut loops = Loops::new(&machine, 1);
-    run_and_hear(&mut loops, SECONDS, 1, 1);
+    let (machine, mut loops) = in_company();
     machine.borrow_mut().refuses = true;
     loops.placements[0].let_go().unwrap_err();
     assert_eq!(allowed(&machine), [1]);
