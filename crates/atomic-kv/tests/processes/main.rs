@@ -8,6 +8,8 @@ mod crashes;
 mod disks;
 mod identity;
 mod intruders;
+mod loops;
+mod members;
 mod network;
 mod operating;
 mod outcomes;

@@ -3,6 +3,7 @@
 pub(crate) mod client;
 pub(crate) mod cluster;
 pub(crate) mod load;
+pub(crate) mod member;
 pub(crate) mod node;
 pub(crate) mod ports;
 pub(crate) mod privileged;

@@ -133,6 +133,12 @@ impl Node {
         self.client.address()
     }
 
+    /// Where a member listens to the others, according to `--cluster`.
+    pub(crate) fn peer_address(&self, id: u32) -> &str {
+        let own = format!("{id}=");
+        self.cluster.split(',').find_map(|member| member.strip_prefix(&own)).unwrap()
+    }
+
     /// Where it serves HTTP.
     pub(crate) fn http_address(&self) -> String {
         self.http.address()
