@@ -129,7 +129,7 @@ pub struct ServeArgs {
     /// that are not in tables yet may take up to half as much besides, or 16 MiB [default: 402653184].
     #[arg(long, env = "ATOMIC_KV_CACHE_BYTES")]
     pub cache_bytes: Option<usize>,
-    /// Event loops [default: 1].
+    /// Event loops; more than one pays only where the node has processors to spare [default: 1].
     #[arg(long, env = "ATOMIC_KV_THREADS")]
     pub threads: Option<usize>,
     /// Where event loops run (Linux): auto (a busy one that waits for its processor moves to one with more room, and
