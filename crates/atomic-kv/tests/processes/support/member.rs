@@ -7,8 +7,10 @@ use abd::{CallId, Reply, Request, Version};
 use atomic_kv::identity::Introduction;
 use atomic_kv::node::peer::hello::{Hello, Service, Welcome};
 use bytes::{BufMut, Bytes, BytesMut};
-use std::io::{ErrorKind, Read, Write};
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -53,8 +55,8 @@ impl Member {
             let (hello, ended) = (hello.clone(), ended.clone());
             move || {
                 while !ended.load(Ordering::Relaxed) {
-                    match listener.accept() {
-                        Ok((stream, _)) => drop(sender.send(greeted(stream, &hello))),
+                    match listener.accept().and_then(|(stream, _)| greeted(stream, &hello)) {
+                        Ok(greeted) => drop(sender.send(greeted)),
                         Err(_) => std::thread::sleep(TICK),
                     }
                 }
@@ -63,9 +65,15 @@ impl Member {
         Self { hello, accepted, ended }
     }
 
-    /// The next connection that a node has opened for its requests, and that node's id.
-    pub(crate) fn accepted(&self) -> (u32, Wire) {
-        self.accepted.recv_timeout(PATIENCE).unwrap()
+    /// The connections that nodes with these ids, all that there are, have opened for their requests.
+    pub(crate) fn accepted<const COUNT: usize>(&self, ids: [u32; COUNT]) -> [Wire; COUNT] {
+        let mut found = BTreeMap::new();
+        while found.len() < COUNT {
+            let (id, wire) = self.accepted.recv_timeout(PATIENCE).unwrap();
+            // Of two of one node the later: it has given up the other.
+            found.insert(id, wire);
+        }
+        ids.map(|id| found.remove(&id).unwrap())
     }
 
     /// Opens a connection to a node, as a member does for its requests.
@@ -76,7 +84,7 @@ impl Member {
             stream.is_some()
         });
         let mut wire = Wire::new(stream.unwrap());
-        wire.send(|body| self.hello.put(body));
+        wire.send(|body| self.hello.put(body)).unwrap();
         match Welcome::get(wire.receive()).unwrap() {
             Welcome::Accepted(_) => wire,
             refusal => panic!("{refusal:?}"),
@@ -90,12 +98,12 @@ impl Drop for Member {
     }
 }
 
-fn greeted(stream: TcpStream, hello: &Hello) -> (u32, Wire) {
-    stream.set_nonblocking(false).unwrap();
+fn greeted(stream: TcpStream, hello: &Hello) -> io::Result<(u32, Wire)> {
+    stream.set_nonblocking(false)?;
     let mut wire = Wire::new(stream);
-    let theirs = Hello::get(wire.receive()).unwrap();
-    wire.send(|body| Welcome::Accepted(hello.clone()).put(body));
-    (theirs.member.unwrap().node, wire)
+    let theirs = wire.receive_within(PATIENCE)?.ok_or(ErrorKind::TimedOut)?;
+    wire.send(|body| Welcome::Accepted(hello.clone()).put(body))?;
+    Ok((Hello::get(theirs).unwrap().member.unwrap().node, wire))
 }
 
 /// A greeted connection.
@@ -112,75 +120,94 @@ impl Wire {
         Self { stream, input: BytesMut::new() }
     }
 
-    fn send(&mut self, body: impl FnOnce(&mut BytesMut)) {
+    fn send(&mut self, body: impl FnOnce(&mut BytesMut)) -> io::Result<()> {
         let mut out = BytesMut::new();
         put_frame(&mut out, body);
+        self.stream.write_all(&out)
+    }
+
+    /// Sends a request many times in one piece, with these numbers.
+    pub(crate) fn ask(&mut self, numbers: Range<u64>, request: &Request) {
+        let mut out = BytesMut::new();
+        for operation in numbers {
+            let call = CallId { operation, phase: 0 };
+            put_frame(&mut out, |body| put_request(body, call, 60_000, request));
+        }
         self.stream.write_all(&out).unwrap();
     }
 
-    /// Sends a request with this number.
-    pub(crate) fn ask(&mut self, number: u64, request: &Request) {
-        let call = CallId { operation: number, phase: 0 };
-        self.send(|body| put_request(body, call, 60_000, request));
-    }
-
-    /// Asks whether the node is there.
-    pub(crate) fn ping(&mut self) {
-        self.send(|body| body.put_u8(PING));
+    /// Asks whether the node is there; its answer is among what [`Wire::receive`] finds.
+    pub(crate) fn ping(&mut self) -> io::Result<()> {
+        self.send(|body| body.put_u8(PING))
     }
 
     /// The next message but for questions whether this member is there, which are answered.
     pub(crate) fn receive(&mut self) -> Bytes {
-        self.receive_within(PATIENCE).expect("nothing came, or the connection was closed")
+        self.receive_within(PATIENCE).unwrap().expect("nothing came")
     }
 
-    fn receive_within(&mut self, patience: Duration) -> Option<Bytes> {
-        self.stream.set_read_timeout(Some(patience)).unwrap();
+    /// The same, or nothing if nothing comes.
+    fn receive_within(&mut self, patience: Duration) -> io::Result<Option<Bytes>> {
+        self.stream.set_read_timeout(Some(patience))?;
         let mut chunk = vec![0; 64 << 10];
         loop {
             if let Some(body) = take_frame(&mut self.input, 32 << 20).unwrap() {
                 if body[..] != [PING] {
-                    return Some(body);
+                    return Ok(Some(body));
                 }
                 self.send(|body| {
                     body.put_u8(PONG);
                     body.put_u8(1);
                     body.put_u64(0);
-                });
+                })?;
                 continue;
             }
             match self.stream.read(&mut chunk) {
-                Ok(0) => return None,
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
                 Ok(count) => self.input.extend_from_slice(&chunk[..count]),
-                Err(why) if matches!(why.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return None,
-                Err(why) => panic!("{why}"),
+                Err(why) if matches!(why.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                    return Ok(None);
+                }
+                Err(why) => return Err(why),
             }
         }
     }
 
-    /// Listens to what the node asks from now on.
-    pub(crate) fn listen(mut self, answers: bool) -> Listening {
+    /// Listens to what the node asks from now on, until the connection breaks.
+    pub(crate) fn listen(mut self, manner: Manner) -> Listening {
         let heard = Arc::<Heard>::default();
         std::thread::spawn({
             let heard = heard.clone();
-            move || {
-                while !heard.ended.load(Ordering::Relaxed) {
-                    if heard.pings.swap(false, Ordering::Relaxed) {
-                        self.ping();
-                    }
-                    // Not a question: the answer to a ping.
-                    let Some(Ok((call, _, request))) = self.receive_within(TICK).map(get_request) else {
-                        continue;
-                    };
-                    heard.questions.fetch_add(1, Ordering::Relaxed);
-                    if answers {
-                        self.send(|body| put_reply(body, call, &forgetful(&request)));
-                    }
-                }
-            }
+            move || while self.hear(&heard, manner).is_ok() && !heard.ended.load(Ordering::Relaxed) {}
         });
         Listening(heard)
     }
+
+    fn hear(&mut self, heard: &Heard, manner: Manner) -> io::Result<()> {
+        if heard.pings.swap(false, Ordering::Relaxed) {
+            self.ping()?;
+        }
+        let Some(body) = self.receive_within(TICK)? else {
+            return if manner == Manner::Answers { self.ping() } else { Ok(()) };
+        };
+        // Anything else is the answer to a ping.
+        if let Ok((call, _, request)) = get_request(body) {
+            heard.questions.fetch_add(1, Ordering::Relaxed);
+            if manner == Manner::Answers {
+                self.send(|body| put_reply(body, call, &forgetful(&request)))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How somebody listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// Answers as a replica that keeps nothing, and asks now and then whether the node is there.
+    Answers,
+    /// Answers only whether it is there itself.
+    Silent,
 }
 
 /// What a replica answers that keeps nothing.
@@ -201,7 +228,7 @@ struct Heard {
     ended: AtomicBool,
 }
 
-/// A connection on which somebody listens, and answers like a replica that keeps nothing, or says nothing.
+/// A connection on which somebody listens.
 #[derive(Debug)]
 pub(crate) struct Listening(Arc<Heard>);
 
@@ -211,7 +238,7 @@ impl Listening {
         self.0.questions.load(Ordering::Relaxed)
     }
 
-    /// Asks whether the node is there.
+    /// Asks once whether the node is there, also if it is silent otherwise.
     pub(crate) fn ping(&self) {
         self.0.pings.store(true, Ordering::Relaxed);
     }
