@@ -43,9 +43,9 @@ impl<'a> Exchange<'a> {
         Self { shard, peer, side, outbox, number }
     }
 
-    /// Takes a frame and those that have arrived with it: one look at what to send after all of them. Where the peer has
-    /// left too much unread, the others stay in `input`: a thousand questions fit into one read, and each may be for a
-    /// large value.
+    /// Takes a frame and those that have arrived with it: one look at what to send after all of them. Where this side was
+    /// connected to and the peer has left too much unread, the others stay in `input`: a thousand questions fit into one
+    /// read, and each may be for a large value.
     ///
     /// # Errors
     /// When one does not belong here, or the peer does not read what it is sent; the connection is to be closed.
