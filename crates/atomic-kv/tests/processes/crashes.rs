@@ -1,7 +1,7 @@
-//! Nodes that are killed, paused and restarted under load, in both timestamp modes.
+//! Nodes that are killed, paused and restarted under load, in both timestamp modes, and with several event loops.
 
 use crate::support::client::Reply;
-use crate::support::{Background, Cluster};
+use crate::support::{Background, Cluster, SEVERAL_LOOPS};
 use std::time::Duration;
 
 const LOGICAL: &[&str] = &["--timestamps", "logical"];
@@ -57,6 +57,11 @@ fn one_node_after_the_other_is_killed_truetime() {
     one_node_after_the_other_is_killed(TRUETIME);
 }
 
+#[test]
+fn one_node_after_the_other_is_killed_several_loops() {
+    one_node_after_the_other_is_killed(SEVERAL_LOOPS);
+}
+
 fn all_nodes_are_killed_at_once(flags: &[&str]) {
     let mut cluster = skewed(3, flags);
     let load = Background::start(cluster.addresses());
@@ -77,6 +82,11 @@ fn all_nodes_are_killed_at_once_logical() {
 #[test]
 fn all_nodes_are_killed_at_once_truetime() {
     all_nodes_are_killed_at_once(TRUETIME);
+}
+
+#[test]
+fn all_nodes_are_killed_at_once_several_loops() {
+    all_nodes_are_killed_at_once(SEVERAL_LOOPS);
 }
 
 fn one_node_after_the_other_is_paused(flags: &[&str]) {

@@ -2,7 +2,7 @@
 
 use crate::support::client::Reply;
 use crate::support::member::{Listening, Manner, Member, Wire};
-use crate::support::{Cluster, Node, eventually};
+use crate::support::{Cluster, Connection, Node, eventually};
 use abd::wire::{get_reply, is_reply};
 use abd::{Content, Request, StampedValue, Timestamp, Version};
 use bytes::Bytes;
@@ -22,7 +22,6 @@ struct Played {
     /// What the third has opened to the first.
     to_first: Wire,
     _member: Member,
-    _second: Listening,
 }
 
 impl Played {
@@ -32,7 +31,7 @@ impl Played {
         cluster.nodes[0].start();
         cluster.nodes[1].start();
         let [mut from_first, second] = member.accepted([1, 2]);
-        let second = second.listen(Manner::Answers);
+        second.listen(Manner::Answers);
         cluster.nodes[0].wait_ready();
         cluster.nodes[1].wait_ready();
         let value = vec![b'v'; VALUE_BYTES];
@@ -40,7 +39,7 @@ impl Played {
         let to_first = member.connect(&cluster.nodes[0]);
         // Or it is taken for a connection that is dead.
         from_first.ping().unwrap();
-        Self { cluster, from_first, to_first, _member: member, _second: second }
+        Self { cluster, from_first, to_first, _member: member }
     }
 }
 
@@ -118,7 +117,7 @@ struct Between {
     first: Member,
     /// What the node has opened to the first.
     own: Listening,
-    _last: (Member, Listening),
+    _last: Member,
 }
 
 impl Between {
@@ -126,11 +125,11 @@ impl Between {
         let mut cluster = Cluster::new(3, &[]);
         let (first, last) = (Member::play(&cluster.nodes[0]), Member::play(&cluster.nodes[2]));
         cluster.nodes[1].start();
-        let own = first.accepted([2]).map(|wire| wire.listen(Manner::Answers));
-        let silent = last.accepted([2]).map(|wire| wire.listen(Manner::Silent));
+        let ([own], [silent]) = (first.accepted([2]), last.accepted([2]));
+        let own = own.listen(Manner::Answers);
+        silent.listen(Manner::Silent);
         cluster.nodes[1].wait_ready();
-        let ([own], [silent]) = (own, silent);
-        Self { cluster, first, own, _last: (last, silent) }
+        Self { cluster, first, own, _last: last }
     }
 }
 
@@ -163,7 +162,7 @@ fn a_connection_that_is_silent_is_not_asked_until_it_speaks() {
     let Between { cluster, first, own, .. } = &Between::start();
     let mut client = cluster.nodes[1].connect();
     let shared = first.connect(&cluster.nodes[1]).listen(Manner::Silent);
-    let is_asked = |client: &mut crate::support::Connection| {
+    let is_asked = |client: &mut Connection| {
         let before = shared.questions();
         assert_eq!(client.call("SET k v"), Reply::ok());
         shared.questions() > before

@@ -2,7 +2,7 @@
 
 use crate::support::client::Reply;
 use crate::support::proxy::Proxy;
-use crate::support::{Background, Cluster, eventually};
+use crate::support::{Background, Cluster, SEVERAL_LOOPS, eventually};
 use std::time::Duration;
 
 fn start(flags: &[&str]) -> (Cluster, Vec<Proxy>) {
@@ -58,9 +58,8 @@ fn cut_one_way_at_a_time() {
 }
 
 /// Nobody hears from a node, and no connection says so: the links find out by themselves and are opened anew.
-#[test]
-fn half_open_connections() {
-    let (cluster, proxies) = start(&[]);
+fn half_open_connections(flags: &[&str]) {
+    let (cluster, proxies) = start(flags);
     let load = Background::start(cluster.addresses());
     proxies[1].cut_requests();
     proxies[1].cut_replies();
@@ -74,8 +73,17 @@ fn half_open_connections() {
 }
 
 #[test]
-fn connections_that_break_all_the_time() {
-    let (cluster, proxies) = start(&[]);
+fn half_open_connections_one_loop() {
+    half_open_connections(&[]);
+}
+
+#[test]
+fn half_open_connections_several_loops() {
+    half_open_connections(SEVERAL_LOOPS);
+}
+
+fn connections_that_break_all_the_time(flags: &[&str]) {
+    let (cluster, proxies) = start(flags);
     let load = Background::start(cluster.addresses());
     for round in 0..30 {
         proxies[round % 3].reset();
@@ -87,6 +95,16 @@ fn connections_that_break_all_the_time() {
     Background::for_a_moment();
     load.judge();
     recovers(&cluster);
+}
+
+#[test]
+fn connections_that_break_all_the_time_one_loop() {
+    connections_that_break_all_the_time(&[]);
+}
+
+#[test]
+fn connections_that_break_all_the_time_several_loops() {
+    connections_that_break_all_the_time(SEVERAL_LOOPS);
 }
 
 /// Of the two connections that two nodes have, both send their small requests over the one that the lower id has opened.

@@ -2,7 +2,7 @@
 
 use crate::support::client::Reply;
 use crate::support::ports::Port;
-use crate::support::{Background, Cluster, Connection, eventually, http_get, program, run};
+use crate::support::{Background, Cluster, Connection, SEVERAL_LOOPS, eventually, http_get, program, run};
 use std::process::{Output, Stdio};
 
 fn stdout(output: &Output) -> String {
@@ -39,9 +39,8 @@ fn health_and_metrics_over_http() {
     assert_eq!(http_get(&address, "/livez").0, 200);
 }
 
-#[test]
-fn a_graceful_stop_under_load() {
-    let mut cluster = Cluster::start(3, &[]);
+fn a_graceful_stop_under_load(flags: &[&str]) {
+    let mut cluster = Cluster::start(3, flags);
     let load = Background::start(cluster.addresses());
     for node in &mut cluster.nodes {
         Background::for_a_moment();
@@ -51,6 +50,16 @@ fn a_graceful_stop_under_load() {
         node.wait_ready();
     }
     load.judge();
+}
+
+#[test]
+fn a_graceful_stop_under_load_one_loop() {
+    a_graceful_stop_under_load(&[]);
+}
+
+#[test]
+fn a_graceful_stop_under_load_several_loops() {
+    a_graceful_stop_under_load(SEVERAL_LOOPS);
 }
 
 #[test]

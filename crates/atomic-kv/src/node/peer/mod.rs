@@ -23,9 +23,9 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// "Are you there?", from the side that connected.
-pub(crate) const PING: u8 = 132;
+pub const PING: u8 = 132;
 /// The answer: `writable u8 | sequence u64`.
-pub(crate) const PONG: u8 = 133;
+pub const PONG: u8 = 133;
 
 /// How often a link asks whether the other side is there.
 pub(crate) const PING_EVERY: Duration = Duration::from_secs(1);
@@ -71,8 +71,8 @@ pub(crate) async fn read_frame(
     }
 }
 
-/// A status answer's body.
-pub(crate) fn put_pong(out: &mut BytesMut, writable: bool, sequence: u64) {
+/// Appends the body of the answer to [`PING`]: whether the disk has room, and the last durable batch.
+pub fn put_pong(out: &mut BytesMut, writable: bool, sequence: u64) {
     out.put_u8(PONG);
     out.put_u8(u8::from(writable));
     out.put_u64(sequence);

@@ -6,6 +6,7 @@ use abd::wire::{get_request, put_frame, put_reply, put_request, take_frame};
 use abd::{CallId, Reply, Request, Version};
 use atomic_kv::identity::Introduction;
 use atomic_kv::node::peer::hello::{Hello, Service, Welcome};
+use atomic_kv::node::peer::{PING, put_pong};
 use bytes::{BufMut, Bytes, BytesMut};
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read, Write};
@@ -15,10 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-/// "Are you there?" and its answer.
-const PING: u8 = 132;
-const PONG: u8 = 133;
-/// How often a thread looks whether it is to end.
+/// How often a thread looks whether there is something to do.
 const TICK: Duration = Duration::from_millis(20);
 
 /// A member; what it has accepted stays open when it is dropped.
@@ -155,11 +153,7 @@ impl Wire {
                 if body[..] != [PING] {
                     return Ok(Some(body));
                 }
-                self.send(|body| {
-                    body.put_u8(PONG);
-                    body.put_u8(1);
-                    body.put_u64(0);
-                })?;
+                self.send(|body| put_pong(body, true, 0))?;
                 continue;
             }
             match self.stream.read(&mut chunk) {
@@ -178,7 +172,7 @@ impl Wire {
         let heard = Arc::<Heard>::default();
         std::thread::spawn({
             let heard = heard.clone();
-            move || while self.hear(&heard, manner).is_ok() && !heard.ended.load(Ordering::Relaxed) {}
+            move || while self.hear(&heard, manner).is_ok() {}
         });
         Listening(heard)
     }
@@ -225,7 +219,6 @@ fn forgetful(request: &Request) -> Reply {
 struct Heard {
     questions: AtomicU64,
     pings: AtomicBool,
-    ended: AtomicBool,
 }
 
 /// A connection on which somebody listens.
@@ -241,11 +234,5 @@ impl Listening {
     /// Asks once whether the node is there, also if it is silent otherwise.
     pub(crate) fn ping(&self) {
         self.0.pings.store(true, Ordering::Relaxed);
-    }
-}
-
-impl Drop for Listening {
-    fn drop(&mut self) {
-        self.0.ended.store(true, Ordering::Relaxed);
     }
 }

@@ -23,6 +23,9 @@ use std::time::{Duration, Instant};
 /// How long a test waits for what must happen sooner or later. Far above what it takes: a machine may be busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Flags of nodes with several event loops.
+pub(crate) const SEVERAL_LOOPS: &[&str] = &["--threads", "3"];
+
 /// The program under test.
 pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_atomic-kv"));
