@@ -241,3 +241,42 @@ impl Committer {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use abd::{Content, Reaction, Replica, Request, StampedValue, Standing, Timestamp, Version};
+
+    #[test]
+    fn a_reply_goes_to_the_event_loop_that_waits_for_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = ReplicaStore::open(&directory.path().join("database"), 8 << 20).unwrap();
+        let (committer, replica) = (Committer::new(3), Replica { max_future: None });
+        let mut put = Puts::default();
+        // One batch for all of them: they write the same key.
+        for (shard, time) in [(2, 1), (0, 2), (1, 3), (2, 4)] {
+            let version = Version::of_write(Timestamp { time, node: 1, boot: 1 });
+            let stamped = StampedValue { version, content: Content::Tombstone };
+            let request = Request::LocalWrite { key: "k".into(), stamped };
+            let standing = Standing { admitted: true, writable: true };
+            let Reaction::Commit { key, stamped, reply } = replica.handle(&store, request, standing, 0)
+            else {
+                panic!("nothing is to be written");
+            };
+            put.push(&key, &stamped);
+            let to = ReplyTo { shard, connection: LOCAL, call: CallId { operation: time, phase: 0 } };
+            committer.enqueue(&mut put, reply, to).unwrap();
+        }
+        committer.close();
+        committer.run(&store).unwrap();
+        assert_eq!(committer.counts(), (1, 4));
+        let calls = |shard| {
+            let done = committer.completions(shard).take();
+            assert!(
+                done.iter().all(|(to, reply)| to.shard == shard && matches!(reply, Reply::Written { .. }))
+            );
+            done.iter().map(|(to, _)| to.call.operation).collect::<Vec<_>>()
+        };
+        assert_eq!([calls(0), calls(1), calls(2)], [vec![2], vec![3], vec![1, 4]]);
+    }
+}
