@@ -278,6 +278,17 @@ impl Coordinator {
         self.running.get(call.operation).is_some_and(|running| running.number == call.phase)
     }
 
+    /// Bytes of the content that a Get in flight has found so far, at first that of the own replica; `None` for an operation
+    /// that has ended.
+    pub fn found_bytes(&self, operation: OperationId) -> Option<usize> {
+        Some(match &self.running.get(operation.0)?.phase {
+            Phase::Read(read) => read.newest.content.len(),
+            Phase::Write(WritePhase { write_back: true, stamped, .. })
+            | Phase::CommitWait { outcome: Outcome::Read(stamped), .. } => stamped.content.len(),
+            _ => 0,
+        })
+    }
+
     /// Operations in flight.
     pub fn in_flight(&self) -> usize {
         self.running.len()

@@ -38,6 +38,14 @@ impl Answers {
         (Return { answers: self.clone(), slot }, slot)
     }
 
+    /// Bytes of the value in a slot; none if nothing has arrived there.
+    pub(crate) fn found_bytes(&self, slot: usize) -> usize {
+        match &self.0.borrow().outcomes[slot] {
+            Some(Outcome::Read(stamped)) => stamped.content.len(),
+            _ => 0,
+        }
+    }
+
     /// The outcome in a slot, which is then free; until it is there the task is woken for it.
     pub(crate) fn poll(&self, slot: usize, context: &mut Context<'_>) -> Poll<Outcome> {
         let mut slots = self.0.borrow_mut();

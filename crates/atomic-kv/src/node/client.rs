@@ -83,7 +83,7 @@ async fn talk(shard: &Rc<Shard>, stream: &mut TcpStream, id: u64) -> std::io::Re
                 held = Some(request);
                 break;
             }
-            pipeline.push(shard, request, session.protocol(), now).await;
+            pipeline.push(shard, request, session.protocol(), now);
         }
         if pipeline.is_empty() {
             shared = false;

@@ -3,8 +3,8 @@
 use super::answers::Answers;
 use super::shard::{Shard, Started};
 use crate::resp::{Protocol, Reply};
-use abd::{Content, Instant, Operation, Outcome};
-use bytes::BytesMut;
+use abd::{Content, Instant, Operation, Outcome, StampedValue};
+use bytes::{Bytes, BytesMut};
 use rapidhash::v3::{RapidSecrets, rapidhash_v3_seeded};
 use smallvec::SmallVec;
 use std::collections::VecDeque;
@@ -16,6 +16,11 @@ pub(super) const OPERATIONS_MAX: usize = 1024;
 /// Bytes of keys, of values to be written, and of replies that need no operation that it may have, with the same
 /// exception. The rest waits in the client's socket.
 const BYTES_MAX: usize = 1 << 20;
+/// Bytes of values that its Gets may hold until it is their turn to be sent, but for one Get alone. Values that this node's
+/// own replica lacks are not foreseen.
+const FOUND_BYTES_MAX: usize = 4 << 20;
+/// Bytes of all values in one reply, but for a single value.
+const MULTI_GET_BYTES_MAX: usize = 64 << 20;
 /// Replies gathered before they are written although more are ready.
 pub(super) const OUT_BYTES: usize = 256 << 10;
 
@@ -47,17 +52,25 @@ pub(super) struct Pipeline {
     owed: VecDeque<Owed>,
     operations: usize,
     bytes: usize,
+    /// Of values that Gets hold which have not been taken.
+    found_bytes: usize,
     answers: Rc<Answers>,
 }
 
 struct Owed {
     kind: Kind,
     protocol: Protocol,
-    /// Nearly always one.
+    /// What has begun; nearly always one.
     parts: SmallVec<[Part; 1]>,
-    /// How the first of them have ended.
+    /// What has not, as there is no room; only the last request that is owed has such.
+    rest: VecDeque<Operation>,
+    /// How the first parts have ended.
     outcomes: Outcomes,
-    /// What it adds to [`Pipeline::bytes`].
+    /// Bytes of the values in the outcomes of a [`Kind::MultiGet`], and whether that is too much for a reply.
+    value_bytes: usize,
+    is_too_large: bool,
+    /// What it adds to [`Pipeline::operations`] and [`Pipeline::bytes`].
+    operations: usize,
     bytes: usize,
 }
 
@@ -66,6 +79,8 @@ struct Part {
     key_hash: u64,
     is_read: bool,
     started: Started,
+    /// What it adds to [`Pipeline::found_bytes`].
+    found_bytes: usize,
 }
 
 /// How long to wait for what is owed.
@@ -107,6 +122,8 @@ impl Pipeline {
         }
         if self.operations + request.operations.len().max(1) > OPERATIONS_MAX
             || self.bytes + request.bytes() > BYTES_MAX
+            || self.found_bytes >= FOUND_BYTES_MAX
+            || self.owed.back().is_some_and(|last| !last.rest.is_empty())
         {
             return true;
         }
@@ -117,30 +134,47 @@ impl Pipeline {
         })
     }
 
-    /// Begins a request.
-    pub(super) async fn push(
-        &mut self,
-        shard: &Shard,
-        request: Request,
-        protocol: Protocol,
-        mut now: Instant,
-    ) {
+    /// Begins a request that does not have to wait.
+    pub(super) fn push(&mut self, shard: &Shard, request: Request, protocol: Protocol, now: Instant) {
         let bytes = request.bytes();
         let Request { kind, operations } = request;
-        self.operations += operations.len().max(1);
+        let mut owed = Owed {
+            kind,
+            protocol,
+            parts: SmallVec::new(),
+            rest: VecDeque::new(),
+            outcomes: Outcomes::new(),
+            value_bytes: 0,
+            is_too_large: false,
+            operations: operations.len().max(1),
+            bytes,
+        };
+        self.operations += owed.operations;
         self.bytes += bytes;
-        let mut parts = SmallVec::with_capacity(operations.len());
-        for operation in operations {
-            // A long list goes out in waves, so that one request cannot fill the node.
-            if parts.len() % OPERATIONS_MAX == OPERATIONS_MAX - 1 {
-                tokio::task::yield_now().await;
-                now = super::now_instant();
+        if operations.len() == 1 {
+            for operation in operations {
+                owed.parts.push(Part::begin(operation, shard, now, &self.answers, &mut self.found_bytes));
             }
-            let (key_hash, is_read) = (hash(operation.key()), operation.is_read());
-            let started = shard.start(operation, now, &self.answers);
-            parts.push(Part { key_hash, is_read, started });
+        } else {
+            owed.rest = operations.into_iter().collect();
         }
-        self.owed.push_back(Owed { kind, protocol, parts, outcomes: Outcomes::new(), bytes });
+        self.owed.push_back(owed);
+        self.begin_rest(shard, now);
+    }
+
+    /// Begins as much of the last request as there is room for.
+    fn begin_rest(&mut self, shard: &Shard, now: Instant) {
+        let is_first = self.owed.len() == 1;
+        let Some(last) = self.owed.back_mut() else { return };
+        loop {
+            let in_flight = last.parts.len() - last.outcomes.len();
+            let is_alone = is_first && in_flight == 0;
+            if !is_alone && (in_flight >= OPERATIONS_MAX || self.found_bytes >= FOUND_BYTES_MAX) {
+                break;
+            }
+            let Some(operation) = last.rest.pop_front() else { break };
+            last.parts.push(Part::begin(operation, shard, now, &self.answers, &mut self.found_bytes));
+        }
     }
 
     /// Appends replies that are owed to `out`, in order; an empty one is lent by the shard. What has been waited for is
@@ -148,9 +182,9 @@ impl Pipeline {
     pub(super) async fn settle(&mut self, shard: &Shard, out: &mut BytesMut, until: Until) {
         std::future::poll_fn(|context| {
             let before = self.owed.len();
+            let mut taken = 0;
             while let Some(next) = self.owed.front_mut() {
-                while next.outcomes.len() < next.parts.len() {
-                    let part = &mut next.parts[next.outcomes.len()];
+                if let Some(part) = next.parts.get_mut(next.outcomes.len()) {
                     let Poll::Ready(outcome) = part.started.poll(shard, &self.answers, context) else {
                         let enough = match until {
                             Until::SomethingToSend => !out.is_empty(),
@@ -159,13 +193,23 @@ impl Pipeline {
                         };
                         return if enough { Poll::Ready(()) } else { Poll::Pending };
                     };
-                    next.outcomes.push(outcome);
+                    self.found_bytes -= part.found_bytes;
+                    next.take(outcome);
+                    if self.owed.back().is_some_and(|last| !last.rest.is_empty()) {
+                        self.begin_rest(shard, super::now_instant());
+                        taken += 1;
+                        if taken == OPERATIONS_MAX {
+                            // It is the turn of others.
+                            context.waker().wake_by_ref();
+                            return Poll::Pending;
+                        }
+                    }
+                    continue;
                 }
-                let Some(Owed { kind, protocol, parts, outcomes, bytes }) = self.owed.pop_front() else {
-                    break;
-                };
-                self.operations -= parts.len().max(1);
-                self.bytes -= bytes;
+                let Some(next) = self.owed.pop_front() else { break };
+                assert!(next.rest.is_empty(), "a request that is alone always goes on");
+                self.operations -= next.operations;
+                self.bytes -= next.bytes;
                 if self.owed.is_empty() {
                     // So that the next request uses the memory that this one has used.
                     self.owed.clear();
@@ -173,10 +217,7 @@ impl Pipeline {
                 if out.is_empty() {
                     shard.buffers.lend(out);
                 }
-                match kind {
-                    Kind::Ready(reply) => out.extend_from_slice(&reply),
-                    kind => combine(&kind, outcomes).encode(protocol, out),
-                }
+                next.reply(out);
                 if out.len() > OUT_BYTES {
                     break;
                 }
@@ -184,6 +225,70 @@ impl Pipeline {
             Poll::Ready(())
         })
         .await;
+    }
+}
+
+impl Part {
+    fn begin(
+        operation: Operation,
+        shard: &Shard,
+        now: Instant,
+        answers: &Rc<Answers>,
+        found: &mut usize,
+    ) -> Self {
+        let (key_hash, is_read) = (hash(operation.key()), operation.is_read());
+        let started = shard.start(operation, now, answers);
+        let found_bytes = if is_read { started.found_bytes(shard, answers) } else { 0 };
+        *found += found_bytes;
+        Self { key_hash, is_read, started, found_bytes }
+    }
+}
+
+impl Owed {
+    /// The next part has ended.
+    fn take(&mut self, mut outcome: Outcome) {
+        if let Kind::MultiGet = self.kind {
+            self.value_bytes += value_of(&mut outcome).map_or(0, |value| value.len());
+            if !self.is_too_large && self.value_bytes > MULTI_GET_BYTES_MAX && !self.outcomes.is_empty() {
+                self.is_too_large = true;
+                self.rest.clear();
+                self.outcomes.iter_mut().for_each(drop_value);
+            }
+        }
+        if self.is_too_large || matches!(self.kind, Kind::Exists) {
+            drop_value(&mut outcome);
+        }
+        self.outcomes.push(outcome);
+    }
+
+    /// The reply, when all parts have ended.
+    fn reply(self, out: &mut BytesMut) {
+        if self.is_too_large {
+            let (keys, mebibytes) = (self.operations, MULTI_GET_BYTES_MAX >> 20);
+            let why = format!(
+                "ERR the values of these {keys} keys are larger than {mebibytes} MiB together: ask for fewer at once"
+            );
+            return Reply::error(why).encode(self.protocol, out);
+        }
+        match self.kind {
+            Kind::Ready(reply) => out.extend_from_slice(&reply),
+            kind => combine(&kind, self.outcomes).encode(self.protocol, out),
+        }
+    }
+}
+
+/// The value that was read, if it was one.
+fn value_of(outcome: &mut Outcome) -> Option<&mut Bytes> {
+    match outcome {
+        Outcome::Read(StampedValue { content: Content::Value(value), .. }) => Some(value),
+        _ => None,
+    }
+}
+
+/// For a value that nobody wants: that there is one is still known.
+fn drop_value(outcome: &mut Outcome) {
+    if let Some(value) = value_of(outcome) {
+        *value = Bytes::new();
     }
 }
 

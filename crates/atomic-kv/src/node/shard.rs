@@ -104,7 +104,7 @@ impl Shard {
             // V1: a node whose directory is not confirmed issues no timestamp.
             return Started::Parked(Box::new(Parked::new(operation, deadline, self.node.clone())));
         }
-        Started::Running(self.submit(operation, deadline, instant, answers))
+        self.submit(operation, deadline, instant, answers)
     }
 
     fn submit(
@@ -113,14 +113,14 @@ impl Shard {
         deadline: Instant,
         instant: Instant,
         answers: &Rc<Answers>,
-    ) -> usize {
+    ) -> Started {
         let (back, slot) = answers.open();
         // T2: the interval is read after the invocation, whatever the age of `instant`.
         let now = Now { instant, interval: self.node.interval() };
         let id = self.coordinator.borrow_mut().submit(operation, deadline, now, &self.node.issuer);
         self.waiting.borrow_mut().insert(id, back);
         self.pump(now);
-        slot
+        Started::Running { id, slot }
     }
 
     /// What time it is, for the coordinator.
@@ -309,7 +309,7 @@ impl Waiting {
 /// An operation that has been started.
 pub(crate) enum Started {
     /// In the coordinator; the outcome will be in this slot.
-    Running(usize),
+    Running { id: OperationId, slot: usize },
     /// Waits until this node's data directory is confirmed by all members.
     Parked(Box<Parked>),
 }
@@ -332,6 +332,18 @@ impl Parked {
 }
 
 impl Started {
+    /// Bytes of the value that a Get holds now: as the own replica is asked first, it is known as soon as the Get has begun,
+    /// but for a value that only other replicas have.
+    pub(crate) fn found_bytes(&self, shard: &Shard, answers: &Answers) -> usize {
+        match *self {
+            Self::Running { id, slot } => {
+                let found = shard.coordinator.borrow().found_bytes(id);
+                found.unwrap_or_else(|| answers.found_bytes(slot))
+            }
+            Self::Parked(_) => 0,
+        }
+    }
+
     /// The outcome, once; with the shard and the answers that it was started with.
     pub(crate) fn poll(
         &mut self,
@@ -339,18 +351,16 @@ impl Started {
         answers: &Rc<Answers>,
         context: &mut Context<'_>,
     ) -> Poll<Outcome> {
-        let slot = match self {
-            Self::Running(slot) => *slot,
-            Self::Parked(parked) => {
-                if !ready!(parked.admitted.as_mut().poll(context)) {
-                    return Poll::Ready(Outcome::Refused(Reason::NotAdmitted));
-                }
-                let slot = shard.submit(parked.operation.clone(), parked.deadline, now_instant(), answers);
-                *self = Self::Running(slot);
-                slot
+        if let Self::Parked(parked) = self {
+            if !ready!(parked.admitted.as_mut().poll(context)) {
+                return Poll::Ready(Outcome::Refused(Reason::NotAdmitted));
             }
-        };
-        answers.poll(slot, context)
+            *self = shard.submit(parked.operation.clone(), parked.deadline, now_instant(), answers);
+        }
+        match *self {
+            Self::Running { slot, .. } => answers.poll(slot, context),
+            Self::Parked(_) => unreachable!("it has just been submitted"),
+        }
     }
 }
 

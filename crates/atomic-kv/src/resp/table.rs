@@ -244,7 +244,7 @@ pub(super) const COMMANDS: &[Spec] = &[
     spec("info", -1, "server", "Returns information and statistics about the node.")
         .flags(SERVER, &["@slow", "@dangerous"])
         .args(&[arg("section", "string").flags(&["optional", "multiple"])]),
-    spec("mget", -2, "string", "Returns the values of keys, each read by itself.")
+    spec("mget", -2, "string", "Returns the values of keys, each read by itself; up to 64 MiB of them.")
         .flags(READ, CAT_READ)
         .keys((1, -1, 1), &["RO", "access"])
         .linear()

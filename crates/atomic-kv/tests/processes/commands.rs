@@ -1,7 +1,7 @@
 //! What a Redis client can do, through any node.
 
 use crate::support::Cluster;
-use crate::support::client::Reply;
+use crate::support::client::{Connection, Reply};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -161,26 +161,82 @@ fn a_connection_sees_its_requests_in_order() {
     assert_eq!(client.rest().unwrap(), b"");
 }
 
-/// A deep pipeline of large values waits in the client's socket, not in the node's memory.
+/// A deep pipeline of large values waits in the client's socket, not in the node's memory; and so do the values that a
+/// client asks for and does not read.
 #[test]
 fn a_deep_pipeline_of_large_values_does_not_fill_the_memory() {
     const COUNT: usize = 200;
-    let cluster = Cluster::start(3, &[]);
+    let (cluster, mut client) = with_large_values(COUNT);
     let node = &cluster.nodes[0];
-    let mut client = node.connect();
+    let mut writer = client.second_half();
+    for number in 0..4 * COUNT {
+        writer.ask(&[b"GET", large(number % COUNT).as_bytes()]).unwrap();
+    }
+    // The node serves others meanwhile.
+    let mut other = node.connect();
+    for _ in 0..100 {
+        assert_eq!(other.call("SET k v"), Reply::ok());
+    }
+    for number in 0..4 * COUNT {
+        let Reply::Bulk(Some(value)) = client.read().unwrap() else { panic!("no value {number}") };
+        assert!(value == large_value(number % COUNT), "the value of another key in place of {number}");
+    }
+    assert!(node.memory("VmHWM") < 150 << 20, "{} bytes at the most", node.memory("VmHWM"));
+}
+
+/// One request can ask for more than a node should hold: a part of it is carried out at a time, and a reply that would be
+/// too large is an error. The connection goes on.
+#[test]
+fn one_request_for_many_large_values_does_not_fill_the_memory() {
+    const COUNT: usize = 150;
+    let (cluster, mut client) = with_large_values(COUNT);
+    let node = &cluster.nodes[0];
+    let ask = |client: &mut Connection, command: &str, count: usize| {
+        let keys: Vec<_> = (0..count).map(large).collect();
+        let command = [command.as_bytes()].into_iter().chain(keys.iter().map(|key| key.as_bytes()));
+        client.try_call(&command.collect::<Vec<_>>()).unwrap()
+    };
+    // More keys than there are values.
+    assert_eq!(ask(&mut client, "EXISTS", COUNT + 5), Reply::Integer(i64::try_from(COUNT).unwrap()));
+    assert!(node.memory("VmHWM") < 150 << 20, "{} bytes at the most", node.memory("VmHWM"));
+    let too_many = ask(&mut client, "MGET", COUNT).error();
+    assert!(
+        too_many.starts_with("ERR the values of these 150 keys are larger than 64 MiB together"),
+        "{too_many}"
+    );
+    let Reply::Array(values) = ask(&mut client, "MGET", 20) else { panic!("no values") };
+    assert!(values.into_iter().eq((0..20).map(|number| Reply::Bulk(Some(large_value(number))))));
+    assert_eq!(
+        client.call("MGET large-1000 large-1001"),
+        Reply::Array(vec![Reply::Bulk(None), Reply::Bulk(None)])
+    );
+    // Deletes go out in parts, too.
+    assert_eq!(ask(&mut client, "DEL", 3000), Reply::Integer(i64::try_from(COUNT).unwrap()));
+    assert_eq!(ask(&mut client, "EXISTS", 3000), Reply::Integer(0));
+    assert!(node.memory("VmHWM") < 400 << 20, "{} bytes at the most", node.memory("VmHWM"));
+}
+
+/// A cluster that has values of 1 MiB, and a connection to its first node, by which they were written at once.
+fn with_large_values(count: usize) -> (Cluster, Connection) {
+    let cluster = Cluster::start(3, &[]);
+    let mut client = cluster.nodes[0].connect();
     let mut writer = client.second_half();
     let sender = std::thread::spawn(move || {
-        let value = vec![b'x'; 1 << 20];
-        for number in 0..COUNT {
-            writer.ask(&[b"SET", format!("large-{number}").as_bytes(), &value]).unwrap();
+        for number in 0..count {
+            writer.ask(&[b"SET", large(number).as_bytes(), &large_value(number)]).unwrap();
         }
     });
-    for _ in 0..COUNT {
+    for _ in 0..count {
         assert_eq!(client.read().unwrap(), Reply::ok());
     }
     sender.join().unwrap();
-    let status = std::fs::read_to_string(format!("/proc/{}/status", node.pid())).unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    let kilobytes: usize = peak.trim().trim_end_matches(" kB").parse().unwrap();
-    assert!(kilobytes < 150 << 10, "{kilobytes} kB at the most");
+    (cluster, client)
+}
+
+fn large(number: usize) -> String {
+    format!("large-{number}")
+}
+
+fn large_value(number: usize) -> Vec<u8> {
+    vec![u8::try_from(number % 251).unwrap(); 1 << 20]
 }

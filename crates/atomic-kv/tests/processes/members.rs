@@ -45,7 +45,7 @@ impl Played {
 
 /// Asks for the value again and again, and does not read a single answer; the node must not keep them all.
 fn ask_without_reading(node: &Node, wire: &mut Wire) {
-    let before = resident(node);
+    let before = node.memory("VmRSS");
     wire.ask(0..QUESTIONS, &Request::LocalRead { key: KEY, have: Version::MIN });
     // It serves others meanwhile. Who does not read for too long is cut off.
     let (mut client, start) = (node.connect(), Instant::now());
@@ -57,14 +57,8 @@ fn ask_without_reading(node: &Node, wire: &mut Wire) {
             break;
         }
     }
-    let grown = resident(node).saturating_sub(before);
+    let grown = node.memory("VmRSS").saturating_sub(before);
     assert!(grown < KEPT_BYTES_MAX, "{grown} bytes");
-}
-
-fn resident(node: &Node) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", node.pid())).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
 }
 
 /// The number of the question, and whether it is answered with the value. What the node itself asks is left alone.
