@@ -55,6 +55,7 @@ fn warm() -> Cluster {
         mode: TimestampMode::Logical,
         hedge_after: Duration::from_millis(10),
         rotate_after: NonZeroU64::new(256).unwrap(),
+        probe_after: Some(Duration::from_millis(50)),
         resend_after: Duration::from_millis(100),
     };
     let mut cluster = Cluster {

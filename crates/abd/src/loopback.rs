@@ -55,6 +55,7 @@ impl Loopback {
                 mode: TimestampMode::Logical,
                 hedge_after: Duration::from_millis(10),
                 rotate_after: NonZeroU64::MIN,
+                probe_after: None,
                 resend_after: Duration::from_millis(100),
             };
             (id, (Coordinator::new(config), TimestampIssuer::new(id, 1), MapStore::default()))

@@ -13,6 +13,7 @@
 //! input), then [`Coordinator::poll_timeout`], at which [`Coordinator::handle_timeout`] is due.
 
 mod in_flight;
+mod nearness;
 mod phase;
 
 use crate::issuer::TimestampIssuer;
@@ -23,6 +24,7 @@ use crate::time::{Instant, Now};
 use crate::value::{Content, StampedValue};
 use crate::version::{NodeId, Version};
 use in_flight::{InFlight, Place};
+use nearness::Nearness;
 use phase::{Calls, Phase, ReadPhase, TimestampPhase, WritePhase};
 use std::collections::{BTreeSet, VecDeque};
 use std::num::NonZeroU64;
@@ -51,6 +53,9 @@ pub struct Config {
     pub hedge_after: Duration,
     /// So many operations in a row ask the same majority first: those that run at the same time then share messages.
     pub rotate_after: NonZeroU64,
+    /// Members that answer questions much later than others are asked last. One that has not been asked for this long is
+    /// asked beside those who are needed, to learn whether that is still so. `None`: nobody is timed, and all count as near.
+    pub probe_after: Option<Duration>,
     /// First pause before a call that was not answered is sent again; doubles each time up to eight times this.
     pub resend_after: Duration,
 }
@@ -83,6 +88,7 @@ pub struct Coordinator {
     timers: BTreeSet<(Instant, u64)>,
     /// Members that left a hedge waiting: asked last until they answer anything. A hint, never a rule.
     suspects: NodeSet,
+    nearness: Nearness,
     /// Members that said their disk is full.
     unwritable: NodeSet,
     transmits: VecDeque<Transmit>,
@@ -126,7 +132,9 @@ impl Coordinator {
     /// When `config.local` is not a member.
     pub fn new(config: Config) -> Self {
         assert!(config.members.index_of(config.local).is_some(), "{} is not a member", config.local);
+        let (count, majority) = (config.members.count(), config.members.majority());
         Self {
+            nearness: Nearness::new(count, majority, config.probe_after),
             config,
             next_operation: 0,
             running: InFlight::default(),
@@ -175,7 +183,7 @@ impl Coordinator {
             _ => Step::Continue,
         };
         if matches!(step, Step::Continue) {
-            self.call_first(id, &mut running);
+            self.call_first(id, &mut running, now.instant);
         }
         self.take(id, place, running, step, now);
         OperationId(id)
@@ -200,6 +208,7 @@ impl Coordinator {
     ) {
         let Some(index) = self.config.members.index_of(from) else { return };
         self.suspects.remove(index);
+        self.nearness.answered(index, call, now.instant);
         let Some((place, mut running)) = self.running.take(call.operation) else { return };
         let step = if running.number == call.phase {
             self.absorb(&mut running, index, reply, issuer)
@@ -319,7 +328,7 @@ impl Coordinator {
 
     /// Calls those whom a fresh phase asks first: for writes everybody; for reads of timestamps a majority; for reads
     /// the own replica alone, so that the others need not send a content that is already here.
-    fn call_first(&mut self, id: u64, running: &mut Running) {
+    fn call_first(&mut self, id: u64, running: &mut Running, now: Instant) {
         let local = self.config.members.index_of(self.config.local).unwrap_or_default();
         let mut chosen = NodeSet::EMPTY;
         match &running.phase {
@@ -327,7 +336,7 @@ impl Coordinator {
             Phase::Read(_) => {
                 chosen.insert(local);
             }
-            Phase::ReadTimestamp(_) => chosen = self.preferred_majority(id),
+            Phase::ReadTimestamp(_) => chosen = self.majority_to_ask(id, running, now),
             Phase::CommitWait { .. } => {}
         }
         let mut may_wait = NodeSet::EMPTY;
@@ -345,8 +354,22 @@ impl Coordinator {
         }
     }
 
-    /// The local member and the next ones round the ring, those under suspicion last; another part of the ring now and
-    /// then, to spread the load of a node that has more clients than others.
+    /// Those whom a question goes to first: a majority, and now and then one more.
+    fn majority_to_ask(&mut self, id: u64, running: &Running, now: Instant) -> NodeSet {
+        let mut chosen = self.preferred_majority(id);
+        if let Some(index) = self.nearness.due(self.config.members.all().minus(chosen), now) {
+            chosen.insert(index);
+        }
+        let call = CallId { operation: id, phase: running.number };
+        let local = self.config.members.index_of(self.config.local).unwrap_or_default();
+        for index in chosen.iter().filter(|index| *index != local) {
+            self.nearness.ask(index, call, now);
+        }
+        chosen
+    }
+
+    /// The local member and the next ones round the ring, those that are far and then those under suspicion last; another part
+    /// of the ring now and then, to spread the load of a node that has more clients than others.
     fn preferred_majority(&self, id: u64) -> NodeSet {
         let members = &self.config.members;
         let count = members.count();
@@ -355,13 +378,14 @@ impl Coordinator {
         chosen.insert(local);
         let others = count.saturating_sub(1).max(1);
         let turn = usize::try_from(id / self.config.rotate_after % others as u64).unwrap_or_default();
-        for suspected in [false, true] {
+        let (suspects, far) = (self.suspects, self.nearness.far().minus(self.suspects));
+        for wanted in [members.all().minus(suspects.union(far)), far, suspects] {
             for step in (turn..others).chain(0..turn) {
                 if chosen.len() == members.majority() {
                     return chosen;
                 }
                 let index = (local + 1 + step) % count;
-                if self.suspects.contains(index) == suspected {
+                if wanted.contains(index) {
                     chosen.insert(index);
                 }
             }
@@ -569,7 +593,7 @@ impl Coordinator {
         match step {
             Step::Continue => {}
             Step::AskMajority => {
-                let chosen = self.preferred_majority(id);
+                let chosen = self.majority_to_ask(id, &running, now.instant);
                 running.widen(id, chosen, &self.config.members, &mut self.transmits);
             }
             Step::AskEverybody => {
@@ -582,7 +606,7 @@ impl Coordinator {
                 running.calls = Calls::default();
                 running.resend_pause = self.config.resend_after;
                 running.due = running.deadline.min(now.instant + self.config.resend_after);
-                self.call_first(id, &mut running);
+                self.call_first(id, &mut running, now.instant);
             }
             Step::Settle { version, outcome } => {
                 // T1: every operation, Get included, answers only when its version is in the past for certain.

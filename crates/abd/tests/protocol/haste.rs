@@ -22,6 +22,7 @@ impl Node {
             mode: TimestampMode::Logical,
             hedge_after: Duration::from_millis(10),
             rotate_after: NonZeroU64::MIN,
+            probe_after: None,
             resend_after: Duration::from_millis(50),
         };
         Self { coordinator: Coordinator::new(config), issuer: TimestampIssuer::new(NodeId(1), 1) }

@@ -2,6 +2,7 @@
 
 mod found;
 mod haste;
+mod nearness;
 mod paper;
 mod random;
 mod support;

@@ -168,6 +168,7 @@ impl World {
             mode,
             hedge_after: HEDGE,
             rotate_after: ROTATE_AFTER,
+            probe_after: None,
             resend_after: RESEND,
         };
         let interval = match mode {

@@ -44,6 +44,8 @@ use tokio::sync::{mpsc, watch};
 
 /// A query phase that a bare majority has not answered by then asks everybody.
 const HEDGE_AFTER: Duration = Duration::from_millis(10);
+/// How old knowledge of how near a member is may become.
+const PROBE_AFTER: Duration = Duration::from_millis(50);
 /// Long enough that most of what is in flight at any time asks the same members.
 const ROTATE_AFTER: NonZeroU64 = NonZeroU64::new(256).unwrap();
 /// First pause before an unanswered call is sent again.
@@ -104,6 +106,7 @@ impl Node {
             mode: self.settings.timestamps,
             hedge_after: HEDGE_AFTER,
             rotate_after: ROTATE_AFTER,
+            probe_after: Some(PROBE_AFTER),
             resend_after: RESEND_AFTER,
         }
     }

@@ -305,6 +305,8 @@ impl Machine {
             mode,
             hedge_after: Duration::ZERO,
             rotate_after: NonZeroU64::MIN,
+            // Times are no part of a state.
+            probe_after: None,
             resend_after: RESEND_AFTER,
         };
         Self {

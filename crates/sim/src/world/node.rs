@@ -14,12 +14,15 @@ use abd::{
 };
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{DatabaseError, MultiVersionStore};
 
 /// As in the node: a query phase that a bare majority has not answered by then asks everybody.
 const HEDGE_AFTER: Duration = Duration::from_millis(10);
+/// As in the node.
+const PROBE_AFTER: Duration = Duration::from_millis(50);
 /// As in the node.
 const RESEND_AFTER: Duration = Duration::from_millis(100);
 /// As in the node.
@@ -234,6 +237,8 @@ impl World {
             mode: self.plan.mode,
             hedge_after: HEDGE_AFTER,
             rotate_after: self.plan.rotate_after,
+            // Where questions are spread, it is also found out who is near.
+            probe_after: (self.plan.rotate_after == NonZeroU64::MIN).then_some(PROBE_AFTER),
             resend_after: RESEND_AFTER,
         };
         let incarnation = self.next_incarnation;

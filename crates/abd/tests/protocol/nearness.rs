@@ -1,0 +1,165 @@
+//! Whom a question goes to first: those who answer soon, as far as anybody knows.
+
+use abd::{
+    CallId, Config, Coordinator, Instant, Members, NodeId, Now, Operation, Reply, Request, TimestampIssuer,
+    TimestampMode, Version,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+const PROBE_AFTER: Duration = Duration::from_millis(50);
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// The coordinator of node 1, and others whose answers take a while.
+struct Cluster {
+    coordinator: Coordinator,
+    issuer: TimestampIssuer,
+    now: Instant,
+    round_trips: BTreeMap<NodeId, Duration>,
+    /// Answers on their way.
+    answers: BTreeSet<(Instant, NodeId, CallId)>,
+}
+
+impl Cluster {
+    /// With the round trips, in microseconds, to node 2 and so on.
+    fn of(round_trips: &[u64]) -> Self {
+        let ids = (2..).map(NodeId).zip(round_trips.iter().copied().map(Duration::from_micros));
+        let round_trips: BTreeMap<_, _> = ids.collect();
+        let config = Config {
+            local: NodeId(1),
+            members: Members::new(round_trips.keys().copied().chain([NodeId(1)]).collect()),
+            mode: TimestampMode::Logical,
+            hedge_after: Duration::from_secs(1),
+            rotate_after: NonZeroU64::MIN,
+            probe_after: Some(PROBE_AFTER),
+            resend_after: Duration::from_secs(1),
+        };
+        Self {
+            coordinator: Coordinator::new(config),
+            issuer: TimestampIssuer::new(NodeId(1), 1),
+            now: Instant(1_000_000_000),
+            round_trips,
+            answers: BTreeSet::new(),
+        }
+    }
+
+    /// One that knows how near they are: at first it asks one more than it needs.
+    fn acquainted(round_trips: &[u64]) -> Self {
+        let mut cluster = Self::of(round_trips);
+        cluster.asked(20);
+        cluster
+    }
+
+    fn reply(&mut self, from: NodeId, call: CallId) {
+        let reply = Reply::Read { version: Version::MIN, content: None, durable: true };
+        let now = Now { instant: self.now, interval: None };
+        self.coordinator.handle_reply(from, call, reply, now, &self.issuer);
+    }
+
+    /// The next answer arrives, if it does by then.
+    fn arrive(&mut self, until: Instant) -> bool {
+        let Some(&(at, from, call)) = self.answers.first() else { return false };
+        if at > until {
+            return false;
+        }
+        self.answers.pop_first();
+        self.now = at;
+        self.reply(from, call);
+        true
+    }
+
+    /// A Get, a millisecond after the last one has ended: which others it asks, and how long it takes.
+    fn get(&mut self) -> (Vec<NodeId>, Duration) {
+        let begin = self.now + PAUSE;
+        while self.arrive(begin) {}
+        self.now = begin;
+        let now = Now { instant: begin, interval: None };
+        let operation = Operation::Get { key: "k".into() };
+        self.coordinator.submit(operation, begin + Duration::from_secs(10), now, &self.issuer);
+        let mut asked = Vec::new();
+        loop {
+            while let Some(transmit) = self.coordinator.poll_transmit() {
+                assert!(matches!(transmit.request, Request::LocalRead { .. }), "there is nothing to write");
+                if transmit.to == NodeId(1) {
+                    self.reply(transmit.to, transmit.call);
+                } else {
+                    asked.push(transmit.to);
+                    let at = self.now + self.round_trips[&transmit.to];
+                    self.answers.insert((at, transmit.to, transmit.call));
+                }
+            }
+            if self.coordinator.poll_outcome().is_some() {
+                return (asked, self.now.since(begin));
+            }
+            assert!(self.arrive(Instant(u64::MAX)), "nothing comes, and the Get has not ended");
+        }
+    }
+
+    /// How many of so many Gets ask each of the others.
+    fn asked(&mut self, gets: usize) -> Vec<usize> {
+        let mut counts: BTreeMap<NodeId, usize> = self.round_trips.keys().map(|id| (*id, 0)).collect();
+        for _ in 0..gets {
+            for id in self.get().0 {
+                *counts.get_mut(&id).unwrap() += 1;
+            }
+        }
+        counts.into_values().collect()
+    }
+}
+
+#[test]
+fn a_far_member_is_asked_beside_a_near_one_now_and_then() {
+    let mut cluster = Cluster::acquainted(&[300, 4000]);
+    let begin = cluster.now;
+    for _ in 0..1000 {
+        let (asked, time) = cluster.get();
+        assert!(asked.contains(&NodeId(2)));
+        assert_eq!(time, Duration::from_micros(300), "nobody waits for the far one");
+    }
+    let before = cluster.now.since(begin).as_millis() / PROBE_AFTER.as_millis();
+    let [near, far] = cluster.asked(1000)[..] else { unreachable!() };
+    assert_eq!(near, 1000);
+    assert!((20..=27).contains(&far) && (20..=27).contains(&before), "{far} and {before} probes in 1.3 s");
+}
+
+#[test]
+fn those_that_are_about_as_near_are_asked_in_turns() {
+    for round_trips in [[300, 300], [100, 650], [1000, 2400]] {
+        assert_eq!(Cluster::acquainted(&round_trips).asked(100), [50, 50], "{round_trips:?}");
+    }
+}
+
+#[test]
+fn a_member_that_comes_nearer_is_asked_in_turns_again_and_one_that_goes_away_is_not() {
+    let mut cluster = Cluster::acquainted(&[300, 4000]);
+    assert!(cluster.asked(400)[1] < 20);
+    cluster.round_trips.insert(NodeId(3), Duration::from_micros(400));
+    cluster.asked(400);
+    assert_eq!(cluster.asked(100), [50, 50]);
+    // Late answers count, too: by now the Gets that asked have long ended.
+    cluster.round_trips.insert(NodeId(2), Duration::from_millis(200));
+    cluster.asked(10);
+    let [far, near] = cluster.asked(400)[..] else { unreachable!() };
+    assert_eq!(near, 400);
+    assert!(far < 20, "asked {far} times");
+}
+
+#[test]
+fn how_far_is_too_far_depends_on_those_who_are_needed() {
+    // Two of four others are needed.
+    assert_eq!(Cluster::acquainted(&[300, 4000, 4000, 4000]).asked(400), [200; 4]);
+    let mut cluster = Cluster::acquainted(&[300, 4000, 300, 4000]);
+    let [one, two, three, four] = cluster.asked(400)[..] else { unreachable!() };
+    assert_eq!((one, three), (400, 400));
+    assert!(two < 20 && four < 20, "asked {two} and {four} times");
+}
+
+#[test]
+fn a_far_member_is_asked_when_a_near_one_is_gone() {
+    let mut cluster = Cluster::acquainted(&[300, 4000]);
+    cluster.coordinator.handle_peer_down(NodeId(2));
+    let (asked, time) = cluster.get();
+    assert!(asked.contains(&NodeId(3)));
+    assert_eq!(time, Duration::from_millis(4));
+}
