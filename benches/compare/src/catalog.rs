@@ -1,6 +1,8 @@
 //! What is measured, and what is wanted of it.
 
-use crate::cluster::System::{self, AtomicKv, Etcd, FiveNodes, TrueTime};
+use crate::cluster::System::{
+    self, Apart, ApartTrueTime, AtomicKv, Etcd, EtcdApart, FiveNodes, OneFar, TrueTime,
+};
 use std::time::Duration;
 
 /// What a load does.
@@ -100,12 +102,12 @@ pub(crate) const LOADS: &[Load] = &[
     shared("shared-set64", "SET, 64 clients on three connections", 0),
     shared("shared-get64", "GET, 64 clients on three connections", 100),
     shared("shared-mixed64", "50/50, 64 clients on three connections", 50),
-    load("set1", "SET, 1 client", &[AtomicKv, Etcd, TrueTime], 1, 0),
-    load("get1", "GET, 1 client", BOTH, 1, 100),
+    load("set1", "SET, 1 client", &[AtomicKv, Etcd, TrueTime, Apart, ApartTrueTime, EtcdApart], 1, 0),
+    load("get1", "GET, 1 client", &[AtomicKv, Etcd, Apart, EtcdApart], 1, 100),
     load("set4", "SET, 4 clients", BOTH, 4, 0),
     load("get4", "GET, 4 clients", BOTH, 4, 100),
-    load("set16", "SET, 16 clients", BOTH, 16, 0),
-    load("get16", "GET, 16 clients", BOTH, 16, 100),
+    load("set16", "SET, 16 clients", &[AtomicKv, Etcd, OneFar], 16, 0),
+    load("get16", "GET, 16 clients", &[AtomicKv, Etcd, OneFar], 16, 100),
     load("set256", "SET, 256 clients", BOTH, 256, 0),
     load("get256", "GET, 256 clients", BOTH, 256, 100),
     load("set1024", "SET, 1024 clients", BOTH, 1024, 0),
@@ -303,4 +305,48 @@ pub(crate) const GROWTH: &[Figure] = &[
     ),
     alone("slowest client's share of the mean, SET, 1024 clients", "fairness", "×", "set1024", Target::None),
     alone("slowest client's share of the mean, GET, 1024 clients", "fairness", "×", "get1024", Target::None),
+];
+
+/// With a network between the nodes.
+pub(crate) const APART: &[Figure] = &[
+    figure(
+        "SET, 1 client, median latency, 1 ms for a round trip between nodes",
+        "write_p50_us",
+        "µs",
+        ("set1", Apart),
+        ("set1", EtcdApart),
+        Target::None,
+    ),
+    figure(
+        "TrueTime SET, 1 client, median latency, 1 ms for a round trip between nodes",
+        "write_p50_us",
+        "µs",
+        ("set1", ApartTrueTime),
+        ("set1", EtcdApart),
+        Target::None,
+    ),
+    figure(
+        "GET, 1 client, median latency, 1 ms for a round trip between nodes",
+        "read_p50_us",
+        "µs",
+        ("get1", Apart),
+        ("get1", EtcdApart),
+        Target::None,
+    ),
+    figure(
+        "SET, 16 clients, one node 2 ms away",
+        "rate",
+        "op/s",
+        ("set16", OneFar),
+        ("set16", AtomicKv),
+        Target::None,
+    ),
+    figure(
+        "GET, 16 clients, one node 2 ms away",
+        "rate",
+        "op/s",
+        ("get16", OneFar),
+        ("get16", AtomicKv),
+        Target::None,
+    ),
 ];

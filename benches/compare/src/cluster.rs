@@ -3,6 +3,7 @@
 use crate::Result;
 use crate::args::Args;
 use crate::catalog::Load;
+use crate::delay::Delay;
 use crate::etcd;
 use crate::process::{Process, Usage};
 use serde::{Deserialize, Serialize};
@@ -28,15 +29,51 @@ pub(crate) enum System {
     TrueTime,
     /// Five nodes with their default settings.
     FiveNodes,
+    /// Three nodes of which the third is [`FAR`] from the others, and has no clients.
+    OneFar,
+    /// Three nodes, each [`APART`] from the others.
+    Apart,
+    /// The same with TrueTime timestamps.
+    ApartTrueTime,
+    /// Three nodes of etcd, each as far from the others.
+    EtcdApart,
 }
+
+/// One way to a node that is far away.
+const FAR: Duration = Duration::from_millis(1);
+/// One way between nodes that are apart from each other.
+const APART: Duration = Duration::from_micros(500);
 
 impl System {
     /// In the order in which a pair measures them: the two that are compared next to each other.
-    pub(crate) const ALL: [Self; 4] = [Self::AtomicKv, Self::Etcd, Self::TrueTime, Self::FiveNodes];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::AtomicKv,
+        Self::Etcd,
+        Self::TrueTime,
+        Self::FiveNodes,
+        Self::OneFar,
+        Self::Apart,
+        Self::ApartTrueTime,
+        Self::EtcdApart,
+    ];
 
     /// How many nodes it has.
     pub(crate) fn nodes(self) -> usize {
         if self == Self::FiveNodes { 5 } else { 3 }
+    }
+
+    /// Whether it is etcd.
+    pub(crate) fn is_etcd(self) -> bool {
+        matches!(self, Self::Etcd | Self::EtcdApart)
+    }
+
+    /// How much later what others send to a node arrives, and its answers.
+    fn one_way(self, node: usize) -> Option<Duration> {
+        match self {
+            Self::OneFar => (node == 2).then_some(FAR),
+            Self::Apart | Self::ApartTrueTime | Self::EtcdApart => Some(APART),
+            _ => None,
+        }
     }
 }
 
@@ -55,7 +92,7 @@ impl Lab {
             Some(path) => path.clone(),
             None => build_node()?,
         };
-        let needs_etcd = loads.iter().any(|load| load.on.contains(&System::Etcd));
+        let needs_etcd = loads.iter().any(|load| load.on.iter().any(|system| system.is_etcd()));
         if needs_etcd && Command::new(&args.etcd).arg("--version").output().is_err() {
             return Err(
                 "there is no etcd: apt-get install etcd-server, or say where it is with --etcd".into()
@@ -105,7 +142,16 @@ pub(crate) struct Cluster {
     system: System,
     program: PathBuf,
     nodes: Vec<Node>,
+    /// Between the nodes.
+    _network: Vec<Delay>,
     directory: tempfile::TempDir,
+}
+
+/// Where a node listens for others, and where they find it.
+#[derive(Clone, Copy)]
+struct Peer {
+    listens: SocketAddr,
+    is_at: SocketAddr,
 }
 
 struct Node {
@@ -122,9 +168,21 @@ impl Cluster {
         let count = system.nodes();
         let ports = free_ports(2 * count)?;
         let (clients, peers) = ports.split_at(count);
-        let (program, arguments) = match system {
-            System::Etcd => (&lab.etcd, etcd_arguments(clients, peers, directory.path())),
-            _ => (&lab.node, node_arguments(lab, system, clients, peers, directory.path())),
+        let mut network = Vec::new();
+        let mut members = Vec::new();
+        for (index, &listens) in peers.iter().enumerate() {
+            let mut peer = Peer { listens, is_at: listens };
+            if let Some(one_way) = system.one_way(index) {
+                let delay = Delay::before(listens, one_way)?;
+                peer.is_at = delay.address();
+                network.push(delay);
+            }
+            members.push(peer);
+        }
+        let (program, arguments) = if system.is_etcd() {
+            (&lab.etcd, etcd_arguments(clients, &members, directory.path()))
+        } else {
+            (&lab.node, node_arguments(lab, system, clients, &members, directory.path()))
         };
         let mut nodes = Vec::new();
         for (index, arguments) in arguments.into_iter().enumerate() {
@@ -132,7 +190,7 @@ impl Cluster {
                 Process::start(program, &arguments, &directory.path().join(format!("{index}.log")))?;
             nodes.push(Node { process, arguments, client: clients[index] });
         }
-        let mut cluster = Self { system, program: program.clone(), nodes, directory };
+        let mut cluster = Self { system, program: program.clone(), nodes, _network: network, directory };
         for index in 0..count {
             cluster.await_serving(index)?;
         }
@@ -141,7 +199,8 @@ impl Cluster {
 
     /// Where clients connect.
     pub(crate) fn clients(&self) -> Vec<SocketAddr> {
-        self.nodes.iter().map(|node| node.client).collect()
+        let count = if self.system == System::OneFar { 2 } else { self.nodes.len() };
+        self.nodes[..count].iter().map(|node| node.client).collect()
     }
 
     /// Where its data is.
@@ -157,7 +216,7 @@ impl Cluster {
     /// The node whose loss hurts most: etcd's leader, and any (another each time) where there is none.
     pub(crate) fn victim(&self, turn: usize) -> Result<usize> {
         match self.system {
-            System::Etcd => self.leader(),
+            system if system.is_etcd() => self.leader(),
             _ => Ok(turn % self.nodes.len()),
         }
     }
@@ -195,7 +254,7 @@ impl Cluster {
         while began.elapsed() < PATIENCE {
             let client = self.nodes[index].client;
             let serves = match self.system {
-                System::Etcd => etcd::leader(&self.clients())?.is_some(),
+                system if system.is_etcd() => etcd::leader(&self.clients())?.is_some(),
                 _ => reads(client).is_ok_and(|serves| serves),
             };
             if serves {
@@ -234,19 +293,20 @@ fn node_arguments(
     lab: &Lab,
     system: System,
     clients: &[SocketAddr],
-    peers: &[SocketAddr],
+    peers: &[Peer],
     directory: &Path,
 ) -> Vec<Vec<String>> {
     let members: Vec<String> =
-        peers.iter().enumerate().map(|(index, peer)| format!("{}={peer}", index + 1)).collect();
+        peers.iter().enumerate().map(|(index, peer)| format!("{}={}", index + 1, peer.is_at)).collect();
     let arguments = |(index, client): (usize, &SocketAddr)| {
         let mut arguments = vec!["serve".to_owned()];
         let mut flag = |name: &str, value: String| arguments.extend([format!("--{name}"), value]);
         flag("node-id", (index + 1).to_string());
         flag("cluster", members.join(","));
         flag("listen", client.to_string());
+        flag("peer-listen", peers[index].listens.to_string());
         flag("data-dir", directory.join((index + 1).to_string()).display().to_string());
-        if system == System::TrueTime {
+        if matches!(system, System::TrueTime | System::ApartTrueTime) {
             flag("timestamps", "truetime".to_owned());
             flag("clock-error", "0.1ms".to_owned());
         }
@@ -257,19 +317,22 @@ fn node_arguments(
 }
 
 /// etcd's defaults, which fsync every entry of the log on a majority before a put is answered.
-fn etcd_arguments(clients: &[SocketAddr], peers: &[SocketAddr], directory: &Path) -> Vec<Vec<String>> {
-    let members: Vec<String> =
-        peers.iter().enumerate().map(|(index, peer)| format!("n{}=http://{peer}", index + 1)).collect();
+fn etcd_arguments(clients: &[SocketAddr], peers: &[Peer], directory: &Path) -> Vec<Vec<String>> {
+    let members: Vec<String> = peers
+        .iter()
+        .enumerate()
+        .map(|(index, peer)| format!("n{}=http://{}", index + 1, peer.is_at))
+        .collect();
     let arguments = |(index, client): (usize, &SocketAddr)| {
         let mut arguments = Vec::new();
         let mut flag = |name: &str, value: String| arguments.extend([format!("--{name}"), value]);
-        let peer = format!("http://{}", peers[index]);
+        let Peer { listens, is_at } = peers[index];
         flag("name", format!("n{}", index + 1));
         flag("data-dir", directory.join((index + 1).to_string()).display().to_string());
         flag("listen-client-urls", format!("http://{client}"));
         flag("advertise-client-urls", format!("http://{client}"));
-        flag("listen-peer-urls", peer.clone());
-        flag("initial-advertise-peer-urls", peer);
+        flag("listen-peer-urls", format!("http://{listens}"));
+        flag("initial-advertise-peer-urls", format!("http://{is_at}"));
         flag("initial-cluster", members.join(","));
         flag("log-level", "error".to_owned());
         // Room for every version that the loads write: etcd keeps them until somebody compacts.

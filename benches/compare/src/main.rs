@@ -8,6 +8,7 @@
 mod args;
 mod catalog;
 mod cluster;
+mod delay;
 mod etcd;
 mod growth;
 mod machine;

@@ -154,7 +154,7 @@ fn drive(
     progress: impl FnMut(Progress),
 ) -> Result<Report> {
     let report = match system {
-        System::Etcd => {
+        system if system.is_etcd() => {
             let mut nodes = clients.to_vec();
             let first = nodes.len();
             if etcd_mode == EtcdMode::Leader {

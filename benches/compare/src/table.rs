@@ -1,7 +1,7 @@
 //! The figures as Markdown.
 
 use crate::Result;
-use crate::catalog::{COMPARED, Figure, GROWTH, Target};
+use crate::catalog::{APART, COMPARED, Figure, GROWTH, Target};
 use crate::results::{Results, Spread};
 use std::fmt::Write;
 use std::path::Path;
@@ -19,6 +19,14 @@ pub(crate) fn markdown(results: &Results) -> String {
     table(&mut text, results, COMPARED, "etcd");
     line(&mut text, format_args!("\nHow cost grows; the baseline is Atomic KV itself.\n"));
     table(&mut text, results, GROWTH, "baseline");
+    line(
+        &mut text,
+        format_args!(
+            "\nWith a network between the nodes (`benches/compare/src/delay.rs`); the baseline is etcd in the same network, and for \
+             one far node Atomic KV without it.\n"
+        ),
+    );
+    table(&mut text, results, APART, "baseline");
     generator(&mut text, results);
     text
 }
