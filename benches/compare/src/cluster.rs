@@ -67,7 +67,8 @@ impl System {
         matches!(self, Self::Etcd | Self::EtcdApart)
     }
 
-    /// How much later what others send to a node arrives, and its answers.
+    /// How much later what others send to a node arrives, and its answers. Two nodes of Atomic KV share the connection that the
+    /// one with the lower id has made: the node that is far is the last one.
     fn one_way(self, node: usize) -> Option<Duration> {
         match self {
             Self::OneFar => (node == 2).then_some(FAR),
@@ -166,7 +167,9 @@ impl Cluster {
     pub(crate) fn start(lab: &Lab, system: System) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("cluster-").tempdir_in(&lab.data)?;
         let count = system.nodes();
-        let ports = free_ports(2 * count)?;
+        let held = free_ports(2 * count)?;
+        let ports: Vec<SocketAddr> =
+            held.iter().map(TcpListener::local_addr).collect::<std::io::Result<_>>()?;
         let (clients, peers) = ports.split_at(count);
         let mut network = Vec::new();
         let mut members = Vec::new();
@@ -179,6 +182,7 @@ impl Cluster {
             }
             members.push(peer);
         }
+        drop(held);
         let (program, arguments) = if system.is_etcd() {
             (&lab.etcd, etcd_arguments(clients, &members, directory.path()))
         } else {
@@ -282,11 +286,9 @@ fn reads(node: SocketAddr) -> std::io::Result<bool> {
     Ok(first == *b"$")
 }
 
-/// Ports that were free a moment ago. All are bound before the first is given back, so they differ.
-fn free_ports(count: usize) -> std::io::Result<Vec<SocketAddr>> {
-    let held: Vec<TcpListener> =
-        (0..count).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<std::io::Result<_>>()?;
-    held.iter().map(TcpListener::local_addr).collect()
+/// Ports that are free as soon as they are given back; all are bound before that, so they differ.
+fn free_ports(count: usize) -> std::io::Result<Vec<TcpListener>> {
+    (0..count).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect()
 }
 
 fn node_arguments(

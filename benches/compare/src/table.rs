@@ -23,7 +23,7 @@ pub(crate) fn markdown(results: &Results) -> String {
         &mut text,
         format_args!(
             "\nWith a network between the nodes (`benches/compare/src/delay.rs`); the baseline is etcd in the same network, and for \
-             one far node Atomic KV without it.\n"
+             one far node, which has no clients, Atomic KV without it.\n"
         ),
     );
     table(&mut text, results, APART, "baseline");

@@ -208,7 +208,9 @@ impl Coordinator {
     ) {
         let Some(index) = self.config.members.index_of(from) else { return };
         self.suspects.remove(index);
-        self.nearness.answered(index, call, now.instant);
+        if !matches!(reply, Reply::Refused(_)) {
+            self.nearness.answered(index, call, now.instant);
+        }
         let Some((place, mut running)) = self.running.take(call.operation) else { return };
         let step = if running.number == call.phase {
             self.absorb(&mut running, index, reply, issuer)
@@ -237,6 +239,7 @@ impl Coordinator {
     pub fn handle_peer_up(&mut self, peer: NodeId) {
         let Some(index) = self.config.members.index_of(peer) else { return };
         self.suspects.remove(index);
+        self.nearness.forget(index);
         for (id, running) in self.running.iter_mut() {
             if running.calls.contacted.contains(index) && !running.answered().contains(index) {
                 self.transmits.push_back(Transmit { again: true, ..running.call(id, peer) });
@@ -248,6 +251,7 @@ impl Coordinator {
     pub fn handle_peer_down(&mut self, peer: NodeId) {
         let Some(index) = self.config.members.index_of(peer) else { return };
         self.suspects.insert(index);
+        self.nearness.forget(index);
         let all = self.config.members.all();
         for (id, running) in self.running.iter_mut() {
             if running.calls.contacted.contains(index) && !running.answered().contains(index) {
@@ -341,7 +345,7 @@ impl Coordinator {
         }
         let mut may_wait = NodeSet::EMPTY;
         if matches!(&running.phase, Phase::Write(write) if !write.write_back) {
-            let waited_for = self.preferred_majority(id);
+            let waited_for = self.preferred_majority(id, self.avoided(running));
             // Those who may fail to answer are not relied upon.
             if waited_for.minus(self.suspects.union(self.unwritable)) == waited_for {
                 may_wait = chosen.minus(waited_for);
@@ -356,21 +360,29 @@ impl Coordinator {
 
     /// Those whom a question goes to first: a majority, and now and then one more.
     fn majority_to_ask(&mut self, id: u64, running: &Running, now: Instant) -> NodeSet {
-        let mut chosen = self.preferred_majority(id);
-        if let Some(index) = self.nearness.due(self.config.members.all().minus(chosen), now) {
+        let mut chosen = self.preferred_majority(id, self.avoided(running));
+        // What has been asked is not asked again.
+        let contacted = running.calls.contacted;
+        if let Some(index) = self.nearness.due(self.config.members.all().minus(chosen.union(contacted)), now)
+        {
             chosen.insert(index);
         }
         let call = CallId { operation: id, phase: running.number };
         let local = self.config.members.index_of(self.config.local).unwrap_or_default();
-        for index in chosen.iter().filter(|index| *index != local) {
+        for index in chosen.minus(contacted).iter().filter(|index| *index != local) {
             self.nearness.ask(index, call, now);
         }
         chosen
     }
 
-    /// The local member and the next ones round the ring, those that are far and then those under suspicion last; another part
-    /// of the ring now and then, to spread the load of a node that has more clients than others.
-    fn preferred_majority(&self, id: u64) -> NodeSet {
+    /// Those whom an operation asks last: those under suspicion, and if it writes, those whose disk is full.
+    fn avoided(&self, running: &Running) -> NodeSet {
+        if running.operation.is_read() { self.suspects } else { self.suspects.union(self.unwritable) }
+    }
+
+    /// The local member and the next ones round the ring; then those that are far, the nearest first, and those to be avoided.
+    /// Another part of the ring now and then, to spread the load of a node that has more clients than others.
+    fn preferred_majority(&self, id: u64, avoided: NodeSet) -> NodeSet {
         let members = &self.config.members;
         let count = members.count();
         let local = members.index_of(self.config.local).unwrap_or_default();
@@ -378,17 +390,15 @@ impl Coordinator {
         chosen.insert(local);
         let others = count.saturating_sub(1).max(1);
         let turn = usize::try_from(id / self.config.rotate_after % others as u64).unwrap_or_default();
-        let (suspects, far) = (self.suspects, self.nearness.far().minus(self.suspects));
-        for wanted in [members.all().minus(suspects.union(far)), far, suspects] {
-            for step in (turn..others).chain(0..turn) {
-                if chosen.len() == members.majority() {
-                    return chosen;
-                }
-                let index = (local + 1 + step) % count;
-                if wanted.contains(index) {
-                    chosen.insert(index);
-                }
+        let ring = || (turn..others).chain(0..turn).map(|step| (local + 1 + step) % count);
+        let near = ring().filter(|index| !avoided.contains(*index) && !self.nearness.is_far(*index));
+        let far = self.nearness.far().filter(|index| !avoided.contains(*index));
+        let last = ring().filter(|index| avoided.contains(*index));
+        for index in near.chain(far).chain(last) {
+            if chosen.len() == members.majority() {
+                break;
             }
+            chosen.insert(index);
         }
         chosen
     }

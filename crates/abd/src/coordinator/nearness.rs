@@ -13,7 +13,7 @@ use std::time::Duration;
 /// A member is far if it takes twice as long as the others need for a majority, and this much longer: what a busy processor
 /// takes does not count.
 const FAR_AT_LEAST: Duration = Duration::from_micros(500);
-/// A question that is not answered within this time is not waited for: the next one is timed.
+/// A question that is not answered within this time counts as one that took it; the next one is timed.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(1);
 
 /// What is known of all members.
@@ -25,6 +25,8 @@ pub(super) struct Nearness {
     members: Vec<Member>,
     /// Others that a majority takes.
     needed: usize,
+    /// Those that have been timed, the nearest first.
+    order: Vec<(Duration, usize)>,
     far: NodeSet,
 }
 
@@ -45,19 +47,26 @@ impl Nearness {
             probe_after,
             members: vec![Member::default(); count],
             needed: majority.saturating_sub(1),
+            order: Vec::new(),
             far: NodeSet::EMPTY,
         }
     }
 
-    /// Those to be left out while there are others.
-    pub(super) fn far(&self) -> NodeSet {
-        self.far
+    /// Whether a member is to be left out while there are others.
+    pub(super) fn is_far(&self, index: usize) -> bool {
+        self.far.contains(index)
     }
 
-    /// A member that is not going to be asked and should be: nobody knows how near it is by now.
+    /// All of those, the nearest first.
+    pub(super) fn far(&self) -> impl Iterator<Item = usize> {
+        self.order.iter().map(|(_, index)| *index).filter(|index| self.is_far(*index))
+    }
+
+    /// A member that is not going to be asked and should be: nobody knows how near it is by now. Each in its turn.
     pub(super) fn due(&self, not_asked: NodeSet, now: Instant) -> Option<usize> {
         let probe_after = self.probe_after?;
-        not_asked.iter().find(|&index| now.since(self.members[index].last_asked) >= probe_after)
+        let longest = not_asked.iter().min_by_key(|index| self.members[*index].last_asked)?;
+        (now.since(self.members[longest].last_asked) >= probe_after).then_some(longest)
     }
 
     /// A question goes to a member.
@@ -67,31 +76,49 @@ impl Nearness {
         }
         let member = &mut self.members[index];
         member.last_asked = now;
-        if member.asked.is_none_or(|(_, at)| now.since(at) >= FORGOTTEN_AFTER) {
-            member.asked = Some((call, now));
+        match member.asked {
+            Some((_, at)) if now.since(at) < FORGOTTEN_AFTER => {}
+            forgotten => {
+                member.asked = Some((call, now));
+                if forgotten.is_some() {
+                    self.took(index, FORGOTTEN_AFTER);
+                }
+            }
         }
     }
 
-    /// A member has answered something.
+    /// A member has answered a question.
     pub(super) fn answered(&mut self, index: usize, call: CallId, now: Instant) {
-        let member = &mut self.members[index];
-        let Some((_, at)) = member.asked.take_if(|(asked, _)| *asked == call) else { return };
-        let sample = now.since(at);
-        member.round_trip = Some(match member.round_trip {
-            Some(smoothed) => (smoothed * 3 + sample) / 4,
-            None => sample,
-        });
+        if let Some((_, at)) = self.members[index].asked.take_if(|(asked, _)| *asked == call) {
+            self.took(index, now.since(at).min(FORGOTTEN_AFTER));
+        }
+    }
+
+    /// The connection to a member has changed: what was measured before says nothing, and what was asked may be lost.
+    pub(super) fn forget(&mut self, index: usize) {
+        self.members[index] = Member::default();
+        self.judge();
+    }
+
+    fn took(&mut self, index: usize, sample: Duration) {
+        let round_trip = &mut self.members[index].round_trip;
+        *round_trip = Some(round_trip.map_or(sample, |smoothed| (smoothed * 3 + sample) / 4));
         self.judge();
     }
 
     fn judge(&mut self) {
-        let mut known: Vec<Duration> = self.members.iter().filter_map(|member| member.round_trip).collect();
-        known.sort_unstable();
+        self.order.clear();
+        let timed =
+            self.members.iter().enumerate().filter_map(|(index, member)| Some((member.round_trip?, index)));
+        self.order.extend(timed);
+        self.order.sort_unstable();
         self.far = NodeSet::EMPTY;
-        let Some(&enough) = self.needed.checked_sub(1).and_then(|last| known.get(last)) else { return };
-        for (index, member) in self.members.iter().enumerate() {
-            if member.round_trip.is_some_and(|round_trip| round_trip > enough * 2 + FAR_AT_LEAST) {
-                self.far.insert(index);
+        let Some(&(enough, _)) = self.needed.checked_sub(1).and_then(|last| self.order.get(last)) else {
+            return;
+        };
+        for (round_trip, index) in &self.order {
+            if *round_trip > enough * 2 + FAR_AT_LEAST {
+                self.far.insert(*index);
             }
         }
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 const PROBE_AFTER: Duration = Duration::from_millis(50);
 const PAUSE: Duration = Duration::from_millis(1);
+const HEDGE: Duration = Duration::from_secs(1);
 
 /// The coordinator of node 1, and others whose answers take a while.
 struct Cluster {
@@ -30,7 +31,7 @@ impl Cluster {
             local: NodeId(1),
             members: Members::new(round_trips.keys().copied().chain([NodeId(1)]).collect()),
             mode: TimestampMode::Logical,
-            hedge_after: Duration::from_secs(1),
+            hedge_after: HEDGE,
             rotate_after: NonZeroU64::MIN,
             probe_after: Some(PROBE_AFTER),
             resend_after: Duration::from_secs(1),
@@ -69,31 +70,52 @@ impl Cluster {
         true
     }
 
+    /// A Get begins; which others it asks.
+    fn begin_get(&mut self) -> Vec<NodeId> {
+        let now = Now { instant: self.now, interval: None };
+        let operation = Operation::Get { key: "k".into() };
+        self.coordinator.submit(operation, self.now + Duration::from_secs(10), now, &self.issuer);
+        self.send()
+    }
+
+    /// What is to be sent goes to the others, and is answered by the own replica; who is asked.
+    fn send(&mut self) -> Vec<NodeId> {
+        let mut asked = Vec::new();
+        while let Some(transmit) = self.coordinator.poll_transmit() {
+            assert!(matches!(transmit.request, Request::LocalRead { .. }), "there is nothing to write");
+            if transmit.to == NodeId(1) {
+                self.reply(transmit.to, transmit.call);
+            } else {
+                asked.push(transmit.to);
+                let at = self.now + self.round_trips[&transmit.to];
+                self.answers.insert((at, transmit.to, transmit.call));
+            }
+        }
+        asked
+    }
+
+    /// Time passes, with whatever arrives meanwhile.
+    fn pass(&mut self, until: Instant) {
+        while self.arrive(until) {
+            assert!(self.send().is_empty(), "who has been asked is asked again");
+        }
+        self.now = until;
+    }
+
     /// A Get, a millisecond after the last one has ended: which others it asks, and how long it takes.
     fn get(&mut self) -> (Vec<NodeId>, Duration) {
         let begin = self.now + PAUSE;
-        while self.arrive(begin) {}
-        self.now = begin;
-        let now = Now { instant: begin, interval: None };
-        let operation = Operation::Get { key: "k".into() };
-        self.coordinator.submit(operation, begin + Duration::from_secs(10), now, &self.issuer);
-        let mut asked = Vec::new();
-        loop {
-            while let Some(transmit) = self.coordinator.poll_transmit() {
-                assert!(matches!(transmit.request, Request::LocalRead { .. }), "there is nothing to write");
-                if transmit.to == NodeId(1) {
-                    self.reply(transmit.to, transmit.call);
-                } else {
-                    asked.push(transmit.to);
-                    let at = self.now + self.round_trips[&transmit.to];
-                    self.answers.insert((at, transmit.to, transmit.call));
-                }
+        self.pass(begin);
+        let mut asked = self.begin_get();
+        while self.coordinator.poll_outcome().is_none() {
+            let due = self.coordinator.poll_timeout().unwrap();
+            if !self.arrive(due) {
+                self.now = due;
+                self.coordinator.handle_timeout(Now { instant: due, interval: None });
             }
-            if self.coordinator.poll_outcome().is_some() {
-                return (asked, self.now.since(begin));
-            }
-            assert!(self.arrive(Instant(u64::MAX)), "nothing comes, and the Get has not ended");
+            asked.extend(self.send());
         }
+        (asked, self.now.since(begin))
     }
 
     /// How many of so many Gets ask each of the others.
@@ -158,8 +180,92 @@ fn how_far_is_too_far_depends_on_those_who_are_needed() {
 #[test]
 fn a_far_member_is_asked_when_a_near_one_is_gone() {
     let mut cluster = Cluster::acquainted(&[300, 4000]);
+    cluster.round_trips.insert(NodeId(2), Duration::from_secs(100));
     cluster.coordinator.handle_peer_down(NodeId(2));
     let (asked, time) = cluster.get();
     assert!(asked.contains(&NodeId(3)));
     assert_eq!(time, Duration::from_millis(4));
+}
+
+/// Two of four others are needed, so a Get goes on after the first answer: that asks nobody again, and is no time to measure from.
+#[test]
+fn answers_are_timed_from_when_they_were_asked_for() {
+    // Of many Gets at a time, the two that are asked must not seem nearer than those that are only probed.
+    let mut cluster = Cluster::acquainted(&[8000; 4]);
+    let mut counts = BTreeMap::new();
+    for _ in 0..300 {
+        for id in cluster.begin_get() {
+            *counts.entry(id).or_insert(0) += 1;
+        }
+        cluster.pass(cluster.now + PAUSE);
+    }
+    assert!(counts.values().all(|count| (145..=160).contains(count)), "{counts:?}");
+    // The first to answer is timed with every Get: when it becomes slow, that is known at once.
+    let mut cluster = Cluster::acquainted(&[300, 400, 400, 400]);
+    cluster.asked(50);
+    cluster.round_trips.insert(NodeId(2), Duration::from_millis(100));
+    let slow = (0..200).filter(|_| cluster.get().1 > Duration::from_millis(1)).count();
+    assert!(slow <= 4, "{slow} Gets waited for it");
+}
+
+/// A member that is slower than anybody waits for is slow, and one whose connection is new is not.
+#[test]
+fn a_question_that_is_never_answered_counts() {
+    let mut cluster = Cluster::acquainted(&[300, 300]);
+    // Its answers come, but so late that another question is timed by then.
+    cluster.round_trips.insert(NodeId(3), HEDGE * 3 / 2);
+    let mut asked_from = |count| {
+        let mut asked = 0;
+        for _ in 0..count {
+            asked += usize::from(cluster.begin_get().contains(&NodeId(3)));
+            cluster.pass(cluster.now + PAUSE);
+        }
+        asked
+    };
+    asked_from(1500);
+    let asked = asked_from(2000);
+    assert!(asked < 60, "asked {asked} times in 2 s");
+    cluster.answers.retain(|(_, from, _)| *from != NodeId(3));
+    cluster.round_trips.insert(NodeId(3), Duration::from_micros(300));
+    cluster.coordinator.handle_peer_down(NodeId(3));
+    cluster.coordinator.handle_peer_up(NodeId(3));
+    cluster.asked(10);
+    assert_eq!(cluster.asked(100), [50, 50]);
+}
+
+#[test]
+fn far_members_are_probed_in_turns_and_the_nearest_is_the_first_to_help() {
+    let mut cluster = Cluster::acquainted(&[300, 300, 4000, 1200]);
+    // So rarely that all are due each time.
+    for _ in 0..20 {
+        cluster.now = cluster.now + 3 * PROBE_AFTER;
+        cluster.get();
+    }
+    cluster.round_trips.insert(NodeId(5), Duration::from_micros(300));
+    for _ in 0..40 {
+        cluster.now = cluster.now + 3 * PROBE_AFTER;
+        cluster.get();
+    }
+    let [_, _, far, near] = cluster.asked(300)[..] else { unreachable!() };
+    assert!(near > 150 && far < 20, "asked {near} and {far} times");
+    cluster.round_trips.insert(NodeId(5), Duration::from_micros(1200));
+    cluster.asked(600);
+    cluster.round_trips.insert(NodeId(2), Duration::from_secs(100));
+    cluster.coordinator.handle_peer_down(NodeId(2));
+    let slow = (0..200).filter(|_| cluster.get().1 > Duration::from_micros(1200)).count();
+    assert_eq!(slow, 0, "one that is 4 ms away was waited for");
+}
+
+#[test]
+fn a_member_without_room_is_not_asked_for_a_timestamp_first() {
+    let mut cluster = Cluster::acquainted(&[300, 300]);
+    cluster.coordinator.handle_peer_writable(NodeId(2), false);
+    for _ in 0..10 {
+        let now = Now { instant: cluster.now, interval: None };
+        let operation = Operation::Set { key: "k".into(), value: "v".into() };
+        cluster.coordinator.submit(operation, cluster.now + HEDGE, now, &cluster.issuer);
+        let asked: BTreeSet<NodeId> =
+            std::iter::from_fn(|| cluster.coordinator.poll_transmit()).map(|transmit| transmit.to).collect();
+        assert_eq!(asked, BTreeSet::from([NodeId(1), NodeId(3)]));
+    }
 }

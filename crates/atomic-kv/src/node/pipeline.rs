@@ -183,15 +183,15 @@ impl Pipeline {
         std::future::poll_fn(|context| {
             let before = self.owed.len();
             let mut taken = 0;
+            let enough = |out: &BytesMut, owed: usize| match until {
+                Until::SomethingToSend => !out.is_empty(),
+                Until::OneMore => owed < before,
+                Until::All => false,
+            };
             while let Some(next) = self.owed.front_mut() {
                 if let Some(part) = next.parts.get_mut(next.outcomes.len()) {
                     let Poll::Ready(outcome) = part.started.poll(shard, &self.answers, context) else {
-                        let enough = match until {
-                            Until::SomethingToSend => !out.is_empty(),
-                            Until::OneMore => self.owed.len() < before,
-                            Until::All => false,
-                        };
-                        return if enough { Poll::Ready(()) } else { Poll::Pending };
+                        return if enough(out, self.owed.len()) { Poll::Ready(()) } else { Poll::Pending };
                     };
                     self.found_bytes -= part.found_bytes;
                     next.take(outcome);
@@ -200,6 +200,9 @@ impl Pipeline {
                         taken += 1;
                         if taken == OPERATIONS_MAX {
                             // It is the turn of others.
+                            if enough(out, self.owed.len()) {
+                                return Poll::Ready(());
+                            }
                             context.waker().wake_by_ref();
                             return Poll::Pending;
                         }
