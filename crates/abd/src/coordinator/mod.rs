@@ -208,9 +208,7 @@ impl Coordinator {
     ) {
         let Some(index) = self.config.members.index_of(from) else { return };
         self.suspects.remove(index);
-        if !matches!(reply, Reply::Refused(_)) {
-            self.nearness.answered(index, call, now.instant);
-        }
+        self.nearness.answered(index, call, matches!(reply, Reply::Refused(_)), now.instant);
         let Some((place, mut running)) = self.running.take(call.operation) else { return };
         let step = if running.number == call.phase {
             self.absorb(&mut running, index, reply, issuer)
@@ -257,6 +255,13 @@ impl Coordinator {
             if running.calls.contacted.contains(index) && !running.answered().contains(index) {
                 running.widen(id, all, &self.config.members, &mut self.transmits);
             }
+        }
+    }
+
+    /// A request was not sent, for want of room or because its phase was over: no answer to it is waited for.
+    pub fn handle_not_sent(&mut self, peer: NodeId, call: CallId) {
+        if let Some(index) = self.config.members.index_of(peer) {
+            self.nearness.not_sent(index, call);
         }
     }
 
@@ -361,10 +366,11 @@ impl Coordinator {
     /// Those whom a question goes to first: a majority, and now and then one more.
     fn majority_to_ask(&mut self, id: u64, running: &Running, now: Instant) -> NodeSet {
         let mut chosen = self.preferred_majority(id, self.avoided(running));
-        // What has been asked is not asked again.
+        // What has been asked is not asked again, and whose disk is full does not help a write.
         let contacted = running.calls.contacted;
-        if let Some(index) = self.nearness.due(self.config.members.all().minus(chosen.union(contacted)), now)
-        {
+        let useless = if running.operation.is_read() { NodeSet::EMPTY } else { self.unwritable };
+        let others = self.config.members.all().minus(chosen.union(contacted).union(useless));
+        if let Some(index) = self.nearness.due(others, now) {
             chosen.insert(index);
         }
         let call = CallId { operation: id, phase: running.number };

@@ -15,6 +15,10 @@ use std::time::Duration;
 const FAR_AT_LEAST: Duration = Duration::from_micros(500);
 /// A question that is not answered within this time counts as one that took it; the next one is timed.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(1);
+/// A refusal counts as an answer after this time, about that after which somebody else is asked.
+const REFUSAL_COUNTS_AS: Duration = Duration::from_millis(10);
+/// Of many questions at most one in this time is timed.
+const TIMED_EVERY: Duration = Duration::from_millis(1);
 
 /// What is known of all members.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -34,9 +38,11 @@ pub(super) struct Nearness {
 struct Member {
     /// From question to answer, smoothed.
     round_trip: Option<Duration>,
-    /// The question that is timed, and when it was sent.
-    asked: Option<(CallId, Instant)>,
-    /// When the last one was sent.
+    /// The question that is timed and not answered yet.
+    asked: Option<CallId>,
+    /// When that one, or the last one that was timed, was sent.
+    last_timed: Instant,
+    /// When the last one of all was sent.
     last_asked: Instant,
 }
 
@@ -76,22 +82,29 @@ impl Nearness {
         }
         let member = &mut self.members[index];
         member.last_asked = now;
-        match member.asked {
-            Some((_, at)) if now.since(at) < FORGOTTEN_AFTER => {}
-            forgotten => {
-                member.asked = Some((call, now));
-                if forgotten.is_some() {
-                    self.took(index, FORGOTTEN_AFTER);
-                }
-            }
+        let since = now.since(member.last_timed);
+        let forgotten = member.asked.is_some();
+        if since < if forgotten { FORGOTTEN_AFTER } else { TIMED_EVERY } {
+            return;
+        }
+        (member.asked, member.last_timed) = (Some(call), now);
+        if forgotten {
+            self.took(index, FORGOTTEN_AFTER);
         }
     }
 
-    /// A member has answered a question.
-    pub(super) fn answered(&mut self, index: usize, call: CallId, now: Instant) {
-        if let Some((_, at)) = self.members[index].asked.take_if(|(asked, _)| *asked == call) {
-            self.took(index, now.since(at).min(FORGOTTEN_AFTER));
+    /// A member has answered a question, or refused to.
+    pub(super) fn answered(&mut self, index: usize, call: CallId, refused: bool, now: Instant) {
+        let member = &mut self.members[index];
+        if member.asked.take_if(|asked| *asked == call).is_some() {
+            let sample = now.since(member.last_timed).min(FORGOTTEN_AFTER);
+            self.took(index, if refused { sample.max(REFUSAL_COUNTS_AS) } else { sample });
         }
+    }
+
+    /// A question has not been sent after all.
+    pub(super) fn not_sent(&mut self, index: usize, call: CallId) {
+        self.members[index].asked.take_if(|asked| *asked == call);
     }
 
     /// The connection to a member has changed: what was measured before says nothing, and what was asked may be lost.

@@ -1,8 +1,8 @@
 //! Whom a question goes to first: those who answer soon, as far as anybody knows.
 
 use abd::{
-    CallId, Config, Coordinator, Instant, Members, NodeId, Now, Operation, Reply, Request, TimestampIssuer,
-    TimestampMode, Version,
+    CallId, Config, Coordinator, Instant, Members, NodeId, Now, Operation, Refusal, Reply, Request,
+    TimestampIssuer, TimestampMode, Version,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
@@ -268,4 +268,44 @@ fn a_member_without_room_is_not_asked_for_a_timestamp_first() {
             std::iter::from_fn(|| cluster.coordinator.poll_transmit()).map(|transmit| transmit.to).collect();
         assert_eq!(asked, BTreeSet::from([NodeId(1), NodeId(3)]));
     }
+}
+
+#[test]
+fn a_refusal_and_a_question_that_was_not_sent_are_no_reason_to_wait() {
+    let mut cluster = Cluster::acquainted(&[300, 300]);
+    // The question that is timed is refused: that counts, but a little only.
+    let refuse = |cluster: &mut Cluster| {
+        cluster.pass(cluster.now + 2 * PAUSE);
+        cluster.begin_get();
+        while let Some((at, from, call)) = cluster.answers.pop_first() {
+            cluster.now = at;
+            let now = Now { instant: at, interval: None };
+            cluster.coordinator.handle_reply(
+                from,
+                call,
+                Reply::Refused(Refusal::NotAdmitted),
+                now,
+                &cluster.issuer,
+            );
+            cluster.send();
+        }
+    };
+    refuse(&mut cluster);
+    cluster.asked(600);
+    assert_eq!(cluster.asked(100), [50, 50], "what was refused once is served since");
+    // What the sender drops is not waited for.
+    for _ in 0..4 {
+        cluster.pass(cluster.now + 2 * PAUSE);
+        cluster.begin_get();
+        for (at, peer, call) in std::mem::take(&mut cluster.answers) {
+            if peer == NodeId(3) {
+                cluster.coordinator.handle_not_sent(peer, call);
+            } else {
+                cluster.answers.insert((at, peer, call));
+            }
+        }
+    }
+    cluster.now = cluster.now + Duration::from_secs(2);
+    cluster.asked(10);
+    assert_eq!(cluster.asked(20), [10, 10]);
 }

@@ -148,6 +148,10 @@ impl Shard {
         self.coordinator.borrow_mut().handle_peer_writable(peer, writable);
     }
 
+    pub(crate) fn not_sent(&self, peer: NodeId, call: CallId) {
+        self.coordinator.borrow_mut().handle_not_sent(peer, call);
+    }
+
     pub(crate) fn is_open(&self, call: CallId) -> bool {
         self.coordinator.borrow().is_open(call)
     }

@@ -78,7 +78,9 @@ impl Link {
             encode(&self.outbox, &transmit, now);
         } else {
             if self.backlog_bytes.get() + size > BACKLOG_BYTES && !self.backlog.borrow().is_empty() {
-                if !transmit.request.is_read() {
+                if transmit.request.is_read() {
+                    shard.not_sent(self.peer, transmit.call);
+                } else {
                     shard.node.missed(self.peer, transmit.request.key());
                 }
                 return;
@@ -141,6 +143,8 @@ impl Link {
             self.backlog_bytes.set(self.backlog_bytes.get() - cost(&transmit.request));
             if !transmit.request.is_read() || shard.is_open(transmit.call) {
                 encode(&self.outbox, &transmit, now);
+            } else {
+                shard.not_sent(self.peer, transmit.call);
             }
         }
     }
