@@ -82,13 +82,13 @@ impl Nearness {
         }
         let member = &mut self.members[index];
         member.last_asked = now;
-        let since = now.since(member.last_timed);
-        let forgotten = member.asked.is_some();
-        if since < if forgotten { FORGOTTEN_AFTER } else { TIMED_EVERY } {
+        let unanswered = member.asked.is_some();
+        let pause = if unanswered { FORGOTTEN_AFTER } else { TIMED_EVERY };
+        if now.since(member.last_timed) < pause {
             return;
         }
         (member.asked, member.last_timed) = (Some(call), now);
-        if forgotten {
+        if unanswered {
             self.took(index, FORGOTTEN_AFTER);
         }
     }
