@@ -1,6 +1,6 @@
 //! Operations in flight by number.
 
-use super::Running;
+use super::running::Running;
 use std::collections::VecDeque;
 
 /// In ascending order of number. Operations begin in that order and end in nearly that order, so a queue that is

@@ -12,20 +12,23 @@
 //! Outputs: [`Coordinator::poll_transmit`], [`Coordinator::poll_outcome`] (both until `None` after any command or
 //! input), then [`Coordinator::poll_timeout`], at which [`Coordinator::handle_timeout`] is due.
 
+mod choice;
 mod in_flight;
 mod nearness;
 mod phase;
+mod replies;
+mod running;
 
 use crate::issuer::TimestampIssuer;
 use crate::message::{CallId, Refusal, Reply, Request};
 use crate::operation::{Operation, OperationId, Outcome, Reason};
-use crate::quorum::{Members, NodeSet, Tally};
+use crate::quorum::{Members, NodeSet};
 use crate::time::{Instant, Now};
-use crate::value::{Content, StampedValue};
 use crate::version::{NodeId, Version};
 use in_flight::{InFlight, Place};
 use nearness::Nearness;
 use phase::{Calls, Phase, ReadPhase, TimestampPhase, WritePhase};
+use running::{Running, stamp};
 use std::collections::{BTreeSet, VecDeque};
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -93,21 +96,6 @@ pub struct Coordinator {
     unwritable: NodeSet,
     transmits: VecDeque<Transmit>,
     outcomes: VecDeque<(OperationId, Outcome)>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Running {
-    operation: Operation,
-    deadline: Instant,
-    /// Counts phases; part of every call id.
-    number: u8,
-    phase: Phase,
-    calls: Calls,
-    /// When something is due next, and what the timer table says.
-    due: Instant,
-    armed: Option<Instant>,
-    resend_pause: Duration,
-    hedged: bool,
 }
 
 /// What an input leads to.
@@ -335,215 +323,6 @@ impl Coordinator {
         }
     }
 
-    /// Calls those whom a fresh phase asks first: for writes everybody; for reads of timestamps a majority; for reads
-    /// the own replica alone, so that the others need not send a content that is already here.
-    fn call_first(&mut self, id: u64, running: &mut Running, now: Instant) {
-        let local = self.config.members.index_of(self.config.local).unwrap_or_default();
-        let mut chosen = NodeSet::EMPTY;
-        match &running.phase {
-            Phase::Write(write) => chosen = self.config.members.all().minus(write.held),
-            Phase::Read(_) => {
-                chosen.insert(local);
-            }
-            Phase::ReadTimestamp(_) => chosen = self.majority_to_ask(id, running, now),
-            Phase::CommitWait { .. } => {}
-        }
-        let mut may_wait = NodeSet::EMPTY;
-        if matches!(&running.phase, Phase::Write(write) if !write.write_back) {
-            let waited_for = self.preferred_majority(id, self.avoided(running));
-            // Those who may fail to answer are not relied upon.
-            if waited_for.minus(self.suspects.union(self.unwritable)) == waited_for {
-                may_wait = chosen.minus(waited_for);
-            }
-        }
-        for index in chosen.iter() {
-            running.calls.contacted.insert(index);
-            let transmit = running.call(id, self.config.members.id(index));
-            self.transmits.push_back(Transmit { may_wait: may_wait.contains(index), ..transmit });
-        }
-    }
-
-    /// Those whom a question goes to first: a majority, and now and then one more.
-    fn majority_to_ask(&mut self, id: u64, running: &Running, now: Instant) -> NodeSet {
-        let mut chosen = self.preferred_majority(id, self.avoided(running));
-        // What has been asked is not asked again, and whose disk is full does not help a write.
-        let contacted = running.calls.contacted;
-        let useless = if running.operation.is_read() { NodeSet::EMPTY } else { self.unwritable };
-        let others = self.config.members.all().minus(chosen.union(contacted).union(useless));
-        if let Some(index) = self.nearness.due(others, now) {
-            chosen.insert(index);
-        }
-        let call = CallId { operation: id, phase: running.number };
-        let local = self.config.members.index_of(self.config.local).unwrap_or_default();
-        for index in chosen.minus(contacted).iter().filter(|index| *index != local) {
-            self.nearness.ask(index, call, now);
-        }
-        chosen
-    }
-
-    /// Those whom an operation asks last: those under suspicion, and if it writes, those whose disk is full.
-    fn avoided(&self, running: &Running) -> NodeSet {
-        if running.operation.is_read() { self.suspects } else { self.suspects.union(self.unwritable) }
-    }
-
-    /// The local member and the next ones round the ring; then those that are far, the nearest first, and those to be avoided.
-    /// Another part of the ring now and then, to spread the load of a node that has more clients than others.
-    fn preferred_majority(&self, id: u64, avoided: NodeSet) -> NodeSet {
-        let members = &self.config.members;
-        let count = members.count();
-        let local = members.index_of(self.config.local).unwrap_or_default();
-        let mut chosen = NodeSet::EMPTY;
-        chosen.insert(local);
-        let others = count.saturating_sub(1).max(1);
-        let turn = usize::try_from(id / self.config.rotate_after % others as u64).unwrap_or_default();
-        let ring = || (turn..others).chain(0..turn).map(|step| (local + 1 + step) % count);
-        let near = ring().filter(|index| !avoided.contains(*index) && !self.nearness.is_far(*index));
-        let far = self.nearness.far().filter(|index| !avoided.contains(*index));
-        let last = ring().filter(|index| avoided.contains(*index));
-        for index in near.chain(far).chain(last) {
-            if chosen.len() == members.majority() {
-                break;
-            }
-            chosen.insert(index);
-        }
-        chosen
-    }
-
-    /// Counts one reply of the current phase.
-    fn absorb(&mut self, running: &mut Running, from: usize, reply: Reply, issuer: &TimestampIssuer) -> Step {
-        if let Reply::Refused(refusal) = reply {
-            return self.absorb_refusal(running, from, refusal);
-        }
-        match (&mut running.phase, reply) {
-            (Phase::Read(read), Reply::Read { version, content, durable }) => {
-                if version > read.newest.version {
-                    // The content is left out only if it was said to be here already.
-                    let Some(content) = content else { return Step::Continue };
-                    read.newest = StampedValue { version, content };
-                    read.holders = NodeSet::EMPTY;
-                }
-                if version == read.newest.version && durable {
-                    read.holders.insert(from);
-                }
-                read.answered.insert(from);
-                let majority = self.config.members.majority();
-                if read.answered.len() < majority {
-                    // The own replica has answered: now the others, told what is here.
-                    return Step::AskMajority;
-                }
-                if read.holders.len() >= majority {
-                    // The phase is over: its content moves into the answer.
-                    let newest = std::mem::replace(&mut read.newest, StampedValue::NEVER);
-                    return Step::Settle { version: newest.version, outcome: Outcome::Read(newest) };
-                }
-                Step::Enter(Phase::Write(WritePhase {
-                    stamped: read.newest.clone(),
-                    held: read.holders,
-                    refused: NodeSet::EMPTY,
-                    write_back: true,
-                    previous: (Version::MIN, false),
-                }))
-            }
-            (Phase::ReadTimestamp(query), Reply::Timestamp { version, present, writable }) => {
-                if version > query.newest {
-                    (query.newest, query.present) = (version, present);
-                }
-                if !writable {
-                    query.unwritable.insert(from);
-                    return self.judge_unwritable(query.unwritable);
-                }
-                query.unwritable.remove(from);
-                query.answered.insert(from);
-                if query.answered.len() < self.config.members.majority() {
-                    return Step::Continue;
-                }
-                let previous = (query.newest, query.present);
-                // O1: above everything a majority has, hence above every write that was answered before.
-                let Ok(timestamp) = issuer.issue(query.newest.time().saturating_add(1)) else {
-                    return Step::End(Outcome::Refused(Reason::CeilingReached));
-                };
-                let version = Version::of_write(timestamp);
-                assert!(version > query.newest, "a new timestamp must exceed all that the quorum reported");
-                let stamped = stamp(&running.operation, version);
-                Step::Enter(Phase::Write(WritePhase::of_set(stamped, previous)))
-            }
-            (Phase::Write(write), Reply::Written { previous }) => {
-                write.refused.remove(from);
-                write.held.insert(from);
-                if let Some((version, present)) = previous
-                    && version < write.stamped.version
-                    && version > write.previous.0
-                {
-                    write.previous = (version, present);
-                }
-                if write.held.len() < self.config.members.majority() {
-                    return Step::Continue;
-                }
-                let version = write.stamped.version;
-                let outcome = if write.write_back {
-                    Outcome::Read(write.stamped.clone())
-                } else {
-                    Outcome::Written { version, existed: write.previous.1 }
-                };
-                Step::Settle { version, outcome }
-            }
-            // A reply of another kind, or one to a finished phase: not ours to interpret.
-            _ => Step::Continue,
-        }
-    }
-
-    fn absorb_refusal(&mut self, running: &mut Running, from: usize, refusal: Refusal) -> Step {
-        running.calls.last_refusal = Some(refusal);
-        match &mut running.phase {
-            Phase::Read(_) => Step::AskEverybody,
-            Phase::ReadTimestamp(query) => {
-                if refusal == Refusal::DiskFull {
-                    query.unwritable.insert(from);
-                    return self.judge_unwritable(query.unwritable);
-                }
-                Step::AskEverybody
-            }
-            Phase::Write(write) => {
-                // Lasting refusals only: a new directory or a full queue may change its mind within the deadline.
-                if matches!(refusal, Refusal::NotAdmitted | Refusal::Overloaded) {
-                    return Step::Continue;
-                }
-                write.refused.insert(from);
-                match self.config.members.tally(write.held, write.refused) {
-                    Tally::Impossible => {
-                        let reason = Reason::TooManyRefused {
-                            refused: write.refused.len(),
-                            members: self.config.members.count(),
-                            refusal: Some(refusal),
-                        };
-                        // A Get has no effect. A Set was sent: some copy may still be stored somewhere, so nobody may
-                        // say that it was not.
-                        Step::End(if write.write_back {
-                            Outcome::Refused(reason)
-                        } else {
-                            Outcome::Indeterminate(reason)
-                        })
-                    }
-                    Tally::Pending | Tally::Reached => Step::Continue,
-                }
-            }
-            Phase::CommitWait { .. } => Step::Continue,
-        }
-    }
-
-    /// A full disk answered a query of timestamps: others must make up the majority, if there are enough.
-    fn judge_unwritable(&self, unwritable: NodeSet) -> Step {
-        let members = self.config.members.count();
-        if members - unwritable.len() >= self.config.members.majority() {
-            return Step::AskEverybody;
-        }
-        Step::End(Outcome::Refused(Reason::TooManyRefused {
-            refused: unwritable.len(),
-            members,
-            refusal: Some(Refusal::DiskFull),
-        }))
-    }
-
     fn on_timer(&mut self, id: u64, running: &mut Running, now: Now) -> Step {
         running.armed = None;
         if let Phase::CommitWait { version, outcome } = &running.phase
@@ -657,48 +436,7 @@ impl Coordinator {
     }
 }
 
-impl Running {
-    fn answered(&self) -> NodeSet {
-        match &self.phase {
-            Phase::Read(read) => read.answered,
-            Phase::ReadTimestamp(query) => query.answered.union(query.unwritable),
-            Phase::Write(write) => write.held.union(write.refused),
-            Phase::CommitWait { .. } => NodeSet::EMPTY,
-        }
-    }
-
-    /// The current phase's request to one replica.
-    fn call(&self, id: u64, to: NodeId) -> Transmit {
-        let key = self.operation.key().clone();
-        let request = match &self.phase {
-            Phase::Read(read) => Request::LocalRead { key, have: read.newest.version },
-            Phase::ReadTimestamp(_) => Request::LocalReadTimestamp { key },
-            Phase::Write(write) => Request::LocalWrite { key, stamped: write.stamped.clone() },
-            Phase::CommitWait { .. } => unreachable!("a commit wait calls nobody"),
-        };
-        let call = CallId { operation: id, phase: self.number };
-        Transmit { to, call, deadline: self.deadline, request, may_wait: false, again: false }
-    }
-
-    /// Calls those of `chosen` that this phase has not called yet.
-    fn widen(&mut self, id: u64, chosen: NodeSet, members: &Members, transmits: &mut VecDeque<Transmit>) {
-        for index in chosen.minus(self.calls.contacted).iter() {
-            self.calls.contacted.insert(index);
-            transmits.push_back(self.call(id, members.id(index)));
-        }
-    }
-}
-
 /// Rule T1: one sighting of `earliest > time` suffices, whatever the clock says later.
 fn waited_out(now: Now, version: Version) -> bool {
     now.interval.is_some_and(|interval| interval.earliest > version.time())
-}
-
-fn stamp(operation: &Operation, version: Version) -> StampedValue {
-    let content = match operation {
-        Operation::Set { value, .. } => Content::Value(value.clone()),
-        Operation::Delete { .. } => Content::Tombstone,
-        Operation::Get { .. } => unreachable!("a Get makes no version"),
-    };
-    StampedValue { version, content }
 }
