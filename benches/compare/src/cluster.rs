@@ -219,10 +219,7 @@ impl Cluster {
 
     /// The node whose loss hurts most: etcd's leader, and any (another each time) where there is none.
     pub(crate) fn victim(&self, turn: usize) -> Result<usize> {
-        match self.system {
-            system if system.is_etcd() => self.leader(),
-            _ => Ok(turn % self.nodes.len()),
-        }
+        if self.system.is_etcd() { self.leader() } else { Ok(turn % self.nodes.len()) }
     }
 
     /// Waits for a leader of etcd.
@@ -257,9 +254,10 @@ impl Cluster {
         let log = self.directory.path().join(format!("{index}.log"));
         while began.elapsed() < PATIENCE {
             let client = self.nodes[index].client;
-            let serves = match self.system {
-                system if system.is_etcd() => etcd::leader(&self.clients())?.is_some(),
-                _ => reads(client).is_ok_and(|serves| serves),
+            let serves = if self.system.is_etcd() {
+                etcd::leader(&self.clients())?.is_some()
+            } else {
+                reads(client).is_ok_and(|serves| serves)
             };
             if serves {
                 return Ok(());

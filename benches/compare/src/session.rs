@@ -153,18 +153,17 @@ fn drive(
     etcd_mode: EtcdMode,
     progress: impl FnMut(Progress),
 ) -> Result<Report> {
-    let report = match system {
-        system if system.is_etcd() => {
-            let mut nodes = clients.to_vec();
-            let first = nodes.len();
-            if etcd_mode == EtcdMode::Leader {
-                let leader = crate::etcd::leader(clients)?.ok_or("etcd has no leader")?;
-                // Three connections all the same; the others are there for when it is gone.
-                nodes.splice(0..0, vec![clients[leader]; first]);
-            }
-            load::run(Etcd::new(nodes, first, plan.workload.clone()), plan.clone(), progress)?
+    let report = if system.is_etcd() {
+        let mut nodes = clients.to_vec();
+        let first = nodes.len();
+        if etcd_mode == EtcdMode::Leader {
+            let leader = crate::etcd::leader(clients)?.ok_or("etcd has no leader")?;
+            // Three connections all the same; the others are there for when it is gone.
+            nodes.splice(0..0, vec![clients[leader]; first]);
         }
-        _ => load::run_resp(clients.to_vec(), plan.clone(), progress)?,
+        load::run(Etcd::new(nodes, first, plan.workload.clone()), plan.clone(), progress)?
+    } else {
+        load::run_resp(clients.to_vec(), plan.clone(), progress)?
     };
     if report.operations == 0 {
         return Err(format!("{system:?} completed nothing").into());

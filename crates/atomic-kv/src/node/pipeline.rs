@@ -11,10 +11,11 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::Poll;
 
-/// Operations that one connection may have in flight, unless one request alone has more.
+/// Operations that one connection may have in flight. One request alone may have more, and so many of them are in flight at
+/// a time.
 pub(super) const OPERATIONS_MAX: usize = 1024;
-/// Bytes of keys, of values to be written, and of replies that need no operation that it may have, with the same
-/// exception. The rest waits in the client's socket.
+/// Bytes of keys, of values to be written, and of replies that need no operation that it may have, unless one
+/// request alone has more. The rest waits in the client's socket.
 const BYTES_MAX: usize = 1 << 20;
 /// Bytes of values that its Gets may hold until it is their turn to be sent, but for one Get alone. Values that this node's
 /// own replica lacks are not foreseen.

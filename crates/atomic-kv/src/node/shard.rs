@@ -148,6 +148,7 @@ impl Shard {
         self.coordinator.borrow_mut().handle_peer_writable(peer, writable);
     }
 
+    /// A link has dropped a question.
     pub(crate) fn not_sent(&self, peer: NodeId, call: CallId) {
         self.coordinator.borrow_mut().handle_not_sent(peer, call);
     }

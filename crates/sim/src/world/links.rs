@@ -179,6 +179,10 @@ impl World {
             link.last_heard = self.now;
             process.coordinator.handle_peer_writable(self.members.id(peer as usize), writable);
             state.identity.observe(peer, sequence);
+        } else {
+            // If it is still that connection, the process that it was opened to is gone, and the machine says so (TCP: a
+            // reset). What the dead process had sent may come late and make the link seem alive for long.
+            self.lose_link(node, peer, connection);
         }
     }
 }
