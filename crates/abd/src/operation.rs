@@ -111,6 +111,20 @@ pub enum Reason {
     /// Rule M1: this node may not take part yet.
     #[error("this node's data directory is new: every other member must be up once to confirm it")]
     NotAdmitted,
+    /// Rule V1: this node has not met a majority since its start, and on an old copy of its disk it would use timestamps
+    /// again.
+    #[error(
+        "this node has met {met} of {members} members since its start, itself included, and begins with {needed}; start \
+         the others, or look why it cannot reach them in the log"
+    )]
+    MajorityNotMet {
+        /// Members that it has met, and itself.
+        met: usize,
+        /// A majority.
+        needed: usize,
+        /// Members.
+        members: usize,
+    },
     /// The caller gave up or the node stops.
     #[error("the operation was cancelled")]
     Cancelled,

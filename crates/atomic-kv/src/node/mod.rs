@@ -23,8 +23,8 @@ use crate::fatal::Fatal;
 use crate::identity::{DataDir, Introduction};
 use crate::placement;
 use abd::{
-    ClockError, Config, Instant, Interval, IntervalClock, Members, NodeId, Operation, Outcome, Replica,
-    Standing, TimestampIssuer, TimestampMode,
+    ClockError, Config, Instant, Interval, IntervalClock, Members, NodeId, Operation, Outcome, Reason,
+    Replica, Standing, TimestampIssuer, TimestampMode,
 };
 use bytes::Bytes;
 use clock::{FixedBound, KernelBound, wall_clock};
@@ -73,10 +73,14 @@ pub(crate) struct Node {
     pub(crate) committer: Committer,
     clock: Option<Box<dyn IntervalClock + Send + Sync>>,
     identity: DataDir,
-    admitted: watch::Sender<bool>,
-    /// The same, for whoever asks at every request: a look costs no lock. Set first, so that whoever was woken sees it.
-    votes: AtomicBool,
+    /// Whether every other member has confirmed this node's data directory, now or in an earlier run (rule M1).
+    admitted: AtomicBool,
+    /// The members that have confirmed it in this run.
     confirmed: Mutex<BTreeSet<u32>>,
+    /// Whether this node may begin operations: see [`Node::may_begin`].
+    begins: watch::Sender<bool>,
+    /// The same, for whoever asks at every request: a look costs no lock. Set first, so that whoever was woken sees it.
+    begun: AtomicBool,
     failure: watch::Sender<Option<Fatal>>,
     stopping: watch::Sender<bool>,
     /// Links that are up, by member.
@@ -129,12 +133,28 @@ impl Node {
     }
 
     pub(crate) fn is_admitted(&self) -> bool {
-        self.votes.load(Ordering::Acquire)
+        self.admitted.load(Ordering::Acquire)
     }
 
-    pub(crate) async fn wait_admitted(&self) {
+    /// Whether this node may begin operations, and so issue timestamps (rule V1): its directory is confirmed, and since
+    /// its start a majority has met it. On an old copy of its disk it would issue with TrueTime, which asks nobody first,
+    /// what its former self has issued under the same boot count; whoever met that one refuses the copy.
+    pub(crate) fn may_begin(&self) -> bool {
+        self.begun.load(Ordering::Acquire)
+    }
+
+    pub(crate) async fn wait_to_begin(&self) {
         // The sender lives as long as the node.
-        let _ = self.admitted.subscribe().wait_for(|admitted| *admitted).await;
+        let _ = self.begins.subscribe().wait_for(|begins| *begins).await;
+    }
+
+    /// Why it may not.
+    pub(crate) fn not_begun(&self) -> Reason {
+        if !self.is_admitted() {
+            return Reason::NotAdmitted;
+        }
+        let met = self.confirmed.lock().unwrap_or_else(PoisonError::into_inner).len() + 1;
+        Reason::MajorityNotMet { met, needed: self.members.majority(), members: self.members.count() }
     }
 
     pub(crate) fn boot(&self) -> u32 {
@@ -178,22 +198,23 @@ impl Node {
 
     /// A member has durably remembered this node's directory (rule M1).
     pub(crate) fn confirmed_by(&self, peer: NodeId) {
-        if self.is_admitted() {
-            return;
-        }
         let mut confirmed = self.confirmed.lock().unwrap_or_else(PoisonError::into_inner);
         confirmed.insert(peer.0);
-        if confirmed.len() + 1 == self.members.count() {
+        let met = confirmed.len() + 1;
+        if met == self.members.count() && !self.is_admitted() {
             match self.identity.set_admitted() {
                 Ok(()) => {
                     tracing::info!(
                         "every member has confirmed this data directory: this node votes from now on"
                     );
-                    self.votes.store(true, Ordering::Release);
-                    self.admitted.send_replace(true);
+                    self.admitted.store(true, Ordering::Release);
                 }
-                Err(why) => self.fail(format!("cannot write the identity file: {why}")),
+                Err(why) => return self.fail(format!("cannot write the identity file: {why}")),
             }
+        }
+        if met >= self.members.majority() && self.is_admitted() && !self.may_begin() {
+            self.begun.store(true, Ordering::Release);
+            self.begins.send_replace(true);
         }
     }
 
@@ -310,8 +331,10 @@ impl RunningNode {
             issuer: TimestampIssuer::new(id, identity.boot()),
             replica: Replica { max_future: Some(MAX_FUTURE) },
             committer: Committer::new(settings.threads),
-            admitted: watch::Sender::new(identity.admitted()),
-            votes: AtomicBool::new(identity.admitted()),
+            admitted: AtomicBool::new(identity.admitted()),
+            confirmed: Mutex::default(),
+            begins: watch::Sender::new(members.majority() == 1),
+            begun: AtomicBool::new(members.majority() == 1),
             links_up: members.ids().iter().map(|_| AtomicUsize::new(0)).collect(),
             missed: repair::Missed::new(members.count()),
             id,
@@ -319,7 +342,6 @@ impl RunningNode {
             store,
             clock,
             identity,
-            confirmed: Mutex::default(),
             failure: watch::Sender::new(None),
             stopping: watch::Sender::new(false),
             counters: Counters::default(),

@@ -12,8 +12,7 @@ use super::{Node, now_instant};
 use crate::buffers::Buffers;
 use crate::placement::{self, BUSY_ABOVE};
 use abd::{
-    CallId, Coordinator, Instant, NodeId, Now, Operation, OperationId, Outcome, Reaction, Reason, Reply,
-    Request,
+    CallId, Coordinator, Instant, NodeId, Now, Operation, OperationId, Outcome, Reaction, Reply, Request,
 };
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
@@ -100,8 +99,7 @@ impl Shard {
     /// look at the clock: only the deadline and the timers depend on it.
     pub(crate) fn start(&self, operation: Operation, instant: Instant, answers: &Rc<Answers>) -> Started {
         let deadline = instant + self.node.settings.op_timeout;
-        if !self.node.is_admitted() {
-            // V1: a node whose directory is not confirmed issues no timestamp.
+        if !self.node.may_begin() {
             return Started::Parked(Box::new(Parked::new(operation, deadline, self.node.clone())));
         }
         self.submit(operation, deadline, instant, answers)
@@ -315,7 +313,7 @@ impl Waiting {
 pub(crate) enum Started {
     /// In the coordinator; the outcome will be in this slot.
     Running { id: OperationId, slot: usize },
-    /// Waits until this node's data directory is confirmed by all members.
+    /// Waits until this node may begin operations ([`Node::may_begin`]).
     Parked(Box<Parked>),
 }
 
@@ -323,16 +321,16 @@ pub(crate) enum Started {
 pub(crate) struct Parked {
     operation: Operation,
     deadline: Instant,
-    /// Whether the node was admitted before the deadline.
-    admitted: Pin<Box<dyn Future<Output = bool>>>,
+    /// Whether the node may begin it before the deadline.
+    begins: Pin<Box<dyn Future<Output = bool>>>,
 }
 
 impl Parked {
     fn new(operation: Operation, deadline: Instant, node: Arc<Node>) -> Self {
         // Fixed now, whenever the wait is first looked at.
         let until = tokio::time::Instant::now() + deadline.since(now_instant());
-        let admitted = async move { tokio::time::timeout_at(until, node.wait_admitted()).await.is_ok() };
-        Self { operation, deadline, admitted: Box::pin(admitted) }
+        let begins = async move { tokio::time::timeout_at(until, node.wait_to_begin()).await.is_ok() };
+        Self { operation, deadline, begins: Box::pin(begins) }
     }
 }
 
@@ -357,8 +355,8 @@ impl Started {
         context: &mut Context<'_>,
     ) -> Poll<Outcome> {
         if let Self::Parked(parked) = self {
-            if !ready!(parked.admitted.as_mut().poll(context)) {
-                return Poll::Ready(Outcome::Refused(Reason::NotAdmitted));
+            if !ready!(parked.begins.as_mut().poll(context)) {
+                return Poll::Ready(Outcome::Refused(shard.node.not_begun()));
             }
             *self = shard.submit(parked.operation.clone(), parked.deadline, now_instant(), answers);
         }

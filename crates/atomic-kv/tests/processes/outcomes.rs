@@ -72,3 +72,28 @@ fn a_first_start_waits_for_all_members_and_later_ones_do_not() {
     cluster.nodes[0].wait_ready();
     assert_eq!(cluster.nodes[0].connect().call("GET k"), Reply::bulk("1"));
 }
+
+/// Rule V1: a node that has met nobody since its start may be an old copy of itself, which would use timestamps again. So
+/// it begins nothing, and says so; with TrueTime a Set would else write before anybody could object.
+#[test]
+fn a_node_begins_nothing_before_it_has_met_a_majority() {
+    for mode in [&["--timestamps", "truetime", "--clock-error", "1ms"][..], &[]] {
+        let mut cluster = Cluster::start(3, &[mode, &["--op-timeout", "500ms"]].concat());
+        assert_eq!(cluster.nodes[0].connect().call("SET k before"), Reply::ok());
+        cluster.kill_all();
+        cluster.nodes[0].start();
+        let mut client = cluster.nodes[0].connect();
+        for command in ["SET k after", "GET k", "DEL k"] {
+            let told = client.call(command).error();
+            assert!(told.starts_with("NOQUORUM ") && told.contains("has met 1 of 3 members"), "{told}");
+        }
+        // What was asked meanwhile is begun as soon as there is a majority.
+        client.send(b"GET k\r\n").unwrap();
+        cluster.nodes[1].start();
+        assert_eq!(client.read().unwrap(), Reply::bulk("before"));
+        // A majority that is lost later is another matter: this one was met.
+        cluster.nodes[1].kill();
+        let told = client.call("GET k").error();
+        assert!(told.starts_with("NOQUORUM ") && !told.contains("has met"), "{told}");
+    }
+}

@@ -38,6 +38,16 @@ impl Unique {
     }
 }
 
+/// Rule V1: a node that runs on another disk than its own, or on an old copy, has not found a majority to begin with: its
+/// former self has issued under the same boot count, so what it sends may be a second value of a version that was sent.
+pub fn issued_by(node: u32, replaced: bool) -> Result<(), Conviction> {
+    if replaced {
+        let text = format!("n{} writes, and its disk is not the one that the others know", node + 1);
+        return Err(Conviction::new("nobody writes on a copy", text));
+    }
+    Ok(())
+}
+
 fn text(content: &Content) -> String {
     content.value().map_or_else(|| "a tombstone".into(), |value| format!("\"{}\"", value.escape_ascii()))
 }

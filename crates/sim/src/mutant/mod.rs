@@ -34,6 +34,8 @@ pub struct Lies {
     pub no_write_back: bool,
     /// Every incarnation issues as the first one.
     pub boot_one: bool,
+    /// A node begins operations before it has met anybody.
+    pub begins_alone: bool,
     /// The issuer forgets what it has issued.
     pub forgets_issued: bool,
     /// Writes that are not synced yet are reported as durable.
@@ -85,6 +87,7 @@ const LIES: Lies = Lies {
     disk: DiskLie::None,
     no_write_back: false,
     boot_one: false,
+    begins_alone: false,
     forgets_issued: false,
     counts_unsynced: false,
     counts_late: false,
@@ -157,6 +160,13 @@ pub const MUTANTS: &[Mutant] = &[
         what: "timestamps do not name the incarnation of their writer",
         features: Features { crashes: Some(true), noise: Some(true), ..LOGICAL },
         lies: Lies { boot_one: true, ..LIES },
+    },
+    Mutant {
+        name: "begins-alone",
+        rule: "V1",
+        what: "a node that may be on an old copy of its disk issues timestamps before anybody has met it",
+        features: Features { mode: Some(TimestampMode::TrueTime), amnesia: Some(true), ..ANY },
+        lies: Lies { begins_alone: true, ..LIES },
     },
     Mutant {
         name: "no-last-issued",

@@ -259,9 +259,6 @@ impl Draw {
         let mut order = all.clone();
         self.rng.shuffle(&mut order);
         let chosen = order[0];
-        let apart = |a: &[u32], b: &[u32]| -> Vec<(u32, u32)> {
-            a.iter().flat_map(|a| b.iter().flat_map(move |b| [(*a, *b), (*b, *a)])).collect()
-        };
         let others = |of: u32| all.iter().copied().filter(move |node| *node != of);
         let half = order.len() / 2;
         let (shape, pairs) = match self.rng.below(7) {
@@ -338,7 +335,19 @@ impl Draw {
                 2 => What::OldDisk(node),
                 _ => What::EmptyDisk(node),
             };
-            faults.push(Fault { at: self.moment(), lasts: self.rng.magnitude(MS, S), what });
+            let (at, lasts) = (self.moment(), self.rng.magnitude(MS, S));
+            if matches!(what, What::OldDisk(_)) && self.rng.one_in(2) {
+                // It serves for a while before it reaches those who know better.
+                let others: Vec<u32> = (0..self.nodes).filter(|other| *other != node).collect();
+                let cut = What::Cut { shape: Shape::Minority, pairs: apart(&[node], &others) };
+                faults.push(Fault { at, lasts: lasts + self.rng.magnitude(20 * MS, 3 * S), what: cut });
+            }
+            faults.push(Fault { at, lasts, what });
         }
     }
+}
+
+/// All ways between two groups.
+fn apart(a: &[u32], b: &[u32]) -> Vec<(u32, u32)> {
+    a.iter().flat_map(|a| b.iter().flat_map(move |b| [(*a, *b), (*b, *a)])).collect()
 }

@@ -11,7 +11,8 @@
 //! n1 -> n3 write A is copied              then both can arrive
 //! n1 n2 settle                            everything between them arrives and is synced, until nothing moves
 //! n2 syncs
-//! n1 crashes     n1 loses power     n1 starts     n1 comes back empty     n1 stands still     n1 goes on
+//! n1 crashes     n1 loses power     n1 starts     n1 stands still     n1 goes on
+//! n1 comes back empty                     or old: on a copy of its disk as it was before the last start
 //! time passes 10ms
 //! expect A ok                             or pending, refused, unknown, absent, a value
 //! expect n3 refuses                       it does not serve any more
@@ -101,6 +102,8 @@ pub enum Direction {
     Start(u32),
     /// The disk is replaced by an empty one, and the process starts.
     Empty(u32),
+    /// The disk is replaced by a copy that was made before the last start, and the process starts.
+    Old(u32),
     /// The process stands still.
     Pause(u32),
     /// And goes on.
@@ -179,6 +182,7 @@ impl fmt::Display for Direction {
             Self::PowerCut(node) => write!(f, "{} loses power", n(node)),
             Self::Start(node) => write!(f, "{} starts", n(node)),
             Self::Empty(node) => write!(f, "{} comes back empty", n(node)),
+            Self::Old(node) => write!(f, "{} comes back old", n(node)),
             Self::Pause(node) => write!(f, "{} stands still", n(node)),
             Self::Resume(node) => write!(f, "{} goes on", n(node)),
             Self::Pass(nanos) => write!(f, "time passes {}", time::text(*nanos)),

@@ -148,6 +148,7 @@ fn direction(words: &[&str]) -> Result<Direction, String> {
         [node, "loses", "power"] => Direction::PowerCut(member(node)?),
         [node, "starts"] => Direction::Start(member(node)?),
         [node, "comes", "back", "empty"] => Direction::Empty(member(node)?),
+        [node, "comes", "back", "old"] => Direction::Old(member(node)?),
         [node, "stands", "still"] => Direction::Pause(member(node)?),
         [node, "goes", "on"] => Direction::Resume(member(node)?),
         _ => return Err(format!("nobody understands `{}`", words.join(" "))),
@@ -182,6 +183,7 @@ fn check_nodes(direction: &Direction, count: u32) -> Result<(), String> {
         | Direction::PowerCut(node)
         | Direction::Start(node)
         | Direction::Empty(node)
+        | Direction::Old(node)
         | Direction::Pause(node)
         | Direction::Resume(node)
         | Direction::ExpectRefusal(node) => vec![*node],
@@ -218,6 +220,7 @@ n1 crashes
 n1 loses power
 n1 starts
 n1 comes back empty
+n1 comes back old
 n1 stands still
 n1 goes on
 time passes 10ms

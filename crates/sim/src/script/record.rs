@@ -5,7 +5,7 @@ use crate::history::Record;
 use crate::plan::Plan;
 use crate::time::MS;
 use crate::trace::{Label, Trace, What};
-use crate::world::REPLACED;
+use crate::world::{REPLACED, RESTORED};
 use std::collections::BTreeMap;
 
 /// More than all lines of a script take together.
@@ -20,8 +20,13 @@ pub fn from_trace(plan: &Plan, trace: &Trace, records: &[Record]) -> Script {
             *arrivals.entry(message).or_default() += 1;
         }
     }
-    let mut recorder =
-        Recorder { directions: Vec::new(), sent: BTreeMap::new(), arrivals, records, empty: Vec::new() };
+    let mut recorder = Recorder {
+        directions: Vec::new(),
+        sent: BTreeMap::new(),
+        arrivals,
+        records,
+        replaced: BTreeMap::new(),
+    };
     for node in 0..plan.nodes {
         recorder.directions.push(Direction::SyncsWhenTold(node));
     }
@@ -61,8 +66,8 @@ struct Recorder<'a> {
     /// How often each message arrives in the whole run.
     arrivals: BTreeMap<u64, usize>,
     records: &'a [Record],
-    /// Nodes that are down because their disk is being replaced.
-    empty: Vec<u32>,
+    /// Nodes that are down because their disk is being replaced: how they come back.
+    replaced: BTreeMap<u32, Direction>,
 }
 
 impl Recorder<'_> {
@@ -87,16 +92,18 @@ impl Recorder<'_> {
             What::Synced { node, .. } => Direction::Sync(*node),
             What::Stopped { node, how } if how == "no power" => Direction::PowerCut(*node),
             What::Stopped { node, how } => {
-                if how == REPLACED {
-                    self.empty.push(*node);
+                match how.as_str() {
+                    REPLACED => _ = self.replaced.insert(*node, Direction::Empty(*node)),
+                    RESTORED => _ = self.replaced.insert(*node, Direction::Old(*node)),
+                    _ => {}
                 }
                 Direction::Crash(*node)
             }
-            What::Started { node, .. } if self.empty.contains(node) => {
-                self.empty.retain(|other| other != node);
-                Direction::Empty(*node)
-            }
-            What::Started { node, boot } if *boot > 1 => Direction::Start(*node),
+            What::Started { node, boot } => match self.replaced.remove(node) {
+                Some(back) => back,
+                None if *boot > 1 => Direction::Start(*node),
+                None => return,
+            },
             What::Paused { node } => Direction::Pause(*node),
             What::Resumed { node } => Direction::Resume(*node),
             _ => return,

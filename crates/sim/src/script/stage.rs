@@ -166,6 +166,10 @@ impl Stage {
                 self.world.replace_disk(*node, None);
                 self.world.start(*node);
             }
+            Direction::Old(node) => {
+                self.world.restore_disk(*node);
+                self.world.start(*node);
+            }
             Direction::Pause(node) => self.world.pause(*node),
             Direction::Resume(node) => self.world.resume(*node),
             Direction::Pass(nanos) => self.run_due(now + nanos),

@@ -105,6 +105,10 @@ impl World {
             // Rule M1, and V1: such a node issues no timestamp.
             return self.end(operation, Answer::Refused("the disk is not confirmed yet".into()));
         }
+        // Rule V1: it may be on an old copy of its disk, and whoever has met its former self would say so.
+        if !self.has_met_majority(node) && !self.lies.begins_alone {
+            return self.end(operation, Answer::Refused("no majority was met since the start".into()));
+        }
         let request = match kind {
             Kind::Get => Operation::Get { key },
             Kind::Set => Operation::Set { key, value },

@@ -97,6 +97,8 @@ impl World {
         if let Request::LocalWrite { key, stamped } = &transmit.request {
             let unique = self.unique.sent(key, stamped);
             self.convict(unique);
+            let replaced = self.nodes[node as usize].replaced;
+            self.convict(crate::checks::unique::issued_by(node, replaced));
         }
         let is_write = !transmit.request.is_read();
         if is_write && self.springs(node, Point::BeforeWrites) {

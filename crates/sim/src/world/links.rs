@@ -79,6 +79,12 @@ impl World {
         }
     }
 
+    /// Whether a majority has confirmed a node's disk since its process started.
+    pub(super) fn has_met_majority(&self, node: u32) -> bool {
+        let process = self.nodes[node as usize].process.as_ref();
+        process.is_some_and(|process| process.confirmed.len() + 1 >= self.plan.majority() as usize)
+    }
+
     fn connect_later(&mut self, node: u32, peer: u32, incarnation: u64) {
         if self.held.is_some() {
             return;

@@ -11,6 +11,8 @@ use bytes::BytesMut;
 
 /// Why a node ends whose disk is taken away.
 pub(crate) const REPLACED: &str = "its disk is replaced";
+/// The same when an old copy takes its place.
+pub(crate) const RESTORED: &str = "its disk is replaced by an old copy";
 
 impl World {
     /// A fault begins.
@@ -42,10 +44,7 @@ impl World {
             Fault::BitFlip(node) => self.rot(node, false),
             Fault::Zeroed(node) => self.rot(node, true),
             Fault::EmptyDisk(node) => self.replace_disk(node, None),
-            Fault::OldDisk(node) => {
-                let backup = self.nodes[node as usize].backup.clone();
-                self.replace_disk(node, backup);
-            }
+            Fault::OldDisk(node) => self.restore_disk(node),
             Fault::Poison(node, time) => self.poison(node, time),
             Fault::Reset(node) => self.reset(node),
         }
@@ -145,9 +144,15 @@ impl World {
         }
     }
 
+    /// The node gets its disk back as it was before its last start.
+    pub(crate) fn restore_disk(&mut self, node: u32) {
+        let backup = self.nodes[node as usize].backup.clone();
+        self.replace_disk(node, backup);
+    }
+
     /// The node's disk is taken away, with the identity on it.
     pub(crate) fn replace_disk(&mut self, node: u32, backup: Option<(Identity, Platter)>) {
-        self.crash(node, true, REPLACED);
+        self.crash(node, true, if backup.is_some() { RESTORED } else { REPLACED });
         self.reset_links_to(node);
         let word = self.rng.word();
         let state = &mut self.nodes[node as usize];
