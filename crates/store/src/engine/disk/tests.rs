@@ -1,6 +1,6 @@
 use super::*;
 use crate::database::{DatabaseIterator, Snapshot};
-use crate::engine::large::{Location, Stored};
+use crate::engine::large::{LARGE, Location, Stored};
 use crate::key;
 use bytes::Bytes;
 
@@ -33,11 +33,11 @@ fn a_full_disk_gives_back_the_tables_that_were_merged_since_the_last_batch() {
     let tables = || std::fs::read_dir(directory.path().join("tables/tables")).unwrap().count();
     let journals = || std::fs::read_dir(directory.path().join("journal")).unwrap().count();
     // As large as a value may be that is no large one.
-    let value = Bytes::from(vec![7; 4_000]);
+    let value = Bytes::from(vec![7; LARGE - 1]);
     let refused = |database: &mut DiskDatabase, ask: &dyn Fn(&DiskDatabase)| {
         database.min_free = min_free;
         for key in ["a", "b"] {
-            for _ in 0..1_000 {
+            for _ in 0..2_000 {
                 database.put(key.into(), value.clone()).unwrap();
             }
             flush(database);
@@ -100,7 +100,7 @@ fn a_memtable_holds_more_of_large_values() {
     // Nearly as large as a large one, but a table gets all of it.
     for number in 0..1_000u16 {
         let [high, low] = number.to_be_bytes();
-        put([2, high, low], 4_000).unwrap();
+        put([2, high, low], LARGE - 1).unwrap();
         let size = database.tables.memtable_size();
         assert!(size.table < (1 << 20) + 5_000, "{size:?}");
     }

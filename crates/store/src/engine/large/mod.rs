@@ -18,8 +18,9 @@ use bytes::Bytes;
 use std::fs::File;
 use std::sync::Arc;
 
-/// Values from this size on stay in the journal.
-pub(super) const LARGE: usize = 4 << 10;
+/// Values from this size on stay in the journal. As many bytes again in a table, and in every merge of it, cost more than a
+/// second look for whoever reads past the cache.
+pub(super) const LARGE: usize = 2 << 10;
 
 pub(super) fn is_large(value: &Bytes) -> bool {
     value.len() >= LARGE
