@@ -115,7 +115,7 @@ pub enum Reason {
     /// again.
     #[error(
         "this node has met {met} of {members} members since its start, itself included, and begins with {needed}; start \
-         the others, or look why it cannot reach them in the log"
+         the others, or look in the log why it cannot reach them"
     )]
     MajorityNotMet {
         /// Members that it has met, and itself.

@@ -178,6 +178,18 @@ impl Pipeline {
         }
     }
 
+    /// The node may begin operations at last: all that waited for that go together, but for what there is no room for.
+    fn begin_parked(&mut self, shard: &Shard) {
+        for part in self.owed.iter_mut().flat_map(|owed| &mut owed.parts) {
+            if part.started.begin(shard, &self.answers) {
+                part.find(shard, &self.answers, &mut self.found_bytes);
+                if self.found_bytes >= FOUND_BYTES_MAX {
+                    break;
+                }
+            }
+        }
+    }
+
     /// Appends replies that are owed to `out`, in order; an empty one is lent by the shard. What has been waited for is
     /// kept when the wait is given up.
     pub(super) async fn settle(&mut self, shard: &Shard, out: &mut BytesMut, until: Until) {
@@ -191,6 +203,10 @@ impl Pipeline {
             };
             while let Some(next) = self.owed.front_mut() {
                 if let Some(part) = next.parts.get_mut(next.outcomes.len()) {
+                    if part.started.could_begin(shard) {
+                        self.begin_parked(shard);
+                        continue;
+                    }
                     let Poll::Ready(outcome) = part.started.poll(shard, &self.answers, context) else {
                         return if enough(out, self.owed.len()) { Poll::Ready(()) } else { Poll::Pending };
                     };
@@ -242,9 +258,17 @@ impl Part {
     ) -> Self {
         let (key_hash, is_read) = (hash(operation.key()), operation.is_read());
         let started = shard.start(operation, now, answers);
-        let found_bytes = if is_read { started.found_bytes(shard, answers) } else { 0 };
-        *found += found_bytes;
-        Self { key_hash, is_read, started, found_bytes }
+        let mut part = Self { key_hash, is_read, started, found_bytes: 0 };
+        part.find(shard, answers, found);
+        part
+    }
+
+    /// It has begun: counts what it has found.
+    fn find(&mut self, shard: &Shard, answers: &Answers, found: &mut usize) {
+        if self.is_read {
+            self.found_bytes = self.started.found_bytes(shard, answers);
+            *found += self.found_bytes;
+        }
     }
 }
 

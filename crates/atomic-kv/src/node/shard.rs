@@ -347,6 +347,18 @@ impl Started {
         }
     }
 
+    /// Whether it waits although it need not any more.
+    pub(crate) fn could_begin(&self, shard: &Shard) -> bool {
+        matches!(self, Self::Parked(_)) && shard.node.may_begin()
+    }
+
+    /// Begins it now if it has only waited so far, as it may; whether it had.
+    pub(crate) fn begin(&mut self, shard: &Shard, answers: &Rc<Answers>) -> bool {
+        let Self::Parked(parked) = self else { return false };
+        *self = shard.submit(parked.operation.clone(), parked.deadline, now_instant(), answers);
+        true
+    }
+
     /// The outcome, once; with the shard and the answers that it was started with.
     pub(crate) fn poll(
         &mut self,
@@ -358,7 +370,7 @@ impl Started {
             if !ready!(parked.begins.as_mut().poll(context)) {
                 return Poll::Ready(Outcome::Refused(shard.node.not_begun()));
             }
-            *self = shard.submit(parked.operation.clone(), parked.deadline, now_instant(), answers);
+            self.begin(shard, answers);
         }
         match *self {
             Self::Running { slot, .. } => answers.poll(slot, context),

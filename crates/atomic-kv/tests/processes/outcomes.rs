@@ -1,7 +1,7 @@
 //! What a client may conclude from an error.
 
 use crate::support::client::Reply;
-use crate::support::{Cluster, eventually};
+use crate::support::{Cluster, eventually, http_get};
 
 #[test]
 fn without_a_majority_nothing_happens_and_the_client_is_told_so() {
@@ -96,4 +96,22 @@ fn a_node_begins_nothing_before_it_has_met_a_majority() {
         let told = client.call("GET k").error();
         assert!(told.starts_with("NOQUORUM ") && !told.contains("has met"), "{told}");
     }
+}
+
+/// One after the other, each with its syncs, they would take the longer the more there are.
+#[test]
+fn what_waited_for_a_majority_begins_together() {
+    let mut cluster = Cluster::start(3, &[]);
+    cluster.kill_all();
+    cluster.nodes[0].start();
+    let mut client = cluster.nodes[0].connect();
+    let batch: String = (0..400).map(|number| format!("SET key-{number} {number}\r\n")).collect();
+    client.send(batch.as_bytes()).unwrap();
+    // So that they are there when the majority is.
+    assert_eq!(cluster.nodes[0].connect().call("PING"), Reply::Status("PONG".to_owned()));
+    cluster.nodes[1].start();
+    assert!((0..400).all(|_| client.read().unwrap() == Reply::ok()));
+    let metrics = http_get(&cluster.nodes[0].http_address(), "/metrics").1;
+    let commits = metrics.lines().find_map(|line| line.strip_prefix("atomic_kv_commits_total ")).unwrap();
+    assert!(commits.parse::<u32>().unwrap() < 200, "{commits} syncs for 400 writes");
 }
