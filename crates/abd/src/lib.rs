@@ -29,12 +29,12 @@ pub mod value;
 pub mod version;
 pub mod wire;
 
-pub use coordinator::{Config, Coordinator, TimestampMode, Transmit};
+pub use coordinator::{Config, Coordinator, Found, TimestampMode, Transmit};
 pub use issuer::{CeilingReached, TimestampIssuer};
 pub use message::{CallId, Refusal, Reply, Request};
 pub use operation::{Operation, OperationId, Outcome, Reason};
 pub use quorum::{Members, NodeSet, Tally};
-pub use replica::{AfterCommit, Reaction, Replica, Standing, VersionStore};
+pub use replica::{AfterCommit, Reaction, Replica, Standing, Unanswered, VersionStore};
 pub use time::{ClockError, Instant, Interval, IntervalClock, Now};
 pub use value::{Content, Glimpse, Newest, StampedValue};
 pub use version::{NodeId, TIME_CEILING, Timestamp, Version, VersionError};

@@ -106,8 +106,8 @@ pub enum Refusal {
     /// The version lies too far in the future of the replica's clock.
     #[error("the version is further in the future than its clock allows")]
     FutureVersion,
-    /// Its write queue is full.
-    #[error("its write queue is full")]
+    /// Too much waits for its disk.
+    #[error("too much waits for its disk")]
     Overloaded,
     /// Its store could not be read.
     #[error("its store failed")]

@@ -63,6 +63,15 @@ pub enum Reaction {
     },
 }
 
+/// A request that the store could not answer, as it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unanswered<E> {
+    /// The request.
+    pub request: Request,
+    /// What the store said.
+    pub why: E,
+}
+
 /// The rules of the replica. It holds no data: that is in the store, and any thread may read it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Replica {
@@ -72,8 +81,8 @@ pub struct Replica {
 }
 
 impl Replica {
-    /// Answers one request. `latest` is the upper bound of the node's clock in nanoseconds since the epoch (or its
-    /// plain wall clock in logical mode); it serves the horizon only.
+    /// Answers one request; when the store cannot be read, by saying so. `latest` is the upper bound of the node's clock in
+    /// nanoseconds since the epoch (or its plain wall clock in logical mode); it serves the horizon only.
     pub fn handle<S: VersionStore>(
         &self,
         store: &S,
@@ -81,22 +90,37 @@ impl Replica {
         standing: Standing,
         latest: u64,
     ) -> Reaction {
+        let reaction = self.try_handle(store, request, standing, latest);
+        reaction.unwrap_or(Reaction::Reply(Reply::Refused(Refusal::StoreFailed)))
+    }
+
+    /// The same for a store that may not know the answer, although another one does: one that has a part of it in memory.
+    ///
+    /// # Errors
+    /// [`Unanswered`] when the store has failed to answer. Nothing has happened then.
+    pub fn try_handle<S: VersionStore>(
+        &self,
+        store: &S,
+        request: Request,
+        standing: Standing,
+        latest: u64,
+    ) -> Result<Reaction, Unanswered<S::Error>> {
         if !standing.admitted {
-            return Reaction::Reply(Reply::Refused(Refusal::NotAdmitted));
+            return Ok(Reaction::Reply(Reply::Refused(Refusal::NotAdmitted)));
         }
         match request {
-            Request::LocalRead { key, have } => Reaction::Reply(match store.newest_above(&key, have) {
-                Ok(Glimpse { version, content, durable, .. }) => Reply::Read { version, content, durable },
-                Err(_) => Reply::Refused(Refusal::StoreFailed),
-            }),
-            Request::LocalReadTimestamp { key } => {
-                Reaction::Reply(match store.newest_above(&key, Version::MAX) {
-                    Ok(Glimpse { version, present, .. }) => {
-                        Reply::Timestamp { version, present, writable: standing.writable }
-                    }
-                    Err(_) => Reply::Refused(Refusal::StoreFailed),
-                })
-            }
+            Request::LocalRead { key, have } => match store.newest_above(&key, have) {
+                Ok(Glimpse { version, content, durable, .. }) => {
+                    Ok(Reaction::Reply(Reply::Read { version, content, durable }))
+                }
+                Err(why) => Err(Unanswered { request: Request::LocalRead { key, have }, why }),
+            },
+            Request::LocalReadTimestamp { key } => match store.newest_above(&key, Version::MAX) {
+                Ok(Glimpse { version, present, .. }) => {
+                    Ok(Reaction::Reply(Reply::Timestamp { version, present, writable: standing.writable }))
+                }
+                Err(why) => Err(Unanswered { request: Request::LocalReadTimestamp { key }, why }),
+            },
             Request::LocalWrite { key, stamped } => self.write(store, key, stamped, standing, latest),
         }
     }
@@ -108,17 +132,18 @@ impl Replica {
         stamped: StampedValue,
         standing: Standing,
         latest: u64,
-    ) -> Reaction {
+    ) -> Result<Reaction, Unanswered<S::Error>> {
         if let Some(max_future) = self.max_future {
             let horizon = latest.saturating_add(u64::try_from(max_future.as_nanos()).unwrap_or(u64::MAX));
             if stamped.version.time() > horizon {
-                return Reaction::Reply(Reply::Refused(Refusal::FutureVersion));
+                return Ok(Reaction::Reply(Reply::Refused(Refusal::FutureVersion)));
             }
         }
         // The content serves the assertion alone.
         let have = if cfg!(debug_assertions) { Version::MIN } else { Version::MAX };
-        let Ok(Glimpse { version, present, content, durable }) = store.newest_above(&key, have) else {
-            return Reaction::Reply(Reply::Refused(Refusal::StoreFailed));
+        let Glimpse { version, present, content, durable } = match store.newest_above(&key, have) {
+            Ok(newest) => newest,
+            Err(why) => return Err(Unanswered { request: Request::LocalWrite { key, stamped }, why }),
         };
         let reply = Reply::Written { previous: Some((version, present)) };
         if durable && version >= stamped.version {
@@ -127,11 +152,11 @@ impl Replica {
                 "V1: version {:?} names two values",
                 stamped.version
             );
-            return Reaction::Reply(reply);
+            return Ok(Reaction::Reply(reply));
         }
         if !standing.writable {
-            return Reaction::Reply(Reply::Refused(Refusal::DiskFull));
+            return Ok(Reaction::Reply(Reply::Refused(Refusal::DiskFull)));
         }
-        Reaction::Commit { key, stamped, reply: AfterCommit(reply) }
+        Ok(Reaction::Commit { key, stamped, reply: AfterCommit(reply) })
     }
 }

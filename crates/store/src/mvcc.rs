@@ -83,10 +83,15 @@ impl<D: Database> MultiVersionStore<D> {
     /// # Errors
     /// As [`MultiVersionStore::newest`].
     pub fn newest_above(&self, user_key: &[u8], have: Version) -> Result<Glimpse, DatabaseError> {
-        match self.cache.glimpse(user_key, have) {
+        match self.remembered_above(user_key, have) {
             Some(glimpse) => Ok(glimpse),
             None => Ok(self.newest(user_key)?.glimpse(have)),
         }
+    }
+
+    /// The same, if it is known without a look at the database, which may have to wait for the disk.
+    pub fn remembered_above(&self, user_key: &[u8], have: Version) -> Option<Glimpse> {
+        self.cache.glimpse(user_key, have)
     }
 
     /// The newest version that is not above `version`, unless it was collected.

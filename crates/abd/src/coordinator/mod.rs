@@ -98,6 +98,17 @@ pub struct Coordinator {
     outcomes: VecDeque<(OperationId, Outcome)>,
 }
 
+/// How much an operation holds of what it has read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// A Get that nobody has answered yet, not even the own replica.
+    Nothing,
+    /// So many bytes of a content: at first what the own replica has, then the newest.
+    Bytes(usize),
+    /// It is not in flight any more.
+    Ended,
+}
+
 /// What an input leads to.
 enum Step {
     Continue,
@@ -284,15 +295,18 @@ impl Coordinator {
         self.running.get(call.operation).is_some_and(|running| running.number == call.phase)
     }
 
-    /// Bytes of the content that a Get in flight has found so far, at first that of the own replica; `None` for an operation
-    /// that has ended.
-    pub fn found_bytes(&self, operation: OperationId) -> Option<usize> {
-        Some(match &self.running.get(operation.0)?.phase {
-            Phase::Read(read) => read.newest.content.len(),
+    /// How much an operation holds of what it has read.
+    pub fn found(&self, operation: OperationId) -> Found {
+        let Some(running) = self.running.get(operation.0) else { return Found::Ended };
+        match &running.phase {
+            Phase::Read(read) if read.answered.is_empty() => Found::Nothing,
+            Phase::Read(read) => Found::Bytes(read.newest.content.len()),
             Phase::Write(WritePhase { write_back: true, stamped, .. })
-            | Phase::CommitWait { outcome: Outcome::Read(stamped), .. } => stamped.content.len(),
-            _ => 0,
-        })
+            | Phase::CommitWait { outcome: Outcome::Read(stamped), .. } => {
+                Found::Bytes(stamped.content.len())
+            }
+            _ => Found::Bytes(0),
+        }
     }
 
     /// Operations in flight.

@@ -51,7 +51,8 @@ struct Batch {
     replies: Vec<(ReplyTo, AfterCommit)>,
 }
 
-/// Finished writes on their way back to an event loop.
+/// Replies that had to wait for the disk, on their way back to an event loop: those of finished writes, and what
+/// [`super::readers`] have found.
 #[derive(Default)]
 pub(crate) struct Completions {
     done: Mutex<Vec<(ReplyTo, Reply)>>,
@@ -61,6 +62,11 @@ pub(crate) struct Completions {
 impl Completions {
     pub(crate) fn take(&self) -> Vec<(ReplyTo, Reply)> {
         std::mem::take(&mut *self.done.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn give(&self, replies: impl IntoIterator<Item = (ReplyTo, Reply)>) {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner).extend(replies);
+        self.wake.notify_one();
     }
 }
 
@@ -92,8 +98,8 @@ impl Committer {
         }
     }
 
-    pub(crate) fn completions(&self, shard: usize) -> Arc<Completions> {
-        self.completions[shard].clone()
+    pub(crate) fn completions(&self, shard: usize) -> &Arc<Completions> {
+        &self.completions[shard]
     }
 
     /// Whether the disk had room at the last look.
@@ -234,8 +240,7 @@ impl Committer {
         batch.replies.shrink_to(REPLIES_KEPT);
         for (completions, replies) in self.completions.iter().zip(by_shard) {
             if !replies.is_empty() {
-                completions.done.lock().unwrap_or_else(PoisonError::into_inner).extend(replies);
-                completions.wake.notify_one();
+                completions.give(replies);
             }
         }
         Ok(())

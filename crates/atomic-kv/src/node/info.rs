@@ -43,6 +43,12 @@ impl Node {
             ),
             ("atomic_kv_commits_total", "counter", "Batches made durable", commits),
             ("atomic_kv_committed_writes_total", "counter", "Versions in those batches", committed),
+            (
+                "atomic_kv_lookups_handed_over_total",
+                "counter",
+                "Lookups that waited for the disk elsewhere than in an event loop",
+                self.readers.handed_over(),
+            ),
             ("atomic_kv_keys", "gauge", "Keys that hold a value here", self.store.versions().live_keys()),
             ("atomic_kv_disk_bytes", "gauge", "Bytes that the database takes", self.store.disk_bytes()),
             ("atomic_kv_boot", "gauge", "Starts of this data directory", u64::from(self.boot())),

@@ -1,7 +1,7 @@
 //! A node: the pure protocol with sockets, clocks, a disk and threads around it.
 //!
 //! One thread per `shard`, each an event loop with connections and a coordinator of its own; one `committer`
-//! thread per database. What all of them share is in `Node`. The database has threads of its own: those of
+//! thread per database, and a few `reader`s for what is not in memory. What all of them share is in `Node`. The database has threads of its own: those of
 //! `store::engine`, and `tidy` while it tidies.
 
 mod alarm;
@@ -14,6 +14,7 @@ mod http;
 mod info;
 pub mod peer;
 mod pipeline;
+mod readers;
 mod repair;
 mod shard;
 mod signal;
@@ -23,14 +24,15 @@ use crate::fatal::Fatal;
 use crate::identity::{DataDir, Introduction};
 use crate::placement;
 use abd::{
-    ClockError, Config, Instant, Interval, IntervalClock, Members, NodeId, Operation, Outcome, Reason,
-    Replica, Standing, TimestampIssuer, TimestampMode,
+    ClockError, Config, Instant, Interval, IntervalClock, Members, NodeId, Operation, Outcome, Reaction,
+    Reason, Replica, Reply, Standing, TimestampIssuer, TimestampMode,
 };
 use bytes::Bytes;
 use clock::{FixedBound, KernelBound, wall_clock};
-use committer::Committer;
+use committer::{Committer, ReplyTo};
 use database::ReplicaStore;
 use peer::hello::{Hello, Service};
+use readers::{READERS, Readers};
 use shard::Shard;
 use std::collections::BTreeSet;
 use std::net::TcpListener;
@@ -39,7 +41,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use store::DatabaseError;
+use store::{DatabaseError, Puts};
 use tokio::sync::{mpsc, watch};
 
 /// A query phase that a bare majority has not answered by then asks everybody.
@@ -71,6 +73,7 @@ pub(crate) struct Node {
     pub(crate) replica: Replica,
     pub(crate) store: ReplicaStore,
     pub(crate) committer: Committer,
+    pub(crate) readers: Readers,
     clock: Option<Box<dyn IntervalClock + Send + Sync>>,
     identity: DataDir,
     /// Whether every other member has confirmed this node's data directory, now or in an earlier run (rule M1).
@@ -130,6 +133,19 @@ impl Node {
 
     pub(crate) fn standing(&self) -> Standing {
         Standing { admitted: self.is_admitted(), writable: self.committer.writable() }
+    }
+
+    /// What a request to the own replica has led to: the reply, if there is one now. `put` is where a write is encoded, and
+    /// empty otherwise.
+    pub(crate) fn carry_out(&self, reaction: Reaction, to: ReplyTo, put: &mut Puts) -> Option<Reply> {
+        match reaction {
+            Reaction::Reply(reply) => Some(reply),
+            Reaction::Commit { key, stamped, reply } => {
+                // Before the queue is locked, which other threads use, too.
+                put.push(&key, &stamped);
+                self.committer.enqueue(put, reply, to).err()
+            }
+        }
     }
 
     pub(crate) fn is_admitted(&self) -> bool {
@@ -295,6 +311,7 @@ pub struct RunningNode {
     node: Arc<Node>,
     shards: Vec<JoinHandle<()>>,
     committer: JoinHandle<()>,
+    readers: Vec<JoinHandle<()>>,
 }
 
 impl RunningNode {
@@ -331,6 +348,7 @@ impl RunningNode {
             issuer: TimestampIssuer::new(id, identity.boot()),
             replica: Replica { max_future: Some(MAX_FUTURE) },
             committer: Committer::new(settings.threads),
+            readers: Readers::default(),
             admitted: AtomicBool::new(identity.admitted()),
             confirmed: Mutex::default(),
             begins: watch::Sender::new(members.majority() == 1),
@@ -363,6 +381,11 @@ impl RunningNode {
                 }
             }
         })?;
+        let readers = (0..READERS).map(|_| {
+            let node = node.clone();
+            spawn("reader", move || node.readers.run(&node))
+        });
+        let readers = readers.collect::<Result<Vec<_>, Fatal>>()?;
         let (senders, receivers): (Vec<_>, Vec<_>) =
             (0..node.settings.threads).map(|_| mpsc::unbounded_channel()).unzip();
         let mut listeners = Some((peers, clients, http, senders));
@@ -371,7 +394,7 @@ impl RunningNode {
             let (node, listeners) = (node.clone(), listeners.take());
             shards.push(spawn("shard", move || run_shard(&node, index, receiver, listeners))?);
         }
-        Ok(Self { node, shards, committer })
+        Ok(Self { node, shards, committer, readers })
     }
 
     /// Waits until the node cannot go on, and says why.
@@ -388,6 +411,10 @@ impl RunningNode {
         self.node.stopping.send_replace(true);
         for shard in self.shards {
             let _ = shard.join();
+        }
+        self.node.readers.close();
+        for reader in self.readers {
+            let _ = reader.join();
         }
         self.node.committer.close();
         let _ = self.committer.join();

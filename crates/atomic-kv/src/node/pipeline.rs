@@ -20,6 +20,8 @@ const BYTES_MAX: usize = 1 << 20;
 /// Bytes of values that its Gets may hold until it is their turn to be sent, but for one Get alone. Values that this node's
 /// own replica lacks are not foreseen.
 const FOUND_BYTES_MAX: usize = 4 << 20;
+/// What a Get counts for whose value has to be looked up on the disk.
+const SOUGHT_BYTES: usize = 256 << 10;
 /// Bytes of all values in one reply, but for a single value.
 const MULTI_GET_BYTES_MAX: usize = 64 << 20;
 /// Replies gathered before they are written although more are ready.
@@ -266,7 +268,7 @@ impl Part {
     /// It has begun: counts what it has found.
     fn find(&mut self, shard: &Shard, answers: &Answers, found: &mut usize) {
         if self.is_read {
-            self.found_bytes = self.started.found_bytes(shard, answers);
+            self.found_bytes = self.started.found_bytes(shard, answers).unwrap_or(SOUGHT_BYTES);
             *found += self.found_bytes;
         }
     }

@@ -60,7 +60,7 @@ pub(crate) async fn keep_repairing(shard: Rc<Shard>) {
         for index in 0..node.members.count() {
             if node.is_peer_up(index) && shard.has_room_for(index) {
                 for key in node.missed.take(index) {
-                    shard.send_again(index, key);
+                    shard.send_again(index, key).await;
                     sent += 1;
                 }
             }

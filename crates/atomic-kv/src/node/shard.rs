@@ -6,13 +6,16 @@
 use super::alarm::Alarm;
 use super::answers::{Answers, Return};
 use super::committer::{LOCAL, ReplyTo};
+use super::database::{InMemory, OnDisk};
 use super::peer::{Link, Outbox};
+use super::readers::found_bytes;
 use super::signal::Signal;
 use super::{Node, now_instant};
 use crate::buffers::Buffers;
 use crate::placement::{self, BUSY_ABOVE};
 use abd::{
-    CallId, Coordinator, Instant, NodeId, Now, Operation, OperationId, Outcome, Reaction, Reply, Request,
+    CallId, Coordinator, Found, Instant, NodeId, Now, Operation, OperationId, Outcome, Reply, Request,
+    Unanswered, VersionStore,
 };
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
@@ -191,19 +194,20 @@ impl Shard {
         }
     }
 
-    /// Answers one request of the Replica service, or queues it for the committer.
+    /// Answers one request of the Replica service; or queues it for the committer, or for a reader.
     pub(crate) fn serve(&self, request: Request, call: CallId, connection: u64) -> Option<Reply> {
         let node = &self.node;
+        let to = ReplyTo { shard: self.index, connection, call };
         // The horizon is a rule of writes alone.
         let latest = if request.is_read() { 0 } else { node.horizon_clock() };
-        match node.replica.handle(&node.store, request, node.standing(), latest) {
-            Reaction::Reply(reply) => Some(reply),
-            Reaction::Commit { key, stamped, reply } => {
-                let to = ReplyTo { shard: self.index, connection, call };
-                // Before the queue is locked, which other event loops use, too.
-                let mut put = self.put.borrow_mut();
-                put.push(&key, &stamped);
-                node.committer.enqueue(&mut put, reply, to).err()
+        match node.replica.try_handle(&InMemory(&node.store), request, node.standing(), latest) {
+            Ok(reaction) => node.carry_out(reaction, to, &mut self.put.borrow_mut()),
+            Err(Unanswered { request, why: OnDisk }) if node.readers.are_needed() => {
+                node.readers.ask(request, to).err()
+            }
+            Err(Unanswered { request, why: OnDisk }) => {
+                let looked_up = || node.replica.handle(&node.store, request, node.standing(), latest);
+                node.carry_out(node.readers.look_up(looked_up), to, &mut self.put.borrow_mut())
             }
         }
     }
@@ -226,14 +230,21 @@ impl Shard {
         loop {
             completions.wake.notified().await;
             let now = self.now();
+            let mut found = 0;
             for (to, reply) in completions.take() {
+                let size = found_bytes(&reply);
+                found += size;
                 if to.connection == LOCAL {
                     self.handle_reply(self.node.id, to.call, reply, now);
                 } else if let Some((_, outbox)) =
                     self.outboxes.borrow().iter().find(|(number, _)| *number == to.connection)
+                    && (size == 0 || outbox.takes_values())
                 {
                     outbox.reply(to.call, &reply);
                 }
+            }
+            if found > 0 {
+                self.node.readers.taken(found);
             }
             self.pump(now);
         }
@@ -335,15 +346,19 @@ impl Parked {
 }
 
 impl Started {
-    /// Bytes of the value that a Get holds now: as the own replica is asked first, it is known as soon as the Get has begun,
-    /// but for a value that only other replicas have.
-    pub(crate) fn found_bytes(&self, shard: &Shard, answers: &Answers) -> usize {
+    /// Bytes of the value that a Get holds now; `None` while its own replica looks for it on the disk. That one is asked first,
+    /// so all else is known as soon as the Get has begun, but for a value that only other replicas have.
+    pub(crate) fn found_bytes(&self, shard: &Shard, answers: &Answers) -> Option<usize> {
         match *self {
             Self::Running { id, slot } => {
-                let found = shard.coordinator.borrow().found_bytes(id);
-                found.unwrap_or_else(|| answers.found_bytes(slot))
+                let found = shard.coordinator.borrow().found(id);
+                match found {
+                    Found::Nothing => None,
+                    Found::Bytes(bytes) => Some(bytes),
+                    Found::Ended => Some(answers.found_bytes(slot)),
+                }
             }
-            Self::Parked(_) => 0,
+            Self::Parked(_) => Some(0),
         }
     }
 
@@ -389,8 +404,16 @@ impl Shard {
     }
 
     /// Sends this replica's newest version of a key to a peer that may lack it.
-    pub(crate) fn send_again(&self, index: usize, key: Bytes) {
-        let Ok(newest) = self.node.store.versions().newest(&key) else { return };
+    pub(crate) async fn send_again(&self, index: usize, key: Bytes) {
+        let newest = match InMemory(&self.node.store).newest(&key) {
+            Ok(newest) => newest,
+            Err(OnDisk) => {
+                let (node, key) = (self.node.clone(), key.clone());
+                let looked_up = tokio::task::spawn_blocking(move || node.store.newest(&key)).await;
+                let Ok(Ok(newest)) = looked_up else { return };
+                newest
+            }
+        };
         if newest.stamped.version == abd::Version::MIN {
             return;
         }

@@ -102,7 +102,7 @@ impl<'a> Exchange<'a> {
                     return Err(ConnectionError::Unread(waiting));
                 }
                 let finds_much = matches!(request, Request::LocalRead { .. });
-                if self.side == Side::Connected && waiting > OUT_BYTES_MAX && finds_much {
+                if self.side == Side::Connected && finds_much && !self.outbox.takes_values() {
                     return Ok(true);
                 }
                 if let Some(reply) = self.shard.serve(request, call, self.number) {
@@ -116,7 +116,7 @@ impl<'a> Exchange<'a> {
 
     /// Whether the peer has left too much unread; for the side that was connected to.
     pub(super) fn is_full(&self) -> bool {
-        self.side == Side::Accepted && self.outbox.len() > OUT_BYTES_MAX
+        self.side == Side::Accepted && !self.outbox.takes_values()
     }
 
     /// Waits until the peer has read enough; for the side that was connected to.

@@ -99,6 +99,12 @@ impl Outbox {
         self.out.borrow().len()
     }
 
+    /// Whether there is room for one more value. One that comes late and finds none is forgotten: the operation that asked
+    /// asks again.
+    pub(crate) fn takes_values(&self) -> bool {
+        self.len() <= OUT_BYTES_MAX
+    }
+
     /// Forgets what waits.
     pub(crate) fn clear(&self) {
         self.out.borrow_mut().clear();
@@ -142,7 +148,7 @@ impl Outbox {
 
     /// Waits until the other side has taken enough.
     pub(crate) async fn has_room(&self) {
-        while self.len() > OUT_BYTES_MAX {
+        while !self.takes_values() {
             self.drained.wait().await;
         }
     }

@@ -1,0 +1,309 @@
+//! Lookups that wait for the disk, on threads of their own.
+//!
+//! While an event loop waits for a disk, so do all clients and peers whose requests come after, and a coordinator whose own
+//! disk is slow cannot even ask the others. To hand every lookup over would cost a third of the rate where files are in the
+//! system's page cache, though. So an event loop looks up for itself what is not in the cache of newest versions, until that
+//! makes it wait; then it hands lookups over for fifty times as long as it has waited. It waits for the disk for a fiftieth of
+//! the time at most. The reply goes back to it as that of a write does.
+
+use super::Node;
+use super::committer::ReplyTo;
+use super::now_instant;
+use abd::{Refusal, Reply, Request};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use store::Puts;
+
+/// How many lookups of a node may wait for the disk at a time, beside those of its event loops.
+pub(super) const READERS: usize = 4;
+/// For so many times as long as a lookup took that has read from the disk the next ones are handed over.
+const HANDED_OVER_TIMES: u32 = 50;
+/// Bytes of requests that may wait; above it they are refused, so that a slow disk costs bounded memory.
+const QUEUE_BYTES_MAX: usize = 64 << 20;
+/// Bytes of values that were found and that no event loop has taken yet; above it no lookup begins.
+const FOUND_BYTES_MAX: usize = 16 << 20;
+/// What a request that waits takes beside its bytes, about.
+const REQUEST_OVERHEAD: usize = 256;
+
+/// The queue in front of the reader threads, and whether to use it.
+#[derive(Default)]
+pub(crate) struct Readers {
+    queue: Mutex<Queue>,
+    /// Something is to be looked up, or may be again.
+    wake: Condvar,
+    /// Until when lookups are handed over, as [`now_instant`] counts.
+    until: AtomicU64,
+    handed_over: AtomicU64,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Lookup>,
+    bytes: usize,
+    found_bytes: usize,
+    closed: bool,
+}
+
+struct Lookup {
+    request: Request,
+    to: ReplyTo,
+    asked: abd::Instant,
+}
+
+impl Readers {
+    /// Whether an event loop should hand over what is not in memory.
+    pub(crate) fn are_needed(&self) -> bool {
+        match self.until.load(Ordering::Relaxed) {
+            0 => false,
+            until => now_instant().0 < until,
+        }
+    }
+
+    /// Carries out a lookup on the calling thread. Should it read from the disk, the next ones are handed over.
+    pub(crate) fn look_up<T>(&self, lookup: impl FnOnce() -> T) -> T {
+        let (began, reads) = (now_instant(), disk_reads_of_this_thread());
+        let found = lookup();
+        if disk_reads_of_this_thread() != reads {
+            let now = now_instant();
+            self.hand_over_until(now + now.since(began) * HANDED_OVER_TIMES);
+        }
+        found
+    }
+
+    pub(super) fn hand_over_until(&self, until: abd::Instant) {
+        self.until.fetch_max(until.0, Ordering::Relaxed);
+    }
+
+    /// Queues a request; refuses it when too much waits already.
+    pub(crate) fn ask(&self, request: Request, to: ReplyTo) -> Result<(), Reply> {
+        let mut queue = self.queue();
+        if queue.bytes > QUEUE_BYTES_MAX || queue.closed {
+            return Err(Reply::Refused(Refusal::Overloaded));
+        }
+        queue.bytes += cost(&request);
+        queue.waiting.push_back(Lookup { request, to, asked: now_instant() });
+        drop(queue);
+        self.handed_over.fetch_add(1, Ordering::Relaxed);
+        self.wake.notify_one();
+        Ok(())
+    }
+
+    /// Requests that were handed over so far.
+    pub(crate) fn handed_over(&self) -> u64 {
+        self.handed_over.load(Ordering::Relaxed)
+    }
+
+    /// An event loop has taken values of so many bytes over.
+    pub(crate) fn taken(&self, found_bytes: usize) {
+        let mut queue = self.queue();
+        let was_full = queue.found_bytes > FOUND_BYTES_MAX;
+        queue.found_bytes -= found_bytes;
+        if was_full && queue.found_bytes <= FOUND_BYTES_MAX {
+            self.wake.notify_all();
+        }
+    }
+
+    /// Lets the threads end; what still waits is forgotten.
+    pub(crate) fn close(&self) {
+        self.queue().closed = true;
+        self.wake.notify_all();
+    }
+
+    /// What each reader thread does, until closed.
+    pub(crate) fn run(&self, node: &Node) {
+        let mut put = Puts::default();
+        while let Some(Lookup { request, to, asked }) = self.next() {
+            // The disk has been slow for so long that nobody waits for the answer. A write is still worth its while.
+            if request.is_read() && now_instant().since(asked) > node.settings.op_timeout {
+                continue;
+            }
+            let latest = node.horizon_clock();
+            let reaction =
+                self.look_up(|| node.replica.handle(&node.store, request, node.standing(), latest));
+            if let Some(reply) = node.carry_out(reaction, to, &mut put) {
+                let found = found_bytes(&reply);
+                if found > 0 {
+                    self.queue().found_bytes += found;
+                }
+                node.committer.completions(to.shard).give([(to, reply)]);
+            }
+        }
+    }
+
+    fn next(&self) -> Option<Lookup> {
+        let mut queue = self.queue();
+        loop {
+            if queue.closed {
+                return None;
+            }
+            if queue.found_bytes <= FOUND_BYTES_MAX
+                && let Some(lookup) = queue.waiting.pop_front()
+            {
+                queue.bytes -= cost(&lookup.request);
+                return Some(lookup);
+            }
+            queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn cost(request: &Request) -> usize {
+    let value = match request {
+        Request::LocalWrite { stamped, .. } => stamped.content.len(),
+        Request::LocalRead { .. } | Request::LocalReadTimestamp { .. } => 0,
+    };
+    REQUEST_OVERHEAD + request.key().len() + value
+}
+
+/// Bytes of the value that a reply brings.
+pub(super) fn found_bytes(reply: &Reply) -> usize {
+    match reply {
+        Reply::Read { content: Some(content), .. } => content.len(),
+        _ => 0,
+    }
+}
+
+/// What this thread has read from the disk so far, in the system's units. Time alone does not tell: on a busy machine a thread
+/// that waits for nothing is interrupted for milliseconds, too, and after a lock that it waited for in vain for a moment.
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code, reason = "getrusage has no safe wrapper among our dependencies")]
+fn disk_reads_of_this_thread() -> i64 {
+    // SAFETY: `usage` is plain data for which all-zero is valid, and the call writes nothing else.
+    unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage);
+        usage.ru_inblock
+    }
+}
+
+/// Elsewhere a lookup of a millisecond is taken for one.
+#[cfg(not(target_os = "linux"))]
+fn disk_reads_of_this_thread() -> i64 {
+    i64::try_from(now_instant().0 / 1_000_000).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ServeArgs;
+    use crate::node::RunningNode;
+    use abd::CallId;
+    use std::fmt::Write as _;
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::os::unix::fs::FileExt;
+    use std::time::Duration;
+
+    const TO: ReplyTo = ReplyTo { shard: 0, connection: 0, call: CallId { operation: 0, phase: 0 } };
+
+    fn read() -> Request {
+        Request::LocalReadTimestamp { key: "k".into() }
+    }
+
+    #[test]
+    fn what_waits_for_the_disk_is_bounded() {
+        let readers = Readers::default();
+        let mut taken = 0;
+        while readers.ask(read(), TO).is_ok() {
+            taken += 1;
+        }
+        assert_eq!(taken, QUEUE_BYTES_MAX / cost(&read()) + 1);
+        assert_eq!(readers.ask(read(), TO), Err(Reply::Refused(Refusal::Overloaded)));
+        assert!(readers.next().is_some());
+        assert_eq!(readers.ask(read(), TO), Ok(()));
+    }
+
+    #[test]
+    fn no_lookup_begins_while_much_that_was_found_is_not_taken() {
+        let readers = Readers::default();
+        readers.ask(read(), TO).unwrap();
+        readers.queue().found_bytes = FOUND_BYTES_MAX + 1;
+        std::thread::scope(|scope| {
+            let next = scope.spawn(|| readers.next().is_some());
+            std::thread::sleep(Duration::from_millis(50));
+            assert!(!next.is_finished());
+            readers.taken(1);
+            assert!(next.join().unwrap());
+        });
+        readers.close();
+        assert!(readers.next().is_none());
+        assert_eq!(readers.ask(read(), TO), Err(Reply::Refused(Refusal::Overloaded)));
+    }
+
+    #[test]
+    fn lookups_are_handed_over_after_one_that_has_read_from_the_disk() {
+        let readers = Readers::default();
+        readers.look_up(|| std::thread::sleep(Duration::from_millis(20)));
+        #[cfg(target_os = "linux")]
+        assert!(!readers.are_needed(), "it has waited, but not for the disk");
+        let file = tempfile::tempfile().unwrap();
+        file.write_all_at(&vec![7; 1 << 20], 0).unwrap();
+        file.sync_all().unwrap();
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+        let before = disk_reads_of_this_thread();
+        let began = now_instant();
+        readers.look_up(|| file.read_exact_at(&mut vec![0; 1 << 20], 0).unwrap());
+        let took = now_instant().since(began);
+        // A file system in memory reads nothing.
+        let has_read = disk_reads_of_this_thread() > before;
+        let until = readers.until.load(Ordering::Relaxed);
+        assert_eq!(until > began.0, has_read);
+        assert!(until <= (now_instant() + took * HANDED_OVER_TIMES).0);
+    }
+
+    /// A node of its own whose disk is taken for slow. Nothing but where lookups happen may be different.
+    #[test]
+    fn a_node_answers_from_a_slow_disk() {
+        let directory = tempfile::tempdir().unwrap();
+        let port = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let (listen, peers) = (port(), port());
+        let settings = ServeArgs {
+            node_id: Some(1),
+            cluster: Some(format!("1={peers}")),
+            listen: Some(listen.to_string()),
+            data_dir: Some(directory.path().join("data")),
+            cache_bytes: Some(1 << 20),
+            ..ServeArgs::default()
+        };
+        let running = RunningNode::start(settings.settle().unwrap()).unwrap();
+        let node = running.node.clone();
+        node.readers.hand_over_until(abd::Instant(u64::MAX));
+        let client = TcpStream::connect(listen).unwrap();
+        // More than may be found and not taken, sought by one connection, and queued for a client that does not read.
+        let values: Vec<String> = (0..300)
+            .map(|number| {
+                let size = if number % 4 == 0 { 300_000 } else { number };
+                format!("{number:06}").repeat(size / 6 + 1)
+            })
+            .collect();
+        let mut requests = String::new();
+        let mut replies = String::new();
+        for (number, value) in values.iter().enumerate() {
+            let length = value.len();
+            write!(requests, "*3\r\n$3\r\nSET\r\n$3\r\n{number:03}\r\n${length}\r\n{value}\r\n").unwrap();
+            replies += "+OK\r\n";
+        }
+        for (number, value) in values.iter().enumerate() {
+            write!(requests, "*2\r\n$3\r\nGET\r\n$3\r\n{number:03}\r\n").unwrap();
+            write!(replies, "${}\r\n{value}\r\n", value.len()).unwrap();
+        }
+        requests += "*2\r\n$3\r\nDEL\r\n$3\r\n007\r\n*2\r\n$3\r\nGET\r\n$3\r\n007\r\n*2\r\n$3\r\nGET\r\n$4\r\nnone\r\n";
+        replies += ":1\r\n$-1\r\n$-1\r\n";
+        std::thread::scope(|scope| {
+            scope.spawn(|| (&client).write_all(requests.as_bytes()).unwrap());
+            let mut read = vec![0; replies.len()];
+            (&client).read_exact(&mut read).unwrap();
+            assert!(read == replies.as_bytes(), "a reply is not the one that is expected");
+        });
+        // Each key before its first write, and large values again.
+        assert!(node.readers.handed_over() > 300, "{}", node.readers.handed_over());
+        drop(client);
+        running.stop();
+        assert_eq!(node.readers.queue().found_bytes, 0);
+    }
+}
