@@ -57,6 +57,15 @@ impl Request {
         }
     }
 
+    /// Bytes of its key and its value.
+    pub fn bytes(&self) -> usize {
+        let value = match self {
+            Self::LocalWrite { stamped, .. } => stamped.content.len(),
+            Self::LocalRead { .. } | Self::LocalReadTimestamp { .. } => 0,
+        };
+        self.key().len() + value
+    }
+
     /// Whether it may be thrown away once its phase is over. A write is worth delivering even then: a replica that
     /// missed it turns later Gets into two round trips (PROTOCOL 3.8).
     pub fn is_read(&self) -> bool {

@@ -15,7 +15,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const SLOT: usize = 16 << 10;
 const FORMAT: u32 = 2;
@@ -126,7 +126,10 @@ pub struct DataDir {
     path: PathBuf,
     _lock: File,
     file: File,
+    /// Never held while the disk is waited for: event loops look at it.
     record: Mutex<Record>,
+    /// Held by whoever changes what is on the disk.
+    saving: Mutex<()>,
     previous_timestamps: Option<String>,
 }
 
@@ -229,6 +232,7 @@ impl DataDir {
             _lock: lock,
             file,
             record: Mutex::new(record.clone()),
+            saving: Mutex::default(),
             previous_timestamps: (!previous.is_empty()).then_some(previous),
         };
         // Boot counter first, and durable, before anything is sent (rule V1).
@@ -279,10 +283,22 @@ impl DataDir {
     /// # Errors
     /// When it cannot be written; then the node does not vote.
     pub fn set_admitted(&self) -> std::io::Result<()> {
-        let mut record = self.lock();
-        let mut changed = record.clone();
-        changed.admitted = true;
+        let saving = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
+        self.change(&saving, |record| record.admitted = true)
+    }
+
+    /// Changes the record on the disk, then in memory.
+    fn change(&self, _: &MutexGuard<'_, ()>, change: impl FnOnce(&mut Record)) -> std::io::Result<()> {
+        let mut changed = self.lock().clone();
+        change(&mut changed);
         self.save(&mut changed)?;
+        let mut record = self.lock();
+        // What was observed meanwhile.
+        for (name, known) in &record.peers {
+            if let Some(peer) = changed.peers.get_mut(name) {
+                peer.sequence = peer.sequence.max(known.sequence);
+            }
+        }
         *record = changed;
         Ok(())
     }
@@ -292,6 +308,7 @@ impl DataDir {
     /// # Errors
     /// [`PeerRefusal`] when it is not the member that this node remembers.
     pub fn meet(&self, peer: &Introduction) -> Result<(), PeerRefusal> {
+        let saving = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
         let mut record = self.lock();
         let name = peer.node.to_string();
         let met = Acquaintance {
@@ -331,11 +348,11 @@ impl DataDir {
                 });
             }
         }
-        let mut changed = record.clone();
-        changed.peers.insert(name, met);
-        self.save(&mut changed).map_err(|why| PeerRefusal::CannotRemember(why.to_string()))?;
-        *record = changed;
-        Ok(())
+        drop(record);
+        self.change(&saving, |record| {
+            record.peers.insert(name, met);
+        })
+        .map_err(|why| PeerRefusal::CannotRemember(why.to_string()))
     }
 
     /// A member said how many batches it has made durable. Kept in memory, and written with the next change.
@@ -345,7 +362,7 @@ impl DataDir {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Record> {
+    fn lock(&self) -> MutexGuard<'_, Record> {
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -593,6 +610,31 @@ mod tests {
             refused.code == 1 && refused.message.contains(&format!("has format {}", FORMAT + 1)),
             "{refused}"
         );
+    }
+
+    #[test]
+    fn what_is_observed_while_the_disk_is_waited_for_is_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let opened = open(directory.path()).unwrap();
+        let met =
+            Introduction { node: 2, disk: [7; 16], boot: 3, nonce: 9, ancestry: Vec::new(), sequence: 100 };
+        opened.meet(&met).unwrap();
+        let observed = |sequence| {
+            opened.observe_sequence(2, sequence);
+            opened.introduction(0);
+            opened.lock().peers["2"].sequence
+        };
+        {
+            let saving = opened.saving.lock().unwrap();
+            opened.change(&saving, |_| assert_eq!(observed(200), 200)).unwrap();
+        }
+        assert_eq!(observed(150), 200);
+        opened.set_admitted().unwrap();
+        assert!(opened.admitted());
+        drop(opened);
+        // It was not written then, but with the next change.
+        let older = Introduction { boot: 4, sequence: 199, ..met };
+        assert!(matches!(open(directory.path()).unwrap().meet(&older), Err(PeerRefusal::RolledBack { .. })));
     }
 
     #[test]

@@ -79,7 +79,7 @@ async fn talk(shard: &Rc<Shard>, stream: &mut TcpStream, id: u64) -> std::io::Re
                     }
                 },
             };
-            if pipeline.has_to_wait(&request) {
+            if pipeline.has_to_wait(shard, &request) {
                 held = Some(request);
                 break;
             }

@@ -213,20 +213,20 @@ impl Node {
     }
 
     /// A member has durably remembered this node's directory (rule M1).
-    pub(crate) fn confirmed_by(&self, peer: NodeId) {
-        let mut confirmed = self.confirmed.lock().unwrap_or_else(PoisonError::into_inner);
-        confirmed.insert(peer.0);
-        let met = confirmed.len() + 1;
+    pub(crate) async fn confirmed_by(self: &Arc<Self>, peer: NodeId) {
+        let met = {
+            let mut confirmed = self.confirmed.lock().unwrap_or_else(PoisonError::into_inner);
+            confirmed.insert(peer.0);
+            confirmed.len() + 1
+        };
         if met == self.members.count() && !self.is_admitted() {
-            match self.identity.set_admitted() {
-                Ok(()) => {
-                    tracing::info!(
-                        "every member has confirmed this data directory: this node votes from now on"
-                    );
-                    self.admitted.store(true, Ordering::Release);
-                }
-                Err(why) => return self.fail(format!("cannot write the identity file: {why}")),
+            let node = self.clone();
+            let set = tokio::task::spawn_blocking(move || node.identity.set_admitted()).await;
+            if let Err(why) = set.unwrap_or_else(|why| Err(std::io::Error::other(why))) {
+                return self.fail(format!("cannot write the identity file: {why}"));
             }
+            tracing::info!("every member has confirmed this data directory: this node votes from now on");
+            self.admitted.store(true, Ordering::Release);
         }
         if met >= self.members.majority() && self.is_admitted() && !self.may_begin() {
             self.begun.store(true, Ordering::Release);

@@ -17,11 +17,11 @@ pub(super) const OPERATIONS_MAX: usize = 1024;
 /// Bytes of keys, of values to be written, and of replies that need no operation that it may have, unless one
 /// request alone has more. The rest waits in the client's socket.
 const BYTES_MAX: usize = 1 << 20;
-/// Bytes of values that its Gets may hold until it is their turn to be sent, but for one Get alone. Values that this node's
-/// own replica lacks are not foreseen.
+/// Bytes of values that its Gets may hold until it is their turn to be sent, but for one Get alone, and for the few that are
+/// sought at a time. Values that this node's own replica lacks are not foreseen.
 const FOUND_BYTES_MAX: usize = 4 << 20;
-/// What a Get counts for whose value has to be looked up on the disk.
-const SOUGHT_BYTES: usize = 256 << 10;
+/// What a Get counts for while its value is sought on the disk.
+const SOUGHT_BYTES: usize = 1 << 20;
 /// Bytes of all values in one reply, but for a single value.
 const MULTI_GET_BYTES_MAX: usize = 64 << 20;
 /// Replies gathered before they are written although more are ready.
@@ -55,9 +55,16 @@ pub(super) struct Pipeline {
     owed: VecDeque<Owed>,
     operations: usize,
     bytes: usize,
-    /// Of values that Gets hold which have not been taken.
-    found_bytes: usize,
+    held: Held,
     answers: Rc<Answers>,
+}
+
+/// What its Gets hold that have not been taken.
+#[derive(Default)]
+struct Held {
+    bytes: usize,
+    /// Gets whose values were still sought at the last look.
+    sought: usize,
 }
 
 struct Owed {
@@ -82,8 +89,9 @@ struct Part {
     key_hash: u64,
     is_read: bool,
     started: Started,
-    /// What it adds to [`Pipeline::found_bytes`].
+    /// What it adds to [`Held`].
     found_bytes: usize,
+    is_sought: bool,
 }
 
 /// How long to wait for what is owed.
@@ -119,13 +127,14 @@ impl Pipeline {
     }
 
     /// Whether a request may not begin before one that is being carried out has been answered.
-    pub(super) fn has_to_wait(&self, request: &Request) -> bool {
+    pub(super) fn has_to_wait(&mut self, shard: &Shard, request: &Request) -> bool {
         if self.owed.is_empty() {
             return false;
         }
+        self.count_found(shard);
         if self.operations + request.operations.len().max(1) > OPERATIONS_MAX
             || self.bytes + request.bytes() > BYTES_MAX
-            || self.found_bytes >= FOUND_BYTES_MAX
+            || self.held.bytes >= FOUND_BYTES_MAX
             || self.owed.back().is_some_and(|last| !last.rest.is_empty())
         {
             return true;
@@ -156,7 +165,7 @@ impl Pipeline {
         self.bytes += bytes;
         if operations.len() == 1 {
             for operation in operations {
-                owed.parts.push(Part::begin(operation, shard, now, &self.answers, &mut self.found_bytes));
+                owed.parts.push(Part::begin(operation, shard, now, &self.answers, &mut self.held));
             }
         } else {
             owed.rest = operations.into_iter().collect();
@@ -165,18 +174,30 @@ impl Pipeline {
         self.begin_rest(shard, now);
     }
 
+    /// Looks whether what was sought has been found.
+    fn count_found(&mut self, shard: &Shard) {
+        if self.held.sought == 0 {
+            return;
+        }
+        let parts = self.owed.iter_mut().flat_map(|owed| &mut owed.parts);
+        for part in parts.filter(|part| part.is_sought) {
+            part.find(shard, &self.answers, &mut self.held);
+        }
+    }
+
     /// Begins as much of the last request as there is room for.
     fn begin_rest(&mut self, shard: &Shard, now: Instant) {
+        self.count_found(shard);
         let is_first = self.owed.len() == 1;
         let Some(last) = self.owed.back_mut() else { return };
         loop {
             let in_flight = last.parts.len() - last.outcomes.len();
             let is_alone = is_first && in_flight == 0;
-            if !is_alone && (in_flight >= OPERATIONS_MAX || self.found_bytes >= FOUND_BYTES_MAX) {
+            if !is_alone && (in_flight >= OPERATIONS_MAX || self.held.bytes >= FOUND_BYTES_MAX) {
                 break;
             }
             let Some(operation) = last.rest.pop_front() else { break };
-            last.parts.push(Part::begin(operation, shard, now, &self.answers, &mut self.found_bytes));
+            last.parts.push(Part::begin(operation, shard, now, &self.answers, &mut self.held));
         }
     }
 
@@ -184,8 +205,8 @@ impl Pipeline {
     fn begin_parked(&mut self, shard: &Shard) {
         for part in self.owed.iter_mut().flat_map(|owed| &mut owed.parts) {
             if part.started.begin(shard, &self.answers) {
-                part.find(shard, &self.answers, &mut self.found_bytes);
-                if self.found_bytes >= FOUND_BYTES_MAX {
+                part.find(shard, &self.answers, &mut self.held);
+                if self.held.bytes >= FOUND_BYTES_MAX {
                     break;
                 }
             }
@@ -212,7 +233,7 @@ impl Pipeline {
                     let Poll::Ready(outcome) = part.started.poll(shard, &self.answers, context) else {
                         return if enough(out, self.owed.len()) { Poll::Ready(()) } else { Poll::Pending };
                     };
-                    self.found_bytes -= part.found_bytes;
+                    part.let_go(&mut self.held);
                     next.take(outcome);
                     if self.owed.back().is_some_and(|last| !last.rest.is_empty()) {
                         self.begin_rest(shard, super::now_instant());
@@ -256,21 +277,30 @@ impl Part {
         shard: &Shard,
         now: Instant,
         answers: &Rc<Answers>,
-        found: &mut usize,
+        held: &mut Held,
     ) -> Self {
         let (key_hash, is_read) = (hash(operation.key()), operation.is_read());
         let started = shard.start(operation, now, answers);
-        let mut part = Self { key_hash, is_read, started, found_bytes: 0 };
-        part.find(shard, answers, found);
+        let mut part = Self { key_hash, is_read, started, found_bytes: 0, is_sought: false };
+        part.find(shard, answers, held);
         part
     }
 
-    /// It has begun: counts what it has found.
-    fn find(&mut self, shard: &Shard, answers: &Answers, found: &mut usize) {
+    /// It has begun, or found what it sought: counts what it has found.
+    fn find(&mut self, shard: &Shard, answers: &Answers, held: &mut Held) {
         if self.is_read {
-            self.found_bytes = self.started.found_bytes(shard, answers).unwrap_or(SOUGHT_BYTES);
-            *found += self.found_bytes;
+            self.let_go(held);
+            let found = self.started.found_bytes(shard, answers);
+            (self.found_bytes, self.is_sought) = (found.unwrap_or(SOUGHT_BYTES), found.is_none());
+            held.bytes += self.found_bytes;
+            held.sought += usize::from(self.is_sought);
         }
+    }
+
+    /// Its outcome is taken, or it is counted anew.
+    fn let_go(&mut self, held: &mut Held) {
+        held.bytes -= std::mem::take(&mut self.found_bytes);
+        held.sought -= usize::from(std::mem::take(&mut self.is_sought));
     }
 }
 

@@ -50,7 +50,7 @@ pub(crate) struct Shard {
     links: RefCell<Vec<Option<Rc<Link>>>>,
     /// Who waits for which operation.
     waiting: RefCell<Waiting>,
-    /// Peer connections, by number: replies that go over them may come from the committer. There are about twice as many as
+    /// Peer connections, by number: replies that go over them may come later. There are about twice as many as
     /// members.
     outboxes: RefCell<Vec<(u64, Rc<Outbox>)>>,
     next_connection: Cell<u64>,
@@ -212,7 +212,7 @@ impl Shard {
         }
     }
 
-    /// Makes a connection known, so that the committer's replies find it.
+    /// Makes a connection known, so that replies that come later find it.
     pub(crate) fn open_outbox(&self, outbox: Rc<Outbox>) -> u64 {
         let number = self.next_connection.get();
         self.next_connection.set(number + 1);
@@ -224,7 +224,7 @@ impl Shard {
         self.outboxes.borrow_mut().retain(|(other, _)| *other != number);
     }
 
-    /// Brings the committer's replies home.
+    /// Brings the replies of the committer and the readers home.
     pub(crate) async fn deliver_completions(self: Rc<Self>) {
         let completions = self.node.committer.completions(self.index);
         loop {

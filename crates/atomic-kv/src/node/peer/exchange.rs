@@ -26,7 +26,7 @@ pub(super) struct Exchange<'a> {
     peer: NodeId,
     side: Side,
     outbox: Rc<Outbox>,
-    /// By which the committer's replies find the outbox.
+    /// By which replies that come later find the outbox.
     number: u64,
 }
 

@@ -175,11 +175,7 @@ fn encode(outbox: &Outbox, transmit: &Transmit, now: abd::Instant) {
 }
 
 fn cost(request: &Request) -> usize {
-    let content = match request {
-        Request::LocalWrite { stamped, .. } => stamped.content.len(),
-        Request::LocalRead { .. } | Request::LocalReadTimestamp { .. } => 0,
-    };
-    request.key().len() + content + 128
+    request.bytes() + 128
 }
 
 /// Connects, talks, and connects again, for as long as the node lives.
@@ -271,7 +267,7 @@ async fn connect(
         )));
     };
     node.meet(introduction).await.map_err(ConnectError::WrongPeer)?;
-    node.confirmed_by(peer);
+    node.confirmed_by(peer).await;
     let (reader, writer) = stream.into_split();
     Ok((reader, writer, input))
 }
