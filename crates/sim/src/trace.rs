@@ -29,6 +29,13 @@ pub enum What {
         /// How.
         how: String,
     },
+    /// A disk is taken away, whether a process ran on it or not.
+    Replaced {
+        /// Whose.
+        node: u32,
+        /// Whether an old copy takes its place, and not an empty one.
+        old: bool,
+    },
     /// A node refuses to serve for good.
     Refused {
         /// Which.
@@ -215,6 +222,10 @@ impl fmt::Display for What {
         match self {
             Self::Started { node, boot } => write!(f, "n{} starts, boot {boot}", n(node)),
             Self::Stopped { node, how } => write!(f, "n{} ends: {how}", n(node)),
+            Self::Replaced { node, old } => {
+                let by = if *old { "an old copy" } else { "an empty one" };
+                write!(f, "n{}'s disk is replaced by {by}", n(node))
+            }
             Self::Refused { node, why } => write!(f, "n{} refuses to serve: {why}", n(node)),
             Self::Paused { node } => write!(f, "n{} stands still", n(node)),
             Self::Resumed { node } => write!(f, "n{} goes on", n(node)),

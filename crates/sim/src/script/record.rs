@@ -5,7 +5,6 @@ use crate::history::Record;
 use crate::plan::Plan;
 use crate::time::MS;
 use crate::trace::{Label, Trace, What};
-use crate::world::{REPLACED, RESTORED};
 use std::collections::BTreeMap;
 
 /// More than all lines of a script take together.
@@ -91,13 +90,11 @@ impl Recorder<'_> {
             What::Arrived { message } => return self.arrived(*message),
             What::Synced { node, .. } => Direction::Sync(*node),
             What::Stopped { node, how } if how == "no power" => Direction::PowerCut(*node),
-            What::Stopped { node, how } => {
-                match how.as_str() {
-                    REPLACED => _ = self.replaced.insert(*node, Direction::Empty(*node)),
-                    RESTORED => _ = self.replaced.insert(*node, Direction::Old(*node)),
-                    _ => {}
-                }
-                Direction::Crash(*node)
+            What::Stopped { node, .. } => Direction::Crash(*node),
+            What::Replaced { node, old } => {
+                let back = if *old { Direction::Old(*node) } else { Direction::Empty(*node) };
+                self.replaced.insert(*node, back);
+                return;
             }
             What::Started { node, boot } => match self.replaced.remove(node) {
                 Some(back) => back,
@@ -139,4 +136,30 @@ fn name(operation: usize) -> String {
 /// Bytes as a word of a script.
 fn word(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| if byte.is_ascii_alphanumeric() { char::from(*byte) } else { '_' }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Features;
+
+    #[test]
+    fn a_disk_that_is_replaced_while_nobody_runs_on_it_is_not_forgotten() {
+        let plan = Plan::draw(1, Features::default());
+        let mut trace = Trace::new(true);
+        for what in [
+            What::Started { node: 0, boot: 1 },
+            What::Stopped { node: 0, how: "killed".into() },
+            What::Replaced { node: 0, old: true },
+            What::Started { node: 0, boot: 1 },
+            What::Stopped { node: 0, how: "killed".into() },
+            What::Started { node: 0, boot: 2 },
+        ] {
+            trace.record(0, || what);
+        }
+        let script = from_trace(&plan, &trace, &[]);
+        let told: Vec<&Direction> = script.directions.iter().map(|(_, direction)| direction).collect();
+        let (crash, old, start) = (Direction::Crash(0), Direction::Old(0), Direction::Start(0));
+        assert!(told.ends_with(&[&crash, &old, &crash, &start]), "{told:?}");
+    }
 }

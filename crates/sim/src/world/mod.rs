@@ -12,7 +12,6 @@ mod network;
 mod node;
 mod queue;
 
-pub(crate) use nemesis::{REPLACED, RESTORED};
 pub use network::Held;
 pub(crate) use node::{Job, Node, PendingWrite, Source};
 

@@ -9,11 +9,6 @@ use abd::wire::{put_frame, put_request};
 use abd::{CallId, Content, Request, StampedValue, Timestamp, Version};
 use bytes::BytesMut;
 
-/// Why a node ends whose disk is taken away.
-pub(crate) const REPLACED: &str = "its disk is replaced";
-/// The same when an old copy takes its place.
-pub(crate) const RESTORED: &str = "its disk is replaced by an old copy";
-
 impl World {
     /// A fault begins.
     pub(super) fn inflict(&mut self, index: usize) {
@@ -152,7 +147,9 @@ impl World {
 
     /// The node's disk is taken away, with the identity on it.
     pub(crate) fn replace_disk(&mut self, node: u32, backup: Option<(Identity, Platter)>) {
-        self.crash(node, true, if backup.is_some() { RESTORED } else { REPLACED });
+        self.crash(node, true, "its disk is replaced");
+        let old = backup.is_some();
+        self.trace.record(self.now, || What::Replaced { node, old });
         self.reset_links_to(node);
         let word = self.rng.word();
         let state = &mut self.nodes[node as usize];
