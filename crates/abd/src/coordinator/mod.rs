@@ -257,6 +257,26 @@ impl Coordinator {
         }
     }
 
+    /// A question to the own replica will not be answered soon: its disk is slow. The others are asked at once, as they would be
+    /// after [`Config::hedge_after`].
+    pub fn handle_local_delay(&mut self, call: CallId, now: Now) {
+        let Some((place, mut running)) = self.running.take(call.operation) else { return };
+        let is_question = matches!(running.phase, Phase::Read(_) | Phase::ReadTimestamp(_));
+        let step = if is_question && running.number == call.phase && !running.hedged {
+            self.hedge(&mut running, now)
+        } else {
+            Step::Continue
+        };
+        self.take(call.operation, place, running, step, now);
+    }
+
+    /// Everybody is asked, and the same again after a while.
+    fn hedge(&self, running: &mut Running, now: Now) -> Step {
+        running.hedged = true;
+        running.due = running.deadline.min(now.instant + running.resend_pause);
+        Step::AskEverybody
+    }
+
     /// A request was not sent, for want of room or because its phase was over: no answer to it is waited for.
     pub fn handle_not_sent(&mut self, peer: NodeId, call: CallId) {
         if let Some(index) = self.config.members.index_of(peer) {
@@ -354,10 +374,8 @@ impl Coordinator {
                 return Step::Continue;
             }
             Phase::Read(_) | Phase::ReadTimestamp(_) if !running.hedged => {
-                running.hedged = true;
                 self.suspects = self.suspects.union(running.calls.contacted.minus(running.answered()));
-                running.due = running.deadline.min(now.instant + running.resend_pause);
-                return Step::AskEverybody;
+                return self.hedge(running, now);
             }
             Phase::Read(_) | Phase::ReadTimestamp(_) | Phase::Write(_) => {}
         }

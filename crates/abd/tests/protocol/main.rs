@@ -1,5 +1,6 @@
 //! The pure core: the claims of the papers, one by one, and thousands of random schedules.
 
+mod delay;
 mod found;
 mod haste;
 mod nearness;

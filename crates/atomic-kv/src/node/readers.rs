@@ -21,6 +21,9 @@ use store::Puts;
 pub(super) const READERS: usize = 4;
 /// For so many times as long as a lookup took that has read from the disk the next ones are handed over.
 const HANDED_OVER_TIMES: u32 = 50;
+/// When the last lookup that read from the disk took so long or longer, not much less than a question may take before everybody
+/// is asked, a coordinator asks the other replicas at once.
+const SLOW: Duration = Duration::from_millis(5);
 /// Bytes of requests that may wait; above it they are refused, so that a slow disk costs bounded memory.
 const QUEUE_BYTES_MAX: usize = 64 << 20;
 /// Bytes of values that were found and that no event loop has taken yet; above it no lookup begins. Half of what may wait for a
@@ -68,6 +71,12 @@ impl Readers {
             0 => false,
             until => now_instant().0 < until,
         }
+    }
+
+    /// Whether what is handed over will not come back soon.
+    pub(crate) fn are_slow(&self) -> bool {
+        let until = self.until.load(Ordering::Relaxed);
+        until > (now_instant() + SLOW * HANDED_OVER_TIMES).0
     }
 
     /// Carries out a lookup on the calling thread. Should it read from the disk, the next ones are handed over.
@@ -257,6 +266,15 @@ mod tests {
     }
 
     #[test]
+    fn a_slow_disk_is_one_on_which_lookups_took_long() {
+        let readers = Readers::default();
+        readers.hand_over_until(now_instant() + SLOW * HANDED_OVER_TIMES / 2);
+        assert!(readers.are_needed() && !readers.are_slow());
+        readers.hand_over_until(now_instant() + SLOW * HANDED_OVER_TIMES * 1000);
+        assert!(readers.are_needed() && readers.are_slow());
+    }
+
+    #[test]
     fn writes_go_first() {
         let readers = Readers::default();
         readers.ask(read(), TO).unwrap();
@@ -273,7 +291,7 @@ mod tests {
     fn lookups_are_handed_over_after_one_that_has_read_from_the_disk() {
         let readers = Readers::default();
         readers.look_up(|| std::thread::sleep(Duration::from_millis(20)));
-        assert!(!readers.are_needed(), "it has waited, but not for the disk");
+        assert!(!readers.are_needed() && !readers.are_slow(), "it has waited, but not for the disk");
         let file = tempfile::tempfile().unwrap();
         file.write_all_at(&vec![7; 1 << 20], 0).unwrap();
         file.sync_all().unwrap();

@@ -166,8 +166,14 @@ impl Shard {
             let Some(transmit) = transmit else { break };
             if transmit.to == self.node.id {
                 // The own replica is a call, not a message.
-                if let Some(reply) = self.serve(transmit.request, transmit.call, LOCAL) {
-                    self.handle_reply(self.node.id, transmit.call, reply, now);
+                let is_read = transmit.request.is_read();
+                match self.serve(transmit.request, transmit.call, LOCAL) {
+                    Some(reply) => self.handle_reply(self.node.id, transmit.call, reply, now),
+                    // It was handed over.
+                    None if is_read && self.node.readers.are_slow() => {
+                        self.coordinator.borrow_mut().handle_local_delay(transmit.call, now);
+                    }
+                    None => {}
                 }
             } else if let Some(index) = self.node.members.index_of(transmit.to)
                 && let Some(link) = &self.links.borrow()[index]
