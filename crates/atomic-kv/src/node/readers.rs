@@ -12,7 +12,7 @@ use super::now_instant;
 use abd::{Content, Refusal, Reply, Request};
 use bytes::Bytes;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use store::Puts;
@@ -21,9 +21,11 @@ use store::Puts;
 pub(super) const READERS: usize = 4;
 /// For so many times as long as a lookup took that has read from the disk the next ones are handed over.
 const HANDED_OVER_TIMES: u32 = 50;
-/// When the last lookup that read from the disk took so long or longer, not much less than a question may take before everybody
-/// is asked, a coordinator asks the other replicas at once.
+/// When so many lookups in a row that read from the disk took so long or longer, not much less than a question may take before
+/// everybody is asked, a coordinator asks the other replicas at once. A single one says little: that others are asked makes
+/// more to do for all, which must not be taken for a slow disk.
 const SLOW: Duration = Duration::from_millis(5);
+const SLOW_IN_A_ROW: u32 = 8;
 /// Bytes of requests that may wait; above it they are refused, so that a slow disk costs bounded memory.
 const QUEUE_BYTES_MAX: usize = 64 << 20;
 /// Bytes of values that were found and that no event loop has taken yet; above it no lookup begins. Half of what may wait for a
@@ -45,6 +47,8 @@ pub(crate) struct Readers {
     wake: Condvar,
     /// Until when lookups are handed over, as [`now_instant`] counts.
     until: AtomicU64,
+    /// Lookups in a row that read from the disk and took long.
+    slow: AtomicU32,
     handed_over: AtomicU64,
 }
 
@@ -75,8 +79,7 @@ impl Readers {
 
     /// Whether what is handed over will not come back soon.
     pub(crate) fn are_slow(&self) -> bool {
-        let until = self.until.load(Ordering::Relaxed);
-        until > (now_instant() + SLOW * HANDED_OVER_TIMES).0
+        self.slow.load(Ordering::Relaxed) >= SLOW_IN_A_ROW && self.are_needed()
     }
 
     /// Carries out a lookup on the calling thread. Should it read from the disk, the next ones are handed over.
@@ -85,12 +88,22 @@ impl Readers {
         let found = lookup();
         if disk_reads_of_this_thread() != reads {
             let now = now_instant();
-            self.hand_over_until(now + now.since(began) * HANDED_OVER_TIMES);
+            self.has_read(now.since(began), now);
         }
         found
     }
 
-    pub(super) fn hand_over_until(&self, until: abd::Instant) {
+    /// A lookup that took so long has read from the disk.
+    fn has_read(&self, took: Duration, now: abd::Instant) {
+        self.hand_over_until(now + took * HANDED_OVER_TIMES);
+        if took < SLOW {
+            self.slow.store(0, Ordering::Relaxed);
+        } else {
+            self.slow.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn hand_over_until(&self, until: abd::Instant) {
         self.until.fetch_max(until.0, Ordering::Relaxed);
     }
 
@@ -268,10 +281,14 @@ mod tests {
     #[test]
     fn a_slow_disk_is_one_on_which_lookups_took_long() {
         let readers = Readers::default();
-        readers.hand_over_until(now_instant() + SLOW * HANDED_OVER_TIMES / 2);
-        assert!(readers.are_needed() && !readers.are_slow());
-        readers.hand_over_until(now_instant() + SLOW * HANDED_OVER_TIMES * 1000);
+        let (now, long) = (now_instant(), Duration::from_secs(3600));
+        for _ in 0..SLOW_IN_A_ROW {
+            assert!(!readers.are_slow());
+            readers.has_read(long, now);
+        }
         assert!(readers.are_needed() && readers.are_slow());
+        readers.has_read(SLOW / 2, now);
+        assert!(readers.are_needed() && !readers.are_slow());
     }
 
     #[test]
