@@ -36,7 +36,7 @@ impl Coordinator {
         }
     }
 
-    fn local(&self) -> usize {
+    pub(super) fn local(&self) -> usize {
         self.config.members.index_of(self.config.local).unwrap_or_default()
     }
 

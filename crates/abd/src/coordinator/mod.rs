@@ -263,6 +263,7 @@ impl Coordinator {
         let Some((place, mut running)) = self.running.take(call.operation) else { return };
         let is_question = matches!(running.phase, Phase::Read(_) | Phase::ReadTimestamp(_));
         let step = if is_question && running.number == call.phase && !running.hedged {
+            self.suspects.insert(self.local());
             self.hedge(&mut running, now)
         } else {
             Step::Continue

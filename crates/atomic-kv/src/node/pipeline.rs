@@ -203,7 +203,9 @@ impl Pipeline {
 
     /// The node may begin operations at last: all that waited for that go together, but for what there is no room for.
     fn begin_parked(&mut self, shard: &Shard) {
-        for part in self.owed.iter_mut().flat_map(|owed| &mut owed.parts) {
+        // Not those that have been refused meanwhile.
+        let waiting = self.owed.iter_mut().flat_map(|owed| owed.parts.iter_mut().skip(owed.outcomes.len()));
+        for part in waiting {
             if part.started.begin(shard, &self.answers) {
                 part.find(shard, &self.answers, &mut self.held);
                 if self.held.bytes >= FOUND_BYTES_MAX {

@@ -26,12 +26,15 @@ const HANDED_OVER_TIMES: u32 = 50;
 /// more to do for all, which must not be taken for a slow disk.
 const SLOW: Duration = Duration::from_millis(5);
 const SLOW_IN_A_ROW: u32 = 8;
-/// Bytes of requests that may wait; above it they are refused, so that a slow disk costs bounded memory.
-const QUEUE_BYTES_MAX: usize = 64 << 20;
+/// Bytes of reads that may wait, and of writes; above it they are refused, so that a slow disk costs bounded memory.
+const QUEUE_BYTES_MAX: usize = 32 << 20;
+/// Of so many lookups one is for a read, if there are any, and the others are for writes: whoever reads has others to ask, unless
+/// they are gone.
+const TURNS: u32 = 4;
 /// Bytes of values that were found and that no event loop has taken yet; above it no lookup begins. Half of what may wait for a
 /// peer that reads.
 const FOUND_BYTES_MAX: usize = 4 << 20;
-/// After this long a read is given up: an operation that still waits for the answer has asked again by now, as it does at least every
+/// After this long a read is given up, and a write after the time that an operation has: an operation that still waits for the answer has asked again by now, as it does at least every
 /// 0.8 s. Were it answered late all the same, more lookups than the disk can do would end when nobody waits for any.
 const OUTDATED_AFTER: Duration = Duration::from_secs(1);
 /// Values below this size are copied while they wait, so that they do not keep a network buffer of 64 KiB and more alive.
@@ -54,12 +57,25 @@ pub(crate) struct Readers {
 
 #[derive(Default)]
 struct Queue {
-    /// Writes go first: whoever reads has others to ask.
-    writes: VecDeque<Lookup>,
-    reads: VecDeque<Lookup>,
-    bytes: usize,
+    writes: Waiting,
+    reads: Waiting,
+    turn: u32,
     found_bytes: usize,
     closed: bool,
+}
+
+#[derive(Default)]
+struct Waiting {
+    lookups: VecDeque<Lookup>,
+    bytes: usize,
+}
+
+impl Waiting {
+    fn pop(&mut self) -> Option<Lookup> {
+        let lookup = self.lookups.pop_front()?;
+        self.bytes -= cost(&lookup.request);
+        Some(lookup)
+    }
 }
 
 struct Lookup {
@@ -95,12 +111,15 @@ impl Readers {
 
     /// A lookup that took so long has read from the disk.
     fn has_read(&self, took: Duration, now: abd::Instant) {
-        self.hand_over_until(now + took * HANDED_OVER_TIMES);
         if took < SLOW {
             self.slow.store(0, Ordering::Relaxed);
-        } else {
+        } else if self.are_needed() {
             self.slow.fetch_add(1, Ordering::Relaxed);
+        } else {
+            // The last one is long ago.
+            self.slow.store(1, Ordering::Relaxed);
         }
+        self.hand_over_until(now + took * HANDED_OVER_TIMES);
     }
 
     fn hand_over_until(&self, until: abd::Instant) {
@@ -111,12 +130,13 @@ impl Readers {
     pub(crate) fn ask(&self, request: Request, to: ReplyTo) -> Result<(), Reply> {
         let request = own(request);
         let mut queue = self.queue();
-        if queue.bytes > QUEUE_BYTES_MAX || queue.closed {
+        let closed = queue.closed;
+        let waiting = if request.is_read() { &mut queue.reads } else { &mut queue.writes };
+        if waiting.bytes > QUEUE_BYTES_MAX || closed {
             return Err(Reply::Refused(Refusal::Overloaded));
         }
-        queue.bytes += cost(&request);
-        let waiting = if request.is_read() { &mut queue.reads } else { &mut queue.writes };
-        waiting.push_back(Lookup { request, to, asked: now_instant() });
+        waiting.bytes += cost(&request);
+        waiting.lookups.push_back(Lookup { request, to, asked: now_instant() });
         drop(queue);
         self.handed_over.fetch_add(1, Ordering::Relaxed);
         self.wake.notify_one();
@@ -148,7 +168,8 @@ impl Readers {
     pub(crate) fn run(&self, node: &Node) {
         let mut put = Puts::default();
         while let Some(Lookup { request, to, asked }) = self.next() {
-            if request.is_read() && now_instant().since(asked) > OUTDATED_AFTER {
+            let at_most = if request.is_read() { OUTDATED_AFTER } else { node.settings.op_timeout };
+            if now_instant().since(asked) > at_most {
                 continue;
             }
             let latest = node.horizon_clock();
@@ -170,11 +191,13 @@ impl Readers {
             if queue.closed {
                 return None;
             }
-            if queue.found_bytes <= FOUND_BYTES_MAX
-                && let Some(lookup) = queue.writes.pop_front().or_else(|| queue.reads.pop_front())
-            {
-                queue.bytes -= cost(&lookup.request);
-                return Some(lookup);
+            if queue.found_bytes <= FOUND_BYTES_MAX {
+                queue.turn = (queue.turn + 1) % TURNS;
+                let Queue { writes, reads, turn, .. } = &mut *queue;
+                let (first, second) = if *turn == 0 { (reads, writes) } else { (writes, reads) };
+                if let Some(lookup) = first.pop().or_else(|| second.pop()) {
+                    return Some(lookup);
+                }
             }
             queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
@@ -289,18 +312,27 @@ mod tests {
         assert!(readers.are_needed() && readers.are_slow());
         readers.has_read(SLOW / 2, now);
         assert!(readers.are_needed() && !readers.are_slow());
+        // Long ago they were all slow.
+        let readers = Readers { slow: AtomicU32::new(SLOW_IN_A_ROW), ..Readers::default() };
+        readers.has_read(long, now);
+        assert!(readers.are_needed() && !readers.are_slow());
     }
 
     #[test]
-    fn writes_go_first() {
+    fn most_turns_are_for_writes_and_some_for_reads() {
         let readers = Readers::default();
-        readers.ask(read(), TO).unwrap();
         let stamped = StampedValue { version: Version::MAX, content: Content::Value("v".into()) };
         let write = Request::LocalWrite { key: "k".into(), stamped };
-        readers.ask(write.clone(), TO).unwrap();
-        assert_eq!(readers.next().map(|lookup| lookup.request), Some(write));
-        assert_eq!(readers.next().map(|lookup| lookup.request), Some(read()));
-        assert_eq!(readers.queue().bytes, 0);
+        for _ in 0..8 {
+            readers.ask(read(), TO).unwrap();
+            readers.ask(write.clone(), TO).unwrap();
+        }
+        let are_reads: Vec<bool> = (0..16).map(|_| readers.next().unwrap().request.is_read()).collect();
+        let (yes, no) = (true, false);
+        assert_eq!(are_reads[..10], [no, no, no, yes, no, no, no, yes, no, no]);
+        assert_eq!(are_reads.iter().filter(|is_read| **is_read).count(), 8);
+        let queue = readers.queue();
+        assert_eq!((queue.reads.bytes, queue.writes.bytes), (0, 0));
     }
 
     #[cfg(target_os = "linux")]
