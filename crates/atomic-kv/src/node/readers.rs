@@ -2,9 +2,9 @@
 //!
 //! While an event loop waits for a disk, so do all clients and peers whose requests come after, and a coordinator whose own
 //! disk is slow cannot even ask the others. To hand every lookup over would cost a third of the rate where files are in the
-//! system's page cache, though. So an event loop looks up for itself what is not in the cache of newest versions, until that
-//! makes it wait; then it hands lookups over for fifty times as long as it has waited. It waits for the disk for a fiftieth of
-//! the time at most. The reply goes back to it as that of a write does.
+//! system's page cache, though. So an event loop looks up for itself what is not in the cache of newest versions, until one
+//! of these lookups has read from the disk; then it hands lookups over for fifty times as long as that one took. So it waits for
+//! the disk for a fiftieth of the time at most. The reply goes back to it as that of a write does.
 
 use super::Node;
 use super::committer::ReplyTo;
@@ -34,8 +34,8 @@ const TURNS: u32 = 4;
 /// Bytes of values that were found and that no event loop has taken yet; above it no lookup begins. Half of what may wait for a
 /// peer that reads.
 const FOUND_BYTES_MAX: usize = 4 << 20;
-/// After this long a read is given up, and a write after the time that an operation has: an operation that still waits for the answer has asked again by now, as it does at least every
-/// 0.8 s. Were it answered late all the same, more lookups than the disk can do would end when nobody waits for any.
+/// After this long a read is given up, and a write after the time that an operation has. An operation that still waits for the
+/// answer has asked again by now, as it does at least every 0.8 s. Were it answered late all the same, more lookups than the disk can do would end when nobody waits for any.
 const OUTDATED_AFTER: Duration = Duration::from_secs(1);
 /// Values below this size are copied while they wait, so that they do not keep a network buffer of 64 KiB and more alive.
 const COPIED_BELOW: usize = 64 << 10;
