@@ -186,11 +186,17 @@ impl Tables {
     /// # Errors
     /// [`DatabaseError::Full`]; it may be tried again. Every other error is final.
     pub(super) fn flush(&self, full: &Full) -> Result<(), DatabaseError> {
+        self.flush_while(full, || {})
+    }
+
+    /// The same, beside something else.
+    fn flush_while(&self, full: &Full, meanwhile: impl FnOnce()) -> Result<(), DatabaseError> {
         self.unless_in_doubt(|| {
             let flushing = self.tree.get_flush_lock();
             let merges = self.merges.load(Ordering::Relaxed);
             let beside_a_merge = u64::from(self.merging.try_lock().is_err());
             let first = self.tree.next_table_id();
+            meanwhile();
             let contents = full.memtable.contents();
             let writeback = Writeback::new(self.folder(TABLES), first);
             let flushed = self
@@ -549,20 +555,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (tables, full) = tables_with_a_full_memtable(directory.path());
         block_the_next_list(&tables);
-        let over = std::sync::atomic::AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            let merges = scope.spawn(|| {
-                while !over.load(Ordering::Relaxed) {
-                    tables.merges.fetch_add(1, Ordering::Relaxed);
-                }
-            });
-            while tables.merges.load(Ordering::Relaxed) == 0 {
-                std::thread::yield_now();
-            }
-            tables.flush(&full).unwrap_err();
-            over.store(true, Ordering::Relaxed);
-            merges.join().unwrap();
-        });
+        let merges = || {
+            tables.merges.fetch_add(2, Ordering::Relaxed);
+        };
+        tables.flush_while(&full, merges).unwrap_err();
         assert_eq!(names(&tables.folder(TABLES)).len(), 1);
         assert!(tables.left_behind().is_empty());
     }

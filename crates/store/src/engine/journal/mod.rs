@@ -19,6 +19,7 @@ use super::failure::{io_error, is_full, sync_directory};
 use super::large::{LargeValues, Location};
 use crate::database::{Change, DatabaseError};
 use record::{BLOCK, Header};
+use segment::{PAGE, Undurable};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
@@ -44,6 +45,8 @@ struct Active {
     header: Header,
     /// Where the next record goes; zero until the header has been written, with the first record.
     end: u64,
+    /// What the page holds in which that is, up to there: whole pages are written.
+    last_page: Vec<u8>,
     /// Bytes of records with large values.
     large: u64,
     /// What the largest record needs of a segment.
@@ -53,12 +56,18 @@ struct Active {
 impl Active {
     /// How large the next record may be.
     fn room(&self) -> u64 {
-        self.segment.capacity.saturating_sub(self.end.max(BLOCK as u64))
+        let pages = self.segment.capacity - self.segment.capacity % PAGE as u64;
+        pages.saturating_sub(self.end.max(BLOCK as u64))
     }
 
     fn is_mostly_large_values(&self) -> bool {
         self.large > self.end / 2
     }
+}
+
+/// What a record of this size needs of a segment that holds nothing else.
+fn needs(size: usize) -> u64 {
+    (BLOCK + size).next_multiple_of(PAGE) as u64
 }
 
 /// A full segment.
@@ -177,27 +186,37 @@ impl Journal {
             self.begin_segment(number, flushed, size)?;
         }
         let Some(active) = &mut self.active else { unreachable!("a segment was begun") };
-        let from = segment::align(&mut self.buffer, BLOCK + size);
+        let held = active.last_page.len();
+        let from = segment::align(&mut self.buffer, held + BLOCK + size + PAGE);
+        self.buffer.extend_from_slice(&active.last_page);
         if active.end == 0 {
             active.header.put(&mut self.buffer);
         }
-        let offset = active.end + (self.buffer.len() - from) as u64;
+        let first_page = active.end - held as u64;
+        let offset = first_page + (self.buffer.len() - from) as u64;
         let at = Location { segment: active.header.id, offset };
         let pointers = record::put_record(&mut self.buffer, active.header.salt, number, changes, at);
-        let blocks = &self.buffer[from..];
-        if let Err(why) = active.segment.write(blocks, active.end) {
-            // Nobody was told anything: the next batch is written over it.
-            self.failed = !is_full(&why);
-            return Err(io_error("write to the journal", &why));
+        let end = self.buffer.len();
+        self.buffer.resize(from + (end - from).next_multiple_of(PAGE), 0);
+        match active.segment.write_durably(&self.buffer[from..], first_page) {
+            Ok(()) => {}
+            Err(Undurable::Unwritten(why)) => {
+                // Nobody was told anything: the next batch is written over it.
+                self.failed = !is_full(&why);
+                return Err(io_error("write to the journal", &why));
+            }
+            Err(Undurable::Unknown(why)) => {
+                // Whatever the reason.
+                self.failed = true;
+                return Err(DatabaseError::Fatal(format!("cannot sync the journal: {why}")));
+            }
         }
-        if let Err(why) = active.segment.file.sync_data() {
-            // Whatever the reason, nobody knows what the disk holds.
-            self.failed = true;
-            return Err(DatabaseError::Fatal(format!("cannot sync the journal: {why}")));
-        }
-        let written = blocks.len() as u64;
+        let pages = &self.buffer[from..end];
+        active.last_page.clear();
+        active.last_page.extend_from_slice(&pages[pages.len() - pages.len() % PAGE..]);
+        let written = (pages.len() - held) as u64;
         active.end += written;
-        active.largest_record = active.largest_record.max((BLOCK + size) as u64);
+        active.largest_record = active.largest_record.max(needs(size));
         self.written += written;
         if self.buffer.capacity() > BUFFER_KEPT {
             self.buffer = Vec::new();
@@ -212,7 +231,7 @@ impl Journal {
     /// Takes a segment into use.
     fn begin_segment(&mut self, first: u64, flushed: u64, record: usize) -> Result<(), DatabaseError> {
         self.release(flushed);
-        let needed = (BLOCK + record) as u64;
+        let needed = needs(record);
         // One that is too small would keep larger ones from being made ahead of time.
         let mut spare = self.spare.pop_front();
         while let Some(small) = spare.take_if(|spare| spare.capacity < needed) {
@@ -230,7 +249,14 @@ impl Journal {
         let (id, salt) = (self.next_id, RandomState::new().hash_one(self.next_id));
         self.next_id += 1;
         let header = Header { id, salt, first, flushed, kept: false };
-        let begun = Active { segment, header, end: 0, large: 0, largest_record: needed };
+        let begun = Active {
+            segment: segment.opened(),
+            header,
+            end: 0,
+            last_page: Vec::new(),
+            large: 0,
+            largest_record: needed,
+        };
         if let Some(full) = self.active.replace(begun) {
             let Active { segment, header, large, .. } = full;
             self.sealed.push_back(Sealed { segment, header, last: first - 1, has_large_values: large > 0 });

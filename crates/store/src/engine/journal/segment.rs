@@ -1,20 +1,26 @@
 //! The files that batches are written to.
 //!
 //! A segment's blocks are written before it is used: a sync then has data to write and no metadata of the file system, as
-//! it has for each block that a file grows by. A segment for large values is written past the page cache: to bring a page
-//! into the cache that is written once and seldom read costs more than all else that a large value costs.
+//! it has for each block that a file grows by.
+//!
+//! They are written past the page cache, where the file system offers that. What is written is seldom read, and to bring a
+//! page into the cache costs a large value more than all else does. Each write is then durable when it returns: one system
+//! call, and where the disk can write through its own cache (`FUA`), one request in place of a write and a flush.
 
-use super::record::{BLOCK, blank_block};
+use super::record::blank_block;
 use crate::database::DatabaseError;
 use crate::engine::failure::{io_error, sync_directory};
+use rustix::io::{ReadWriteFlags, pwritev2};
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What the page cache takes one by one, and what every disk takes as a place in memory to write from.
-const PAGE: usize = 4096;
+/// What is written to a segment is so many bytes, or a multiple, from such a multiple on, in the file and in memory. The page
+/// cache and many disks have no smaller pieces: of less they would read the rest first. A disk with larger ones is used
+/// through the cache.
+pub(super) const PAGE: usize = 4096;
 /// How much is written at a time to a new segment past the page cache: a sync of the journal waits behind it.
 const CHUNK: usize = 256 << 10;
 
@@ -27,11 +33,21 @@ static ZEROS: Zeros = Zeros([0; CHUNK]);
 #[derive(Debug)]
 pub(in crate::engine) struct Segment {
     pub(super) file: Arc<File>,
-    /// Whether it was made for large values, and then the same file, past the page cache.
-    large_values: bool,
+    /// The same, past the page cache.
     direct: Option<File>,
+    /// Whether it was made for large values.
+    large_values: bool,
     pub(super) path: PathBuf,
     pub(super) capacity: u64,
+}
+
+/// Why pages are not durable.
+#[derive(Debug)]
+pub(super) enum Undurable {
+    /// What was durable before still is.
+    Unwritten(io::Error),
+    /// A sync failed: nobody knows what the disk holds of all that was written.
+    Unknown(io::Error),
 }
 
 /// A segment to be made ready by whoever has time.
@@ -71,16 +87,15 @@ impl Blank {
 
     fn write(&self) -> io::Result<Segment> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&self.path)?;
-        let direct = if self.large_values { open_direct(&self.path) } else { None };
         let mut segment = Segment {
             file: Arc::new(file),
+            direct: open_direct(&self.path),
             large_values: self.large_values,
-            direct,
             path: self.path.clone(),
             capacity: self.capacity,
         };
-        // A page at a time: the page cache keeps in one piece what was written in one piece, and writes all of it again
-        // when a part of it has changed.
+        // The page cache keeps in one piece what was written in one piece, and writes all of it again when a part of it has
+        // changed.
         let step = if segment.direct.is_some() { CHUNK } else { PAGE };
         for at in (0..self.capacity).step_by(step) {
             let size = usize::try_from(self.capacity - at).unwrap_or(step).min(step);
@@ -91,13 +106,19 @@ impl Blank {
     }
 }
 
+/// Whether the file system does not write past its cache what it was to, or not so: its blocks are larger, or it is of an
+/// older system.
+fn not_offered(why: &io::Error) -> bool {
+    matches!(why.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
+}
+
 /// A file system that does not offer this is used through its cache.
 fn open_direct(path: &Path) -> Option<File> {
     let flags = rustix::fs::OFlags::DIRECT.bits();
     OpenOptions::new().write(true).custom_flags(i32::try_from(flags).ok()?).open(path).ok()
 }
 
-/// Empties a buffer and makes room in it for so many bytes that can be written past the page cache; returns where they begin.
+/// Empties a buffer and makes room in it for so many bytes that can be written to a segment; returns where they begin.
 pub(super) fn align(buffer: &mut Vec<u8>, bytes: usize) -> usize {
     buffer.clear();
     buffer.reserve(bytes + PAGE);
@@ -109,7 +130,7 @@ pub(super) fn align(buffer: &mut Vec<u8>, bytes: usize) -> usize {
 impl Segment {
     /// A file from an earlier run.
     pub(super) fn found(file: File, path: PathBuf, capacity: u64) -> Self {
-        Self { file: Arc::new(file), large_values: false, direct: None, path, capacity }
+        Self { file: Arc::new(file), direct: None, large_values: false, path, capacity }
     }
 
     /// Full, and kept for its large values, for which it may be used again, too. Nothing more is written to it now, so that
@@ -118,23 +139,40 @@ impl Segment {
         Self { direct: None, large_values: true, ..self }
     }
 
-    /// To be used again.
-    pub(in crate::engine) fn reopened(self) -> Self {
-        let direct = if self.large_values { open_direct(&self.path) } else { None };
+    /// To be written to.
+    pub(super) fn opened(self) -> Self {
+        let direct = self.direct.or_else(|| open_direct(&self.path));
         Self { direct, ..self }
     }
 
-    /// Writes whole blocks, from memory that [`align`] gave.
-    pub(super) fn write(&mut self, blocks: &[u8], at: u64) -> io::Result<()> {
-        debug_assert!(blocks.len().is_multiple_of(BLOCK) && at.is_multiple_of(BLOCK as u64));
+    /// Writes whole pages, from memory that [`align`] gave. They are durable when the file is synced.
+    fn write(&mut self, pages: &[u8], at: u64) -> io::Result<()> {
         if let Some(direct) = &self.direct {
-            match direct.write_all_at(blocks, at) {
-                // The disk's blocks are larger than ours.
-                Err(why) if why.kind() == io::ErrorKind::InvalidInput => self.direct = None,
+            match direct.write_all_at(pages, at) {
+                Err(why) if not_offered(&why) => self.direct = None,
                 written => return written,
             }
         }
-        self.file.write_all_at(blocks, at)
+        self.file.write_all_at(pages, at)
+    }
+
+    /// Writes whole pages, from memory that [`align`] gave, durably.
+    pub(super) fn write_durably(&mut self, pages: &[u8], at: u64) -> Result<(), Undurable> {
+        debug_assert!(pages.len().is_multiple_of(PAGE) && at.is_multiple_of(PAGE as u64));
+        debug_assert!(pages.as_ptr().align_offset(PAGE) == 0, "the buffer has moved");
+        if let Some(direct) = &self.direct {
+            match pwritev2(direct, &[IoSlice::new(pages)], at, ReadWriteFlags::DSYNC).map_err(io::Error::from)
+            {
+                Ok(written) if written == pages.len() => return Ok(()),
+                // The rest may be no whole pages any more.
+                Ok(_) => {}
+                Err(why) if not_offered(&why) => self.direct = None,
+                // No page waits in memory that a failed sync could have lost: what was durable is.
+                Err(why) => return Err(Undurable::Unwritten(why)),
+            }
+        }
+        self.file.write_all_at(pages, at).map_err(Undurable::Unwritten)?;
+        self.file.sync_data().map_err(Undurable::Unknown)
     }
 
     /// Takes away what makes it a segment, so that it can be used again at any time: what was in it is not found by a
@@ -159,8 +197,9 @@ impl Segment {
         self.capacity
     }
 
-    /// Gives back the space behind `end`, which is of no use any more.
+    /// Gives back the space behind `end`, which is of no use any more, but for the rest of a page.
     pub(super) fn shorten(&mut self, end: u64) {
+        let end = end.next_multiple_of(PAGE as u64);
         match self.file.set_len(end) {
             Ok(()) => self.capacity = end,
             Err(why) => log::warn!("cannot shorten the journal segment {}: {why}", self.path.display()),
@@ -179,23 +218,48 @@ impl Segment {
 mod tests {
     use super::*;
 
-    /// Both kinds hold what is written to them, where the file system has both.
+    /// Past the page cache, where the file system offers that, and through it.
     #[test]
     fn a_segment_has_its_blocks_and_takes_what_is_written() {
         let directory = tempfile::tempdir().unwrap();
-        for large_values in [false, true] {
-            let path = directory.path().join(format!("{large_values}"));
-            let capacity = CHUNK as u64 + 3 * BLOCK as u64;
-            let mut segment = Blank { path: path.clone(), capacity, least: 0, large_values }.make().unwrap();
+        for cached in [false, true] {
+            let path = directory.path().join(format!("{cached}"));
+            let capacity = CHUNK as u64 + 3 * PAGE as u64;
+            let blank = Blank { path: path.clone(), capacity, least: 0, large_values: false };
+            let mut segment = blank.make().unwrap();
             assert_eq!(std::fs::read(&path).unwrap(), vec![0; usize::try_from(capacity).unwrap()]);
+            if cached {
+                segment.direct = None;
+            }
             let mut buffer = Vec::new();
-            let from = align(&mut buffer, 2 * BLOCK);
-            buffer.resize(from + 2 * BLOCK, 7);
-            segment.write(&buffer[from..], capacity - 2 * BLOCK as u64).unwrap();
-            assert!(std::fs::read(&path).unwrap().ends_with(&[7; 2 * BLOCK]));
-            segment.write(&buffer[from..], 0).unwrap();
+            let from = align(&mut buffer, 2 * PAGE);
+            buffer.resize(from + 2 * PAGE, 7);
+            for at in [capacity - 2 * PAGE as u64, 0] {
+                segment.write_durably(&buffer[from..], at).unwrap();
+                let at = usize::try_from(at).unwrap();
+                assert_eq!(std::fs::read(&path).unwrap()[at..at + 2 * PAGE], [7; 2 * PAGE]);
+            }
             segment.wipe().unwrap();
-            assert_eq!(std::fs::read(&path).unwrap()[..BLOCK], blank_block());
+            assert!(std::fs::read(&path).unwrap().starts_with(&blank_block()));
+            // What was read or written through the cache meanwhile is not in the way.
+            buffer[from] = 8;
+            let mut segment = segment.closed().opened();
+            segment.write_durably(&buffer[from..], 0).unwrap();
+            assert!(std::fs::read(&path).unwrap().starts_with(&buffer[from..]));
         }
+    }
+
+    #[test]
+    fn what_cannot_be_written_past_the_cache_is_written_through_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("segment");
+        let blank = Blank { path: path.clone(), capacity: PAGE as u64, least: 0, large_values: true };
+        let mut segment = blank.make().unwrap();
+        let mut buffer = Vec::new();
+        let from = align(&mut buffer, 2 * PAGE);
+        buffer.resize(from + PAGE + 100, 7);
+        // A disk with larger blocks refuses ours as most refuse this; some file systems go through the cache by themselves.
+        segment.write(&buffer[from + 100..], 0).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), [7; PAGE]);
     }
 }

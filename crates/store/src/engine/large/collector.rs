@@ -179,8 +179,7 @@ impl Collector {
 
     /// A segment that has been used before and serves as the one that is asked for.
     pub(in crate::engine) fn used_segment(&self, blank: &Blank) -> Option<Segment> {
-        let segment = self.state().used.take(blank)?;
-        Some(segment.reopened())
+        self.state().used.take(blank)
     }
 
     /// Some values to go with a batch of `bytes`: about as much again. Each call but an empty-handed one is followed by
