@@ -91,7 +91,7 @@ pub enum Reply {
         version: Version,
         /// Whether that version is a value, not a tombstone.
         present: bool,
-        /// Whether this replica accepts writes now; a full disk says no *before* anything was written.
+        /// Whether this replica accepts values now; a full disk says no *before* anything was written.
         writable: bool,
     },
     /// To `LocalWrite`: this version or a newer one is durable here.

@@ -40,6 +40,11 @@ impl Operation {
         matches!(self, Self::Get { .. })
     }
 
+    /// Whether replicas whose disk is full cannot carry it out. A Delete may well: it makes room in the end.
+    pub fn needs_room(&self) -> bool {
+        matches!(self, Self::Set { .. })
+    }
+
     /// Bytes of its key and value.
     pub fn size(&self) -> usize {
         match self {

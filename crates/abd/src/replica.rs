@@ -31,7 +31,7 @@ pub trait VersionStore {
 pub struct Standing {
     /// Rule M1: every other member has confirmed this data directory.
     pub admitted: bool,
-    /// The disk has room.
+    /// The disk has room for values. A tombstone may be tried without: it makes room in the end.
     pub writable: bool,
 }
 
@@ -154,7 +154,7 @@ impl Replica {
             );
             return Ok(Reaction::Reply(reply));
         }
-        if !standing.writable {
+        if !standing.writable && stamped.content.is_value() {
             return Ok(Reaction::Reply(Reply::Refused(Refusal::DiskFull)));
         }
         Ok(Reaction::Commit { key, stamped, reply: AfterCommit(reply) })

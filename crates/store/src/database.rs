@@ -41,6 +41,8 @@ impl Change {
 pub struct WriteBatch {
     /// In order; of two changes to one key the later one counts.
     pub changes: Vec<Change>,
+    /// What it hides or takes away gives back more than it takes: it may have a part of the room that a full disk keeps free.
+    pub makes_room: bool,
 }
 
 impl WriteBatch {
@@ -108,7 +110,7 @@ pub trait Database: Send + Sync + 'static {
     /// # Errors
     /// As [`Database::write`].
     fn put(&self, key: Bytes, value: Bytes) -> Result<(), DatabaseError> {
-        self.write(WriteBatch { changes: vec![Change::Put(key, value)] })
+        self.write(WriteBatch { changes: vec![Change::Put(key, value)], ..WriteBatch::default() })
     }
 
     /// A batch of one delete.
@@ -116,7 +118,7 @@ pub trait Database: Send + Sync + 'static {
     /// # Errors
     /// As [`Database::write`].
     fn delete(&self, key: Bytes) -> Result<(), DatabaseError> {
-        self.write(WriteBatch { changes: vec![Change::Delete(key)] })
+        self.write(WriteBatch { changes: vec![Change::Delete(key)], ..WriteBatch::default() })
     }
 }
 

@@ -17,5 +17,5 @@ mod record;
 pub use database::{Change, Database, DatabaseError, DatabaseIterator, Snapshot, WriteBatch};
 pub use engine::disk::{DiskDatabase, DiskOptions};
 pub use engine::memory::MemoryDatabase;
-pub use mvcc::{CACHE_BYTES, MultiVersionStore};
+pub use mvcc::{CACHE_BYTES, Fit, MultiVersionStore};
 pub use puts::Puts;

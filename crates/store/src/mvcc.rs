@@ -30,6 +30,28 @@ pub struct MultiVersionStore<D> {
     garbage: Mutex<Garbage>,
 }
 
+/// What of a group of versions has become durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fit {
+    /// All of it.
+    All,
+    /// The tombstones; why the values did not fit.
+    Tombstones(String),
+    /// Nothing; why.
+    Nothing(String),
+}
+
+impl Fit {
+    /// Whether the tombstones of the group have become durable, or its values.
+    pub fn has(&self, tombstones: bool) -> bool {
+        match self {
+            Self::All => true,
+            Self::Tombstones(_) => tombstones,
+            Self::Nothing(_) => false,
+        }
+    }
+}
+
 impl<D: Database> MultiVersionStore<D> {
     /// Over a database, with a cache of newest versions of at most `cache_bytes`.
     pub fn new(database: D, cache_bytes: usize) -> Self {
@@ -130,7 +152,30 @@ impl<D: Database> MultiVersionStore<D> {
         self.commit_puts(&puts)
     }
 
-    /// Makes a group of versions durable in one batch.
+    /// Makes a group of versions durable, or those of it that a full disk has room for.
+    ///
+    /// # Errors
+    /// As [`Database::write`], but that the disk is full. Then nothing may be acknowledged.
+    pub fn commit_what_fits(&self, puts: &Puts) -> Result<Fit, DatabaseError> {
+        let no_room = match self.commit_puts(puts) {
+            Ok(()) => return Ok(Fit::All),
+            Err(DatabaseError::Full(why)) => why,
+            Err(why) => return Err(why),
+        };
+        let tombstones = puts.tombstones();
+        // If there are no others, there was no room for them.
+        if tombstones.is_empty() || tombstones.len() == puts.len() {
+            return Ok(Fit::Nothing(no_room));
+        }
+        match self.commit_puts(&tombstones) {
+            Ok(()) => Ok(Fit::Tombstones(no_room)),
+            Err(DatabaseError::Full(why)) => Ok(Fit::Nothing(why)),
+            Err(why) => Err(why),
+        }
+    }
+
+    /// Makes a group of versions durable in one batch. Tombstones alone may have a part of the room that a full disk keeps
+    /// free.
     ///
     /// Of several versions of one key only the newest is written: a replica that holds a newer version holds the
     /// older one as far as anybody can tell (rule S1). Where the database does not drop dominated versions itself, the
@@ -146,7 +191,7 @@ impl<D: Database> MultiVersionStore<D> {
         // By key, the newest first; of equal versions the one that came first.
         puts.sort_by(|a, b| a.data_key.cmp(&b.data_key));
         let deletes = !self.database.drops_dominated();
-        let mut batch = WriteBatch { changes: Vec::with_capacity(puts.len()) };
+        let mut batch = WriteBatch { changes: Vec::with_capacity(puts.len()), makes_room: true };
         let mut written = Vec::with_capacity(puts.len());
         let mut previous: Option<&Put> = None;
         for put in puts {
@@ -171,6 +216,7 @@ impl<D: Database> MultiVersionStore<D> {
                 }
             }
             batch.put(put.data_key.clone(), put.record.clone());
+            batch.makes_room &= !put.stamped.content.is_value();
             written.push((put, held));
         }
         if batch.is_empty() {

@@ -114,6 +114,23 @@ impl Puts {
         self.bytes = 0;
     }
 
+    /// In the order in which they were added, whether each is a tombstone.
+    pub fn are_tombstones(&self) -> impl Iterator<Item = bool> {
+        self.puts.iter().map(|put| match put {
+            Waiting::Encoded(parts) => parts.value_length.is_none(),
+            Waiting::Whole(put) => !put.stamped.content.is_value(),
+        })
+    }
+
+    /// Those that are tombstones.
+    pub(crate) fn tombstones(&self) -> Self {
+        let mut tombstones = Self::default();
+        for put in self.iter().filter(|put| !put.stamped.content.is_value()) {
+            tombstones.push(&put.user_key, &put.stamped);
+        }
+        tombstones
+    }
+
     /// In the order in which they were added, each in an allocation of its own.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Put> {
         let mut rest = &self.encoded[..];

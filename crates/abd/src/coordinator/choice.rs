@@ -45,7 +45,7 @@ impl Coordinator {
         let mut chosen = self.preferred_majority(id, self.avoided(running));
         // What has been asked is not asked again, and whose disk is full does not help a write.
         let contacted = running.calls.contacted;
-        let useless = if running.operation.is_read() { NodeSet::EMPTY } else { self.unwritable };
+        let useless = if running.operation.needs_room() { self.unwritable } else { NodeSet::EMPTY };
         let others = self.config.members.all().minus(chosen.union(contacted).union(useless));
         if let Some(index) = self.nearness.due(others, now) {
             chosen.insert(index);
@@ -58,9 +58,9 @@ impl Coordinator {
         chosen
     }
 
-    /// Those whom an operation asks last: those under suspicion, and if it writes, those whose disk is full.
+    /// Those whom an operation asks last: those under suspicion, and if it needs room, those whose disk is full.
     fn avoided(&self, running: &Running) -> NodeSet {
-        if running.operation.is_read() { self.suspects } else { self.suspects.union(self.unwritable) }
+        if running.operation.needs_room() { self.suspects.union(self.unwritable) } else { self.suspects }
     }
 
     /// The local member and the next ones round the ring; then those that are far, the nearest first, and those to be avoided.

@@ -92,7 +92,7 @@ pub struct Coordinator {
     /// Members that left a hedge waiting: asked last until they answer anything. A hint, never a rule.
     suspects: NodeSet,
     nearness: Nearness,
-    /// Members that said their disk is full.
+    /// Members that said their disk is full: they take deletes, if anything.
     unwritable: NodeSet,
     transmits: VecDeque<Transmit>,
     outcomes: VecDeque<(OperationId, Outcome)>,
@@ -337,7 +337,8 @@ impl Coordinator {
 
     fn begin_truetime_write(&self, running: &mut Running, now: Now, issuer: &TimestampIssuer) -> Step {
         let members = self.config.members.count();
-        if members - self.unwritable.len() < self.config.members.majority() {
+        if running.operation.needs_room() && members - self.unwritable.len() < self.config.members.majority()
+        {
             return Step::End(Outcome::Refused(Reason::TooManyRefused {
                 refused: self.unwritable.len(),
                 members,

@@ -56,7 +56,7 @@ impl Coordinator {
                 if version > query.newest {
                     (query.newest, query.present) = (version, present);
                 }
-                if !writable {
+                if !writable && running.operation.needs_room() {
                     query.unwritable.insert(from);
                     return self.judge_unwritable(query.unwritable);
                 }

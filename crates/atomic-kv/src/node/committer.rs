@@ -8,7 +8,7 @@ use abd::{AfterCommit, CallId, Refusal, Reply};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use store::{DatabaseError, Puts};
+use store::{DatabaseError, Fit, Puts};
 use tokio::sync::Notify;
 
 /// Bytes that may wait for the disk. Above it writes are refused, so that a slow disk costs bounded memory.
@@ -209,68 +209,75 @@ impl Committer {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Notes whether the disk has room for values, as a batch has shown.
+    fn note_room(&self, store: &ReplicaStore, fit: &Fit, batch: &Batch) {
+        let writable = match fit {
+            // Tombstones alone show nothing.
+            Fit::All => {
+                self.writable() || batch.puts.are_tombstones().any(|is_one| !is_one) || store.accepts_writes()
+            }
+            Fit::Tombstones(_) | Fit::Nothing(_) => false,
+        };
+        if self.writable.swap(writable, Ordering::Relaxed) == writable {
+            return;
+        }
+        match fit {
+            Fit::All => tracing::info!("the disk has room again: this replica takes writes"),
+            Fit::Tombstones(why) | Fit::Nothing(why) => {
+                tracing::error!(
+                    why,
+                    "disk full: this replica refuses writes but for deletes, and still serves reads"
+                );
+            }
+        }
+    }
+
     /// Commits a batch and empties it.
     fn commit(&self, store: &ReplicaStore, batch: &mut Batch) -> Result<(), DatabaseError> {
-        let refused = match store.versions().commit_puts(&batch.puts) {
-            Ok(()) => {
-                if !self.writable.swap(true, Ordering::Relaxed) {
-                    tracing::info!("the disk has room again: this replica takes writes");
-                }
-                None
-            }
-            Err(DatabaseError::Full(why)) => {
-                if self.writable.swap(false, Ordering::Relaxed) {
-                    tracing::error!(why, "disk full: this replica refuses writes and still serves reads");
-                }
-                Some(Refusal::DiskFull)
-            }
-            Err(fatal) => return Err(fatal),
-        };
+        assert_eq!(batch.puts.len(), batch.replies.len(), "each reply waits for one write");
+        let fit = store.versions().commit_what_fits(&batch.puts)?;
+        self.note_room(store, &fit, batch);
         self.commits.fetch_add(1, Ordering::Relaxed);
         self.writes.fetch_add(batch.replies.len() as u64, Ordering::Relaxed);
-        batch.puts.clear();
+        self.answer(batch, &fit);
+        Ok(())
+    }
+
+    /// Opens the replies of what has become durable (rule S1), refuses the rest, and empties the batch.
+    fn answer(&self, batch: &mut Batch, fit: &Fit) {
         let mut by_shard: Vec<Vec<(ReplyTo, Reply)>> = self.completions.iter().map(|_| Vec::new()).collect();
-        for (to, reply) in batch.replies.drain(..) {
-            let reply = match refused {
-                None => reply.committed(),
-                Some(refusal) => Reply::Refused(refusal),
-            };
+        for ((to, reply), tombstone) in batch.replies.drain(..).zip(batch.puts.are_tombstones()) {
+            let reply =
+                if fit.has(tombstone) { reply.committed() } else { Reply::Refused(Refusal::DiskFull) };
             by_shard[to.shard].push((to, reply));
         }
+        batch.puts.clear();
         batch.replies.shrink_to(REPLIES_KEPT);
         for (completions, replies) in self.completions.iter().zip(by_shard) {
             if !replies.is_empty() {
                 completions.give(replies);
             }
         }
-        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use abd::{Content, Reaction, Replica, Request, StampedValue, Standing, Timestamp, Version};
+    use abd::{
+        Content, Newest, Reaction, Replica, Request, StampedValue, Standing, Timestamp, Version, VersionStore,
+    };
 
     #[test]
     fn a_reply_goes_to_the_event_loop_that_waits_for_it() {
         let directory = tempfile::tempdir().unwrap();
         let store = ReplicaStore::open(&directory.path().join("database"), 8 << 20).unwrap();
-        let (committer, replica) = (Committer::new(3), Replica { max_future: None });
+        let committer = Committer::new(3);
         let mut put = Puts::default();
         // One batch for all of them: they write the same key.
         for (shard, time) in [(2, 1), (0, 2), (1, 3), (2, 4)] {
-            let version = Version::of_write(Timestamp { time, node: 1, boot: 1 });
-            let stamped = StampedValue { version, content: Content::Tombstone };
-            let request = Request::LocalWrite { key: "k".into(), stamped };
-            let standing = Standing { admitted: true, writable: true };
-            let Reaction::Commit { key, stamped, reply } = replica.handle(&store, request, standing, 0)
-            else {
-                panic!("nothing is to be written");
-            };
-            put.push(&key, &stamped);
-            let to = ReplyTo { shard, connection: LOCAL, call: CallId { operation: time, phase: 0 } };
-            committer.enqueue(&mut put, reply, to).unwrap();
+            let to = ReplyTo { shard, connection: LOCAL, call: call(time) };
+            enqueue(&committer, &mut put, to, Content::Tombstone);
         }
         committer.close();
         committer.run(&store).unwrap();
@@ -283,5 +290,63 @@ mod tests {
             done.iter().map(|(to, _)| to.call.operation).collect::<Vec<_>>()
         };
         assert_eq!([calls(0), calls(1), calls(2)], [vec![2], vec![3], vec![1, 4]]);
+    }
+
+    /// S1: of a batch that a full disk takes in part, the replies to that part alone are opened.
+    #[test]
+    fn s1_what_did_not_fit_is_refused() {
+        let deletes = [true, false, true, true, false];
+        for (fit, opened) in [
+            (Fit::All, [true; 5]),
+            (Fit::Tombstones(String::new()), deletes),
+            (Fit::Nothing(String::new()), [false; 5]),
+        ] {
+            let committer = Committer::new(1);
+            let mut put = Puts::default();
+            for (time, delete) in (1..).zip(deletes) {
+                let content = if delete { Content::Tombstone } else { Content::Value("v".into()) };
+                enqueue(
+                    &committer,
+                    &mut put,
+                    ReplyTo { shard: 0, connection: LOCAL, call: call(time) },
+                    content,
+                );
+            }
+            let mut batch = std::mem::take(&mut committer.queue().gathered);
+            committer.answer(&mut batch, &fit);
+            assert!(batch.puts.is_empty() && batch.replies.is_empty());
+            let answers: Vec<(u64, bool)> = committer
+                .completions(0)
+                .take()
+                .iter()
+                .map(|(to, reply)| (to.call.operation, matches!(reply, Reply::Written { .. })))
+                .collect();
+            assert_eq!(answers, (1..).zip(opened).collect::<Vec<_>>(), "{fit:?}");
+        }
+    }
+
+    fn call(operation: u64) -> CallId {
+        CallId { operation, phase: 0 }
+    }
+
+    /// As a replica with an empty store does that is asked to store this; the operation's number is the time, too.
+    fn enqueue(committer: &Committer, put: &mut Puts, to: ReplyTo, content: Content) {
+        let version = Version::of_write(Timestamp { time: to.call.operation, node: 1, boot: 1 });
+        let request = Request::LocalWrite { key: "k".into(), stamped: StampedValue { version, content } };
+        let standing = Standing { admitted: true, writable: true };
+        let reaction = Replica { max_future: None }.handle(&NothingYet, request, standing, 0);
+        let Reaction::Commit { key, stamped, reply } = reaction else { panic!("nothing is to be written") };
+        put.push(&key, &stamped);
+        committer.enqueue(put, reply, to).unwrap();
+    }
+
+    struct NothingYet;
+
+    impl VersionStore for NothingYet {
+        type Error = std::convert::Infallible;
+
+        fn newest(&self, _key: &[u8]) -> Result<Newest, Self::Error> {
+            Ok(Newest { stamped: StampedValue::NEVER, durable: true })
+        }
     }
 }

@@ -7,7 +7,17 @@ use crate::support::{Background, Cluster, Node, eventually};
 /// A power cut of the whole cluster under load. kill -9 alone tests no fsync: the page cache survives it.
 #[test]
 fn a_power_cut_of_all_nodes_loses_nothing_that_was_acknowledged() {
-    let Some(disk) = Mount::disk(256) else {
+    cut_power_under_load("loop");
+}
+
+/// What goes past the page cache there, this one takes into its own journal in memory unless it is told to make it durable.
+#[test]
+fn a_power_cut_loses_nothing_where_a_write_past_the_cache_is_one_through_it() {
+    cut_power_under_load("loop,data=journal");
+}
+
+fn cut_power_under_load(options: &'static str) {
+    let Some(disk) = Mount::disk(384, options) else {
         return skipped("power cut", "no permission to make and mount an ext4 on a loop device");
     };
     let mut cluster = Cluster::new(3, &[]);
@@ -19,7 +29,7 @@ fn a_power_cut_of_all_nodes_loses_nothing_that_was_acknowledged() {
     for round in 0..3 {
         let mut client = cluster.nodes[round].connect();
         let mut acknowledged = 0;
-        // Every fourth value is large: it stays in the journal, past the page cache once there are many.
+        // Every fourth value is large: it stays in the journal.
         let value = |number: usize| {
             number.to_string().repeat(if number % 4 == 3 { 16 << 10 } else { 1 }).into_bytes()
         };
@@ -57,10 +67,14 @@ fn a_full_disk_is_survived_and_recovers_by_itself() {
     cluster.start_all();
     let mut client = cluster.nodes[2].connect();
     assert_eq!(client.call("SET before 1"), Reply::ok());
+    let value = vec![b'x'; 64 << 10];
+    for key in 1..=KEYS {
+        let key = format!("old-{key}");
+        assert_eq!(client.try_call(&[b"SET", key.as_bytes(), &value]).unwrap(), Reply::ok());
+    }
     let ballast = disk.path().join("ballast");
     fill(&ballast);
     // Writes find out.
-    let value = vec![b'x'; 64 << 10];
     let mut number = 0;
     let mut write = |client: &mut crate::support::Connection| {
         number += 1;
@@ -85,14 +99,25 @@ fn a_full_disk_is_survived_and_recovers_by_itself() {
     assert!(told.starts_with("NOQUORUM") || told.starts_with("INDETERMINATE"), "{told}");
     assert_eq!(other.call("GET before"), Reply::bulk("1"));
 
+    // Deletes go on even now, and give room back when there is a little to work with.
+    for key in 1..=KEYS {
+        assert_eq!(other.call(&format!("DEL old-{key}")), Reply::Integer(1), "{key}");
+    }
+    assert_eq!(client.info("writable"), "0");
+    let file = std::fs::File::options().write(true).open(&ballast).unwrap();
+    file.set_len(file.metadata().unwrap().len() - (3 << 20)).unwrap();
+    eventually("deletes have made room", || client.info("writable") == "1");
+    assert_eq!(other.call("SET deletes-made-room 1"), Reply::ok());
     std::fs::remove_file(ballast).unwrap();
-    eventually("the node takes writes again", || client.info("writable") == "1");
     assert_eq!(client.call("SET after 1"), Reply::ok());
     assert_eq!(other.call("GET after"), Reply::bulk("1"));
     cluster.nodes[0].start();
     cluster.wait_ready();
     cluster.kill_all();
 }
+
+/// Of 64 KiB each.
+const KEYS: u32 = 200;
 
 /// Takes all the room that is left.
 fn fill(path: &std::path::Path) {
@@ -107,17 +132,28 @@ fn fill(path: &std::path::Path) {
 /// After a failed fsync nobody knows what is on the disk, and trying again proves nothing: the node stops.
 #[test]
 fn a_failing_fsync_stops_the_node_and_the_cluster_goes_on() {
+    a_failure_of("fdatasync,fsync", "");
+}
+
+/// The journal has nothing else: each write is to be durable when it returns.
+#[test]
+fn a_failing_write_to_the_journal_stops_the_node_and_the_cluster_goes_on() {
+    a_failure_of("pwrite64", "write to the journal");
+}
+
+/// Such system calls fail, and the node says why it stops.
+fn a_failure_of(calls: &str, why: &str) {
     let mut cluster = Cluster::start(3, &[]);
     // Before there is any load: a node that syncs would be gone before the tracer is seen.
-    let Some(tracer) = Tracer::fail_syncs(cluster.nodes[1].pid()) else {
-        return skipped("failing fsync", "strace is missing or may not trace; apt-get install strace");
+    let Some(tracer) = Tracer::fail(cluster.nodes[1].pid(), calls) else {
+        return skipped("failing disk", "strace is missing or may not trace; apt-get install strace");
     };
     let load = Background::start(cluster.addresses());
     let status = cluster.nodes[1].wait();
     assert_eq!(status.code(), Some(1), "{}", cluster.nodes[1].log());
     drop(tracer);
     let told = cluster.nodes[1].log();
-    assert!(told.lines().any(|line| line.contains("refuses to serve")), "{told}");
+    assert!(told.lines().any(|line| line.contains("refuses to serve") && line.contains(why)), "{told}");
     assert!(told.lines().last().unwrap().starts_with("atomic-kv: "), "{told}");
     for index in [0, 2] {
         assert_eq!(cluster.nodes[index].connect().call("SET probe 1"), Reply::ok());

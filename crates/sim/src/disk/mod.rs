@@ -21,12 +21,15 @@ use store::{
     Change, Database, DatabaseError, DatabaseIterator, MemoryDatabase, Snapshot, WriteBatch, key::prefix_of,
 };
 
+/// Batches that make room and fit on a disk that is full for all others. Few, so that there are disks without any room, too.
+const KEPT_FREE: u32 = 4;
+
 /// How the disk behaves at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mood {
     /// As it should.
     Good,
-    /// No room.
+    /// No room, but a little for what makes room.
     Full,
     /// The next sync fails.
     FailsSync,
@@ -89,6 +92,8 @@ impl Platter {
 struct Inner {
     platter: Platter,
     mood: Mood,
+    /// Batches that make room and still fit on a full disk.
+    kept_free: u32,
     /// What the engine did that it must never do (rule G1).
     complaint: Option<String>,
 }
@@ -129,7 +134,7 @@ impl SimDatabase {
         platter.journal.truncate(at);
         platter.synced = (at, batches);
         Ok(Arc::new(Self {
-            inner: Mutex::new(Inner { platter, mood: Mood::Good, complaint: None }),
+            inner: Mutex::new(Inner { platter, mood: Mood::Good, kept_free: 0, complaint: None }),
             memory,
             merges,
             lie,
@@ -142,7 +147,11 @@ impl SimDatabase {
 
     /// Sets how it behaves from now on.
     pub fn set_mood(&self, mood: Mood) {
-        self.lock().mood = mood;
+        let mut inner = self.lock();
+        inner.mood = mood;
+        if mood == Mood::Full {
+            inner.kept_free = KEPT_FREE;
+        }
     }
 
     /// Whether there is room.
@@ -272,7 +281,10 @@ impl Database for SimDatabase {
         {
             let mut inner = self.lock();
             if inner.mood == Mood::Full {
-                return Err(DatabaseError::Full("the simulated disk is full".into()));
+                if !batch.makes_room || inner.kept_free == 0 {
+                    return Err(DatabaseError::Full("the simulated disk is full".into()));
+                }
+                inner.kept_free -= 1;
             }
             journal::append(&mut inner.platter.journal, &batch);
             match inner.mood {
@@ -359,9 +371,14 @@ mod tests {
         let database = open(Platter::default());
         database.set_mood(Mood::Full);
         assert!(matches!(database.write(batch(1)), Err(DatabaseError::Full(_))));
+        let makes_room = || WriteBatch { makes_room: true, ..batch(2) };
+        for _ in 0..KEPT_FREE {
+            database.write(makes_room()).unwrap();
+        }
+        assert!(matches!(database.write(makes_room()), Err(DatabaseError::Full(_))));
         database.set_mood(Mood::Good);
         database.write(batch(1)).unwrap();
-        assert_eq!(database.sequence(), 1);
+        assert_eq!(database.sequence(), u64::from(KEPT_FREE) + 1);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::checks::Conviction;
 use crate::plan::Point;
 use crate::trace::What;
 use abd::{Content, Refusal, Reply};
-use store::DatabaseError;
+use store::{DatabaseError, Fit};
 
 impl World {
     /// Queues a write; hands back a refusal when too much waits already.
@@ -69,21 +69,20 @@ impl World {
 
     fn commit(&mut self, node: u32, writes: Vec<PendingWrite>, thrown_away: bool) {
         let Some(process) = self.nodes[node as usize].process.as_mut() else { return };
-        let committed = if thrown_away { Ok(()) } else { process.store.commit(&committer_puts(&writes)) };
-        let refused = match committed {
-            Ok(()) => {
-                process.writable = true;
-                None
-            }
-            Err(DatabaseError::Full(_)) => {
-                process.writable = false;
-                Some(Refusal::DiskFull)
-            }
+        let puts = committer_puts(&writes);
+        let fit = if thrown_away { Ok(Fit::All) } else { process.store.commit_what_fits(&puts) };
+        let fit = match fit {
+            Ok(fit) => fit,
             Err(why) => return self.fail(node, &why),
         };
+        // Tombstones alone do not show that there is room.
+        process.writable = fit == Fit::All
+            && (process.writable
+                || process.database.has_room()
+                || puts.are_tombstones().any(|is_one| !is_one));
         let count = writes.len();
         self.trace.record(self.now, || What::Synced { node, writes: count });
-        if self.lies.drops_tombstones && refused.is_none() {
+        if self.lies.drops_tombstones && fit.has(true) {
             for write in writes.iter().filter(|write| write.stamped.content == Content::Tombstone) {
                 // The lie is told by the disk; if the disk cannot, there is no lie this time.
                 let _ = process.database.forget(&write.key);
@@ -94,20 +93,19 @@ impl World {
             return;
         }
         for write in writes {
-            let reply = match refused {
-                None => write.reply.committed(),
-                Some(refusal) => Reply::Refused(refusal),
-            };
-            if refused.is_none() {
+            let reply = if fit.has(write.stamped.content == Content::Tombstone) {
                 self.note_promise(node, &write.key, write.stamped.version);
-            }
+                write.reply.committed()
+            } else {
+                Reply::Refused(Refusal::DiskFull)
+            };
             match write.source {
                 Source::Local(call) => self.handle_reply(node, node, call, reply),
                 Source::Peer { .. } => self.send_reply(node, write.source, &reply),
             }
         }
         self.pump(node);
-        self.start_job(node, refused.is_none());
+        self.start_job(node, fit == Fit::All);
     }
 
     fn look_at_garbage(&mut self, node: u32) {

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
-use store::{DatabaseError, MultiVersionStore};
+use store::{DatabaseError, MultiVersionStore, Puts};
 
 /// As in the node: a query phase that a bare majority has not answered by then asks everybody.
 const HEDGE_AFTER: Duration = Duration::from_millis(10);
@@ -291,7 +291,7 @@ impl World {
             }
             // It fails, of course; what counts is the bytes that it leaves behind.
             let _ = match job {
-                Job::Commit { writes, .. } => process.store.commit(&committer_puts(&writes)),
+                Job::Commit { writes, .. } => process.store.commit_puts(&committer_puts(&writes)),
                 Job::Collect => process.collect(&mut self.rng),
             };
         }
@@ -371,6 +371,8 @@ impl World {
     }
 }
 
-pub(super) fn committer_puts(writes: &[PendingWrite]) -> Vec<(Bytes, StampedValue)> {
-    writes.iter().map(|write| (write.key.clone(), write.stamped.clone())).collect()
+pub(super) fn committer_puts(writes: &[PendingWrite]) -> Puts {
+    let mut puts = Puts::default();
+    writes.iter().for_each(|write| puts.push(&write.key, &write.stamped));
+    puts
 }

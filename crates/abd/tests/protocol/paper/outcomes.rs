@@ -1,7 +1,7 @@
 //! What a client may conclude (PROTOCOL section 8).
 
 use super::{logical, no_write, truetime};
-use crate::support::{HEDGE, PATIENCE, RESEND, get, set, stamped, version};
+use crate::support::{HEDGE, PATIENCE, RESEND, World, delete, get, set, stamped, version};
 use abd::{NodeId, Outcome, Reason, Refusal, Version};
 use std::time::Duration;
 
@@ -143,4 +143,36 @@ fn outcome_full_disks_make_a_truetime_set_indeterminate() {
     let write = world.submit(1, set("y"));
     assert!(matches!(world.outcome(write), Some(Outcome::Refused(Reason::TooManyRefused { .. }))));
     assert!(world.pool.is_empty());
+}
+
+/// A Delete makes room in the end, so full disks take part in it, and whoever knows that they are full asks them all the same.
+#[test]
+fn outcome_full_disks_carry_out_a_delete() {
+    for mut world in [logical(3), truetime(3)] {
+        let truetime = world.node(1).interval.is_some();
+        let run = |world: &mut World, operation, time: u64| {
+            if truetime {
+                world.clock(1, time - 1, time);
+            }
+            let ticket = world.submit(1, operation);
+            world.deliver_all();
+            if truetime {
+                world.clock(1, time + 1, time + 2);
+                world.advance(Duration::from_millis(1));
+            }
+            world.outcome(ticket).cloned()
+        };
+        assert!(matches!(run(&mut world, set("x"), 2000), Some(Outcome::Written { existed: false, .. })));
+        for id in 1..=3 {
+            world.node(id).standing.writable = false;
+            world.node(1).coordinator.handle_peer_writable(NodeId(id), false);
+        }
+        let deleted = run(&mut world, delete(), 3000);
+        assert!(matches!(deleted, Some(Outcome::Written { existed: true, .. })), "{deleted:?}");
+        let refused = run(&mut world, set("y"), 4000);
+        assert!(
+            matches!(refused, Some(Outcome::Refused(Reason::TooManyRefused { refused: 2.., .. }))),
+            "{refused:?}"
+        );
+    }
 }

@@ -24,8 +24,9 @@ fn succeeds(command: &mut Command) -> bool {
 #[derive(Debug)]
 pub(crate) struct Mount {
     place: TempDir,
-    /// The file with the blocks, and the options to mount it with.
+    /// The file with the blocks.
     image: Option<(TempDir, PathBuf)>,
+    options: &'static str,
 }
 
 impl Mount {
@@ -37,22 +38,22 @@ impl Mount {
                 .args(["-t", "tmpfs", "-o", &format!("size={megabytes}m"), "tmpfs"])
                 .arg(place.path()),
         );
-        mounted.then_some(Self { place, image: None })
+        mounted.then_some(Self { place, image: None, options: "" })
     }
 
-    /// An ext4 on a loop device, whose power can be cut; `None` without the permission.
-    pub(crate) fn disk(megabytes: u64) -> Option<Self> {
+    /// An ext4 on a loop device, mounted with these options, whose power can be cut; `None` without the permission.
+    pub(crate) fn disk(megabytes: u64, options: &'static str) -> Option<Self> {
         let directory = tempfile::tempdir().unwrap();
         let image = directory.path().join("image");
         std::fs::File::create(&image).unwrap().set_len(megabytes << 20).unwrap();
         let made = succeeds(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(&image));
-        let mount = Self { place: tempfile::tempdir().unwrap(), image: Some((directory, image)) };
+        let mount = Self { place: tempfile::tempdir().unwrap(), image: Some((directory, image)), options };
         (made && mount.attach()).then_some(mount)
     }
 
     fn attach(&self) -> bool {
         let (_, image) = self.image.as_ref().unwrap();
-        succeeds(Command::new("mount").args(["-o", "loop"]).arg(image).arg(self.path()))
+        succeeds(Command::new("mount").args(["-o", self.options]).arg(image).arg(self.path()))
     }
 
     /// Where it is mounted.
@@ -91,12 +92,12 @@ impl Drop for Mount {
 pub(crate) struct Tracer(Child);
 
 impl Tracer {
-    /// Makes every `fdatasync` and `fsync` of the process and its threads fail with an input/output error from now on.
-    /// `None` when strace is missing or may not do this.
-    pub(crate) fn fail_syncs(process: u32) -> Option<Self> {
+    /// Makes each of these system calls of the process and its threads, `fdatasync,fsync` say, fail with an input/output error
+    /// from now on. `None` when strace is missing or may not do this.
+    pub(crate) fn fail(process: u32, calls: &str) -> Option<Self> {
         let child = Command::new("strace")
-            .args(["-f", "-q", "-o", "/dev/null", "-e", "trace=fdatasync,fsync"])
-            .args(["-e", "inject=fdatasync,fsync:error=EIO", "-p", &process.to_string()])
+            .args(["-f", "-q", "-o", "/dev/null", "-e", &format!("trace={calls}")])
+            .args(["-e", &format!("inject={calls}:error=EIO"), "-p", &process.to_string()])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()

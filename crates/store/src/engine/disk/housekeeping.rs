@@ -25,9 +25,14 @@ impl DiskDatabase {
         // A long journal is worth it for any write: one may have come while it could have been shortened.
         let long = writer.written_since_tidy > 0 && writer.journal.disk_bytes() > LONG_JOURNAL_BYTES;
         if !self.accepts_writes() {
+            let made_room = std::mem::take(&mut writer.made_room);
             self.give_back(&mut writer)?;
+            if made_room {
+                self.seal(&mut writer);
+            }
             drop(writer);
-            match self.work.wait(true) {
+            match self.work.wait(true).and_then(|()| if made_room { self.merge_if_it_fits() } else { Ok(()) })
+            {
                 Ok(()) | Err(DatabaseError::Full(_)) => {}
                 Err(why) => return Err(why),
             }
@@ -45,10 +50,19 @@ impl DiskDatabase {
         let Some(round) = self.work.collector.begin_quiet_round() else { return Ok(()) };
         while self.work.collector.wait_for_moves(&round) {
             let mut writer = self.writer();
-            self.make_room(&mut writer, MOVED_AT_ONCE)?;
+            self.make_room(&mut writer, MOVED_AT_ONCE, false)?;
             self.write_with_moves(&mut writer, WriteBatch::default(), MOVED_AT_ONCE)?;
         }
         self.tidy(self.writer())
+    }
+
+    /// Merges all tables on a full disk, so that what is hidden goes, if the result has room beside them. Where it has not, new
+    /// tables are merged step by step, as under load.
+    fn merge_if_it_fits(&self) -> Result<(), DatabaseError> {
+        if self.free()? <= self.tables.disk_bytes() {
+            return Ok(());
+        }
+        self.tables.merge_all().inspect_err(|why| self.work.fail(why))
     }
 
     /// Has [`DiskDatabase::maintain`] end soon, now and later.

@@ -28,6 +28,7 @@ use super::tables::Tables;
 use super::watermark::Watermark;
 use super::workers::Work;
 use crate::database::{Change, Database, DatabaseError, WriteBatch};
+use room::Room;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -67,6 +68,8 @@ struct Writer {
     /// When the free space was looked at, and what has been written since.
     looked: Option<Instant>,
     written_since_look: u64,
+    /// Whether batches have hidden or taken away something since memtables were last written to tables for it.
+    made_room: bool,
     /// When a full disk was last given back what it could be.
     gave_back: Option<Instant>,
 }
@@ -106,7 +109,7 @@ impl DiskDatabase {
         }
         let count = moves.len();
         let written = self.still_in_use(moves).and_then(|changes| {
-            let mut moved = WriteBatch { changes };
+            let mut moved = WriteBatch { changes, ..WriteBatch::default() };
             writer.written_since_look += moved.bytes();
             // In this order: what the batch itself says of a key is newer.
             moved.changes.extend(batch.changes);
@@ -155,16 +158,23 @@ impl Database for DiskDatabase {
 
     fn write(&self, batch: WriteBatch) -> Result<(), DatabaseError> {
         let mut writer = self.writer();
-        let bytes = batch.bytes();
-        let written = match self.make_room(&mut writer, bytes) {
-            Ok(()) => self.write_with_moves(&mut writer, batch, bytes),
-            Err(why) => Err(why),
+        let (bytes, makes_room) = (batch.bytes(), batch.makes_room);
+        let room = self.make_room(&mut writer, bytes, makes_room);
+        let written = match room {
+            // What is moved for the collector does not fit into what is kept free.
+            Ok(Room::Kept) => {
+                let number = self.sequence() + 1;
+                self.commit(&mut writer, batch, number)
+            }
+            Ok(Room::Free) => self.write_with_moves(&mut writer, batch, bytes),
+            Err(ref why) => Err(why.clone()),
         };
         if written.is_ok() {
             writer.written_since_tidy += bytes;
             writer.written_since_look += bytes;
+            writer.made_room |= makes_room;
         }
-        let had_room = !matches!(written, Err(DatabaseError::Full(_)));
+        let had_room = !matches!((&room, &written), (Ok(Room::Kept), _) | (_, Err(DatabaseError::Full(_))));
         if self.had_room.swap(had_room, Ordering::Relaxed) != had_room {
             log::info!("the disk has {} for writes", if had_room { "room again" } else { "no room" });
         }

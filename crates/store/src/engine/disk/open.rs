@@ -98,6 +98,7 @@ impl DiskDatabase {
                 tidy_bytes: 0,
                 looked: None,
                 written_since_look: 0,
+                made_room: false,
                 gave_back: None,
             }),
             sequence: AtomicU64::new(sequence.max(1)),

@@ -10,6 +10,14 @@ use std::time::{Duration, Instant};
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 const LOOK_AFTER_BYTES: u64 = 1 << 20;
 
+/// Where a batch fits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    Free,
+    /// In what is kept free for those that make room.
+    Kept,
+}
+
 impl DiskDatabase {
     /// Takes over what the threads have done; returns up to which batch everything is in tables.
     pub(super) fn catch_up(&self, writer: &mut Writer) -> Result<u64, DatabaseError> {
@@ -75,8 +83,15 @@ impl DiskDatabase {
         margin * self.min_free + 2 * bytes
     }
 
-    /// Makes sure that there is room for a batch.
-    pub(super) fn make_room(&self, writer: &mut Writer, bytes: u64) -> Result<(), DatabaseError> {
+    /// Makes sure that there is room for a batch; says which. One that makes room may have half of what is kept free, as the
+    /// other half is for the tables in which it does, and what the journal has already.
+    pub(super) fn make_room(
+        &self,
+        writer: &mut Writer,
+        bytes: u64,
+        makes_room: bool,
+    ) -> Result<Room, DatabaseError> {
+        let mut room = Room::Free;
         let fresh = writer.looked.is_some_and(|looked| looked.elapsed() < LOOK_EVERY)
             && writer.written_since_look + bytes < LOOK_AFTER_BYTES;
         if !fresh || !self.had_room.load(Ordering::Relaxed) {
@@ -87,7 +102,11 @@ impl DiskDatabase {
                 free = self.free()?;
             }
             if free < needed {
-                return Err(DatabaseError::Full(format!("{free} bytes are free, {needed} are needed")));
+                let fits = free >= self.min_free / 2 + 2 * bytes || writer.journal.has_room_for(2 * bytes);
+                if !(makes_room && fits) {
+                    return Err(DatabaseError::Full(format!("{free} bytes are free, {needed} are needed")));
+                }
+                room = Room::Kept;
             }
         }
         let limit = writer.memtable_limit;
@@ -99,6 +118,6 @@ impl DiskDatabase {
             self.work.wait(false)?;
             self.seal(writer);
         }
-        Ok(())
+        Ok(room)
     }
 }

@@ -2,6 +2,9 @@ use super::*;
 use crate::database::{DatabaseIterator, Snapshot};
 use crate::engine::large::{LARGE, Location, Stored};
 use crate::key;
+use crate::mvcc::{Fit, MultiVersionStore};
+use crate::puts::Puts;
+use abd::{Content, StampedValue, Timestamp, Version};
 use bytes::Bytes;
 
 #[test]
@@ -109,7 +112,7 @@ fn a_memtable_holds_more_of_large_values() {
 
 /// Data keys of one user key, the newest version first.
 fn versions(count: u64) -> Vec<Bytes> {
-    let version = |time| abd::Version::of_write(abd::Timestamp { time, node: 1, boot: 1 });
+    let version = |time| Version::of_write(Timestamp { time, node: 1, boot: 1 });
     (1..=count).rev().map(|time| key::encode(b"k", version(time))).collect()
 }
 
@@ -233,4 +236,87 @@ fn values_in_use_are_moved_out_of_segments_that_hold_mostly_garbage() {
         }
         assert!(database.disk_bytes() < 40 * large(1).len() as u64, "{} bytes", database.disk_bytes());
     }
+}
+
+fn numbered(number: u32) -> Bytes {
+    [&[1][..], &number.to_be_bytes()].concat().into()
+}
+
+fn deletes(numbers: std::ops::Range<u32>) -> WriteBatch {
+    let changes = numbers.map(|number| Change::Delete(numbered(number))).collect();
+    WriteBatch { changes, makes_room: true }
+}
+
+#[test]
+fn what_makes_room_has_half_of_what_is_kept_free_and_what_the_journal_has() {
+    let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let mut database = DiskDatabase::open(directory.path(), DiskOptions::default()).unwrap();
+    let refused = |database: &DiskDatabase| {
+        let refused = database.put("k".into(), "v".into());
+        assert!(matches!(refused, Err(DatabaseError::Full(_))), "{refused:?}");
+    };
+    let segments = || std::fs::read_dir(directory.path().join("journal")).unwrap().count();
+    // Three quarters of it are there.
+    database.min_free = database.free().unwrap() / 3 * 4;
+    for round in 1..50 {
+        refused(&database);
+        database.write(deletes(1..round * 100)).unwrap();
+    }
+    assert!(segments() > 1, "they fit into the first one");
+    // Nothing is.
+    database.min_free = u64::MAX / 8;
+    let mut written = 0;
+    while database.write(deletes(1..1_000)).is_ok() {
+        refused(&database);
+        written += 1;
+        assert!(written < 1_000, "deletes never end");
+    }
+    assert!(written > 0);
+    assert!(matches!(database.write(deletes(1..1_000)), Err(DatabaseError::Full(_))));
+}
+
+#[test]
+fn what_was_deleted_on_a_full_disk_gives_its_room_back() {
+    let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let mut database = DiskDatabase::open(directory.path(), DiskOptions::default()).unwrap();
+    for number in 1..2_000 {
+        database.put(numbered(number), Bytes::from(vec![7; LARGE - 1])).unwrap();
+    }
+    flush(&database);
+    database.min_free = database.free().unwrap() / 3 * 4;
+    let before = database.tables.disk_bytes();
+    database.write(deletes(2..2_000)).unwrap();
+    database.maintain().unwrap();
+    let after = database.tables.disk_bytes();
+    assert!(after < before / 100, "{after} of {before} bytes");
+    assert!(database.get(&numbered(1)).unwrap().is_some() && database.get(&numbered(2)).unwrap().is_none());
+}
+
+#[test]
+fn of_a_group_of_versions_a_full_disk_takes_the_tombstones() {
+    let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let mut database = DiskDatabase::open(directory.path(), DiskOptions::default()).unwrap();
+    database.min_free = u64::MAX / 8;
+    let store = MultiVersionStore::new(Arc::new(database), 1 << 20);
+    let commit = |versions: &[(&'static str, u64, Option<&'static str>)]| {
+        let mut puts = Puts::default();
+        for (key, time, value) in versions {
+            let version = Version::of_write(Timestamp { time: *time, node: 1, boot: 1 });
+            let content = value.map_or(Content::Tombstone, |value| Content::Value(value.into()));
+            puts.push(key.as_bytes(), &StampedValue { version, content });
+        }
+        let tombstones: Vec<bool> = versions.iter().map(|(_, _, value)| value.is_none()).collect();
+        assert_eq!(puts.are_tombstones().collect::<Vec<_>>(), tombstones);
+        store.commit_what_fits(&puts).unwrap()
+    };
+    let time_of = |key: &str| store.newest(key.as_bytes()).unwrap().stamped.version.time();
+    // A tombstone is taken although a newer value of its key is not.
+    let fit = commit(&[("a", 1, Some("1")), ("b", 2, None), ("b", 3, Some("3")), ("c", 4, None)]);
+    assert!(matches!(&fit, Fit::Tombstones(_)) && fit.has(true) && !fit.has(false), "{fit:?}");
+    assert_eq!([time_of("a"), time_of("b"), time_of("c")], [0, 2, 4]);
+    let fit = commit(&[("d", 5, None)]);
+    assert!(fit == Fit::All && fit.has(true) && fit.has(false));
+    let fit = commit(&[("e", 6, Some("6"))]);
+    assert!(matches!(&fit, Fit::Nothing(_)) && !fit.has(true) && !fit.has(false), "{fit:?}");
+    assert_eq!([time_of("d"), time_of("e")], [5, 0]);
 }

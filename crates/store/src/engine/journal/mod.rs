@@ -87,7 +87,7 @@ pub(super) struct Kept {
 
 impl Kept {
     fn new(segment: Segment, header: Header) -> Self {
-        Self { segment: segment.closed(), header }
+        Self { segment: segment.kept(), header }
     }
 
     /// What pointers call it.
@@ -228,6 +228,11 @@ impl Journal {
         Ok(LargeValues { segment: Some((active.header.id, active.segment.file.clone())), pointers })
     }
 
+    /// Whether a record of so many bytes needs no further segment, and so no room on the disk.
+    pub(super) fn has_room_for(&self, bytes: u64) -> bool {
+        self.active.as_ref().is_some_and(|active| active.room() >= bytes.next_multiple_of(BLOCK as u64))
+    }
+
     /// Takes a segment into use.
     fn begin_segment(&mut self, first: u64, flushed: u64, record: usize) -> Result<(), DatabaseError> {
         self.release(flushed);
@@ -259,6 +264,7 @@ impl Journal {
         };
         if let Some(full) = self.active.replace(begun) {
             let Active { segment, header, large, .. } = full;
+            let segment = segment.full();
             self.sealed.push_back(Sealed { segment, header, last: first - 1, has_large_values: large > 0 });
         }
         Ok(())
@@ -280,10 +286,11 @@ impl Journal {
         }
     }
 
-    /// For a full disk: the same, and gives up what is there for the next batches.
+    /// For a full disk: the same, and gives up what is there for the next batches, which may have little room.
     pub(super) fn give_back(&mut self, flushed: u64) {
         self.release(flushed);
         std::mem::take(&mut self.spare).into_iter().for_each(Segment::delete);
+        self.next_capacity = SMALLEST;
     }
 
     /// All segments that tables may point into, after a recovery.
@@ -347,7 +354,6 @@ impl Journal {
             Some(active) => active.segment.delete(),
             None => {}
         }
-        self.next_capacity = SMALLEST;
     }
 
     /// Bytes that the files take, without those of kept segments.
@@ -413,7 +419,7 @@ mod tests {
         // One from an earlier run serves as well, if it is large enough.
         let found = |capacity| {
             let path = directory.path().join("found");
-            Segment::found(File::create(&path).unwrap(), path, capacity).closed()
+            Segment::found(File::create(&path).unwrap(), path, capacity).kept()
         };
         let next = Blank { capacity: next.least, ..next };
         assert!(next.is_like(&found(next.least)) && !next.is_like(&found(next.least - 1)));
@@ -424,6 +430,29 @@ mod tests {
             journal.append(number, &changes(size / 2), 0).unwrap();
         }
         assert!(journal.next_blank().least < next.least);
+    }
+
+    /// On pages that hold whole records already, and in a segment that holds none.
+    #[test]
+    fn what_found_no_room_is_written_over_by_the_next_batch() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut journal = Journal::new(directory.path().to_path_buf(), 1, 1);
+        journal.begin_segment(1, 0, BLOCK).unwrap();
+        for number in 1..=12 {
+            let opened = |active: Active| Active { segment: active.segment.opened(), ..active };
+            journal.active.as_mut().unwrap().segment.without_room();
+            let refused = journal.append(number, &changes(3 * BLOCK), 0).map(drop);
+            assert!(matches!(refused, Err(DatabaseError::Full(_))), "{refused:?}");
+            journal.active = journal.active.take().map(opened);
+            journal.append(number, &changes(2 * BLOCK), 0).unwrap();
+        }
+        let mut found = Vec::new();
+        let recovered = recover(directory.path(), 0, |record| {
+            assert_eq!(record.changes, changes(2 * BLOCK));
+            found.push(record.number);
+            Ok(())
+        });
+        assert_eq!((recovered.unwrap().last, found), (12, (1..=12).collect()));
     }
 
     /// Its first block may be all that a power cut lets through.

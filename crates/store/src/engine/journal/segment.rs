@@ -10,9 +10,9 @@
 use super::record::blank_block;
 use crate::database::DatabaseError;
 use crate::engine::failure::{io_error, sync_directory};
-use rustix::io::{ReadWriteFlags, pwritev2};
+use rustix::fs::{FsWord, OFlags};
 use std::fs::{File, OpenOptions};
-use std::io::{self, IoSlice};
+use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,6 +24,9 @@ pub(super) const PAGE: usize = 4096;
 /// How much is written at a time to a new segment past the page cache: a sync of the journal waits behind it.
 const CHUNK: usize = 256 << 10;
 
+/// File systems that are known to make a write past the cache durable before it returns (`O_DSYNC`): ext4 and XFS.
+const WRITE_DURABLY: [FsWord; 2] = [0xef53, 0x5846_5342];
+
 /// Never written to, so it costs no memory of its own.
 #[repr(align(4096))]
 struct Zeros([u8; CHUNK]);
@@ -33,8 +36,8 @@ static ZEROS: Zeros = Zeros([0; CHUNK]);
 #[derive(Debug)]
 pub(in crate::engine) struct Segment {
     pub(super) file: Arc<File>,
-    /// The same, past the page cache.
-    direct: Option<File>,
+    /// The same, past the page cache, while it is written to.
+    direct: Option<Direct>,
     /// Whether it was made for large values.
     large_values: bool,
     pub(super) path: PathBuf,
@@ -87,22 +90,51 @@ impl Blank {
 
     fn write(&self) -> io::Result<Segment> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&self.path)?;
-        let mut segment = Segment {
+        let mut direct = open_direct(&self.path, OFlags::empty());
+        for at in (0..self.capacity).step_by(CHUNK) {
+            let size = usize::try_from(self.capacity - at).unwrap_or(CHUNK).min(CHUNK);
+            let zeros = &ZEROS.0[..size];
+            if let Some(past_the_cache) = &direct {
+                match past_the_cache.write_all_at(zeros, at) {
+                    Err(why) if not_offered(&why) => direct = None,
+                    written => {
+                        written?;
+                        continue;
+                    }
+                }
+            }
+            // A page at a time: the cache keeps in one piece what was written in one piece, and writes all of it again when
+            // a part of it has changed.
+            for from in (0..size).step_by(PAGE) {
+                file.write_all_at(&zeros[from..size.min(from + PAGE)], at + from as u64)?;
+            }
+        }
+        file.sync_all()?;
+        Ok(Segment {
             file: Arc::new(file),
-            direct: open_direct(&self.path),
+            direct: None,
             large_values: self.large_values,
             path: self.path.clone(),
             capacity: self.capacity,
-        };
-        // The page cache keeps in one piece what was written in one piece, and writes all of it again when a part of it has
-        // changed.
-        let step = if segment.direct.is_some() { CHUNK } else { PAGE };
-        for at in (0..self.capacity).step_by(step) {
-            let size = usize::try_from(self.capacity - at).unwrap_or(step).min(step);
-            segment.write(&ZEROS.0[..size], at)?;
-        }
-        segment.file.sync_all()?;
-        Ok(segment)
+        })
+    }
+}
+
+/// A file whose writes go past the page cache.
+#[derive(Debug)]
+struct Direct {
+    file: File,
+    /// Whether a write is durable when it returns, for certain.
+    durable: bool,
+}
+
+impl Direct {
+    /// `None` where the file system does not offer it.
+    fn open(path: &Path) -> Option<Self> {
+        let file = open_direct(path, OFlags::DSYNC)?;
+        // Some that other programs or machines serve pass the wish on, or not (FUSE, 9p): there a sync is asked for, too.
+        let durable = rustix::fs::fstatfs(&file).is_ok_and(|system| WRITE_DURABLY.contains(&system.f_type));
+        Some(Self { file, durable })
     }
 }
 
@@ -112,10 +144,9 @@ fn not_offered(why: &io::Error) -> bool {
     matches!(why.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
 }
 
-/// A file system that does not offer this is used through its cache.
-fn open_direct(path: &Path) -> Option<File> {
-    let flags = rustix::fs::OFlags::DIRECT.bits();
-    OpenOptions::new().write(true).custom_flags(i32::try_from(flags).ok()?).open(path).ok()
+fn open_direct(path: &Path, also: OFlags) -> Option<File> {
+    let flags = i32::try_from((OFlags::DIRECT | also).bits()).ok()?;
+    OpenOptions::new().write(true).custom_flags(flags).open(path).ok()
 }
 
 /// Empties a buffer and makes room in it for so many bytes that can be written to a segment; returns where they begin.
@@ -133,27 +164,26 @@ impl Segment {
         Self { file: Arc::new(file), direct: None, large_values: false, path, capacity }
     }
 
-    /// Full, and kept for its large values, for which it may be used again, too. Nothing more is written to it now, so that
-    /// one open file is enough.
-    pub(super) fn closed(self) -> Self {
+    /// Kept for its large values, for which it may be used again, too.
+    pub(super) fn kept(self) -> Self {
         Self { direct: None, large_values: true, ..self }
     }
 
     /// To be written to.
     pub(super) fn opened(self) -> Self {
-        let direct = self.direct.or_else(|| open_direct(&self.path));
-        Self { direct, ..self }
+        Self { direct: Direct::open(&self.path), ..self }
     }
 
-    /// Writes whole pages, from memory that [`align`] gave. They are durable when the file is synced.
-    fn write(&mut self, pages: &[u8], at: u64) -> io::Result<()> {
-        if let Some(direct) = &self.direct {
-            match direct.write_all_at(pages, at) {
-                Err(why) if not_offered(&why) => self.direct = None,
-                written => return written,
-            }
-        }
-        self.file.write_all_at(pages, at)
+    /// Has every write to it find no room.
+    #[cfg(test)]
+    pub(super) fn without_room(&mut self) {
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        self.direct = Some(Direct { file: full, durable: true });
+    }
+
+    /// Nothing more is written to it now, so that one open file is enough.
+    pub(super) fn full(self) -> Self {
+        Self { direct: None, ..self }
     }
 
     /// Writes whole pages, from memory that [`align`] gave, durably.
@@ -161,13 +191,11 @@ impl Segment {
         debug_assert!(pages.len().is_multiple_of(PAGE) && at.is_multiple_of(PAGE as u64));
         debug_assert!(pages.as_ptr().align_offset(PAGE) == 0, "the buffer has moved");
         if let Some(direct) = &self.direct {
-            match pwritev2(direct, &[IoSlice::new(pages)], at, ReadWriteFlags::DSYNC).map_err(io::Error::from)
-            {
-                Ok(written) if written == pages.len() => return Ok(()),
-                // The rest may be no whole pages any more.
-                Ok(_) => {}
+            match direct.file.write_all_at(pages, at) {
+                Ok(()) if direct.durable => return Ok(()),
+                Ok(()) => return self.file.sync_data().map_err(Undurable::Unknown),
                 Err(why) if not_offered(&why) => self.direct = None,
-                // No page waits in memory that a failed sync could have lost: what was durable is.
+                // What was durable does not depend on these pages.
                 Err(why) => return Err(Undurable::Unwritten(why)),
             }
         }
@@ -217,23 +245,31 @@ impl Segment {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::failure::is_full;
+
+    fn segment(path: &Path, capacity: u64) -> Segment {
+        Blank { path: path.to_path_buf(), capacity, least: 0, large_values: false }.make().unwrap()
+    }
+
+    /// Pages of this byte, from where they begin in the buffer.
+    fn pages(count: usize, byte: u8) -> (Vec<u8>, usize) {
+        let mut buffer = Vec::new();
+        let from = align(&mut buffer, count * PAGE);
+        buffer.resize(from + count * PAGE, byte);
+        (buffer, from)
+    }
 
     /// Past the page cache, where the file system offers that, and through it.
     #[test]
     fn a_segment_has_its_blocks_and_takes_what_is_written() {
         let directory = tempfile::tempdir().unwrap();
+        let capacity = CHUNK as u64 + 3 * PAGE as u64;
         for cached in [false, true] {
             let path = directory.path().join(format!("{cached}"));
-            let capacity = CHUNK as u64 + 3 * PAGE as u64;
-            let blank = Blank { path: path.clone(), capacity, least: 0, large_values: false };
-            let mut segment = blank.make().unwrap();
+            let segment = segment(&path, capacity);
             assert_eq!(std::fs::read(&path).unwrap(), vec![0; usize::try_from(capacity).unwrap()]);
-            if cached {
-                segment.direct = None;
-            }
-            let mut buffer = Vec::new();
-            let from = align(&mut buffer, 2 * PAGE);
-            buffer.resize(from + 2 * PAGE, 7);
+            let mut segment = if cached { segment } else { segment.opened() };
+            let (mut buffer, from) = pages(2, 7);
             for at in [capacity - 2 * PAGE as u64, 0] {
                 segment.write_durably(&buffer[from..], at).unwrap();
                 let at = usize::try_from(at).unwrap();
@@ -243,23 +279,46 @@ mod tests {
             assert!(std::fs::read(&path).unwrap().starts_with(&blank_block()));
             // What was read or written through the cache meanwhile is not in the way.
             buffer[from] = 8;
-            let mut segment = segment.closed().opened();
+            let mut segment = segment.kept().opened();
             segment.write_durably(&buffer[from..], 0).unwrap();
             assert!(std::fs::read(&path).unwrap().starts_with(&buffer[from..]));
         }
     }
 
+    /// S1: a power cut of a mounted file system cannot show it, because what has gone past the page cache it does not lose.
+    #[test]
+    fn s1_what_goes_past_the_cache_is_durable_when_it_returns() {
+        let directory = tempfile::tempdir().unwrap();
+        let segment = segment(&directory.path().join("segment"), PAGE as u64).opened();
+        if let Some(Direct { file, .. }) = segment.direct {
+            let flags = rustix::fs::fcntl_getfl(&file).unwrap();
+            assert!(flags.contains(OFlags::DIRECT | OFlags::DSYNC), "{flags:?}");
+        }
+    }
+
+    /// A file of the system's own that refuses every such write, as a file system does whose blocks are larger than a page.
     #[test]
     fn what_cannot_be_written_past_the_cache_is_written_through_it() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("segment");
-        let blank = Blank { path: path.clone(), capacity: PAGE as u64, least: 0, large_values: true };
-        let mut segment = blank.make().unwrap();
-        let mut buffer = Vec::new();
-        let from = align(&mut buffer, 2 * PAGE);
-        buffer.resize(from + PAGE + 100, 7);
-        // A disk with larger blocks refuses ours as most refuse this; some file systems go through the cache by themselves.
-        segment.write(&buffer[from + 100..], 0).unwrap();
+        let mut segment = segment(&path, PAGE as u64);
+        let refuses = OpenOptions::new().write(true).open("/proc/self/oom_score_adj").unwrap();
+        segment.direct = Some(Direct { file: refuses, durable: true });
+        let (buffer, from) = pages(1, 7);
+        segment.write_durably(&buffer[from..], 0).unwrap();
+        assert!(segment.direct.is_none());
         assert_eq!(std::fs::read(&path).unwrap(), [7; PAGE]);
+    }
+
+    #[test]
+    fn without_room_past_the_cache_nothing_is_written_through_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("segment");
+        let mut segment = segment(&path, PAGE as u64);
+        segment.without_room();
+        let (buffer, from) = pages(1, 7);
+        let refused = segment.write_durably(&buffer[from..], 0);
+        assert!(matches!(&refused, Err(Undurable::Unwritten(why)) if is_full(why)), "{refused:?}");
+        assert_eq!(std::fs::read(&path).unwrap(), [0; PAGE]);
     }
 }
