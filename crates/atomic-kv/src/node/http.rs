@@ -41,7 +41,10 @@ async fn readiness(node: Arc<Node>) -> (StatusCode, String) {
     }
     // A full disk is a reason to make room, not one to take the node out or restart it.
     if !node.committer.writable() {
-        return (StatusCode::OK, "degraded: the disk is full, writes but for deletes are refused here\n".into());
+        return (
+            StatusCode::OK,
+            "degraded: the disk is full, writes but for deletes are refused here\n".into(),
+        );
     }
     (StatusCode::OK, "ok\n".into())
 }
