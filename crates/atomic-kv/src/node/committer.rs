@@ -140,26 +140,22 @@ impl Committer {
         let mut tidy_after = None;
         // Two batches take turns: one is committed while the other gathers.
         let mut batch = Batch::default();
-        let mut collected = Instant::now();
+        let (mut collected, mut tidied) = (Instant::now(), Instant::now());
         while self.take(&mut batch, tidy_after) {
             if batch.replies.is_empty() {
                 // Nothing came for a while: a good moment for what would be in the way under load.
-                let writable = store.accepts_writes();
-                self.writable.store(writable, Ordering::Relaxed);
-                tidy_after = match store.tidy(writable) {
-                    Ok(Tidied::More) => Some(PAUSE),
-                    Ok(Tidied::Running) => Some(LOOK_EVERY),
-                    Ok(Tidied::All) => (!writable).then_some(IDLE_AFTER),
-                    Err(DatabaseError::Full(why)) => {
-                        tracing::warn!(why, "disk full: housekeeping is put off until there is room");
-                        Some(IDLE_AFTER)
-                    }
-                    Err(fatal) => return Err(fatal),
-                };
+                self.writable.store(store.accepts_writes(), Ordering::Relaxed);
+                tidy_after = self.tidy(store)?;
+                tidied = Instant::now();
                 continue;
             }
             tidy_after = Some(IDLE_AFTER);
             self.commit(store, &mut batch)?;
+            // Deletes may go on for ever on a full disk, and what they hide is to give room back.
+            if !self.writable() && tidied.elapsed() >= IDLE_AFTER {
+                self.tidy(store)?;
+                tidied = Instant::now();
+            }
             if collected.elapsed() >= GARBAGE_EVERY {
                 collected = Instant::now();
                 match store.versions().collect_garbage(GARBAGE_BUDGET) {
@@ -169,6 +165,21 @@ impl Committer {
             }
         }
         Ok(())
+    }
+
+    /// Tidies up a little; returns when there is to be more of that, if nothing comes before.
+    fn tidy(&self, store: &ReplicaStore) -> Result<Option<Duration>, DatabaseError> {
+        let writable = self.writable();
+        match store.tidy(writable) {
+            Ok(Tidied::More) => Ok(Some(PAUSE)),
+            Ok(Tidied::Running) => Ok(Some(LOOK_EVERY)),
+            Ok(Tidied::All) => Ok((!writable).then_some(IDLE_AFTER)),
+            Err(DatabaseError::Full(why)) => {
+                tracing::warn!(why, "disk full: housekeeping is put off until there is room");
+                Ok(Some(IDLE_AFTER))
+            }
+            Err(fatal) => Err(fatal),
+        }
     }
 
     /// Waits for what gathers and takes it into an empty batch, which stays empty if nothing comes for a time; whether there
@@ -210,19 +221,16 @@ impl Committer {
     }
 
     /// Notes whether the disk has room for values, as a batch has shown.
-    fn note_room(&self, store: &ReplicaStore, fit: &Fit, batch: &Batch) {
-        let writable = match fit {
-            // Tombstones alone show nothing.
-            Fit::All => {
-                self.writable() || batch.puts.are_tombstones().any(|is_one| !is_one) || store.accepts_writes()
-            }
-            Fit::Tombstones(_) | Fit::Nothing(_) => false,
-        };
+    fn note_room(&self, store: &ReplicaStore, fit: &Fit) {
+        let writable = *fit == Fit::All && store.had_room();
         if self.writable.swap(writable, Ordering::Relaxed) == writable {
             return;
         }
         match fit {
-            Fit::All => tracing::info!("the disk has room again: this replica takes writes"),
+            Fit::All if writable => tracing::info!("the disk has room again: this replica takes writes"),
+            Fit::All => tracing::error!(
+                "disk full: this replica refuses writes but for deletes, and still serves reads"
+            ),
             Fit::Tombstones(why) | Fit::Nothing(why) => {
                 tracing::error!(
                     why,
@@ -236,7 +244,7 @@ impl Committer {
     fn commit(&self, store: &ReplicaStore, batch: &mut Batch) -> Result<(), DatabaseError> {
         assert_eq!(batch.puts.len(), batch.replies.len(), "each reply waits for one write");
         let fit = store.versions().commit_what_fits(&batch.puts)?;
-        self.note_room(store, &fit, batch);
+        self.note_room(store, &fit);
         self.commits.fetch_add(1, Ordering::Relaxed);
         self.writes.fetch_add(batch.replies.len() as u64, Ordering::Relaxed);
         self.answer(batch, &fit);

@@ -53,6 +53,11 @@ impl ReplicaStore {
         self.database.accepts_writes()
     }
 
+    /// Whether the last batch was not only in because it makes room.
+    pub(crate) fn had_room(&self) -> bool {
+        self.database.had_room()
+    }
+
     pub(crate) fn disk_bytes(&self) -> u64 {
         self.database.disk_bytes()
     }

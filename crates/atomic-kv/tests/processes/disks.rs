@@ -3,6 +3,7 @@
 use crate::support::client::Reply;
 use crate::support::privileged::{Mount, Tracer, skipped};
 use crate::support::{Background, Cluster, Node, eventually};
+use std::path::PathBuf;
 
 /// A power cut of the whole cluster under load. kill -9 alone tests no fsync: the page cache survives it.
 #[test]
@@ -132,20 +133,24 @@ fn fill(path: &std::path::Path) {
 /// After a failed fsync nobody knows what is on the disk, and trying again proves nothing: the node stops.
 #[test]
 fn a_failing_fsync_stops_the_node_and_the_cluster_goes_on() {
-    a_failure_of("fdatasync,fsync", "");
+    a_failure_of("fdatasync,fsync", |_| None, "");
 }
 
 /// The journal has nothing else: each write is to be durable when it returns.
 #[test]
 fn a_failing_write_to_the_journal_stops_the_node_and_the_cluster_goes_on() {
-    a_failure_of("pwrite64", "write to the journal");
+    let journal = |node: &Node| {
+        let mut segments = std::fs::read_dir(node.data.join("database/journal")).unwrap();
+        Some(segments.next().unwrap().unwrap().path())
+    };
+    a_failure_of("pwrite64", journal, "write to the journal");
 }
 
 /// Such system calls fail, and the node says why it stops.
-fn a_failure_of(calls: &str, why: &str) {
+fn a_failure_of(calls: &str, file: impl Fn(&Node) -> Option<PathBuf>, why: &str) {
     let mut cluster = Cluster::start(3, &[]);
     // Before there is any load: a node that syncs would be gone before the tracer is seen.
-    let Some(tracer) = Tracer::fail(cluster.nodes[1].pid(), calls) else {
+    let Some(tracer) = Tracer::fail(cluster.nodes[1].pid(), calls, file(&cluster.nodes[1]).as_deref()) else {
         return skipped("failing disk", "strace is missing or may not trace; apt-get install strace");
     };
     let load = Background::start(cluster.addresses());

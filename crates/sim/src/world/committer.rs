@@ -75,11 +75,8 @@ impl World {
             Ok(fit) => fit,
             Err(why) => return self.fail(node, &why),
         };
-        // Tombstones alone do not show that there is room.
-        process.writable = fit == Fit::All
-            && (process.writable
-                || process.database.has_room()
-                || puts.are_tombstones().any(|is_one| !is_one));
+        // Tombstones alone may be in although there is no room.
+        process.writable = fit == Fit::All && process.database.has_room();
         let count = writes.len();
         self.trace.record(self.now, || What::Synced { node, writes: count });
         if self.lies.drops_tombstones && fit.has(true) {

@@ -99,6 +99,11 @@ impl Work {
         self.called.notify_all();
     }
 
+    /// Whether a full memtable waits.
+    pub(super) fn has_full(&self) -> bool {
+        !self.state().full.is_empty()
+    }
+
     /// Asks for a journal segment, if nobody is at one.
     pub(super) fn ask_for(&self, blank: impl FnOnce() -> Blank) {
         let mut state = self.state();

@@ -93,9 +93,10 @@ pub(crate) struct Tracer(Child);
 
 impl Tracer {
     /// Makes each of these system calls of the process and its threads, `fdatasync,fsync` say, fail with an input/output error
-    /// from now on. `None` when strace is missing or may not do this.
-    pub(crate) fn fail(process: u32, calls: &str) -> Option<Self> {
+    /// from now on, on one file or all. `None` when strace is missing or may not do this.
+    pub(crate) fn fail(process: u32, calls: &str, file: Option<&Path>) -> Option<Self> {
         let child = Command::new("strace")
+            .args(file.into_iter().flat_map(|file| [Path::new("-P"), file]))
             .args(["-f", "-q", "-o", "/dev/null", "-e", &format!("trace={calls}")])
             .args(["-e", &format!("inject={calls}:error=EIO"), "-p", &process.to_string()])
             .stdout(Stdio::null())

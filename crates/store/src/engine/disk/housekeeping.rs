@@ -25,18 +25,25 @@ impl DiskDatabase {
         // A long journal is worth it for any write: one may have come while it could have been shortened.
         let long = writer.written_since_tidy > 0 && writer.journal.disk_bytes() > LONG_JOURNAL_BYTES;
         if !self.accepts_writes() {
-            let made_room = std::mem::take(&mut writer.made_room);
             self.give_back(&mut writer)?;
-            if made_room {
+            let made_room = writer.made_room;
+            // One memtable at a time: while there is no room for the last one, there is none for more.
+            if made_room && !self.work.has_full() {
+                writer.made_room = false;
                 self.seal(&mut writer);
             }
             drop(writer);
-            match self.work.wait(true).and_then(|()| if made_room { self.merge_if_it_fits() } else { Ok(()) })
-            {
-                Ok(()) | Err(DatabaseError::Full(_)) => {}
+            let merged = self
+                .work
+                .wait(true)
+                .and_then(|()| if made_room { self.merge_if_it_fits() } else { Ok(true) });
+            let unfinished = match merged {
+                Ok(merged) => !merged,
+                Err(DatabaseError::Full(_)) => true,
                 Err(why) => return Err(why),
-            }
+            };
             writer = self.writer();
+            writer.made_room |= made_room && unfinished;
             self.give_back(&mut writer)?;
             self.work.collector.make_room();
             if !self.accepts_writes() {
@@ -56,13 +63,14 @@ impl DiskDatabase {
         self.tidy(self.writer())
     }
 
-    /// Merges all tables on a full disk, so that what is hidden goes, if the result has room beside them. Where it has not, new
-    /// tables are merged step by step, as under load.
-    fn merge_if_it_fits(&self) -> Result<(), DatabaseError> {
-        if self.free()? <= self.tables.disk_bytes() {
-            return Ok(());
+    /// Merges all tables on a full disk, so that what is hidden goes, if the result fits into half of the room; whether it did.
+    /// Where it does not, new tables are merged step by step, as under load.
+    fn merge_if_it_fits(&self) -> Result<bool, DatabaseError> {
+        if self.free()? < 2 * self.tables.disk_bytes() {
+            return Ok(false);
         }
-        self.tables.merge_all().inspect_err(|why| self.work.fail(why))
+        self.tables.merge_all().inspect_err(|why| self.work.fail(why))?;
+        Ok(true)
     }
 
     /// Has [`DiskDatabase::maintain`] end soon, now and later.
@@ -70,7 +78,7 @@ impl DiskDatabase {
         self.work.collector.stop();
     }
 
-    fn tidy(&self, mut writer: MutexGuard<'_, Writer>) -> Result<(), DatabaseError> {
+    pub(super) fn tidy(&self, mut writer: MutexGuard<'_, Writer>) -> Result<(), DatabaseError> {
         writer.written_since_tidy = 0;
         let before = writer.tidy_bytes;
         self.seal(&mut writer);

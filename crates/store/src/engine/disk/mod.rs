@@ -85,6 +85,11 @@ impl DiskDatabase {
         self.free().is_ok_and(|free| free >= self.needed(0))
     }
 
+    /// Whether the last batch found room, and not only in what is kept free for those that make room.
+    pub fn had_room(&self) -> bool {
+        self.had_room.load(Ordering::Relaxed)
+    }
+
     /// Bytes that the files take.
     pub fn disk_bytes(&self) -> u64 {
         let journal = self.journal_bytes.load(Ordering::Relaxed) + self.work.collector.disk_bytes();
@@ -146,7 +151,8 @@ impl DiskDatabase {
             self.hand_over_kept(writer, self.free().ok());
         }
         self.count_journal_bytes(writer);
-        if writer.journal.wants_spare() {
+        // On a full disk there is better use for the room.
+        if writer.journal.wants_spare() && self.had_room() {
             self.work.ask_for(|| writer.journal.next_blank());
         }
         Ok(())

@@ -79,7 +79,7 @@ impl DiskDatabase {
 
     /// Free space that a batch needs. More after a refusal, so that a disk at the limit does not flap.
     pub(super) fn needed(&self, bytes: u64) -> u64 {
-        let margin = if self.had_room.load(Ordering::Relaxed) { 1 } else { 2 };
+        let margin = if self.had_room() { 1 } else { 2 };
         margin * self.min_free + 2 * bytes
     }
 
@@ -94,7 +94,7 @@ impl DiskDatabase {
         let mut room = Room::Free;
         let fresh = writer.looked.is_some_and(|looked| looked.elapsed() < LOOK_EVERY)
             && writer.written_since_look + bytes < LOOK_AFTER_BYTES;
-        if !fresh || !self.had_room.load(Ordering::Relaxed) {
+        if !fresh || !self.had_room() {
             (writer.looked, writer.written_since_look) = (Some(Instant::now()), 0);
             let (mut free, needed) = (self.free()?, self.needed(bytes));
             if free < needed && writer.gave_back.is_none_or(|then| then.elapsed() >= LOOK_EVERY) {

@@ -320,3 +320,32 @@ fn of_a_group_of_versions_a_full_disk_takes_the_tombstones() {
     assert!(matches!(&fit, Fit::Nothing(_)) && !fit.has(true) && !fit.has(false), "{fit:?}");
     assert_eq!([time_of("d"), time_of("e")], [5, 0]);
 }
+
+/// Nobody writes what it has read, and so it would wait for ever.
+#[test]
+fn a_round_of_the_collector_does_not_keep_a_full_disk_from_giving_room_back() {
+    let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let mut database = DiskDatabase::open(directory.path(), DiskOptions::default()).unwrap();
+    let value = Bytes::from(vec![7; 20_000]);
+    for round in 0..4 {
+        // Some of the values in each segment stay in use.
+        for number in (1..1_000).filter(|number| number % 4 >= round) {
+            database.put(numbered(number), value.clone()).unwrap();
+        }
+    }
+    database.tidy(database.writer()).unwrap();
+    let collector = database.work.collector.clone();
+    let round = collector.begin_quiet_round().expect("there is garbage");
+    assert!(collector.wait_for_moves(&round), "it moves values");
+    database.min_free = database.free().unwrap() / 3 * 4;
+    let before = collector.kept_bytes();
+    database.write(deletes(1..1_000)).unwrap();
+    for _ in 0..600 {
+        database.maintain().unwrap();
+        if collector.kept_bytes() < before / 10 {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    panic!("{} of {before} bytes are kept", collector.kept_bytes());
+}

@@ -235,8 +235,13 @@ impl Collector {
     pub(in crate::engine) fn make_room(&self) {
         let mut state = self.state();
         state.forget_used();
+        if state.running {
+            // If it waits for values to be moved, it would for as long as the disk is full.
+            state.failed = true;
+            self.called.notify_all();
+        }
         let looked = state.looked.is_some_and(|looked| looked.elapsed() < FULL_EVERY);
-        if !looked && !state.running && !state.kept.is_empty() {
+        if !looked && !state.kept.is_empty() {
             state.looked = Some(Instant::now());
             state.asked = Some(Effort::NoRoom);
             self.called.notify_all();
