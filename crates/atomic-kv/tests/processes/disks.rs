@@ -140,7 +140,7 @@ fn a_failing_fsync_stops_the_node_and_the_cluster_goes_on() {
 #[test]
 fn a_failing_write_to_the_journal_stops_the_node_and_the_cluster_goes_on() {
     let journal = |node: &Node| {
-        let mut segments = std::fs::read_dir(node.data.join("database/journal")).unwrap();
+        let mut segments = std::fs::read_dir(node.data.join("db/journal")).unwrap();
         Some(segments.next().unwrap().unwrap().path())
     };
     a_failure_of("pwrite64", journal, "write to the journal");
