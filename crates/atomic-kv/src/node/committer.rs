@@ -87,12 +87,12 @@ pub(crate) struct Committer {
 }
 
 impl Committer {
-    pub(crate) fn new(shards: usize) -> Self {
+    pub(crate) fn new(shards: usize, writable: bool) -> Self {
         Self {
             queue: Mutex::default(),
             wake: Condvar::new(),
             completions: (0..shards).map(|_| Arc::default()).collect(),
-            writable: AtomicBool::new(true),
+            writable: AtomicBool::new(writable),
             commits: AtomicU64::new(0),
             writes: AtomicU64::new(0),
         }
@@ -280,7 +280,7 @@ mod tests {
     fn a_reply_goes_to_the_event_loop_that_waits_for_it() {
         let directory = tempfile::tempdir().unwrap();
         let store = ReplicaStore::open(&directory.path().join("database"), 8 << 20).unwrap();
-        let committer = Committer::new(3);
+        let committer = Committer::new(3, true);
         let mut put = Puts::default();
         // One batch for all of them: they write the same key.
         for (shard, time) in [(2, 1), (0, 2), (1, 3), (2, 4)] {
@@ -309,7 +309,7 @@ mod tests {
             (Fit::Tombstones(String::new()), deletes),
             (Fit::Nothing(String::new()), [false; 5]),
         ] {
-            let committer = Committer::new(1);
+            let committer = Committer::new(1, true);
             let mut put = Puts::default();
             for (time, delete) in (1..).zip(deletes) {
                 let content = if delete { Content::Tombstone } else { Content::Value("v".into()) };

@@ -348,7 +348,7 @@ impl RunningNode {
         let node = Arc::new(Node {
             issuer: TimestampIssuer::new(id, identity.boot()),
             replica: Replica { max_future: Some(MAX_FUTURE) },
-            committer: Committer::new(settings.threads),
+            committer: Committer::new(settings.threads, store.accepts_writes()),
             readers: Readers::default(),
             admitted: AtomicBool::new(identity.admitted()),
             confirmed: Mutex::default(),
