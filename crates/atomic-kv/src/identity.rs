@@ -578,13 +578,19 @@ mod tests {
         here.meet(&start(&home, 10)).unwrap();
     }
 
-    #[test]
-    fn an_older_greeting_of_the_same_run_is_no_rollback() {
-        let directory = tempfile::tempdir().unwrap();
-        let opened = open(directory.path()).unwrap();
+    /// A directory that has met node 2, and how.
+    fn acquainted(path: &Path) -> (DataDir, Introduction) {
+        let opened = open(path).unwrap();
         let met =
             Introduction { node: 2, disk: [7; 16], boot: 3, nonce: 9, ancestry: Vec::new(), sequence: 100 };
         opened.meet(&met).unwrap();
+        (opened, met)
+    }
+
+    #[test]
+    fn an_older_greeting_of_the_same_run_is_no_rollback() {
+        let directory = tempfile::tempdir().unwrap();
+        let (opened, met) = acquainted(directory.path());
         opened.observe_sequence(2, 200);
         opened.meet(&met).unwrap();
         // It did not lower what is remembered.
@@ -615,10 +621,7 @@ mod tests {
     #[test]
     fn what_is_observed_while_the_disk_is_waited_for_is_kept() {
         let directory = tempfile::tempdir().unwrap();
-        let opened = open(directory.path()).unwrap();
-        let met =
-            Introduction { node: 2, disk: [7; 16], boot: 3, nonce: 9, ancestry: Vec::new(), sequence: 100 };
-        opened.meet(&met).unwrap();
+        let (opened, met) = acquainted(directory.path());
         let observed = |sequence| {
             opened.observe_sequence(2, sequence);
             opened.introduction(0);

@@ -226,18 +226,18 @@ impl Committer {
         if self.writable.swap(writable, Ordering::Relaxed) == writable {
             return;
         }
-        match fit {
-            Fit::All if writable => tracing::info!("the disk has room again: this replica takes writes"),
-            Fit::All => tracing::error!(
-                "disk full: this replica refuses writes but for deletes, and still serves reads"
-            ),
-            Fit::Tombstones(why) | Fit::Nothing(why) => {
-                tracing::error!(
-                    why,
-                    "disk full: this replica refuses writes but for deletes, and still serves reads"
-                );
-            }
+        if writable {
+            tracing::info!("the disk has room again: this replica takes writes");
+            return;
         }
+        let why = match fit {
+            Fit::All => "a batch of deletes had room only in what is kept free for them",
+            Fit::Tombstones(why) | Fit::Nothing(why) => why,
+        };
+        tracing::error!(
+            why,
+            "disk full: this replica refuses writes but for deletes, and still serves reads"
+        );
     }
 
     /// Commits a batch and empties it.

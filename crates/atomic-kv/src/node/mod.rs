@@ -1,9 +1,8 @@
 //! A node: the pure protocol with sockets, clocks, a disk and threads around it.
 //!
-//! One thread per `shard`, each an event loop with connections and a coordinator of its own; one `committer`
-//! thread per database, and a few `reader`s for what has to be looked up on a slow disk. What all of them share is in `Node`.
-//! The database has threads of its own: those of
-//! `store::engine`, and `tidy` while it tidies.
+//! One thread per `shard`, each an event loop with connections and a coordinator of its own; one `committer` thread per
+//! database, and a few `reader`s for what has to be looked up on a slow disk. What all of them share is in `Node`. The database
+//! has threads of its own: those of `store::engine`, and `tidy` while it tidies.
 
 mod alarm;
 mod answers;

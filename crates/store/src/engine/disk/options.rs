@@ -15,7 +15,8 @@ pub struct DiskOptions {
     pub remembered_bytes: u64,
     /// Bytes of table blocks kept in memory.
     pub cache_bytes: u64,
-    /// Writes are refused while the file system has less room than this; `None` chooses by its size.
+    /// Writes are refused while the file system has less room than this, but those that make room have half of it; `None` chooses
+    /// by its size.
     pub min_free_bytes: Option<u64>,
 }
 
