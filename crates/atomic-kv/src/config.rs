@@ -132,9 +132,9 @@ pub struct ServeArgs {
     /// Event loops; more than one pays only where the node has processors to spare [default: 1].
     #[arg(long, env = "ATOMIC_KV_THREADS")]
     pub threads: Option<usize>,
-    /// Where event loops run (Linux): auto (a busy one that waits for its processor moves to one with more room, and
-    /// stays there for some seconds; a quiet one goes where its messages come from) or off (the system decides
-    /// alone) [default: auto].
+    /// Where threads run (Linux): auto (a busy event loop that lacks its processor moves to one with more room, and
+    /// stays there for some seconds; a quiet one goes where its messages come from; a busy committer keeps off the
+    /// event loop's) or off (the system decides alone) [default: auto].
     #[arg(long, env = "ATOMIC_KV_CPU_AFFINITY")]
     pub cpu_affinity: Option<String>,
     /// Added to the system clock in nanoseconds; for tests of clock skew.

@@ -22,7 +22,7 @@ mod signal;
 use crate::config::{CpuAffinity, Settings};
 use crate::fatal::Fatal;
 use crate::identity::{DataDir, Introduction};
-use crate::placement;
+use crate::placement::{self, Committing};
 use abd::{
     ClockError, Config, Instant, Interval, IntervalClock, Members, NodeId, Operation, Outcome, Reaction,
     Reason, Replica, Reply, Standing, TimestampIssuer, TimestampMode,
@@ -376,7 +376,8 @@ impl RunningNode {
         let committer = spawn("committer", {
             let node = node.clone();
             move || {
-                if let Err(why) = node.committer.run(&node.store) {
+                let place = Committing::new(node.settings.cpu_affinity == CpuAffinity::Auto);
+                if let Err(why) = node.committer.run(&node.store, place) {
                     node.fail(why.to_string());
                 }
             }

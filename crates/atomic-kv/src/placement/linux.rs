@@ -1,7 +1,10 @@
 //! What Linux tells about threads and processors (proc(5)), and its affinity (`sched_setaffinity(2)`).
 
+use super::affinity::Processors;
+use super::apart::Apart;
 use super::{Placement, ProcessorTimes, System, ThreadTimes};
 use rustix::net::sockopt::socket_incoming_cpu;
+use rustix::process::getpid;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 use std::cell::RefCell;
 use std::fs::File;
@@ -9,7 +12,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 thread_local! {
     static CHOICE: RefCell<Option<Choice>> = const { RefCell::new(None) };
@@ -75,7 +78,11 @@ pub(crate) fn come_by(in_flight: usize, now: Duration) {
             Ok(false) => {}
             Ok(true) => {
                 moved();
-                tracing::debug!(processor = placement.system.here(), in_flight, "a thread has moved");
+                tracing::debug!(
+                    processor = placement.affinity.system.here(),
+                    in_flight,
+                    "a thread has moved"
+                );
             }
             Err(why) => {
                 tracing::debug!("a thread runs where the system wants it from now on: {why}");
@@ -90,6 +97,49 @@ pub(crate) fn come_by(in_flight: usize, now: Duration) {
 pub(crate) fn end() {
     if let Some(Choice { mut placement, .. }) = CHOICE.take() {
         placement.leave();
+    }
+}
+
+/// The processor that the calling thread is on, if it has a choice and has left it to the system.
+pub(crate) fn here() -> Option<usize> {
+    let is_left = CHOICE
+        .with_borrow(|choice| choice.as_ref().is_some_and(|choice| !choice.placement.affinity.is_ordered()));
+    is_left.then(sched_getcpu)
+}
+
+/// The choice of a thread that commits what event loops hand over.
+pub(crate) struct Committing {
+    apart: Option<Apart<Linux>>,
+    began: Instant,
+}
+
+impl Committing {
+    /// Of the calling thread; `chooses` says whether there is a choice at all.
+    pub(crate) fn new(chooses: bool) -> Self {
+        let system = chooses.then(Linux::new).transpose();
+        let system = system.unwrap_or_else(|why| {
+            tracing::debug!("a committer runs where the system wants it: {why}");
+            None
+        });
+        Self { apart: system.map(Apart::new), began: Instant::now() }
+    }
+
+    /// To be called for each batch: how many writes it has, and what [`here`] said where they came from.
+    pub(crate) fn take(&mut self, writes: usize, origin: Option<usize>) {
+        let now = self.began.elapsed();
+        self.choose(|apart| apart.take(writes, origin, now));
+    }
+
+    /// Has the thread run wherever the system wants it, and those that it starts.
+    pub(crate) fn leave(&mut self) {
+        self.choose(Apart::leave);
+    }
+
+    fn choose(&mut self, choice: impl FnOnce(&mut Apart<Linux>) -> io::Result<()>) {
+        if let Some(Err(why)) = self.apart.as_mut().map(choice) {
+            tracing::debug!("a committer no longer chooses where it runs: {why}");
+            self.apart = None;
+        }
     }
 }
 
@@ -130,14 +180,19 @@ impl System for Linux {
         let length = self.stat.read_at(&mut text, 0)?;
         Ok(processor_times(&String::from_utf8_lossy(&text[..length])))
     }
+}
 
+impl Processors for Linux {
     fn here(&self) -> usize {
         sched_getcpu()
     }
 
     fn allowed(&self) -> io::Result<Vec<usize>> {
-        let set = sched_getaffinity(None)?;
-        Ok((0..CpuSet::MAX_CPU).filter(|number| set.is_set(*number)).collect())
+        Ok(numbers(&sched_getaffinity(None)?))
+    }
+
+    fn allowed_first(&self) -> io::Result<Vec<usize>> {
+        Ok(numbers(&sched_getaffinity(Some(getpid()))?))
     }
 
     fn allow(&mut self, processors: &[usize]) -> io::Result<()> {
@@ -147,6 +202,10 @@ impl System for Linux {
         }
         Ok(sched_setaffinity(None, &set)?)
     }
+}
+
+fn numbers(set: &CpuSet) -> Vec<usize> {
+    (0..CpuSet::MAX_CPU).filter(|number| set.is_set(*number)).collect()
 }
 
 /// Reads `RAN WAITED SLICES`, times in nanoseconds.
@@ -197,7 +256,7 @@ mod tests {
             begin(|| {});
             let began = CHOICE.with_borrow_mut(|choice| {
                 let Some(Choice { placement, .. }) = choice else { return false };
-                let allowed = placement.system.allowed().unwrap();
+                let allowed = placement.affinity.system.allowed().unwrap();
                 placement.choose(allowed[0], allowed, Why::Company)
             });
             if !began {
@@ -206,15 +265,47 @@ mod tests {
                 );
                 return;
             }
-            assert_eq!(count(), 1);
+            assert_eq!((count(), here()), (1, None));
             let started = std::thread::spawn(move || {
                 let inherited = count();
                 before.apply();
                 (inherited, count())
             });
             assert_eq!(started.join().unwrap(), (1, all));
+            CHOICE.with_borrow_mut(|choice| choice.as_mut().unwrap().placement.let_go()).unwrap();
+            assert!(here().is_some());
             end();
-            assert_eq!(count(), all);
+            assert_eq!((count(), here()), (all, None));
+        })
+        .join()
+        .unwrap();
+    }
+
+    #[test]
+    fn a_committer_keeps_off_a_processor_until_it_leaves() {
+        std::thread::spawn(|| {
+            let Ok(system) = Linux::new() else {
+                eprintln!("SKIPPED: this kernel does not tell how long threads wait");
+                return;
+            };
+            let count = || Linux::new().unwrap().allowed().unwrap().len();
+            let all = system.allowed().unwrap();
+            if all.len() == 1 {
+                eprintln!("SKIPPED: there is one processor");
+                return;
+            }
+            let mut committing = Committing::new(true);
+            let mut off = Committing::new(false);
+            let end = Instant::now() + 2 * super::super::WATCH;
+            while Instant::now() < end {
+                off.take(100, Some(all[0]));
+                committing.take(100, Some(all[0]));
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            assert_eq!(count(), all.len() - 1);
+            assert_ne!(sched_getcpu(), all[0]);
+            committing.leave();
+            assert_eq!(count(), all.len());
         })
         .join()
         .unwrap();

@@ -1,4 +1,4 @@
-//! Which processor a thread runs on that others wake with messages: an event loop, or the load generator's.
+//! Which processor a thread runs on that others wake: an event loop, a committer, or the load generator's.
 //!
 //! Linux wakes a thread where it ran last or where its waker runs, and looks for a processor that is idle only while
 //! those that share a cache have much time left. That is wrong in both directions.
@@ -6,10 +6,12 @@
 //! *Busy* event loops wake each other with every message, so on a machine with few processors they come together on
 //! one of them, and stay: each waits for most of the time while another processor is idle for half of it. The system's
 //! balancer leaves them there, because a thread that ran a moment ago is taken for one whose data are in that
-//! processor's cache. So a busy event loop looks now and then: if it waits much, and another processor would be less
-//! loaded with it than its own is, it moves there and stays for a while ([`room`]). Then, or when it is not busy any
+//! processor's cache. So a busy event loop looks now and then: if it waits much and hardly ever sleeps, and another
+//! processor would be less loaded with it than its own is, it moves there and stays for a while ([`room`]). Then, or when it is not busy any
 //! more, it goes wherever the system wants it again: under other loads the system does better, and only trying shows
 //! that.
+//!
+//! The *committer* of a node keeps off the processor that its event loop is on while it has much to commit ([`apart`]).
 //!
 //! *Quiet* threads, with one operation in flight, are each woken on an idle processor, though only one of them
 //! has anything to do at a time. To wake a processor that sleeps takes an interrupt from the other one, and in a
@@ -20,12 +22,15 @@
 //!
 //! Between the two, with a few operations in flight, a thread goes wherever the system wants it.
 
+mod affinity;
+mod apart;
 mod company;
 mod room;
 
 #[cfg(target_os = "linux")]
 mod linux;
 
+use affinity::{Affinity, Processors};
 use company::{Arrivals, Company, Watch};
 use std::io;
 use std::time::Duration;
@@ -38,7 +43,10 @@ const WATCH: Duration = Duration::from_millis(200);
 /// The same while looks lead to nothing: on a machine with many processors one is not cheap.
 const WATCH_MOST: Duration = Duration::from_millis(800);
 /// A busy thread that waits for its processor for a smaller part of the time is left alone.
-const WAITS_MUCH: f64 = 0.2;
+const WAITS_MUCH: f64 = 0.5;
+/// So is one that runs or waits for a smaller part of the time: as it sleeps, too, others set its pace, and if it moved
+/// each message would have to wake somebody on another processor.
+const AWAKE_LEAST: f64 = 0.83;
 /// How long a busy thread stays where it has moved; twice as long each time that it moves again soon after.
 const STAY: Duration = Duration::from_secs(2);
 const STAY_MOST: Duration = Duration::from_secs(4);
@@ -65,23 +73,10 @@ struct ProcessorTimes {
 }
 
 /// The calling thread and the processors, as the system sees them.
-trait System {
+trait System: Processors {
     fn thread(&mut self) -> io::Result<ThreadTimes>;
     /// In ascending order of their numbers.
     fn processors(&mut self) -> io::Result<Vec<ProcessorTimes>>;
-    /// The processor that the thread is on.
-    fn here(&self) -> usize;
-    /// Those that it may be on, ascending.
-    fn allowed(&self) -> io::Result<Vec<usize>>;
-    fn allow(&mut self, processors: &[usize]) -> io::Result<()>;
-}
-
-/// Where the thread may be.
-enum Place {
-    /// Wherever the system wants it.
-    Free,
-    /// On one processor; before that it might be on any of these.
-    Chosen { processor: usize, before: Vec<usize>, why: Why },
 }
 
 /// What a processor was chosen for.
@@ -106,8 +101,9 @@ struct Watched {
 
 /// One thread's choice.
 struct Placement<S> {
-    system: S,
-    place: Place,
+    affinity: Affinity<S>,
+    /// Of the order in force.
+    why: Option<Why>,
     /// How long the last stay was to be, and when it was over.
     stay: Duration,
     stayed_until: Option<Duration>,
@@ -131,8 +127,8 @@ struct Placement<S> {
 impl<S: System> Placement<S> {
     fn new(system: S, seed: u64, now: Duration) -> Self {
         Self {
-            system,
-            place: Place::Free,
+            affinity: Affinity::new(system),
+            why: None,
             stay: STAY,
             stayed_until: None,
             company: Company::new(),
@@ -179,7 +175,7 @@ impl<S: System> Placement<S> {
         if now.saturating_sub(came) > LONG_ABSENCE {
             // Nothing that was seen says anything about the present, unless others have kept it from its processor.
             self.watched = Watched::default();
-            let before = std::mem::replace(&mut self.thread, self.system.thread()?);
+            let before = std::mem::replace(&mut self.thread, self.affinity.system.thread()?);
             if self.thread.waited.saturating_sub(before.waited) > LONG_ABSENCE / 2 {
                 self.company.end_early(now);
             }
@@ -220,7 +216,7 @@ impl<S: System> Placement<S> {
 
     /// Looks back on a watch.
     fn judge(&mut self, now: Duration) -> io::Result<bool> {
-        let times = self.system.thread()?;
+        let times = self.affinity.system.thread()?;
         let before = std::mem::replace(&mut self.thread, times);
         let watched = std::mem::take(&mut self.watched);
         let length = now.saturating_sub(self.since);
@@ -232,7 +228,7 @@ impl<S: System> Placement<S> {
         }
         self.forget_load();
         let Watched { in_flight_most, arrivals, .. } = &watched;
-        let here = self.system.here();
+        let here = self.affinity.system.here();
         let watch = Watch { arrivals, in_flight_most: *in_flight_most, ran, waited, length, here };
         self.judge_quiet(&watch, now)
     }
@@ -251,13 +247,13 @@ impl<S: System> Placement<S> {
     /// Goes where a busy thread has more room.
     fn judge_busy(&mut self, ran: f64, waited: f64, now: Duration) -> io::Result<bool> {
         // At the end of a stay, so that the next watch is enough for another choice.
-        let is_over = matches!(self.place, Place::Chosen { why: Why::Room { until }, .. } if now >= until);
-        if waited < WAITS_MUCH && !is_over {
+        let is_over = matches!(self.why, Some(Why::Room { until }) if now >= until);
+        if (waited < WAITS_MUCH || ran + waited < AWAKE_LEAST) && !is_over {
             self.processors = None;
             self.watch = WATCH;
             return Ok(false);
         }
-        let loads = self.system.processors()?;
+        let loads = self.affinity.system.processors()?;
         let earlier = self.processors.replace(loads.clone());
         if is_over {
             self.watch = WATCH;
@@ -267,7 +263,7 @@ impl<S: System> Placement<S> {
         }
         let Some(earlier) = earlier else { return Ok(false) };
         let allowed = self.allowed()?;
-        let Some(better) = room::better(&earlier, &loads, &allowed, self.system.here(), ran) else {
+        let Some(better) = room::better(&earlier, &loads, &allowed, self.affinity.system.here(), ran) else {
             self.watch = (self.watch * 2).min(WATCH_MOST);
             return Ok(false);
         };
@@ -285,38 +281,28 @@ impl<S: System> Placement<S> {
         Ok(moved)
     }
 
-    /// Goes to a processor of those that are allowed, if the system lets it: they may be taken away at any time.
+    /// Goes to a processor of those that are allowed, if the system lets it.
     fn choose(&mut self, processor: usize, allowed: Vec<usize>, why: Why) -> bool {
-        let is_there = matches!(&self.place, Place::Chosen { processor: chosen, .. } if *chosen == processor);
-        if !is_there && self.system.allow(&[processor]).is_err() {
-            return false;
+        let chosen = self.affinity.order(vec![processor], allowed);
+        if chosen {
+            self.why = Some(why);
         }
-        self.place = Place::Chosen { processor, before: allowed, why };
-        true
+        chosen
     }
 
-    /// Where the thread may go. What somebody else has ordered meanwhile holds.
+    /// Where the thread may go.
     fn allowed(&mut self) -> io::Result<Vec<usize>> {
-        let now = self.system.allowed()?;
-        if let Place::Chosen { processor, before, .. } = &self.place
-            && now == [*processor]
-        {
-            return Ok(before.clone());
+        let allowed = self.affinity.allowed()?;
+        if !self.affinity.is_ordered() {
+            self.why = None;
         }
-        self.place = Place::Free;
-        Ok(now)
+        Ok(allowed)
     }
 
     fn let_go(&mut self) -> io::Result<()> {
         self.company.end();
-        if matches!(self.place, Place::Free) {
-            return Ok(());
-        }
-        let allowed = self.allowed()?;
-        if matches!(self.place, Place::Chosen { .. }) {
-            self.system.allow(&allowed)?;
-            self.place = Place::Free;
-        }
+        self.affinity.withdraw()?;
+        self.why = None;
         Ok(())
     }
 
@@ -331,7 +317,7 @@ impl<S: System> Placement<S> {
 
 pub(crate) use company::QUIET_MOST;
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{Allowed, begin, come_by, end, heard};
+pub(crate) use linux::{Allowed, Committing, begin, come_by, end, heard, here};
 
 /// Elsewhere the system decides.
 #[cfg(not(target_os = "linux"))]
@@ -362,6 +348,27 @@ pub(crate) fn come_by(_: usize, _: Duration) {}
 /// Elsewhere the system decides.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn end() {}
+
+/// Elsewhere the system decides.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn here() -> Option<usize> {
+    None
+}
+
+/// Elsewhere the system decides.
+#[cfg(not(target_os = "linux"))]
+pub(crate) struct Committing;
+
+#[cfg(not(target_os = "linux"))]
+impl Committing {
+    pub(crate) fn new(_: bool) -> Self {
+        Self
+    }
+
+    pub(crate) fn take(&mut self, _: usize, _: Option<usize>) {}
+
+    pub(crate) fn leave(&mut self) {}
+}
 
 #[cfg(test)]
 mod tests;

@@ -2,9 +2,6 @@
 
 use super::ProcessorTimes;
 
-/// The other processor must be less loaded by this part of its time, with this thread, than the present one is.
-const MARGIN: f64 = 0.1;
-
 /// The processor that would be less loaded, with a thread that runs for a part `ran` of the time, than `here` is now.
 pub(super) fn better(
     earlier: &[ProcessorTimes],
@@ -23,5 +20,5 @@ pub(super) fn better(
     let loads = allowed.iter().filter(|number| **number != here);
     let loads = loads.filter_map(|number| Some((load(*number)?, *number)));
     let (least, number) = loads.min_by(|(a, _), (b, _)| a.total_cmp(b))?;
-    (least + ran + MARGIN < load(here)?).then_some(number)
+    (least + ran < load(here)?).then_some(number)
 }

@@ -64,9 +64,13 @@ fn a_loop_moves_away_from_a_processor_that_another_program_takes() {
 fn loops_stay_where_they_are_if_no_other_processor_would_be_better() {
     for (others, threads) in [
         // All processors have as much to do.
-        (vec![0.5, 0.5], vec![(0.35, 0), (0.35, 1)]),
+        (vec![0.65, 0.65], vec![(0.35, 0), (0.35, 1)]),
         // There is room elsewhere, but not for this one.
-        (vec![0.3, 0.6], vec![(0.2, 0), (0.2, 0)]),
+        (vec![0.6, 0.9], vec![(0.2, 0), (0.2, 0)]),
+        // It waits for less than half of the time.
+        (vec![0.5, 0.0], vec![(0.5, 0)]),
+        // It waits for half of the time, and sleeps for a quarter.
+        (vec![0.6, 0.0], vec![(0.2, 0)]),
         // Nobody waits.
         (vec![0.0, 0.0], vec![(0.9, 0)]),
         // There is one only.

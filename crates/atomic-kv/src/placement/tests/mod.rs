@@ -101,13 +101,19 @@ impl System for Seen {
     fn processors(&mut self) -> io::Result<Vec<ProcessorTimes>> {
         Ok(self.machine.borrow().processors.clone())
     }
+}
 
+impl Processors for Seen {
     fn here(&self) -> usize {
         self.machine.borrow().threads[self.thread].here
     }
 
     fn allowed(&self) -> io::Result<Vec<usize>> {
         Ok(self.machine.borrow().threads[self.thread].allowed.clone())
+    }
+
+    fn allowed_first(&self) -> io::Result<Vec<usize>> {
+        Ok((0..self.machine.borrow().processors.len()).collect())
     }
 
     fn allow(&mut self, processors: &[usize]) -> io::Result<()> {
