@@ -152,8 +152,7 @@ impl Committer {
             if batch.replies.is_empty() {
                 // Nothing came for a while: a good moment for what would be in the way under load.
                 self.writable.store(store.accepts_writes(), Ordering::Relaxed);
-                place.leave();
-                tidy_after = self.tidy(store)?;
+                tidy_after = self.tidy(store, &mut place)?;
                 tidied = Instant::now();
                 continue;
             }
@@ -162,8 +161,7 @@ impl Committer {
             self.commit(store, &mut batch)?;
             // Deletes may go on for ever on a full disk, and what they hide is to give room back.
             if !self.writable() && tidied.elapsed() >= IDLE_AFTER {
-                place.leave();
-                self.tidy(store)?;
+                self.tidy(store, &mut place)?;
                 tidied = Instant::now();
             }
             if collected.elapsed() >= GARBAGE_EVERY {
@@ -178,7 +176,9 @@ impl Committer {
     }
 
     /// Tidies up a little; returns when there is to be more of that, if nothing comes before.
-    fn tidy(&self, store: &ReplicaStore) -> Result<Option<Duration>, DatabaseError> {
+    fn tidy(&self, store: &ReplicaStore, place: &mut Committing) -> Result<Option<Duration>, DatabaseError> {
+        // It may start a thread, which begins where this one may run.
+        place.leave();
         let writable = self.writable();
         match store.tidy(writable) {
             Ok(Tidied::More) => Ok(Some(PAUSE)),

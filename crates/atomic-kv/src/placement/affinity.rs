@@ -4,8 +4,6 @@ use std::io;
 
 /// What the system lets a thread say about processors.
 pub(super) trait Processors {
-    /// The processor that the thread is on.
-    fn here(&self) -> usize;
     /// Those that it may be on, ascending.
     fn allowed(&self) -> io::Result<Vec<usize>>;
     /// Those that the process's first thread may be on.

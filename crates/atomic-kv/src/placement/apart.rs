@@ -7,14 +7,13 @@
 //! there is room, also for the committer.
 
 use super::affinity::{Affinity, Processors};
-use super::{BUSY_ABOVE, WATCH};
-use smallvec::SmallVec;
+use super::origins::Origins;
+use super::{BUSY_ABOVE, WATCH, WATCH_MOST};
 use std::io;
 use std::time::Duration;
 
 /// With fewer batches there is too little to judge, and a watch lasts longer, up to the most.
 const LOOKS_LEAST: u32 = 10;
-const WATCH_MOST: Duration = Duration::from_secs(1);
 /// So many batches in a hundred are large and come from one processor, or the committer runs wherever the system wants it.
 const SHARE_LEAST: u32 = 75;
 
@@ -26,12 +25,12 @@ pub(super) struct Apart<S> {
     /// Batches in it.
     looks: u32,
     /// The large ones, by the processor that they came from.
-    origins: SmallVec<[(usize, u32); 4]>,
+    origins: Origins,
 }
 
 impl<S: Processors> Apart<S> {
     pub(super) fn new(system: S) -> Self {
-        Self { affinity: Affinity::new(system), since: Duration::ZERO, looks: 0, origins: SmallVec::new() }
+        Self { affinity: Affinity::new(system), since: Duration::ZERO, looks: 0, origins: Origins::default() }
     }
 
     /// To be called for each batch: how many writes it has, and the processor that they came from, unless they came from
@@ -47,22 +46,18 @@ impl<S: Processors> Apart<S> {
         if writes > BUSY_ABOVE
             && let Some(origin) = origin
         {
-            match self.origins.iter_mut().find(|(number, _)| *number == origin) {
-                Some((_, count)) => *count += 1,
-                None => self.origins.push((origin, 1)),
-            }
+            self.origins.add(origin);
         }
         let watched = now.saturating_sub(self.since);
         let is_enough = self.looks >= LOOKS_LEAST;
         if watched < WATCH || !is_enough && watched < WATCH_MOST {
             return Ok(());
         }
-        let most = self.origins.iter().max_by_key(|(_, count)| *count);
+        let most = self.origins.counts().max_by_key(|(_, count)| *count);
         let avoided = most.filter(|(_, count)| is_enough && count * 100 >= self.looks * SHARE_LEAST);
-        let avoided = avoided.map(|(number, _)| *number);
         self.looks = 0;
         self.origins.clear();
-        let Some(avoided) = avoided else { return self.leave() };
+        let Some((avoided, _)) = avoided else { return self.leave() };
         let allowed = self.affinity.allowed()?;
         let others: Vec<usize> = allowed.iter().copied().filter(|number| *number != avoided).collect();
         if others.is_empty() || others.len() == allowed.len() || !self.affinity.order(others, allowed) {
@@ -95,10 +90,6 @@ mod tests {
     }
 
     impl Processors for Machine {
-        fn here(&self) -> usize {
-            self.allowed[0]
-        }
-
         fn allowed(&self) -> io::Result<Vec<usize>> {
             Ok(self.allowed.clone())
         }

@@ -1,7 +1,7 @@
 //! Whether a quiet thread goes where its messages come from: to the processor that the network's interrupt arrives at
 //! or, where both ends are on one machine, the sender's.
 
-use smallvec::SmallVec;
+use super::origins::Origins;
 use std::cmp::Reverse;
 use std::time::Duration;
 
@@ -55,7 +55,7 @@ pub(super) struct Arrivals {
     /// Those that count.
     looks: u32,
     /// Looks, by the processor that it came from.
-    origins: SmallVec<[(usize, u32); 4]>,
+    origins: Origins,
 }
 
 impl Arrivals {
@@ -68,15 +68,10 @@ impl Arrivals {
 
     pub(super) fn add_origin(&mut self, processor: usize) {
         if self.looks >= LOOKS_MOST {
-            self.origins.iter_mut().for_each(|(_, count)| *count /= 2);
-            self.origins.retain(|(_, count)| *count > 0);
-            self.looks = self.origins.iter().map(|(_, count)| count).sum();
+            self.looks = self.origins.halve();
         }
         self.looks += 1;
-        match self.origins.iter_mut().find(|(number, _)| *number == processor) {
-            Some((_, count)) => *count += 1,
-            None => self.origins.push((processor, 1)),
-        }
+        self.origins.add(processor);
     }
 
     /// Where most came from. With two that are about as good it is the one that the thread is on: if both ends went to
@@ -88,7 +83,7 @@ impl Arrivals {
         let weight = |(number, count): &(usize, u32)| {
             count * 100 + if *number == here { self.looks * HERE } else { 0 }
         };
-        let most = self.origins.iter().max_by_key(|entry| (weight(entry), Reverse(entry.0)))?;
+        let most = self.origins.counts().max_by_key(|entry| (weight(entry), Reverse(entry.0)))?;
         (most.1 * 100 >= self.looks * SHARE_LEAST).then_some(most.0)
     }
 }

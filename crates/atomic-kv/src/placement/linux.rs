@@ -109,19 +109,14 @@ pub(crate) fn here() -> Option<usize> {
 
 /// The choice of a thread that commits what event loops hand over.
 pub(crate) struct Committing {
-    apart: Option<Apart<Linux>>,
+    apart: Option<Apart<ThisThread>>,
     began: Instant,
 }
 
 impl Committing {
     /// Of the calling thread; `chooses` says whether there is a choice at all.
     pub(crate) fn new(chooses: bool) -> Self {
-        let system = chooses.then(Linux::new).transpose();
-        let system = system.unwrap_or_else(|why| {
-            tracing::debug!("a committer runs where the system wants it: {why}");
-            None
-        });
-        Self { apart: system.map(Apart::new), began: Instant::now() }
+        Self { apart: chooses.then(|| Apart::new(ThisThread)), began: Instant::now() }
     }
 
     /// To be called for each batch: how many writes it has, and what [`here`] said where they came from.
@@ -135,7 +130,7 @@ impl Committing {
         self.choose(Apart::leave);
     }
 
-    fn choose(&mut self, choice: impl FnOnce(&mut Apart<Linux>) -> io::Result<()>) {
+    fn choose(&mut self, choice: impl FnOnce(&mut Apart<ThisThread>) -> io::Result<()>) {
         if let Some(Err(why)) = self.apart.as_mut().map(choice) {
             tracing::debug!("a committer no longer chooses where it runs: {why}");
             self.apart = None;
@@ -180,13 +175,30 @@ impl System for Linux {
         let length = self.stat.read_at(&mut text, 0)?;
         Ok(processor_times(&String::from_utf8_lossy(&text[..length])))
     }
-}
 
-impl Processors for Linux {
     fn here(&self) -> usize {
         sched_getcpu()
     }
+}
 
+impl Processors for Linux {
+    fn allowed(&self) -> io::Result<Vec<usize>> {
+        ThisThread.allowed()
+    }
+
+    fn allowed_first(&self) -> io::Result<Vec<usize>> {
+        ThisThread.allowed_first()
+    }
+
+    fn allow(&mut self, processors: &[usize]) -> io::Result<()> {
+        ThisThread.allow(processors)
+    }
+}
+
+/// The calling thread's affinity.
+struct ThisThread;
+
+impl Processors for ThisThread {
     fn allowed(&self) -> io::Result<Vec<usize>> {
         Ok(numbers(&sched_getaffinity(None)?))
     }
@@ -284,12 +296,8 @@ mod tests {
     #[test]
     fn a_committer_keeps_off_a_processor_until_it_leaves() {
         std::thread::spawn(|| {
-            let Ok(system) = Linux::new() else {
-                eprintln!("SKIPPED: this kernel does not tell how long threads wait");
-                return;
-            };
-            let count = || Linux::new().unwrap().allowed().unwrap().len();
-            let all = system.allowed().unwrap();
+            let count = || ThisThread.allowed().unwrap().len();
+            let all = ThisThread.allowed().unwrap();
             if all.len() == 1 {
                 eprintln!("SKIPPED: there is one processor");
                 return;

@@ -7,9 +7,9 @@
 //! one of them, and stay: each waits for most of the time while another processor is idle for half of it. The system's
 //! balancer leaves them there, because a thread that ran a moment ago is taken for one whose data are in that
 //! processor's cache. So a busy event loop looks now and then: if it waits much and hardly ever sleeps, and another
-//! processor would be less loaded with it than its own is, it moves there and stays for a while ([`room`]). Then, or when it is not busy any
-//! more, it goes wherever the system wants it again: under other loads the system does better, and only trying shows
-//! that.
+//! processor would be less loaded with it than its own is, it moves there and stays for a while ([`room`]). Then, or
+//! when it is not busy any more, it goes wherever the system wants it again: under other loads the system does better,
+//! and only trying shows that.
 //!
 //! The *committer* of a node keeps off the processor that its event loop is on while it has much to commit ([`apart`]).
 //!
@@ -25,6 +25,7 @@
 mod affinity;
 mod apart;
 mod company;
+mod origins;
 mod room;
 
 #[cfg(target_os = "linux")]
@@ -77,6 +78,8 @@ trait System: Processors {
     fn thread(&mut self) -> io::Result<ThreadTimes>;
     /// In ascending order of their numbers.
     fn processors(&mut self) -> io::Result<Vec<ProcessorTimes>>;
+    /// The processor that the thread is on.
+    fn here(&self) -> usize;
 }
 
 /// What a processor was chosen for.

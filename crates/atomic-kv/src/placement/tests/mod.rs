@@ -101,13 +101,13 @@ impl System for Seen {
     fn processors(&mut self) -> io::Result<Vec<ProcessorTimes>> {
         Ok(self.machine.borrow().processors.clone())
     }
-}
 
-impl Processors for Seen {
     fn here(&self) -> usize {
         self.machine.borrow().threads[self.thread].here
     }
+}
 
+impl Processors for Seen {
     fn allowed(&self) -> io::Result<Vec<usize>> {
         Ok(self.machine.borrow().threads[self.thread].allowed.clone())
     }
