@@ -46,7 +46,8 @@ const WATCH_MOST: Duration = Duration::from_millis(800);
 /// A busy thread that waits for its processor for a smaller part of the time is left alone.
 const WAITS_MUCH: f64 = 0.5;
 /// So is one that runs or waits for a smaller part of the time: as it sleeps, too, others set its pace, and if it moved
-/// each message would have to wake somebody on another processor.
+/// more of its messages would have to wake somebody on another processor. How long loops are awake under
+/// which load is in PERFORMANCE.md, under what was tried.
 const AWAKE_LEAST: f64 = 0.83;
 /// How long a busy thread stays where it has moved; twice as long each time that it moves again soon after.
 const STAY: Duration = Duration::from_secs(2);
