@@ -4,7 +4,7 @@
 //! clients then travel together.
 
 use crate::protobuf::{self, Value};
-use atomic_kv::load::{Answer, Failure, Kind, Link, Request, Target, Workload, heard};
+use atomic_kv::load::{Answer, Failure, Kind, Link, Request, Target, Workload};
 use bytes::{BufMut, Bytes, BytesMut};
 use h2::client::SendRequest;
 use std::io;
@@ -119,7 +119,6 @@ async fn call(
         answer.extend_from_slice(&part);
     }
     let trailers = body.trailers().await?.unwrap_or_default();
-    heard(&*connection.socket);
     let status = early.or_else(|| trailers.get("grpc-status").cloned());
     if status.as_ref().is_none_or(|status| status != "0") {
         let text = trailers.get("grpc-message").and_then(|text| text.to_str().ok());

@@ -68,7 +68,6 @@ impl Bench<'_> {
             measured: Duration::from_secs(self.args.seconds),
             operations: None,
             prefill: true,
-            follows_answers: true,
             patience: Duration::from_secs(15),
         }
     }

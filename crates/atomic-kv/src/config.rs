@@ -132,11 +132,6 @@ pub struct ServeArgs {
     /// Event loops; more than one pays only where the node has processors to spare [default: 1].
     #[arg(long, env = "ATOMIC_KV_THREADS")]
     pub threads: Option<usize>,
-    /// Where threads run (Linux): auto (a busy event loop that lacks its processor moves to one with more room, and
-    /// stays there for some seconds; a quiet one goes where its messages come from; a busy committer keeps off the
-    /// event loop's) or off (the system decides alone) [default: auto].
-    #[arg(long, env = "ATOMIC_KV_CPU_AFFINITY")]
-    pub cpu_affinity: Option<String>,
     /// Added to the system clock in nanoseconds; for tests of clock skew.
     #[arg(long, hide = true, allow_hyphen_values = true)]
     pub clock_offset: Option<i64>,
@@ -199,17 +194,6 @@ pub struct Settings {
     pub cache_bytes: usize,
     /// Event loops.
     pub threads: usize,
-    /// Who decides where they run.
-    pub cpu_affinity: CpuAffinity,
-}
-
-/// Who decides on which processor a thread runs that waits for messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum CpuAffinity {
-    /// The thread itself, where it knows better; the system otherwise.
-    Auto,
-    /// The system.
-    Off,
 }
 
 impl Settings {
@@ -297,7 +281,6 @@ impl ServeArgs {
             max_value_bytes,
             cache_bytes: self.cache_bytes.unwrap_or(store::CACHE_BYTES),
             threads,
-            cpu_affinity: parse_cpu_affinity(self.cpu_affinity.as_deref().unwrap_or("auto"))?,
         })
     }
 
@@ -316,7 +299,6 @@ impl ServeArgs {
             max_value_bytes: self.max_value_bytes.or(file.max_value_bytes),
             cache_bytes: self.cache_bytes.or(file.cache_bytes),
             threads: self.threads.or(file.threads),
-            cpu_affinity: self.cpu_affinity.or(file.cpu_affinity),
             clock_offset: self.clock_offset.or(file.clock_offset),
             config: None,
         }
@@ -383,14 +365,6 @@ pub fn parse_timestamps(text: &str) -> Result<TimestampMode, Fatal> {
     }
 }
 
-fn parse_cpu_affinity(text: &str) -> Result<CpuAffinity, Fatal> {
-    match text {
-        "auto" => Ok(CpuAffinity::Auto),
-        "off" => Ok(CpuAffinity::Off),
-        _ => Err(Fatal::usage(format!("--cpu-affinity \"{text}\" is neither auto nor off"))),
-    }
-}
-
 /// Reads a positive duration such as `2ms`, `1.5s`, `100us`, `2m`.
 ///
 /// # Errors
@@ -432,11 +406,6 @@ mod tests {
         assert_eq!(settings.clock_error, Some(Duration::from_millis(2)));
         assert_eq!(settings.cluster.len(), 3);
         assert_eq!(settings.op_timeout, Duration::from_secs(5));
-        assert_eq!(settings.cpu_affinity, CpuAffinity::Auto);
-        assert_eq!(
-            serve(&[&GOOD[..], &["--cpu-affinity", "off"]].concat()).unwrap().cpu_affinity,
-            CpuAffinity::Off
-        );
     }
 
     #[test]
@@ -449,7 +418,6 @@ mod tests {
             (&["--op-timeout", "18000000000000000000s"], "longer than an hour"),
             (&["--http-listen", "nowhere"], "not HOST:PORT"),
             (&["--threads", "0"], "between 1 and 64"),
-            (&["--cpu-affinity", "3"], "neither auto nor off"),
             (&["--config", "/does/not/exist"], "cannot read"),
         ] {
             let wrong = serve(&[&GOOD[..], extra].concat()).unwrap_err();

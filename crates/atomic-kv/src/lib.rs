@@ -8,5 +8,4 @@ pub mod identity;
 pub mod load;
 pub mod node;
 pub mod picture;
-mod placement;
 pub mod resp;

@@ -27,6 +27,6 @@ pub use plan::{Kind, Plan, Random, Request, Workload};
 pub use recorder::{Failure, Recorder};
 pub use report::{Errors, Fairness, KindReport, Report};
 pub use resp::{Resp, RespLink, look_up, run_resp};
-pub use run::{Answer, Link, Phase, Progress, Target, heard, run};
+pub use run::{Answer, Link, Phase, Progress, Target, run};
 pub use shared::{SharedLink, SharedResp};
 pub use timeline::{SLOT, Timeline};

@@ -81,9 +81,6 @@ pub struct Plan {
     pub operations: Option<u64>,
     /// Whether every key gets a value first, so that reads find one.
     pub prefill: bool,
-    /// Whether a load generator with one request in flight runs on the processor that the answers come from
-    /// (Linux). On one machine with the nodes each message otherwise waits for a sleeping processor to wake.
-    pub follows_answers: bool,
     /// How long an answer may take before the client counts a timeout and goes to another node.
     pub patience: Duration,
 }

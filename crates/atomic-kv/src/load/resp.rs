@@ -3,7 +3,7 @@
 use super::plan::{Kind, Plan, Request, Workload};
 use super::recorder::Failure;
 use super::report::Report;
-use super::run::{Answer, Link, Progress, Target, heard, run};
+use super::run::{Answer, Link, Progress, Target, run};
 use super::shared::SharedResp;
 use crate::buffers::{Buffers, ROOM_BYTES};
 use bytes::{Buf, BytesMut};
@@ -189,7 +189,6 @@ impl Link for RespLink {
                 arrived += 1;
             };
             self.input.receive(&mut self.stream, one).await?;
-            heard(&self.stream);
             if arrived > batch.len() {
                 return Err(io::Error::other("more answers than requests"));
             }

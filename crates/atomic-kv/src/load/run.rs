@@ -3,10 +3,8 @@
 use super::plan::{Kind, Plan, Random, Request};
 use super::recorder::{Failure, Recorder};
 use super::report::Report;
-use crate::placement::{self, QUIET_MOST};
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -78,11 +76,6 @@ pub struct Progress {
     pub errors: u64,
 }
 
-/// To be called by a link when an answer has arrived on a socket: see [`Plan::follows_answers`].
-pub fn heard(socket: impl AsFd) {
-    placement::heard(socket, 1, false);
-}
-
 /// What the clients' tasks share.
 struct Shared {
     plan: Plan,
@@ -117,7 +110,6 @@ pub fn run<T: Target + 'static>(
         reached: Notify::new(),
         plan,
     });
-    let _placed = shared.follows().then(Placed::begin);
     let target = Rc::new(target);
     let tasks = LocalSet::new();
     for client in 0..shared.plan.clients {
@@ -151,22 +143,6 @@ pub fn run<T: Target + 'static>(
     }))
 }
 
-/// While it lives, the calling thread goes where its messages come from.
-struct Placed;
-
-impl Placed {
-    fn begin() -> Self {
-        placement::begin(|| {});
-        Self
-    }
-}
-
-impl Drop for Placed {
-    fn drop(&mut self) {
-        placement::end();
-    }
-}
-
 /// The processor time that this process has taken so far.
 fn processor_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
@@ -174,11 +150,6 @@ fn processor_time() -> Duration {
 }
 
 impl Shared {
-    /// Whether the thread goes where answers come from.
-    fn follows(&self) -> bool {
-        self.plan.follows_answers && self.plan.clients.saturating_mul(self.plan.pipeline) <= QUIET_MOST
-    }
-
     /// Waits until every key has a value.
     async fn fill(&self, keys: u64, progress: &mut impl FnMut(Progress)) -> io::Result<()> {
         let (began, mut last) = (Instant::now(), (Instant::now(), 0));
@@ -255,7 +226,6 @@ impl Shared {
 /// One client: sends a batch, waits for its answers, and goes to the next node when its own is gone.
 async fn serve<T: Target>(client: usize, target: Rc<T>, shared: Rc<Shared>, keys: u64) {
     let patience = shared.plan.patience;
-    let began = Instant::now();
     let mut random = Random::new(client as u64);
     let mut batch = Vec::with_capacity(PREFILL_BATCH.max(shared.plan.pipeline));
     let mut attempt = 0;
@@ -283,9 +253,6 @@ async fn serve<T: Target>(client: usize, target: Rc<T>, shared: Rc<Shared>, keys
                 }
             };
             let exchanged = timeout(patience, link.exchange(&batch, &mut answered)).await;
-            if !filling && shared.follows() {
-                placement::come_by(shared.plan.clients, began.elapsed());
-            }
             let broken = match exchanged {
                 Ok(Ok(())) => None,
                 Ok(Err(_)) => Some(Failure::Connection),

@@ -3,7 +3,7 @@
 
 use super::plan::{Request, Workload};
 use super::resp::{Commands, Input};
-use super::run::{Answer, Link, Target, heard};
+use super::run::{Answer, Link, Target};
 use bytes::BytesMut;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -125,7 +125,6 @@ impl Connection {
         let mut input = Input::new(Rc::default());
         loop {
             input.receive(&mut reader, |answer| self.hand_over(answer)).await?;
-            heard(reader.as_ref());
         }
     }
 

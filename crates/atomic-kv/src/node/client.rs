@@ -12,7 +12,6 @@
 use super::now_instant;
 use super::pipeline::{Kind, OUT_BYTES, Operations, Pipeline, Request, Until};
 use super::shard::Shard;
-use crate::placement;
 use crate::resp::{Action, Limits, Protocol, Reply, RequestParser, Session};
 use abd::{Instant, Operation};
 use bytes::BytesMut;
@@ -117,7 +116,6 @@ async fn talk(shard: &Rc<Shard>, stream: &mut TcpStream, id: u64) -> std::io::Re
                 ended = read? == 0;
                 shared |= !ended && !pipeline.is_empty();
                 now = now_instant();
-                placement::heard(&*stream, 1, false);
                 session.heard(now.since(Instant(0)));
             }
         }

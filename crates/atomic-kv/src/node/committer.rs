@@ -4,7 +4,6 @@
 //! when busy. Replies wait here, sealed, until their write is durable (rule S1); no other code opens them.
 
 use super::database::{ReplicaStore, Tidied};
-use crate::placement::{self, Committing};
 use abd::{AfterCommit, CallId, Refusal, Reply};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -50,8 +49,6 @@ pub(crate) const LOCAL: u64 = 0;
 struct Batch {
     puts: Puts,
     replies: Vec<(ReplyTo, AfterCommit)>,
-    /// The processor that the writes came from, if they are of one event loop, and the system has put that one there.
-    origin: Option<usize>,
 }
 
 /// Replies that had to wait for the disk, on their way back to an event loop: those of finished writes, and what
@@ -118,7 +115,7 @@ impl Committer {
     /// Queues a write, taken out of `put`; refuses it when too much waits already.
     pub(crate) fn enqueue(&self, put: &mut Puts, reply: AfterCommit, to: ReplyTo) -> Result<(), Reply> {
         let mut queue = self.queue();
-        let Queue { gathered: Batch { puts, replies, origin }, closed } = &mut *queue;
+        let Queue { gathered: Batch { puts, replies }, closed } = &mut *queue;
         if puts.bytes() + WRITE_OVERHEAD * puts.len() > QUEUE_BYTES_MAX || *closed {
             put.clear();
             return Err(Reply::Refused(Refusal::Overloaded));
@@ -126,10 +123,7 @@ impl Committer {
         puts.append(put);
         replies.push((to, reply));
         if replies.len() == 1 {
-            *origin = placement::here();
             self.wake.notify_one();
-        } else if replies[0].0.shard != to.shard {
-            *origin = None;
         }
         Ok(())
     }
@@ -140,9 +134,8 @@ impl Committer {
         self.wake.notify_all();
     }
 
-    /// The committer thread, which may keep off its event loop's processor. Returns when closed, or with the reason why
-    /// this node must not go on.
-    pub(crate) fn run(&self, store: &ReplicaStore, mut place: Committing) -> Result<(), DatabaseError> {
+    /// The committer thread. Returns when closed, or with the reason why this node must not go on.
+    pub(crate) fn run(&self, store: &ReplicaStore) -> Result<(), DatabaseError> {
         // When to tidy up, if nothing comes.
         let mut tidy_after = None;
         // Two batches take turns: one is committed while the other gathers.
@@ -152,16 +145,15 @@ impl Committer {
             if batch.replies.is_empty() {
                 // Nothing came for a while: a good moment for what would be in the way under load.
                 self.writable.store(store.accepts_writes(), Ordering::Relaxed);
-                tidy_after = self.tidy(store, &mut place)?;
+                tidy_after = self.tidy(store)?;
                 tidied = Instant::now();
                 continue;
             }
             tidy_after = Some(IDLE_AFTER);
-            place.take(batch.replies.len(), batch.origin);
             self.commit(store, &mut batch)?;
             // Deletes may go on for ever on a full disk, and what they hide is to give room back.
             if !self.writable() && tidied.elapsed() >= IDLE_AFTER {
-                self.tidy(store, &mut place)?;
+                self.tidy(store)?;
                 tidied = Instant::now();
             }
             if collected.elapsed() >= GARBAGE_EVERY {
@@ -176,9 +168,7 @@ impl Committer {
     }
 
     /// Tidies up a little; returns when there is to be more of that, if nothing comes before.
-    fn tidy(&self, store: &ReplicaStore, place: &mut Committing) -> Result<Option<Duration>, DatabaseError> {
-        // It may start a thread, which begins where this one may run.
-        place.leave();
+    fn tidy(&self, store: &ReplicaStore) -> Result<Option<Duration>, DatabaseError> {
         let writable = self.writable();
         match store.tidy(writable) {
             Ok(Tidied::More) => Ok(Some(PAUSE)),
@@ -298,7 +288,7 @@ mod tests {
             enqueue(&committer, &mut put, to, Content::Tombstone);
         }
         committer.close();
-        committer.run(&store, Committing::new(false)).unwrap();
+        committer.run(&store).unwrap();
         assert_eq!(committer.counts(), (1, 4));
         let calls = |shard| {
             let done = committer.completions(shard).take();

@@ -65,12 +65,6 @@ impl Node {
                 "Client connections",
                 counters.clients.load(Ordering::Relaxed) as u64,
             ),
-            (
-                "atomic_kv_event_loop_moves_total",
-                "counter",
-                "Moves of event loops to other processors of their choice",
-                counters.moves.load(Ordering::Relaxed),
-            ),
         ];
         let mut out = String::new();
         for (name, kind, help, value) in rows {

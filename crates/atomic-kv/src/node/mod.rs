@@ -19,10 +19,9 @@ mod repair;
 mod shard;
 mod signal;
 
-use crate::config::{CpuAffinity, Settings};
+use crate::config::Settings;
 use crate::fatal::Fatal;
 use crate::identity::{DataDir, Introduction};
-use crate::placement::{self, Committing};
 use abd::{
     ClockError, Config, Instant, Interval, IntervalClock, Members, NodeId, Operation, Outcome, Reaction,
     Reason, Replica, Reply, Standing, TimestampIssuer, TimestampMode,
@@ -101,8 +100,6 @@ pub(crate) struct Counters {
     pub(crate) indeterminate: AtomicU64,
     pub(crate) clients: AtomicUsize,
     pub(crate) connections: AtomicU64,
-    /// Of event loops to other processors.
-    pub(crate) moves: AtomicU64,
 }
 
 impl Node {
@@ -376,8 +373,7 @@ impl RunningNode {
         let committer = spawn("committer", {
             let node = node.clone();
             move || {
-                let place = Committing::new(node.settings.cpu_affinity == CpuAffinity::Auto);
-                if let Err(why) = node.committer.run(&node.store, place) {
+                if let Err(why) = node.committer.run(&node.store) {
                     node.fail(why.to_string());
                 }
             }
@@ -497,25 +493,7 @@ fn run_shard(
     mut accepted: mpsc::UnboundedReceiver<Accepted>,
     listeners: Option<Listeners>,
 ) {
-    let chooses = node.settings.cpu_affinity == CpuAffinity::Auto;
-    let allowed = chooses.then(placement::Allowed::of_this_thread);
-    if chooses {
-        let node = node.clone();
-        placement::begin(move || {
-            node.counters.moves.fetch_add(1, Ordering::Relaxed);
-        });
-    }
-    let runtime = match tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .on_thread_park(shard::about_to_sleep)
-        // Of its pool for what blocks.
-        .on_thread_start(move || {
-            if let Some(allowed) = &allowed {
-                allowed.apply();
-            }
-        })
-        .build()
-    {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(why) => return node.fail(format!("cannot start an event loop: {why}")),
     };

@@ -12,7 +12,6 @@ use super::readers::found_bytes;
 use super::signal::Signal;
 use super::{Node, now_instant};
 use crate::buffers::Buffers;
-use crate::placement::{self, BUSY_ABOVE};
 use abd::{
     CallId, Coordinator, Found, Instant, NodeId, Now, Operation, OperationId, Outcome, Reply, Request,
     Unanswered, VersionStore,
@@ -24,22 +23,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 use store::Puts;
-
-thread_local! {
-    /// Operations in flight on this thread's event loop.
-    static IN_FLIGHT: Cell<usize> = const { Cell::new(0) };
-}
-
-/// What an event loop does before it sleeps. A busy one lets others run, the clients' side and the committer among them:
-/// it then finds more to do at once, and one write to a peer carries it all. A loop with little to do answers faster
-/// without.
-pub(crate) fn about_to_sleep() {
-    if IN_FLIGHT.get() > BUSY_ABOVE {
-        std::thread::yield_now();
-    }
-}
 
 /// One event loop's state. Single-threaded: borrow, act, release; never across an `await`.
 pub(crate) struct Shard {
@@ -191,9 +175,6 @@ impl Shard {
             }
         }
         let coordinator = self.coordinator.borrow();
-        let in_flight = coordinator.in_flight();
-        IN_FLIGHT.set(in_flight);
-        placement::come_by(in_flight, Duration::from_nanos(now.instant.0));
         let due = coordinator.poll_timeout();
         if due.is_some_and(|due| due.0 < self.armed.get()) {
             self.rearm.give();

@@ -3,7 +3,6 @@
 mod progress;
 mod summary;
 
-use crate::config::CpuAffinity;
 use crate::fatal::Fatal;
 use crate::load::{self, Plan, Workload};
 use clap::Args;
@@ -40,11 +39,6 @@ pub struct BenchArgs {
     /// Requests that a client sends at once before it waits for their answers.
     #[arg(long, default_value_t = 1)]
     pub pipeline: usize,
-    /// Where a load generator with one request in flight runs (Linux): auto (on the processor that most answers
-    /// come from; on one machine with the nodes a message otherwise waits for another processor to wake) or off (where
-    /// the system wants it).
-    #[arg(long, value_enum, default_value_t = CpuAffinity::Auto)]
-    pub cpu_affinity: CpuAffinity,
     /// How long to measure; a second of warm-up comes before.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub seconds: u64,
@@ -83,7 +77,6 @@ impl BenchArgs {
             measured: Duration::from_secs(self.seconds),
             operations: None,
             prefill: true,
-            follows_answers: self.cpu_affinity == CpuAffinity::Auto,
             patience: Duration::from_secs(15),
         })
     }

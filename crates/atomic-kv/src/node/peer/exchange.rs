@@ -30,13 +30,6 @@ pub(super) struct Exchange<'a> {
     number: u64,
 }
 
-/// What [`Exchange::take_all`] took.
-pub(super) struct Taken {
-    pub(super) frames: usize,
-    /// Whether the peer asks for something while an operation of this shard's own is in flight.
-    pub(super) overlap: bool,
-}
-
 impl<'a> Exchange<'a> {
     pub(super) fn new(shard: &'a Shard, peer: NodeId, side: Side, outbox: Rc<Outbox>) -> Self {
         let number = shard.open_outbox(outbox.clone());
@@ -55,26 +48,21 @@ impl<'a> Exchange<'a> {
         input: &mut BytesMut,
         limit: usize,
         now: Now,
-    ) -> Result<Taken, ConnectionError> {
+    ) -> Result<(), ConnectionError> {
         let mut next = Some(first);
-        let mut frames = 0;
-        let mut asked = false;
         let mut take_all = || {
             while let Some(body) = next.take() {
-                asked |= self.take(body, now)?;
-                frames += 1;
+                self.take(body, now)?;
                 next = if self.is_full() { None } else { take_frame(input, limit)? };
             }
             Ok(())
         };
         let taken = take_all();
-        let overlap = asked && self.shard.in_flight() > 0;
         self.shard.pump(now);
-        taken.map(|()| Taken { frames, overlap })
+        taken
     }
 
-    /// Whether it was a request.
-    fn take(&self, mut body: Bytes, now: Now) -> Result<bool, ConnectionError> {
+    fn take(&self, mut body: Bytes, now: Now) -> Result<(), ConnectionError> {
         match body.first() {
             Some(&PING) if body.len() == 1 => {
                 let node = &self.shard.node;
@@ -103,15 +91,14 @@ impl<'a> Exchange<'a> {
                 }
                 let finds_much = matches!(request, Request::LocalRead { .. });
                 if self.side == Side::Connected && finds_much && !self.outbox.takes_values() {
-                    return Ok(true);
+                    return Ok(());
                 }
                 if let Some(reply) = self.shard.serve(request, call, self.number) {
                     self.outbox.reply(call, &reply);
                 }
-                return Ok(true);
             }
         }
-        Ok(false)
+        Ok(())
     }
 
     /// Whether the peer has left too much unread; for the side that was connected to.

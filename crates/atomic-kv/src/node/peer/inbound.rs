@@ -8,7 +8,6 @@ use super::{
 };
 use crate::node::now_instant;
 use crate::node::shard::Shard;
-use crate::placement;
 use abd::NodeId;
 use abd::wire::put_frame;
 use bytes::BytesMut;
@@ -162,8 +161,7 @@ async fn read(
         let Some(body) = frame else { return Ok(()) };
         let now = shard.now();
         last_heard = now.instant;
-        let taken = exchange.take_all(body, &mut input, limit, now)?;
-        placement::heard(reader.as_ref(), taken.frames, taken.overlap);
+        exchange.take_all(body, &mut input, limit, now)?;
         if exchange.is_full() && tokio::time::timeout(ABANDONED, exchange.has_room()).await.is_err() {
             return Err(ConnectionError::Silence(ABANDONED));
         }

@@ -14,7 +14,6 @@ use super::{
 };
 use crate::node::now_instant;
 use crate::node::shard::Shard;
-use crate::placement;
 use abd::wire::{put_frame, put_request};
 use abd::{NodeId, Request, Transmit};
 use bytes::{BufMut, BytesMut};
@@ -311,7 +310,6 @@ async fn read(
         let Some(body) = frame else { return Ok(()) };
         let now = shard.now();
         last_heard = now.instant;
-        let taken = exchange.take_all(body, &mut input, limit, now)?;
-        placement::heard(reader.as_ref(), taken.frames, taken.overlap);
+        exchange.take_all(body, &mut input, limit, now)?;
     }
 }

@@ -1,0 +1,2 @@
+//! What a node decides, as pure parts: no socket, no thread, no clock, no file. The process (`atomic-kv`) and the simulator
+//! (`sim`) run the same parts.
