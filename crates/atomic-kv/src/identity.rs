@@ -9,6 +9,7 @@
 //! full disk is no obstacle.
 
 use crate::fatal::Fatal;
+use ::node::hello::{ANCESTRY_MAX, Introduction};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -19,39 +20,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const SLOT: usize = 16 << 10;
 const FORMAT: u32 = 2;
-
-/// How a member presents itself to another.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Introduction {
-    /// Its id.
-    pub node: u32,
-    /// The random id of its data directory.
-    pub disk: [u8; 16],
-    /// How often it was started on that directory.
-    pub boot: u32,
-    /// Random for each start: two starts with one boot count are two copies of one directory.
-    pub nonce: u64,
-    /// The nonces of the starts before this one, newest last, zero where it is not known; [`ANCESTRY_MAX`] at most. They
-    /// give a copy away that counts past the boot at which the paths of the two parted.
-    pub ancestry: Vec<u64>,
-    /// Its last durable batch.
-    pub sequence: u64,
-}
-
-/// How many earlier starts a directory remembers.
-pub const ANCESTRY_MAX: usize = 64;
-
-impl Introduction {
-    /// The nonce of one of its starts, if it says.
-    fn nonce_of(&self, boot: u32) -> Option<u64> {
-        let back = usize::try_from(self.boot.checked_sub(boot)?).ok()?;
-        let nonce = match back.checked_sub(1) {
-            None => self.nonce,
-            Some(before) => *self.ancestry.iter().rev().nth(before)?,
-        };
-        (nonce != 0).then_some(nonce)
-    }
-}
 
 /// Why a member is not who this node remembers.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

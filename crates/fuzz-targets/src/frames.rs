@@ -1,7 +1,7 @@
 use abd::wire;
-use atomic_kv::node::peer::hello::{Hello, Welcome};
 use atomic_kv::node::peer::service;
 use bytes::{Bytes, BytesMut};
+use node::hello::{Hello, Versions, Welcome};
 
 const LIMIT: usize = 1 << 16;
 
@@ -59,12 +59,12 @@ fn message(body: &Bytes) {
         let again = written(&|out| service::put_answer(out, number, &answer));
         assert_eq!(service::get_answer(again), Ok((number, answer)));
     }
-    if let Ok(hello) = Hello::get(body.clone()) {
+    if let Ok(hello) = Hello::get(body.clone(), Versions::OURS) {
         let again = written(&|out| hello.put(out));
-        assert!(Hello::get(again).is_ok_and(|read| read == hello));
+        assert_eq!(Hello::get(again, Versions::OURS), Ok(hello));
     }
-    if let Ok(welcome) = Welcome::get(body.clone()) {
+    if let Ok(welcome) = Welcome::get(body.clone(), Versions::OURS) {
         let again = written(&|out| welcome.put(out));
-        assert!(Welcome::get(again).is_ok_and(|read| read == welcome));
+        assert_eq!(Welcome::get(again, Versions::OURS), Ok(welcome));
     }
 }

@@ -4,6 +4,7 @@ use abd::wire::{put_frame, put_reply, put_request};
 use abd::{CallId, Content, Reply, Request, StampedValue, Timestamp, Version};
 use bytes::BytesMut;
 use fuzz_targets::TARGETS;
+use node::hello::{About, Hello, Introduction, LaneId, LaneKind, Limits, Service, Versions, Welcome};
 
 const INPUTS: u64 = 20_000;
 
@@ -75,6 +76,27 @@ fn messages() -> Vec<Vec<u8>> {
         put_frame(&mut stream, |out| out.extend_from_slice(body));
     }
     bodies.push(stream);
+    let member = Introduction { node: 1, disk: [1; 16], boot: 2, nonce: 3, ancestry: vec![4], sequence: 5 };
+    let about = About {
+        cluster: "1=a:1".into(),
+        timestamps: "logical".into(),
+        member: Some(member),
+        admitted: true,
+        limits: Limits { key: 1, value: 2, frame: 3 },
+        loops: 1,
+    };
+    let lane = Some(LaneId { kind: LaneKind::Small, pair: 0 });
+    let hello = Hello { versions: Versions::OURS, service: Service::Replica, lane, about: about.clone() };
+    for put in [
+        &|out: &mut BytesMut| hello.put(out),
+        &|out: &mut BytesMut| Welcome::Accepted { version: 3, about: about.clone() }.put(out),
+        &|out: &mut BytesMut| Welcome::Mismatch("why".into()).put(out),
+    ] as [&dyn Fn(&mut BytesMut); 3]
+    {
+        let mut body = BytesMut::new();
+        put(&mut body);
+        bodies.push(body);
+    }
     bodies.into_iter().map(|bytes| bytes.to_vec()).collect()
 }
 

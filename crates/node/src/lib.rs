@@ -1,2 +1,5 @@
 //! What a node decides, as pure parts: no socket, no thread, no clock, no file. The process (`atomic-kv`) and the simulator
 //! (`sim`) run the same parts.
+
+pub mod fields;
+pub mod hello;

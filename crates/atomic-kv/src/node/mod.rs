@@ -21,7 +21,8 @@ mod signal;
 
 use crate::config::Settings;
 use crate::fatal::Fatal;
-use crate::identity::{DataDir, Introduction};
+use crate::identity::DataDir;
+use ::node::hello::{About, Introduction, Limits};
 use abd::{
     ClockError, Config, Instant, Interval, IntervalClock, Members, NodeId, Operation, Outcome, Reaction,
     Reason, Replica, Reply, Standing, TimestampIssuer, TimestampMode,
@@ -30,7 +31,6 @@ use bytes::Bytes;
 use clock::{FixedBound, KernelBound, wall_clock};
 use committer::{Committer, ReplyTo};
 use database::ReplicaStore;
-use peer::hello::{Hello, Service};
 use readers::{READERS, Readers};
 use shard::Shard;
 use std::collections::BTreeSet;
@@ -174,18 +174,23 @@ impl Node {
         self.identity.boot()
     }
 
-    pub(crate) fn hello(&self, service: Service) -> Hello {
-        Hello {
-            service,
+    /// What this node says about itself to whoever it meets.
+    pub(crate) fn about(&self) -> About {
+        let bytes = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        let Settings { max_key_bytes: key, max_value_bytes: value, threads, .. } = self.settings;
+        let frame = peer::frame_limit(key, value);
+        About {
             cluster: self.settings.cluster_text(),
             timestamps: self.settings.timestamps_name().to_owned(),
             member: Some(self.identity.introduction(self.store.sequence())),
             admitted: self.is_admitted(),
+            limits: Limits { key: bytes(key), value: bytes(value), frame: bytes(frame) },
+            loops: u16::try_from(threads).unwrap_or(u16::MAX),
         }
     }
 
     /// Whether the other side belongs to the same cluster.
-    pub(crate) fn check_cluster(&self, theirs: &Hello) -> Result<(), String> {
+    pub(crate) fn check_cluster(&self, theirs: &About) -> Result<(), String> {
         let ours = self.settings.cluster_text();
         if theirs.cluster != ours {
             return Err(format!("its --cluster is \"{}\", this node's is \"{ours}\"", theirs.cluster));

@@ -16,3 +16,4 @@ mod outcomes;
 mod support;
 mod usage;
 mod verify;
+mod versions;

@@ -1,13 +1,13 @@
 //! The accepting side: greets, checks who it is, and serves one of the two services.
 
 use super::exchange::{Exchange, Side};
-use super::hello::{Hello, HelloError, Service, Welcome};
 use super::{
-    ConnectionError, GREETING_LIMIT, Link, Outbox, PING_EVERY, SILENCE_LIMIT, frame_limit, read_frame,
-    service,
+    ConnectionError, GREETING_LIMIT, Link, Outbox, PING_EVERY, SILENCE_LIMIT, frame_limit, peer_versions,
+    read_frame, service,
 };
 use crate::node::now_instant;
 use crate::node::shard::Shard;
+use ::node::hello::{HANDSHAKE_BYTES_MAX, Hello, HelloError, Service, Welcome};
 use abd::NodeId;
 use abd::wire::put_frame;
 use bytes::BytesMut;
@@ -35,7 +35,7 @@ enum Accepted {
 pub(crate) async fn serve_connection(shard: Rc<Shard>, mut stream: TcpStream) {
     let from = stream.peer_addr().map_or_else(|_| "?".to_owned(), |address| address.to_string());
     let mut input = BytesMut::new();
-    let greeted = tokio::time::timeout(GREETING_LIMIT, greet(&shard, &mut stream, &mut input)).await;
+    let greeted = tokio::time::timeout(GREETING_LIMIT, greet(&shard, &from, &mut stream, &mut input)).await;
     let ended = match greeted {
         Err(_) => Err(ConnectionError::Silence(GREETING_LIMIT)),
         Ok(Err(why)) => Err(why),
@@ -50,25 +50,28 @@ pub(crate) async fn serve_connection(shard: Rc<Shard>, mut stream: TcpStream) {
 
 async fn greet(
     shard: &Rc<Shard>,
+    from: &str,
     stream: &mut TcpStream,
     input: &mut BytesMut,
 ) -> Result<Option<Accepted>, ConnectionError> {
     stream.set_nodelay(true)?;
-    let Some(body) = read_frame(stream, input, 64 << 10).await? else { return Ok(None) };
-    let (welcome, accepted) = match Hello::get(body) {
+    let Some(body) = read_frame(stream, input, HANDSHAKE_BYTES_MAX).await? else { return Ok(None) };
+    let (welcome, accepted) = match Hello::get(body, peer_versions()) {
         Ok(hello) => {
             let welcome = judge(shard, &hello).await;
-            let accepted = match (hello.service, &hello.member) {
+            let accepted = match (hello.service, &hello.about.member) {
                 (Service::Coordinator, _) => Some(Accepted::Coordinator),
                 (Service::Replica, Some(member)) => Some(Accepted::Replica(NodeId(member.node))),
                 (Service::Replica, None) => None,
             };
-            let welcomed = matches!(welcome, Welcome::Accepted(_));
+            let welcomed = matches!(welcome, Welcome::Accepted { .. });
             (welcome, accepted.filter(|_| welcomed))
         }
-        Err(why @ HelloError::Version { .. }) => {
-            tracing::warn!(%why, "refused a peer");
-            (Welcome::Mismatch(format!("{}", super::hello::PROTOCOL_VERSION)), None)
+        Err(why @ HelloError::Version { theirs, ours }) => {
+            tracing::warn!(from, %why, "refused a peer");
+            // In the other side's words.
+            let told = HelloError::Version { theirs: ours, ours: theirs };
+            (Welcome::Mismatch(told.to_string()), None)
         }
         Err(why) => return Err(why.into()),
     };
@@ -80,10 +83,10 @@ async fn greet(
 
 async fn judge(shard: &Rc<Shard>, hello: &Hello) -> Welcome {
     let node = &shard.node;
-    let verdict = match (&hello.member, hello.service) {
+    let verdict = match (&hello.about.member, hello.service) {
         (None, Service::Coordinator) => Ok(()),
         (None, Service::Replica) => Err(Welcome::Mismatch("the Replica service is for members only".into())),
-        (Some(member), _) => match node.check_cluster(hello) {
+        (Some(member), _) => match node.check_cluster(&hello.about) {
             Err(why) => Err(Welcome::Mismatch(why)),
             Ok(()) if member.node == node.id.0 => {
                 Err(Welcome::Mismatch(format!("this is node {}, too: two nodes have one id", member.node)))
@@ -92,12 +95,19 @@ async fn judge(shard: &Rc<Shard>, hello: &Hello) -> Welcome {
         },
     };
     match verdict {
-        Ok(()) => Welcome::Accepted(node.hello(hello.service)),
+        Ok(()) => match hello.versions.common(peer_versions()) {
+            Some(version) => Welcome::Accepted { version, about: node.about() },
+            None => unreachable!("a hello without a common version is an error"),
+        },
         Err(refusal) => {
             let (Welcome::Mismatch(why) | Welcome::Impostor(why)) = &refusal else {
                 unreachable!("a refusal is not an acceptance");
             };
-            tracing::warn!(peer = hello.member.as_ref().map(|member| member.node), why, "refused a peer");
+            tracing::warn!(
+                peer = hello.about.member.as_ref().map(|member| member.node),
+                why,
+                "refused a peer"
+            );
             refusal
         }
     }

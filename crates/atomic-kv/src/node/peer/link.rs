@@ -7,13 +7,14 @@
 //! request is dropped, which the protocol takes as a lost message. Reads whose phase is over are not sent at all.
 
 use super::exchange::{Exchange, Side};
-use super::hello::{Hello, Service, Welcome};
 use super::outbox::Patience;
 use super::{
-    ConnectionError, GREETING_LIMIT, Outbox, PING, PING_EVERY, SILENCE_LIMIT, frame_limit, read_frame,
+    ConnectionError, GREETING_LIMIT, Outbox, PING, PING_EVERY, SILENCE_LIMIT, frame_limit, peer_versions,
+    read_frame,
 };
 use crate::node::now_instant;
 use crate::node::shard::Shard;
+use ::node::hello::{About, HANDSHAKE_BYTES_MAX, Hello, Service, Welcome};
 use abd::wire::{put_frame, put_request};
 use abd::{NodeId, Request, Transmit};
 use bytes::{BufMut, BytesMut};
@@ -237,22 +238,23 @@ async fn connect(
         let mut stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let mut out = BytesMut::new();
-        let hello = node.hello(Service::Replica);
+        let (versions, about) = (peer_versions(), node.about());
+        let hello = Hello { versions, service: Service::Replica, lane: None, about };
         put_frame(&mut out, |body| hello.put(body));
         stream.write_all(&out).await?;
         let mut input = BytesMut::new();
-        let Some(body) = read_frame(&mut stream, &mut input, 64 << 10).await? else {
+        let Some(body) = read_frame(&mut stream, &mut input, HANDSHAKE_BYTES_MAX).await? else {
             return Err(ConnectError::WrongPeer("it closed the connection without a greeting".into()));
         };
-        let welcome = Welcome::get(body).map_err(ConnectionError::from)?;
+        let welcome = Welcome::get(body, versions).map_err(ConnectionError::from)?;
         Ok((stream, input, welcome))
     };
     let (stream, input, welcome) = match tokio::time::timeout(GREETING_LIMIT, greeting).await {
         Ok(greeted) => greeted?,
         Err(_) => return Err(ConnectionError::Silence(GREETING_LIMIT).into()),
     };
-    let theirs: Hello = match welcome {
-        Welcome::Accepted(theirs) => theirs,
+    let theirs: About = match welcome {
+        Welcome::Accepted { about, .. } => about,
         Welcome::Mismatch(why) => return Err(ConnectError::Mismatch(why)),
         Welcome::Impostor(why) => {
             node.fail(format!("node {peer} refuses this node: {why}"));

@@ -1,12 +1,11 @@
 //! The peer port: two services, Coordinator and Replica, over one kind of connection.
 //!
 //! A connection carries checksummed, bounded frames (see [`abd::wire`]). The side that connects sends a
-//! [`hello::Hello`], the other answers with a [`hello::Welcome`]. On a connection for the Coordinator service requests go
+//! [`Hello`](::node::hello::Hello), the other answers with a [`Welcome`](::node::hello::Welcome). On a connection for the Coordinator service requests go
 //! one way after that and replies the other; on one for the Replica service both sides may ask. Many requests are under
 //! way at a time, and are answered in any order.
 
 mod exchange;
-pub mod hello;
 mod inbound;
 mod link;
 mod outbox;
@@ -17,6 +16,7 @@ pub(crate) use link::{Link, keep_connected};
 use outbox::OUT_BYTES_MAX;
 pub(crate) use outbox::Outbox;
 
+use ::node::hello::Versions;
 use abd::wire::{WireError, take_frame};
 use bytes::{BufMut, Bytes, BytesMut};
 use std::time::Duration;
@@ -34,6 +34,19 @@ pub(crate) const SILENCE_LIMIT: Duration = Duration::from_secs(5);
 /// A greeting must be answered within this time.
 pub(crate) const GREETING_LIMIT: Duration = Duration::from_secs(5);
 
+/// The versions of the peer protocol that this node speaks. A debug build may be told to claim others, for tests.
+pub(crate) fn peer_versions() -> Versions {
+    #[cfg(debug_assertions)]
+    if let Ok(text) = std::env::var("ATOMIC_KV_TEST_PEER_VERSIONS") {
+        let range = text
+            .split_once("..=")
+            .and_then(|(oldest, newest)| Versions::new(oldest.parse().ok()?, newest.parse().ok()?));
+        return range
+            .unwrap_or_else(|| panic!("ATOMIC_KV_TEST_PEER_VERSIONS: \"{text}\" is not OLDEST..=NEWEST"));
+    }
+    Versions::OURS
+}
+
 /// The largest frame body that may arrive: a value, a key, and room for the rest.
 pub(crate) fn frame_limit(max_key_bytes: usize, max_value_bytes: usize) -> usize {
     max_key_bytes + max_value_bytes + 4096
@@ -47,7 +60,7 @@ pub(crate) enum ConnectionError {
     #[error("{0}")]
     Wire(#[from] WireError),
     #[error("{0}")]
-    Hello(#[from] hello::HelloError),
+    Hello(#[from] ::node::hello::HelloError),
     #[error("no answer within {0:?}")]
     Silence(Duration),
     #[error("it does not read what it is sent: {0} bytes wait")]

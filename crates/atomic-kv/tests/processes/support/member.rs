@@ -4,10 +4,9 @@ use super::node::Node;
 use super::{PATIENCE, eventually};
 use abd::wire::{get_request, put_frame, put_reply, put_request, take_frame};
 use abd::{CallId, Reply, Request, Version};
-use atomic_kv::identity::Introduction;
-use atomic_kv::node::peer::hello::{Hello, Service, Welcome};
 use atomic_kv::node::peer::{PING, put_pong};
 use bytes::{BufMut, Bytes, BytesMut};
+use node::hello::{About, Hello, Introduction, Limits, Service, Versions, Welcome};
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -40,13 +39,15 @@ impl Member {
             ancestry: Vec::new(),
             sequence: 0,
         };
-        let hello = Hello {
-            service: Service::Replica,
+        let about = About {
             cluster: node.cluster.clone(),
             timestamps: "logical".to_owned(),
             member: Some(member),
             admitted: true,
+            limits: Limits { key: 64 << 10, value: 16 << 20, frame: 32 << 20 },
+            loops: 1,
         };
+        let hello = Hello { versions: Versions::OURS, service: Service::Replica, lane: None, about };
         let (sender, accepted) = mpsc::channel();
         let ended = Arc::<AtomicBool>::default();
         std::thread::spawn({
@@ -83,8 +84,8 @@ impl Member {
         });
         let mut wire = Wire::new(stream.unwrap());
         wire.send(|body| self.hello.put(body)).unwrap();
-        match Welcome::get(wire.receive()).unwrap() {
-            Welcome::Accepted(_) => wire,
+        match Welcome::get(wire.receive(), Versions::OURS).unwrap() {
+            Welcome::Accepted { .. } => wire,
             refusal => panic!("{refusal:?}"),
         }
     }
@@ -100,8 +101,10 @@ fn greeted(stream: TcpStream, hello: &Hello) -> io::Result<(u32, Wire)> {
     stream.set_nonblocking(false)?;
     let mut wire = Wire::new(stream);
     let theirs = wire.receive_within(PATIENCE)?.ok_or(ErrorKind::TimedOut)?;
-    wire.send(|body| Welcome::Accepted(hello.clone()).put(body))?;
-    Ok((Hello::get(theirs).unwrap().member.unwrap().node, wire))
+    let theirs = Hello::get(theirs, Versions::OURS).unwrap();
+    let version = theirs.versions.common(Versions::OURS).unwrap();
+    wire.send(|body| Welcome::Accepted { version, about: hello.about.clone() }.put(body))?;
+    Ok((theirs.about.member.unwrap().node, wire))
 }
 
 /// A greeted connection.

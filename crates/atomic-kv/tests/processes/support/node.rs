@@ -18,6 +18,8 @@ pub(crate) struct Node {
     pub(crate) data: PathBuf,
     /// Extra flags for the next start.
     pub(crate) flags: Vec<String>,
+    /// Environment variables for the next start.
+    pub(crate) environment: Vec<(&'static str, String)>,
     /// The value of `--cluster`.
     pub(crate) cluster: String,
     client: Port,
@@ -33,6 +35,7 @@ impl Node {
             id,
             data: directory.join(format!("node-{id}")),
             flags: Vec::new(),
+            environment: Vec::new(),
             cluster,
             client: Port::free(),
             http: Port::free(),
@@ -49,7 +52,8 @@ impl Node {
             .args(["--listen", &self.client.address(), "--http-listen", &self.http.address()])
             .arg("--data-dir")
             .arg(&self.data)
-            .args(&self.flags);
+            .args(&self.flags)
+            .envs(self.environment.iter().cloned());
         if !self.flags.iter().any(|flag| flag == "--op-timeout") {
             // Longer than the default: on a machine that is busy with other things slow is not wrong.
             command.args(["--op-timeout", "20s"]);

@@ -1,0 +1,410 @@
+//! The handshake at the start of every peer connection: who is there, and whether they may talk at all.
+//!
+//! ```text
+//! whoever connects                         whoever accepts
+//!   Hello: versions, service, lane, about ─►
+//!                                         ◄─ Welcome: the version that is spoken, about
+//!                                            or Refused: why
+//! ```
+//!
+//! A hello is `128 | magic u32 | newest u16 | oldest u16 | fields`, a welcome `129 | magic u32 | spoken u16 | fields`, a
+//! refusal `130 or 131 | text | fields`. What stands before the fields never changes, so that any two releases understand
+//! at least why they cannot talk. A field is `tag u16 | length u32 | bytes`, in ascending order of tags. A field with an
+//! unknown tag is skipped, and so is what follows the known part of a known field: a later release may say more.
+
+use crate::fields::{Fields, FieldsError, put_field};
+use abd::wire::{WireError, get_bytes, put_bytes};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use std::fmt;
+
+/// No message of the handshake is longer, in bytes.
+pub const HANDSHAKE_BYTES_MAX: usize = 64 << 10;
+/// How many earlier starts an [`Introduction`] tells.
+pub const ANCESTRY_MAX: usize = 64;
+
+const MAGIC: u32 = 0x414b_5631; // "AKV1"
+/// The last version whose greetings had neither a range nor fields. Its number stood where the newest one is now.
+const WITHOUT_RANGE: u16 = 2;
+
+const HELLO: u8 = 128;
+const WELCOME: u8 = 129;
+const MISMATCH: u8 = 130;
+const IMPOSTOR: u8 = 131;
+
+const SERVICE: u16 = 1;
+const CLUSTER: u16 = 2;
+const TIMESTAMPS: u16 = 3;
+const ADMITTED: u16 = 4;
+const MEMBER: u16 = 5;
+const LIMITS: u16 = 6;
+const LOOPS: u16 = 7;
+const LANE: u16 = 8;
+
+/// The versions of the peer protocol that a node speaks, all from the oldest to the newest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Versions {
+    oldest: u16,
+    newest: u16,
+}
+
+impl Versions {
+    /// Those of this release. `newest` is raised with any change to what travels between nodes after the handshake; `oldest`
+    /// when this release cannot talk as an earlier one did any more.
+    pub const OURS: Self = Self { oldest: 3, newest: 3 };
+
+    /// All from `oldest` to `newest`; `None` when there is none.
+    pub fn new(oldest: u16, newest: u16) -> Option<Self> {
+        (oldest <= newest).then_some(Self { oldest, newest })
+    }
+
+    /// The highest version that both speak.
+    pub fn common(self, other: Self) -> Option<u16> {
+        let newest = self.newest.min(other.newest);
+        (newest >= self.oldest.max(other.oldest)).then_some(newest)
+    }
+
+    /// Whether this version is among them.
+    pub fn contains(self, version: u16) -> bool {
+        (self.oldest..=self.newest).contains(&version)
+    }
+}
+
+impl fmt::Display for Versions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.oldest == self.newest {
+            write!(f, "version {}", self.newest)
+        } else {
+            write!(f, "versions {} to {}", self.oldest, self.newest)
+        }
+    }
+}
+
+/// Which of the two services of the peer port a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// `LocalRead`, `LocalReadTimestamp`, `LocalWrite`: members only.
+    Replica,
+    /// `Set`, `Get`, `Delete`: members and client libraries.
+    Coordinator,
+}
+
+/// How a member presents itself to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Introduction {
+    /// Its id.
+    pub node: u32,
+    /// The random id of its data directory.
+    pub disk: [u8; 16],
+    /// How often it was started on that directory.
+    pub boot: u32,
+    /// Random for each start: two starts with one boot count are two copies of one directory.
+    pub nonce: u64,
+    /// The nonces of the starts before this one, newest last, zero where it is not known; [`ANCESTRY_MAX`] at most. They
+    /// give a copy away that counts past the boot at which the paths of the two parted.
+    pub ancestry: Vec<u64>,
+    /// Its last durable batch.
+    pub sequence: u64,
+}
+
+impl Introduction {
+    /// The nonce of one of its starts, if it says.
+    pub fn nonce_of(&self, boot: u32) -> Option<u64> {
+        let back = usize::try_from(self.boot.checked_sub(boot)?).ok()?;
+        let nonce = match back.checked_sub(1) {
+            None => self.nonce,
+            Some(before) => *self.ancestry.iter().rev().nth(before)?,
+        };
+        (nonce != 0).then_some(nonce)
+    }
+}
+
+/// What a node lets its clients write and its peers send, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest key.
+    pub key: u64,
+    /// Largest value.
+    pub value: u64,
+    /// Largest frame body. What is longer is not sent to it.
+    pub frame: u64,
+}
+
+/// What a connection of the Replica service carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LaneKind {
+    /// Questions, acknowledgements, small values.
+    Small,
+    /// Large values.
+    Bulk,
+}
+
+/// Which connection of the many between two nodes this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LaneId {
+    /// What it carries.
+    pub kind: LaneKind,
+    /// Pair `k` joins the event loops `k mod a` and `k mod b` of two nodes that have `a` and `b` of them.
+    pub pair: u16,
+}
+
+/// What each side says about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct About {
+    /// `id=host:port,…` in ascending order of id. Nodes of different clusters do not talk.
+    pub cluster: String,
+    /// `logical` or `truetime`: mixing them is not linearizable.
+    pub timestamps: String,
+    /// The member, with its disk, boot count, run and durable sequence; `None` for a client library.
+    pub member: Option<Introduction>,
+    /// Whether its replica votes.
+    pub admitted: bool,
+    /// What it lets others send.
+    pub limits: Limits,
+    /// How many event loops it has.
+    pub loops: u16,
+}
+
+/// The first message, from whoever connects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hello {
+    /// What it speaks.
+    pub versions: Versions,
+    /// What the connection is for.
+    pub service: Service,
+    /// Which lane it is, on a connection of the Replica service.
+    pub lane: Option<LaneId>,
+    /// Who it is.
+    pub about: About,
+}
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Welcome {
+    /// To a member it also says: your disk is durably remembered here, and this node never knew you with another one
+    /// (rule M1).
+    Accepted {
+        /// The protocol version that both speak from now on.
+        version: u16,
+        /// Who has answered.
+        about: About,
+    },
+    /// Wrong cluster, mode or protocol version: a mistake that somebody can correct.
+    Mismatch(String),
+    /// Your data directory is not the one that this node remembers: refuse to serve.
+    Impostor(String),
+}
+
+/// Why a message of the handshake cannot be taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HelloError {
+    /// Not our protocol at all.
+    #[error("the first frame is not an Atomic KV greeting")]
+    Stranger,
+    /// No version in common.
+    #[error(
+        "no common version of the peer protocol: it speaks {theirs}, this node {ours}; run releases that are next to each \
+         other"
+    )]
+    Version {
+        /// What the other side speaks.
+        theirs: Versions,
+        /// What this side speaks.
+        ours: Versions,
+    },
+    /// Fields that are damaged.
+    #[error(transparent)]
+    Fields(#[from] FieldsError),
+    /// Damaged.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+}
+
+fn short(_: bytes::TryGetError) -> HelloError {
+    HelloError::Wire(WireError::Length)
+}
+
+impl Hello {
+    /// Appends the message's body.
+    pub fn put(&self, out: &mut BytesMut) {
+        out.put_u8(HELLO);
+        out.put_u32(MAGIC);
+        out.put_u16(self.versions.newest);
+        out.put_u16(self.versions.oldest);
+        put_field(out, SERVICE, |out| {
+            out.put_u8(match self.service {
+                Service::Replica => 1,
+                Service::Coordinator => 2,
+            });
+        });
+        self.about.put(out);
+        if let Some(lane) = self.lane {
+            put_field(out, LANE, |out| {
+                out.put_u8(match lane.kind {
+                    LaneKind::Small => 1,
+                    LaneKind::Bulk => 2,
+                });
+                out.put_u16(lane.pair);
+            });
+        }
+    }
+
+    /// Reads the message's body; `ours` is what this side speaks.
+    ///
+    /// # Errors
+    /// [`HelloError`]; the connection is to be closed, after a refusal that says so if it is [`HelloError::Version`].
+    pub fn get(mut body: Bytes, ours: Versions) -> Result<Self, HelloError> {
+        if body.try_get_u8().map_err(|_| HelloError::Stranger)? != HELLO
+            || body.try_get_u32().map_err(|_| HelloError::Stranger)? != MAGIC
+        {
+            return Err(HelloError::Stranger);
+        }
+        let newest = body.try_get_u16().map_err(short)?;
+        let oldest = if newest <= WITHOUT_RANGE { newest } else { body.try_get_u16().map_err(short)? };
+        let theirs = Versions::new(oldest, newest).ok_or(WireError::Length)?;
+        if theirs.common(ours).is_none() {
+            return Err(HelloError::Version { theirs, ours });
+        }
+        let mut fields = Fields::new(body);
+        let mut service = fields.required(SERVICE, "service")?;
+        let service = match service.try_get_u8().map_err(short)? {
+            1 => Service::Replica,
+            2 => Service::Coordinator,
+            other => return Err(WireError::Kind(other).into()),
+        };
+        let about = About::get(&mut fields)?;
+        let lane = fields.optional(LANE)?.map(get_lane).transpose()?;
+        fields.end()?;
+        Ok(Self { versions: theirs, service, lane, about })
+    }
+}
+
+fn get_lane(mut field: Bytes) -> Result<LaneId, HelloError> {
+    let kind = match field.try_get_u8().map_err(short)? {
+        1 => LaneKind::Small,
+        2 => LaneKind::Bulk,
+        other => return Err(WireError::Kind(other).into()),
+    };
+    Ok(LaneId { kind, pair: field.try_get_u16().map_err(short)? })
+}
+
+impl About {
+    fn put(&self, out: &mut BytesMut) {
+        put_field(out, CLUSTER, |out| out.put_slice(self.cluster.as_bytes()));
+        put_field(out, TIMESTAMPS, |out| out.put_slice(self.timestamps.as_bytes()));
+        put_field(out, ADMITTED, |out| out.put_u8(u8::from(self.admitted)));
+        if let Some(member) = &self.member {
+            put_field(out, MEMBER, |out| put_introduction(out, member));
+        }
+        put_field(out, LIMITS, |out| {
+            out.put_u64(self.limits.key);
+            out.put_u64(self.limits.value);
+            out.put_u64(self.limits.frame);
+        });
+        put_field(out, LOOPS, |out| out.put_u16(self.loops));
+    }
+
+    fn get(fields: &mut Fields) -> Result<Self, HelloError> {
+        let text = |bytes: Bytes| String::from_utf8_lossy(&bytes).into_owned();
+        let cluster = text(fields.required(CLUSTER, "cluster")?);
+        let timestamps = text(fields.required(TIMESTAMPS, "timestamps")?);
+        let admitted = fields.required(ADMITTED, "admitted")?.try_get_u8().map_err(short)? == 1;
+        let member = fields.optional(MEMBER)?.map(get_introduction).transpose()?;
+        let mut field = fields.required(LIMITS, "limits")?;
+        let mut limit = || field.try_get_u64().map_err(short);
+        let limits = Limits { key: limit()?, value: limit()?, frame: limit()? };
+        let loops = fields.required(LOOPS, "loops")?.try_get_u16().map_err(short)?;
+        if loops == 0 {
+            return Err(FieldsError::Missing("loops").into());
+        }
+        Ok(Self { cluster, timestamps, member, admitted, limits, loops })
+    }
+}
+
+fn put_introduction(out: &mut BytesMut, member: &Introduction) {
+    out.put_u32(member.node);
+    out.put_slice(&member.disk);
+    out.put_u32(member.boot);
+    out.put_u64(member.nonce);
+    out.put_u64(member.sequence);
+    out.put_u8(u8::try_from(member.ancestry.len()).unwrap_or(u8::MAX));
+    for nonce in &member.ancestry {
+        out.put_u64(*nonce);
+    }
+}
+
+fn get_introduction(mut field: Bytes) -> Result<Introduction, HelloError> {
+    let node = field.try_get_u32().map_err(short)?;
+    let mut disk = [0; 16];
+    field.try_copy_to_slice(&mut disk).map_err(short)?;
+    let boot = field.try_get_u32().map_err(short)?;
+    let nonce = field.try_get_u64().map_err(short)?;
+    let sequence = field.try_get_u64().map_err(short)?;
+    let starts = usize::from(field.try_get_u8().map_err(short)?);
+    if starts > ANCESTRY_MAX {
+        return Err(WireError::Length.into());
+    }
+    let ancestry: Result<Vec<u64>, _> = (0..starts).map(|_| field.try_get_u64().map_err(short)).collect();
+    Ok(Introduction { node, disk, boot, nonce, ancestry: ancestry?, sequence })
+}
+
+impl Welcome {
+    /// Appends the message's body.
+    pub fn put(&self, out: &mut BytesMut) {
+        match self {
+            Self::Accepted { version, about } => {
+                out.put_u8(WELCOME);
+                out.put_u32(MAGIC);
+                out.put_u16(*version);
+                about.put(out);
+            }
+            Self::Mismatch(why) => {
+                out.put_u8(MISMATCH);
+                put_bytes(out, why.as_bytes());
+            }
+            Self::Impostor(why) => {
+                out.put_u8(IMPOSTOR);
+                put_bytes(out, why.as_bytes());
+            }
+        }
+    }
+
+    /// Reads the message's body; `ours` is what this side speaks and has said.
+    ///
+    /// # Errors
+    /// [`HelloError`]; the connection is to be closed.
+    pub fn get(mut body: Bytes, ours: Versions) -> Result<Self, HelloError> {
+        match body.try_get_u8().map_err(|_| HelloError::Stranger)? {
+            WELCOME => {
+                if body.try_get_u32().map_err(|_| HelloError::Stranger)? != MAGIC {
+                    return Err(HelloError::Stranger);
+                }
+                let version = body.try_get_u16().map_err(short)?;
+                if !ours.contains(version) {
+                    let theirs = Versions { oldest: version, newest: version };
+                    return Err(HelloError::Version { theirs, ours });
+                }
+                let mut fields = Fields::new(body);
+                let about = About::get(&mut fields)?;
+                fields.end()?;
+                Ok(Self::Accepted { version, about })
+            }
+            MISMATCH => {
+                let why = String::from_utf8_lossy(&get_bytes(&mut body)?).into_owned();
+                match why.parse() {
+                    // What was said before there were ranges: the version alone.
+                    Ok(version) => {
+                        let theirs = Versions { oldest: version, newest: version };
+                        Err(HelloError::Version { theirs, ours })
+                    }
+                    Err(_) => Ok(Self::Mismatch(why)),
+                }
+            }
+            IMPOSTOR => Ok(Self::Impostor(String::from_utf8_lossy(&get_bytes(&mut body)?).into_owned())),
+            _ => Err(HelloError::Stranger),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "hello_tests.rs"]
+mod tests;

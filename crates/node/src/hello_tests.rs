@@ -1,0 +1,116 @@
+use super::*;
+
+fn about() -> About {
+    let member =
+        Introduction { node: 3, disk: [7; 16], boot: 4, nonce: 5, ancestry: vec![1, 0, 2], sequence: 99 };
+    About {
+        cluster: "1=a:1,3=c:3".into(),
+        timestamps: "logical".into(),
+        member: Some(member),
+        admitted: true,
+        limits: Limits { key: 1, value: 2, frame: 3 },
+        loops: 2,
+    }
+}
+
+fn hello(oldest: u16, newest: u16) -> Hello {
+    Hello {
+        versions: Versions::new(oldest, newest).unwrap(),
+        service: Service::Replica,
+        lane: Some(LaneId { kind: LaneKind::Bulk, pair: 1 }),
+        about: about(),
+    }
+}
+
+fn written(put: impl FnOnce(&mut BytesMut)) -> Bytes {
+    let mut out = BytesMut::new();
+    put(&mut out);
+    out.freeze()
+}
+
+#[test]
+fn the_highest_common_version_is_spoken() {
+    let range = |oldest, newest| Versions::new(oldest, newest).unwrap();
+    assert_eq!(range(3, 5).common(range(2, 4)), Some(4));
+    assert_eq!(range(2, 4).common(range(3, 5)), Some(4));
+    assert_eq!(range(3, 3).common(range(1, 9)), Some(3));
+    assert_eq!(range(3, 4).common(range(5, 6)), None);
+    assert_eq!(range(5, 6).common(range(3, 4)), None);
+    assert_eq!(Versions::new(4, 3), None);
+}
+
+#[test]
+fn what_is_said_is_understood() {
+    let said = hello(3, 5);
+    assert_eq!(Hello::get(written(|out| said.put(out)), Versions::OURS), Ok(said));
+    for said in [
+        Welcome::Accepted { version: 3, about: About { member: None, ..about() } },
+        Welcome::Mismatch("another cluster".into()),
+        Welcome::Impostor("another disk".into()),
+    ] {
+        assert_eq!(Welcome::get(written(|out| said.put(out)), Versions::OURS), Ok(said));
+    }
+}
+
+#[test]
+fn without_a_common_version_nothing_else_is_read() {
+    let mut body = BytesMut::new();
+    hello(7, 9).put(&mut body);
+    // Whatever fields look like then.
+    body.truncate(9);
+    body.put_slice(b"nonsense");
+    let why = Hello::get(body.freeze(), Versions::OURS).unwrap_err();
+    assert_eq!(why, HelloError::Version { theirs: Versions::new(7, 9).unwrap(), ours: Versions::OURS });
+    assert!(why.to_string().contains("versions 7 to 9, this node version 3"), "{why}");
+    let said = Welcome::Accepted { version: 7, about: about() };
+    let why = Welcome::get(written(|out| said.put(out)), Versions::OURS).unwrap_err();
+    assert!(matches!(why, HelloError::Version { .. }));
+}
+
+#[test]
+fn a_node_from_before_there_were_ranges_is_told_apart() {
+    let theirs = Versions::new(2, 2).unwrap();
+    let expected = HelloError::Version { theirs, ours: Versions::OURS };
+    let said = written(|out| {
+        out.put_u8(HELLO);
+        out.put_u32(MAGIC);
+        out.put_u16(2);
+        out.put_u8(1);
+        put_bytes(out, b"1=a:1");
+    });
+    assert_eq!(Hello::get(said, Versions::OURS), Err(expected.clone()));
+    let answered = written(|out| Welcome::Mismatch("2".into()).put(out));
+    assert_eq!(Welcome::get(answered, Versions::OURS), Err(expected));
+}
+
+#[test]
+fn what_a_later_release_adds_is_skipped() {
+    let said = hello(3, 4);
+    let mut body = BytesMut::new();
+    said.put(&mut body);
+    // A field of its own, and more at the end of a known one: the lane, which is the last.
+    body.truncate(body.len() - 9);
+    put_field(&mut body, LANE, |out| out.put_slice(&[2, 0, 1, 77, 78]));
+    put_field(&mut body, 900, |out| out.put_slice(b"whatever"));
+    assert_eq!(Hello::get(body.freeze(), Versions::OURS), Ok(said));
+}
+
+#[test]
+fn a_field_that_is_missing_comes_twice_or_is_cut_is_an_error() {
+    let body = written(|out| hello(3, 3).put(out));
+    for length in 0..body.len() {
+        // Without its last field it is a hello without a lane.
+        let cut = Hello::get(body.slice(..length), Versions::OURS);
+        assert_eq!(cut.is_ok(), length == body.len() - 9, "{length}: {cut:?}");
+    }
+    let mut twice = BytesMut::from(&body[..]);
+    put_field(&mut twice, LANE, |out| out.put_slice(&[1, 0, 0]));
+    assert_eq!(Hello::get(twice.freeze(), Versions::OURS), Err(HelloError::Fields(FieldsError::Order(LANE))));
+}
+
+#[test]
+fn a_start_is_known_by_its_nonce() {
+    let Some(member) = about().member else { unreachable!() };
+    let nonces = [0, 1, 2, 3, 4, 5].map(|boot| member.nonce_of(boot));
+    assert_eq!(nonces, [None, Some(1), None, Some(2), Some(5), None]);
+}
