@@ -4,15 +4,14 @@
 //! clients then travel together.
 
 use crate::protobuf::{self, Value};
-use atomic_kv::load::{Answer, Failure, Kind, Link, Request, Target, Workload};
 use bytes::{BufMut, Bytes, BytesMut};
 use h2::client::SendRequest;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
+use tools::load::{Answer, Failure, Kind, Link, Request, Target, Workload};
 
 const PUT: &str = "/etcdserverpb.KV/Put";
 const RANGE: &str = "/etcdserverpb.KV/Range";
@@ -21,19 +20,12 @@ const STATUS: &str = "/etcdserverpb.Maintenance/Status";
 /// What may be on its way to this side: more than enough that no call ever waits for it.
 const WINDOW: u32 = 8 << 20;
 
-#[derive(Clone)]
-struct Connection {
-    sender: SendRequest<Bytes>,
-    /// The same socket once more, to ask where answers come from.
-    socket: Rc<OwnedFd>,
-}
-
 /// The nodes, and the connection to each.
 pub(crate) struct Etcd {
     nodes: Vec<SocketAddr>,
     first: usize,
     workload: Workload,
-    connections: Vec<Mutex<Option<Connection>>>,
+    connections: Vec<Mutex<Option<SendRequest<Bytes>>>>,
 }
 
 impl Etcd {
@@ -55,7 +47,7 @@ impl Target for Etcd {
         // Held while it is opened: the other clients wait for this connection and do not open their own.
         let mut shared = self.connections[node].lock().await;
         let known = match shared.clone() {
-            Some(connection) => connection.sender.clone().ready().await.ok().map(|_| connection),
+            Some(connection) => connection.clone().ready().await.ok().map(|_| connection),
             None => None,
         };
         let connection = match known {
@@ -70,10 +62,9 @@ impl Target for Etcd {
 }
 
 /// Opens a connection and has a task of this thread serve it.
-async fn open(node: SocketAddr) -> io::Result<Connection> {
+async fn open(node: SocketAddr) -> io::Result<SendRequest<Bytes>> {
     let stream = TcpStream::connect(node).await?;
     stream.set_nodelay(true)?;
-    let socket = Rc::new(stream.as_fd().try_clone_to_owned()?);
     let (sender, connection) = h2::client::Builder::new()
         .initial_window_size(WINDOW)
         .initial_connection_window_size(WINDOW)
@@ -85,7 +76,7 @@ async fn open(node: SocketAddr) -> io::Result<Connection> {
         // Whoever uses the connection learns of its end from its own call.
         let _ = connection.await;
     });
-    Ok(Connection { sender, socket })
+    Ok(sender)
 }
 
 fn http_request(node: SocketAddr, method: &str) -> io::Result<http::Request<()>> {
@@ -106,7 +97,7 @@ async fn call(
     frame.put_u8(0);
     frame.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
     frame.put_slice(message);
-    let mut sender = connection.sender.clone().ready().await?;
+    let mut sender = connection.clone().ready().await?;
     let (response, mut stream) = sender.send_request(request.clone(), false)?;
     stream.send_data(frame.freeze(), true)?;
     let response = response.await?;
@@ -129,7 +120,7 @@ async fn call(
 
 /// A client's share in the connection to a node.
 pub(crate) struct EtcdLink {
-    connection: Connection,
+    connection: SendRequest<Bytes>,
     put: http::Request<()>,
     range: http::Request<()>,
     value: Rc<[u8]>,

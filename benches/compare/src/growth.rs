@@ -6,9 +6,9 @@ use crate::catalog::{Action, KEYS, VALUE_SIZE};
 use crate::cluster::{Cluster, Lab, System};
 use crate::results::Sample;
 use crate::session::Bench;
-use atomic_kv::load::Workload;
 use std::path::Path;
 use std::time::{Duration, Instant};
+use tools::load::Workload;
 
 const MILLION: u64 = 1_000_000;
 /// Disk use that has not changed for so long is called quiet.

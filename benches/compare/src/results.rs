@@ -4,10 +4,10 @@ use crate::Result;
 use crate::catalog::Figure;
 use crate::cluster::System;
 use crate::process::Usage;
-use atomic_kv::load::{Report, Workload};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
+use tools::load::{Report, Workload};
 
 /// One measurement of one load.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

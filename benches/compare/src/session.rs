@@ -8,9 +8,9 @@ use crate::etcd::Etcd;
 use crate::growth;
 use crate::process::Usage;
 use crate::results::{Results, Sample};
-use atomic_kv::load::{self, Phase, Plan, Progress, Report, Workload};
 use std::sync::mpsc;
 use std::time::Duration;
+use tools::load::{self, Phase, Plan, Progress, Report, Workload};
 
 /// Runs the loads on a fresh cluster.
 pub(crate) fn run(

@@ -1,89 +1,14 @@
 //! Settings: flags, environment, a TOML file; in this order of precedence, then the defaults.
 
-use crate::cli::bench::BenchArgs;
-use crate::cli::check::CheckArgs;
-use crate::cli::verify::VerifyArgs;
 use crate::fatal::Fatal;
 use abd::TimestampMode;
-use clap::{Args, Parser, Subcommand};
+use clap::Args;
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// No setting is a longer time than this.
 const LONGEST: Duration = Duration::from_secs(3600);
-
-const EXAMPLES: &str = "Try it: atomic-kv dev, then in another terminal: atomic-kv set greeting hello\n\
-A real node: atomic-kv serve --node-id 1 --cluster 1=a:7000,2=b:7000,3=c:7000 --listen a:6380 --data-dir /var/lib/akv\n\
-Exit codes: 0 done, 1 failed or outcome unknown, 2 wrong command line or configuration.";
-
-/// A replicated key-value store: linearizable for every key, without a leader.
-#[derive(Debug, Parser)]
-#[command(name = "atomic-kv", version, about, max_term_width = 100, after_help = EXAMPLES)]
-pub struct Cli {
-    /// What to do.
-    #[command(subcommand)]
-    pub command: Command,
-}
-
-/// The subcommands.
-#[derive(Debug, Subcommand)]
-pub enum Command {
-    /// Run one node of a cluster.
-    Serve(Box<ServeArgs>),
-    /// Run a whole cluster in one process, for trying it out.
-    Dev(DevArgs),
-    /// Print a key's value. Exit code 1 if there is none.
-    Get {
-        /// The key.
-        #[arg(allow_hyphen_values = true)]
-        key: String,
-        /// Where to ask.
-        #[command(flatten)]
-        addresses: Addresses,
-    },
-    /// Give a key a value.
-    Set {
-        /// The key.
-        #[arg(allow_hyphen_values = true)]
-        key: String,
-        /// The value.
-        #[arg(allow_hyphen_values = true)]
-        value: String,
-        /// Where to ask.
-        #[command(flatten)]
-        addresses: Addresses,
-    },
-    /// Delete a key.
-    Del {
-        /// The key.
-        #[arg(allow_hyphen_values = true)]
-        key: String,
-        /// Where to ask.
-        #[command(flatten)]
-        addresses: Addresses,
-    },
-    /// Measure how fast a running cluster is. Overwrites the keys key:0000000000 and up.
-    Bench(BenchArgs),
-    /// Show each node: reachable, boot count, keys, clock, peers.
-    Status {
-        /// Where to ask.
-        #[command(flatten)]
-        addresses: Addresses,
-    },
-    /// Judge recorded histories: is there an order of operations that explains what clients saw?
-    Check(CheckArgs),
-    /// Drive a live cluster and judge whether what its clients saw is linearizable.
-    Verify(VerifyArgs),
-}
-
-/// Client addresses of nodes.
-#[derive(Debug, Args)]
-pub struct Addresses {
-    /// Client addresses; the next one is tried when one cannot be reached.
-    #[arg(long, value_delimiter = ',', default_value = "127.0.0.1:6380,127.0.0.1:6381,127.0.0.1:6382")]
-    pub addr: Vec<String>,
-}
 
 /// Flags of `serve`.
 #[derive(Debug, Default, Args, Deserialize)]
@@ -387,13 +312,17 @@ pub fn parse_duration(flag: &str, text: &str) -> Result<Duration, Fatal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: ServeArgs,
+    }
 
     fn serve(arguments: &[&str]) -> Result<Settings, Fatal> {
-        let all = ["atomic-kv", "serve"].iter().chain(arguments);
-        match Cli::try_parse_from(all).map_err(|why| Fatal::usage(why.to_string()))?.command {
-            Command::Serve(args) => args.settle(),
-            _ => unreachable!(),
-        }
+        let line = Line::try_parse_from(["serve"].iter().chain(arguments));
+        line.map_err(|why| Fatal::usage(why.to_string()))?.args.settle()
     }
 
     const GOOD: [&str; 8] =
@@ -444,12 +373,5 @@ mod tests {
         let wrong = serve(&[&GOOD[..], &["--config", file]].concat()).unwrap_err();
         assert!(wrong.message.contains("line 1: unknown field `op_timeout`"), "{wrong}");
         assert!(!wrong.message.contains('\n'));
-    }
-
-    #[test]
-    fn a_key_or_a_value_may_begin_with_a_dash() {
-        let parsed = Cli::try_parse_from(["atomic-kv", "set", "-k", "-5", "--addr", "a:1"]).unwrap();
-        let Command::Set { key, value, addresses } = parsed.command else { unreachable!() };
-        assert_eq!((key.as_str(), value.as_str(), addresses.addr), ("-k", "-5", vec!["a:1".to_owned()]));
     }
 }

@@ -5,7 +5,8 @@ use std::fmt;
 /// An end with one clear line for whoever started the program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fatal {
-    /// 2: the command line, the configuration or the environment is wrong. 1: something failed.
+    /// 2: the command line, the configuration or the environment is wrong. 1: something failed. A tool may have
+    /// others, which its help tells.
     pub code: u8,
     /// What happened and what to do.
     pub message: String,
@@ -38,6 +39,12 @@ impl Fatal {
     /// Something that failed: exit code 1.
     pub fn runtime(message: impl Into<String>) -> Self {
         Self { code: 1, message: message.into() }
+    }
+}
+
+impl From<tools::Failed> for Fatal {
+    fn from(failed: tools::Failed) -> Self {
+        Self { code: failed.code, message: failed.message }
     }
 }
 

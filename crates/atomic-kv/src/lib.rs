@@ -1,11 +1,10 @@
-//! Atomic KV: the node and its tools. The protocol itself is in the crate `abd`, the data in `store`.
+//! Atomic KV: the node, and the command line. The protocol itself is in the crate `abd`, the data in `store`, the other
+//! subcommands in `tools`.
 
 mod buffers;
 pub mod cli;
 pub mod config;
 pub mod fatal;
 pub mod identity;
-pub mod load;
 pub mod node;
-pub mod picture;
 pub mod resp;

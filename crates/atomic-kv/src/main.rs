@@ -1,7 +1,6 @@
 //! The program: see `atomic-kv --help`.
 
-use atomic_kv::cli;
-use atomic_kv::config::{Cli, Command};
+use atomic_kv::cli::Cli;
 use atomic_kv::fatal::Fatal;
 use clap::Parser;
 use std::process::ExitCode;
@@ -13,7 +12,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     save_memory();
     allow_open_files();
-    match Cli::try_parse().map_err(|why| Fatal::command_line(&why)).and_then(run) {
+    match Cli::try_parse().map_err(|why| Fatal::command_line(&why)).and_then(Cli::run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(fatal) => {
             eprintln!("atomic-kv: {fatal}");
@@ -36,18 +35,4 @@ fn allow_open_files() {
     let all = rustix::process::Rlimit { current: limits.maximum, ..limits };
     // Refused or not: what there is has to do.
     let _ = rustix::process::setrlimit(rustix::process::Resource::Nofile, all);
-}
-
-fn run(cli: Cli) -> Result<(), Fatal> {
-    match cli.command {
-        Command::Serve(args) => cli::serve(*args),
-        Command::Dev(args) => cli::dev(args),
-        Command::Get { key, addresses } => cli::data::get(&addresses.addr, &key),
-        Command::Set { key, value, addresses } => cli::data::set(&addresses.addr, &key, &value),
-        Command::Del { key, addresses } => cli::data::del(&addresses.addr, &key),
-        Command::Status { addresses } => cli::status::run(&addresses.addr),
-        Command::Check(args) => cli::check::run(&args),
-        Command::Bench(args) => cli::bench::run(&args),
-        Command::Verify(args) => cli::verify::run(&args),
-    }
 }

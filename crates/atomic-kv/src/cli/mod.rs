@@ -1,11 +1,8 @@
-//! The subcommands.
+//! The subcommands that run nodes, and the command line. The others are in the crate `tools`.
 
-pub mod bench;
-pub mod check;
-pub mod client;
-pub mod data;
-pub mod status;
-pub mod verify;
+mod command_line;
+
+pub use command_line::{Cli, Command};
 
 use crate::config::{DevArgs, ServeArgs};
 use crate::fatal::Fatal;

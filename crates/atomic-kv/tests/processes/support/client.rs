@@ -1,8 +1,9 @@
 //! A small blocking RESP client that shows every byte if asked.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
+use tools::resp::{Decoded, decode, encode};
 
 /// Longer than any operation of the nodes may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -20,6 +21,21 @@ pub(crate) enum Reply {
     Bulk(Option<Vec<u8>>),
     /// `*count`
     Array(Vec<Reply>),
+}
+
+impl From<tools::resp::Reply> for Reply {
+    fn from(reply: tools::resp::Reply) -> Self {
+        use tools::resp::Reply as Told;
+        match reply {
+            Told::Status(text) => Self::Status(text),
+            Told::Error(text) => Self::Error(text),
+            Told::Integer(number) => Self::Integer(number),
+            Told::Bulk(value) => Self::Bulk(value),
+            Told::Array(items) => {
+                Self::Array(items.unwrap_or_default().into_iter().map(Self::from).collect())
+            }
+        }
+    }
 }
 
 impl Reply {
@@ -46,7 +62,9 @@ impl Reply {
 /// A connection to one node.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    stream: BufReader<TcpStream>,
+    stream: TcpStream,
+    /// What has arrived and nobody has looked at.
+    input: Vec<u8>,
 }
 
 impl Connection {
@@ -56,54 +74,64 @@ impl Connection {
         let stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        Ok(Self { stream: BufReader::new(stream) })
+        Ok(Self { stream, input: Vec::new() })
     }
 
     /// The same connection, to send from another thread.
     pub(crate) fn second_half(&self) -> Self {
-        Self { stream: BufReader::new(self.stream.get_ref().try_clone().unwrap()) }
+        Self { stream: self.stream.try_clone().unwrap(), input: Vec::new() }
     }
 
     /// Sends bytes as they are.
     pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.stream.get_mut().write_all(bytes)
+        self.stream.write_all(bytes)
     }
 
     /// Says that nothing more will come.
     pub(crate) fn finish_sending(&mut self) -> io::Result<()> {
-        self.stream.get_ref().shutdown(std::net::Shutdown::Write)
+        self.stream.shutdown(std::net::Shutdown::Write)
+    }
+
+    /// Waits for more bytes; false when the node has closed the connection.
+    fn receive(&mut self) -> io::Result<bool> {
+        let mut chunk = [0; 64 << 10];
+        let count = self.stream.read(&mut chunk)?;
+        self.input.extend_from_slice(&chunk[..count]);
+        Ok(count > 0)
     }
 
     /// Reads exactly as many bytes as are expected and shows them.
     #[track_caller]
     pub(crate) fn expect(&mut self, expected: &str) {
-        let mut bytes = vec![0; expected.len()];
-        self.stream.read_exact(&mut bytes).unwrap();
+        while self.input.len() < expected.len() {
+            let so_far = String::from_utf8_lossy(&self.input).into_owned();
+            assert!(self.receive().unwrap(), "{so_far:?} instead of {expected:?}");
+        }
+        let bytes: Vec<u8> = self.input.drain(..expected.len()).collect();
         assert_eq!(String::from_utf8_lossy(&bytes), expected);
     }
 
     /// Reads a line, with its end.
     pub(crate) fn line(&mut self) -> String {
-        let mut line = String::new();
-        assert_ne!(self.stream.read_line(&mut line).unwrap(), 0, "the connection was closed");
-        line
+        loop {
+            if let Some(end) = self.input.iter().position(|byte| *byte == b'\n') {
+                return String::from_utf8(self.input.drain(..=end).collect()).unwrap();
+            }
+            assert!(self.receive().unwrap(), "the connection was closed");
+        }
     }
 
     /// Reads until the node closes the connection.
     pub(crate) fn rest(&mut self) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
+        let mut bytes = std::mem::take(&mut self.input);
         self.stream.read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 
     /// Sends a command without waiting for its reply.
     pub(crate) fn ask(&mut self, arguments: &[&[u8]]) -> io::Result<()> {
-        let mut out = format!("*{}\r\n", arguments.len()).into_bytes();
-        for argument in arguments {
-            out.extend_from_slice(format!("${}\r\n", argument.len()).as_bytes());
-            out.extend_from_slice(argument);
-            out.extend_from_slice(b"\r\n");
-        }
+        let mut out = Vec::new();
+        encode(arguments, &mut out);
         self.send(&out)
     }
 
@@ -140,29 +168,21 @@ impl Connection {
 
     /// Reads one reply.
     pub(crate) fn read(&mut self) -> io::Result<Reply> {
-        let mut line = String::new();
-        self.stream.read_line(&mut line)?;
-        let line = line.strip_suffix("\r\n").ok_or(io::ErrorKind::UnexpectedEof)?;
-        let (kind, rest) = line.split_at_checked(1).ok_or(io::ErrorKind::InvalidData)?;
-        let number = || rest.parse::<i64>().map_err(|_| io::Error::other(format!("not RESP2: {line}")));
-        Ok(match kind {
-            "+" => Reply::Status(rest.to_owned()),
-            "-" => Reply::Error(rest.to_owned()),
-            ":" => Reply::Integer(number()?),
-            "$" => match usize::try_from(number()?) {
-                Err(_) => Reply::Bulk(None),
-                Ok(length) => {
-                    let mut bytes = vec![0; length + 2];
-                    self.stream.read_exact(&mut bytes)?;
-                    bytes.truncate(length);
-                    Reply::Bulk(Some(bytes))
+        let mut needed = 1;
+        loop {
+            if self.input.len() >= needed {
+                match decode(&self.input)? {
+                    Decoded::Whole { reply, length } => {
+                        let reply = Reply::from(tools::resp::Reply::from(&reply));
+                        self.input.drain(..length);
+                        return Ok(reply);
+                    }
+                    Decoded::Part { at_least } => needed = at_least,
                 }
-            },
-            "*" => {
-                let count = number()?;
-                Reply::Array((0..count).map(|_| self.read()).collect::<io::Result<_>>()?)
             }
-            _ => return Err(io::Error::other(format!("not RESP2: {line}"))),
-        })
+            if !self.receive()? {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
     }
 }

@@ -1,10 +1,10 @@
 //! Load in the background, judged at the end: the clients are those of `atomic-kv verify`.
 
-use atomic_kv::cli::verify::{Load, Recording, drive};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use tools::verify::{Load, Recording, drive};
 
 /// Clients that write values nobody else writes, read and delete, until they are told to stop.
 pub(crate) struct Background {

@@ -1,6 +1,6 @@
 //! The clients: what they ask, and what may be concluded from the answers.
 
-use crate::cli::client::{Answer, Client};
+use crate::resp::{Client, Reply};
 use lincheck::{Action, History, Operation};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -83,7 +83,7 @@ struct Driver<'a> {
 /// What an attempt came to.
 enum Ended {
     /// With this answer.
-    Answered(Answer),
+    Answered(Reply),
     /// Nothing was sent.
     NotSent(String),
     /// Sent, and then nothing.
@@ -139,12 +139,12 @@ impl<'a> Driver<'a> {
             });
         };
         let (kind, unknown) = match (ended, &action) {
-            (Ended::Answered(Answer::Bulk(value)), Action::Read(_)) => {
+            (Ended::Answered(Reply::Bulk(value)), Action::Read(_)) => {
                 return record(Action::Read(value), Some(ret));
             }
-            (Ended::Answered(Answer::Simple(_)), Action::Write(_))
-            | (Ended::Answered(Answer::Integer(_)), Action::Delete) => return record(action, Some(ret)),
-            (Ended::Answered(Answer::Error(text)), _) => {
+            (Ended::Answered(Reply::Status(_)), Action::Write(_))
+            | (Ended::Answered(Reply::Integer(_)), Action::Delete) => return record(action, Some(ret)),
+            (Ended::Answered(Reply::Error(text)), _) => {
                 let kind = text.split(' ').next().unwrap_or_default().to_owned();
                 // What the node promises about its errors; of any other nobody knows.
                 let unknown = !matches!(kind.as_str(), "NOQUORUM" | "ERR");

@@ -1,17 +1,17 @@
 //! `get`, `set` and `del`.
 
-use super::client::{Answer, Client};
-use crate::fatal::Fatal;
+use crate::Failed;
+use crate::resp::{Client, Reply};
 use std::io::Write;
 
 /// Prints a key's value.
 ///
 /// # Errors
 /// When there is none, no node can be reached, or the cluster cannot answer.
-pub fn get(addresses: &[String], key: &str) -> Result<(), Fatal> {
+pub fn get(addresses: &[String], key: &str) -> Result<(), Failed> {
     match ask(addresses, Effect::Reads, &[b"GET", key.as_bytes()])? {
-        Answer::Bulk(Some(value)) => print(&value),
-        Answer::Bulk(None) => Err(Fatal::runtime(format!("there is no key {key:?}"))),
+        Reply::Bulk(Some(value)) => print(&value),
+        Reply::Bulk(None) => Err(Failed::runtime(format!("there is no key {key:?}"))),
         other => Err(unexpected(other)),
     }
 }
@@ -20,9 +20,9 @@ pub fn get(addresses: &[String], key: &str) -> Result<(), Fatal> {
 ///
 /// # Errors
 /// When no node can be reached, or the outcome is unknown or a refusal.
-pub fn set(addresses: &[String], key: &str, value: &str) -> Result<(), Fatal> {
+pub fn set(addresses: &[String], key: &str, value: &str) -> Result<(), Failed> {
     match ask(addresses, Effect::Writes, &[b"SET", key.as_bytes(), value.as_bytes()])? {
-        Answer::Simple(text) => print(text.as_bytes()),
+        Reply::Status(text) => print(text.as_bytes()),
         other => Err(unexpected(other)),
     }
 }
@@ -31,9 +31,9 @@ pub fn set(addresses: &[String], key: &str, value: &str) -> Result<(), Fatal> {
 ///
 /// # Errors
 /// As [`set`].
-pub fn del(addresses: &[String], key: &str) -> Result<(), Fatal> {
+pub fn del(addresses: &[String], key: &str) -> Result<(), Failed> {
     match ask(addresses, Effect::Writes, &[b"DEL", key.as_bytes()])? {
-        Answer::Integer(count) => print(count.to_string().as_bytes()),
+        Reply::Integer(count) => print(count.to_string().as_bytes()),
         other => Err(unexpected(other)),
     }
 }
@@ -48,7 +48,7 @@ enum Effect {
 /// Asks one node after the other, while the last one certainly did not carry the command out: it could not be reached,
 /// or answered `NOQUORUM`. A read may be repeated after a broken connection too; a write may not, for it may have
 /// taken effect, and a second one could undo what somebody else has written since.
-fn ask(addresses: &[String], effect: Effect, command: &[&[u8]]) -> Result<Answer, Fatal> {
+fn ask(addresses: &[String], effect: Effect, command: &[&[u8]]) -> Result<Reply, Failed> {
     let mut tried = Vec::new();
     for address in addresses {
         let mut client = match Client::connect(address) {
@@ -59,20 +59,20 @@ fn ask(addresses: &[String], effect: Effect, command: &[&[u8]]) -> Result<Answer
             }
         };
         match client.call(command) {
-            Ok(Answer::Error(text)) if text.starts_with("NOQUORUM") => {
+            Ok(Reply::Error(text)) if text.starts_with("NOQUORUM") => {
                 tried.push(format!("{address}: {text}"));
             }
             Ok(answer) => return Ok(answer),
             Err(why) if effect == Effect::Reads => tried.push(format!("{address}: {why}")),
             Err(why) => {
-                return Err(Fatal::runtime(format!(
+                return Err(Failed::runtime(format!(
                     "INDETERMINATE {address} was asked and did not answer ({why}); the write may have taken effect: \
                      read the key before you repeat it"
                 )));
             }
         }
     }
-    Err(Fatal::runtime(format!(
+    Err(Failed::runtime(format!(
         "no node could do it, and nothing was changed ({}); see atomic-kv status --addr {}",
         tried.join("; "),
         addresses.join(",")
@@ -80,18 +80,18 @@ fn ask(addresses: &[String], effect: Effect, command: &[&[u8]]) -> Result<Answer
 }
 
 /// Prints a line. A reader that has gone away is not worth a panic.
-fn print(line: &[u8]) -> Result<(), Fatal> {
+fn print(line: &[u8]) -> Result<(), Failed> {
     let mut out = std::io::stdout().lock();
     out.write_all(line)
         .and_then(|()| out.write_all(b"\n"))
         .and_then(|()| out.flush())
-        .map_err(|why| Fatal::runtime(format!("cannot print: {why}")))
+        .map_err(|why| Failed::runtime(format!("cannot print: {why}")))
 }
 
-fn unexpected(answer: Answer) -> Fatal {
+fn unexpected(answer: Reply) -> Failed {
     match answer {
-        Answer::Error(text) => Fatal::runtime(text),
-        other => Fatal::runtime(format!("an unexpected answer: {other:?}")),
+        Reply::Error(text) => Failed::runtime(text),
+        other => Failed::runtime(format!("an unexpected answer: {other:?}")),
     }
 }
 

@@ -3,7 +3,7 @@
 mod progress;
 mod summary;
 
-use crate::fatal::Fatal;
+use crate::Failed;
 use crate::load::{self, Plan, Workload};
 use clap::Args;
 use std::time::Duration;
@@ -52,7 +52,7 @@ impl BenchArgs {
     ///
     /// # Errors
     /// Exit code 2 for a count that makes no sense.
-    pub fn plan(&self) -> Result<Plan, Fatal> {
+    pub fn plan(&self) -> Result<Plan, Failed> {
         for (flag, count, most) in [
             ("--clients", self.clients, 10_000),
             ("--connections", self.connections.unwrap_or(1), self.clients),
@@ -60,7 +60,7 @@ impl BenchArgs {
             ("--value-size", self.value_size, 512 << 20),
         ] {
             if !(1..=most).contains(&count) {
-                return Err(Fatal::usage(format!("{flag} {count} is not between 1 and {most}")));
+                return Err(Failed::usage(format!("{flag} {count} is not between 1 and {most}")));
             }
         }
         Ok(Plan {
@@ -86,21 +86,21 @@ impl BenchArgs {
 ///
 /// # Errors
 /// Exit code 2 for wrong flags, 1 when the cluster does not answer or completed nothing.
-pub fn run(args: &BenchArgs) -> Result<(), Fatal> {
+pub fn run(args: &BenchArgs) -> Result<(), Failed> {
     let plan = args.plan()?;
-    let nodes = load::look_up(&args.addr).map_err(|why| Fatal::usage(format!("--addr: {why}")))?;
+    let nodes = load::look_up(&args.addr).map_err(|why| Failed::usage(format!("--addr: {why}")))?;
     let mut line = progress::Line::new(&plan);
     let report = load::run_resp(nodes, plan, |progress| line.show(progress))
-        .map_err(|why| Fatal::runtime(why.to_string()))?;
+        .map_err(|why| Failed::runtime(why.to_string()))?;
     line.clear();
     if args.json {
-        let json = serde_json::to_string(&report).map_err(|why| Fatal::runtime(why.to_string()))?;
+        let json = serde_json::to_string(&report).map_err(|why| Failed::runtime(why.to_string()))?;
         println!("{json}");
     } else {
         print!("{}", summary::Summary(&report));
     }
     if report.operations == 0 {
-        return Err(Fatal::runtime("no operation was completed"));
+        return Err(Failed::runtime("no operation was completed"));
     }
     Ok(())
 }

@@ -1,15 +1,14 @@
 //! The whole loop against small servers of its own.
 
 use super::{Phase, Plan, Report, Workload, look_up, run_resp};
-use crate::resp::{Limits, Protocol, Reply, Request, RequestParser};
-use bytes::BytesMut;
+use crate::resp::{Decoded, ReplyRef, decode};
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-type Map = Arc<Mutex<HashMap<Vec<u8>, bytes::Bytes>>>;
+type Map = Arc<Mutex<HashMap<Vec<u8>, Vec<u8>>>>;
 
 /// Serves GET and SET on a free port; hangs up on a connection after so many requests.
 fn server(requests: usize) -> (String, Map) {
@@ -29,34 +28,44 @@ fn server(requests: usize) -> (String, Map) {
 fn talk(mut stream: TcpStream, map: &Map, requests: usize) {
     // Half a batch may be answered before the rest arrives; the answers must not wait for each other.
     stream.set_nodelay(true).unwrap();
-    let mut parser = RequestParser::new(Limits::default());
-    let (mut input, mut out, mut read) = (BytesMut::new(), BytesMut::new(), [0; 4096]);
+    let (mut input, mut out, mut read) = (Vec::new(), Vec::new(), [0; 4096]);
     let mut left = requests;
     loop {
-        while let Ok(Some(Request::Command(args))) = parser.parse(&mut input) {
+        // A command is an array of values.
+        while let Decoded::Whole { reply: ReplyRef::Array(Some(items)), length } = decode(&input).unwrap() {
             if left == 0 {
                 return;
             }
             left -= 1;
-            let mut map = map.lock().unwrap();
-            let reply = match args.as_slice() {
-                [_, key] => map.get(&key[..]).map_or(Reply::Null, |value| Reply::Bulk(value.clone())),
-                [_, key, value] if key.ends_with(b"13") => {
-                    map.insert(key.to_vec(), value.clone());
-                    Reply::error("NOQUORUM no effect: an unlucky key")
-                }
-                [_, key, value] => {
-                    map.insert(key.to_vec(), value.clone());
-                    Reply::OK
-                }
-                _ => Reply::error("ERR"),
+            let argument = |item: &ReplyRef<'_>| match item {
+                ReplyRef::Bulk(Some(bytes)) => bytes.to_vec(),
+                other => panic!("{other:?} is no argument"),
             };
-            reply.encode(Protocol::Resp2, &mut out);
+            let args: Vec<Vec<u8>> = items.iter().map(argument).collect();
+            let mut map = map.lock().unwrap();
+            match args.as_slice() {
+                [_, key] => match map.get(key) {
+                    Some(value) => {
+                        out.extend_from_slice(format!("${}\r\n", value.len()).as_bytes());
+                        out.extend_from_slice(value);
+                        out.extend_from_slice(b"\r\n");
+                    }
+                    None => out.extend_from_slice(b"$-1\r\n"),
+                },
+                [_, key, value] => {
+                    map.insert(key.clone(), value.clone());
+                    let unlucky = key.ends_with(b"13");
+                    out.extend_from_slice(if unlucky { b"-NOQUORUM unlucky\r\n" } else { b"+OK\r\n" });
+                }
+                _ => out.extend_from_slice(b"-ERR\r\n"),
+            }
+            input.drain(..length);
         }
-        match (stream.write_all(&out.split()), stream.read(&mut read)) {
+        match (stream.write_all(&out), stream.read(&mut read)) {
             (Ok(()), Ok(count)) if count > 0 => input.extend_from_slice(&read[..count]),
             _ => return,
         }
+        out.clear();
     }
 }
 

@@ -1,6 +1,6 @@
 //! `check`: a verdict for each recorded history.
 
-use crate::fatal::Fatal;
+use crate::Failed;
 use crate::picture::{self, Drawing};
 use clap::{Args, ValueEnum};
 use lincheck::read::{ModelKind, Recording};
@@ -69,7 +69,7 @@ struct Judged {
 /// # Errors
 /// Exit code 2 when a file could not be read or the picture not be written, else 1 when a history is not linearizable,
 /// else 3 when one is undecided.
-pub fn run(args: &CheckArgs) -> Result<(), Fatal> {
+pub fn run(args: &CheckArgs) -> Result<(), Failed> {
     let (mut unreadable, mut violations, mut undecided) = (0, 0, 0);
     let mut drawn = Vec::new();
     for file in &args.files {
@@ -96,29 +96,29 @@ pub fn run(args: &CheckArgs) -> Result<(), Fatal> {
     }
     let files = args.files.len();
     if unreadable > 0 {
-        Err(Fatal::usage(format!("{unreadable} of {files} files cannot be read")))
+        Err(Failed::usage(format!("{unreadable} of {files} files cannot be read")))
     } else if violations > 0 {
-        Err(Fatal::runtime(format!("{violations} of {files} histories are not linearizable")))
+        Err(Failed::runtime(format!("{violations} of {files} histories are not linearizable")))
     } else if undecided > 0 {
-        Err(Fatal { code: 3, message: format!("{undecided} of {files} histories are undecided") })
+        Err(Failed { code: 3, message: format!("{undecided} of {files} histories are undecided") })
     } else {
         Ok(())
     }
 }
 
 /// Prints, and ends quietly enough when nobody listens any more, as after `| head`.
-fn say(text: &str) -> Result<(), Fatal> {
+fn say(text: &str) -> Result<(), Failed> {
     let printed = std::io::stdout().write_all(text.as_bytes());
-    printed.map_err(|why| Fatal::usage(format!("cannot print the verdicts: {why}")))
+    printed.map_err(|why| Failed::usage(format!("cannot print the verdicts: {why}")))
 }
 
-fn draw(out: &Path, judged: &[(String, Judged)]) -> Result<(), Fatal> {
+fn draw(out: &Path, judged: &[(String, Judged)]) -> Result<(), Failed> {
     let mut drawings = Vec::with_capacity(judged.len());
     for (title, Judged { recording, judgement, .. }) in judged {
         drawings.push(Drawing { title, history: &recording.history, judgement });
     }
     std::fs::write(out, picture::page(&drawings))
-        .map_err(|why| Fatal::usage(format!("cannot write {}: {why}", out.display())))
+        .map_err(|why| Failed::usage(format!("cannot write {}: {why}", out.display())))
 }
 
 fn judge(file: &Path, model: Option<ModelName>) -> Result<Judged, String> {

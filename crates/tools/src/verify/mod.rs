@@ -9,10 +9,10 @@ mod report;
 
 pub use load::{Load, Recording, drive};
 
-use super::client::Client;
-use crate::config::Addresses;
-use crate::fatal::Fatal;
+use crate::Addresses;
+use crate::Failed;
 use crate::picture::{self, Drawing};
+use crate::resp::Client;
 use clap::Args;
 use lincheck::{DEFAULT_LIMIT, History, Judgement, Model, Verdict};
 use report::Report;
@@ -50,14 +50,14 @@ pub struct VerifyArgs {
 ///
 /// # Errors
 /// Exit code 1 for a violation, 2 for a wrong command line, 3 when the history shows nothing or cannot be decided.
-pub fn run(args: &VerifyArgs) -> Result<(), Fatal> {
+pub fn run(args: &VerifyArgs) -> Result<(), Failed> {
     for (flag, value, most) in [
         ("--seconds", args.seconds, 86_400),
         ("--clients", args.clients as u64, 1024),
         ("--keys", args.keys as u64, 1 << 20),
     ] {
         if !(1..=most).contains(&value) {
-            return Err(Fatal::usage(format!("{flag} {value} is not between 1 and {most}")));
+            return Err(Failed::usage(format!("{flag} {value} is not between 1 and {most}")));
         }
     }
     let addresses = &args.addresses.addr;
@@ -82,27 +82,27 @@ pub fn run(args: &VerifyArgs) -> Result<(), Fatal> {
     }
     match judgement.verdict {
         _ if recording.completed() == 0 => {
-            Err(Fatal { code: 3, message: "no operation was completed, so this shows nothing".to_owned() })
+            Err(Failed { code: 3, message: "no operation was completed, so this shows nothing".to_owned() })
         }
         Verdict::Linearizable => Ok(()),
         Verdict::Violation(_) => {
-            Err(Fatal::runtime("the cluster is not linearizable; the operations are above"))
+            Err(Failed::runtime("the cluster is not linearizable; the operations are above"))
         }
-        Verdict::Unknown(_) => Err(Fatal {
+        Verdict::Unknown(_) => Err(Failed {
             code: 3,
             message: "undecided; fewer clients or more keys are easier to judge".to_owned(),
         }),
     }
 }
 
-fn draw(path: &Path, title: &str, history: &History, judgement: &Judgement) -> Result<(), Fatal> {
+fn draw(path: &Path, title: &str, history: &History, judgement: &Judgement) -> Result<(), Failed> {
     let page = picture::page(&[Drawing { title, history, judgement }]);
     std::fs::write(path, page)
-        .map_err(|why| Fatal::usage(format!("cannot write the picture to {}: {why}", path.display())))
+        .map_err(|why| Failed::usage(format!("cannot write the picture to {}: {why}", path.display())))
 }
 
 /// A first look, so that a typing mistake is not taken for an outage.
-fn check_reachable(addresses: &[String]) -> Result<(), Fatal> {
+fn check_reachable(addresses: &[String]) -> Result<(), Failed> {
     let mut tried = Vec::new();
     for address in addresses {
         match Client::connect(address) {
@@ -110,7 +110,7 @@ fn check_reachable(addresses: &[String]) -> Result<(), Fatal> {
             Err(why) => tried.push(format!("{address}: {why}")),
         }
     }
-    Err(Fatal::usage(format!("no node is in reach ({}); check --addr", tried.join("; "))))
+    Err(Failed::usage(format!("no node is in reach ({}); check --addr", tried.join("; "))))
 }
 
 /// Leaves the cluster as it was found, as far as it can be reached.

@@ -1,7 +1,7 @@
 //! `status`: a line for each node.
 
-use super::client::{Answer, Client};
-use crate::fatal::Fatal;
+use crate::Failed;
+use crate::resp::{Client, Reply};
 use comfy_table::{Table, presets};
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use std::collections::HashMap;
 ///
 /// # Errors
 /// Exit code 1 when one of them cannot be reached.
-pub fn run(addresses: &[String]) -> Result<(), Fatal> {
+pub fn run(addresses: &[String]) -> Result<(), Failed> {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
     table.set_header([
@@ -51,14 +51,14 @@ pub fn run(addresses: &[String]) -> Result<(), Fatal> {
     }
     println!("{table}");
     if unreachable > 0 {
-        return Err(Fatal::runtime(format!("{unreachable} of {} nodes cannot be reached", addresses.len())));
+        return Err(Failed::runtime(format!("{unreachable} of {} nodes cannot be reached", addresses.len())));
     }
     Ok(())
 }
 
 fn info(address: &str) -> std::io::Result<HashMap<String, String>> {
     match Client::connect(address)?.call(&[b"INFO"])? {
-        Answer::Bulk(Some(text)) => Ok(String::from_utf8_lossy(&text)
+        Reply::Bulk(Some(text)) => Ok(String::from_utf8_lossy(&text)
             .lines()
             .filter_map(|line| line.split_once(':'))
             .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))

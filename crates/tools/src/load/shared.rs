@@ -4,7 +4,6 @@
 use super::plan::{Request, Workload};
 use super::resp::{Commands, Input};
 use super::run::{Answer, Link, Target};
-use bytes::BytesMut;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
@@ -65,7 +64,7 @@ impl Target for SharedResp {
 
 /// A connection and who waits for its answers.
 struct Connection {
-    out: RefCell<BytesMut>,
+    out: RefCell<Vec<u8>>,
     more: Notify,
     /// In the order of their requests.
     waiting: RefCell<VecDeque<Rc<Batch>>>,
@@ -110,7 +109,7 @@ impl Connection {
     }
 
     async fn send(&self, mut writer: OwnedWriteHalf) -> io::Result<()> {
-        let mut chunk = BytesMut::new();
+        let mut chunk = Vec::new();
         loop {
             self.more.notified().await;
             // Whoever else is ready to ask does so first.
@@ -122,7 +121,7 @@ impl Connection {
     }
 
     async fn receive(&self, mut reader: OwnedReadHalf) -> io::Result<()> {
-        let mut input = Input::new(Rc::default());
+        let mut input = Input::default();
         loop {
             input.receive(&mut reader, |answer| self.hand_over(answer)).await?;
         }

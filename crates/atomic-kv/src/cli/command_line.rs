@@ -1,0 +1,106 @@
+//! The command line: subcommands, and who carries them out.
+
+use super::{dev, serve};
+use crate::config::{DevArgs, ServeArgs};
+use crate::fatal::Fatal;
+use clap::{Parser, Subcommand};
+use tools::Addresses;
+use tools::bench::BenchArgs;
+use tools::check::CheckArgs;
+use tools::verify::VerifyArgs;
+
+const EXAMPLES: &str = "Try it: atomic-kv dev, then in another terminal: atomic-kv set greeting hello\n\
+A real node: atomic-kv serve --node-id 1 --cluster 1=a:7000,2=b:7000,3=c:7000 --listen a:6380 --data-dir /var/lib/akv\n\
+Exit codes: 0 done, 1 failed or outcome unknown, 2 wrong command line or configuration.";
+
+/// A replicated key-value store: linearizable for every key, without a leader.
+#[derive(Debug, Parser)]
+#[command(name = "atomic-kv", version, about, max_term_width = 100, after_help = EXAMPLES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run one node of a cluster.
+    Serve(Box<ServeArgs>),
+    /// Run a whole cluster in one process, for trying it out.
+    Dev(DevArgs),
+    /// Print a key's value. Exit code 1 if there is none.
+    Get {
+        /// The key.
+        #[arg(allow_hyphen_values = true)]
+        key: String,
+        /// Where to ask.
+        #[command(flatten)]
+        addresses: Addresses,
+    },
+    /// Give a key a value.
+    Set {
+        /// The key.
+        #[arg(allow_hyphen_values = true)]
+        key: String,
+        /// The value.
+        #[arg(allow_hyphen_values = true)]
+        value: String,
+        /// Where to ask.
+        #[command(flatten)]
+        addresses: Addresses,
+    },
+    /// Delete a key.
+    Del {
+        /// The key.
+        #[arg(allow_hyphen_values = true)]
+        key: String,
+        /// Where to ask.
+        #[command(flatten)]
+        addresses: Addresses,
+    },
+    /// Measure how fast a running cluster is. Overwrites the keys key:0000000000 and up.
+    Bench(BenchArgs),
+    /// Show each node: reachable, boot count, keys, clock, peers.
+    Status {
+        /// Where to ask.
+        #[command(flatten)]
+        addresses: Addresses,
+    },
+    /// Judge recorded histories: is there an order of operations that explains what clients saw?
+    Check(CheckArgs),
+    /// Drive a live cluster and judge whether what its clients saw is linearizable.
+    Verify(VerifyArgs),
+}
+
+impl Cli {
+    /// Does what the command line says.
+    ///
+    /// # Errors
+    /// As the subcommand.
+    pub fn run(self) -> Result<(), Fatal> {
+        match self.command {
+            Command::Serve(args) => serve(*args),
+            Command::Dev(args) => dev(args),
+            Command::Get { key, addresses } => Ok(tools::data::get(&addresses.addr, &key)?),
+            Command::Set { key, value, addresses } => Ok(tools::data::set(&addresses.addr, &key, &value)?),
+            Command::Del { key, addresses } => Ok(tools::data::del(&addresses.addr, &key)?),
+            Command::Status { addresses } => Ok(tools::status::run(&addresses.addr)?),
+            Command::Check(args) => Ok(tools::check::run(&args)?),
+            Command::Bench(args) => Ok(tools::bench::run(&args)?),
+            Command::Verify(args) => Ok(tools::verify::run(&args)?),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_or_a_value_may_begin_with_a_dash() {
+        let parsed = Cli::try_parse_from(["atomic-kv", "set", "-k", "-5", "--addr", "a:1"]).unwrap();
+        let Command::Set { key, value, addresses } = parsed.command else { unreachable!() };
+        assert_eq!((key.as_str(), value.as_str(), addresses.addr), ("-k", "-5", vec!["a:1".to_owned()]));
+    }
+}

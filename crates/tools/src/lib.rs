@@ -1,0 +1,24 @@
+//! The tools around a cluster: the command-line client, the load generator, the driver that verifies a live cluster, the
+//! judge of recorded histories and its pictures. They know a node by its client port alone.
+
+pub mod bench;
+pub mod check;
+pub mod data;
+mod failed;
+pub mod load;
+pub mod picture;
+pub mod resp;
+pub mod status;
+pub mod verify;
+
+pub use failed::Failed;
+
+use clap::Args;
+
+/// Client addresses of nodes.
+#[derive(Debug, Args)]
+pub struct Addresses {
+    /// Client addresses; the next one is tried when one cannot be reached.
+    #[arg(long, value_delimiter = ',', default_value = "127.0.0.1:6380,127.0.0.1:6381,127.0.0.1:6382")]
+    pub addr: Vec<String>,
+}

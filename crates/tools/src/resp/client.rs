@@ -1,0 +1,83 @@
+//! A small blocking client.
+
+use super::{Decoded, Reply, decode, encode};
+use std::io::{Error, ErrorKind, Read, Result, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
+/// How long a node may be silent in the middle of a call.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// How long one address of a node may take to accept a connection.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
+/// Read at once.
+const CHUNK_BYTES: usize = 64 << 10;
+
+/// A connection to a node.
+#[derive(Debug)]
+pub struct Client {
+    stream: TcpStream,
+    /// What has arrived and was not asked for yet.
+    input: Vec<u8>,
+    chunk: Box<[u8]>,
+}
+
+impl Client {
+    /// Connects to `HOST:PORT`.
+    ///
+    /// # Errors
+    /// When none of its addresses can be reached within two seconds.
+    pub fn connect(address: &str) -> Result<Self> {
+        Self::connect_with(address, PATIENCE)
+    }
+
+    /// Connects to `HOST:PORT`; the node may be silent for `patience` in the middle of a call.
+    ///
+    /// # Errors
+    /// When none of its addresses can be reached within two seconds.
+    pub fn connect_with(address: &str, patience: Duration) -> Result<Self> {
+        let mut last = Error::other("the name has no address");
+        for address in address.to_socket_addrs()? {
+            match TcpStream::connect_timeout(&address, CONNECT_PATIENCE) {
+                Ok(stream) => {
+                    stream.set_nodelay(true)?;
+                    stream.set_read_timeout(Some(patience))?;
+                    stream.set_write_timeout(Some(patience))?;
+                    let chunk = vec![0; CHUNK_BYTES].into_boxed_slice();
+                    return Ok(Self { stream, input: Vec::new(), chunk });
+                }
+                Err(why) => last = why,
+            }
+        }
+        Err(last)
+    }
+
+    /// Sends a command and waits for its reply.
+    ///
+    /// # Errors
+    /// When the connection breaks: then nobody knows whether the command was carried out.
+    pub fn call(&mut self, arguments: &[&[u8]]) -> Result<Reply> {
+        let mut out = Vec::new();
+        encode(arguments, &mut out);
+        self.stream.write_all(&out)?;
+        let mut needed = 1;
+        loop {
+            if self.input.len() >= needed {
+                match decode(&self.input)? {
+                    Decoded::Whole { reply, length } => {
+                        let reply = Reply::from(&reply);
+                        self.input.drain(..length);
+                        return Ok(reply);
+                    }
+                    Decoded::Part { at_least } => needed = at_least,
+                }
+            }
+            match self.stream.read(&mut self.chunk)? {
+                0 => {
+                    let why = "it closed the connection in the middle of an answer";
+                    return Err(Error::new(ErrorKind::UnexpectedEof, why));
+                }
+                count => self.input.extend_from_slice(&self.chunk[..count]),
+            }
+        }
+    }
+}
