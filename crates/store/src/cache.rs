@@ -82,27 +82,59 @@ impl Entry {
     }
 
     /// Takes a larger version, or the content of the one that it has. `bytes` are those of the shard.
-    fn put(&mut self, stamped: StampedValue, budget: usize, bytes: &mut usize) {
+    fn put(&mut self, newest: Found, budget: usize, bytes: &mut usize) {
         let before = self.content_bytes();
-        (self.version, self.present) = (stamped.version, stamped.content.is_value());
-        self.content = kept(stamped.content, budget);
+        if newest.version > self.version {
+            self.content = None;
+        }
+        (self.version, self.present) = (newest.version, newest.present);
+        if let Some(content) = newest.content {
+            self.content = kept(content, budget);
+        }
         self.used = true;
         *bytes = *bytes + self.content_bytes() - before;
     }
 
-    /// The version with its content, if that is here.
-    fn stamped(&self) -> Option<StampedValue> {
-        self.content.clone().map(|content| StampedValue { version: self.version, content })
+    /// What it says to somebody who has that version; `None` when the content is wanted and not here.
+    fn told(&self, have: Version) -> Option<Glimpse> {
+        let content = if self.version > have { Some(self.content.clone()?) } else { None };
+        Some(Glimpse { version: self.version, present: self.present, content, durable: true })
     }
 }
 
-/// A copy of its own, so that a small entry does not keep a whole network buffer or table block alive.
-fn own(stamped: &StampedValue) -> StampedValue {
-    let content = match &stamped.content {
-        Content::Value(bytes) => Content::Value(copied(bytes)),
-        Content::Tombstone => Content::Tombstone,
-    };
-    StampedValue { version: stamped.version, content }
+/// A newest version, and its content if that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) version: Version,
+    pub(crate) present: bool,
+    pub(crate) content: Option<Content>,
+}
+
+impl Found {
+    /// What a key that was never written has.
+    pub(crate) const NEVER: Self =
+        Self { version: Version::MIN, present: false, content: Some(Content::Tombstone) };
+
+    /// A copy of its own, so that a small entry does not keep a whole network buffer or table block alive.
+    fn own(&self) -> Self {
+        let content = self.content.as_ref().map(|content| match content {
+            Content::Value(bytes) => Content::Value(copied(bytes)),
+            Content::Tombstone => Content::Tombstone,
+        });
+        Self { content, ..*self }
+    }
+
+    /// For somebody who has that version.
+    pub(crate) fn told(self, have: Version) -> Glimpse {
+        let content = self.content.filter(|_| self.version > have);
+        Glimpse { version: self.version, present: self.present, content, durable: true }
+    }
+}
+
+impl From<StampedValue> for Found {
+    fn from(StampedValue { version, content }: StampedValue) -> Self {
+        Self { version, present: content.is_value(), content: Some(content) }
+    }
 }
 
 impl NewestCache {
@@ -121,13 +153,14 @@ impl NewestCache {
         (self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner), hash)
     }
 
-    /// The newest version, or a ticket for whoever goes and looks. Get it *before* taking the snapshot.
-    pub(crate) fn get(&self, key: &[u8]) -> Result<StampedValue, Ticket> {
+    /// The newest version, with its content only if that is above `have`; or a ticket for whoever goes and looks. Get it
+    /// *before* taking the snapshot.
+    pub(crate) fn get(&self, key: &[u8], have: Version) -> Result<Glimpse, Ticket> {
         let (mut shard, hash) = self.shard(key);
         let epoch = shard.epoch;
         let Some(entry) = find(&mut shard.entries, key, hash) else { return Err(Ticket(epoch)) };
         entry.used = true;
-        entry.stamped().ok_or(Ticket(epoch))
+        entry.told(have).ok_or(Ticket(epoch))
     }
 
     /// The newest version and whether it is a value, if there is an entry.
@@ -136,63 +169,52 @@ impl NewestCache {
         find(&mut shard.entries, key, hash).map(|entry| (entry.version, entry.present))
     }
 
-    /// What an entry says about the newest version, with its content only if that is above `have`; `None` also when the
-    /// content is wanted and not here.
-    pub(crate) fn glimpse(&self, key: &[u8], have: Version) -> Option<Glimpse> {
-        let (mut shard, hash) = self.shard(key);
-        let entry = find(&mut shard.entries, key, hash)?;
-        entry.used = true;
-        let content = if entry.version > have { Some(entry.content.clone()?) } else { None };
-        Some(Glimpse { version: entry.version, present: entry.present, content, durable: true })
-    }
-
-    /// What a reader found in its snapshot. `Ok` is what it may tell; `Err` means that the snapshot may be old: look
-    /// again with this new ticket, or settle for [`NewestCache::tell_unpublished`].
+    /// What a reader found in its snapshot, who wants the content if it is above `have`. `Ok` is what it may tell; `Err` means
+    /// that the snapshot may be old: look again with this new ticket, or settle for [`NewestCache::tell_unpublished`].
     pub(crate) fn publish_read(
         &self,
         key: &[u8],
-        found: &StampedValue,
+        found: &Found,
+        have: Version,
         ticket: Ticket,
-    ) -> Result<StampedValue, Ticket> {
+    ) -> Result<Glimpse, Ticket> {
         let (mut shard, hash) = self.shard(key);
         let shard = &mut *shard;
         let epoch = shard.epoch;
         if let Some(entry) = find(&mut shard.entries, key, hash) {
-            if entry.version >= found.version
-                && let Some(stamped) = entry.stamped()
-            {
-                return Ok(stamped);
-            }
             if entry.version > found.version {
-                return Err(Ticket(epoch));
+                return entry.told(have).ok_or(Ticket(epoch));
             }
-            entry.put(own(found), self.shard_budget, &mut shard.bytes);
-            shard.shrink(self.shard_budget);
-            return Ok(found.clone());
+            // Of an equal version it may have the content already.
+            if entry.version < found.version || entry.content.is_none() {
+                entry.put(found.own(), self.shard_budget, &mut shard.bytes);
+                shard.shrink(self.shard_budget);
+            }
+            return Ok(found.clone().told(have));
         }
         if epoch != ticket.0 {
             return Err(Ticket(epoch));
         }
-        shard.insert(key, hash, own(found), self.shard_budget);
-        Ok(found.clone())
+        shard.insert(key, hash, found.own(), self.shard_budget);
+        Ok(found.clone().told(have))
     }
 
     /// For a reader that gave up publishing: what it may tell, now that nobody can insert anything older. Its snapshot was
     /// taken after its call began, so `found` was the newest at a moment in between even if an entry knows a newer
     /// version by now and has no content for it.
-    pub(crate) fn tell_unpublished(&self, key: &[u8], found: StampedValue) -> StampedValue {
+    pub(crate) fn tell_unpublished(&self, key: &[u8], found: Found, have: Version) -> Glimpse {
         let (mut shard, hash) = self.shard(key);
         let shard = &mut *shard;
         if let Some(entry) = find(&mut shard.entries, key, hash) {
             if entry.version > found.version {
-                return entry.stamped().unwrap_or(found);
+                return entry.told(have).unwrap_or_else(|| found.told(have));
             }
-            entry.put(own(&found), self.shard_budget, &mut shard.bytes);
+            entry.put(found.own(), self.shard_budget, &mut shard.bytes);
             shard.shrink(self.shard_budget);
         } else {
             shard.epoch += 1;
         }
-        found
+        found.told(have)
     }
 
     /// What was just committed, in an allocation that no network buffer or table block is in; to be called when it is durable
@@ -207,7 +229,7 @@ impl NewestCache {
         };
         let held = (entry.version, entry.present);
         if committed.version > held.0 {
-            entry.put(committed, self.shard_budget, &mut shard.bytes);
+            entry.put(committed.into(), self.shard_budget, &mut shard.bytes);
             shard.shrink(self.shard_budget);
         }
         Some(held)
@@ -224,9 +246,9 @@ fn find<'a>(entries: &'a mut HashTable<Entry>, key: &[u8], hash: u64) -> Option<
 }
 
 impl Shard {
-    fn insert(&mut self, key: &[u8], hash: u64, stamped: StampedValue, budget: usize) {
-        let (version, present) = (stamped.version, stamped.content.is_value());
-        let content = kept(stamped.content, budget);
+    fn insert(&mut self, key: &[u8], hash: u64, found: Found, budget: usize) {
+        let Found { version, present, content } = found;
+        let content = content.and_then(|content| kept(content, budget));
         let entry = Entry { hash, key: InPlace::new(key), version, present, content, used: false };
         self.bytes += entry.cost();
         self.entries.insert_unique(hash, entry, |entry| entry.hash);
@@ -274,7 +296,18 @@ mod tests {
     }
 
     fn ticket(cache: &NewestCache, key: &[u8]) -> Ticket {
-        cache.get(key).expect_err("a miss")
+        cache.get(key, Version::MIN).expect_err("a miss")
+    }
+
+    /// As a reader who wants the content.
+    fn publish(cache: &NewestCache, stamped: &StampedValue, ticket: Ticket) -> Option<StampedValue> {
+        let told = cache.publish_read(b"k", &stamped.clone().into(), Version::MIN, ticket).ok()?;
+        Some(StampedValue { version: told.version, content: told.content? })
+    }
+
+    fn held(cache: &NewestCache) -> Option<StampedValue> {
+        let told = cache.get(b"k", Version::MIN).ok()?;
+        Some(StampedValue { version: told.version, content: told.content? })
     }
 
     #[test]
@@ -282,8 +315,8 @@ mod tests {
         let cache = NewestCache::new(1 << 20, 0);
         let reader = ticket(&cache, b"k");
         assert_eq!(cache.publish_commit(b"k", stamped(2, 1)), None);
-        assert!(cache.publish_read(b"k", &stamped(1, 1), reader).is_err());
-        assert!(cache.get(b"k").is_err(), "neither the old version nor a blind put is there");
+        assert_eq!(publish(&cache, &stamped(1, 1), reader), None);
+        assert_eq!(held(&cache), None, "neither the old version nor a blind put is there");
     }
 
     #[test]
@@ -291,19 +324,20 @@ mod tests {
         let cache = NewestCache::new(1 << 20, 0);
         let (first, _) = (ticket(&cache, b"k"), cache.publish_commit(b"k", stamped(1, 1)));
         let second = ticket(&cache, b"k");
-        assert!(cache.publish_read(b"k", &stamped(2, 1), first).is_err());
-        assert_eq!(cache.tell_unpublished(b"k", stamped(2, 1)), stamped(2, 1));
-        assert!(cache.publish_read(b"k", &stamped(1, 1), second).is_err());
+        assert_eq!(publish(&cache, &stamped(2, 1), first), None);
+        let told = cache.tell_unpublished(b"k", stamped(2, 1).into(), Version::MIN);
+        assert_eq!((told.version, told.content), (stamped(2, 1).version, Some(stamped(2, 1).content)));
+        assert_eq!(publish(&cache, &stamped(1, 1), second), None);
     }
 
     #[test]
     fn the_larger_version_stays_and_is_told() {
         let cache = NewestCache::new(1 << 20, 0);
         let (one, two) = (ticket(&cache, b"k"), ticket(&cache, b"k"));
-        assert_eq!(cache.publish_read(b"k", &stamped(5, 1), one).ok(), Some(stamped(5, 1)));
-        assert_eq!(cache.publish_read(b"k", &stamped(3, 1), two).ok(), Some(stamped(5, 1)));
+        assert_eq!(publish(&cache, &stamped(5, 1), one), Some(stamped(5, 1)));
+        assert_eq!(publish(&cache, &stamped(3, 1), two), Some(stamped(5, 1)));
         assert!(cache.publish_commit(b"k", stamped(4, 1)).is_some());
-        assert_eq!(cache.get(b"k").ok(), Some(stamped(5, 1)));
+        assert_eq!(held(&cache), Some(stamped(5, 1)));
     }
 
     #[test]
@@ -311,15 +345,34 @@ mod tests {
         let cache = NewestCache::new(64 << 10, 0);
         let large = stamped(2, 8 << 10);
         let reader = ticket(&cache, b"k");
-        assert_eq!(cache.publish_read(b"k", &large, reader).ok(), Some(large.clone()));
+        assert_eq!(publish(&cache, &large, reader), Some(large.clone()));
         assert_eq!(cache.peek(b"k"), Some((large.version, true)));
-        assert!(cache.glimpse(b"k", large.version).is_some_and(|glimpse| glimpse.content.is_none()));
-        assert!(cache.glimpse(b"k", Version::MIN).is_none() && cache.get(b"k").is_err());
+        assert!(cache.get(b"k", large.version).is_ok_and(|told| told.content.is_none()));
+        assert_eq!(held(&cache), None);
         // A snapshot below that version is not told, and not left here.
         let reader = ticket(&cache, b"k");
-        assert!(cache.publish_read(b"k", &stamped(1, 1), reader).is_err());
+        assert_eq!(publish(&cache, &stamped(1, 1), reader), None);
         assert_eq!(cache.publish_commit(b"k", stamped(3, 10)), Some((large.version, true)));
-        assert_eq!(cache.get(b"k").ok(), Some(stamped(3, 10)));
+        assert_eq!(held(&cache), Some(stamped(3, 10)));
+    }
+
+    /// Whoever asked for a version alone leaves that, and takes no content away.
+    #[test]
+    fn a_version_without_its_content_is_kept_beside_one_that_has_it() {
+        let cache = NewestCache::new(1 << 20, 0);
+        let version = |time| stamped(time, 1).version;
+        let alone = |time| Found { content: None, ..stamped(time, 1).into() };
+        let read = |found: &Found, reader| cache.publish_read(b"k", found, Version::MAX, reader).ok();
+        let reader = ticket(&cache, b"k");
+        assert_eq!(read(&alone(2), reader).map(|told| told.version), Some(version(2)));
+        assert_eq!((cache.peek(b"k"), held(&cache)), (Some((version(2), true)), None));
+        assert_eq!(publish(&cache, &stamped(2, 1), reader), Some(stamped(2, 1)));
+        assert!(read(&alone(2), reader).is_some() && held(&cache) == Some(stamped(2, 1)));
+        // A newer one has no content until somebody looks at it.
+        assert!(read(&alone(3), reader).is_some() && held(&cache).is_none());
+        assert_eq!(cache.peek(b"k"), Some((version(3), true)));
+        let told = cache.tell_unpublished(b"k", stamped(2, 1).into(), Version::MIN);
+        assert_eq!(told.version, version(2), "the content that is asked for is that of an older one");
     }
 
     #[test]
@@ -329,7 +382,7 @@ mod tests {
             let key = number.to_be_bytes();
             let found = stamped(1, number as usize % 3_000);
             let ticket = ticket(&cache, &key);
-            let _ = cache.publish_read(&key, &found, ticket);
+            let _ = cache.publish_read(&key, &found.into(), Version::MIN, ticket);
             cache.publish_commit(&key, stamped(2, number as usize % 9_000));
         }
         assert!(cache.bytes() <= 64 << 10, "{} bytes", cache.bytes());

@@ -137,7 +137,13 @@ pub trait Snapshot {
     fn iterator(&self) -> Self::Iterator;
 }
 
+/// So many bytes at the beginning of a value come with its key: whoever wants to know no more than they say, such as whether a
+/// record is a tombstone, never waits for a large value.
+pub const HEAD_BYTES: usize = 2;
+
 /// A position in a snapshot. Every move may fail, and after a failure the iterator stands nowhere.
+///
+/// Values are lazy: neither a move nor a look at a key, a length or a head loads a value that the engine keeps apart from its key.
 pub trait DatabaseIterator {
     /// Moves to the first key that is not below `key`.
     ///
@@ -169,22 +175,31 @@ pub trait DatabaseIterator {
     /// When the data cannot be read.
     fn prev(&mut self) -> Result<(), DatabaseError>;
 
-    /// The key and value at the position, or `None` when it is past either end.
-    fn entry(&self) -> Option<(&Bytes, &Bytes)>;
+    /// The key at the position, or `None` when it is past either end.
+    fn key(&self) -> Option<&Bytes>;
+
+    /// How many bytes the value at the position has; `None` past either end.
+    fn value_length(&self) -> Option<usize>;
+
+    /// The first bytes of the value at the position: `length` of them, or all that it has. Up to [`HEAD_BYTES`] are here already;
+    /// more are read alone. `None` past either end.
+    ///
+    /// The engine's checksum of a value covers all of it: whoever reads a part beyond [`HEAD_BYTES`] must have another one.
+    ///
+    /// # Errors
+    /// When the data cannot be read.
+    fn head(&self, length: usize) -> Result<Option<Bytes>, DatabaseError>;
+
+    /// The value at the position, all of it. `None` past either end, and for a dominated version (rule G1) whose value is gone
+    /// although the key is still there.
+    ///
+    /// # Errors
+    /// When the data cannot be read.
+    fn value(&self) -> Result<Option<Bytes>, DatabaseError>;
 
     /// Whether the iterator stands on an entry.
     fn valid(&self) -> bool {
-        self.entry().is_some()
-    }
-
-    /// The key at the position.
-    fn key(&self) -> Option<&Bytes> {
-        self.entry().map(|(key, _)| key)
-    }
-
-    /// The value at the position.
-    fn value(&self) -> Option<&Bytes> {
-        self.entry().map(|(_, value)| value)
+        self.key().is_some()
     }
 }
 

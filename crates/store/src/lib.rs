@@ -14,7 +14,7 @@ pub mod mvcc;
 mod puts;
 mod record;
 
-pub use database::{Change, Database, DatabaseError, DatabaseIterator, Snapshot, WriteBatch};
+pub use database::{Change, Database, DatabaseError, DatabaseIterator, HEAD_BYTES, Snapshot, WriteBatch};
 pub use engine::disk::{DiskDatabase, DiskOptions};
 pub use engine::memory::MemoryDatabase;
 pub use mvcc::{CACHE_BYTES, Fit, MultiVersionStore};

@@ -4,13 +4,13 @@
 //! and the same write twice is the same bytes. A read is a snapshot and one seek: the newest version comes first.
 //! No lock of the store's own is held while the database works.
 
-use crate::cache::NewestCache;
-use crate::database::{Database, DatabaseError, DatabaseIterator, Snapshot, WriteBatch};
+use crate::cache::{Found, NewestCache};
+use crate::database::{Database, DatabaseError, DatabaseIterator, HEAD_BYTES, Snapshot, WriteBatch};
 use crate::garbage::Garbage;
 use crate::key;
 use crate::puts::{Put, Puts};
 use crate::record;
-use abd::{Glimpse, Newest, StampedValue, Version};
+use abd::{Content, Glimpse, Newest, StampedValue, Version};
 use bytes::Bytes;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -20,6 +20,8 @@ pub const CACHE_BYTES: usize = 384 << 20;
 
 /// How often a reader looks again because its snapshot may be old, before it settles for not caching.
 const READ_ATTEMPTS: usize = 3;
+/// Records up to this size lie beside their keys in any engine: whoever finds one of them may as well remember its content.
+const AT_HAND: usize = 1 << 10;
 /// Deletes in one batch of the collector, about.
 const DELETES_MAX: usize = 16_384;
 
@@ -85,61 +87,92 @@ impl<D: Database> MultiVersionStore<D> {
     /// # Errors
     /// When the data cannot be read or is damaged.
     pub fn newest(&self, user_key: &[u8]) -> Result<Newest, DatabaseError> {
-        let mut ticket = match self.cache.get(user_key) {
-            Ok(stamped) => return Ok(Newest { stamped, durable: true }),
-            Err(ticket) => ticket,
-        };
-        let mut found = StampedValue::NEVER;
-        for _ in 0..READ_ATTEMPTS {
-            found = self.seek(user_key, None)?.unwrap_or(StampedValue::NEVER);
-            match self.cache.publish_read(user_key, &found, ticket) {
-                Ok(stamped) => return Ok(Newest { stamped, durable: true }),
-                Err(newer) => ticket = newer,
-            }
-        }
-        Ok(Newest { stamped: self.cache.tell_unpublished(user_key, found), durable: true })
+        let Glimpse { version, content, durable, .. } = self.newest_above(user_key, Version::MIN)?;
+        // A key that was never written has no content that could be above that.
+        let content = content.unwrap_or(Content::Tombstone);
+        Ok(Newest { stamped: StampedValue { version, content }, durable })
     }
 
-    /// The same, with the content only if the version is above `have`.
+    /// The same, with the content only if the version is above `have`. Else a large one is not looked at.
     ///
     /// # Errors
     /// As [`MultiVersionStore::newest`].
     pub fn newest_above(&self, user_key: &[u8], have: Version) -> Result<Glimpse, DatabaseError> {
-        match self.remembered_above(user_key, have) {
-            Some(glimpse) => Ok(glimpse),
-            None => Ok(self.newest(user_key)?.glimpse(have)),
+        let mut ticket = match self.cache.get(user_key, have) {
+            Ok(told) => return Ok(told),
+            Err(ticket) => ticket,
+        };
+        let mut found = Found::NEVER;
+        for _ in 0..READ_ATTEMPTS {
+            found = self.seek(user_key, have)?;
+            match self.cache.publish_read(user_key, &found, have, ticket) {
+                Ok(told) => return Ok(told),
+                Err(newer) => ticket = newer,
+            }
         }
+        Ok(self.cache.tell_unpublished(user_key, found, have))
     }
 
     /// The same, if it is known without a look at the database, which may have to wait for the disk.
     pub fn remembered_above(&self, user_key: &[u8], have: Version) -> Option<Glimpse> {
-        self.cache.glimpse(user_key, have)
+        self.cache.get(user_key, have).ok()
     }
 
-    /// The newest version that is not above `version`, unless it was collected.
-    ///
-    /// # Errors
-    /// When the data cannot be read or is damaged.
-    pub fn as_of(&self, user_key: &[u8], version: Version) -> Result<Option<StampedValue>, DatabaseError> {
-        self.seek(user_key, Some(version))
-    }
-
-    fn seek(&self, user_key: &[u8], at_most: Option<Version>) -> Result<Option<StampedValue>, DatabaseError> {
+    /// What a new snapshot has of a key; a content that is neither small nor above `have` is left where it is.
+    fn seek(&self, user_key: &[u8], have: Version) -> Result<Found, DatabaseError> {
         let prefix = key::prefix(user_key);
         let mut iterator = self.database.snapshot()?.iterator();
-        match at_most {
-            None => iterator.seek(&prefix)?,
-            Some(version) => iterator.seek(&key::with_version(prefix.clone(), version))?,
+        iterator.seek(&prefix)?;
+        let Some(data_key) = iterator.key().filter(|data_key| key::prefix_of(data_key) == prefix) else {
+            return Ok(Found::NEVER);
+        };
+        let version = version_in(data_key)?;
+        if version <= have && iterator.value_length().is_some_and(|length| length > AT_HAND) {
+            return Ok(Found { version, present: is_present(&iterator)?, content: None });
         }
-        let Some((data_key, value)) = iterator.entry() else { return Ok(None) };
-        if key::prefix_of(data_key) != prefix {
-            return Ok(None);
-        }
-        let (recorded_key, content) = record::decode(value.clone())?;
+        let Some(record) = iterator.value()? else {
+            return Err(DatabaseError::Damaged(format!(
+                "version {version} is the newest of a key and is gone"
+            )));
+        };
+        let (recorded_key, content) = record::decode(record)?;
         if recorded_key.is_some_and(|recorded| recorded != user_key) {
             return Err(DatabaseError::Damaged("two keys share one hash".into()));
         }
-        Ok(Some(StampedValue { version: version_in(data_key)?, content }))
+        Ok(StampedValue { version, content }.into())
+    }
+
+    /// Up to `at_most` keys with their newest versions, and whether each of these is a value and not a tombstone, in the order of
+    /// the store, which is the same in every replica: plain keys by their bytes, then very long ones by their hashes. No
+    /// content is looked at. A page is of one moment; it begins with `from` if that key is there, so the next page is the one
+    /// from the last key of this one, without its first entry.
+    ///
+    /// # Errors
+    /// When the data cannot be read or is damaged.
+    pub fn scan_versions(
+        &self,
+        from: &[u8],
+        at_most: usize,
+    ) -> Result<Vec<(Bytes, Version, bool)>, DatabaseError> {
+        let mut iterator = self.database.snapshot()?.iterator();
+        iterator.seek(&key::prefix(from))?;
+        let mut found = Vec::new();
+        while let Some(data_key) = iterator.key().filter(|data_key| &data_key[..] < key::END) {
+            if found.len() >= at_most {
+                break;
+            }
+            let prefix = key::prefix_of(data_key).to_vec();
+            let version = version_in(data_key)?;
+            let user_key = match key::user_key(&prefix) {
+                Some(user_key) => user_key,
+                None => recorded_key(&iterator, &prefix)?,
+            };
+            found.push((user_key, version, is_present(&iterator)?));
+            while iterator.key().is_some_and(|data_key| key::prefix_of(data_key) == prefix) {
+                iterator.next()?;
+            }
+        }
+        Ok(found)
     }
 
     /// [`MultiVersionStore::commit_puts`] of versions that are not encoded yet.
@@ -252,9 +285,10 @@ impl<D: Database> MultiVersionStore<D> {
     /// Rule V1, if the version that the cache holds is that of a put.
     fn check_held(&self, put: &Put, held: Version) {
         if held == put.stamped.version
-            && let Ok(held) = self.cache.get(&put.user_key)
+            && let Ok(Glimpse { version, content: Some(content), .. }) =
+                self.cache.get(&put.user_key, Version::MIN)
         {
-            check_v1(&put.user_key, &held, &put.stamped);
+            check_v1(&put.user_key, &StampedValue { version, content }, &put.stamped);
         }
     }
 
@@ -337,40 +371,6 @@ impl<D: Database> MultiVersionStore<D> {
         }
         Ok(looked_at.max(1))
     }
-
-    /// Up to `limit` keys above `after` (all, if `None`) with their newest versions, in the order of the store.
-    ///
-    /// # Errors
-    /// When the data cannot be read or is damaged.
-    pub fn scan(&self, after: Option<&[u8]>, limit: usize) -> Result<Vec<(Bytes, Version)>, DatabaseError> {
-        let mut iterator = self.database.snapshot()?.iterator();
-        match after {
-            None => iterator.seek(key::FIRST)?,
-            Some(user_key) => {
-                let mut past = key::prefix(user_key);
-                past.extend_from_slice(&[0xff; Version::LEN]);
-                past.push(0);
-                iterator.seek(&past)?;
-            }
-        }
-        let mut found = Vec::new();
-        while let Some((data_key, value)) = iterator.entry() {
-            if found.len() >= limit || &data_key[..] >= key::END {
-                break;
-            }
-            let prefix = key::prefix_of(data_key).to_vec();
-            let version = version_in(data_key)?;
-            let user_key = match key::user_key(&prefix) {
-                Some(user_key) => user_key,
-                None => record::decode(value.clone())?.0.unwrap_or_default(),
-            };
-            found.push((user_key, version));
-            while iterator.key().is_some_and(|data_key| key::prefix_of(data_key) == prefix) {
-                iterator.next()?;
-            }
-        }
-        Ok(found)
-    }
 }
 
 /// Rule V1: one version names one content. Two contents are a bug in the protocol or in a peer; one of them stays.
@@ -400,8 +400,8 @@ impl Dominated {
     ) -> Result<bool, DatabaseError> {
         let mut newest = None;
         let mut values = 0;
-        while let Some((data_key, value)) = iterator.entry().filter(|(k, _)| key::prefix_of(k) == prefix) {
-            let is_value = record::is_value(value)?;
+        while let Some(data_key) = iterator.key().filter(|data_key| key::prefix_of(data_key) == prefix) {
+            let is_value = is_present(iterator)?;
             match newest {
                 None => newest = Some(is_value),
                 Some(_) if !deletes => {}
@@ -417,6 +417,24 @@ impl Dominated {
         }
         Ok(newest.unwrap_or(false))
     }
+}
+
+/// Whether the record at a position is a value and not a tombstone.
+fn is_present(iterator: &impl DatabaseIterator) -> Result<bool, DatabaseError> {
+    record::is_value(&iterator.head(HEAD_BYTES)?.unwrap_or_default())
+}
+
+/// The user key in the record at a position whose data key has its hash, without the content.
+fn recorded_key(iterator: &impl DatabaseIterator, prefix: &[u8]) -> Result<Bytes, DatabaseError> {
+    let head = |length| iterator.head(length).map(Option::unwrap_or_default);
+    let length = record::key_length(&head(record::HEADER)?)?;
+    let mut header = head(record::HEADER + length)?;
+    let user_key = header.split_off(record::HEADER.min(header.len()));
+    // The hash shows that it is not damaged.
+    if key::prefix(&user_key) != prefix {
+        return Err(DatabaseError::Damaged("the key in a record is not the one of its hash".into()));
+    }
+    Ok(user_key)
 }
 
 fn version_in(data_key: &[u8]) -> Result<Version, DatabaseError> {

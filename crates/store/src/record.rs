@@ -11,7 +11,8 @@ use bytes::{Buf, BufMut, Bytes};
 const FORMAT: u8 = 1;
 const TOMBSTONE: u8 = 0;
 const VALUE: u8 = 1;
-const HEADER: usize = 1 + 1 + 8 + 4;
+/// Bytes before the key.
+pub(crate) const HEADER: usize = 1 + 1 + 8 + 4;
 
 /// Bytes of a record.
 pub(crate) fn size(content: &Content, key: Option<&[u8]>) -> usize {
@@ -68,6 +69,14 @@ pub(crate) fn decode(mut record: Bytes) -> Result<(Option<Bytes>, Content), Data
     Ok(((!key.is_empty()).then_some(key), content))
 }
 
+/// Bytes of the key that follows a header, zero if there is none; nobody knows whether they are damaged.
+pub(crate) fn key_length(header: &[u8]) -> Result<usize, DatabaseError> {
+    let Some(length) = header.get(HEADER - 4..HEADER) else {
+        return Err(DatabaseError::Damaged("a value record is shorter than its header".into()));
+    };
+    Ok(u32::from_be_bytes([length[0], length[1], length[2], length[3]]) as usize)
+}
+
 /// Whether a record holds a value and not a tombstone, without looking at the rest of it.
 pub(crate) fn is_value(record: &[u8]) -> Result<bool, DatabaseError> {
     match record {
@@ -80,6 +89,7 @@ pub(crate) fn is_value(record: &[u8]) -> Result<bool, DatabaseError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::database::HEAD_BYTES;
 
     #[test]
     fn a_record_gives_back_what_went_in_and_no_flipped_bit_passes() {
@@ -92,6 +102,8 @@ mod tests {
                 assert!(content.value().is_none_or(|value| record.ends_with(value)));
                 let decoded = decode(record.clone()).unwrap();
                 assert_eq!(decoded, (key.map(Bytes::copy_from_slice), content.clone()));
+                assert_eq!(key_length(&record[..HEADER]), Ok(key.map_or(0, <[u8]>::len)));
+                assert_eq!(is_value(&record[..HEAD_BYTES]), Ok(content.is_value()));
                 for bit in 0..record.len() * 8 {
                     let mut flipped = record.to_vec();
                     flipped[bit / 8] ^= 1 << (bit % 8);

@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use store::{Database, DatabaseIterator, DiskDatabase, DiskOptions, MemoryDatabase, Snapshot, WriteBatch};
+use store::{
+    Database, DatabaseIterator, DiskDatabase, DiskOptions, HEAD_BYTES, MemoryDatabase, Snapshot, WriteBatch,
+};
 
 fn key(byte: u8) -> Bytes {
     Bytes::from(vec![byte])
@@ -27,7 +29,7 @@ fn snapshots_do_not_move(database: &impl Database) {
     assert_eq!(snapshot.get(&key(10)).unwrap().unwrap(), "old");
     let mut iterator = snapshot.iterator();
     iterator.seek(&key(10)).unwrap();
-    assert_eq!(iterator.value().unwrap(), "old");
+    assert_eq!(iterator.value().unwrap().unwrap(), "old");
     assert_eq!(database.get(&key(10)).unwrap().unwrap(), "new");
     database.delete(key(11)).unwrap();
 }
@@ -150,7 +152,13 @@ fn walk<S: Snapshot>(snapshot: &S, moves: &[(bool, Option<u8>)]) -> Vec<Option<(
             (true, None) => iterator.next().unwrap(),
             (false, None) => iterator.prev().unwrap(),
         }
-        seen.push(iterator.entry().map(|(key, value)| (key.clone(), value.clone())));
+        let value = iterator.value().unwrap();
+        for length in [0, HEAD_BYTES, 100, usize::MAX] {
+            let head = value.as_ref().map(|value| value.slice(..length.min(value.len())));
+            assert_eq!(iterator.head(length).unwrap(), head);
+        }
+        assert_eq!(iterator.value_length(), value.as_ref().map(Bytes::len));
+        seen.push(iterator.key().cloned().zip(value));
     }
     seen
 }

@@ -39,7 +39,8 @@ fn assert_last_round(database: &DiskDatabase, round: u32) {
     let mut iterator = database.snapshot().unwrap().iterator();
     iterator.seek(&key(0)).unwrap();
     for number in 0..64 {
-        assert_eq!(iterator.entry().unwrap(), (&key(number), &value(number, round)), "key {number}");
+        assert_eq!(iterator.key(), Some(&key(number)));
+        assert_eq!(iterator.value().unwrap(), Some(value(number, round)), "key {number}");
         iterator.next().unwrap();
     }
     assert_eq!(database.get(&key(63)).unwrap().unwrap(), value(63, round));
@@ -186,14 +187,62 @@ fn dominated_versions_are_no_damage_when_their_segment_is_gone() {
         }
     }
     versions.database().maintain().unwrap();
-    versions.request_sweep();
-    while versions.collect_garbage(16).unwrap() > 0 {}
-    assert_eq!(versions.live_keys(), 32);
-    assert_eq!(versions.scan(None, 100).unwrap().len(), 32);
+    assert_eq!(versions.scan_versions(b"", 100).unwrap().len(), 32);
+    let mut iterator = versions.database().snapshot().unwrap().iterator();
+    iterator.seek_to_first().unwrap();
+    while iterator.valid() {
+        iterator.value().unwrap();
+        iterator.next().unwrap();
+    }
     for number in 0..32u8 {
-        for time in 1..19 {
-            versions.as_of(&[number], version(time)).unwrap();
-        }
         assert_eq!(versions.newest(&[number]).unwrap().stamped.version, version(19));
     }
+}
+
+/// No question costs more than its answer: a version, a scan, a walk over keys, whatever the values' size.
+#[test]
+fn a_question_about_versions_reads_no_large_value() {
+    let directory = directory();
+    let version = |time: u64| Version::of_write(Timestamp { time, node: 1, boot: 1 });
+    // The last key is so long that it is a part of its record, which is large although it is a tombstone.
+    let long = Bytes::from(vec![b'k'; 64 << 10]);
+    let keys: Vec<Bytes> = (0..32).map(key).chain([long.clone()]).collect();
+    let put = |key: &Bytes, time: u64| {
+        let content = match key.len() {
+            2 => Content::Value(value(key[1], u32::try_from(time).unwrap())),
+            _ => Content::Tombstone,
+        };
+        (key.clone(), StampedValue { version: version(time), content })
+    };
+    let before = MultiVersionStore::new(open(directory.path()), 0);
+    for time in 1..3 {
+        before.commit(&keys.iter().map(|key| put(key, time)).collect::<Vec<_>>()).unwrap();
+    }
+    before.database().maintain().unwrap();
+    drop(before);
+    let versions = MultiVersionStore::new(open(directory.path()), 64 << 20);
+    for key in &keys {
+        for have in [Version::MAX, version(3), version(2)] {
+            let told = versions.newest_above(key, have).unwrap();
+            assert_eq!((told.version, told.present, told.content), (version(2), key.len() == 2, None));
+        }
+    }
+    let expected: Vec<_> = keys.iter().map(|key| (key.clone(), version(2), key.len() == 2)).collect();
+    assert_eq!(versions.scan_versions(b"", 100).unwrap(), expected);
+    assert_eq!(versions.scan_versions(&keys[30], 2).unwrap(), expected[30..32]);
+    assert_eq!(versions.scan_versions(&long, 2).unwrap(), expected[32..]);
+    let mut iterator = versions.database().snapshot().unwrap().iterator();
+    iterator.seek_to_first().unwrap();
+    iterator.prev().unwrap();
+    iterator.seek_to_last().unwrap();
+    while iterator.valid() {
+        assert!(iterator.value_length().unwrap() > SIZE);
+        iterator.prev().unwrap();
+    }
+    assert_eq!(versions.database().large_values_read(), 0);
+    assert_eq!(
+        versions.newest_above(&keys[0], version(1)).unwrap().content,
+        Some(put(&keys[0], 2).1.content)
+    );
+    assert_eq!(versions.database().large_values_read(), 1);
 }

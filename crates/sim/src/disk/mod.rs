@@ -199,7 +199,7 @@ impl SimDatabase {
     pub fn rot_record(&self, key: &[u8]) -> Result<bool, DatabaseError> {
         let mut iterator = self.memory.snapshot()?.iterator();
         iterator.seek(key)?;
-        let Some((key, value)) = iterator.entry() else { return Ok(false) };
+        let (Some(key), Some(value)) = (iterator.key(), iterator.value()?) else { return Ok(false) };
         let mut value = value.to_vec();
         if let Some(last) = value.last_mut() {
             *last ^= 1;

@@ -142,7 +142,19 @@ impl DatabaseIterator for MemoryIterator {
         self.stand(found)
     }
 
-    fn entry(&self) -> Option<(&Bytes, &Bytes)> {
-        self.at.as_ref().map(|(key, value)| (key, value))
+    fn key(&self) -> Option<&Bytes> {
+        self.at.as_ref().map(|(key, _)| key)
+    }
+
+    fn value_length(&self) -> Option<usize> {
+        self.at.as_ref().map(|(_, value)| value.len())
+    }
+
+    fn head(&self, length: usize) -> Result<Option<Bytes>, DatabaseError> {
+        Ok(self.at.as_ref().map(|(_, value)| value.slice(..length.min(value.len()))))
+    }
+
+    fn value(&self) -> Result<Option<Bytes>, DatabaseError> {
+        Ok(self.at.as_ref().map(|(_, value)| value.clone()))
     }
 }

@@ -1,5 +1,6 @@
 //! Frozen views of the disk engine, and positions in them.
 
+use super::large::Stored;
 use super::tables::FIRST;
 use super::view::{Upwards, View};
 use crate::database::{DatabaseError, DatabaseIterator, Snapshot};
@@ -27,7 +28,7 @@ impl Snapshot for DiskSnapshot {
 /// A position in a [`DiskSnapshot`]. Going up uses one walk; every other move begins anew.
 pub struct DiskIterator {
     ahead: Option<Upwards>,
-    at: Option<(Bytes, Bytes)>,
+    at: Option<(Bytes, Stored)>,
     view: Arc<View>,
 }
 
@@ -74,7 +75,21 @@ impl DatabaseIterator for DiskIterator {
         self.down_from(Bound::Excluded(&key))
     }
 
-    fn entry(&self) -> Option<(&Bytes, &Bytes)> {
-        self.at.as_ref().map(|(key, value)| (key, value))
+    fn key(&self) -> Option<&Bytes> {
+        self.at.as_ref().map(|(key, _)| key)
+    }
+
+    fn value_length(&self) -> Option<usize> {
+        self.at.as_ref().map(|(_, stored)| stored.length())
+    }
+
+    fn head(&self, length: usize) -> Result<Option<Bytes>, DatabaseError> {
+        let Some((_, stored)) = &self.at else { return Ok(None) };
+        self.view.head(stored, length).map(Some)
+    }
+
+    fn value(&self) -> Result<Option<Bytes>, DatabaseError> {
+        let Some((key, stored)) = &self.at else { return Ok(None) };
+        self.view.value(key, stored.clone())
     }
 }

@@ -47,6 +47,8 @@ pub(super) struct Tables {
     visible: AtomicU64,
     views: Mutex<Views>,
     remembered_bytes: u64,
+    /// How many large values views have read.
+    pub(super) large_reads: AtomicU64,
     /// Held during a merge; counts merges.
     merging: Mutex<()>,
     merges: AtomicU64,
@@ -113,6 +115,7 @@ impl Tables {
                 files: Files::default(),
             }),
             remembered_bytes,
+            large_reads: AtomicU64::new(0),
             merging: Mutex::default(),
             merges: AtomicU64::new(0),
             next_merge,
@@ -413,7 +416,7 @@ impl Tables {
             return Ok(false);
         }
         let Some(bytes) = self.tree.get(key, at).map_err(engine_error)? else { return Ok(false) };
-        Ok(matches!(Stored::read(bytes.into())?, Stored::At(pointer) if pointer.location == location))
+        Ok(matches!(Stored::read(bytes.into())?, Stored::At(pointer, _) if pointer.location == location))
     }
 
     /// The end of a view.

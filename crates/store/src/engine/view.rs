@@ -1,7 +1,7 @@
 //! Frozen views: memtables over tables, the newest that knows a key decides.
 
 use super::failure::{damaged, engine_error};
-use super::large::{Files, Found, Stored};
+use super::large::{Files, Found, Pointer, Stored};
 use super::memtable::{Memtable, Seen};
 use super::tables::{FIRST, Tables};
 use crate::database::DatabaseError;
@@ -11,11 +11,12 @@ use bytes::Bytes;
 use lsm_tree::{AbstractTree, Guard, IterGuardImpl};
 use std::ops::Bound;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Memtables, the newest first.
 pub(super) type Memtables = Arc<[Arc<Memtable>]>;
 
-type Entry = (Bytes, Bytes);
+type Entry = (Bytes, Stored);
 type TableEntries = Box<dyn DoubleEndedIterator<Item = IterGuardImpl> + Send>;
 
 /// What was there at one moment, kept for as long as this lives.
@@ -67,9 +68,9 @@ impl View {
                 return Ok(None);
             };
             if let Some(last) = last
-                && let Some(value) = self.value(&key, last)?
+                && self.is_there(&key, &last)?
             {
-                return Ok(Some((key, value)));
+                return Ok(Some((key, last)));
             }
             bound = Bound::Excluded(key);
         }
@@ -87,15 +88,51 @@ impl View {
     ///
     /// # Errors
     /// [`DatabaseError::Damaged`] if it should be there.
-    fn value(&self, key: &[u8], stored: Stored) -> Result<Option<Bytes>, DatabaseError> {
+    pub(super) fn value(&self, key: &[u8], stored: Stored) -> Result<Option<Bytes>, DatabaseError> {
         match stored {
             Stored::Value(value) => Ok(Some(value)),
-            Stored::At(pointer) => match self.files.read(&pointer) {
-                Ok(Found::Value(value)) => Ok(Some(value)),
-                Ok(Found::Gone) | Err(DatabaseError::Damaged(_)) if self.is_dominated(key)? => Ok(None),
-                Ok(Found::Gone) => Err(damaged(format!("the journal segment of {pointer:?} is gone"))),
-                Err(why) => Err(why),
+            Stored::At(pointer, _) => {
+                self.tables.large_reads.fetch_add(1, Ordering::Relaxed);
+                match self.files.read(&pointer) {
+                    Ok(Found::Value(value)) => Ok(Some(value)),
+                    Ok(Found::Gone) | Err(DatabaseError::Damaged(_)) if self.is_dominated(key)? => Ok(None),
+                    Ok(Found::Gone) => Err(is_gone(&pointer)),
+                    Err(why) => Err(why),
+                }
+            }
+        }
+    }
+
+    /// The first bytes of a value, without the rest of it.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Damaged`] if it should be there.
+    pub(super) fn head(&self, stored: &Stored, length: usize) -> Result<Bytes, DatabaseError> {
+        match stored {
+            Stored::Value(value) => Ok(value.slice(..length.min(value.len()))),
+            Stored::At(_, head) if length <= head.len() => Ok(head.slice(..length)),
+            Stored::At(pointer, _) => match self.files.read_head(pointer, length)? {
+                Found::Value(head) => Ok(head),
+                Found::Gone => Err(is_gone(pointer)),
             },
+        }
+    }
+
+    /// Whether the value is where it should be, as far as that can be told without a look at it; not, if it is garbage whose
+    /// segment is gone.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Damaged`] if it should be there.
+    fn is_there(&self, key: &[u8], stored: &Stored) -> Result<bool, DatabaseError> {
+        match stored {
+            Stored::At(pointer, _) if !self.files.have(pointer) => {
+                if self.is_dominated(key)? {
+                    Ok(false)
+                } else {
+                    Err(is_gone(pointer))
+                }
+            }
+            _ => Ok(true),
         }
     }
 
@@ -111,6 +148,10 @@ impl View {
     fn table_entries(&self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> TableEntries {
         self.tables.tree().range::<&[u8], _>((from, to), self.at, None)
     }
+}
+
+fn is_gone(pointer: &Pointer) -> DatabaseError {
+    damaged(format!("the journal segment of {pointer:?} is gone"))
 }
 
 impl Drop for View {
@@ -154,15 +195,15 @@ impl Upwards {
     ) -> Result<Option<Entry>, DatabaseError> {
         let mut after = after.cloned();
         while let Some((key, stored)) = self.next_stored(view, after.as_ref())? {
-            if let Some(value) = view.value(&key, stored)? {
-                return Ok(Some((key, value)));
+            if view.is_there(&key, &stored)? {
+                return Ok(Some((key, stored)));
             }
             after = Some(key);
         }
         Ok(None)
     }
 
-    /// The same without following pointers.
+    /// The same, with what is garbage and gone.
     fn next_stored(
         &mut self,
         view: &View,

@@ -96,6 +96,11 @@ impl DiskDatabase {
         self.tables.disk_bytes() + journal
     }
 
+    /// How many large values have been read from the journal's segments since the start, to answer questions.
+    pub fn large_values_read(&self) -> u64 {
+        self.tables.large_reads.load(Ordering::Relaxed)
+    }
+
     fn writer(&self) -> MutexGuard<'_, Writer> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }

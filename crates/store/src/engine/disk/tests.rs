@@ -1,6 +1,7 @@
 use super::*;
 use crate::database::{DatabaseIterator, Snapshot};
 use crate::engine::large::{LARGE, Location, Stored};
+use crate::engine::snapshot::DiskIterator;
 use crate::key;
 use crate::mvcc::{Fit, MultiVersionStore};
 use crate::puts::Puts;
@@ -132,7 +133,7 @@ fn pointer(database: &DiskDatabase, key: &[u8]) -> Option<Location> {
     let view = database.tables.look();
     let found = view.in_tables().map(Result::unwrap).find(|(found, _)| found == key);
     match found?.1 {
-        Stored::At(pointer) => Some(pointer.location),
+        Stored::At(pointer, _) => Some(pointer.location),
         Stored::Value(_) => None,
     }
 }
@@ -153,23 +154,31 @@ fn g1_a_version_whose_segment_is_gone_is_garbage_if_a_newer_one_is_there_and_els
     iterator.seek(&keys[0]).unwrap_err();
     iterator.seek_to_last().unwrap_err();
     // Nor is it there if the number has come to mean another segment.
-    let another = tempfile::tempfile().unwrap();
-    database.tables.add_file(old.segment, &Arc::new(another));
+    let another = Arc::new(tempfile::tempfile().unwrap());
+    database.tables.add_file(old.segment, &another);
     assert!(matches!(database.get(&keys[1]), Err(DatabaseError::Damaged(why)) if why.contains("the end")));
     database.put(keys[0].clone(), large(2)).unwrap();
     for _ in 0..2 {
+        database.tables.add_file(old.segment, &another);
         assert!(pointer(&database, &keys[1]).is_some(), "it is still in a table");
         assert_eq!(database.get(&keys[1]).unwrap(), None);
         assert_eq!(database.get(&keys[0]).unwrap().unwrap(), large(2));
         let mut iterator = database.snapshot().unwrap().iterator();
         iterator.seek(&keys[0]).unwrap();
-        assert_eq!(iterator.entry().unwrap(), (&keys[0], &large(2)));
-        iterator.next().unwrap();
-        assert!(!iterator.valid());
+        assert_eq!((iterator.key(), iterator.value().unwrap()), (Some(&keys[0]), Some(large(2))));
+        // There is a file, so it takes a look at the value to find out that it is gone.
+        for position in [DiskIterator::next, DiskIterator::seek_to_last] {
+            position(&mut iterator).unwrap();
+            assert_eq!((iterator.key(), iterator.value().unwrap()), (Some(&keys[1]), None));
+        }
+        database.tables.remove_file(old.segment);
+        let mut iterator = database.snapshot().unwrap().iterator();
         iterator.seek(&keys[1]).unwrap();
         assert!(!iterator.valid());
         iterator.seek_to_last().unwrap();
         assert_eq!(iterator.key(), Some(&keys[0]));
+        iterator.next().unwrap();
+        assert!(!iterator.valid());
         // First from the memtable, then from a table.
         flush(&database);
     }

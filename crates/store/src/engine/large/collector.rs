@@ -341,8 +341,7 @@ impl Collector {
                 counted = Vec::new();
                 return;
             }
-            // A copy, because a key may be a part of a block of a table.
-            counted.push((Bytes::copy_from_slice(&key), pointer));
+            counted.push((copied(&key), pointer));
         })?;
         if !walked {
             return Ok(0);
@@ -384,7 +383,7 @@ impl Collector {
         } else {
             let walked = self.each_in_use(tables, |key, pointer| {
                 if is_of_victim(&pointer) {
-                    keys.push((key, pointer));
+                    keys.push((copied(&key), pointer));
                 }
             })?;
             if !walked {
@@ -458,7 +457,7 @@ impl Collector {
             }
             let (key, stored) = entry?;
             let dominated = filter.is_dominated(&key);
-            if let Stored::At(pointer) = stored
+            if let Stored::At(pointer, _) = stored
                 && !dominated
             {
                 look(key, pointer);
@@ -466,6 +465,11 @@ impl Collector {
         }
         Ok(true)
     }
+}
+
+/// A copy of a key, which may be a part of a block of a table: what waits must not keep all of that.
+fn copied(key: &Bytes) -> Bytes {
+    Bytes::copy_from_slice(key)
 }
 
 /// Segments of fewer bytes are small, where `all` bytes are kept.

@@ -38,13 +38,36 @@ impl Files {
         }
     }
 
+    /// Whether there is a file at the end of a pointer.
+    pub(in crate::engine) fn have(&self, pointer: &Pointer) -> bool {
+        self.0.contains_key(&pointer.location.segment)
+    }
+
     /// Follows a pointer.
     ///
     /// # Errors
     /// [`DatabaseError::Damaged`] when something else is there, [`DatabaseError::Fatal`] when the disk fails.
     pub(in crate::engine) fn read(&self, pointer: &Pointer) -> Result<Found, DatabaseError> {
+        let found = self.read_head(pointer, pointer.length as usize)?;
+        if let Found::Value(value) = &found
+            && crc32fast::hash(value) != pointer.checksum
+        {
+            return Err(damaged(format!("the large value at {pointer:?} does not match its checksum")));
+        }
+        Ok(found)
+    }
+
+    /// The same for the first bytes alone, of which nobody knows whether they are damaged.
+    ///
+    /// # Errors
+    /// As [`Files::read`].
+    pub(in crate::engine) fn read_head(
+        &self,
+        pointer: &Pointer,
+        length: usize,
+    ) -> Result<Found, DatabaseError> {
         let Some(file) = self.0.get(&pointer.location.segment) else { return Ok(Found::Gone) };
-        let mut value = vec![0; pointer.length as usize];
+        let mut value = vec![0; length.min(pointer.length as usize)];
         let read = file.read_exact_at(&mut value, pointer.location.offset);
         read.map_err(|why| match why.kind() {
             io::ErrorKind::UnexpectedEof => {
@@ -52,9 +75,6 @@ impl Files {
             }
             _ => io_error("read a large value", &why),
         })?;
-        if crc32fast::hash(&value) != pointer.checksum {
-            return Err(damaged(format!("the large value at {pointer:?} does not match its checksum")));
-        }
         Ok(Found::Value(value.into()))
     }
 }
@@ -74,6 +94,8 @@ mod tests {
         assert_eq!(files.read(&pointer).unwrap(), Found::Gone);
         files.add(3, &Arc::new(file));
         assert_eq!(files.read(&pointer).unwrap(), Found::Value(value.into()));
+        let head = files.read_head(&pointer, 9).unwrap();
+        assert_eq!((head, files.have(&pointer)), (Found::Value(vec![7; 9].into()), true));
         let view = files.clone();
         for offset in [511, 513] {
             let elsewhere = Pointer { location: Location { segment: 3, offset }, ..pointer };

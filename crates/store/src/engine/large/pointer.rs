@@ -1,18 +1,21 @@
 //! What a table holds in place of a large value.
 //!
 //! ```text
-//! pointer   0xff | segment u64 | offset u64 | length u32 | crc32 of the value u32          big-endian
+//! pointer   0xff | segment u64 | offset u64 | length u32 | crc32 of the value u32 | its first two bytes          big-endian
 //! value     as it is; before one that begins with 0xfe or 0xff there is an 0xfe
 //! ```
-//! No record of the multi-version layer begins with either byte, so that in practice a small value is stored as it is.
+//! No record of the multi-version layer begins with either byte, so that in practice a small value is stored as it is. The first
+//! bytes are what a record says of itself: a large one may be a tombstone, whose key is long. Earlier development versions wrote
+//! pointers without them; such a value has to be looked at.
 
-use crate::database::DatabaseError;
+use crate::database::{DatabaseError, HEAD_BYTES};
 use crate::engine::failure::damaged;
 use bytes::{Buf, BufMut, Bytes};
 
 const POINTER: u8 = 0xff;
 const ESCAPE: u8 = 0xfe;
-const POINTER_BYTES: usize = 1 + 8 + 8 + 4 + 4;
+const POINTER_BYTES: usize = HEADLESS_BYTES + HEAD_BYTES;
+const HEADLESS_BYTES: usize = 1 + 8 + 8 + 4 + 4;
 
 /// Where in the journal a value begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,7 +37,8 @@ pub(in crate::engine) struct Pointer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::engine) enum Stored {
     Value(Bytes),
-    At(Pointer),
+    /// The value is in the journal; its first [`HEAD_BYTES`], if they are known.
+    At(Pointer, Bytes),
 }
 
 impl Pointer {
@@ -54,6 +58,7 @@ pub(in crate::engine) fn stored(value: &Bytes, at: Option<Pointer>) -> Bytes {
         bytes.put_u64(offset);
         bytes.put_u32(length);
         bytes.put_u32(checksum);
+        bytes.put_slice(&value[..HEAD_BYTES]);
         return bytes.into();
     }
     match value.first() {
@@ -73,13 +78,22 @@ impl Stored {
                 bytes.advance(1);
                 Ok(Self::Value(bytes))
             }
-            Some(&POINTER) if bytes.len() == POINTER_BYTES => {
+            Some(&POINTER) if [HEADLESS_BYTES, POINTER_BYTES].contains(&bytes.len()) => {
                 bytes.advance(1);
                 let location = Location { segment: bytes.get_u64(), offset: bytes.get_u64() };
-                Ok(Self::At(Pointer { location, length: bytes.get_u32(), checksum: bytes.get_u32() }))
+                let pointer = Pointer { location, length: bytes.get_u32(), checksum: bytes.get_u32() };
+                Ok(Self::At(pointer, bytes))
             }
             Some(&POINTER) => Err(damaged(format!("a pointer to a large value has {} bytes", bytes.len()))),
             _ => Ok(Self::Value(bytes)),
+        }
+    }
+
+    /// Bytes of the value.
+    pub(in crate::engine) fn length(&self) -> usize {
+        match self {
+            Self::Value(value) => value.len(),
+            Self::At(pointer, _) => pointer.length as usize,
         }
     }
 }
@@ -97,15 +111,18 @@ mod tests {
         let value = Bytes::from(vec![7; 5_000]);
         let location = Location { segment: 3, offset: 1 << 33 };
         let pointer = Pointer::new(location, &value);
-        assert_eq!(Stored::read(stored(&value, Some(pointer))).unwrap(), Stored::At(pointer));
+        let bytes = stored(&value, Some(pointer));
+        assert_eq!(Stored::read(bytes.clone()).unwrap(), Stored::At(pointer, value.slice(..HEAD_BYTES)));
         assert_eq!((pointer.location, pointer.length), (location, 5_000));
+        let headless = Stored::read(bytes.slice(..HEADLESS_BYTES)).unwrap();
+        assert_eq!((headless.length(), headless), (5_000, Stored::At(pointer, Bytes::new())));
     }
 
     #[test]
     fn half_a_pointer_is_damage() {
         let value = Bytes::from(vec![7; 5_000]);
         let whole = stored(&value, Some(Pointer::new(Location { segment: 1, offset: 2 }, &value)));
-        for cut in 1..whole.len() {
+        for cut in (1..whole.len()).filter(|cut| *cut != HEADLESS_BYTES) {
             assert!(matches!(Stored::read(whole.slice(..cut)), Err(DatabaseError::Damaged(_))));
         }
     }
