@@ -5,8 +5,8 @@ use std::fmt;
 /// An end with one clear line for whoever started the program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fatal {
-    /// 2: the command line, the configuration or the environment is wrong. 1: something failed. A tool may have
-    /// others, which its help tells.
+    /// 2: the command line, the configuration or the environment is wrong. 1: something failed. 70: a fault in the program.
+    /// A tool may have others, which its help tells.
     pub code: u8,
     /// What happened and what to do.
     pub message: String,
@@ -34,6 +34,11 @@ impl Fatal {
             .map(|line| line.strip_prefix("error: ").unwrap_or(line));
         let parts: Vec<&str> = parts.collect();
         Self::usage(format!("{} (see atomic-kv --help)", parts.join("; ").replace(":; ", ": ")))
+    }
+
+    /// A fault in the program itself: exit code 70.
+    pub fn fault(message: impl Into<String>) -> Self {
+        Self { code: crate::fault::EXIT_CODE, message: message.into() }
     }
 
     /// Something that failed: exit code 1.

@@ -5,6 +5,8 @@ mod buffers;
 pub mod cli;
 pub mod config;
 pub mod fatal;
+pub mod fault;
 pub mod identity;
+pub mod logging;
 pub mod node;
 pub mod resp;

@@ -2,6 +2,7 @@
 
 use atomic_kv::cli::Cli;
 use atomic_kv::fatal::Fatal;
+use atomic_kv::{fault, logging};
 use clap::Parser;
 use std::process::ExitCode;
 
@@ -10,12 +11,16 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    fault::end_on_panic();
     save_memory();
     allow_open_files();
     match Cli::try_parse().map_err(|why| Fatal::command_line(&why)).and_then(Cli::run) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => {
+            logging::flush();
+            ExitCode::SUCCESS
+        }
         Err(fatal) => {
-            eprintln!("atomic-kv: {fatal}");
+            logging::end_with(&format!("atomic-kv: {fatal}"));
             ExitCode::from(fatal.code)
         }
     }

@@ -15,6 +15,7 @@ mod puts;
 mod record;
 
 pub use database::{Change, Database, DatabaseError, DatabaseIterator, HEAD_BYTES, Snapshot, WriteBatch};
+pub use engine::catches_panics;
 pub use engine::disk::{DiskDatabase, DiskOptions};
 pub use engine::memory::MemoryDatabase;
 pub use mvcc::{CACHE_BYTES, Fit, MultiVersionStore};

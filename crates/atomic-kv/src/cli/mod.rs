@@ -6,26 +6,16 @@ pub use command_line::{Cli, Command};
 
 use crate::config::{DevArgs, ServeArgs};
 use crate::fatal::Fatal;
+use crate::logging;
 use crate::node::RunningNode;
-use std::io::IsTerminal;
 use tokio::signal::unix::{SignalKind, signal};
-
-fn start_logging(default: &str) {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("ATOMIC_KV_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        .init();
-}
 
 /// Runs one node until it is told to stop.
 ///
 /// # Errors
 /// Exit code 2 for a wrong configuration, 1 for a node that cannot go on.
 pub fn serve(args: ServeArgs) -> Result<(), Fatal> {
-    start_logging("info,lsm_tree=warn");
+    logging::start("info,lsm_tree=warn")?;
     let settings = args.settle()?;
     if settings.cluster.len() % 2 == 0 {
         tracing::warn!("an even number of nodes survives no more failures than one node less");
@@ -38,7 +28,7 @@ pub fn serve(args: ServeArgs) -> Result<(), Fatal> {
 /// # Errors
 /// As [`serve`].
 pub fn dev(args: DevArgs) -> Result<(), Fatal> {
-    start_logging("warn,lsm_tree=error");
+    logging::start("warn,lsm_tree=error")?;
     if !(1..=7).contains(&args.nodes) {
         return Err(Fatal::usage(format!("--nodes {} is not between 1 and 7", args.nodes)));
     }

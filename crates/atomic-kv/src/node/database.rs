@@ -1,5 +1,6 @@
 //! The node's store: the multi-version layer over the disk engine.
 
+use crate::logging::limit::limited;
 use abd::{Content, Glimpse, Newest, StampedValue, Version, VersionStore};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -133,5 +134,5 @@ impl VersionStore for InMemory<'_> {
 }
 
 fn abstain(why: &DatabaseError) {
-    tracing::error!(%why, "a read failed: this replica abstains");
+    limited!(error, "a read failed: this replica abstains", %why);
 }

@@ -21,9 +21,9 @@ pub(crate) async fn serve(shard: Rc<Shard>, listener: TcpListener) {
         )
         .route(
             "/metrics",
-            get(move || {
+            get({
                 let node = node.clone();
-                async move { node.metrics() }
+                move || async move { node.metrics() }
             }),
         );
     let served = match tokio::net::TcpListener::from_std(listener) {
@@ -31,7 +31,7 @@ pub(crate) async fn serve(shard: Rc<Shard>, listener: TcpListener) {
         Err(why) => Err(why),
     };
     if let Err(why) = served {
-        tracing::error!(%why, "the HTTP port is closed");
+        node.fail(format!("cannot serve HTTP: {why}"));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::Node;
 use super::now_instant;
+use crate::logging;
 use crate::resp::ServerInfo;
 use std::fmt::Write;
 use std::sync::atomic::Ordering;
@@ -43,6 +44,12 @@ impl Node {
             ),
             ("atomic_kv_commits_total", "counter", "Batches made durable", commits),
             ("atomic_kv_committed_writes_total", "counter", "Versions in those batches", committed),
+            (
+                "atomic_kv_log_lines_dropped_total",
+                "counter",
+                "Lines of the log that could not be written",
+                logging::lines_dropped(),
+            ),
             (
                 "atomic_kv_lookups_handed_over_total",
                 "counter",
@@ -122,6 +129,7 @@ impl ServerInfo for Node {
                 ("reads", counters.reads.load(Ordering::Relaxed).to_string()),
                 ("writes", counters.writes.load(Ordering::Relaxed).to_string()),
                 ("refused", counters.refused.load(Ordering::Relaxed).to_string()),
+                ("log_lines_dropped", logging::lines_dropped().to_string()),
                 ("indeterminate", counters.indeterminate.load(Ordering::Relaxed).to_string()),
             ],
         );

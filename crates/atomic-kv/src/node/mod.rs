@@ -18,10 +18,12 @@ mod readers;
 mod repair;
 mod shard;
 mod signal;
+mod supervise;
 
 use crate::config::Settings;
 use crate::fatal::Fatal;
 use crate::identity::DataDir;
+use crate::logging::limit::limited;
 use ::node::hello::{About, Introduction, Limits};
 use abd::{
     ClockError, Config, Instant, Interval, IntervalClock, Members, NodeId, Operation, Outcome, Reaction,
@@ -210,8 +212,7 @@ impl Node {
     /// Meets a member on a thread that may wait for the disk.
     pub(crate) async fn meet(self: &Arc<Self>, peer: Introduction) -> Result<(), String> {
         let node = self.clone();
-        let met = tokio::task::spawn_blocking(move || node.identity.meet(&peer)).await;
-        met.map_err(|why| why.to_string())?.map_err(|why| why.to_string())
+        supervise::blocking(move || node.identity.meet(&peer)).await.map_err(|why| why.to_string())
     }
 
     /// A member has durably remembered this node's directory (rule M1).
@@ -223,8 +224,7 @@ impl Node {
         };
         if met == self.members.count() && !self.is_admitted() {
             let node = self.clone();
-            let set = tokio::task::spawn_blocking(move || node.identity.set_admitted()).await;
-            if let Err(why) = set.unwrap_or_else(|why| Err(std::io::Error::other(why))) {
+            if let Err(why) = supervise::blocking(move || node.identity.set_admitted()).await {
                 return self.fail(format!("cannot write the identity file: {why}"));
             }
             tracing::info!("every member has confirmed this data directory: this node votes from now on");
@@ -242,11 +242,15 @@ impl Node {
 
     /// This node must not go on: says why, once, and ends the program.
     pub(crate) fn fail(&self, why: String) {
+        self.fail_as(Fatal::runtime(why));
+    }
+
+    fn fail_as(&self, fatal: Fatal) {
         self.failure.send_if_modified(|failure| {
             let first = failure.is_none();
             if first {
-                tracing::error!(why, "this node refuses to serve");
-                *failure = Some(Fatal::runtime(why));
+                tracing::error!(why = fatal.message, "this node refuses to serve");
+                *failure = Some(fatal);
             }
             first
         });
@@ -375,26 +379,22 @@ impl RunningNode {
             admitted = node.is_admitted(),
             "started"
         );
-        let committer = spawn("committer", {
-            let node = node.clone();
-            move || {
-                if let Err(why) = node.committer.run(&node.store) {
-                    node.fail(why.to_string());
-                }
+        let committer = supervise::thread(&node, "committer", |node| {
+            if let Err(why) = node.committer.run(&node.store) {
+                node.fail(why.to_string());
             }
         })?;
-        let readers = (0..READERS).map(|_| {
-            let node = node.clone();
-            spawn("reader", move || node.readers.run(&node))
-        });
+        let readers = (0..READERS).map(|_| supervise::thread(&node, "reader", |node| node.readers.run(node)));
         let readers = readers.collect::<Result<Vec<_>, Fatal>>()?;
         let (senders, receivers): (Vec<_>, Vec<_>) =
             (0..node.settings.threads).map(|_| mpsc::unbounded_channel()).unzip();
         let mut listeners = Some((peers, clients, http, senders));
         let mut shards = Vec::new();
         for (index, receiver) in receivers.into_iter().enumerate() {
-            let (node, listeners) = (node.clone(), listeners.take());
-            shards.push(spawn("shard", move || run_shard(&node, index, receiver, listeners))?);
+            let listeners = listeners.take();
+            shards.push(supervise::thread(&node, "shard", move |node| {
+                run_shard(node, index, receiver, listeners);
+            })?);
         }
         Ok(Self { node, shards, committer, readers })
     }
@@ -483,13 +483,6 @@ fn bind(what: &str, address: &str) -> Result<TcpListener, Fatal> {
     })
 }
 
-fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Fatal> {
-    std::thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(body)
-        .map_err(|why| Fatal::runtime(format!("cannot start a thread: {why}")))
-}
-
 type Listeners = (TcpListener, TcpListener, Option<TcpListener>, Vec<mpsc::UnboundedSender<Accepted>>);
 
 fn run_shard(
@@ -505,23 +498,28 @@ fn run_shard(
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
         let shard = Shard::new(node.clone(), index);
-        tokio::task::spawn_local(shard.clone().deliver_completions());
-        tokio::task::spawn_local(shard.clone().keep_time());
+        supervise::task(node, "completions", shard.clone().deliver_completions());
+        supervise::task(node, "timer", shard.clone().keep_time());
         for (id, address) in &node.settings.cluster {
             if let Some(member) = node.members.index_of(NodeId(*id))
                 && *id != node.id.0
             {
                 let link = peer::Link::new(NodeId(*id));
                 shard.set_link(member, link.clone());
-                tokio::task::spawn_local(peer::keep_connected(shard.clone(), link, address.clone()));
+                let connecting = peer::keep_connected(shard.clone(), link, address.clone());
+                supervise::task(node, "link", connecting);
             }
         }
         if let Some((peers, clients, http, senders)) = listeners {
-            tokio::task::spawn_local(accept(peers, senders.clone(), Accepted::Peer));
-            tokio::task::spawn_local(accept(clients, senders, Accepted::Client));
-            tokio::task::spawn_local(repair::keep_repairing(shard.clone()));
+            supervise::task(
+                node,
+                "accept peers",
+                accept(node.clone(), peers, senders.clone(), Accepted::Peer),
+            );
+            supervise::task(node, "accept clients", accept(node.clone(), clients, senders, Accepted::Client));
+            supervise::task(node, "repair", repair::keep_repairing(shard.clone()));
             if let Some(http) = http {
-                tokio::task::spawn_local(http::serve(shard.clone(), http));
+                supervise::task(node, "http", http::serve(shard.clone(), http));
             }
         }
         let mut stopping = node.stopping.subscribe();
@@ -555,26 +553,26 @@ fn run_shard(
 }
 
 async fn accept(
+    node: Arc<Node>,
     listener: TcpListener,
     senders: Vec<mpsc::UnboundedSender<Accepted>>,
     wrap: fn(std::net::TcpStream) -> Accepted,
 ) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
-        Err(why) => return tracing::error!(%why, "cannot accept connections"),
+        Err(why) => return node.fail(format!("cannot accept connections: {why}")),
     };
     let mut turn = 0;
     loop {
         match listener.accept().await.and_then(|(stream, _)| stream.into_std()) {
             Ok(stream) => {
                 turn = (turn + 1) % senders.len();
-                if senders[turn].send(wrap(stream)).is_err() {
-                    return;
-                }
+                // An event loop that is gone ends the node, unless that stops anyway.
+                let _ = senders[turn].send(wrap(stream));
             }
             Err(why) => {
                 // Out of file descriptors, say: the connections that are there go on.
-                tracing::warn!(%why, "cannot accept a connection");
+                limited!(warn, "cannot accept a connection", %why);
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }

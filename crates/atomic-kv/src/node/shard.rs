@@ -10,7 +10,7 @@ use super::database::{InMemory, OnDisk};
 use super::peer::{Link, Outbox};
 use super::readers::found_bytes;
 use super::signal::Signal;
-use super::{Node, now_instant};
+use super::{Node, now_instant, supervise};
 use crate::buffers::Buffers;
 use abd::{
     CallId, Coordinator, Found, Instant, NodeId, Now, Operation, OperationId, Outcome, Reply, Request,
@@ -396,8 +396,8 @@ impl Shard {
             Ok(newest) => newest,
             Err(OnDisk) => {
                 let (node, key) = (self.node.clone(), key.clone());
-                let looked_up = tokio::task::spawn_blocking(move || node.store.newest(&key)).await;
-                let Ok(Ok(newest)) = looked_up else { return };
+                let looked_up = supervise::blocking(move || node.store.newest(&key)).await;
+                let Ok(newest) = looked_up else { return };
                 newest
             }
         };

@@ -13,6 +13,7 @@ mod members;
 mod network;
 mod operating;
 mod outcomes;
+mod parts;
 mod support;
 mod usage;
 mod verify;

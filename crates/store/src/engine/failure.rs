@@ -2,6 +2,7 @@
 
 use crate::database::DatabaseError;
 use std::any::Any;
+use std::cell::Cell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -41,10 +42,23 @@ pub(super) fn engine_error(why: lsm_tree::Error) -> DatabaseError {
 
 /// What the engine does, or what it panicked with. Whoever goes on after a panic must not use what was worked on.
 pub(super) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(work)).map_err(|panic: Box<dyn Any + Send>| {
+    CATCHING.set(CATCHING.get() + 1);
+    let caught = catch_unwind(AssertUnwindSafe(work)).map_err(|panic: Box<dyn Any + Send>| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message").to_owned()
-    })
+    });
+    CATCHING.set(CATCHING.get() - 1);
+    caught
+}
+
+thread_local! {
+    static CATCHING: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Whether a panic of this thread would be caught now and be taken for a failure of the disk. Any other is a fault of the
+/// program.
+pub fn catches_panics() -> bool {
+    CATCHING.get() > 0
 }
 
 /// Room on a file system.
@@ -76,7 +90,9 @@ mod tests {
         for work in [|| panic!("a literal"), || panic!("a literal with {}", 1)] {
             let caught: Result<(), _> = caught(work);
             assert!(caught.unwrap_err().contains("a literal"));
+            assert!(!catches_panics());
         }
-        assert_eq!(caught(|| 7), Ok(7));
+        assert_eq!(caught(|| (caught(|| 7), catches_panics())), Ok((Ok(7), true)));
+        assert!(!catches_panics());
     }
 }

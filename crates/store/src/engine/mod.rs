@@ -13,3 +13,5 @@ mod view;
 mod watermark;
 mod workers;
 mod writeback;
+
+pub use failure::catches_panics;

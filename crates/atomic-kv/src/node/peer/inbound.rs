@@ -5,6 +5,7 @@ use super::{
     ConnectionError, GREETING_LIMIT, Link, Outbox, PING_EVERY, SILENCE_LIMIT, frame_limit, peer_versions,
     read_frame, service,
 };
+use crate::logging::limit::limited;
 use crate::node::now_instant;
 use crate::node::shard::Shard;
 use ::node::hello::{HANDSHAKE_BYTES_MAX, Hello, HelloError, Service, Welcome};
@@ -44,7 +45,7 @@ pub(crate) async fn serve_connection(shard: Rc<Shard>, mut stream: TcpStream) {
         Ok(Ok(Some(Accepted::Coordinator))) => service::serve_coordinator(&shard, stream, input).await,
     };
     if let Err(why) = ended {
-        tracing::info!(from, %why, "closed a peer connection");
+        limited!(info, "closed a peer connection", from, %why);
     }
 }
 
@@ -68,7 +69,7 @@ async fn greet(
             (welcome, accepted.filter(|_| welcomed))
         }
         Err(why @ HelloError::Version { theirs, ours }) => {
-            tracing::warn!(from, %why, "refused a peer");
+            limited!(warn, "refused a peer", from, %why);
             // In the other side's words.
             let told = HelloError::Version { theirs: ours, ours: theirs };
             (Welcome::Mismatch(told.to_string()), None)
@@ -103,10 +104,11 @@ async fn judge(shard: &Rc<Shard>, hello: &Hello) -> Welcome {
             let (Welcome::Mismatch(why) | Welcome::Impostor(why)) = &refusal else {
                 unreachable!("a refusal is not an acceptance");
             };
-            tracing::warn!(
+            limited!(
+                warn,
+                "refused a peer",
                 peer = hello.about.member.as_ref().map(|member| member.node),
-                why,
-                "refused a peer"
+                why
             );
             refusal
         }

@@ -12,6 +12,7 @@ use super::{
     ConnectionError, GREETING_LIMIT, Outbox, PING, PING_EVERY, SILENCE_LIMIT, frame_limit, peer_versions,
     read_frame,
 };
+use crate::logging::limit::limited;
 use crate::node::now_instant;
 use crate::node::shard::Shard;
 use ::node::hello::{About, HANDSHAKE_BYTES_MAX, Hello, Service, Welcome};
@@ -201,12 +202,12 @@ pub(crate) async fn keep_connected(shard: Rc<Shard>, link: Rc<Link>, address: St
                 shard.node.peer_is_up(link.peer, false);
                 let why =
                     ended.err().map_or_else(|| "it closed the connection".to_owned(), |why| why.to_string());
-                tracing::warn!(peer = link.peer.0, address, why, "lost a peer; connecting again");
+                limited!(warn, "lost a peer; connecting again", peer = link.peer.0, address, why);
             }
             Err(why) => {
                 let why = why.to_string();
                 if why != complaint {
-                    tracing::info!(peer = link.peer.0, address, why, "cannot reach a peer yet; trying again");
+                    limited!(info, "cannot reach a peer yet; trying again", peer = link.peer.0, address, why);
                     complaint = why;
                 }
             }

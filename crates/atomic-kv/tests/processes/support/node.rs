@@ -6,7 +6,7 @@ use super::{PATIENCE, eventually, program};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Instant;
 
 /// A node: where it listens, where its data is, and the process while it runs.
@@ -63,10 +63,21 @@ impl Node {
 
     /// Starts the process. Its log goes on where that of its last run ended.
     pub(crate) fn start(&mut self) {
-        assert!(self.child.is_none(), "node {} runs already", self.id);
         let log = OpenOptions::new().create(true).append(true).open(&self.log).unwrap();
+        self.start_logging_to(log);
+    }
+
+    /// Starts the process with its log going elsewhere.
+    pub(crate) fn start_logging_to(&mut self, log: impl Into<Stdio>) {
+        self.start_with(log, &[]);
+    }
+
+    /// The same, with something in its environment.
+    pub(crate) fn start_with(&mut self, log: impl Into<Stdio>, environment: &[(&str, &str)]) {
+        assert!(self.child.is_none(), "node {} runs already", self.id);
         let mut command = self.command();
-        self.child = Some(command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap());
+        command.envs(environment.iter().copied()).stdout(Stdio::null()).stderr(log);
+        self.child = Some(command.spawn().unwrap());
     }
 
     /// Bytes of memory that the process has (`VmRSS`), or had at the most (`VmHWM`).

@@ -1,0 +1,83 @@
+//! Every long-lived part of a node is started here, so that none dies alone: one that panics ends the process, and one that
+//! returns before the node stops ends the node.
+
+use super::Node;
+use crate::fatal::Fatal;
+use crate::fault::{self, Injected};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+/// Starts a task of the event loop that this is called in.
+pub(super) fn task(node: &Arc<Node>, part: &'static str, work: impl Future<Output = ()> + 'static) {
+    let node = node.clone();
+    tokio::task::spawn_local(async move {
+        let _guard = Guard(part);
+        match fault::injected(part) {
+            Some(Injected::Panic) => panic!("a test wants the part \"{part}\" to panic"),
+            Some(Injected::Return) => {}
+            None => work.await,
+        }
+        node.part_ended(part);
+    });
+}
+
+/// Starts a thread.
+///
+/// # Errors
+/// Exit code 1 when the system has none left.
+pub(super) fn thread(
+    node: &Arc<Node>,
+    part: &'static str,
+    work: impl FnOnce(&Arc<Node>) + Send + 'static,
+) -> Result<JoinHandle<()>, Fatal> {
+    let node = node.clone();
+    let supervised = move || {
+        let _guard = Guard(part);
+        match fault::injected(part) {
+            Some(Injected::Panic) => panic!("a test wants the part \"{part}\" to panic"),
+            Some(Injected::Return) => {}
+            None => work(&node),
+        }
+        node.part_ended(part);
+    };
+    std::thread::Builder::new()
+        .name(part.to_owned())
+        .spawn(supervised)
+        .map_err(|why| Fatal::runtime(format!("cannot start a thread: {why}")))
+}
+
+/// Carries out something that waits for the disk, on a thread that may.
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let supervised = || {
+        let _guard = Guard("blocking");
+        work()
+    };
+    match tokio::task::spawn_blocking(supervised).await {
+        Ok(done) => done,
+        // The event loop ends, and with it whoever waits here.
+        Err(_) => std::future::pending().await,
+    }
+}
+
+/// Ends the process if it is dropped by a panic. In the program itself the hook comes first; elsewhere, in a test with nodes
+/// in its own process say, there is none.
+struct Guard(&'static str);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            fault::end(&format!("the part \"{}\" panicked", self.0));
+        }
+    }
+}
+
+impl Node {
+    /// A part that lives as long as the node has ended.
+    fn part_ended(&self, part: &str) {
+        if !*self.stopping.borrow() {
+            self.fail_as(Fatal::fault(format!(
+                "a fault in the program: its part \"{part}\" has ended by itself; start this node again, and report this line"
+            )));
+        }
+    }
+}
