@@ -89,7 +89,7 @@ fn http_request(node: SocketAddr, method: &str) -> io::Result<http::Request<()>>
 
 /// Calls a method and gives the answer's message, or the text of a gRPC error.
 async fn call(
-    connection: &Connection,
+    connection: &SendRequest<Bytes>,
     request: &http::Request<()>,
     message: &[u8],
 ) -> Result<Result<BytesMut, String>, h2::Error> {
