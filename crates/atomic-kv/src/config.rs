@@ -10,6 +10,9 @@ use std::time::Duration;
 /// No setting is a longer time than this.
 const LONGEST: Duration = Duration::from_secs(3600);
 
+/// The default of `--op-timeout`: client libraries give up after 5 s and more, and some then send the write again.
+const OP_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// Flags of `serve`.
 #[derive(Debug, Default, Args, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -17,8 +20,8 @@ pub struct ServeArgs {
     /// This node's id, one of those in --cluster.
     #[arg(long, env = "ATOMIC_KV_NODE_ID")]
     pub node_id: Option<u32>,
-    /// All members with their peer addresses: 1=HOST:PORT,2=HOST:PORT,3=HOST:PORT. The same on every node; a node
-    /// listens for its peers at its own entry (but see --peer-listen).
+    /// All members with their peer addresses: 1=HOST:PORT,2=HOST:PORT,3=HOST:PORT. The ids are the same on every node; a
+    /// node listens for its peers at its own entry (but see --peer-listen).
     #[arg(long, env = "ATOMIC_KV_CLUSTER")]
     pub cluster: Option<String>,
     /// Where to listen for Redis clients, HOST:PORT.
@@ -44,7 +47,8 @@ pub struct ServeArgs {
     /// TrueTime: refuse a clock whose interval is wider than this [default: 250ms].
     #[arg(long, env = "ATOMIC_KV_MAX_CLOCK_WIDTH")]
     pub max_clock_width: Option<String>,
-    /// How long an operation may take before it fails [default: 5s].
+    /// How long an operation may take before it fails. Keep it below the time after which client libraries give up, often
+    /// 5s: they would send a write again whose outcome they could have been told [default: 3s].
     #[arg(long, env = "ATOMIC_KV_OP_TIMEOUT")]
     pub op_timeout: Option<String>,
     /// Largest value in bytes [default: 16777216].
@@ -174,9 +178,8 @@ impl ServeArgs {
                  the one or raise the other"
             )));
         }
-        let op_timeout = self
-            .op_timeout
-            .map_or(Ok(Duration::from_secs(5)), |text| parse_duration("--op-timeout", &text))?;
+        let op_timeout =
+            self.op_timeout.map_or(Ok(OP_TIMEOUT), |text| parse_duration("--op-timeout", &text))?;
         for (flag, duration) in [("--op-timeout", op_timeout), ("--max-clock-width", max_clock_width)] {
             if duration > LONGEST {
                 return Err(Fatal::usage(format!("{flag} {duration:?} is longer than an hour; choose less")));
@@ -334,7 +337,7 @@ mod tests {
             serve(&[&GOOD[..], &["--clock-error", "2ms", "--timestamps", "truetime"]].concat()).unwrap();
         assert_eq!(settings.clock_error, Some(Duration::from_millis(2)));
         assert_eq!(settings.cluster.len(), 3);
-        assert_eq!(settings.op_timeout, Duration::from_secs(5));
+        assert_eq!(settings.op_timeout, Duration::from_secs(3));
     }
 
     #[test]

@@ -1,15 +1,32 @@
 //! `status`: a line for each node.
 
-use crate::Failed;
 use crate::resp::{Client, Reply};
+use crate::{Addresses, Failed};
+use clap::Args;
 use comfy_table::{Table, presets};
 use std::collections::HashMap;
 
-/// Prints a table of the nodes.
+const EXIT_CODES: &str = "Exit codes: 0 every node is reached and ready, 1 a node cannot be reached, 2 wrong command line, 3 all are reached and \
+     one is not ready.";
+
+/// Flags of `status`.
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub struct StatusArgs {
+    /// Which nodes to ask.
+    #[command(flatten)]
+    pub addresses: Addresses,
+}
+
+/// The columns that `INFO` has a field for, in the order of the table.
+const FIELDS: [&str; 8] = ["node_id", "boot", "keys", "ready", "writable", "timestamps", "clock", "peers"];
+
+/// Prints a table of the nodes, and below why one is not ready.
 ///
 /// # Errors
-/// Exit code 1 when one of them cannot be reached.
-pub fn run(addresses: &[String]) -> Result<(), Failed> {
+/// Exit code 1 when one of them cannot be reached, else 3 when one is not ready.
+pub fn run(args: &StatusArgs) -> Result<(), Failed> {
+    let addresses = &args.addresses.addr;
     let mut table = Table::new();
     table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
     table.set_header([
@@ -24,24 +41,26 @@ pub fn run(addresses: &[String]) -> Result<(), Failed> {
         "clock",
         "peers",
     ]);
-    let mut unreachable = 0;
+    let (mut unreachable, mut unready) = (0, Vec::new());
     for address in addresses {
         match info(address) {
             Ok(fields) => {
-                let field = |name: &str| fields.get(name).cloned().unwrap_or_else(|| "?".to_owned());
-                let yes = |name: &str| if field(name) == "1" { "yes".to_owned() } else { "no".to_owned() };
-                table.add_row([
-                    address.clone(),
-                    "yes".to_owned(),
-                    field("node_id"),
-                    field("boot"),
-                    field("keys"),
-                    yes("ready"),
-                    yes("writable"),
-                    field("timestamps"),
-                    field("clock"),
-                    field("peers"),
-                ]);
+                let shown = FIELDS.map(|name| match (name, fields.get(name).map(String::as_str)) {
+                    (_, None) => "?",
+                    ("ready" | "writable", Some(truth)) => {
+                        if truth == "1" {
+                            "yes"
+                        } else {
+                            "no"
+                        }
+                    }
+                    (_, Some(value)) => value,
+                });
+                table.add_row([address.as_str(), "yes"].into_iter().chain(shown));
+                if fields.get("ready").is_none_or(|ready| ready != "1") {
+                    let why = fields.get("not_ready_because").map_or("it does not say why", String::as_str);
+                    unready.push(format!("{address} is not ready: {why}"));
+                }
             }
             Err(why) => {
                 unreachable += 1;
@@ -50,10 +69,17 @@ pub fn run(addresses: &[String]) -> Result<(), Failed> {
         }
     }
     println!("{table}");
-    if unreachable > 0 {
-        return Err(Failed::runtime(format!("{unreachable} of {} nodes cannot be reached", addresses.len())));
+    for line in &unready {
+        println!("{line}");
     }
-    Ok(())
+    let nodes = addresses.len();
+    if unreachable > 0 {
+        Err(Failed::runtime(format!("{unreachable} of {nodes} nodes cannot be reached")))
+    } else if !unready.is_empty() {
+        Err(Failed { code: 3, message: format!("{} of {nodes} nodes are not ready", unready.len()) })
+    } else {
+        Ok(())
+    }
 }
 
 fn info(address: &str) -> std::io::Result<HashMap<String, String>> {

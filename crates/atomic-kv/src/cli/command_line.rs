@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 use tools::Addresses;
 use tools::bench::BenchArgs;
 use tools::check::CheckArgs;
+use tools::status::StatusArgs;
 use tools::verify::VerifyArgs;
 
 const EXAMPLES: &str = "Try it: atomic-kv dev, then in another terminal: atomic-kv set greeting hello\n\
@@ -63,11 +64,7 @@ pub enum Command {
     /// Measure how fast a running cluster is. Overwrites the keys key:0000000000 and up.
     Bench(BenchArgs),
     /// Show each node: reachable, boot count, keys, clock, peers.
-    Status {
-        /// Where to ask.
-        #[command(flatten)]
-        addresses: Addresses,
-    },
+    Status(StatusArgs),
     /// Judge recorded histories: is there an order of operations that explains what clients saw?
     Check(CheckArgs),
     /// Drive a live cluster and judge whether what its clients saw is linearizable.
@@ -86,7 +83,7 @@ impl Cli {
             Command::Get { key, addresses } => Ok(tools::data::get(&addresses.addr, &key)?),
             Command::Set { key, value, addresses } => Ok(tools::data::set(&addresses.addr, &key, &value)?),
             Command::Del { key, addresses } => Ok(tools::data::del(&addresses.addr, &key)?),
-            Command::Status { addresses } => Ok(tools::status::run(&addresses.addr)?),
+            Command::Status(args) => Ok(tools::status::run(&args)?),
             Command::Check(args) => Ok(tools::check::run(&args)?),
             Command::Bench(args) => Ok(tools::bench::run(&args)?),
             Command::Verify(args) => Ok(tools::verify::run(&args)?),

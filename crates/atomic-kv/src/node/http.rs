@@ -1,4 +1,4 @@
-//! `/metrics`, `/livez` (the process lives) and `/readyz` (a majority answers).
+//! `/metrics`, `/livez` (the process lives) and `/readyz` (operations can be expected to succeed).
 
 use super::Node;
 use super::shard::Shard;
@@ -36,8 +36,8 @@ pub(crate) async fn serve(shard: Rc<Shard>, listener: TcpListener) {
 }
 
 async fn readiness(node: Arc<Node>) -> (StatusCode, String) {
-    if !node.ready() {
-        return (StatusCode::SERVICE_UNAVAILABLE, "no majority within reach\n".into());
+    if let Some(why) = node.not_ready() {
+        return (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n"));
     }
     // A full disk is a reason to make room, not one to take the node out or restart it.
     if !node.committer.writable() {

@@ -9,15 +9,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 impl Node {
-    /// Whether an operation can be expected to succeed now: this node votes and sees a majority.
-    pub(crate) fn ready(&self) -> bool {
-        let local = self.members.index_of(self.id);
-        let up = (0..self.members.count())
-            .filter(|index| Some(*index) == local || self.is_peer_up(*index))
-            .count();
-        self.is_admitted() && up >= self.members.majority()
-    }
-
     /// Metrics in the Prometheus text format.
     pub(crate) fn metrics(&self) -> String {
         let counters = &self.counters;
@@ -65,7 +56,12 @@ impl Node {
                 "1 while the disk has room",
                 u64::from(self.committer.writable()),
             ),
-            ("atomic_kv_ready", "gauge", "1 while a majority is within reach", u64::from(self.ready())),
+            (
+                "atomic_kv_ready",
+                "gauge",
+                "1 while operations can be expected to succeed",
+                u64::from(self.not_ready().is_none()),
+            ),
             (
                 "atomic_kv_clients",
                 "gauge",
@@ -134,12 +130,14 @@ impl ServerInfo for Node {
             ],
         );
         put("Replication", &[("role", "master".to_owned()), ("connected_slaves", "0".to_owned())]);
+        let not_ready = self.not_ready();
         let mut rows = vec![
             ("node_id", self.id.to_string()),
             ("boot", self.boot().to_string()),
             ("cluster", self.settings.cluster_text()),
             ("admitted", u8::from(self.is_admitted()).to_string()),
-            ("ready", u8::from(self.ready()).to_string()),
+            ("ready", u8::from(not_ready.is_none()).to_string()),
+            ("not_ready_because", not_ready.map_or_else(String::new, |why| why.to_string())),
             ("writable", u8::from(self.committer.writable()).to_string()),
             ("keys", self.store.versions().live_keys().to_string()),
             ("timestamps", self.settings.timestamps_name().to_owned()),

@@ -20,7 +20,7 @@ mod shard;
 mod signal;
 mod supervise;
 
-use crate::config::Settings;
+use crate::config::{Settings, parse_cluster};
 use crate::fatal::Fatal;
 use crate::identity::DataDir;
 use crate::logging::limit::limited;
@@ -172,6 +172,22 @@ impl Node {
         Reason::MajorityNotMet { met, needed: self.members.majority(), members: self.members.count() }
     }
 
+    /// Why no operation can be expected to succeed now, in the words of the errors that clients get. `None`: this node is
+    /// ready.
+    pub(crate) fn not_ready(&self) -> Option<Reason> {
+        if !self.may_begin() {
+            return Some(self.not_begun());
+        }
+        if self.clock.as_ref().is_some_and(|clock| clock.now().is_err()) {
+            return Some(Reason::ClockUnknown);
+        }
+        let local = self.members.index_of(self.id);
+        let members = self.members.count();
+        let answered = (0..members).filter(|index| Some(*index) == local || self.is_peer_up(*index)).count();
+        let needed = self.members.majority();
+        (answered < needed).then_some(Reason::NoQuorum { answered, needed, members, refusal: None })
+    }
+
     pub(crate) fn boot(&self) -> u32 {
         self.identity.boot()
     }
@@ -191,11 +207,19 @@ impl Node {
         }
     }
 
-    /// Whether the other side belongs to the same cluster.
+    /// Whether the other side belongs to the same cluster: one of the same members. Their addresses may differ, as they do
+    /// while a changed one is made known to one node after the other; who is who is told by the data directories (M1).
     pub(crate) fn check_cluster(&self, theirs: &About) -> Result<(), String> {
-        let ours = self.settings.cluster_text();
-        if theirs.cluster != ours {
-            return Err(format!("its --cluster is \"{}\", this node's is \"{ours}\"", theirs.cluster));
+        let is_same = parse_cluster(&theirs.cluster).is_ok_and(|cluster| {
+            cluster.len() == self.members.count()
+                && cluster.iter().all(|(id, _)| self.members.index_of(NodeId(*id)).is_some())
+        });
+        if !is_same {
+            let ours = self.settings.cluster_text();
+            return Err(format!(
+                "its --cluster is \"{}\", this node's is \"{ours}\": the ids must be the same",
+                theirs.cluster
+            ));
         }
         let ours = self.settings.timestamps_name();
         if theirs.timestamps != ours {

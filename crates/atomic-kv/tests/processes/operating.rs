@@ -36,6 +36,8 @@ fn health_and_metrics_over_http() {
     assert_eq!(http_get(&address, "/readyz").0, 200, "a majority is enough");
     cluster.nodes[2].kill();
     eventually("no majority", || http_get(&address, "/readyz").0 == 503);
+    let told = http_get(&address, "/readyz").1;
+    assert_eq!(told, "1 of 3 replicas answered in time, 2 are needed\n", "as the errors say");
     assert_eq!(http_get(&address, "/livez").0, 200);
 }
 
@@ -89,6 +91,17 @@ fn get_set_del_and_status() {
     assert_eq!(output.status.code(), Some(1));
     let down = cluster.nodes[2].address();
     assert!(stdout(&output).lines().any(|line| line.contains(&down) && line.contains("no: ")), "{output:?}");
+    // All can be reached, and one is not ready.
+    let two = format!("{},{}", cluster.nodes[0].address(), cluster.nodes[1].address());
+    assert_eq!(run(&["status", "--addr", &two]).status.code(), Some(0));
+    let mut alone = Cluster::new(3, &["--op-timeout", "300ms"]);
+    alone.nodes[0].start();
+    let told = alone.nodes[0].connect().call("GET k").error();
+    let why = told.strip_prefix("NOQUORUM no effect: ").unwrap();
+    let output = run(&["status", "--addr", &format!("{two},{}", alone.nodes[0].address())]);
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    assert!(stdout(&output).contains(&format!("is not ready: {why}\n")), "{output:?}");
+    assert_eq!(http_get(&alone.nodes[0].http_address(), "/readyz"), (503, format!("{why}\n")));
     // The node that is down is passed over here too.
     let output = run(&["set", "k", "v", "--addr", &format!("{down},{}", cluster.nodes[0].address())]);
     assert!(output.status.success(), "{output:?}");

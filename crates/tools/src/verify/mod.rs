@@ -23,7 +23,7 @@ const EXIT_CODES: &str = "Exit codes: 0 linearizable, 1 a violation, 2 wrong com
 
 /// A client goes on to the next node when one has been silent for this long: longer than an operation may take by
 /// default, so that a node gets the chance to say what it knows.
-const PATIENCE: Duration = Duration::from_secs(6);
+const PATIENCE: Duration = Duration::from_secs(4);
 
 /// Flags of `verify`.
 #[derive(Debug, Args)]
