@@ -21,10 +21,10 @@
 //! reader that finds an entry with a version above its snapshot's looks again.
 
 use crate::counted::copied;
-use crate::in_place::InPlace;
 use abd::{Content, Glimpse, StampedValue, Version};
 use hashbrown::HashTable;
 use rapidhash::v3::{RapidSecrets, rapidhash_v3_seeded};
+use smallvec::SmallVec;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const SHARDS: usize = 64;
@@ -49,7 +49,7 @@ struct Shard {
 struct Entry {
     hash: u64,
     /// Most keys are this short.
-    key: InPlace<22>,
+    key: SmallVec<[u8; 24]>,
     version: Version,
     /// Whether that version is a value and not a tombstone.
     present: bool,
@@ -74,7 +74,7 @@ pub(crate) struct NewestCache {
 
 impl Entry {
     fn cost(&self) -> usize {
-        self.key.bytes().len() + self.content_bytes() + ENTRY_OVERHEAD
+        self.key.len() + self.content_bytes() + ENTRY_OVERHEAD
     }
 
     fn content_bytes(&self) -> usize {
@@ -242,14 +242,14 @@ impl NewestCache {
 }
 
 fn find<'a>(entries: &'a mut HashTable<Entry>, key: &[u8], hash: u64) -> Option<&'a mut Entry> {
-    entries.find_mut(hash, |entry| entry.hash == hash && entry.key.bytes() == key)
+    entries.find_mut(hash, |entry| entry.hash == hash && entry.key[..] == *key)
 }
 
 impl Shard {
     fn insert(&mut self, key: &[u8], hash: u64, found: Found, budget: usize) {
         let Found { version, present, content } = found;
         let content = content.and_then(|content| kept(content, budget));
-        let entry = Entry { hash, key: InPlace::new(key), version, present, content, used: false };
+        let entry = Entry { hash, key: SmallVec::from_slice(key), version, present, content, used: false };
         self.bytes += entry.cost();
         self.entries.insert_unique(hash, entry, |entry| entry.hash);
         self.shrink(budget);

@@ -8,7 +8,6 @@ pub mod counted;
 pub mod database;
 pub mod engine;
 pub mod garbage;
-mod in_place;
 pub mod key;
 pub mod mvcc;
 mod puts;

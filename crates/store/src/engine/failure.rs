@@ -28,18 +28,6 @@ pub(super) fn io_error(what: &str, why: &io::Error) -> DatabaseError {
     }
 }
 
-/// A missing or short file is lost data, a checksum that does not match too; everything else that a file system
-/// reports is a disk that fails.
-pub(super) fn engine_error(why: lsm_tree::Error) -> DatabaseError {
-    use io::ErrorKind::{InvalidData, NotFound, UnexpectedEof};
-    match &why {
-        lsm_tree::Error::Io(io) if !matches!(io.kind(), InvalidData | NotFound | UnexpectedEof) => {
-            io_error("use the tables", io)
-        }
-        _ => damaged(&why),
-    }
-}
-
 /// What the engine does, or what it panicked with. Whoever goes on after a panic must not use what was worked on.
 pub(super) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     CATCHING.set(CATCHING.get() + 1);

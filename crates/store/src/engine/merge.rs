@@ -6,53 +6,37 @@
 
 use super::large::stored;
 use super::memtable::Contents;
+use super::tables::Row;
 use super::writeback::Writeback;
 use crate::garbage::DominatedFilter;
-use lsm_tree::compaction::filter::{CompactionFilter, Context, Factory, ItemAccessor, Verdict};
-use lsm_tree::{InternalValue, UserKey, ValueType};
+use bytes::Bytes;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Makes a filter for each merge.
-#[derive(Debug)]
-pub(super) struct DominatedFilters {
-    /// Where tables are written, and from which number on the next merge does.
-    pub(super) folder: PathBuf,
-    pub(super) first: Arc<AtomicU64>,
-}
-
-impl Factory for DominatedFilters {
-    fn name(&self) -> &str {
-        "dominated versions"
-    }
-
-    fn make_filter(&self, _: &Context) -> Box<dyn CompactionFilter> {
-        let writeback = Writeback::new(self.folder.clone(), self.first.load(Ordering::Relaxed));
-        Box::new(Merge { filter: DominatedFilter::new(), writeback })
-    }
-}
-
-struct Merge {
+/// What happens to the entries of one merge, in their order.
+pub(super) struct Merge {
     filter: DominatedFilter,
     writeback: Writeback,
 }
 
-impl CompactionFilter for Merge {
-    fn filter_item(&mut self, item: ItemAccessor<'_>, _: &Context) -> lsm_tree::Result<Verdict> {
-        self.writeback.entry(item.key().len() + item.value()?.len());
-        // No tombstone is left behind: if the same version was put twice and an older copy lies in another table, it
-        // is a dominated version again, and goes with a later merge.
-        Ok(if self.filter.is_dominated(item.key()) { Verdict::Destroy } else { Verdict::Keep })
+impl Merge {
+    /// Into tables in a folder, from a number on.
+    pub(super) fn new(folder: PathBuf, first: u64) -> Self {
+        Self { filter: DominatedFilter::new(), writeback: Writeback::new(folder, first) }
+    }
+
+    /// Whether the next entry stays.
+    ///
+    /// No tombstone is left behind for one that goes: if the same version was put twice and an older copy lies in another
+    /// table, it is a dominated version again, and goes with a later merge.
+    pub(super) fn keeps(&mut self, key: &[u8], value_length: usize) -> bool {
+        self.writeback.entry(key.len() + value_length);
+        !self.filter.is_dominated(key)
     }
 }
 
 /// What a table gets of a memtable: its entries, in order, without dominated versions, and pointers to large values. A
 /// version that was deleted dominates nothing. `writeback` hears of what is about to be written.
-pub(super) fn without_dominated(
-    memtable: &Contents,
-    mut writeback: Writeback,
-) -> impl Iterator<Item = InternalValue> {
+pub(super) fn without_dominated(memtable: &Contents, mut writeback: Writeback) -> impl Iterator<Item = Row> {
     let mut filter = DominatedFilter::new();
     let (mut key, mut deleted) = (Vec::new(), Vec::new());
     memtable.walk().filter_map(move |(first, entry)| {
@@ -65,14 +49,11 @@ pub(super) fn without_dominated(
         if deleted != key && filter.is_dominated(&key) {
             return None;
         }
-        let user_key = UserKey::from(&key[..]);
-        Some(match entry.value() {
-            Some(value) => {
-                let value = stored(value, entry.pointer());
-                writeback.entry(key.len() + value.len());
-                InternalValue::from_components(user_key, value, entry.number(), ValueType::Value)
-            }
-            None => InternalValue::new_tombstone(user_key, entry.number()),
-        })
+        let row_key = Bytes::copy_from_slice(&key);
+        let value = entry.value().map(|value| stored(value, entry.pointer()));
+        if let Some(value) = &value {
+            writeback.entry(key.len() + value.len());
+        }
+        Some(Row { key: row_key, value, number: entry.number() })
     })
 }

@@ -8,6 +8,7 @@ pub mod memory;
 mod memtable;
 mod merge;
 pub mod snapshot;
+mod strays;
 mod tables;
 mod view;
 mod watermark;

@@ -1,14 +1,13 @@
 //! Frozen views: memtables over tables, the newest that knows a key decides.
 
-use super::failure::{damaged, engine_error};
+use super::failure::damaged;
 use super::large::{Files, Found, Pointer, Stored};
 use super::memtable::{Memtable, Seen};
-use super::tables::{FIRST, Tables};
+use super::tables::{Entries, FIRST, Tables};
 use crate::database::DatabaseError;
 use crate::garbage::is_version;
 use crate::key;
 use bytes::Bytes;
-use lsm_tree::{AbstractTree, Guard, IterGuardImpl};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,7 +16,6 @@ use std::sync::atomic::Ordering;
 pub(super) type Memtables = Arc<[Arc<Memtable>]>;
 
 type Entry = (Bytes, Stored);
-type TableEntries = Box<dyn DoubleEndedIterator<Item = IterGuardImpl> + Send>;
 
 /// What was there at one moment, kept for as long as this lives.
 pub(super) struct View {
@@ -33,8 +31,8 @@ impl View {
         if let Some(seen) = self.memtables.iter().find_map(|memtable| memtable.get(key, self.at)) {
             return Ok(seen);
         }
-        match self.tables.tree().get(key, self.at).map_err(engine_error)? {
-            Some(bytes) => self.value(key, Stored::read(bytes.into())?),
+        match self.tables.get(key, self.at)? {
+            Some(bytes) => self.value(key, Stored::read(bytes)?),
             None => Ok(None),
         }
     }
@@ -60,8 +58,8 @@ impl View {
             }
             let in_memory = |memtable: &Arc<Memtable>| memtable.last(FIRST, to, self.at).map(stored);
             let mut candidates: Vec<StoredEntry> = self.memtables.iter().filter_map(in_memory).collect();
-            if let Some(guard) = self.table_entries(Bound::Included(FIRST), to).next_back() {
-                candidates.push(read(guard)?);
+            if let Some(entry) = self.table_entries(Bound::Included(FIRST), to).next_back() {
+                candidates.push(read(entry?)?);
             }
             // Of equal keys the first one, the newest.
             let Some((key, last)) = candidates.into_iter().rev().max_by(|a, b| a.0.cmp(&b.0)) else {
@@ -78,9 +76,9 @@ impl View {
 
     /// What is in the tables alone, by key; the newest of each key.
     pub(super) fn in_tables(&self) -> impl Iterator<Item = Result<(Bytes, Stored), DatabaseError>> {
-        self.table_entries(Bound::Included(FIRST), Bound::Unbounded).map(|guard| {
-            let (key, bytes) = guard.into_inner().map_err(engine_error)?;
-            Ok((key.into(), Stored::read(bytes.into())?))
+        self.table_entries(Bound::Included(FIRST), Bound::Unbounded).map(|entry| {
+            let (key, bytes) = entry?;
+            Ok((key, Stored::read(bytes)?))
         })
     }
 
@@ -145,8 +143,8 @@ impl View {
         Ok(newest.is_some_and(|(newest, _)| &newest[..] < data_key))
     }
 
-    fn table_entries(&self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> TableEntries {
-        self.tables.tree().range::<&[u8], _>((from, to), self.at, None)
+    fn table_entries(&self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Entries {
+        self.tables.range(from, to, self.at)
     }
 }
 
@@ -163,9 +161,8 @@ impl Drop for View {
 /// A key and what a source has for it; `None`: its end.
 type StoredEntry = (Bytes, Option<Stored>);
 
-fn read(guard: IterGuardImpl) -> Result<StoredEntry, DatabaseError> {
-    let (key, bytes) = guard.into_inner().map_err(engine_error)?;
-    Ok((Bytes::from(key), Some(Stored::read(bytes.into())?)))
+fn read((key, bytes): (Bytes, Bytes)) -> Result<StoredEntry, DatabaseError> {
+    Ok((key, Some(Stored::read(bytes)?)))
 }
 
 fn stored((key, value): Seen) -> StoredEntry {
@@ -182,7 +179,7 @@ enum Ahead {
 /// A walk upwards through a view.
 pub(super) struct Upwards {
     memtables: Vec<Ahead>,
-    tables: TableEntries,
+    tables: Entries,
     table: Ahead,
 }
 
@@ -218,7 +215,7 @@ impl Upwards {
                 }
             }
             if let Ahead::Unknown = self.table {
-                self.table = Ahead::At(self.tables.next().map(read).transpose()?);
+                self.table = Ahead::At(self.tables.next().transpose()?.map(read).transpose()?);
             }
             // The newest source first.
             let sources = || self.memtables.iter().chain([&self.table]);

@@ -5,6 +5,7 @@ use crate::database::{DatabaseError, WriteBatch};
 use crate::engine::failure::{damaged, io_error, space, sync_directory};
 use crate::engine::journal;
 use crate::engine::large::Collector;
+use crate::engine::strays::{leave_alone, strays};
 use crate::engine::tables::Tables;
 use crate::engine::watermark::Watermark;
 use crate::engine::workers::Work;
@@ -35,6 +36,9 @@ impl DiskDatabase {
         let marked = watermark_path.try_exists().map_err(look)?;
         if marked && let Some(part) = Tables::missing_part(&tables_path).map_err(look)? {
             return Err(damaged(format!("{} is gone", part.display())));
+        }
+        for stray in strays(&path, &["tables", "journal"], |name| name.starts_with("watermark"))? {
+            leave_alone(&stray);
         }
         let tables = Arc::new(Tables::open(&tables_path, options.cache_bytes, options.remembered_bytes)?);
         journal::create_directory(&journal_path)?;

@@ -39,6 +39,11 @@ const SPARE_MAX: usize = 8;
 /// A buffer that has grown beyond this is given back after use.
 const BUFFER_KEPT: usize = 1 << 20;
 
+/// The name of a segment's file.
+fn segment_path(directory: &Path, number: u64) -> PathBuf {
+    directory.join(format!("{number:08}"))
+}
+
 /// The segment that is being written.
 struct Active {
     segment: Segment,
@@ -324,7 +329,7 @@ impl Journal {
 
     /// A segment to be made ahead of time and handed to [`Journal::add_spare`].
     pub(super) fn next_blank(&mut self) -> Blank {
-        let path = self.directory.join(format!("{:08}", self.next_file));
+        let path = segment_path(&self.directory, self.next_file);
         let large_values = self.active.as_ref().is_some_and(Active::is_mostly_large_values);
         let capacity = self.next_capacity.min(if large_values { self.largest } else { LARGEST });
         self.next_file += 1;

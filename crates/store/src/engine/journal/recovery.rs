@@ -1,10 +1,11 @@
 //! What is found when a database is opened.
 
 use super::record::{self, BLOCK, Damage, Header, Records, blank_block};
-use super::{Journal, Kept, Sealed, Segment};
+use super::{Journal, Kept, Sealed, Segment, segment_path};
 use crate::database::{Change, DatabaseError};
 use crate::engine::failure::{damaged, io_error};
 use crate::engine::large::LargeValues;
+use crate::engine::strays::leave_alone;
 use bytes::Bytes;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -144,13 +145,17 @@ fn list(directory: &Path) -> Result<(Vec<Found>, Vec<PathBuf>, u64), DatabaseErr
     let (mut found, mut blank) = (Vec::new(), Vec::new());
     let mut next_file = 1;
     for entry in std::fs::read_dir(directory).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        let Some(number) =
-            path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse::<u64>().ok())
-        else {
+        let entry = entry.map_err(failed)?;
+        let path = entry.path();
+        let number = entry.file_name().to_str().and_then(|name| name.parse::<u64>().ok());
+        let is_ours = |number: &u64| path == segment_path(directory, *number);
+        let number = number.filter(is_ours);
+        // Whatever it is, its name is taken.
+        next_file = next_file.max(number.map_or(0, |number| number + 1));
+        if number.is_none() || !entry.file_type().map_err(failed)?.is_file() {
+            leave_alone(&path);
             continue;
-        };
-        next_file = next_file.max(number + 1);
+        }
         let mut block = [0; BLOCK];
         let file = File::open(&path).map_err(failed)?;
         match file.read_exact_at(&mut block, 0) {

@@ -1,7 +1,6 @@
 //! The changes to the versions of one user key.
 
 use crate::engine::large::Pointer;
-use crate::in_place::InPlace;
 use crate::key;
 use abd::Version;
 use bytes::Bytes;
@@ -19,7 +18,7 @@ pub(super) type Walk<'a> = std::iter::Rev<std::slice::Iter<'a, Entry>>;
 /// A change to a data key.
 pub(in crate::engine) struct Entry {
     /// The second part of the key: the version.
-    version: InPlace<{ Version::LEN }>,
+    version: SmallVec<[u8; Version::LEN]>,
     number: u64,
     value: Option<Bytes>,
     /// Where in the journal a large value is. In a box, because most are small.
@@ -28,12 +27,12 @@ pub(in crate::engine) struct Entry {
 
 impl Entry {
     pub(super) fn new(version: &[u8], number: u64, value: Option<Bytes>, at: Option<Pointer>) -> Self {
-        Self { version: InPlace::new(version), number, value, pointer: at.map(Box::new) }
+        Self { version: SmallVec::from_slice(version), number, value, pointer: at.map(Box::new) }
     }
 
     /// The second part of the key.
     pub(in crate::engine) fn version(&self) -> &[u8] {
-        self.version.bytes()
+        &self.version
     }
 
     /// The number of the batch.

@@ -4,9 +4,9 @@
 //! three; so the tree is only for what asks about order, and for keys that are new.
 
 use super::chain::Chain;
-use crate::in_place::InPlace;
 use hashbrown::HashTable;
 use rapidhash::v3::{RapidSecrets, rapidhash_v3_seeded};
+use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::ops::RangeBounds;
@@ -14,12 +14,14 @@ use std::ops::RangeBounds;
 /// Chains in one allocation: what grows must not move what is there, while readers wait.
 const TOGETHER: usize = 128;
 
-/// First parts of keys up to this length lie in place: those of user keys of up to 27 bytes.
-const IN_PLACE: usize = 30;
+/// First parts of keys up to this length lie in place: those of user keys of up to 29 bytes.
+const IN_PLACE: usize = 32;
+
+type First = SmallVec<[u8; IN_PLACE]>;
 
 /// A user key and its chain. They stay where they are for as long as the memtable lives.
 struct Slot {
-    first: InPlace<IN_PLACE>,
+    first: First,
     chain: Chain,
 }
 
@@ -33,7 +35,7 @@ struct Place {
 pub(super) struct Chains {
     slots: Vec<Vec<Slot>>,
     by_hash: HashTable<Place>,
-    in_order: BTreeMap<InPlace<IN_PLACE>, u32>,
+    in_order: BTreeMap<First, u32>,
     /// So that nobody can choose keys that crowd one place.
     secrets: RapidSecrets,
 }
@@ -58,7 +60,7 @@ impl Chains {
     }
 
     fn find(&self, first: &[u8], hash: u32) -> Option<u32> {
-        let is_it = |place: &Place| place.hash == hash && self.slot(place.slot).first.bytes() == first;
+        let is_it = |place: &Place| place.hash == hash && self.slot(place.slot).first[..] == *first;
         self.by_hash.find(Place::spread(hash), is_it).map(|place| place.slot)
     }
 
@@ -91,7 +93,7 @@ impl Chains {
         let Ok(number) = u32::try_from(self.in_order.len()) else {
             unreachable!("a memtable is written long before it has four billion keys")
         };
-        let first = InPlace::new(first);
+        let first = First::from_slice(first);
         self.in_order.insert(first.clone(), number);
         if let Some(last) = self.slots.last_mut() {
             last.push(Slot { first, chain: Chain::default() });
@@ -107,9 +109,7 @@ impl Chains {
         &self,
         range: impl RangeBounds<[u8]>,
     ) -> impl DoubleEndedIterator<Item = (&[u8], &Chain)> {
-        self.in_order
-            .range::<[u8], _>(range)
-            .map(|(first, number)| (first.bytes(), &self.slot(*number).chain))
+        self.in_order.range::<[u8], _>(range).map(|(first, number)| (&first[..], &self.slot(*number).chain))
     }
 }
 
