@@ -4,7 +4,9 @@ use abd::wire::{put_frame, put_reply, put_request};
 use abd::{CallId, Content, Reply, Request, StampedValue, Timestamp, Version};
 use bytes::BytesMut;
 use fuzz_targets::TARGETS;
-use node::hello::{About, Hello, Introduction, LaneId, LaneKind, Limits, Service, Versions, Welcome};
+use node::hello::{
+    About, Hello, Introduction, LaneId, LaneKind, Limits, Met, Refused, Service, Versions, Welcome,
+};
 
 const INPUTS: u64 = 20_000;
 
@@ -89,9 +91,10 @@ fn messages() -> Vec<Vec<u8>> {
     let hello = Hello { versions: Versions::OURS, service: Service::Replica, lane, about: about.clone() };
     for put in [
         &|out: &mut BytesMut| hello.put(out),
-        &|out: &mut BytesMut| Welcome::Accepted { version: 3, about: about.clone() }.put(out),
-        &|out: &mut BytesMut| Welcome::Mismatch("why".into()).put(out),
-    ] as [&dyn Fn(&mut BytesMut); 3]
+        &|out: &mut BytesMut| Welcome { version: 3, about: about.clone() }.put(out),
+        &|out: &mut BytesMut| Refused::Mismatch("why".into()).put(out),
+        &|out: &mut BytesMut| Met.put(out),
+    ] as [&dyn Fn(&mut BytesMut); 4]
     {
         let mut body = BytesMut::new();
         put(&mut body);

@@ -4,11 +4,15 @@
 //! whoever connects                         whoever accepts
 //!   Hello: versions, service, lane, about ─►
 //!                                         ◄─ Welcome: the version that is spoken, about
-//!                                            or Refused: why
+//!   Verdict: met, or why not ─►
+//!                                         ◄─ Verdict: met, or why not
 //! ```
 //!
+//! On a connection of the Coordinator service a client library needs no verdicts: requests follow the welcome. In place of a
+//! welcome or of a verdict there may be a refusal, after which the connection ends.
+//!
 //! A hello is `128 | magic u32 | newest u16 | oldest u16 | fields`, a welcome `129 | magic u32 | spoken u16 | fields`, a
-//! refusal `130 or 131 | text | fields`. What stands before the fields never changes, so that any two releases understand
+//! verdict `134 | fields`, a refusal `130 or 131 | text | fields`. What stands before the fields never changes, so that any two releases understand
 //! at least why they cannot talk. A field is `tag u16 | length u32 | bytes`, in ascending order of tags. A field with an
 //! unknown tag is skipped, and so is what follows the known part of a known field: a later release may say more.
 
@@ -30,6 +34,7 @@ const HELLO: u8 = 128;
 const WELCOME: u8 = 129;
 const MISMATCH: u8 = 130;
 const IMPOSTOR: u8 = 131;
+const MET: u8 = 134;
 
 const SERVICE: u16 = 1;
 const CLUSTER: u16 = 2;
@@ -179,18 +184,26 @@ pub struct Hello {
 
 /// The answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Welcome {
-    /// To a member it also says: your disk is durably remembered here, and this node never knew you with another one
-    /// (rule M1).
-    Accepted {
-        /// The protocol version that both speak from now on.
-        version: u16,
-        /// Who has answered.
-        about: About,
-    },
+pub struct Welcome {
+    /// The protocol version that both speak from now on.
+    pub version: u16,
+    /// Who has answered.
+    pub about: About,
+}
+
+/// What one member says of the other: your disk is durably remembered here, and this node never knew you with another one
+/// (rule M1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Met;
+
+/// Why one side does not go on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
     /// Wrong cluster, mode or protocol version: a mistake that somebody can correct.
+    #[error("it refuses to talk to this node: {0}")]
     Mismatch(String),
     /// Your data directory is not the one that this node remembers: refuse to serve.
+    #[error("it refuses this node: {0}")]
     Impostor(String),
 }
 
@@ -211,6 +224,9 @@ pub enum HelloError {
         /// What this side speaks.
         ours: Versions,
     },
+    /// The other side does not go on.
+    #[error(transparent)]
+    Refused(#[from] Refused),
     /// Fields that are damaged.
     #[error(transparent)]
     Fields(#[from] FieldsError),
@@ -350,22 +366,10 @@ fn get_introduction(mut field: Bytes) -> Result<Introduction, HelloError> {
 impl Welcome {
     /// Appends the message's body.
     pub fn put(&self, out: &mut BytesMut) {
-        match self {
-            Self::Accepted { version, about } => {
-                out.put_u8(WELCOME);
-                out.put_u32(MAGIC);
-                out.put_u16(*version);
-                about.put(out);
-            }
-            Self::Mismatch(why) => {
-                out.put_u8(MISMATCH);
-                put_bytes(out, why.as_bytes());
-            }
-            Self::Impostor(why) => {
-                out.put_u8(IMPOSTOR);
-                put_bytes(out, why.as_bytes());
-            }
-        }
+        out.put_u8(WELCOME);
+        out.put_u32(MAGIC);
+        out.put_u16(self.version);
+        self.about.put(out);
     }
 
     /// Reads the message's body; `ours` is what this side speaks and has said.
@@ -373,35 +377,70 @@ impl Welcome {
     /// # Errors
     /// [`HelloError`]; the connection is to be closed.
     pub fn get(mut body: Bytes, ours: Versions) -> Result<Self, HelloError> {
-        match body.try_get_u8().map_err(|_| HelloError::Stranger)? {
-            WELCOME => {
-                if body.try_get_u32().map_err(|_| HelloError::Stranger)? != MAGIC {
-                    return Err(HelloError::Stranger);
-                }
-                let version = body.try_get_u16().map_err(short)?;
-                if !ours.contains(version) {
-                    let theirs = Versions { oldest: version, newest: version };
-                    return Err(HelloError::Version { theirs, ours });
-                }
-                let mut fields = Fields::new(body);
-                let about = About::get(&mut fields)?;
-                fields.end()?;
-                Ok(Self::Accepted { version, about })
-            }
-            MISMATCH => {
-                let why = String::from_utf8_lossy(&get_bytes(&mut body)?).into_owned();
-                match why.parse() {
-                    // What was said before there were ranges: the version alone.
-                    Ok(version) => {
-                        let theirs = Versions { oldest: version, newest: version };
-                        Err(HelloError::Version { theirs, ours })
-                    }
-                    Err(_) => Ok(Self::Mismatch(why)),
-                }
-            }
-            IMPOSTOR => Ok(Self::Impostor(String::from_utf8_lossy(&get_bytes(&mut body)?).into_owned())),
-            _ => Err(HelloError::Stranger),
+        take_kind(&mut body, WELCOME, ours)?;
+        if body.try_get_u32().map_err(|_| HelloError::Stranger)? != MAGIC {
+            return Err(HelloError::Stranger);
         }
+        let version = body.try_get_u16().map_err(short)?;
+        if !ours.contains(version) {
+            return Err(HelloError::Version { theirs: Versions { oldest: version, newest: version }, ours });
+        }
+        let mut fields = Fields::new(body);
+        let about = About::get(&mut fields)?;
+        fields.end()?;
+        Ok(Self { version, about })
+    }
+}
+
+impl Met {
+    /// Appends the message's body.
+    pub fn put(self, out: &mut BytesMut) {
+        out.put_u8(MET);
+    }
+
+    /// Reads the message's body; `ours` is what this side speaks.
+    ///
+    /// # Errors
+    /// [`HelloError`]; the connection is to be closed.
+    pub fn get(mut body: Bytes, ours: Versions) -> Result<Self, HelloError> {
+        take_kind(&mut body, MET, ours)?;
+        Fields::new(body).end()?;
+        Ok(Self)
+    }
+}
+
+impl Refused {
+    /// Appends the message's body.
+    pub fn put(&self, out: &mut BytesMut) {
+        let (kind, why) = match self {
+            Self::Mismatch(why) => (MISMATCH, why),
+            Self::Impostor(why) => (IMPOSTOR, why),
+        };
+        out.put_u8(kind);
+        put_bytes(out, why.as_bytes());
+    }
+}
+
+/// Takes the kind of message that has to come now, in whose place there may be a refusal.
+fn take_kind(body: &mut Bytes, expected: u8, ours: Versions) -> Result<(), HelloError> {
+    let text = |body: &mut Bytes| -> Result<String, HelloError> {
+        Ok(String::from_utf8_lossy(&get_bytes(body)?).into_owned())
+    };
+    match body.try_get_u8().map_err(|_| HelloError::Stranger)? {
+        kind if kind == expected => Ok(()),
+        MISMATCH => {
+            let why = text(body)?;
+            match why.parse() {
+                // What was said before there were ranges: the version alone.
+                Ok(version) => {
+                    let theirs = Versions { oldest: version, newest: version };
+                    Err(HelloError::Version { theirs, ours })
+                }
+                Err(_) => Err(Refused::Mismatch(why).into()),
+            }
+        }
+        IMPOSTOR => Err(Refused::Impostor(text(body)?).into()),
+        _ => Err(HelloError::Stranger),
     }
 }
 

@@ -43,13 +43,23 @@ fn the_highest_common_version_is_spoken() {
 fn what_is_said_is_understood() {
     let said = hello(3, 5);
     assert_eq!(Hello::get(written(|out| said.put(out)), Versions::OURS), Ok(said));
-    for said in [
-        Welcome::Accepted { version: 3, about: About { member: None, ..about() } },
-        Welcome::Mismatch("another cluster".into()),
-        Welcome::Impostor("another disk".into()),
-    ] {
-        assert_eq!(Welcome::get(written(|out| said.put(out)), Versions::OURS), Ok(said));
+    let said = Welcome { version: 3, about: About { member: None, ..about() } };
+    assert_eq!(Welcome::get(written(|out| said.put(out)), Versions::OURS), Ok(said));
+    let mut body = BytesMut::new();
+    Met.put(&mut body);
+    put_field(&mut body, 900, |out| out.put_slice(b"whatever"));
+    assert_eq!(Met::get(body.freeze(), Versions::OURS), Ok(Met));
+}
+
+#[test]
+fn a_refusal_may_come_in_place_of_a_welcome_and_of_a_verdict() {
+    for said in [Refused::Mismatch("another cluster".into()), Refused::Impostor("another disk".into())] {
+        let body = written(|out| said.put(out));
+        assert_eq!(Welcome::get(body.clone(), Versions::OURS), Err(said.clone().into()));
+        assert_eq!(Met::get(body, Versions::OURS), Err(said.into()));
     }
+    let welcome = written(|out| Welcome { version: 3, about: about() }.put(out));
+    assert_eq!(Met::get(welcome, Versions::OURS), Err(HelloError::Stranger));
 }
 
 #[test]
@@ -62,7 +72,7 @@ fn without_a_common_version_nothing_else_is_read() {
     let why = Hello::get(body.freeze(), Versions::OURS).unwrap_err();
     assert_eq!(why, HelloError::Version { theirs: Versions::new(7, 9).unwrap(), ours: Versions::OURS });
     assert!(why.to_string().contains("versions 7 to 9, this node version 3"), "{why}");
-    let said = Welcome::Accepted { version: 7, about: about() };
+    let said = Welcome { version: 7, about: about() };
     let why = Welcome::get(written(|out| said.put(out)), Versions::OURS).unwrap_err();
     assert!(matches!(why, HelloError::Version { .. }));
 }
@@ -79,7 +89,7 @@ fn a_node_from_before_there_were_ranges_is_told_apart() {
         put_bytes(out, b"1=a:1");
     });
     assert_eq!(Hello::get(said, Versions::OURS), Err(expected.clone()));
-    let answered = written(|out| Welcome::Mismatch("2".into()).put(out));
+    let answered = written(|out| Refused::Mismatch("2".into()).put(out));
     assert_eq!(Welcome::get(answered, Versions::OURS), Err(expected));
 }
 

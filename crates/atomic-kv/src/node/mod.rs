@@ -251,8 +251,9 @@ impl Node {
             if let Err(why) = supervise::blocking(move || node.identity.set_admitted()).await {
                 return self.fail(format!("cannot write the identity file: {why}"));
             }
-            tracing::info!("every member has confirmed this data directory: this node votes from now on");
-            self.admitted.store(true, Ordering::Release);
+            if !self.admitted.swap(true, Ordering::AcqRel) {
+                tracing::info!("every member has confirmed this data directory: this node votes from now on");
+            }
         }
         if met >= self.members.majority() && self.is_admitted() && !self.may_begin() {
             self.begun.store(true, Ordering::Release);

@@ -1,21 +1,16 @@
 //! The accepting side: greets, checks who it is, and serves one of the two services.
 
 use super::exchange::{Exchange, Side};
-use super::{
-    ConnectionError, GREETING_LIMIT, Link, Outbox, PING_EVERY, SILENCE_LIMIT, frame_limit, peer_versions,
-    read_frame, service,
-};
+use super::greet::{self, Greeted, GreetingError, Visitor};
+use super::{ConnectionError, Link, Outbox, PING_EVERY, SILENCE_LIMIT, frame_limit, read_frame, service};
 use crate::logging::limit::limited;
 use crate::node::now_instant;
 use crate::node::shard::Shard;
-use ::node::hello::{HANDSHAKE_BYTES_MAX, Hello, HelloError, Service, Welcome};
 use abd::NodeId;
-use abd::wire::put_frame;
 use bytes::BytesMut;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
 
@@ -26,92 +21,25 @@ const ABANDONED: Duration = SILENCE_LIMIT.saturating_add(PING_EVERY.saturating_m
 /// After this long it does not take this node's requests, until something comes.
 const DOUBTFUL: Duration = PING_EVERY.saturating_mul(2);
 
-/// What a connection was accepted for.
-enum Accepted {
-    Replica(NodeId),
-    Coordinator,
-}
-
 /// Serves one accepted peer connection until it ends. Whatever arrives, only this connection suffers.
-pub(crate) async fn serve_connection(shard: Rc<Shard>, mut stream: TcpStream) {
+pub(crate) async fn serve_connection(shard: Rc<Shard>, stream: TcpStream) {
     let from = stream.peer_addr().map_or_else(|_| "?".to_owned(), |address| address.to_string());
-    let mut input = BytesMut::new();
-    let greeted = tokio::time::timeout(GREETING_LIMIT, greet(&shard, &from, &mut stream, &mut input)).await;
-    let ended = match greeted {
-        Err(_) => Err(ConnectionError::Silence(GREETING_LIMIT)),
-        Ok(Err(why)) => Err(why),
-        Ok(Ok(None)) => Ok(()),
-        Ok(Ok(Some(Accepted::Replica(peer)))) => serve_replica(&shard, peer, stream, input).await,
-        Ok(Ok(Some(Accepted::Coordinator))) => service::serve_coordinator(&shard, stream, input).await,
+    let ended = match greet::accepted(&shard.node, stream).await {
+        Ok(Visitor::Member(peer, Greeted { stream, input })) => {
+            serve_replica(&shard, peer, stream, input).await
+        }
+        Ok(Visitor::Caller(Greeted { stream, input })) => {
+            service::serve_coordinator(&shard, stream, input).await
+        }
+        Err(GreetingError::Refused { peer, why }) => {
+            limited!(warn, "refused a peer", from, peer, why);
+            return;
+        }
+        Err(GreetingError::Silent) => return,
+        Err(GreetingError::Connection(why)) => Err(why),
     };
     if let Err(why) = ended {
         limited!(info, "closed a peer connection", from, %why);
-    }
-}
-
-async fn greet(
-    shard: &Rc<Shard>,
-    from: &str,
-    stream: &mut TcpStream,
-    input: &mut BytesMut,
-) -> Result<Option<Accepted>, ConnectionError> {
-    stream.set_nodelay(true)?;
-    let Some(body) = read_frame(stream, input, HANDSHAKE_BYTES_MAX).await? else { return Ok(None) };
-    let (welcome, accepted) = match Hello::get(body, peer_versions()) {
-        Ok(hello) => {
-            let welcome = judge(shard, &hello).await;
-            let accepted = match (hello.service, &hello.about.member) {
-                (Service::Coordinator, _) => Some(Accepted::Coordinator),
-                (Service::Replica, Some(member)) => Some(Accepted::Replica(NodeId(member.node))),
-                (Service::Replica, None) => None,
-            };
-            let welcomed = matches!(welcome, Welcome::Accepted { .. });
-            (welcome, accepted.filter(|_| welcomed))
-        }
-        Err(why @ HelloError::Version { theirs, ours }) => {
-            limited!(warn, "refused a peer", from, %why);
-            // In the other side's words.
-            let told = HelloError::Version { theirs: ours, ours: theirs };
-            (Welcome::Mismatch(told.to_string()), None)
-        }
-        Err(why) => return Err(why.into()),
-    };
-    let mut out = BytesMut::new();
-    put_frame(&mut out, |body| welcome.put(body));
-    stream.write_all(&out).await?;
-    Ok(accepted)
-}
-
-async fn judge(shard: &Rc<Shard>, hello: &Hello) -> Welcome {
-    let node = &shard.node;
-    let verdict = match (&hello.about.member, hello.service) {
-        (None, Service::Coordinator) => Ok(()),
-        (None, Service::Replica) => Err(Welcome::Mismatch("the Replica service is for members only".into())),
-        (Some(member), _) => match node.check_cluster(&hello.about) {
-            Err(why) => Err(Welcome::Mismatch(why)),
-            Ok(()) if member.node == node.id.0 => {
-                Err(Welcome::Mismatch(format!("this is node {}, too: two nodes have one id", member.node)))
-            }
-            Ok(()) => node.meet(member.clone()).await.map_err(Welcome::Impostor),
-        },
-    };
-    match verdict {
-        Ok(()) => match hello.versions.common(peer_versions()) {
-            Some(version) => Welcome::Accepted { version, about: node.about() },
-            None => unreachable!("a hello without a common version is an error"),
-        },
-        Err(refusal) => {
-            let (Welcome::Mismatch(why) | Welcome::Impostor(why)) = &refusal else {
-                unreachable!("a refusal is not an acceptance");
-            };
-            limited!(
-                warn,
-                "refused a peer",
-                peer = hello.about.member.as_ref().map(|member| member.node),
-                why
-            );
-            refusal
-        }
     }
 }
 

@@ -7,16 +7,13 @@
 //! request is dropped, which the protocol takes as a lost message. Reads whose phase is over are not sent at all.
 
 use super::exchange::{Exchange, Side};
+use super::greet::{self, Greeted, GreetingError};
 use super::outbox::Patience;
-use super::{
-    ConnectionError, GREETING_LIMIT, Outbox, PING, PING_EVERY, SILENCE_LIMIT, frame_limit, peer_versions,
-    read_frame,
-};
+use super::{ConnectionError, Outbox, PING, PING_EVERY, SILENCE_LIMIT, frame_limit, read_frame};
 use crate::logging::limit::limited;
 use crate::node::now_instant;
 use crate::node::shard::Shard;
-use ::node::hello::{About, HANDSHAKE_BYTES_MAX, Hello, Service, Welcome};
-use abd::wire::{put_frame, put_request};
+use abd::wire::put_request;
 use abd::{NodeId, Request, Transmit};
 use bytes::{BufMut, BytesMut};
 use std::cell::{Cell, RefCell};
@@ -24,7 +21,6 @@ use std::collections::VecDeque;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
@@ -34,6 +30,8 @@ const OUT_BYTES: usize = 256 << 10;
 const BACKLOG_BYTES: usize = 32 << 20;
 /// No more may wait on a shared connection, whoever's it is, if a request is to take it.
 const SHARED_BYTES: usize = 64 << 10;
+/// How long an attempt to connect may take.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// Pauses between attempts to connect.
 const RECONNECT: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 
@@ -205,8 +203,12 @@ pub(crate) async fn keep_connected(shard: Rc<Shard>, link: Rc<Link>, address: St
                 limited!(warn, "lost a peer; connecting again", peer = link.peer.0, address, why);
             }
             Err(why) => {
+                let refused = matches!(why, ConnectError::Greeting(GreetingError::Refused { .. }));
                 let why = why.to_string();
-                if why != complaint {
+                if why != complaint && refused {
+                    limited!(warn, "refused a peer", peer = link.peer.0, address, why);
+                    complaint = why;
+                } else if why != complaint {
                     limited!(info, "cannot reach a peer yet; trying again", peer = link.peer.0, address, why);
                     complaint = why;
                 }
@@ -220,13 +222,11 @@ pub(crate) async fn keep_connected(shard: Rc<Shard>, link: Rc<Link>, address: St
 #[derive(Debug, thiserror::Error)]
 enum ConnectError {
     #[error("{0}")]
-    Connection(#[from] ConnectionError),
+    Greeting(#[from] GreetingError),
     #[error("{0}")]
     Io(#[from] std::io::Error),
-    #[error("it refuses to talk to this node: {0}")]
-    Mismatch(String),
-    #[error("{0}")]
-    WrongPeer(String),
+    #[error("no connection within {0:?}")]
+    Slow(Duration),
 }
 
 async fn connect(
@@ -234,42 +234,11 @@ async fn connect(
     peer: NodeId,
     address: &str,
 ) -> Result<(OwnedReadHalf, OwnedWriteHalf, BytesMut), ConnectError> {
-    let node = &shard.node;
-    let greeting = async {
-        let mut stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        let mut out = BytesMut::new();
-        let (versions, about) = (peer_versions(), node.about());
-        let hello = Hello { versions, service: Service::Replica, lane: None, about };
-        put_frame(&mut out, |body| hello.put(body));
-        stream.write_all(&out).await?;
-        let mut input = BytesMut::new();
-        let Some(body) = read_frame(&mut stream, &mut input, HANDSHAKE_BYTES_MAX).await? else {
-            return Err(ConnectError::WrongPeer("it closed the connection without a greeting".into()));
-        };
-        let welcome = Welcome::get(body, versions).map_err(ConnectionError::from)?;
-        Ok((stream, input, welcome))
+    let stream = match tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect(address)).await {
+        Ok(connected) => connected?,
+        Err(_) => return Err(ConnectError::Slow(CONNECT_LIMIT)),
     };
-    let (stream, input, welcome) = match tokio::time::timeout(GREETING_LIMIT, greeting).await {
-        Ok(greeted) => greeted?,
-        Err(_) => return Err(ConnectionError::Silence(GREETING_LIMIT).into()),
-    };
-    let theirs: About = match welcome {
-        Welcome::Accepted { about, .. } => about,
-        Welcome::Mismatch(why) => return Err(ConnectError::Mismatch(why)),
-        Welcome::Impostor(why) => {
-            node.fail(format!("node {peer} refuses this node: {why}"));
-            return Err(ConnectError::Mismatch(why));
-        }
-    };
-    node.check_cluster(&theirs).map_err(ConnectError::WrongPeer)?;
-    let Some(introduction) = theirs.member.filter(|member| member.node == peer.0) else {
-        return Err(ConnectError::WrongPeer(format!(
-            "{address} is not node {peer}; check the addresses in --cluster"
-        )));
-    };
-    node.meet(introduction).await.map_err(ConnectError::WrongPeer)?;
-    node.confirmed_by(peer).await;
+    let Greeted { stream, input } = greet::dialled(&shard.node, peer, None, stream).await?;
     let (reader, writer) = stream.into_split();
     Ok((reader, writer, input))
 }

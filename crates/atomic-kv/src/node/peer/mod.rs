@@ -1,11 +1,12 @@
 //! The peer port: two services, Coordinator and Replica, over one kind of connection.
 //!
-//! A connection carries checksummed, bounded frames (see [`abd::wire`]). The side that connects sends a
-//! [`Hello`](::node::hello::Hello), the other answers with a [`Welcome`](::node::hello::Welcome). On a connection for the Coordinator service requests go
+//! A connection carries checksummed, bounded frames (see [`abd::wire`]). It begins with the handshake of
+//! [`::node::hello`]. On a connection for the Coordinator service requests go
 //! one way after that and replies the other; on one for the Replica service both sides may ask. Many requests are under
 //! way at a time, and are answered in any order.
 
 mod exchange;
+mod greet;
 mod inbound;
 mod link;
 mod outbox;
@@ -31,8 +32,6 @@ pub const PONG: u8 = 133;
 pub(crate) const PING_EVERY: Duration = Duration::from_secs(1);
 /// A link that has heard nothing for this long is closed and opened anew.
 pub(crate) const SILENCE_LIMIT: Duration = Duration::from_secs(5);
-/// A greeting must be answered within this time.
-pub(crate) const GREETING_LIMIT: Duration = Duration::from_secs(5);
 
 /// The versions of the peer protocol that this node speaks. A debug build may be told to claim others, for tests.
 pub(crate) fn peer_versions() -> Versions {

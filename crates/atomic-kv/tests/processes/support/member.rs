@@ -6,7 +6,7 @@ use abd::wire::{get_request, put_frame, put_reply, put_request, take_frame};
 use abd::{CallId, Reply, Request, Version};
 use atomic_kv::node::peer::{PING, put_pong};
 use bytes::{BufMut, Bytes, BytesMut};
-use node::hello::{About, Hello, Introduction, Limits, Service, Versions, Welcome};
+use node::hello::{About, Hello, Introduction, Limits, Met, Service, Versions, Welcome};
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -84,10 +84,10 @@ impl Member {
         });
         let mut wire = Wire::new(stream.unwrap());
         wire.send(|body| self.hello.put(body)).unwrap();
-        match Welcome::get(wire.receive(), Versions::OURS).unwrap() {
-            Welcome::Accepted { .. } => wire,
-            refusal => panic!("{refusal:?}"),
-        }
+        Welcome::get(wire.receive(), Versions::OURS).unwrap();
+        wire.send(|body| Met.put(body)).unwrap();
+        Met::get(wire.receive(), Versions::OURS).unwrap();
+        wire
     }
 }
 
@@ -103,7 +103,9 @@ fn greeted(stream: TcpStream, hello: &Hello) -> io::Result<(u32, Wire)> {
     let theirs = wire.receive_within(PATIENCE)?.ok_or(ErrorKind::TimedOut)?;
     let theirs = Hello::get(theirs, Versions::OURS).unwrap();
     let version = theirs.versions.common(Versions::OURS).unwrap();
-    wire.send(|body| Welcome::Accepted { version, about: hello.about.clone() }.put(body))?;
+    wire.send(|body| Welcome { version, about: hello.about.clone() }.put(body))?;
+    Met::get(wire.receive_within(PATIENCE)?.ok_or(ErrorKind::TimedOut)?, Versions::OURS).unwrap();
+    wire.send(|body| Met.put(body))?;
     Ok((theirs.about.member.unwrap().node, wire))
 }
 

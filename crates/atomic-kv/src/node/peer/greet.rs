@@ -1,0 +1,196 @@
+//! The handshake of a peer connection, at either side; its messages are in [`::node::hello`].
+
+use super::{ConnectionError, PING_EVERY, peer_versions, read_frame};
+use crate::node::Node;
+use ::node::hello::{About, HANDSHAKE_BYTES_MAX, Hello, HelloError, LaneId, Met, Refused, Service, Welcome};
+use abd::NodeId;
+use abd::wire::put_frame;
+use bytes::{Bytes, BytesMut};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+/// A handshake must be over within this time.
+const GREETING_LIMIT: Duration = PING_EVERY.saturating_mul(5);
+
+/// Why a handshake failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum GreetingError {
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+    #[error("it closed the connection without a greeting")]
+    Silent,
+    /// This side does not go on, and has said so.
+    #[error("{why}")]
+    Refused {
+        /// Who the other side says that it is.
+        peer: Option<u32>,
+        why: String,
+    },
+}
+
+impl From<HelloError> for GreetingError {
+    fn from(why: HelloError) -> Self {
+        Self::Connection(why.into())
+    }
+}
+
+/// A connection whose handshake is over.
+pub(super) struct Greeted {
+    pub(super) stream: TcpStream,
+    /// What was read after the handshake.
+    pub(super) input: BytesMut,
+}
+
+/// What a connection was accepted for.
+pub(super) enum Visitor {
+    /// A member's connection of the Replica service.
+    Member(NodeId, Greeted),
+    /// A connection of the Coordinator service.
+    Caller(Greeted),
+}
+
+async fn send(stream: &mut TcpStream, body: impl FnOnce(&mut BytesMut)) -> Result<(), GreetingError> {
+    let mut out = BytesMut::new();
+    put_frame(&mut out, body);
+    stream.write_all(&out).await.map_err(ConnectionError::from)?;
+    Ok(())
+}
+
+async fn receive(stream: &mut TcpStream, input: &mut BytesMut) -> Result<Bytes, GreetingError> {
+    read_frame(stream, input, HANDSHAKE_BYTES_MAX).await?.ok_or(GreetingError::Silent)
+}
+
+async fn in_time<T>(greeting: impl Future<Output = Result<T, GreetingError>>) -> Result<T, GreetingError> {
+    match tokio::time::timeout(GREETING_LIMIT, greeting).await {
+        Ok(greeted) => greeted,
+        Err(_) => Err(ConnectionError::Silence(GREETING_LIMIT).into()),
+    }
+}
+
+/// Tells the other side why this one does not go on. It may be gone.
+async fn refuse(stream: &mut TcpStream, peer: Option<u32>, why: Refused) -> GreetingError {
+    let _ = send(stream, |body| why.put(body)).await;
+    let (Refused::Mismatch(why) | Refused::Impostor(why)) = why;
+    GreetingError::Refused { peer, why }
+}
+
+/// Meets a member; the connection goes on if each side has met the other.
+async fn meet(
+    node: &Arc<Node>,
+    peer: NodeId,
+    about: &About,
+    stream: &mut TcpStream,
+) -> Result<(), GreetingError> {
+    let Some(member) = about.member.clone() else {
+        return Err(refuse(stream, None, Refused::Mismatch("it does not say who it is".into())).await);
+    };
+    assert_eq!(member.node, peer.0, "whoever came was taken for somebody else");
+    match node.meet(member).await {
+        Ok(()) => send(stream, |body| Met.put(body)).await,
+        Err(why) => Err(refuse(stream, Some(peer.0), Refused::Impostor(why)).await),
+    }
+}
+
+/// Waits until the other side has met this one.
+async fn be_met(
+    node: &Arc<Node>,
+    peer: NodeId,
+    stream: &mut TcpStream,
+    input: &mut BytesMut,
+) -> Result<(), GreetingError> {
+    match Met::get(receive(stream, input).await?, peer_versions()) {
+        Ok(Met) => {
+            node.confirmed_by(peer).await;
+            Ok(())
+        }
+        Err(why) => {
+            if let HelloError::Refused(Refused::Impostor(why)) = &why {
+                node.fail(format!("node {peer} refuses this node: {why}"));
+            }
+            Err(why.into())
+        }
+    }
+}
+
+/// Greets a member as the side that has connected to it.
+pub(super) async fn dialled(
+    node: &Arc<Node>,
+    peer: NodeId,
+    lane: Option<LaneId>,
+    mut stream: TcpStream,
+) -> Result<Greeted, GreetingError> {
+    let greeting = async {
+        stream.set_nodelay(true).map_err(ConnectionError::from)?;
+        let versions = peer_versions();
+        let hello = Hello { versions, service: Service::Replica, lane, about: node.about() };
+        send(&mut stream, |body| hello.put(body)).await?;
+        let mut input = BytesMut::new();
+        let Welcome { about, .. } = Welcome::get(receive(&mut stream, &mut input).await?, versions)?;
+        if let Err(why) = node.check_cluster(&about) {
+            return Err(refuse(&mut stream, Some(peer.0), Refused::Mismatch(why)).await);
+        }
+        if about.member.as_ref().is_none_or(|member| member.node != peer.0) {
+            let why = format!("its address is that of node {peer} in --cluster, which it is not");
+            return Err(refuse(&mut stream, Some(peer.0), Refused::Mismatch(why)).await);
+        }
+        meet(node, peer, &about, &mut stream).await?;
+        be_met(node, peer, &mut stream, &mut input).await?;
+        Ok(Greeted { stream, input })
+    };
+    in_time(greeting).await
+}
+
+/// Greets whoever has connected to this node.
+pub(super) async fn accepted(node: &Arc<Node>, mut stream: TcpStream) -> Result<Visitor, GreetingError> {
+    let greeting = async {
+        stream.set_nodelay(true).map_err(ConnectionError::from)?;
+        let mut input = BytesMut::new();
+        let hello = match Hello::get(receive(&mut stream, &mut input).await?, peer_versions()) {
+            Ok(hello) => hello,
+            Err(why @ HelloError::Version { theirs, ours }) => {
+                // In the other side's words.
+                let told = HelloError::Version { theirs: ours, ours: theirs };
+                refuse(&mut stream, None, Refused::Mismatch(told.to_string())).await;
+                return Err(GreetingError::Refused { peer: None, why: why.to_string() });
+            }
+            Err(why) => return Err(why.into()),
+        };
+        let Some(version) = hello.versions.common(peer_versions()) else {
+            unreachable!("a hello without a common version is an error");
+        };
+        let (service, about) = (hello.service, hello.about);
+        let member = match check(node, service, &about) {
+            Ok(member) => member,
+            Err(why) => {
+                let peer = about.member.map(|member| member.node);
+                return Err(refuse(&mut stream, peer, Refused::Mismatch(why)).await);
+            }
+        };
+        let welcome = Welcome { version, about: node.about() };
+        send(&mut stream, |body| welcome.put(body)).await?;
+        let Some(peer) = member.filter(|_| service == Service::Replica) else {
+            return Ok(Visitor::Caller(Greeted { stream, input }));
+        };
+        be_met(node, peer, &mut stream, &mut input).await?;
+        meet(node, peer, &about, &mut stream).await?;
+        Ok(Visitor::Member(peer, Greeted { stream, input }))
+    };
+    in_time(greeting).await
+}
+
+/// Who it is, if it is a member, or why it may not come in.
+fn check(node: &Node, service: Service, about: &About) -> Result<Option<NodeId>, String> {
+    let Some(member) = &about.member else {
+        return match service {
+            Service::Coordinator => Ok(None),
+            Service::Replica => Err("the Replica service is for members only".into()),
+        };
+    };
+    node.check_cluster(about)?;
+    if member.node == node.id.0 {
+        return Err(format!("this is node {}, too: two nodes have one id", member.node));
+    }
+    Ok(Some(NodeId(member.node)))
+}
