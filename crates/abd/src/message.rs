@@ -121,4 +121,7 @@ pub enum Refusal {
     /// Its store could not be read.
     #[error("its store failed")]
     StoreFailed,
+    /// Rule S3: a part of its store is damaged, and a version of this key may have been in it. Other keys are served.
+    #[error("its copy of this key is damaged")]
+    Damaged,
 }

@@ -14,7 +14,7 @@ pub trait VersionStore {
     /// The newest version of a key, from a snapshot taken after this call began.
     ///
     /// # Errors
-    /// When the data cannot be read. A replica that cannot read abstains; it never says "absent".
+    /// When the data cannot be read. A replica that cannot read abstains; it never says "absent" (rule S3).
     fn newest(&self, key: &[u8]) -> Result<Newest, Self::Error>;
 
     /// The same, with the content only if the version is above `have`: a store may save itself the way to the content.
@@ -23,6 +23,12 @@ pub trait VersionStore {
     /// As [`VersionStore::newest`].
     fn newest_above(&self, key: &[u8], have: Version) -> Result<Glimpse, Self::Error> {
         Ok(self.newest(key)?.glimpse(have))
+    }
+
+    /// Whether an error says that a part of the store is damaged which may have held a version of the key, while the
+    /// rest of it works (rule S3).
+    fn is_damage(_why: &Self::Error) -> bool {
+        false
     }
 }
 
@@ -90,8 +96,10 @@ impl Replica {
         standing: Standing,
         latest: u64,
     ) -> Reaction {
-        let reaction = self.try_handle(store, request, standing, latest);
-        reaction.unwrap_or(Reaction::Reply(Reply::Refused(Refusal::StoreFailed)))
+        self.try_handle(store, request, standing, latest).unwrap_or_else(|unanswered| {
+            let damaged = S::is_damage(&unanswered.why);
+            Reaction::Reply(Reply::Refused(if damaged { Refusal::Damaged } else { Refusal::StoreFailed }))
+        })
     }
 
     /// The same for a store that may not know the answer, although another one does: one that has a part of it in memory.
@@ -141,19 +149,23 @@ impl Replica {
         }
         // The content serves the assertion alone.
         let have = if cfg!(debug_assertions) { Version::MIN } else { Version::MAX };
-        let Glimpse { version, present, content, durable } = match store.newest_above(&key, have) {
-            Ok(newest) => newest,
+        let previous = match store.newest_above(&key, have) {
+            Ok(Glimpse { version, present, content, durable }) => {
+                if durable && version >= stamped.version {
+                    debug_assert!(
+                        version > stamped.version || content.is_none_or(|content| content == stamped.content),
+                        "V1: version {:?} names two values",
+                        stamped.version
+                    );
+                    return Ok(Reaction::Reply(Reply::Written { previous: Some((version, present)) }));
+                }
+                Some((version, present))
+            }
+            // S3: what is stored now is durable here, whatever was lost. Only nobody knows what was here before.
+            Err(why) if S::is_damage(&why) => None,
             Err(why) => return Err(Unanswered { request: Request::LocalWrite { key, stamped }, why }),
         };
-        let reply = Reply::Written { previous: Some((version, present)) };
-        if durable && version >= stamped.version {
-            debug_assert!(
-                version > stamped.version || content.is_none_or(|content| content == stamped.content),
-                "V1: version {:?} names two values",
-                stamped.version
-            );
-            return Ok(Reaction::Reply(reply));
-        }
+        let reply = Reply::Written { previous };
         if !standing.writable && stamped.content.is_value() {
             return Ok(Reaction::Reply(Reply::Refused(Refusal::DiskFull)));
         }

@@ -166,6 +166,7 @@ pub fn put_reply(out: &mut BytesMut, call: CallId, reply: &Reply) {
             Refusal::FutureVersion => 3,
             Refusal::Overloaded => 4,
             Refusal::StoreFailed => 5,
+            Refusal::Damaged => 6,
         }),
     }
 }
@@ -201,6 +202,7 @@ pub fn get_reply(body: Bytes) -> Result<(CallId, Reply), WireError> {
             3 => Refusal::FutureVersion,
             4 => Refusal::Overloaded,
             5 => Refusal::StoreFailed,
+            6 => Refusal::Damaged,
             other => return Err(WireError::Kind(other)),
         }),
         other => return Err(WireError::Kind(other)),

@@ -52,6 +52,7 @@ fn refusal() -> impl Strategy<Value = Refusal> {
         Refusal::FutureVersion,
         Refusal::Overloaded,
         Refusal::StoreFailed,
+        Refusal::Damaged,
     ])
 }
 

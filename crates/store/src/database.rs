@@ -16,6 +16,15 @@ pub enum DatabaseError {
     /// Acknowledged data is gone or damaged (rule M1): the node must not vote.
     #[error("acknowledged data is damaged or gone: {0}")]
     Damaged(String),
+    /// A part of what is stored is damaged, and what was asked for may have been in it (rule S3). All else can be read
+    /// and written.
+    #[error("a part of the database is damaged: {why}")]
+    Unreadable {
+        /// What was seen.
+        why: String,
+        /// From this key on an iterator can go on upwards; `None` while it is not known how far the damage goes.
+        behind: Option<Bytes>,
+    },
 }
 
 /// One change of a batch.

@@ -5,6 +5,7 @@
 
 mod cache;
 pub mod counted;
+pub mod damage;
 pub mod database;
 pub mod engine;
 pub mod garbage;

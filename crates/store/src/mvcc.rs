@@ -5,6 +5,7 @@
 //! No lock of the store's own is held while the database works.
 
 use crate::cache::{Found, NewestCache};
+use crate::damage::{Part, seek_readable};
 use crate::database::{Database, DatabaseError, DatabaseIterator, HEAD_BYTES, Snapshot, WriteBatch};
 use crate::garbage::Garbage;
 use crate::key;
@@ -144,7 +145,7 @@ impl<D: Database> MultiVersionStore<D> {
 
     /// Up to `at_most` keys with their newest versions, and whether each of these is a value and not a tombstone, in the order of
     /// the store, which is the same in every replica: plain keys by their bytes, then very long ones by their hashes. No
-    /// content is looked at. A page is of one moment; it begins with `from` if that key is there, so the next page is the one
+    /// content is looked at. Keys of which a version may have been lost are left out (rule S3). A page is of one moment; it begins with `from` if that key is there, so the next page is the one
     /// from the last key of this one, without its first entry.
     ///
     /// # Errors
@@ -155,7 +156,7 @@ impl<D: Database> MultiVersionStore<D> {
         at_most: usize,
     ) -> Result<Vec<(Bytes, Version, bool)>, DatabaseError> {
         let mut iterator = self.database.snapshot()?.iterator();
-        iterator.seek(&key::prefix(from))?;
+        seek_readable(&mut iterator, key::prefix(from))?;
         let mut found = Vec::new();
         while let Some(data_key) = iterator.key().filter(|data_key| &data_key[..] < key::END) {
             if found.len() >= at_most {
@@ -169,7 +170,12 @@ impl<D: Database> MultiVersionStore<D> {
             };
             found.push((user_key, version, is_present(&iterator)?));
             while iterator.key().is_some_and(|data_key| key::prefix_of(data_key) == prefix) {
-                iterator.next()?;
+                match iterator.next() {
+                    Err(DatabaseError::Unreadable { .. }) => {
+                        seek_readable(&mut iterator, Part::of_prefix(&prefix).to)?;
+                    }
+                    moved => moved?,
+                }
             }
         }
         Ok(found)
@@ -338,12 +344,16 @@ impl<D: Database> MultiVersionStore<D> {
             for prefix in &queued {
                 // What the sweep has yet to reach it will find, and must not be counted twice.
                 if sweep.as_ref().is_none_or(|from| prefix < from) {
-                    iterator.seek(prefix)?;
-                    dominated.take_key(&mut iterator, prefix, deletes)?;
+                    let sought = iterator.seek(prefix);
+                    // What is damaged is left as it is.
+                    match sought.and_then(|()| dominated.take_key(&mut iterator, prefix, deletes)) {
+                        Ok(_) | Err(DatabaseError::Unreadable { .. }) => {}
+                        Err(why) => return Err(why),
+                    }
                 }
             }
             if let Some(from) = sweep {
-                iterator.seek(&from)?;
+                seek_readable(&mut iterator, from)?;
                 let (mut next, mut counted) = (None, 0);
                 while let Some(data_key) = iterator.key().filter(|data_key| &data_key[..] < key::END) {
                     version_in(data_key)?;
@@ -352,7 +362,12 @@ impl<D: Database> MultiVersionStore<D> {
                         next = Some(prefix);
                         break;
                     }
-                    counted += i64::from(dominated.take_key(&mut iterator, &prefix, deletes)?);
+                    match dominated.take_key(&mut iterator, &prefix, deletes) {
+                        Err(DatabaseError::Unreadable { .. }) => {
+                            seek_readable(&mut iterator, Part::of_prefix(&prefix).to)?;
+                        }
+                        taken => counted += i64::from(taken?),
+                    }
                     looked_at += 1;
                 }
                 swept = Some((next, counted));

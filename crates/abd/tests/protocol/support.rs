@@ -11,7 +11,6 @@ use abd::{
 };
 use bytes::Bytes;
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
@@ -39,18 +38,31 @@ pub(crate) struct Disk {
     pub(crate) cache: MapStore,
     /// Whether writes stay in the cache, and their replies sealed, until [`World::fsync`].
     pub(crate) lazy: bool,
+    /// Whether what was stored at some moment cannot be read any more.
+    pub(crate) damaged: bool,
 }
 
-impl VersionStore for Disk {
-    type Error = Infallible;
+/// The disk is damaged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Damaged;
 
-    fn newest(&self, key: &[u8]) -> Result<Newest, Infallible> {
-        let synced = self.synced.newest(key)?;
-        let cached = self.cache.newest(key)?;
+impl VersionStore for Disk {
+    type Error = Damaged;
+
+    fn newest(&self, key: &[u8]) -> Result<Newest, Damaged> {
+        if self.damaged {
+            return Err(Damaged);
+        }
+        let Ok(synced) = self.synced.newest(key);
+        let Ok(cached) = self.cache.newest(key);
         if cached.stamped.version > synced.stamped.version {
             return Ok(Newest { durable: false, ..cached });
         }
         Ok(synced)
+    }
+
+    fn is_damage(_: &Damaged) -> bool {
+        true
     }
 }
 
@@ -399,7 +411,9 @@ impl World {
 
     /// What a node would tell about [`KEY`].
     pub(crate) fn newest(&self, id: u32) -> Newest {
-        let Ok(newest) = self.nodes[&id].disk.newest(KEY.as_bytes());
+        let Ok(newest) = self.nodes[&id].disk.newest(KEY.as_bytes()) else {
+            panic!("the disk of {id} is damaged")
+        };
         newest
     }
 

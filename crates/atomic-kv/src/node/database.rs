@@ -109,6 +109,10 @@ impl VersionStore for ReplicaStore {
     fn newest_above(&self, key: &[u8], have: Version) -> Result<Glimpse, DatabaseError> {
         self.versions.newest_above(key, have).inspect_err(abstain)
     }
+
+    fn is_damage(why: &DatabaseError) -> bool {
+        matches!(why, DatabaseError::Unreadable { .. })
+    }
 }
 
 /// The part of the store that is in memory: whoever asks it never waits for the disk.

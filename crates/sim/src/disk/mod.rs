@@ -2,7 +2,8 @@
 //!
 //! **What it may do.** Of bytes that were written and not synced, a power cut keeps a beginning of any length, torn in
 //! the middle of a batch or not; a kill keeps all of them. A sync may be slow, and may fail for good. There may be no
-//! room. Synced bytes may rot: a bit flips, a block reads as zeros.
+//! room. Synced bytes may rot: a bit flips, a block reads as zeros. Of what tables hold a part may become unreadable, which
+//! is noticed when it is read (rule S3).
 //!
 //! **What it never does**: lose synced bytes in a crash, change the order of batches, or tell a torn batch apart as
 //! whole. The proof needs exactly that (rule S1); the mutant `ack-before-fsync` takes it away.
@@ -16,6 +17,8 @@ use crate::mutant::DiskLie;
 use crate::rng::Rng;
 use bytes::Bytes;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use store::damage::{DamagedParts, Guarded, Part};
+use store::engine::memory::{MemoryIterator, MemorySnapshot};
 use store::garbage::DominatedFilter;
 use store::{
     Change, Database, DatabaseError, DatabaseIterator, MemoryDatabase, Snapshot, WriteBatch, key::prefix_of,
@@ -43,6 +46,15 @@ pub struct Platter {
     journal: Vec<u8>,
     /// Bytes of the journal that are synced, and batches in them.
     synced: (usize, u64),
+    lost: Box<Lost>,
+}
+
+/// What was lost of the tables.
+#[derive(Clone, Debug, Default)]
+struct Lost {
+    parts: DamagedParts,
+    /// The data keys that were in them.
+    keys: Vec<Bytes>,
 }
 
 impl Platter {
@@ -123,6 +135,10 @@ impl SimDatabase {
         while let Some((batch, next)) = journal::decode(&platter.journal, at) {
             memory.begin(batch);
             (at, batches) = (next, batches + 1);
+        }
+        memory.sync();
+        for key in &platter.lost.keys {
+            memory.begin(WriteBatch { changes: vec![Change::Delete(key.clone())], ..WriteBatch::default() });
         }
         memory.sync();
         let honest = lie != DiskLie::SyncsNothing;
@@ -208,6 +224,21 @@ impl SimDatabase {
         Ok(true)
     }
 
+    /// What is stored of a key at this moment cannot be read any more, now and later.
+    ///
+    /// # Errors
+    /// As [`Database::write`].
+    pub fn damage(&self, user_key: &[u8]) -> Result<(), DatabaseError> {
+        let prefix = store::key::prefix(user_key);
+        let batch = self.deletes(&prefix)?;
+        {
+            let lost = &mut self.lock().platter.lost;
+            lost.keys.extend(batch.changes.iter().map(|change| change.key().clone()));
+            lost.parts.add(Part::of_prefix(&prefix));
+        }
+        self.memory.write(batch)
+    }
+
     /// Merges some of what is stored, as an engine merges some of its tables: of every key, what it sees and is
     /// dominated by what it sees goes, in one durable step. Nothing, in an engine that does not merge.
     ///
@@ -266,7 +297,7 @@ impl SimDatabase {
 }
 
 impl Database for SimDatabase {
-    type Snapshot = <MemoryDatabase as Database>::Snapshot;
+    type Snapshot = SimSnapshot;
 
     fn write(&self, mut batch: WriteBatch) -> Result<(), DatabaseError> {
         if self.lie == DiskLie::CollectsNewest && batch.changes.iter().all(|c| matches!(c, Change::Delete(_)))
@@ -315,12 +346,36 @@ impl Database for SimDatabase {
         Ok(())
     }
 
-    fn snapshot(&self) -> Result<Self::Snapshot, DatabaseError> {
-        self.memory.snapshot()
+    fn snapshot(&self) -> Result<SimSnapshot, DatabaseError> {
+        let seen = if self.lie == DiskLie::HidesDamage {
+            DamagedParts::default()
+        } else {
+            self.lock().platter.lost.parts.clone()
+        };
+        Ok(SimSnapshot { memory: self.memory.snapshot()?, damaged: Arc::new(seen) })
     }
 
     fn drops_dominated(&self) -> bool {
         self.merges
+    }
+}
+
+/// A frozen view, with what cannot be read of it.
+pub struct SimSnapshot {
+    memory: MemorySnapshot,
+    damaged: Arc<DamagedParts>,
+}
+
+impl Snapshot for SimSnapshot {
+    type Iterator = Guarded<MemoryIterator>;
+
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, DatabaseError> {
+        self.damaged.check(key)?;
+        self.memory.get(key)
+    }
+
+    fn iterator(&self) -> Guarded<MemoryIterator> {
+        Guarded::new(self.memory.iterator(), self.damaged.clone())
     }
 }
 
@@ -364,6 +419,28 @@ mod tests {
                 assert!(matches!(damaged, Err((_, DatabaseError::Damaged(_)))), "seed {seed}");
             }
         }
+    }
+
+    #[test]
+    fn s3_what_is_damaged_is_unreadable_for_good_and_takes_writes() {
+        let key = |time| {
+            store::key::encode(b"k", abd::Version::of_write(abd::Timestamp { time, node: 1, boot: 1 }))
+        };
+        let database = open(Platter::default());
+        database.put(key(1), "one".into()).unwrap();
+        database.put("other".into(), "whole".into()).unwrap();
+        database.damage(b"k").unwrap();
+        database.put(key(2), "two".into()).unwrap();
+        let unreadable = |database: &SimDatabase| {
+            let mut iterator = database.snapshot().unwrap().iterator();
+            let sought = iterator.seek(&store::key::prefix(b"k"));
+            assert!(matches!(sought, Err(DatabaseError::Unreadable { .. })), "{sought:?}");
+            assert_eq!(database.get(b"other").unwrap().unwrap(), "whole");
+        };
+        unreadable(&database);
+        unreadable(&open(database.after_kill()));
+        let lied = SimDatabase::open(database.after_kill(), false, DiskLie::HidesDamage).expect("it opens");
+        assert_eq!((lied.get(&key(1)).unwrap(), lied.get(&key(2)).unwrap()), (None, Some("two".into())));
     }
 
     #[test]

@@ -80,6 +80,8 @@ pub enum DiskLie {
     SyncsNothing,
     /// Collecting garbage takes the newest version too.
     CollectsNewest,
+    /// What cannot be read is taken for something that was never there.
+    HidesDamage,
 }
 
 const LIES: Lies = Lies {
@@ -112,6 +114,7 @@ const ANY: Features = Features {
     deletes: None,
     amnesia: None,
     clock_faults: None,
+    damage: None,
 };
 
 const LOGICAL: Features = Features { mode: Some(TimestampMode::Logical), ..ANY };
@@ -243,6 +246,13 @@ pub const MUTANTS: &[Mutant] = &[
         what: "a replica forgets a deleted key",
         features: Features { no_cache: Some(true), deletes: Some(true), ..ANY },
         lies: Lies { drops_tombstones: true, ..LIES },
+    },
+    Mutant {
+        name: "damage-is-absence",
+        rule: "S3",
+        what: "a replica answers for a key of which it may have lost a version",
+        features: Features { no_cache: Some(true), damage: Some(true), ..ANY },
+        lies: Lies { disk: DiskLie::HidesDamage, ..LIES },
     },
     Mutant {
         name: "empty-disk",

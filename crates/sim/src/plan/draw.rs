@@ -12,6 +12,8 @@ use std::num::NonZeroU64;
 const CHAOS: u64 = 31 * S;
 /// Nothing goes wrong before this: the first start of a cluster needs all nodes once (rule M1).
 const CALM: u64 = 500 * MS;
+/// Where the chance for damaged parts comes from.
+const DAMAGE_STREAM: u64 = 0xda;
 
 /// What a run is to contain. `None` leaves it to the seed; a mutant fixes what it needs to show itself.
 #[derive(Clone, Copy, Debug, Default)]
@@ -42,6 +44,8 @@ pub struct Features {
     pub amnesia: Option<bool>,
     /// Faults of clocks.
     pub clock_faults: Option<bool>,
+    /// Parts of what is stored become unreadable.
+    pub damage: Option<bool>,
 }
 
 struct Draw {
@@ -83,7 +87,7 @@ impl Draw {
         // As in a node, whose clocks must be good enough for its deadlines.
         let op_timeout = patience.max(2 * (clocks.behind + clocks.ahead) + 200 * MS);
         let operations = self.operations(features.deletes);
-        let faults = self.faults(features, mode);
+        let faults = self.faults(seed, features, mode);
         Plan {
             seed,
             nodes: self.nodes,
@@ -182,7 +186,7 @@ impl Draw {
         (storm + self.rng.below(150 * MS)).saturating_sub(50 * MS)
     }
 
-    fn faults(&mut self, features: Features, mode: TimestampMode) -> Vec<Fault> {
+    fn faults(&mut self, seed: u64, features: Features, mode: TimestampMode) -> Vec<Fault> {
         let crashes = self.switch(features.crashes);
         let power_cuts = self.switch(features.power_cuts);
         let partitions = self.switch(features.partitions);
@@ -218,6 +222,7 @@ impl Draw {
         if amnesia {
             self.amnesia(&mut faults);
         }
+        self.damage(&mut faults, seed, features.damage);
         faults.retain(|fault| fault.at < CHAOS);
         faults.sort_by_key(|fault| fault.at);
         faults
@@ -343,6 +348,20 @@ impl Draw {
                 faults.push(Fault { at, lasts: lasts + self.rng.magnitude(20 * MS, 3 * S), what: cut });
             }
             faults.push(Fault { at, lasts, what });
+        }
+    }
+
+    /// Parts of tables that cannot be read any more. Chance of its own: all else is as it would be without.
+    fn damage(&self, faults: &mut Vec<Fault>, seed: u64, wanted: Option<bool>) {
+        let mut rng = Rng::new(seed, DAMAGE_STREAM);
+        let drawn = rng.one_in(3);
+        if !wanted.unwrap_or(drawn) {
+            return;
+        }
+        for _ in 0..rng.between(1, 6) {
+            let storm = self.storms[rng.index(self.storms.len())];
+            let what = What::Damage(rng.node(self.nodes), rng.node(3));
+            faults.push(Fault { at: storm + rng.below(150 * MS), lasts: 0, what });
         }
     }
 }

@@ -51,6 +51,8 @@ pub enum What {
     BitFlip(u32),
     /// A stretch of what was synced reads as zeros; the same.
     Zeroed(u32),
+    /// What the node has stored of a key cannot be read any more: node, key.
+    Damage(u32, u32),
     /// The node comes back with an empty disk.
     EmptyDisk(u32),
     /// The node comes back with its disk as it was before its last start.
@@ -118,6 +120,7 @@ impl What {
             | Self::SyncFails(node)
             | Self::BitFlip(node)
             | Self::Zeroed(node)
+            | Self::Damage(node, _)
             | Self::EmptyDisk(node)
             | Self::OldDisk(node)
             | Self::Poison(node, _)
@@ -182,6 +185,10 @@ impl fmt::Display for What {
             Self::SyncFails(node) => write!(f, "the next sync at n{} fails", n(node)),
             Self::BitFlip(node) => write!(f, "a bit flips on the disk of n{}", n(node)),
             Self::Zeroed(node) => write!(f, "a block of the disk of n{} reads as zeros", n(node)),
+            Self::Damage(node, key) => {
+                let key = super::Plan::key(*key);
+                write!(f, "what n{} has stored of {:?} is damaged", n(node), key.escape_ascii().to_string())
+            }
             Self::EmptyDisk(node) => write!(f, "n{} comes back with an empty disk", n(node)),
             Self::OldDisk(node) => write!(f, "n{} comes back with an old copy of its disk", n(node)),
             Self::Poison(node, time) => write!(f, "n{} is sent a version of time {time}", n(node)),

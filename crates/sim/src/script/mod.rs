@@ -13,6 +13,7 @@
 //! n2 syncs
 //! n1 crashes     n1 loses power     n1 starts     n1 stands still     n1 goes on
 //! n1 comes back empty                     or old: on a copy of its disk as it was before the last start
+//! n1 cannot read k                        what it has stored of k is damaged
 //! time passes 10ms
 //! expect A ok                             or pending, refused, unknown, absent, a value
 //! expect n3 refuses                       it does not serve any more
@@ -104,6 +105,8 @@ pub enum Direction {
     Empty(u32),
     /// The disk is replaced by a copy that was made before the last start, and the process starts.
     Old(u32),
+    /// What it has stored of a key cannot be read any more.
+    Damage(u32, String),
     /// The process stands still.
     Pause(u32),
     /// And goes on.
@@ -183,6 +186,7 @@ impl fmt::Display for Direction {
             Self::Start(node) => write!(f, "{} starts", n(node)),
             Self::Empty(node) => write!(f, "{} comes back empty", n(node)),
             Self::Old(node) => write!(f, "{} comes back old", n(node)),
+            Self::Damage(node, key) => write!(f, "{} cannot read {key}", n(node)),
             Self::Pause(node) => write!(f, "{} stands still", n(node)),
             Self::Resume(node) => write!(f, "{} goes on", n(node)),
             Self::Pass(nanos) => write!(f, "time passes {}", time::text(*nanos)),

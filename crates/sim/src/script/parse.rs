@@ -149,6 +149,7 @@ fn direction(words: &[&str]) -> Result<Direction, String> {
         [node, "starts"] => Direction::Start(member(node)?),
         [node, "comes", "back", "empty"] => Direction::Empty(member(node)?),
         [node, "comes", "back", "old"] => Direction::Old(member(node)?),
+        [node, "cannot", "read", key] => Direction::Damage(member(node)?, (*key).to_owned()),
         [node, "stands", "still"] => Direction::Pause(member(node)?),
         [node, "goes", "on"] => Direction::Resume(member(node)?),
         _ => return Err(format!("nobody understands `{}`", words.join(" "))),
@@ -184,6 +185,7 @@ fn check_nodes(direction: &Direction, count: u32) -> Result<(), String> {
         | Direction::Start(node)
         | Direction::Empty(node)
         | Direction::Old(node)
+        | Direction::Damage(node, _)
         | Direction::Pause(node)
         | Direction::Resume(node)
         | Direction::ExpectRefusal(node) => vec![*node],
@@ -221,6 +223,7 @@ n1 loses power
 n1 starts
 n1 comes back empty
 n1 comes back old
+n1 cannot read k
 n1 stands still
 n1 goes on
 time passes 10ms

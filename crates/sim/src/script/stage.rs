@@ -170,6 +170,7 @@ impl Stage {
                 self.world.restore_disk(*node);
                 self.world.start(*node);
             }
+            Direction::Damage(node, key) => self.world.damage(*node, key.as_bytes()),
             Direction::Pause(node) => self.world.pause(*node),
             Direction::Resume(node) => self.world.resume(*node),
             Direction::Pass(nanos) => self.run_due(now + nanos),

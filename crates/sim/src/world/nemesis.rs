@@ -16,6 +16,9 @@ impl World {
         if fault.what.loses_data().is_some_and(|node| !self.can_lose(node)) {
             return;
         }
+        if matches!(fault.what, Fault::Damage(node, _) if !self.can_abstain(node)) {
+            return;
+        }
         if matches!(fault.what, Fault::OldDisk(node) if !self.all_know(node)) {
             return;
         }
@@ -38,6 +41,7 @@ impl World {
             Fault::SyncFails(node) => self.set_mood(node, Mood::FailsSync),
             Fault::BitFlip(node) => self.rot(node, false),
             Fault::Zeroed(node) => self.rot(node, true),
+            Fault::Damage(node, key) => self.damage(node, &crate::plan::Plan::key(key)),
             Fault::EmptyDisk(node) => self.replace_disk(node, None),
             Fault::OldDisk(node) => self.restore_disk(node),
             Fault::Poison(node, time) => self.poison(node, time),
@@ -78,7 +82,7 @@ impl World {
                 self.start(node);
             }
             Fault::EmptyDisk(node) | Fault::OldDisk(node) => self.start(node),
-            Fault::WallJump(..) | Fault::Poison(..) | Fault::Reset(_) => {}
+            Fault::WallJump(..) | Fault::Damage(..) | Fault::Poison(..) | Fault::Reset(_) => {}
         }
     }
 
@@ -97,11 +101,30 @@ impl World {
     /// Whether the cluster can do without one more disk. A cluster that never had all its members confirmed needs
     /// every one of them.
     fn can_lose(&self, node: u32) -> bool {
-        let gone = self.nodes.iter().filter(|state| state.lost || state.replaced || state.rotten).count();
         let spare = self.nodes.len() - self.plan.majority() as usize;
         let settled = self.nodes.iter().all(|state| state.identity.admitted);
-        let state = &self.nodes[node as usize];
-        settled && gone < spare && !state.lost && !state.replaced && !state.rotten
+        settled && self.gone() < spare && !self.nodes[node as usize].is_gone()
+    }
+
+    fn gone(&self) -> usize {
+        self.nodes.iter().filter(|state| state.is_gone()).count()
+    }
+
+    /// Whether the cluster can do without the node's answers to questions about a key, as it can do without the node: a
+    /// key for which no majority answers is not served, and nobody can be asked to.
+    fn can_abstain(&self, node: u32) -> bool {
+        let spare = self.nodes.len() - self.plan.majority() as usize;
+        let settled = self.nodes.iter().all(|state| state.identity.admitted);
+        settled && (self.nodes[node as usize].damaged || self.gone() < spare)
+    }
+
+    /// What a node has stored of a key cannot be read any more.
+    pub(crate) fn damage(&mut self, node: u32, key: &[u8]) {
+        let state = &mut self.nodes[node as usize];
+        let Some(process) = &state.process else { return };
+        state.damaged = true;
+        // It is memory that is written to.
+        let _ = process.database.damage(key);
     }
 
     /// Whether every other member has met the node's present boot. Only then is an older copy of its disk noticed for

@@ -47,6 +47,8 @@ pub(crate) struct Node {
     pub(crate) replaced: bool,
     /// Synced bytes have changed. It must notice at its next start, or have lost nothing.
     pub(crate) rotten: bool,
+    /// Of some key it cannot read what it has stored, for good.
+    pub(crate) damaged: bool,
     /// The mutant `empty-disk`: batches that it claims to hold.
     pub(crate) claims: u64,
     /// Where the process ends when it comes there, and the fault that wants it.
@@ -159,6 +161,10 @@ impl VersionStore for View<'_> {
         }
         self.store.newest_above(key, have)
     }
+
+    fn is_damage(why: &DatabaseError) -> bool {
+        matches!(why, DatabaseError::Unreadable { .. })
+    }
 }
 
 impl Process {
@@ -180,6 +186,7 @@ impl Node {
             lost: false,
             replaced: false,
             rotten: false,
+            damaged: false,
             claims: 0,
             trap: None,
             paused: false,
@@ -191,6 +198,11 @@ impl Node {
             shown_interval: None,
             shown_wall: None,
         }
+    }
+
+    /// Whether nothing, or not everything, that it promised is expected of it.
+    pub(super) fn is_gone(&self) -> bool {
+        self.lost || self.replaced || self.rotten || self.damaged
     }
 
     /// Batches that it says are durable.

@@ -1,8 +1,10 @@
 //! What a replica may tell: rules S1, S2, G1 and M1, and that any minority may be down.
 
 use super::{logical, no_write, plant_everywhere};
-use crate::support::{Disk, HEDGE, KEY, Message, RESEND, World, delete, get, set, stamped, version};
-use abd::{Content, Outcome, Reaction, Replica, Reply, Request, Standing, TimestampMode};
+use crate::support::{
+    Disk, HEDGE, KEY, Message, PATIENCE, RESEND, World, delete, get, set, stamped, version,
+};
+use abd::{Content, Outcome, Reaction, Refusal, Replica, Reply, Request, Standing, TimestampMode};
 
 /// PROTOCOL S1: no put is acknowledged before its fsync.
 #[test]
@@ -61,6 +63,50 @@ fn s2_a_reply_that_is_not_durable_is_not_a_holder() {
     assert_eq!(world.read(reader).as_deref(), Some("x"));
     world.crash(2);
     assert!(world.newest(2).durable && world.newest(2).stamped.version == version(5, 3, 1));
+}
+
+/// PROTOCOL S3: a replica that may have lost a version of a key abstains from every question about it, and takes writes.
+#[test]
+fn s3_a_damaged_replica_abstains_and_takes_writes() {
+    let (replica, standing) = (Replica { max_future: None }, Standing { admitted: true, writable: true });
+    let disk = Disk { damaged: true, ..Disk::default() };
+    let ask = |request, standing| replica.handle(&disk, request, standing, 0);
+    let refused = |refusal| Reaction::Reply(Reply::Refused(refusal));
+    let read = Request::LocalRead { key: KEY.into(), have: version(9, 1, 1) };
+    assert_eq!(ask(read, standing), refused(Refusal::Damaged));
+    let query = Request::LocalReadTimestamp { key: KEY.into() };
+    assert_eq!(ask(query, standing), refused(Refusal::Damaged));
+    let write = Request::LocalWrite { key: KEY.into(), stamped: stamped(version(5, 1, 1), "x") };
+    let Reaction::Commit { reply, .. } = ask(write.clone(), standing) else { panic!("it takes no write") };
+    assert_eq!(reply.committed(), Reply::Written { previous: None }, "nobody knows what was here before");
+    assert_eq!(ask(write, Standing { writable: false, ..standing }), refused(Refusal::DiskFull));
+}
+
+/// PROTOCOL S3: the others make up the majority, at once; without one nobody answers, and the client hears why.
+#[test]
+fn s3_whoever_abstains_is_replaced_at_once_and_counts_in_no_majority() {
+    for damaged in [1, 2] {
+        let mut world = logical(3);
+        plant_everywhere(&mut world, version(5, 3, 1), "x");
+        world.node(damaged).disk.damaged = true;
+        let (reader, write) = (world.submit(1, get()), world.submit(1, set("y")));
+        // No time passes: nobody waits for a hedge.
+        world.deliver_all();
+        assert!(matches!(world.outcome(reader), Some(Outcome::Read(_))), "{damaged}");
+        world.written(write);
+    }
+    let mut world = logical(3);
+    plant_everywhere(&mut world, version(5, 3, 1), "x");
+    for id in [2, 3] {
+        world.node(id).disk.damaged = true;
+    }
+    let reader = world.submit(1, get());
+    world.deliver_all();
+    assert_eq!(world.outcome(reader), None, "one replica is no majority");
+    world.advance(PATIENCE);
+    world.deliver_all();
+    let Some(Outcome::Refused(why)) = world.outcome(reader) else { panic!("{:?}", world.outcome(reader)) };
+    assert!(why.to_string().contains("its copy of this key is damaged"), "{why}");
 }
 
 /// PROTOCOL section 6: a Delete is a Set of the tombstone, and a late older put does not undo it.
