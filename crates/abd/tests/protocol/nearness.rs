@@ -270,6 +270,14 @@ fn a_member_without_room_is_not_asked_for_a_timestamp_first() {
     }
 }
 
+/// D1's kind: what is believed of a member is asked for again by time, also where nobody writes.
+#[test]
+fn a_suspect_that_answers_again_is_asked_in_turns_again() {
+    let mut cluster = Cluster::acquainted(&[300, 300]);
+    cluster.coordinator.handle_peer_down(NodeId(2));
+    assert!(cluster.asked(200).into_iter().all(|times| times > 50));
+}
+
 #[test]
 fn a_refusal_and_a_question_that_was_not_sent_are_no_reason_to_wait() {
     let mut cluster = Cluster::acquainted(&[300, 300]);

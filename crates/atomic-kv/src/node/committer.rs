@@ -4,6 +4,9 @@
 //! when busy. Replies wait here, sealed, until their write is durable (rule S1); no other code opens them.
 
 use super::database::{ReplicaStore, Tidied};
+use super::now_instant;
+use crate::logging::limit::limited;
+use ::node::room::{DiskRoom, LOOK_EVERY};
 use abd::{AfterCommit, CallId, Refusal, Reply};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -18,11 +21,11 @@ const QUEUE_BYTES_MAX: usize = 64 << 20;
 const GARBAGE_BUDGET: usize = 32;
 const GARBAGE_EVERY: Duration = Duration::from_millis(10);
 /// Without writes for this long the database may tidy up.
-const IDLE_AFTER: Duration = Duration::from_secs(2);
+const IDLE_AFTER: Duration = LOOK_EVERY;
 /// Between two rounds of tidying up. A write that comes meanwhile waits for the end of one.
 const PAUSE: Duration = Duration::from_millis(5);
 /// Between two looks at whether the engine has ended its own.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+const ENGINE_LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// What a write that waits takes beside its bytes, about.
 const WRITE_OVERHEAD: usize = 256;
@@ -136,46 +139,66 @@ impl Committer {
 
     /// The committer thread. Returns when closed, or with the reason why this node must not go on.
     pub(crate) fn run(&self, store: &ReplicaStore) -> Result<(), DatabaseError> {
-        // When to tidy up, if nothing comes.
-        let mut tidy_after = None;
+        let mut room = DiskRoom::new(self.writable(), now_instant());
+        // When to tidy up, if nothing comes. A full disk may have something to give back.
+        let mut tidy_at = (!room.has_room()).then(|| Instant::now() + IDLE_AFTER);
         // Two batches take turns: one is committed while the other gathers.
         let mut batch = Batch::default();
         let (mut collected, mut tidied) = (Instant::now(), Instant::now());
-        while self.take(&mut batch, tidy_after) {
-            if batch.replies.is_empty() {
+        loop {
+            let until_look = room.next_look().since(now_instant());
+            let until_tidy = tidy_at.map(|at| at.saturating_duration_since(Instant::now()));
+            if !self.take(&mut batch, until_tidy.map_or(until_look, |time| time.min(until_look))) {
+                return Ok(());
+            }
+            if !batch.replies.is_empty() {
+                self.commit(store, &mut batch, &mut room)?;
+                tidy_at = Some(Instant::now() + IDLE_AFTER);
+                // Deletes may go on for ever on a full disk, and what they hide is to give room back.
+                if !room.has_room() && tidied.elapsed() >= IDLE_AFTER {
+                    self.tidy(store, false)?;
+                    tidied = Instant::now();
+                }
+                if collected.elapsed() >= GARBAGE_EVERY {
+                    collected = Instant::now();
+                    match store.versions().collect_garbage(GARBAGE_BUDGET) {
+                        Ok(_) | Err(DatabaseError::Full(_)) => {}
+                        Err(fatal) => return Err(fatal),
+                    }
+                }
+            } else if tidy_at.is_some_and(|at| at <= Instant::now()) {
                 // Nothing came for a while: a good moment for what would be in the way under load.
-                self.writable.store(store.accepts_writes(), Ordering::Relaxed);
-                tidy_after = self.tidy(store)?;
-                tidied = Instant::now();
-                continue;
-            }
-            tidy_after = Some(IDLE_AFTER);
-            self.commit(store, &mut batch)?;
-            // Deletes may go on for ever on a full disk, and what they hide is to give room back.
-            if !self.writable() && tidied.elapsed() >= IDLE_AFTER {
-                self.tidy(store)?;
+                self.look(store, &mut room)?;
+                tidy_at = self.tidy(store, room.has_room())?.map(|pause| Instant::now() + pause);
                 tidied = Instant::now();
             }
-            if collected.elapsed() >= GARBAGE_EVERY {
-                collected = Instant::now();
-                match store.versions().collect_garbage(GARBAGE_BUDGET) {
-                    Ok(_) | Err(DatabaseError::Full(_)) => {}
-                    Err(fatal) => return Err(fatal),
+            if room.next_look() <= now_instant() {
+                self.look(store, &mut room)?;
+                // What a full disk can give back is found by tidying up.
+                if !room.has_room() {
+                    tidy_at = tidy_at.or_else(|| Some(Instant::now()));
                 }
             }
+        }
+    }
+
+    /// Looks whether the disk has room (rule D1), and whether a thread of the engine has failed: nobody may write for long.
+    fn look(&self, store: &ReplicaStore, room: &mut DiskRoom) -> Result<(), DatabaseError> {
+        store.check()?;
+        if room.looked(store.accepts_writes(), now_instant()) {
+            self.tell(room.has_room(), "there is less left than is kept free");
         }
         Ok(())
     }
 
     /// Tidies up a little; returns when there is to be more of that, if nothing comes before.
-    fn tidy(&self, store: &ReplicaStore) -> Result<Option<Duration>, DatabaseError> {
-        let writable = self.writable();
+    fn tidy(&self, store: &ReplicaStore, writable: bool) -> Result<Option<Duration>, DatabaseError> {
         match store.tidy(writable) {
             Ok(Tidied::More) => Ok(Some(PAUSE)),
-            Ok(Tidied::Running) => Ok(Some(LOOK_EVERY)),
+            Ok(Tidied::Running) => Ok(Some(ENGINE_LOOK_EVERY)),
             Ok(Tidied::All) => Ok((!writable).then_some(IDLE_AFTER)),
             Err(DatabaseError::Full(why)) => {
-                tracing::warn!(why, "disk full: housekeeping is put off until there is room");
+                limited!(warn, "disk full: housekeeping is put off until there is room", why);
                 Ok(Some(IDLE_AFTER))
             }
             Err(fatal) => Err(fatal),
@@ -184,22 +207,18 @@ impl Committer {
 
     /// Waits for what gathers and takes it into an empty batch, which stays empty if nothing comes for a time; whether there
     /// will be more.
-    fn take(&self, batch: &mut Batch, at_most: Option<Duration>) -> bool {
+    fn take(&self, batch: &mut Batch, at_most: Duration) -> bool {
+        let until = Instant::now() + at_most;
         let mut queue = self.queue();
         while queue.gathered.replies.is_empty() {
             if queue.closed {
                 return false;
             }
-            if let Some(time) = at_most {
-                let (guard, timeout) =
-                    self.wake.wait_timeout(queue, time).unwrap_or_else(PoisonError::into_inner);
-                queue = guard;
-                if timeout.timed_out() && queue.gathered.replies.is_empty() && !queue.closed {
-                    return true;
-                }
-            } else {
-                queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return true;
             }
+            queue = self.wake.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         // On a busy machine the event loops have work at hand that will bring more writes: they go first, and the sync
         // that follows serves them too. On an idle one nothing else wants to run, and this costs nothing.
@@ -221,30 +240,39 @@ impl Committer {
     }
 
     /// Notes whether the disk has room for values, as a batch has shown.
-    fn note_room(&self, store: &ReplicaStore, fit: &Fit) {
-        let writable = *fit == Fit::All && store.had_room();
-        if self.writable.swap(writable, Ordering::Relaxed) == writable {
-            return;
+    fn note_room(&self, store: &ReplicaStore, fit: &Fit, room: &mut DiskRoom) {
+        if room.shown(*fit == Fit::All && store.had_room()) {
+            let why = match fit {
+                Fit::All => "a batch of deletes had room only in what is kept free for them",
+                Fit::Tombstones(why) | Fit::Nothing(why) => why,
+            };
+            self.tell(room.has_room(), why);
         }
+    }
+
+    /// Tells everybody whether the disk has room, if that is news.
+    fn tell(&self, writable: bool, why: &str) {
+        self.writable.store(writable, Ordering::Relaxed);
         if writable {
             tracing::info!("the disk has room again: this replica takes writes");
-            return;
+        } else {
+            tracing::error!(
+                why,
+                "disk full: this replica refuses writes but for deletes, and still serves reads"
+            );
         }
-        let why = match fit {
-            Fit::All => "a batch of deletes had room only in what is kept free for them",
-            Fit::Tombstones(why) | Fit::Nothing(why) => why,
-        };
-        tracing::error!(
-            why,
-            "disk full: this replica refuses writes but for deletes, and still serves reads"
-        );
     }
 
     /// Commits a batch and empties it.
-    fn commit(&self, store: &ReplicaStore, batch: &mut Batch) -> Result<(), DatabaseError> {
+    fn commit(
+        &self,
+        store: &ReplicaStore,
+        batch: &mut Batch,
+        room: &mut DiskRoom,
+    ) -> Result<(), DatabaseError> {
         assert_eq!(batch.puts.len(), batch.replies.len(), "each reply waits for one write");
         let fit = store.versions().commit_what_fits(&batch.puts)?;
-        self.note_room(store, &fit);
+        self.note_room(store, &fit, room);
         self.commits.fetch_add(1, Ordering::Relaxed);
         self.writes.fetch_add(batch.replies.len() as u64, Ordering::Relaxed);
         self.answer(batch, &fit);

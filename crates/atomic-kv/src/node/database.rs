@@ -54,6 +54,11 @@ impl ReplicaStore {
         self.database.accepts_writes()
     }
 
+    /// What a thread of the engine has failed with, if nobody has been told yet.
+    pub(crate) fn check(&self) -> Result<(), DatabaseError> {
+        self.database.check()
+    }
+
     /// Whether the last batch was not only in because it makes room.
     pub(crate) fn had_room(&self) -> bool {
         self.database.had_room()

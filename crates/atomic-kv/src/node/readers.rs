@@ -21,6 +21,9 @@ use store::Puts;
 pub(super) const READERS: usize = 4;
 /// For so many times as long as a lookup took that has read from the disk the next ones are handed over.
 const HANDED_OVER_TIMES: u32 = 50;
+/// No single lookup has others handed over for longer than this: one that took minutes, as the machine stood still meanwhile, says
+/// nothing about the disk.
+const HANDED_OVER_AT_MOST: Duration = Duration::from_secs(60);
 /// When so many lookups in a row that read from the disk took so long or longer, not much less than a question may take before
 /// everybody is asked, a coordinator asks the other replicas at once. A single one says little: that others are asked makes
 /// more to do for all, which must not be taken for a slow disk.
@@ -119,7 +122,7 @@ impl Readers {
             // The last one is long ago.
             self.slow.store(1, Ordering::Relaxed);
         }
-        self.hand_over_until(now + took * HANDED_OVER_TIMES);
+        self.hand_over_until(now + took.saturating_mul(HANDED_OVER_TIMES).min(HANDED_OVER_AT_MOST));
     }
 
     fn hand_over_until(&self, until: abd::Instant) {
@@ -316,6 +319,7 @@ mod tests {
         let readers = Readers { slow: AtomicU32::new(SLOW_IN_A_ROW), ..Readers::default() };
         readers.has_read(long, now);
         assert!(readers.are_needed() && !readers.are_slow());
+        assert!(readers.until.load(Ordering::Relaxed) <= (now + HANDED_OVER_AT_MOST).0);
     }
 
     #[test]

@@ -117,6 +117,48 @@ fn a_full_disk_is_survived_and_recovers_by_itself() {
     cluster.kill_all();
 }
 
+/// D1: the log is on the same disk. Neither that it cannot be written nor that the node starts while there is no room may keep it
+/// from taking writes when there is some.
+#[test]
+fn d1_a_node_takes_writes_again_when_there_is_room_although_nobody_writes() {
+    let Some(disk) = Mount::small(160) else {
+        return skipped("full disk", "no permission to mount a small file system");
+    };
+    let mut cluster = Cluster::new(3, &["--op-timeout", "10s"]);
+    cluster.nodes[2].data = disk.path().join("node-3");
+    let log = disk.path().join("log");
+    let log = || std::fs::File::options().create(true).append(true).open(&log).unwrap();
+    cluster.nodes[2].start_logging_to(log());
+    cluster.nodes[0].start();
+    cluster.nodes[1].start();
+    cluster.wait_ready();
+    let ballast = disk.path().join("ballast");
+    let becomes = |cluster: &Cluster, writable: &str| {
+        eventually(&format!("writable is {writable}"), || cluster.nodes[2].info("writable") == writable);
+    };
+    fill(&ballast);
+    // Nobody has written since.
+    becomes(&cluster, "0");
+    std::fs::remove_file(&ballast).unwrap();
+    becomes(&cluster, "1");
+
+    assert!(cluster.nodes[2].terminate().success());
+    fill(&ballast);
+    cluster.nodes[2].start_logging_to(log());
+    cluster.nodes[2].wait_ready();
+    assert_eq!(cluster.nodes[2].info("writable"), "0");
+    std::fs::remove_file(&ballast).unwrap();
+    becomes(&cluster, "1");
+    // It is needed for a majority now.
+    cluster.nodes[0].kill();
+    eventually("a write succeeds", || {
+        cluster.nodes[1].connect().try_call(&[b"SET", b"k", b"v"]).unwrap() == Reply::ok()
+    });
+    assert_eq!(cluster.nodes[2].connect().call("GET k"), Reply::bulk("v"));
+    // Before the file system goes.
+    cluster.nodes[2].kill();
+}
+
 /// Of 64 KiB each.
 const KEYS: u32 = 200;
 

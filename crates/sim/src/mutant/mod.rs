@@ -52,6 +52,8 @@ pub struct Lies {
     pub cancels_batches: bool,
     /// A write that is sent again gets a new timestamp.
     pub repicks: bool,
+    /// Only batches show whether a disk has room again.
+    pub never_looks: bool,
 }
 
 /// Lies about time.
@@ -98,6 +100,7 @@ const LIES: Lies = Lies {
     keeps_identity: false,
     cancels_batches: false,
     repicks: false,
+    never_looks: false,
 };
 
 const ANY: Features = Features {
@@ -115,6 +118,7 @@ const ANY: Features = Features {
     amnesia: None,
     clock_faults: None,
     damage: None,
+    full_disks: None,
 };
 
 const LOGICAL: Features = Features { mode: Some(TimestampMode::Logical), ..ANY };
@@ -267,6 +271,13 @@ pub const MUTANTS: &[Mutant] = &[
         what: "ending a phase throws away a batch that holds the writes of others",
         features: Features { slow_sync: Some(true), ..ANY },
         lies: Lies { cancels_batches: true, ..LIES },
+    },
+    Mutant {
+        name: "full-disk-stays",
+        rule: "D1",
+        what: "a replica whose disk was full waits for a batch to show that there is room again",
+        features: Features { full_disks: Some(true), deletes: Some(false), ..ANY },
+        lies: Lies { never_looks: true, ..LIES },
     },
 ];
 

@@ -46,6 +46,8 @@ pub struct Features {
     pub clock_faults: Option<bool>,
     /// Parts of what is stored become unreadable.
     pub damage: Option<bool>,
+    /// All disks are full at a time.
+    pub full_disks: Option<bool>,
 }
 
 struct Draw {
@@ -223,6 +225,9 @@ impl Draw {
             self.amnesia(&mut faults);
         }
         self.damage(&mut faults, seed, features.damage);
+        if features.full_disks.unwrap_or(self.rng.one_in(8)) {
+            self.full_disks(&mut faults);
+        }
         faults.retain(|fault| fault.at < CHAOS);
         faults.sort_by_key(|fault| fault.at);
         faults
@@ -310,6 +315,17 @@ impl Draw {
             _ => What::DiskSlow(node, self.rng.magnitude(50 * MS, 5 * S)),
         };
         faults.push(Fault { at: self.moment(), lasts: self.rng.magnitude(20 * MS, 4 * S), what });
+    }
+
+    /// All disks are full for a while, and some nodes start then.
+    fn full_disks(&mut self, faults: &mut Vec<Fault>) {
+        let (at, lasts) = (self.moment(), self.rng.magnitude(100 * MS, 4 * S));
+        for node in 0..self.nodes {
+            faults.push(Fault { at, lasts, what: What::DiskFull(node) });
+            if self.rng.one_in(2) {
+                faults.push(Fault { at: at + lasts / 2, lasts: lasts / 4, what: What::Kill(vec![node]) });
+            }
+        }
     }
 
     fn clock(&mut self, faults: &mut Vec<Fault>, mode: TimestampMode) {

@@ -11,6 +11,7 @@
 //! n1 -> n3 write A is copied              then both can arrive
 //! n1 n2 settle                            everything between them arrives and is synced, until nothing moves
 //! n2 syncs
+//! n1 has no room                          on its disk; later perhaps "n1 has room"
 //! n1 crashes     n1 loses power     n1 starts     n1 stands still     n1 goes on
 //! n1 comes back empty                     or old: on a copy of its disk as it was before the last start
 //! n1 cannot read k                        what it has stored of k is damaged
@@ -95,6 +96,8 @@ pub enum Direction {
     Settle(Vec<u32>),
     /// The disk is done.
     Sync(u32),
+    /// The disk is full, or not any more.
+    Room(u32, bool),
     /// The process ends; the kernel keeps what was written.
     Crash(u32),
     /// The machine ends; what was not synced is gone.
@@ -181,6 +184,9 @@ impl fmt::Display for Direction {
                 f.write_str("settle")
             }
             Self::Sync(node) => write!(f, "{} syncs", n(node)),
+            Self::Room(node, room) => {
+                write!(f, "{} has {}", n(node), if *room { "room" } else { "no room" })
+            }
             Self::Crash(node) => write!(f, "{} crashes", n(node)),
             Self::PowerCut(node) => write!(f, "{} loses power", n(node)),
             Self::Start(node) => write!(f, "{} starts", n(node)),

@@ -144,6 +144,8 @@ fn direction(words: &[&str]) -> Result<Direction, String> {
             },
         ),
         [node, "syncs"] => Direction::Sync(member(node)?),
+        [node, "has", "room"] => Direction::Room(member(node)?, true),
+        [node, "has", "no", "room"] => Direction::Room(member(node)?, false),
         [node, "crashes"] => Direction::Crash(member(node)?),
         [node, "loses", "power"] => Direction::PowerCut(member(node)?),
         [node, "starts"] => Direction::Start(member(node)?),
@@ -180,6 +182,7 @@ fn check_nodes(direction: &Direction, count: u32) -> Result<(), String> {
         | Direction::SyncsWhenTold(node)
         | Direction::Ask { node, .. }
         | Direction::Sync(node)
+        | Direction::Room(node, _)
         | Direction::Crash(node)
         | Direction::PowerCut(node)
         | Direction::Start(node)
@@ -218,6 +221,8 @@ n1 -> n3 query A is copied
 n1 -> n3 read B arrives
 n1 n2 settle
 n2 syncs
+n1 has no room
+n1 has room
 n1 crashes
 n1 loses power
 n1 starts

@@ -2,6 +2,7 @@
 
 use super::{Direction, Expected, Fate, Script};
 use crate::checks::Verdict;
+use crate::disk::Mood;
 use crate::history::Answer;
 use crate::mutant::Lies;
 use crate::plan::{Clocks, Network, Plan, Planned};
@@ -156,6 +157,9 @@ impl Stage {
             }
             Direction::Settle(nodes) => self.settle(nodes)?,
             Direction::Sync(node) => self.sync(*node)?,
+            Direction::Room(node, room) => {
+                self.world.set_mood(*node, if *room { Mood::Good } else { Mood::Full });
+            }
             Direction::Crash(node) => self.world.crash(*node, false, "killed"),
             Direction::PowerCut(node) => self.world.crash(*node, true, "no power"),
             Direction::Start(node) => {

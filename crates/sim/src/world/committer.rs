@@ -76,7 +76,7 @@ impl World {
             Err(why) => return self.fail(node, &why),
         };
         // Tombstones alone may be in although there is no room.
-        process.writable = fit == Fit::All && process.database.has_room();
+        process.room.shown(fit == Fit::All && process.database.has_room());
         let count = writes.len();
         self.trace.record(self.now, || What::Synced { node, writes: count });
         if self.lies.drops_tombstones && fit.has(true) {

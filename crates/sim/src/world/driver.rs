@@ -158,7 +158,7 @@ impl World {
             .filter(|_| self.plan.mode == abd::TimestampMode::TrueTime)
             .map_or_else(|| state.clocks.wall(self.now), |interval| interval.latest);
         let process = state.process.as_ref()?;
-        let standing = Standing { admitted: state.identity.admitted, writable: process.writable };
+        let standing = Standing { admitted: state.identity.admitted, writable: process.room.has_room() };
         let shows_early = self.plan.early_reads || self.lies.counts_unsynced;
         let early = match &process.job {
             Some(super::Job::Commit { writes, .. }) if shows_early => &writes[..],

@@ -151,8 +151,8 @@ impl World {
         if process.incarnation != incarnation {
             return;
         }
-        if !process.writable && process.job.is_none() && process.database.has_room() {
-            process.writable = true;
+        if process.room.next_look() <= Instant(self.now) && !self.lies.never_looks {
+            process.room.looked(process.database.has_room(), Instant(self.now));
         }
         let mut silent = Vec::new();
         for (peer, link) in (0u32..).zip(&process.links) {
@@ -177,7 +177,7 @@ impl World {
         }
         let sequence = self.nodes[peer as usize].sequence();
         let Some(there) = self.nodes[peer as usize].process.as_ref() else { return };
-        let (server, writable) = (there.incarnation, there.writable);
+        let (server, writable) = (there.incarnation, there.room.has_room());
         let state = &mut self.nodes[node as usize];
         let Some(process) = state.process.as_mut() else { return };
         let link = &mut process.links[peer as usize];

@@ -144,7 +144,7 @@ impl World {
         }
     }
 
-    fn set_mood(&mut self, node: u32, mood: Mood) {
+    pub(crate) fn set_mood(&mut self, node: u32, mood: Mood) {
         let state = &mut self.nodes[node as usize];
         state.mood = mood;
         if let Some(process) = &state.process {

@@ -9,10 +9,11 @@ use crate::rng::Rng;
 use crate::time::{MS, S};
 use crate::trace::What;
 use abd::{
-    AfterCommit, CallId, Config, Coordinator, Glimpse, Newest, Replica, StampedValue, TimestampIssuer,
-    Version, VersionStore,
+    AfterCommit, CallId, Config, Coordinator, Glimpse, Instant, Newest, Replica, StampedValue,
+    TimestampIssuer, Version, VersionStore,
 };
 use bytes::Bytes;
+use node::room::DiskRoom;
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -75,7 +76,7 @@ pub(crate) struct Process {
     pub(crate) replica: Replica,
     pub(crate) database: Arc<SimDatabase>,
     pub(crate) store: MultiVersionStore<Arc<SimDatabase>>,
-    pub(crate) writable: bool,
+    pub(crate) room: DiskRoom,
     /// Writes that wait for the disk.
     pub(crate) waiting: Vec<PendingWrite>,
     pub(crate) job: Option<Job>,
@@ -261,8 +262,8 @@ impl World {
             issuer: TimestampIssuer::new(id, issued_as),
             replica: Replica { max_future: Some(MAX_FUTURE) },
             store: MultiVersionStore::with_seed(database.clone(), self.plan.cache_bytes, u64::from(node)),
+            room: DiskRoom::new(database.has_room(), Instant(self.now)),
             database,
-            writable: true,
             waiting: Vec::new(),
             job: None,
             links: (0..self.plan.nodes).map(|_| Link::default()).collect(),

@@ -90,15 +90,24 @@ impl Watermark {
         Ok(Self { file, turn, recorded, syncing, thread: Some(thread) })
     }
 
+    /// Whether all syncs have succeeded so far.
+    ///
+    /// # Errors
+    /// When one has not: nobody knows what is on the disk then.
+    pub(super) fn check(&self) -> io::Result<()> {
+        if self.syncing.failed.load(Ordering::Relaxed) {
+            return Err(io::Error::other("an earlier sync of the watermark failed"));
+        }
+        Ok(())
+    }
+
     /// Records a number, unless that was done. It survives the death of the process at once, and a power cut about a
     /// second later.
     ///
     /// # Errors
     /// When the file cannot be written; after a failed sync, always.
     pub(super) fn set(&mut self, sequence: u64) -> io::Result<()> {
-        if self.syncing.failed.load(Ordering::Relaxed) {
-            return Err(io::Error::other("an earlier sync of the watermark failed"));
-        }
+        self.check()?;
         if self.recorded >= sequence {
             return Ok(());
         }

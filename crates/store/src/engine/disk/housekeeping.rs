@@ -53,6 +53,16 @@ impl DiskDatabase {
         if writer.written_since_tidy < TIDY_AFTER_BYTES && !long {
             return Ok(());
         }
+        let written = writer.written_since_tidy;
+        let tidied = self.tidy_and_collect(writer);
+        if matches!(tidied, Err(DatabaseError::Full(_))) {
+            // Whoever tries again when there is room must find that there is something to do.
+            self.writer().written_since_tidy += written;
+        }
+        tidied
+    }
+
+    fn tidy_and_collect(&self, writer: MutexGuard<'_, Writer>) -> Result<(), DatabaseError> {
         self.tidy(writer)?;
         let Some(round) = self.work.collector.begin_quiet_round() else { return Ok(()) };
         while self.work.collector.wait_for_moves(&round) {

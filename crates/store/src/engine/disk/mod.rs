@@ -85,6 +85,17 @@ impl DiskDatabase {
         self.free().is_ok_and(|free| free >= self.needed(0))
     }
 
+    /// Whether the engine goes on: its threads do not say so by themselves.
+    ///
+    /// # Errors
+    /// What a thread failed with. The next batch would hear it, too.
+    pub fn check(&self) -> Result<(), DatabaseError> {
+        self.work.flushed()?;
+        // Whoever holds this looks, too.
+        let Ok(writer) = self.writer.try_lock() else { return Ok(()) };
+        writer.watermark.check().map_err(|why| io_error("sync the watermark", &why))
+    }
+
     /// Whether the last batch found room, and not only in what is kept free for those that make room.
     pub fn had_room(&self) -> bool {
         self.had_room.load(Ordering::Relaxed)
