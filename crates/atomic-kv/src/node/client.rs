@@ -12,14 +12,17 @@
 use super::now_instant;
 use super::pipeline::{Kind, OUT_BYTES, Operations, Pipeline, Request, Until};
 use super::shard::Shard;
+use super::stats::LoopStats;
 use crate::resp::{Action, Limits, Protocol, Reply, RequestParser, Session};
 use abd::{Instant, Operation};
 use bytes::BytesMut;
 use smallvec::smallvec;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 
 /// While a request waits for one before it, no more is read once there is this much.
 const INPUT_BYTES: usize = 16 << 10;
@@ -29,13 +32,18 @@ pub(crate) async fn serve(shard: Rc<Shard>, mut stream: TcpStream) {
     let counters = &shard.node.counters;
     let id = counters.connections.fetch_add(1, Ordering::Relaxed) + 1;
     counters.clients.fetch_add(1, Ordering::Relaxed);
-    if let Err(why) = talk(&shard, &mut stream, id).await {
-        tracing::debug!(id, %why, "a client connection broke");
+    let end = Arc::new(Notify::new());
+    tokio::select! {
+        biased;
+        ended = talk(&shard, &mut stream, id, &end) => if let Err(why) = ended {
+            tracing::debug!(id, %why, "a client connection broke");
+        },
+        () = end.notified() => tracing::debug!(id, "a client connection was closed by another client"),
     }
     counters.clients.fetch_sub(1, Ordering::Relaxed);
 }
 
-async fn talk(shard: &Rc<Shard>, stream: &mut TcpStream, id: u64) -> std::io::Result<()> {
+async fn talk(shard: &Rc<Shard>, stream: &mut TcpStream, id: u64, end: &Arc<Notify>) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let settings = &shard.node.settings;
     let limits = Limits {
@@ -44,8 +52,9 @@ async fn talk(shard: &Rc<Shard>, stream: &mut TcpStream, id: u64) -> std::io::Re
         ..Limits::default()
     };
     let (peer, local) = (stream.peer_addr()?.to_string(), stream.local_addr()?.to_string());
-    let uptime = crate::resp::ServerInfo::uptime(&*shard.node);
+    let uptime = shard.node.uptime();
     let mut session = Session::new(id, peer, local, uptime, limits);
+    let _known = shard.node.connections.add(session.listed().clone(), end.clone());
     let mut parser = RequestParser::new(limits);
     let (mut input, mut out) = (BytesMut::new(), BytesMut::new());
     let mut pipeline = Pipeline::default();
@@ -61,7 +70,7 @@ async fn talk(shard: &Rc<Shard>, stream: &mut TcpStream, id: u64) -> std::io::Re
                 Some(request) => request,
                 None => match parser.parse(&mut input) {
                     Ok(Some(request)) => {
-                        let action = session.handle(request, &*shard.node);
+                        let action = session.handle(request, &**shard);
                         closing |= matches!(action, Action::ReplyAndClose(_) | Action::Close);
                         match request_of(action, session.protocol()) {
                             Some(request) => request,
@@ -74,7 +83,9 @@ async fn talk(shard: &Rc<Shard>, stream: &mut TcpStream, id: u64) -> std::io::Re
                     }
                     Err(why) => {
                         closing = true;
-                        Request::ready(&Reply::error(why.to_string()), session.protocol())
+                        let reply = Reply::error(why.to_string());
+                        shard.stats().requests.reply(&reply);
+                        Request::ready(&reply, session.protocol())
                     }
                 },
             };
@@ -108,12 +119,15 @@ async fn talk(shard: &Rc<Shard>, stream: &mut TcpStream, id: u64) -> std::io::Re
                     continue;
                 }
                 stream.write_all(&out).await?;
+                LoopStats::add(&shard.stats().output_bytes, out.len());
                 out.clear();
                 shard.buffers.take_back(&mut out);
             }
             read = shard.buffers.read(stream, &mut input), if reads => {
                 // Whoever has sent everything may still wait for answers.
-                ended = read? == 0;
+                let count = read?;
+                LoopStats::add(&shard.stats().input_bytes, count);
+                ended = count == 0;
                 shared |= !ended && !pipeline.is_empty();
                 now = now_instant();
                 session.heard(now.since(Instant(0)));

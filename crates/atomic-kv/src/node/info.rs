@@ -1,137 +1,204 @@
-//! What a node says about itself: INFO, CONFIG GET, /metrics.
+//! What a node says about itself to clients: INFO, CONFIG GET, CLIENT LIST. The fields are those that redis-cli, the client
+//! libraries and their tests, redis_exporter and RedisInsight read, under Redis' names; COMPAT.md says what differs.
 
-use super::Node;
-use super::now_instant;
+use super::process::{Memory, human, processor_seconds, run_id, system};
+use super::shard::Shard;
+use super::{Node, now_instant};
 use crate::logging;
-use crate::resp::ServerInfo;
-use std::fmt::Write;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
+use crate::resp::{Counts, Listed, Section, ServerInfo, by_command, by_error};
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-impl Node {
-    /// Metrics in the Prometheus text format.
-    pub(crate) fn metrics(&self) -> String {
-        let counters = &self.counters;
-        let (commits, committed) = self.committer.counts();
-        let rows = [
-            ("atomic_kv_reads_total", "counter", "Gets answered", counters.reads.load(Ordering::Relaxed)),
-            (
-                "atomic_kv_writes_total",
-                "counter",
-                "Sets and deletes answered",
-                counters.writes.load(Ordering::Relaxed),
-            ),
-            (
-                "atomic_kv_refused_total",
-                "counter",
-                "Operations that certainly had no effect",
-                counters.refused.load(Ordering::Relaxed),
-            ),
-            (
-                "atomic_kv_indeterminate_total",
-                "counter",
-                "Operations whose effect is unknown",
-                counters.indeterminate.load(Ordering::Relaxed),
-            ),
-            ("atomic_kv_commits_total", "counter", "Batches made durable", commits),
-            ("atomic_kv_committed_writes_total", "counter", "Versions in those batches", committed),
-            (
-                "atomic_kv_log_lines_dropped_total",
-                "counter",
-                "Lines of the log that could not be written",
-                logging::lines_dropped(),
-            ),
-            (
-                "atomic_kv_lookups_handed_over_total",
-                "counter",
-                "Lookups that waited for the disk elsewhere than in an event loop",
-                self.readers.handed_over(),
-            ),
-            ("atomic_kv_keys", "gauge", "Keys that hold a value here", self.store.versions().live_keys()),
-            ("atomic_kv_disk_bytes", "gauge", "Bytes that the database takes", self.store.disk_bytes()),
-            ("atomic_kv_boot", "gauge", "Starts of this data directory", u64::from(self.boot())),
-            (
-                "atomic_kv_writable",
-                "gauge",
-                "1 while the disk has room",
-                u64::from(self.committer.writable()),
-            ),
-            (
-                "atomic_kv_ready",
-                "gauge",
-                "1 while operations can be expected to succeed",
-                u64::from(self.not_ready().is_none()),
-            ),
-            (
-                "atomic_kv_clients",
-                "gauge",
-                "Client connections",
-                counters.clients.load(Ordering::Relaxed) as u64,
-            ),
-        ];
-        let mut out = String::new();
-        for (name, kind, help, value) in rows {
-            let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
-        }
-        out.push_str(
-            "# HELP atomic_kv_peer_up 1 while a link to the peer is up\n# TYPE atomic_kv_peer_up gauge\n",
-        );
-        for (index, id) in self.members.ids().iter().enumerate().filter(|(_, id)| **id != self.id) {
-            let _ = writeln!(out, "atomic_kv_peer_up{{peer=\"{id}\"}} {}", u64::from(self.is_peer_up(index)));
-        }
-        out
-    }
+/// The version of Redis whose commands have the same options here, where they exist.
+const REDIS_VERSION: &str = "7.0.0";
+
+type Rows = Vec<(Cow<'static, str>, String)>;
+
+/// Fields that do not change, or do not exist here: always so.
+fn always(rows: &[(&'static str, &str)]) -> Rows {
+    rows.iter().map(|(field, value)| (Cow::Borrowed(*field), (*value).to_owned())).collect()
 }
 
-impl ServerInfo for Node {
-    fn info(&self, section: Option<&str>) -> String {
-        let wanted = |name: &str| {
-            section.is_none_or(|section| {
-                section == name || section == "all" || section == "everything" || section == "default"
-            })
+fn rows<const N: usize>(rows: [(&'static str, String); N]) -> Rows {
+    rows.into_iter().map(|(field, value)| (Cow::Borrowed(field), value)).collect()
+}
+
+impl Node {
+    pub(super) fn uptime(&self) -> Duration {
+        now_instant().since(abd::Instant(0))
+    }
+
+    fn server_rows(&self) -> Rows {
+        let uptime = self.uptime().as_secs();
+        let port = self.settings.listen.rsplit_once(':').map_or("0", |(_, port)| port);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let executable =
+            std::env::current_exe().map_or_else(|_| String::new(), |path| path.display().to_string());
+        let mut all = rows([
+            ("redis_version", REDIS_VERSION.to_owned()),
+            ("atomic_kv_version", env!("CARGO_PKG_VERSION").to_owned()),
+            ("os", system()),
+            ("arch_bits", usize::BITS.to_string()),
+            ("process_id", std::process::id().to_string()),
+            ("run_id", run_id().to_owned()),
+            ("tcp_port", port.to_owned()),
+            ("server_time_usec", now.as_micros().to_string()),
+            ("uptime_in_seconds", uptime.to_string()),
+            ("uptime_in_days", (uptime / 86_400).to_string()),
+            ("executable", executable),
+            ("max_value_bytes", self.settings.max_value_bytes.to_string()),
+        ]);
+        all.extend(always(&[
+            ("redis_mode", "standalone"),
+            ("multiplexing_api", "epoll"),
+            ("config_file", ""),
+        ]));
+        all
+    }
+
+    fn client_rows(&self) -> Rows {
+        let mut all =
+            rows([("connected_clients", self.counters.clients.load(Ordering::Relaxed).to_string())]);
+        all.extend(always(&[
+            ("cluster_connections", "0"),
+            ("blocked_clients", "0"),
+            ("tracking_clients", "0"),
+            ("clients_in_timeout_table", "0"),
+        ]));
+        all
+    }
+
+    /// The allocator is not asked what it has given out: what the process has of the machine counts.
+    fn memory_rows() -> Rows {
+        let Memory { resident, peak, machine } = Memory::now();
+        let mut all = rows([
+            ("used_memory", resident.to_string()),
+            ("used_memory_human", human(resident)),
+            ("used_memory_rss", resident.to_string()),
+            ("used_memory_rss_human", human(resident)),
+            ("used_memory_peak", peak.to_string()),
+            ("used_memory_peak_human", human(peak)),
+            ("total_system_memory", machine.to_string()),
+            ("total_system_memory_human", human(machine)),
+        ]);
+        all.extend(always(&[
+            ("used_memory_lua", "0"),
+            ("used_memory_lua_human", "0B"),
+            ("used_memory_scripts", "0"),
+            ("used_memory_scripts_human", "0B"),
+            ("maxmemory", "0"),
+            ("maxmemory_human", "0B"),
+            ("maxmemory_policy", "noeviction"),
+            ("mem_fragmentation_ratio", "1.00"),
+            ("mem_allocator", "mimalloc"),
+            ("active_defrag_running", "0"),
+            ("lazyfree_pending_objects", "0"),
+        ]));
+        all
+    }
+
+    fn persistence_rows(&self) -> Rows {
+        let last_write = if self.committer.writable() { "ok" } else { "err" };
+        let mut all = always(&[
+            ("loading", "0"),
+            ("async_loading", "0"),
+            ("rdb_changes_since_last_save", "0"),
+            ("rdb_bgsave_in_progress", "0"),
+            ("rdb_last_bgsave_status", "ok"),
+            ("rdb_current_bgsave_time_sec", "-1"),
+            ("aof_enabled", "1"),
+            ("aof_rewrite_in_progress", "0"),
+            ("aof_rewrite_scheduled", "0"),
+            ("aof_last_bgrewrite_status", "ok"),
+        ]);
+        all.extend(rows([
+            ("aof_last_write_status", last_write.to_owned()),
+            ("disk_bytes", self.store.disk_bytes().to_string()),
+        ]));
+        all
+    }
+
+    fn stats_rows(&self) -> Rows {
+        let (reads, hits) = (self.total(|stats| &stats.reads), self.total(|stats| &stats.hits));
+        let errors: u64 = by_error(self.requests()).iter().map(|(_, count)| count).sum();
+        let rate = |rate: &AtomicU64| rate.load(Ordering::Relaxed);
+        let kilobytes = |bytes: u64| format!("{:.2}", bytes as f64 / 1024.0);
+        let mut all = rows([
+            ("total_connections_received", self.counters.connections.load(Ordering::Relaxed).to_string()),
+            ("total_commands_processed", self.commands().to_string()),
+            ("instantaneous_ops_per_sec", rate(&self.rates.commands).to_string()),
+            ("total_net_input_bytes", self.total(|stats| &stats.input_bytes).to_string()),
+            ("total_net_output_bytes", self.total(|stats| &stats.output_bytes).to_string()),
+            ("instantaneous_input_kbps", kilobytes(rate(&self.rates.input_bytes))),
+            ("instantaneous_output_kbps", kilobytes(rate(&self.rates.output_bytes))),
+            ("keyspace_hits", hits.to_string()),
+            ("keyspace_misses", reads.saturating_sub(hits).to_string()),
+            ("total_error_replies", errors.to_string()),
+            ("reads", reads.to_string()),
+            ("writes", self.total(|stats| &stats.writes).to_string()),
+            ("refused", self.total(|stats| &stats.refused).to_string()),
+            ("indeterminate", self.total(|stats| &stats.indeterminate).to_string()),
+            ("log_lines_dropped", logging::lines_dropped().to_string()),
+        ]);
+        all.extend(always(&[
+            ("expired_keys", "0"),
+            ("evicted_keys", "0"),
+            ("evicted_clients", "0"),
+            ("pubsub_channels", "0"),
+            ("pubsub_patterns", "0"),
+            ("sync_full", "0"),
+            ("sync_partial_ok", "0"),
+            ("sync_partial_err", "0"),
+            ("latest_fork_usec", "0"),
+        ]));
+        all
+    }
+
+    fn replication_rows() -> Rows {
+        let mut all = always(&[
+            ("role", "master"),
+            ("connected_slaves", "0"),
+            ("master_failover_state", "no-failover"),
+        ]);
+        all.extend(rows([("master_replid", run_id().to_owned())]));
+        all.extend(always(&[("master_repl_offset", "0"), ("repl_backlog_active", "0")]));
+        all
+    }
+
+    fn processor_rows() -> Rows {
+        let (system, user) = processor_seconds();
+        let mut all =
+            rows([("used_cpu_sys", format!("{system:.6}")), ("used_cpu_user", format!("{user:.6}"))]);
+        all.extend(always(&[("used_cpu_sys_children", "0.000000"), ("used_cpu_user_children", "0.000000")]));
+        all
+    }
+
+    fn command_rows(&self) -> Rows {
+        let of = |(name, calls, rejected)| {
+            (format!("cmdstat_{name}").into(), format!("calls={calls},rejected_calls={rejected}"))
         };
-        let counters = &self.counters;
-        let mut out = String::new();
-        let mut put = |name: &str, rows: &[(&str, String)]| {
-            if wanted(&name.to_lowercase()) {
-                let _ = write!(out, "# {name}\r\n");
-                for (field, value) in rows {
-                    let _ = write!(out, "{field}:{value}\r\n");
-                }
-                out.push_str("\r\n");
-            }
-        };
-        let version = env!("CARGO_PKG_VERSION").to_owned();
-        put(
-            "Server",
-            &[
-                ("redis_version", "7.0.0".to_owned()),
-                ("atomic_kv_version", version),
-                ("redis_mode", "standalone".to_owned()),
-                ("process_id", std::process::id().to_string()),
-                ("uptime_in_seconds", self.uptime().as_secs().to_string()),
-                ("max_value_bytes", self.settings.max_value_bytes.to_string()),
-            ],
-        );
-        put("Clients", &[("connected_clients", counters.clients.load(Ordering::Relaxed).to_string())]);
-        put(
-            "Persistence",
-            &[("loading", "0".to_owned()), ("disk_bytes", self.store.disk_bytes().to_string())],
-        );
-        put(
-            "Stats",
-            &[
-                ("total_connections_received", counters.connections.load(Ordering::Relaxed).to_string()),
-                ("reads", counters.reads.load(Ordering::Relaxed).to_string()),
-                ("writes", counters.writes.load(Ordering::Relaxed).to_string()),
-                ("refused", counters.refused.load(Ordering::Relaxed).to_string()),
-                ("log_lines_dropped", logging::lines_dropped().to_string()),
-                ("indeterminate", counters.indeterminate.load(Ordering::Relaxed).to_string()),
-            ],
-        );
-        put("Replication", &[("role", "master".to_owned()), ("connected_slaves", "0".to_owned())]);
+        by_command(self.requests()).into_iter().map(of).collect()
+    }
+
+    fn error_rows(&self) -> Rows {
+        let of = |(code, count)| (format!("errorstat_{code}").into(), format!("count={count}"));
+        by_error(self.requests()).into_iter().map(of).collect()
+    }
+
+    /// What no Redis has.
+    fn node_rows(&self) -> Rows {
         let not_ready = self.not_ready();
-        let mut rows = vec![
+        let peers: Vec<String> = self
+            .members
+            .ids()
+            .iter()
+            .enumerate()
+            .filter(|(_, id)| **id != self.id)
+            .map(|(index, id)| format!("{id}={}", if self.is_peer_up(index) { "up" } else { "down" }))
+            .collect();
+        rows([
             ("node_id", self.id.to_string()),
             ("boot", self.boot().to_string()),
             ("cluster", self.settings.cluster_text()),
@@ -142,24 +209,49 @@ impl ServerInfo for Node {
             ("keys", self.store.versions().live_keys().to_string()),
             ("timestamps", self.settings.timestamps_name().to_owned()),
             ("clock", self.clock_text()),
-        ];
-        let peers: Vec<String> = self
-            .members
-            .ids()
-            .iter()
-            .enumerate()
-            .filter(|(_, id)| **id != self.id)
-            .map(|(index, id)| format!("{id}={}", if self.is_peer_up(index) { "up" } else { "down" }))
-            .collect();
-        rows.push(("peers", peers.join(",")));
-        put("Node", &rows);
-        let keys = self.store.versions().live_keys();
-        put("Keyspace", &[("db0", format!("keys={keys},expires=0,avg_ttl=0"))]);
-        out
+            ("peers", peers.join(",")),
+        ])
+    }
+
+    fn keyspace_rows(&self) -> Rows {
+        match self.store.versions().live_keys() {
+            0 => Vec::new(),
+            keys => rows([("db0", format!("keys={keys},expires=0,avg_ttl=0"))]),
+        }
+    }
+
+    fn requests(&self) -> impl Iterator<Item = &Counts> + Clone {
+        self.stats.iter().map(|stats| &stats.requests)
+    }
+}
+
+impl ServerInfo for Shard {
+    fn info(&self, wanted: &dyn Fn(&str) -> bool) -> Vec<Section> {
+        let node = &self.node;
+        let mut sections = Vec::new();
+        let mut put = |name: &'static str, rows: &dyn Fn() -> Rows| {
+            if wanted(&name.to_ascii_lowercase()) {
+                sections.push(Section { name, rows: rows() });
+            }
+        };
+        put("Server", &|| node.server_rows());
+        put("Clients", &|| node.client_rows());
+        put("Memory", &Node::memory_rows);
+        put("Persistence", &|| node.persistence_rows());
+        put("Stats", &|| node.stats_rows());
+        put("Replication", &Node::replication_rows);
+        put("CPU", &Node::processor_rows);
+        put("Modules", &Vec::new);
+        put("Commandstats", &|| node.command_rows());
+        put("Errorstats", &|| node.error_rows());
+        put("Cluster", &|| always(&[("cluster_enabled", "0")]));
+        put("Node", &|| node.node_rows());
+        put("Keyspace", &|| node.keyspace_rows());
+        sections
     }
 
     fn config(&self) -> Vec<(String, String)> {
-        let limit = self.settings.max_value_bytes.to_string();
+        let limit = self.node.settings.max_value_bytes.to_string();
         [
             ("save", ""),
             ("appendonly", "yes"),
@@ -176,6 +268,18 @@ impl ServerInfo for Node {
     }
 
     fn uptime(&self) -> Duration {
-        now_instant().since(abd::Instant(0))
+        self.node.uptime()
+    }
+
+    fn clients(&self) -> Vec<Arc<Listed>> {
+        self.node.connections.all()
+    }
+
+    fn kill(&self, id: u64) {
+        self.node.connections.end(id);
+    }
+
+    fn counts(&self) -> &Counts {
+        &self.stats().requests
     }
 }

@@ -9,15 +9,19 @@ mod answers;
 mod client;
 pub mod clock;
 mod committer;
+mod connections;
 mod database;
 mod http;
 mod info;
+mod metrics;
 pub mod peer;
 mod pipeline;
+mod process;
 mod readers;
 mod repair;
 mod shard;
 mod signal;
+mod stats;
 mod supervise;
 
 use crate::config::{Settings, parse_cluster};
@@ -26,15 +30,17 @@ use crate::identity::DataDir;
 use crate::logging::limit::limited;
 use ::node::hello::{About, Introduction, Limits};
 use abd::{
-    ClockError, Config, Instant, Interval, IntervalClock, Members, NodeId, Operation, Outcome, Reaction,
-    Reason, Replica, Reply, Standing, TimestampIssuer, TimestampMode,
+    ClockError, Config, Instant, Interval, IntervalClock, Members, NodeId, Operation, Reaction, Reason,
+    Replica, Reply, Standing, TimestampIssuer, TimestampMode,
 };
 use bytes::Bytes;
 use clock::{FixedBound, KernelBound, wall_clock};
 use committer::{Committer, ReplyTo};
+use connections::Connections;
 use database::ReplicaStore;
 use readers::{READERS, Readers};
 use shard::Shard;
+use stats::{LoopStats, Rates};
 use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::num::NonZeroU64;
@@ -91,15 +97,15 @@ pub(crate) struct Node {
     links_up: Vec<AtomicUsize>,
     pub(crate) missed: repair::Missed,
     pub(crate) counters: Counters,
+    /// By event loop.
+    pub(crate) stats: Vec<LoopStats>,
+    pub(crate) rates: Rates,
+    pub(crate) connections: Connections,
 }
 
 /// What is counted for INFO and /metrics.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    pub(crate) reads: AtomicU64,
-    pub(crate) writes: AtomicU64,
-    pub(crate) refused: AtomicU64,
-    pub(crate) indeterminate: AtomicU64,
     pub(crate) clients: AtomicUsize,
     pub(crate) connections: AtomicU64,
 }
@@ -319,16 +325,6 @@ impl Node {
         }
         Ok(())
     }
-
-    pub(crate) fn count_outcome(&self, outcome: &Outcome) {
-        let counter = match outcome {
-            Outcome::Read(_) => &self.counters.reads,
-            Outcome::Written { .. } => &self.counters.writes,
-            Outcome::Refused(_) => &self.counters.refused,
-            Outcome::Indeterminate(_) => &self.counters.indeterminate,
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
-    }
 }
 
 /// A connection on its way to the shard that serves it.
@@ -394,6 +390,9 @@ impl RunningNode {
             failure: watch::Sender::new(None),
             stopping: watch::Sender::new(false),
             counters: Counters::default(),
+            stats: (0..settings.threads).map(|_| LoopStats::default()).collect(),
+            rates: Rates::default(),
+            connections: Connections::default(),
             settings,
         });
         tracing::info!(
@@ -542,6 +541,7 @@ fn run_shard(
                 accept(node.clone(), peers, senders.clone(), Accepted::Peer),
             );
             supervise::task(node, "accept clients", accept(node.clone(), clients, senders, Accepted::Client));
+            supervise::task(node, "rates", stats::keep_rates(node.clone()));
             supervise::task(node, "repair", repair::keep_repairing(shard.clone()));
             if let Some(http) = http {
                 supervise::task(node, "http", http::serve(shard.clone(), http));

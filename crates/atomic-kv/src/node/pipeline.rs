@@ -2,7 +2,7 @@
 
 use super::answers::Answers;
 use super::shard::{Shard, Started};
-use crate::resp::{Protocol, Reply};
+use crate::resp::{Counts, Protocol, Reply};
 use abd::{Content, Instant, Operation, Outcome, StampedValue};
 use bytes::{Bytes, BytesMut};
 use rapidhash::v3::{RapidSecrets, rapidhash_v3_seeded};
@@ -262,7 +262,7 @@ impl Pipeline {
                 if out.is_empty() {
                     shard.buffers.lend(out);
                 }
-                next.reply(out);
+                next.reply(&shard.stats().requests, out);
                 if out.len() > OUT_BYTES {
                     break;
                 }
@@ -324,17 +324,23 @@ impl Owed {
     }
 
     /// The reply, when all parts have ended.
-    fn reply(self, out: &mut BytesMut) {
+    fn reply(self, counts: &Counts, out: &mut BytesMut) {
         if self.is_too_large {
             let (keys, mebibytes) = (self.operations, MULTI_GET_BYTES_MAX >> 20);
             let why = format!(
                 "ERR the values of these {keys} keys are larger than {mebibytes} MiB together: ask for fewer at once"
             );
-            return Reply::error(why).encode(self.protocol, out);
+            let reply = Reply::error(why);
+            counts.reply(&reply);
+            return reply.encode(self.protocol, out);
         }
         match self.kind {
             Kind::Ready(reply) => out.extend_from_slice(&reply),
-            kind => combine(&kind, self.outcomes).encode(self.protocol, out),
+            kind => {
+                let reply = combine(&kind, self.outcomes);
+                counts.reply(&reply);
+                reply.encode(self.protocol, out);
+            }
         }
     }
 }

@@ -10,6 +10,7 @@ use super::database::{InMemory, OnDisk};
 use super::peer::{Link, Outbox};
 use super::readers::found_bytes;
 use super::signal::Signal;
+use super::stats::LoopStats;
 use super::{Node, now_instant, supervise};
 use crate::buffers::Buffers;
 use abd::{
@@ -64,6 +65,11 @@ impl Shard {
             armed: Cell::new(u64::MAX),
             rearm: Signal::default(),
         })
+    }
+
+    /// Where this event loop counts.
+    pub(crate) fn stats(&self) -> &LoopStats {
+        &self.node.stats[self.index]
     }
 
     pub(crate) fn set_link(&self, index: usize, link: Rc<Link>) {
@@ -168,7 +174,7 @@ impl Shard {
         loop {
             let ended = self.coordinator.borrow_mut().poll_outcome();
             let Some((id, outcome)) = ended else { break };
-            self.node.count_outcome(&outcome);
+            self.stats().count_outcome(&outcome);
             let back = self.waiting.borrow_mut().remove(id);
             if let Some(back) = back {
                 back.send(outcome);

@@ -1,7 +1,5 @@
 //! What a client says about itself: `HELLO`, `AUTH`, `RESET` and the `CLIENT` family.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 
 use super::command;
@@ -19,6 +17,11 @@ const HELP: &[&str] = &[
     "    Return the ID of the current connection.",
     "INFO",
     "    Return information about the current client connection.",
+    "KILL <ip:port>",
+    "    Close the connection with this address.",
+    "KILL <filter> <value> [<filter> <value> ...]",
+    "    Close the connections that all filters fit. They are: ID <id>, ADDR <ip:port>,",
+    "    LADDR <ip:port>, TYPE <type>, USER <user>, MAXAGE <seconds>, SKIPME (YES|NO).",
     "LIST [TYPE normal | ID <id> ...]",
     "    Return information about client connections.",
     "NO-EVICT (ON|OFF), NO-TOUCH (ON|OFF)",
@@ -81,8 +84,9 @@ impl Session {
             }
         }
         self.protocol = protocol;
+        self.listed.speaks(protocol);
         if let Some(name) = name {
-            self.name = name;
+            self.listed.names().name = name;
         }
         Ok(self.greeting())
     }
@@ -92,7 +96,7 @@ impl Session {
             ("server", Reply::text("atomic-kv")),
             ("version", Reply::text(env!("CARGO_PKG_VERSION"))),
             ("proto", Reply::Integer(self.protocol.number())),
-            ("id", Reply::Integer(i64::try_from(self.id).unwrap_or(i64::MAX))),
+            ("id", Reply::Integer(i64::try_from(self.listed.id).unwrap_or(i64::MAX))),
             ("mode", Reply::text("standalone")),
             ("role", Reply::text("master")),
             ("modules", Reply::Array(Vec::new())),
@@ -102,7 +106,8 @@ impl Session {
 
     pub(super) fn reset(&mut self) -> Reply {
         self.protocol = Protocol::Resp2;
-        self.name.clear();
+        self.listed.speaks(self.protocol);
+        self.listed.names().name.clear();
         Reply::Simple("RESET".into())
     }
 
@@ -114,30 +119,31 @@ impl Session {
         server: &dyn ServerInfo,
     ) -> Result<Reply, Reply> {
         Ok(match subcommand.map_or("help", |sub| sub.name) {
-            "id" => Reply::Integer(i64::try_from(self.id).unwrap_or(i64::MAX)),
-            "getname" if self.name.is_empty() => Reply::Null,
-            "getname" => Reply::text(self.name.as_str()),
+            "id" => Reply::Integer(i64::try_from(self.listed.id).unwrap_or(i64::MAX)),
+            "getname" => match self.listed.names().name.as_str() {
+                "" => Reply::Null,
+                name => Reply::text(name),
+            },
             "setname" => {
-                self.name = checked("Client names", &args[0])?;
+                self.listed.names().name = checked("Client names", &args[0])?;
                 Reply::OK
             }
             "setinfo" => self.set_info(&args[0], &args[1])?,
-            "info" => Reply::Verbatim(format!("{}\n", self.describe(server.uptime())).into()),
+            "info" => Reply::Verbatim(format!("{}\n", self.listed.describe(server.uptime())).into()),
             "list" => self.list(args, server)?,
             "no-evict" | "no-touch" => match args[0].to_ascii_lowercase().as_slice() {
                 b"on" | b"off" => Reply::OK,
                 _ => return Err(syntax_error()),
             },
-            "kill" => return Err(Reply::error("ERR CLIENT KILL is not supported")),
             _ => command::help("CLIENT", HELP),
         })
     }
 
     fn set_info(&mut self, attribute: &[u8], value: &[u8]) -> Result<Reply, Reply> {
         if attribute.eq_ignore_ascii_case(b"lib-name") {
-            self.library = checked("lib-name", value)?;
+            self.listed.names().library = checked("lib-name", value)?;
         } else if attribute.eq_ignore_ascii_case(b"lib-ver") {
-            self.library_version = checked("lib-ver", value)?;
+            self.listed.names().library_version = checked("lib-ver", value)?;
         } else {
             let shown = String::from_utf8_lossy(&attribute[..attribute.len().min(128)]);
             return Err(Reply::error(format!("ERR Unrecognized option '{shown}'")));
@@ -146,20 +152,13 @@ impl Session {
     }
 
     fn list(&self, args: &[Bytes], server: &dyn ServerInfo) -> Result<Reply, Reply> {
-        let mut lines = server.clients();
-        lines.retain(|(id, _)| *id != self.id);
-        lines.push((self.id, self.describe(server.uptime())));
-        lines.sort_unstable();
+        let mut clients = server.clients();
+        clients.sort_unstable_by_key(|client| client.id);
         match args {
             [] => {}
             [word, kind] if word.eq_ignore_ascii_case(b"type") => {
-                match kind.to_ascii_lowercase().as_slice() {
-                    b"normal" => {}
-                    b"master" | b"replica" | b"slave" | b"pubsub" => lines.clear(),
-                    _ => {
-                        let shown = String::from_utf8_lossy(&kind[..kind.len().min(128)]);
-                        return Err(Reply::error(format!("ERR Unknown client type '{shown}'")));
-                    }
+                if !is_normal(kind)? {
+                    clients.clear();
                 }
             }
             [word, ids @ ..] if word.eq_ignore_ascii_case(b"id") && !ids.is_empty() => {
@@ -168,32 +167,25 @@ impl Session {
                     .map(|id| std::str::from_utf8(id).ok()?.parse::<u64>().ok())
                     .collect::<Option<std::collections::HashSet<u64>>>()
                     .ok_or_else(|| Reply::error("ERR Invalid client ID"))?;
-                lines.retain(|(id, _)| wanted.contains(id));
+                clients.retain(|client| wanted.contains(&client.id));
             }
             _ => return Err(syntax_error()),
         }
-        Ok(Reply::Verbatim(lines.into_iter().map(|(_, line)| line + "\n").collect::<String>().into()))
+        let now = server.uptime();
+        let lines = clients.iter().map(|client| client.describe(now) + "\n");
+        Ok(Reply::Verbatim(lines.collect::<String>().into()))
     }
+}
 
-    /// The connection's line in `CLIENT LIST`, without its end. `now` is [`ServerInfo::uptime`].
-    ///
-    /// Client libraries insist on fields that mean nothing here; those are zero.
-    pub fn describe(&self, now: Duration) -> String {
-        format!(
-            "id={} addr={} laddr={} fd=0 name={} age={} idle={} flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 \
-             watch=0 qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 \
-             events=r cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
-            self.id,
-            self.peer,
-            self.local,
-            self.name,
-            now.saturating_sub(self.opened).as_secs(),
-            now.saturating_sub(self.active).as_secs(),
-            self.last_command(),
-            self.protocol.number(),
-            self.library,
-            self.library_version,
-        )
+/// Whether a type of client in `CLIENT LIST` and `CLIENT KILL` is the only one that there is here.
+pub(super) fn is_normal(kind: &[u8]) -> Result<bool, Reply> {
+    match kind.to_ascii_lowercase().as_slice() {
+        b"normal" => Ok(true),
+        b"master" | b"replica" | b"slave" | b"pubsub" => Ok(false),
+        _ => {
+            let shown = String::from_utf8_lossy(&kind[..kind.len().min(128)]);
+            Err(Reply::error(format!("ERR Unknown client type '{shown}'")))
+        }
     }
 }
 
@@ -210,6 +202,6 @@ fn checked(what: &str, name: &[u8]) -> Result<String, Reply> {
     Ok(String::from_utf8_lossy(name).into_owned())
 }
 
-fn syntax_error() -> Reply {
+pub(super) fn syntax_error() -> Reply {
     Reply::error("ERR syntax error")
 }

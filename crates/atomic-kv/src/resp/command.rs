@@ -24,9 +24,13 @@ const HELP: &[&str] = &[
     "    Return the keys from a full command.",
 ];
 
-/// Finds a name without regard to case.
-pub(super) fn find(table: &'static [Spec], name: &[u8]) -> Option<&'static Spec> {
-    table.iter().find(|spec| name.eq_ignore_ascii_case(spec.name.as_bytes()))
+/// The place of a name in a table, without regard to case.
+pub(super) fn position(table: &[Spec], name: &[u8]) -> Option<usize> {
+    table.iter().position(|spec| name.eq_ignore_ascii_case(spec.name.as_bytes()))
+}
+
+fn find(table: &'static [Spec], name: &[u8]) -> Option<&'static Spec> {
+    position(table, name).map(|place| &table[place])
 }
 
 impl Spec {

@@ -6,8 +6,11 @@
 
 mod client;
 mod command;
+mod counts;
 mod glob;
 mod inline;
+mod kill;
+mod listed;
 mod reply;
 mod request;
 mod session;
@@ -16,6 +19,8 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub use counts::{Counts, by_command, by_error};
+pub use listed::Listed;
 pub use reply::{Protocol, Reply};
 pub use request::{Args, Limits, Oversized, ProtocolError, Request, RequestParser};
-pub use session::{Action, ServerInfo, Session};
+pub use session::{Action, Section, ServerInfo, Session};

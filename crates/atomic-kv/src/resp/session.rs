@@ -1,12 +1,17 @@
 //! One connection: what it has agreed on, and what each of its requests asks for.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::client;
-use super::command::{self, find};
+use super::command::{self, position};
+use super::counts::Counts;
 use super::glob;
+use super::listed::Listed;
 use super::reply::{Protocol, Reply};
 use super::request::{Args, Limits, Oversized, Request};
 use super::table::{COMMANDS, Spec};
@@ -50,59 +55,49 @@ pub enum Action {
     MultiGet(Vec<Bytes>),
 }
 
+/// A section of `INFO`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Section {
+    /// Its name, capitalised.
+    pub name: &'static str,
+    /// Fields and values, in order.
+    pub rows: Vec<(Cow<'static, str>, String)>,
+}
+
 /// What a session must know of the node around it.
 pub trait ServerInfo {
-    /// The text of `INFO`, or of one section (in lower case); empty for an unknown section.
-    fn info(&self, section: Option<&str>) -> String;
+    /// Those sections of `INFO` that are wanted by their names in lower case, in Redis' order.
+    fn info(&self, wanted: &dyn Fn(&str) -> bool) -> Vec<Section>;
     /// Names and values for `CONFIG GET`.
     fn config(&self) -> Vec<(String, String)>;
     /// The time since the process started, by which sessions measure their age.
     fn uptime(&self) -> Duration;
-    /// The other open connections: their ids and [`Session::describe`] lines. The asking session may be
-    /// among them, its line is replaced by a fresh one.
-    fn clients(&self) -> Vec<(u64, String)> {
-        Vec::new()
-    }
+    /// All open connections of the node.
+    fn clients(&self) -> Vec<Arc<Listed>>;
+    /// Closes another connection.
+    fn kill(&self, id: u64);
+    /// Where requests are counted.
+    fn counts(&self) -> &Counts;
 }
 
 /// The state of one connection.
 #[derive(Debug)]
 pub struct Session {
-    pub(super) id: u64,
-    pub(super) peer: String,
-    pub(super) local: String,
-    pub(super) opened: Duration,
-    pub(super) active: Duration,
+    pub(super) listed: Arc<Listed>,
     pub(super) protocol: Protocol,
-    pub(super) name: String,
-    pub(super) library: String,
-    pub(super) library_version: String,
-    /// With its subcommand, if it has any.
-    pub(super) last_command: (&'static str, Option<&'static str>),
     limits: Limits,
 }
 
 impl Session {
     /// A fresh connection. `opened` is [`ServerInfo::uptime`] now; `peer` and `local` are its addresses.
     pub fn new(id: u64, peer: String, local: String, opened: Duration, limits: Limits) -> Self {
-        Self {
-            id,
-            peer,
-            local,
-            opened,
-            active: opened,
-            protocol: Protocol::Resp2,
-            name: String::new(),
-            library: String::new(),
-            library_version: String::new(),
-            last_command: ("NULL", None),
-            limits,
-        }
+        let listed = Arc::new(Listed::new(id, peer, local, opened));
+        Self { listed, protocol: Protocol::Resp2, limits }
     }
 
-    /// The connection's number, unique within the process.
-    pub fn id(&self) -> u64 {
-        self.id
+    /// What others may see of the connection.
+    pub fn listed(&self) -> &Arc<Listed> {
+        &self.listed
     }
 
     /// The protocol for the reply to the request handled last. With pipelining, note it per request: a
@@ -111,14 +106,9 @@ impl Session {
         self.protocol
     }
 
-    /// The name that the client gave itself, or an empty one.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
     /// Notes when the client sent something; `now` is [`ServerInfo::uptime`]. Requests that arrive together need it once.
-    pub fn heard(&mut self, now: Duration) {
-        self.active = now;
+    pub fn heard(&self, now: Duration) {
+        self.listed.heard(now);
     }
 
     /// Decides what a request asks for, and does what concerns the connection alone.
@@ -132,25 +122,18 @@ impl Session {
                 });
             }
         };
-        match self.dispatch(args, server) {
-            Ok(action) => action,
-            Err(reply) => Action::Reply(reply),
+        let action = self.dispatch(args, server).unwrap_or_else(Action::Reply);
+        if let Action::Reply(reply) = &action {
+            server.counts().reply(reply);
         }
-    }
-
-    /// As `CLIENT LIST` and error messages name it.
-    pub(super) fn last_command(&self) -> String {
-        match self.last_command {
-            (name, None) => name.to_owned(),
-            (name, Some(subcommand)) => format!("{name}|{subcommand}"),
-        }
+        action
     }
 
     fn dispatch(&mut self, args: Args, server: &dyn ServerInfo) -> Result<Action, Reply> {
         let Some(name) = args.first() else {
             return Err(Reply::error("ERR empty command"));
         };
-        let Some(spec) = find(COMMANDS, name) else {
+        let Some(command) = position(COMMANDS, name) else {
             // These begin an HTTP request: a page may make a browser send them, with commands behind.
             if name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:") {
                 return Ok(Action::Close);
@@ -160,14 +143,13 @@ impl Session {
             }
             return Err(unknown_command(&args));
         };
-        let subcommand = subcommand(spec, &args)?;
-        self.last_command = (spec.name, subcommand.map(|sub| sub.name));
-        if !subcommand.unwrap_or(spec).accepts(args.len()) {
-            return Err(wrong_arity(&self.last_command()));
+        let spec = &COMMANDS[command];
+        let checked = self.check_arguments(command, &args);
+        match checked {
+            Ok(_) => server.counts().call(command),
+            Err(_) => server.counts().reject(command),
         }
-        for key in spec.keys_of(&args) {
-            self.check("key", key, self.limits.max_key_bytes)?;
-        }
+        let subcommand = checked?;
         Ok(match spec.name {
             "get" => Action::Get(second(args)),
             "strlen" => Action::StrLen(second(args)),
@@ -176,8 +158,24 @@ impl Session {
             "exists" => Action::Exists(rest(args)),
             "mget" => Action::MultiGet(rest(args)),
             "quit" => Action::ReplyAndClose(Reply::OK),
+            "client" if subcommand.is_some_and(|sub| sub.name == "kill") => self.kill(&args[2..], server)?,
             _ => Action::Reply(self.reply(spec, subcommand, args, server)?),
         })
+    }
+
+    /// Whether a command's arguments are as many as it takes, and its keys no longer than they may be. Its subcommand.
+    fn check_arguments(&self, command: usize, args: &Args) -> Result<Option<&'static Spec>, Reply> {
+        let spec = &COMMANDS[command];
+        let place = subcommand(spec, args)?;
+        let subcommand = place.map(|place| &spec.subcommands[place]);
+        self.listed.note(command, place);
+        if !subcommand.unwrap_or(spec).accepts(args.len()) {
+            return Err(wrong_arity(&self.listed.last_command()));
+        }
+        for key in spec.keys_of(args) {
+            self.check("key", key, self.limits.max_key_bytes)?;
+        }
+        Ok(subcommand)
     }
 
     /// Answers the commands that touch no key.
@@ -243,19 +241,18 @@ fn rest(args: Args) -> Vec<Bytes> {
     args.into_iter().skip(1).collect()
 }
 
-/// The subcommand that the arguments name, if the command has any.
-fn subcommand(spec: &Spec, args: &Args) -> Result<Option<&'static Spec>, Reply> {
+/// The place of the subcommand that the arguments name, if the command has any.
+fn subcommand(spec: &Spec, args: &Args) -> Result<Option<usize>, Reply> {
     let Some(name) = args.get(1).filter(|_| !spec.subcommands.is_empty()) else {
         return Ok(None);
     };
-    match find(spec.subcommands, name) {
-        Some(sub) => Ok(Some(sub)),
-        None => Err(Reply::error(format!(
+    position(spec.subcommands, name).map(Some).ok_or_else(|| {
+        Reply::error(format!(
             "ERR unknown subcommand '{}'. Try {} HELP.",
             c_text(name, 128),
             spec.name.to_ascii_uppercase()
-        ))),
-    }
+        ))
+    })
 }
 
 /// A command's argument as C's `%.*s` prints it: up to a length, or the first zero byte.
@@ -295,19 +292,21 @@ fn select(index: &[u8]) -> Result<Reply, Reply> {
     }
 }
 
+/// Sections that only `INFO all` and `INFO everything` have, or who names them.
+const EXTRA_SECTIONS: [&str; 1] = ["commandstats"];
+
 fn info(sections: &[Bytes], server: &dyn ServerInfo) -> Reply {
-    let mut names: Vec<String> =
+    let names: HashSet<String> =
         sections.iter().map(|name| String::from_utf8_lossy(name).to_ascii_lowercase()).collect();
-    names.sort_unstable();
-    names.dedup();
-    let everything = names.iter().any(|name| ["all", "default", "everything"].contains(&name.as_str()));
-    let text = if names.is_empty() || everything {
-        server.info(None)
-    } else {
-        let texts = names.iter().map(|name| server.info(Some(name))).filter(|text| !text.is_empty());
-        texts.collect::<Vec<_>>().join("\r\n")
-    };
-    Reply::Verbatim(text.into())
+    let everything = names.contains("all") || names.contains("everything");
+    let default = names.is_empty() || names.contains("default");
+    let wanted =
+        |name: &str| everything || names.contains(name) || default && !EXTRA_SECTIONS.contains(&name);
+    let sections = server.info(&wanted).into_iter().map(|Section { name, rows }| {
+        let rows = rows.iter().map(|(field, value)| format!("{field}:{value}\r\n"));
+        format!("# {name}\r\n{}", rows.collect::<String>())
+    });
+    Reply::Verbatim(sections.collect::<Vec<_>>().join("\r\n").into())
 }
 
 fn config(subcommand: Option<&Spec>, args: &[Bytes], server: &dyn ServerInfo) -> Result<Reply, Reply> {

@@ -134,7 +134,12 @@ const CLIENT: &[Spec] = &[
     help("connection"),
     client("id", 2, "Returns the unique ID of the connection.").since("5.0.0"),
     client("info", 2, "Returns information about the connection.").since("6.2.0"),
-    client("kill", -3, "Not supported: returns an error.").since("2.4.0"),
+    client("kill", -3, "Closes connections.").since("2.4.0").linear().args(&[
+        arg("ip:port", "string").flags(&["optional"]),
+        arg("filter", "block")
+            .flags(&["optional", "multiple"])
+            .of(&[arg("name", "string"), arg("value", "string")]),
+    ]),
     client("list", -2, "Lists open connections.").since("2.4.0").linear().args(&[
         arg("client-type", "oneof")
             .token("TYPE")

@@ -7,6 +7,7 @@ mod commands;
 mod crashes;
 mod disks;
 mod identity;
+mod info;
 mod intruders;
 mod loops;
 mod members;

@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader, Write, pipe};
 use std::process::Stdio;
 
 /// What nodes are started with, so that whatever ends is one of them.
-const PARTS: [&str; 9] = [
+const PARTS: [&str; 10] = [
     "committer",
     "reader",
     "shard",
@@ -19,6 +19,7 @@ const PARTS: [&str; 9] = [
     "accept peers",
     "accept clients",
     "repair",
+    "rates",
 ];
 
 /// A node of three whose part is to end like this; all that it logs.

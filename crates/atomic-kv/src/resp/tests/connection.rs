@@ -14,6 +14,10 @@ fn ping_echo_select_quit() {
     assert_eq!(handle(&mut session(), "QUIT"), Action::ReplyAndClose(Reply::OK));
 }
 
+fn name(session: &Session) -> String {
+    session.listed().names().name.clone()
+}
+
 #[test]
 fn hello_changes_the_protocol_and_reset_restores_it() {
     let mut session = session();
@@ -28,10 +32,10 @@ fn hello_changes_the_protocol_and_reset_restores_it() {
     };
     assert_eq!(ask(&mut session, "HELLO"), format!("*14\r\n{}", fields(2)));
     assert_eq!(ask(&mut session, "hello 3 AUTH default x SETNAME me"), format!("%7\r\n{}", fields(3)));
-    assert_eq!((session.protocol(), session.name()), (Protocol::Resp3, "me"));
+    assert_eq!((session.protocol(), name(&session)), (Protocol::Resp3, "me".to_owned()));
     assert_eq!(ask(&mut session, "HELLO"), format!("%7\r\n{}", fields(3)));
     assert_eq!(ask(&mut session, "RESET"), "+RESET\r\n");
-    assert_eq!((session.protocol(), session.name()), (Protocol::Resp2, ""));
+    assert_eq!((session.protocol(), name(&session)), (Protocol::Resp2, String::new()));
 }
 
 #[test]
@@ -45,7 +49,7 @@ fn a_refused_hello_changes_nothing() {
     ] {
         let mut session = session();
         assert_eq!(ask(&mut session, line), reply);
-        assert_eq!((session.protocol(), session.name()), (Protocol::Resp2, ""));
+        assert_eq!((session.protocol(), name(&session)), (Protocol::Resp2, String::new()));
     }
 }
 
@@ -73,8 +77,7 @@ fn client_family() {
     assert_eq!(ask(&mut session, "client setinfo colour red"), "-ERR Unrecognized option 'colour'\r\n");
     assert_eq!(ask(&mut session, "client no-evict on"), "+OK\r\n");
     assert_eq!(ask(&mut session, "client no-touch maybe"), "-ERR syntax error\r\n");
-    assert_eq!(ask(&mut session, "client kill id 3"), "-ERR CLIENT KILL is not supported\r\n");
-    assert!(ask(&mut session, "client help").starts_with("*17\r\n+CLIENT <subcommand> "));
+    assert!(ask(&mut session, "client help").starts_with("*22\r\n+CLIENT <subcommand> "));
     let info = ask(&mut session, "CLIENT INFO");
     let wanted =
         ["id=7 addr=127.0.0.1:50000 laddr=127.0.0.1:6380 ", " name=me age=60 idle=0 ", " cmd=client|info "];
@@ -83,22 +86,104 @@ fn client_family() {
 }
 
 #[test]
-fn client_list_has_the_others_and_a_fresh_own_line() {
+fn client_list_has_all_by_number() {
     let list = ask_fresh("CLIENT LIST");
-    assert!(list.contains("id=3 other\nid=7 addr=") && !list.contains("stale"), "{list}");
-    assert_eq!(ask_fresh("CLIENT LIST ID 3"), "$11\r\nid=3 other\n\r\n");
+    let lines: Vec<&str> = list.lines().skip(1).collect();
+    assert!(lines[0].starts_with("id=3 addr=127.0.0.1:3 laddr=127.0.0.1:6380 "), "{list}");
+    assert!(
+        lines[1].starts_with("id=7 addr=127.0.0.1:50000 ") && lines[1].contains(" cmd=client|list "),
+        "{list}"
+    );
+    assert!(lines[2].starts_with("id=9 ") && lines[2].contains(" age=10 idle=10 "), "{list}");
+    assert!(lines[2].contains(" cmd=NULL "), "{list}");
+    let other = ask_fresh("CLIENT LIST ID 3");
+    assert!(other.contains("\nid=3 ") && other.lines().count() == 3, "{other}");
     assert_eq!(ask_fresh("CLIENT LIST TYPE pubsub"), "$0\r\n\r\n");
     assert_eq!(ask_fresh("CLIENT LIST ID x"), "-ERR Invalid client ID\r\n");
     assert_eq!(ask_fresh("CLIENT LIST TYPE x"), "-ERR Unknown client type 'x'\r\n");
 }
 
 #[test]
+fn client_kill_closes_those_that_all_filters_fit() {
+    let closed = |line: &str| {
+        let mut session = session();
+        let node = Node { own: Some(session.listed().clone()), ..Node::default() };
+        let action = session.handle(Request::Command(args(line)), &node);
+        let mut killed = node.killed.into_inner().unwrap();
+        killed.sort_unstable();
+        (action, killed)
+    };
+    let count = |count| Action::Reply(Reply::Integer(count));
+    assert_eq!(closed("CLIENT KILL 127.0.0.1:3"), (Action::Reply(Reply::OK), vec![3]));
+    assert_eq!(closed("CLIENT KILL 127.0.0.1:50000"), (Action::ReplyAndClose(Reply::OK), vec![]));
+    let nobody = Action::Reply(Reply::error("ERR No such client"));
+    assert_eq!(closed("CLIENT KILL 127.0.0.1:4"), (nobody, vec![]));
+    for (filters, killed) in [
+        ("TYPE normal", &[3, 9][..]),
+        ("TYPE pubsub", &[]),
+        ("USER default", &[3, 9]),
+        ("ID 3", &[3]),
+        ("ID 3 ID 9 ID 11", &[3, 9]),
+        ("ID 3 ADDR 127.0.0.1:9", &[]),
+        ("LADDR 127.0.0.1:6380", &[3, 9]),
+        ("MAXAGE 20", &[3]),
+        ("ID 7", &[]),
+    ] {
+        let expected = count(i64::try_from(killed.len()).unwrap());
+        assert_eq!(closed(&format!("CLIENT KILL {filters}")), (expected, killed.to_vec()), "{filters}");
+    }
+    let with_itself = Action::ReplyAndClose(Reply::Integer(3));
+    assert_eq!(closed("client kill type normal skipme no"), (with_itself, vec![3, 9]));
+    for (filters, told) in [
+        ("ID x", "client-id should be greater than 0"),
+        ("ID 0", "client-id should be greater than 0"),
+        ("USER bob", "No such user 'bob'"),
+        ("TYPE x", "Unknown client type 'x'"),
+        ("ID 3 ADDR", "syntax error"),
+        ("COLOUR red", "syntax error"),
+        ("SKIPME maybe", "syntax error"),
+    ] {
+        let (action, killed) = closed(&format!("CLIENT KILL {filters}"));
+        assert_eq!(
+            (action, killed),
+            (Action::Reply(Reply::error(format!("ERR {told}"))), vec![]),
+            "{filters}"
+        );
+    }
+}
+
+#[test]
+fn requests_are_counted_by_command_and_errors_by_code() {
+    let (mut session, node) = (session(), Node::default());
+    for line in ["GET k", "get k", "GET", "SET waytoolong v", "FLY", "HELLO 4", "PING", "client kill id x"] {
+        session.handle(Request::Command(args(line)), &node);
+    }
+    let all = || std::iter::once(&node.counts);
+    assert_eq!(
+        crate::resp::by_command(all()),
+        [("client", 1, 0), ("get", 2, 1), ("hello", 1, 0), ("ping", 1, 0), ("set", 0, 1)]
+    );
+    assert_eq!(crate::resp::by_error(all()), [("NOPROTO", 1), ("ERR", 4)]);
+    assert_eq!(node.counts.calls(), 5);
+}
+
+#[test]
 fn info_by_section() {
-    assert!(ask_fresh("info").contains("loading:0"));
-    assert_eq!(ask_fresh("INFO Server"), "$31\r\n# Server\r\nredis_version:0.1.0\r\n\r\n");
-    let both = "# Persistence\r\nloading:0\r\n\r\n# Server\r\nredis_version:0.1.0\r\n";
-    assert_eq!(ask_fresh("info server persistence"), format!("${}\r\n{both}\r\n", both.len()));
-    assert_eq!(ask_fresh("info nope"), "$0\r\n\r\n");
+    let (server, persistence) = ("# Server\r\nredis_version:0.1.0\r\n", "# Persistence\r\nloading:0\r\n");
+    let both = format!("{server}\r\n{persistence}");
+    let all = format!("{both}\r\n# Commandstats\r\ncmdstat_get:calls=1\r\n");
+    for (line, text) in [
+        ("info", both.as_str()),
+        ("INFO default", &both),
+        ("info persistence server", &both),
+        ("INFO Server", server),
+        ("info all", &all),
+        ("info everything", &all),
+        ("info default commandstats", &all),
+        ("info nope", ""),
+    ] {
+        assert_eq!(ask_fresh(line), format!("${}\r\n{text}\r\n", text.len()), "{line}");
+    }
     let mut session = session();
     ask(&mut session, "hello 3");
     assert!(ask(&mut session, "info server").starts_with("=35\r\ntxt:# Server\r\n"));

@@ -5,24 +5,37 @@ mod connection;
 mod parsing;
 mod replies;
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
+use super::listed::Listed;
 use super::{
-    Action, Args, Limits, Protocol, ProtocolError, Reply, Request, RequestParser, ServerInfo, Session,
+    Action, Args, Counts, Limits, Protocol, ProtocolError, Reply, Request, RequestParser, Section,
+    ServerInfo, Session,
 };
 
-struct Node;
+/// A node with two sections, and two other clients. Notes whom it was asked to close.
+#[derive(Default)]
+struct Node {
+    own: Option<Arc<Listed>>,
+    counts: Counts,
+    killed: Mutex<Vec<u64>>,
+}
 
 impl ServerInfo for Node {
-    fn info(&self, section: Option<&str>) -> String {
-        match section {
-            None => "# Server\r\nredis_version:0.1.0\r\n\r\n# Persistence\r\nloading:0\r\n".to_owned(),
-            Some("server") => "# Server\r\nredis_version:0.1.0\r\n".to_owned(),
-            Some("persistence") => "# Persistence\r\nloading:0\r\n".to_owned(),
-            Some(_) => String::new(),
-        }
+    fn info(&self, wanted: &dyn Fn(&str) -> bool) -> Vec<Section> {
+        let section = |name, field: &'static str, value: &str| Section {
+            name,
+            rows: vec![(field.into(), value.to_owned())],
+        };
+        let all = [
+            section("Server", "redis_version", "0.1.0"),
+            section("Persistence", "loading", "0"),
+            section("Commandstats", "cmdstat_get", "calls=1"),
+        ];
+        all.into_iter().filter(|section| wanted(&section.name.to_lowercase())).collect()
     }
     fn config(&self) -> Vec<(String, String)> {
         let pairs = [("save", ""), ("appendonly", "yes"), ("maxmemory", "0"), ("databases", "1")];
@@ -31,8 +44,18 @@ impl ServerInfo for Node {
     fn uptime(&self) -> Duration {
         Duration::from_secs(70)
     }
-    fn clients(&self) -> Vec<(u64, String)> {
-        vec![(3, "id=3 other".to_owned()), (7, "id=7 stale".to_owned())]
+    fn clients(&self) -> Vec<Arc<Listed>> {
+        let other = |id: u64, opened| {
+            let peer = format!("127.0.0.1:{id}");
+            Arc::new(Listed::new(id, peer, "127.0.0.1:6380".to_owned(), Duration::from_secs(opened)))
+        };
+        [other(9, 60), other(3, 20)].into_iter().chain(self.own.clone()).collect()
+    }
+    fn kill(&self, id: u64) {
+        self.killed.lock().unwrap().push(id);
+    }
+    fn counts(&self) -> &Counts {
+        &self.counts
     }
 }
 
@@ -47,8 +70,9 @@ fn args(line: &str) -> Args {
 }
 
 fn handle(session: &mut Session, line: &str) -> Action {
-    session.heard(Node.uptime());
-    session.handle(Request::Command(args(line)), &Node)
+    let node = Node { own: Some(session.listed().clone()), ..Node::default() };
+    session.heard(node.uptime());
+    session.handle(Request::Command(args(line)), &node)
 }
 
 fn encoded(reply: &Reply, protocol: Protocol) -> String {

@@ -95,7 +95,7 @@ fn a_large_argument_is_skipped_while_it_streams() {
     let refused = Request::TooLarge { what: Oversized::Argument, declared: 1_000_000, limit: 32 };
     assert_eq!(parser.parse(&mut buf), Ok(Some(refused.clone())));
     assert_eq!(parser.parse(&mut buf).map(|request| request.into_iter().collect()), Ok(commands(&["PING"])));
-    match session().handle(refused, &Node) {
+    match session().handle(refused, &Node::default()) {
         Action::Reply(Reply::Error(text)) => {
             assert_eq!(text, "ERR value is too large: 1000000 bytes, the limit is 32");
         }
@@ -183,7 +183,7 @@ proptest! {
         let mut session = session();
         for input in [&bytes, &noise] {
             for request in parse(input).0 {
-                session.handle(request, &Node);
+                session.handle(request, &Node::default());
             }
         }
     }
@@ -204,7 +204,7 @@ proptest! {
         let mut session = session();
         let mut args = Args::from_iter([Bytes::from(name)]);
         args.extend(words.into_iter().map(Bytes::from));
-        if let Action::Reply(reply) = session.handle(Request::Command(args), &Node) {
+        if let Action::Reply(reply) = session.handle(Request::Command(args), &Node::default()) {
             let mut out = BytesMut::new();
             reply.encode(session.protocol(), &mut out);
             let bytes = out.freeze();

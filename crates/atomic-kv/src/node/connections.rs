@@ -1,0 +1,53 @@
+//! The client connections of all event loops, for `CLIENT LIST` and `CLIENT KILL`.
+
+use crate::resp::Listed;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+
+/// Who is connected, by number.
+#[derive(Debug, Default)]
+pub(crate) struct Connections(Mutex<HashMap<u64, Connection>>);
+
+#[derive(Debug)]
+struct Connection {
+    listed: Arc<Listed>,
+    /// Told when the connection is to be closed.
+    end: Arc<Notify>,
+}
+
+/// A connection that is known until this is dropped.
+pub(crate) struct Known<'a> {
+    connections: &'a Connections,
+    id: u64,
+}
+
+impl Connections {
+    /// Makes a connection known; whoever serves it closes it when `end` is told.
+    pub(crate) fn add(&self, listed: Arc<Listed>, end: Arc<Notify>) -> Known<'_> {
+        let id = listed.id();
+        self.lock().insert(id, Connection { listed, end });
+        Known { connections: self, id }
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Listed>> {
+        self.lock().values().map(|connection| connection.listed.clone()).collect()
+    }
+
+    /// Has a connection closed, if it is still there.
+    pub(crate) fn end(&self, id: u64) {
+        if let Some(connection) = self.lock().get(&id) {
+            connection.end.notify_one();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Connection>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Known<'_> {
+    fn drop(&mut self) {
+        self.connections.lock().remove(&self.id);
+    }
+}

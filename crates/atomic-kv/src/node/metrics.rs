@@ -1,0 +1,95 @@
+//! What a node says about itself to Prometheus: /metrics.
+
+use super::Node;
+use crate::logging;
+use std::fmt::Write;
+use std::sync::atomic::Ordering;
+
+impl Node {
+    /// Metrics in the Prometheus text format.
+    pub(crate) fn metrics(&self) -> String {
+        let counters = &self.counters;
+        let (commits, committed) = self.committer.counts();
+        let rows = [
+            ("atomic_kv_reads_total", "counter", "Gets answered", self.total(|stats| &stats.reads)),
+            (
+                "atomic_kv_writes_total",
+                "counter",
+                "Sets and deletes answered",
+                self.total(|stats| &stats.writes),
+            ),
+            (
+                "atomic_kv_refused_total",
+                "counter",
+                "Operations that certainly had no effect",
+                self.total(|stats| &stats.refused),
+            ),
+            (
+                "atomic_kv_indeterminate_total",
+                "counter",
+                "Operations whose effect is unknown",
+                self.total(|stats| &stats.indeterminate),
+            ),
+            ("atomic_kv_commands_total", "counter", "Commands that clients have called", self.commands()),
+            ("atomic_kv_hits_total", "counter", "Gets that found a value", self.total(|stats| &stats.hits)),
+            (
+                "atomic_kv_input_bytes_total",
+                "counter",
+                "Bytes from clients",
+                self.total(|stats| &stats.input_bytes),
+            ),
+            (
+                "atomic_kv_output_bytes_total",
+                "counter",
+                "Bytes to clients",
+                self.total(|stats| &stats.output_bytes),
+            ),
+            ("atomic_kv_commits_total", "counter", "Batches made durable", commits),
+            ("atomic_kv_committed_writes_total", "counter", "Versions in those batches", committed),
+            (
+                "atomic_kv_log_lines_dropped_total",
+                "counter",
+                "Lines of the log that could not be written",
+                logging::lines_dropped(),
+            ),
+            (
+                "atomic_kv_lookups_handed_over_total",
+                "counter",
+                "Lookups that waited for the disk elsewhere than in an event loop",
+                self.readers.handed_over(),
+            ),
+            ("atomic_kv_keys", "gauge", "Keys that hold a value here", self.store.versions().live_keys()),
+            ("atomic_kv_disk_bytes", "gauge", "Bytes that the database takes", self.store.disk_bytes()),
+            ("atomic_kv_boot", "gauge", "Starts of this data directory", u64::from(self.boot())),
+            (
+                "atomic_kv_writable",
+                "gauge",
+                "1 while the disk has room",
+                u64::from(self.committer.writable()),
+            ),
+            (
+                "atomic_kv_ready",
+                "gauge",
+                "1 while operations can be expected to succeed",
+                u64::from(self.not_ready().is_none()),
+            ),
+            (
+                "atomic_kv_clients",
+                "gauge",
+                "Client connections",
+                counters.clients.load(Ordering::Relaxed) as u64,
+            ),
+        ];
+        let mut out = String::new();
+        for (name, kind, help, value) in rows {
+            let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
+        }
+        out.push_str(
+            "# HELP atomic_kv_peer_up 1 while a link to the peer is up\n# TYPE atomic_kv_peer_up gauge\n",
+        );
+        for (index, id) in self.members.ids().iter().enumerate().filter(|(_, id)| **id != self.id) {
+            let _ = writeln!(out, "atomic_kv_peer_up{{peer=\"{id}\"}} {}", u64::from(self.is_peer_up(index)));
+        }
+        out
+    }
+}

@@ -1,0 +1,88 @@
+//! What is counted while a node serves. Each event loop counts for itself, so that they do not take the counters from each
+//! other; whoever asks adds them up.
+
+use super::Node;
+use crate::resp::Counts;
+use abd::{Content, Outcome};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// The time that a rate is told of.
+const RATE_OVER: Duration = Duration::from_secs(1);
+
+/// The counters of one event loop, on cache lines of their own.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct LoopStats {
+    pub(crate) requests: Counts,
+    pub(crate) reads: AtomicU64,
+    /// Of the reads, those that found a value.
+    pub(crate) hits: AtomicU64,
+    pub(crate) writes: AtomicU64,
+    pub(crate) refused: AtomicU64,
+    pub(crate) indeterminate: AtomicU64,
+    /// Bytes from clients and to them.
+    pub(crate) input_bytes: AtomicU64,
+    pub(crate) output_bytes: AtomicU64,
+}
+
+impl LoopStats {
+    pub(crate) fn add(counter: &AtomicU64, count: usize) {
+        counter.fetch_add(u64::try_from(count).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_outcome(&self, outcome: &Outcome) {
+        let counter = match outcome {
+            Outcome::Read(stamped) => {
+                if matches!(stamped.content, Content::Value(_)) {
+                    Self::add(&self.hits, 1);
+                }
+                &self.reads
+            }
+            Outcome::Written { .. } => &self.writes,
+            Outcome::Refused(_) => &self.refused,
+            Outcome::Indeterminate(_) => &self.indeterminate,
+        };
+        Self::add(counter, 1);
+    }
+}
+
+/// What happened in the last second.
+#[derive(Debug, Default)]
+pub(crate) struct Rates {
+    pub(crate) commands: AtomicU64,
+    pub(crate) input_bytes: AtomicU64,
+    pub(crate) output_bytes: AtomicU64,
+}
+
+impl Node {
+    /// A counter of all event loops together.
+    pub(crate) fn total(&self, of: fn(&LoopStats) -> &AtomicU64) -> u64 {
+        self.stats.iter().map(|stats| of(stats).load(Ordering::Relaxed)).sum()
+    }
+
+    /// Commands that clients have called.
+    pub(crate) fn commands(&self) -> u64 {
+        self.stats.iter().map(|stats| stats.requests.calls()).sum()
+    }
+}
+
+/// Looks at the counters once a second.
+pub(crate) async fn keep_rates(node: Arc<Node>) {
+    let now = |node: &Node| {
+        let bytes = [node.total(|stats| &stats.input_bytes), node.total(|stats| &stats.output_bytes)];
+        ([node.commands(), bytes[0], bytes[1]], std::time::Instant::now())
+    };
+    let mut last = now(&node);
+    loop {
+        tokio::time::sleep(RATE_OVER).await;
+        let (totals, at) = now(&node);
+        let milliseconds = u64::try_from((at - last.1).as_millis()).unwrap_or(u64::MAX).max(1);
+        let rates = [&node.rates.commands, &node.rates.input_bytes, &node.rates.output_bytes];
+        for ((rate, total), before) in rates.into_iter().zip(totals).zip(last.0) {
+            rate.store((total - before).saturating_mul(1000) / milliseconds, Ordering::Relaxed);
+        }
+        last = (totals, at);
+    }
+}

@@ -1,0 +1,114 @@
+//! What others may see of a connection: its line in `CLIENT LIST`.
+//!
+//! The connection's own event loop writes it, any other reads it; so it is shared, and what changes with every request is
+//! a number that costs no lock.
+
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::reply::Protocol;
+use super::table::COMMANDS;
+
+/// A connection as others see it.
+#[derive(Debug)]
+pub struct Listed {
+    pub(super) id: u64,
+    pub(super) peer: String,
+    pub(super) local: String,
+    pub(super) opened: Duration,
+    /// When the client sent something, in nanoseconds since the process started.
+    active: AtomicU64,
+    /// The command handled last and its subcommand, each by its place in the table and one more; 0 is none.
+    last_command: AtomicU32,
+    /// 2 or 3.
+    protocol: AtomicU8,
+    names: Mutex<Names>,
+}
+
+/// What a client says about itself.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Names {
+    pub(super) name: String,
+    pub(super) library: String,
+    pub(super) library_version: String,
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl Listed {
+    pub(super) fn new(id: u64, peer: String, local: String, opened: Duration) -> Self {
+        Self {
+            id,
+            peer,
+            local,
+            opened,
+            active: AtomicU64::new(nanoseconds(opened)),
+            last_command: AtomicU32::new(0),
+            protocol: AtomicU8::new(2),
+            names: Mutex::default(),
+        }
+    }
+
+    /// The connection's number, unique within the process.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(super) fn heard(&self, now: Duration) {
+        self.active.store(nanoseconds(now), Ordering::Relaxed);
+    }
+
+    pub(super) fn speaks(&self, protocol: Protocol) {
+        self.protocol.store(u8::try_from(protocol.number()).unwrap_or(2), Ordering::Relaxed);
+    }
+
+    pub(super) fn names(&self) -> MutexGuard<'_, Names> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes a command and its subcommand, by their places in the table.
+    pub(super) fn note(&self, command: usize, subcommand: Option<usize>) {
+        let number = |place: usize| u32::try_from(place + 1).unwrap_or(0);
+        let noted = number(command) << 16 | subcommand.map_or(0, number);
+        self.last_command.store(noted, Ordering::Relaxed);
+    }
+
+    /// As `CLIENT LIST` and error messages name it.
+    pub(super) fn last_command(&self) -> String {
+        let noted = self.last_command.load(Ordering::Relaxed);
+        let place = |number: u32| usize::try_from(number).unwrap_or(0).checked_sub(1);
+        let Some(spec) = place(noted >> 16).and_then(|place| COMMANDS.get(place)) else {
+            return "NULL".to_owned();
+        };
+        match place(noted & 0xffff).and_then(|place| spec.subcommands.get(place)) {
+            Some(subcommand) => format!("{}|{}", spec.name, subcommand.name),
+            None => spec.name.to_owned(),
+        }
+    }
+
+    pub(super) fn age(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.opened)
+    }
+
+    /// The line, without its end. `now` is [`ServerInfo::uptime`](super::ServerInfo::uptime).
+    ///
+    /// Client libraries insist on fields that mean nothing here; those are zero.
+    pub fn describe(&self, now: Duration) -> String {
+        let Names { name, library, library_version } = self.names().clone();
+        let idle = nanoseconds(now).saturating_sub(self.active.load(Ordering::Relaxed)) / 1_000_000_000;
+        format!(
+            "id={} addr={} laddr={} fd=0 name={name} age={} idle={idle} flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 \
+             watch=0 qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 \
+             events=r cmd={} user=default redir=-1 resp={} lib-name={library} lib-ver={library_version}",
+            self.id,
+            self.peer,
+            self.local,
+            self.age(now).as_secs(),
+            self.last_command(),
+            self.protocol.load(Ordering::Relaxed),
+        )
+    }
+}
