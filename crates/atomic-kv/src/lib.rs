@@ -9,4 +9,5 @@ pub mod fault;
 pub mod identity;
 pub mod logging;
 pub mod node;
+pub mod private;
 pub mod resp;

@@ -11,12 +11,15 @@ pub mod engine;
 pub mod garbage;
 pub mod key;
 pub mod mvcc;
+pub mod private;
 mod puts;
 mod record;
+pub mod slots;
 
 pub use database::{Change, Database, DatabaseError, DatabaseIterator, HEAD_BYTES, Snapshot, WriteBatch};
 pub use engine::catches_panics;
 pub use engine::disk::{DiskDatabase, DiskOptions};
 pub use engine::memory::MemoryDatabase;
+pub use engine::watermark::Watermark;
 pub use mvcc::{CACHE_BYTES, Fit, MultiVersionStore};
 pub use puts::Puts;

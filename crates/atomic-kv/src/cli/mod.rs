@@ -8,6 +8,7 @@ use crate::config::{DevArgs, ServeArgs};
 use crate::fatal::Fatal;
 use crate::logging;
 use crate::node::RunningNode;
+use crate::private;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Runs one node until it is told to stop.
@@ -15,6 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// # Errors
 /// Exit code 2 for a wrong configuration, 1 for a node that cannot go on.
 pub fn serve(args: ServeArgs) -> Result<(), Fatal> {
+    private::set_umask();
     logging::start("info,lsm_tree=warn")?;
     let settings = args.settle()?;
     if settings.cluster.len() % 2 == 0 {
@@ -28,6 +30,7 @@ pub fn serve(args: ServeArgs) -> Result<(), Fatal> {
 /// # Errors
 /// As [`serve`].
 pub fn dev(args: DevArgs) -> Result<(), Fatal> {
+    private::set_umask();
     logging::start("warn,lsm_tree=error")?;
     if !(1..=7).contains(&args.nodes) {
         return Err(Fatal::usage(format!("--nodes {} is not between 1 and 7", args.nodes)));

@@ -307,7 +307,9 @@ mod tests {
     #[test]
     fn a_reply_goes_to_the_event_loop_that_waits_for_it() {
         let directory = tempfile::tempdir().unwrap();
-        let store = ReplicaStore::open(&directory.path().join("database"), 8 << 20).unwrap();
+        let watermark = store::Watermark::create(&directory.path().join("watermark"), 0, &[]).unwrap();
+        let store =
+            ReplicaStore::open(&directory.path().join("database"), watermark.into(), 8 << 20).unwrap();
         let committer = Committer::new(3, true);
         let mut put = Puts::default();
         // One batch for all of them: they write the same key.

@@ -5,7 +5,10 @@ use abd::{Content, Glimpse, Newest, StampedValue, Version, VersionStore};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use store::{DatabaseError, DiskDatabase, DiskOptions, MultiVersionStore};
+use store::{
+    Database, DatabaseError, DatabaseIterator, DiskDatabase, DiskOptions, MultiVersionStore, Snapshot,
+    Watermark,
+};
 
 /// Keys that one round of housekeeping looks at, in a few milliseconds.
 const GARBAGE_BUDGET: usize = 1024;
@@ -29,13 +32,22 @@ pub(crate) enum Tidied {
 }
 
 impl ReplicaStore {
-    /// Opens or creates the database under `directory`.
-    pub(crate) fn open(directory: &Path, cache_bytes: usize) -> Result<Self, DatabaseError> {
+    /// Opens or creates the database under `directory`, which counts its batches in `watermark`.
+    pub(crate) fn open(
+        directory: &Path,
+        watermark: Arc<Watermark>,
+        cache_bytes: usize,
+    ) -> Result<Self, DatabaseError> {
         // One setting says what memory a node may take. There may be three memtables, and one that is about to be freed.
         let memtable_bytes_max = u64::try_from(cache_bytes / 8).unwrap_or(u64::MAX);
         // The same takes less in tables than in the cache, but a part of what tables have is old.
         let remembered_bytes = u64::try_from(cache_bytes / 3 * 2).unwrap_or(u64::MAX);
-        let options = DiskOptions { memtable_bytes_max, remembered_bytes, ..DiskOptions::default() };
+        let options = DiskOptions {
+            memtable_bytes_max,
+            remembered_bytes,
+            watermark: Some(watermark),
+            ..DiskOptions::default()
+        };
         let database = Arc::new(DiskDatabase::open(directory, options)?);
         let versions = MultiVersionStore::new(database.clone(), cache_bytes);
         Ok(Self { database, versions, maintaining: Mutex::default() })
@@ -43,6 +55,20 @@ impl ReplicaStore {
 
     pub(crate) fn versions(&self) -> &MultiVersionStore<Arc<DiskDatabase>> {
         &self.versions
+    }
+
+    /// The largest time of a stored version. Looks at every key.
+    pub(crate) fn largest_time(&self) -> Result<u64, DatabaseError> {
+        let mut largest = 0;
+        let mut iterator = self.database.snapshot()?.iterator();
+        iterator.seek_to_first()?;
+        while let Some(key) = iterator.key() {
+            if let Some(version) = store::key::version_of(key) {
+                largest = largest.max(version.time());
+            }
+            iterator.next()?;
+        }
+        Ok(largest)
     }
 
     /// Number of the last durable batch.

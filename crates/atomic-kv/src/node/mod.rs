@@ -14,6 +14,7 @@ mod database;
 mod http;
 mod info;
 mod metrics;
+mod mode;
 pub mod peer;
 mod pipeline;
 mod process;
@@ -63,6 +64,9 @@ const RESEND_AFTER: Duration = Duration::from_millis(100);
 const MAX_FUTURE: Duration = Duration::from_secs(60);
 /// How long a stopping node waits for operations in flight.
 const DRAIN_LIMIT: Duration = Duration::from_secs(2);
+
+/// What was heard of a member is durable after this time.
+const REMEMBER_EVERY: Duration = Duration::from_secs(1);
 
 static EPOCH: LazyLock<std::time::Instant> = LazyLock::new(std::time::Instant::now);
 
@@ -339,6 +343,8 @@ pub struct RunningNode {
     shards: Vec<JoinHandle<()>>,
     committer: JoinHandle<()>,
     readers: Vec<JoinHandle<()>>,
+    /// Writes down what is heard of the members.
+    remembering: JoinHandle<()>,
 }
 
 impl RunningNode {
@@ -362,15 +368,12 @@ impl RunningNode {
         let http =
             settings.http_listen.as_deref().map(|address| bind("--http-listen", address)).transpose()?;
         let ids: Vec<u32> = members.ids().iter().map(|id| id.0).collect();
-        let identity = DataDir::open(&settings.data_dir, id.0, &ids, settings.timestamps_name())?;
+        let identity = DataDir::open(&settings.data_dir, id.0, &ids)?;
+        let path = identity.database_path();
         let store =
-            ReplicaStore::open(&identity.database_path(), settings.cache_bytes).map_err(|why| match why {
-                DatabaseError::Full(_) => {
-                    Fatal::runtime(format!("cannot open the database: {why}; make room"))
-                }
-                _ => Fatal::runtime(format!("cannot open the database: {why}")),
-            })?;
-        wait_for_mode_change(&settings, &identity, clock.as_deref());
+            ReplicaStore::open(&path, identity.watermark(), settings.cache_bytes).map_err(cannot_open)?;
+        identity.database_opened(store.sequence())?;
+        mode::enter(&settings, &identity, &store, clock.as_deref())?;
         let node = Arc::new(Node {
             issuer: TimestampIssuer::new(id, identity.boot()),
             replica: Replica { max_future: Some(MAX_FUTURE) },
@@ -420,7 +423,8 @@ impl RunningNode {
                 run_shard(node, index, receiver, listeners);
             })?);
         }
-        Ok(Self { node, shards, committer, readers })
+        let remembering = supervise::thread(&node, "identity", |node| keep_remembering(node))?;
+        Ok(Self { node, shards, committer, readers, remembering })
     }
 
     /// Waits until the node cannot go on, and says why.
@@ -444,7 +448,24 @@ impl RunningNode {
         }
         self.node.committer.close();
         let _ = self.committer.join();
+        self.remembering.thread().unpark();
+        let _ = self.remembering.join();
         tracing::info!(node = self.node.id.0, "stopped");
+    }
+}
+
+/// Writes down what was heard of the members and how much is durable here, for as long as there is news (rule M1).
+fn keep_remembering(node: &Node) {
+    loop {
+        std::thread::park_timeout(REMEMBER_EVERY);
+        // Before the last time: what is durable after that is nobody's business any more.
+        let last = *node.stopping.borrow();
+        if let Err(why) = node.identity.remember() {
+            limited!(warn, "cannot write down what was heard of the members", %why);
+        }
+        if last {
+            return;
+        }
     }
 }
 
@@ -471,24 +492,10 @@ fn choose_clock(settings: &Settings) -> Result<Option<Box<dyn IntervalClock + Se
     }
 }
 
-/// After a logical run the newest times may lie ahead of this clock by at most two interval widths; a TrueTime run
-/// begins only when they are in the past for certain (PROTOCOL 3.7).
-fn wait_for_mode_change(
-    settings: &Settings,
-    identity: &DataDir,
-    clock: Option<&(dyn IntervalClock + Send + Sync)>,
-) {
-    let changed =
-        identity.previous_timestamps().is_some_and(|previous| previous != settings.timestamps_name());
-    if let Some(clock) = clock
-        && changed
-        && let Ok(start) = clock.now()
-    {
-        let ahead = settings.max_clock_width * 2;
-        let safe_from = start.latest.saturating_add(u64::try_from(ahead.as_nanos()).unwrap_or(u64::MAX));
-        while clock.now().is_ok_and(|interval| interval.earliest <= safe_from) {
-            std::thread::sleep(Duration::from_millis(5));
-        }
+fn cannot_open(why: DatabaseError) -> Fatal {
+    match why {
+        DatabaseError::Full(_) => Fatal::runtime(format!("cannot open the database: {why}; make room")),
+        _ => Fatal::runtime(format!("cannot open the database: {why}")),
     }
 }
 

@@ -11,7 +11,7 @@ pub mod snapshot;
 mod strays;
 mod tables;
 mod view;
-mod watermark;
+pub mod watermark;
 mod workers;
 mod writeback;
 

@@ -1,7 +1,7 @@
 //! The engine on disk: a journal of our own before the tables of the crate `lsm-tree`.
 //!
 //! ```text
-//! write    journal (one write, one sync) ─► memtable: visible ─► the watermark beside it
+//! write    journal (one write, one sync) ─► memtable: visible ─► the watermark
 //! flush    a full memtable ─► synced table without dominated versions ─► its part of the journal is free, but for large values
 //! merge    tables ─► fewer tables
 //! collect  large values of which few in a segment are in use ─► written again ─► the segment is free
@@ -56,7 +56,7 @@ pub struct DiskDatabase {
 
 struct Writer {
     journal: Journal,
-    watermark: Watermark,
+    watermark: Arc<Watermark>,
     /// How large the memtable may become, and what the journal had when it was begun.
     memtable_limit: u64,
     journal_before: u64,

@@ -9,6 +9,7 @@ use crate::engine::strays::{leave_alone, strays};
 use crate::engine::tables::Tables;
 use crate::engine::watermark::Watermark;
 use crate::engine::workers::Work;
+use crate::private;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
@@ -26,18 +27,23 @@ impl DiskDatabase {
     /// is no room to open it, [`DatabaseError::Fatal`] for other failures of the disk.
     pub fn open(path: impl AsRef<Path>, options: DiskOptions) -> Result<Self, DatabaseError> {
         let path = path.as_ref().to_path_buf();
-        std::fs::create_dir_all(&path).map_err(|why| io_error("create the database directory", &why))?;
+        private::create_directory(&path).map_err(|why| io_error("create the database directory", &why))?;
         let disk = space(&path)?.total;
         let min_free = options.min_free_bytes.unwrap_or((disk / 50).clamp(4 << 20, 256 << 20));
         let journal_limit = JOURNAL_BYTES.min(disk / JOURNAL_PART);
         let look = |why: std::io::Error| io_error("look for the database", &why);
         let (tables_path, journal_path) = (path.join("tables"), path.join("journal"));
+        let outside = options.watermark.clone();
         let watermark_path = path.join("watermark");
-        let marked = watermark_path.try_exists().map_err(look)?;
+        // Whether all parts were there once.
+        let marked = match &outside {
+            Some(watermark) => watermark.number() > 0,
+            None => watermark_path.try_exists().map_err(look)?,
+        };
         if marked && let Some(part) = Tables::missing_part(&tables_path).map_err(look)? {
             return Err(damaged(format!("{} is gone", part.display())));
         }
-        for stray in strays(&path, &["tables", "journal"], |name| name.starts_with("watermark"))? {
+        for stray in strays(&path, &["tables", "journal"], is_ours)? {
             leave_alone(&stray);
         }
         let tables = Arc::new(Tables::open(&tables_path, options.cache_bytes, options.remembered_bytes)?);
@@ -58,23 +64,29 @@ impl DiskDatabase {
             Ok(())
         })?;
         let sequence = recovered.last;
-        let watermark = if marked {
-            let (watermark, acknowledged) =
-                Watermark::open(&watermark_path).map_err(|why| io_error("open the watermark", &why))?;
-            check_watermark(sequence, acknowledged)?;
-            watermark
-        } else if sequence > 0 {
-            return Err(damaged(format!("{} is gone", watermark_path.display())));
-        } else {
-            // The tables first: a watermark without them means that they were lost.
-            sync_directory(&path)?;
-            let watermark = Watermark::create(&watermark_path, 1)
-                .map_err(|why| io_error("create the watermark", &why))?;
-            sync_directory(&path)?;
-            if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-                sync_directory(parent)?;
+        let watermark = match outside {
+            Some(watermark) => {
+                check_watermark(sequence, Some(watermark.number()))?;
+                if sequence == 0 {
+                    sync_with_parent(&path)?;
+                }
+                watermark
             }
-            watermark
+            None if marked => {
+                let (watermark, found) =
+                    Watermark::open(&watermark_path).map_err(|why| io_error("open the watermark", &why))?;
+                check_watermark(sequence, found.map(|(acknowledged, _)| acknowledged))?;
+                Arc::new(watermark)
+            }
+            None if sequence > 0 => return Err(damaged(format!("{} is gone", watermark_path.display()))),
+            None => {
+                // The tables first: a watermark without them means that they were lost.
+                sync_directory(&path)?;
+                let watermark = Watermark::create(&watermark_path, 1, &[])
+                    .map_err(|why| io_error("create the watermark", &why))?;
+                sync_with_parent(&path)?;
+                Arc::new(watermark)
+            }
         };
         recovered.clean_up()?;
         for (segment, file) in recovered.journal.with_large_values() {
@@ -124,6 +136,20 @@ impl DiskDatabase {
         database.count_journal_bytes(&writer);
         drop(writer);
         Ok(database)
+    }
+}
+
+/// Whether this is the name of a file in the database's directory: the watermark, or the mark by which its owner knows it.
+fn is_ours(name: &str) -> bool {
+    name.starts_with("watermark") || name.starts_with("mark")
+}
+
+/// Makes the names in a directory durable, and its own.
+fn sync_with_parent(path: &Path) -> Result<(), DatabaseError> {
+    sync_directory(path)?;
+    match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        Some(parent) => sync_directory(parent),
+        None => Ok(()),
     }
 }
 

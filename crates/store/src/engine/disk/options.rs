@@ -1,6 +1,8 @@
 //! What may be set, and how large a memtable may become.
 
 use crate::engine::memtable::Size;
+use crate::engine::watermark::Watermark;
+use std::sync::Arc;
 
 /// How much of what the engine may take.
 #[derive(Clone, Debug)]
@@ -18,6 +20,9 @@ pub struct DiskOptions {
     /// Writes are refused while the file system has less room than this, but those that make room have half of it; `None` chooses
     /// by its size.
     pub min_free_bytes: Option<u64>,
+    /// Where the number of the last batch is recorded, outside of the database's directory: an older copy of that does not
+    /// bring its own along. `None`: in the directory.
+    pub watermark: Option<Arc<Watermark>>,
 }
 
 impl Default for DiskOptions {
@@ -28,6 +33,7 @@ impl Default for DiskOptions {
             remembered_bytes: 0,
             cache_bytes: 16 << 20,
             min_free_bytes: None,
+            watermark: None,
         }
     }
 }

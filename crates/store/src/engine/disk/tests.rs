@@ -13,7 +13,7 @@ fn a_batch_whose_watermark_failed_is_in_and_the_next_one_is_not_begun() {
     let directory = tempfile::tempdir().unwrap();
     let database = DiskDatabase::open(directory.path(), DiskOptions::default()).unwrap();
     let watermark = directory.path().join("watermark");
-    let whole = std::mem::replace(&mut database.writer().watermark, Watermark::broken(&watermark, 1));
+    let whole = std::mem::replace(&mut database.writer().watermark, Arc::new(Watermark::broken(&watermark)));
     database.put("first".into(), "1".into()).unwrap();
     for _ in 0..2 {
         let refused = database.put("second".into(), "2".into());

@@ -371,7 +371,7 @@ impl Journal {
 
 /// Creates the journal's directory, durably.
 pub(super) fn create_directory(path: &Path) -> Result<(), DatabaseError> {
-    std::fs::create_dir_all(path).map_err(|why| io_error("create the journal's directory", &why))?;
+    crate::private::create_directory(path).map_err(|why| io_error("create the journal's directory", &why))?;
     sync_directory(path)
 }
 

@@ -6,8 +6,9 @@ use crate::database::{Change, DatabaseError};
 use crate::engine::failure::{damaged, io_error};
 use crate::engine::large::LargeValues;
 use crate::engine::strays::leave_alone;
+use crate::private;
 use bytes::Bytes;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -180,7 +181,7 @@ fn list(directory: &Path) -> Result<(Vec<Found>, Vec<PathBuf>, u64), DatabaseErr
 }
 
 fn open(path: &Path) -> Result<File, DatabaseError> {
-    let file = OpenOptions::new().read(true).write(true).open(path);
+    let file = private::options().write(true).open(path);
     file.map_err(|why| io_error("open a journal segment", &why))
 }
 

@@ -10,6 +10,7 @@
 use super::record::blank_block;
 use crate::database::DatabaseError;
 use crate::engine::failure::{io_error, sync_directory};
+use crate::private;
 use rustix::fs::{FsWord, OFlags};
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -89,7 +90,7 @@ impl Blank {
     }
 
     fn write(&self) -> io::Result<Segment> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&self.path)?;
+        let file = private::options().write(true).create(true).truncate(true).open(&self.path)?;
         let mut direct = open_direct(&self.path, OFlags::empty());
         for at in (0..self.capacity).step_by(CHUNK) {
             let size = usize::try_from(self.capacity - at).unwrap_or(CHUNK).min(CHUNK);
@@ -145,7 +146,7 @@ fn not_offered(why: &io::Error) -> bool {
 }
 
 fn open_direct(path: &Path, also: OFlags) -> Option<File> {
-    let flags = i32::try_from((OFlags::DIRECT | also).bits()).ok()?;
+    let flags = i32::try_from((OFlags::DIRECT | OFlags::NOFOLLOW | also).bits()).ok()?;
     OpenOptions::new().write(true).custom_flags(flags).open(path).ok()
 }
 

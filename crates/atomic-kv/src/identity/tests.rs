@@ -1,0 +1,256 @@
+use super::*;
+
+fn open(path: &Path) -> Result<DataDir, Fatal> {
+    DataDir::open(path, 1, &[1, 2, 3])
+}
+
+/// As a node does it: with a database that holds so many batches.
+fn start(path: &Path, batches: u64) -> Result<DataDir, Fatal> {
+    let opened = open(path)?;
+    std::fs::create_dir_all(opened.database_path()).unwrap();
+    let new = !opened.lock().has_database();
+    opened.database_opened(if new { 1 } else { batches })?;
+    opened.watermark().set(batches).unwrap();
+    Ok(opened)
+}
+
+#[test]
+fn v1_every_start_has_a_larger_boot_count() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = open(directory.path()).unwrap().introduction(0).disk;
+    for boot in 2..5 {
+        let opened = open(directory.path()).unwrap();
+        assert_eq!((opened.boot(), opened.introduction(0).disk), (boot, disk));
+    }
+}
+
+#[test]
+fn a_directory_has_one_process_one_node_and_one_member_list() {
+    let directory = tempfile::tempdir().unwrap();
+    let opened = open(directory.path()).unwrap();
+    assert_eq!(open(directory.path()).unwrap_err().code, 2);
+    drop(opened);
+    assert_eq!(DataDir::open(directory.path(), 2, &[1, 2, 3]).unwrap_err().code, 2);
+    assert_eq!(DataDir::open(directory.path(), 1, &[1, 2]).unwrap_err().code, 2);
+}
+
+/// A crash at any step of the first start: nothing was acknowledged, so the next one goes on.
+#[test]
+fn a_first_start_that_was_not_completed_is_completed_by_the_next() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    std::fs::write(path.join("identity.new"), b"half").unwrap();
+    drop(open(path).unwrap());
+    assert!(!path.join("identity.new").exists());
+    std::fs::remove_file(path.join("watermark")).unwrap();
+    drop(open(path).unwrap());
+    std::fs::create_dir(path.join("db")).unwrap();
+    std::fs::write(path.join("db/mark.new"), b"half").unwrap();
+    drop(open(path).unwrap());
+    assert_eq!(start(path, 1).unwrap().boot(), 4);
+    assert_eq!(start(path, 1).unwrap().boot(), 5);
+}
+
+#[test]
+fn m1_a_missing_file_is_named_and_refused() {
+    for (part, told) in [
+        ("db", "db is gone"),
+        ("db/mark", "db is empty or damaged"),
+        ("watermark", "watermark is gone"),
+        ("identity", "identity is gone"),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        drop(start(path, 7).unwrap());
+        let gone = path.join(part);
+        if gone.is_dir() { std::fs::remove_dir_all(gone) } else { std::fs::remove_file(gone) }.unwrap();
+        for _ in 0..2 {
+            let refused = start(path, 7).unwrap_err();
+            assert!(refused.code == 1 && refused.message.contains(told), "{part}: {refused}");
+            assert!(refused.message.contains("Put the directory back"), "{refused}");
+        }
+    }
+}
+
+#[test]
+fn m1_fewer_batches_than_were_acknowledged_are_refused_again_and_again() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(start(directory.path(), 7).unwrap());
+    for _ in 0..2 {
+        let refused = start(directory.path(), 6).unwrap_err();
+        assert!(refused.message.contains("db is older") && refused.message.contains("batch 6, known is 7"));
+    }
+    drop(start(directory.path(), 7).unwrap());
+}
+
+#[test]
+fn a_torn_slot_falls_back_and_two_torn_slots_refuse() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(start(directory.path(), 1).unwrap());
+    let path = directory.path().join("identity");
+    let tear = |slots: &[usize]| {
+        let mut bytes = std::fs::read(&path).unwrap();
+        slots.iter().for_each(|slot| bytes[slot * SLOT + 20] ^= 1);
+        std::fs::write(&path, &bytes).unwrap();
+    };
+    tear(&[0]);
+    drop(start(directory.path(), 1).unwrap());
+    tear(&[1]);
+    drop(start(directory.path(), 1).unwrap());
+    tear(&[0, 1]);
+    let refused = start(directory.path(), 1).unwrap_err();
+    assert!(refused.code == 1 && refused.message.contains("neither copy"), "{refused}");
+}
+
+#[test]
+fn v1_a_damaged_slot_never_brings_a_boot_count_back() {
+    for slot in [0, SLOT] {
+        let directory = tempfile::tempdir().unwrap();
+        drop(open(directory.path()).unwrap());
+        let used = open(directory.path()).unwrap().boot();
+        let path = directory.path().join("identity");
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[slot + 20] ^= 1;
+        std::fs::write(&path, &bytes).unwrap();
+        assert!(open(directory.path()).unwrap().boot() > used);
+        assert!(open(directory.path()).unwrap().boot() > used + 1);
+    }
+}
+
+#[test]
+fn m1_a_restored_backup_and_a_clone_are_refused() {
+    let peer = tempfile::tempdir().unwrap();
+    let (home, backup, twin) =
+        (peer.path().join("home"), peer.path().join("backup"), peer.path().join("twin"));
+    let here = tempfile::tempdir().unwrap();
+    let here = open(here.path()).unwrap();
+    let start = |path: &Path, sequence| DataDir::open(path, 2, &[1, 2, 3]).unwrap().introduction(sequence);
+    let copy = |to: &Path| {
+        std::fs::create_dir_all(to).unwrap();
+        for name in ["identity", "watermark"] {
+            std::fs::copy(home.join(name), to.join(name)).unwrap();
+        }
+    };
+    here.meet(&start(&home, 0)).unwrap();
+    copy(&backup);
+    copy(&twin);
+    here.meet(&start(&home, 10)).unwrap();
+    // Both copies count to the boot that was just seen, in a run of their own.
+    assert_eq!(here.meet(&start(&twin, 10)), Err(PeerRefusal::Copy(2, 2)));
+    assert_eq!(here.meet(&start(&backup, 0)), Err(PeerRefusal::Copy(2, 2)));
+    // However often they are started, and even if nothing was written since the copy was made: they remember
+    // another second start than this node does.
+    for path in [&twin, &backup, &backup] {
+        let refused = here.meet(&start(path, 10)).unwrap_err();
+        assert!(refused == PeerRefusal::Copy(2, 2) && refused.is_final(), "{refused}");
+    }
+    // The node itself comes back as before.
+    here.meet(&start(&home, 10)).unwrap();
+}
+
+/// A directory that has met node 2, and how.
+fn acquainted(path: &Path) -> (DataDir, Introduction) {
+    let opened = start(path, 1).unwrap();
+    let met = Introduction { node: 2, disk: [7; 16], boot: 3, nonce: 9, ancestry: Vec::new(), sequence: 100 };
+    opened.meet(&met).unwrap();
+    (opened, met)
+}
+
+/// What was heard is remembered after any restart, although nobody was met after it.
+#[test]
+fn m1_what_was_heard_of_a_member_is_written_down() {
+    let directory = tempfile::tempdir().unwrap();
+    let (opened, met) = acquainted(directory.path());
+    let generation = || opened.lock().generation();
+    let before = generation();
+    opened.remember().unwrap();
+    assert_eq!(generation(), before, "there is no news");
+    opened.observe_sequence(2, 200);
+    opened.remember().unwrap();
+    assert_eq!(generation(), before + 1);
+    opened.watermark().set(50).unwrap();
+    opened.remember().unwrap();
+    assert_eq!(generation(), before + 2);
+    drop(opened);
+    let opened = open(directory.path()).unwrap();
+    let older = Introduction { boot: 4, sequence: 199, ..met };
+    assert!(matches!(opened.meet(&older), Err(PeerRefusal::RolledBack { .. })));
+    assert!(opened.lock().check_batches(None, 49).is_err());
+}
+
+#[test]
+fn a_later_and_an_earlier_format_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let opened = open(directory.path()).unwrap();
+    let record = Record { format: FORMAT + 1, identity: opened.lock().clone() };
+    opened.files().identity.write(toml::to_string(&record).unwrap().as_bytes()).unwrap();
+    drop(opened);
+    let refused = open(directory.path()).unwrap_err();
+    assert!(
+        refused.code == 1 && refused.message.contains(&format!("has format {}", FORMAT + 1)),
+        "{refused}"
+    );
+    let mut before = vec![0; 2 * SLOT];
+    before[12..25].copy_from_slice(b"format = 2\nge");
+    std::fs::write(directory.path().join("identity"), before).unwrap();
+    let refused = open(directory.path()).unwrap_err();
+    assert!(refused.code == 1 && refused.message.contains("has format 2"), "{refused}");
+}
+
+#[test]
+fn what_is_observed_while_the_disk_is_waited_for_is_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let (opened, _) = acquainted(directory.path());
+    let heard = || opened.lock().peers.boot_and_batches(2).unwrap().1;
+    {
+        let mut files = opened.files();
+        opened
+            .change(&mut files, |_| {
+                opened.observe_sequence(2, 200);
+                opened.introduction(0);
+            })
+            .unwrap();
+    }
+    assert_eq!(heard(), 200);
+    assert!(opened.news.load(Ordering::Acquire), "it is not written down yet");
+    opened.set_admitted().unwrap();
+    assert!(opened.admitted());
+    assert_eq!(heard(), 200);
+}
+
+#[test]
+fn how_timestamps_are_chosen_is_what_was_said_last() {
+    let directory = tempfile::tempdir().unwrap();
+    let opened = open(directory.path()).unwrap();
+    assert_eq!(opened.timestamps(), None);
+    opened.set_timestamps("logical").unwrap();
+    drop(opened);
+    assert_eq!(open(directory.path()).unwrap().timestamps().as_deref(), Some("logical"));
+}
+
+#[test]
+fn a_link_in_the_directory_is_not_followed() {
+    for name in ["LOCK", "identity", "identity.new", "watermark", "db"] {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, target) = (directory.path().join("data"), directory.path().join("target"));
+        std::fs::create_dir(&path).unwrap();
+        std::fs::write(&target, b"precious").unwrap();
+        std::os::unix::fs::symlink(&target, path.join(name)).unwrap();
+        let refused = open(&path).unwrap_err();
+        assert!(refused.code == 2, "{name}: {refused}");
+        assert_eq!(std::fs::read(&target).unwrap(), b"precious", "{name}");
+    }
+}
+
+#[test]
+fn only_its_owner_may_use_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("data");
+    drop(start(&path, 1).unwrap());
+    let mode = |name: &str| path.join(name).metadata().unwrap().permissions().mode() & 0o777;
+    for name in ["LOCK", "identity", "watermark", "db/mark"] {
+        assert_eq!(mode(name), 0o600, "{name}");
+    }
+    assert_eq!(mode(""), 0o700);
+}

@@ -1,0 +1,327 @@
+//! What a data directory must show before a node serves from it (rules V1 and M1).
+//!
+//! A directory holds three things that a careless hand, a failed disk or a restored backup can part: the *identity* (who
+//! this is, and whom it has met), the *database*, and beside both the *watermark* (how many batches were acknowledged).
+//! Each says which database this is, which start was the last, and how new the identity was when it was written. So a
+//! node notices by itself if one or two of them are missing, foreign or older than the rest, whichever peers are up.
+//! Only all three together, brought back from one moment, look whole; that the peers have to notice.
+//!
+//! The order of a start, each step durable before the next: the identity counts the start; the database and the
+//! watermark are marked with it; the identity notes that they are. Only then may anything be acknowledged.
+
+use crate::acquaintances::{Acquaintances, PeerRefusal};
+use crate::hello::{ANCESTRY_MAX, Introduction};
+use crate::nonce::Nonce;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Who a node is, and whom it has met. What is written of it is one generation; the newest is what counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Raised by [`Identity::next_generation`] before each writing.
+    generation: u64,
+    /// The node's id.
+    pub node: u32,
+    /// The random id of the directory.
+    pub disk: [u8; 16],
+    /// How often it was started.
+    pub boot: u32,
+    /// Whether every other member has confirmed this directory.
+    pub admitted: bool,
+    /// The members of the cluster, by id.
+    pub members: Vec<u32>,
+    /// How timestamps are chosen; empty before the first start is complete.
+    pub timestamps: String,
+    /// Of the last starts, the present one last; zero where it is not known. At most [`ANCESTRY_MAX`] before the present.
+    starts: Vec<Nonce>,
+    /// What it knows of its database.
+    database: Remembered,
+    /// Whom it has met.
+    pub peers: Acquaintances,
+}
+
+/// What an identity knows of its database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Remembered {
+    id: [u8; 16],
+    /// Whether it has been made. Nothing is acknowledged before.
+    made: bool,
+    /// The last start with which it and the watermark were marked.
+    marked: u32,
+    /// Batches that it held at least.
+    batches: u64,
+}
+
+/// What is written into the database and the watermark: with which identity they belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// The random id of the database.
+    pub database: [u8; 16],
+    /// The start that it was written in.
+    pub boot: u32,
+    /// The generation of the identity.
+    pub generation: u64,
+}
+
+/// Bytes of a mark.
+pub const MARK_BYTES: usize = 28;
+
+impl Mark {
+    /// As it is written.
+    pub fn to_bytes(self) -> [u8; MARK_BYTES] {
+        let mut bytes = [0; MARK_BYTES];
+        bytes[..16].copy_from_slice(&self.database);
+        bytes[16..20].copy_from_slice(&self.boot.to_be_bytes());
+        bytes[20..].copy_from_slice(&self.generation.to_be_bytes());
+        bytes
+    }
+
+    /// The inverse.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let bytes: &[u8; MARK_BYTES] = bytes.try_into().ok()?;
+        let (database, rest) = bytes.split_first_chunk()?;
+        let (boot, generation) = rest.split_first_chunk()?;
+        Some(Self {
+            database: *database,
+            boot: u32::from_be_bytes(*boot),
+            generation: u64::from_be_bytes(generation.try_into().ok()?),
+        })
+    }
+}
+
+/// A part of a data directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Who this is.
+    Identity,
+    /// How many batches were acknowledged.
+    Watermark,
+    /// The database.
+    Database,
+}
+
+impl Part {
+    /// Its name in the directory.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Identity => "identity",
+            Self::Watermark => "watermark",
+            Self::Database => "db",
+        }
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What is found of a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing.
+    Nothing,
+    /// Something without a mark that can be read.
+    Unmarked,
+    /// This mark.
+    Marked(Mark),
+}
+
+/// Why nothing may be served from a directory.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// A part is missing.
+    #[error("{0} is gone, but this node had one")]
+    Gone(Part),
+    /// It is there and says nothing.
+    #[error("{0} is empty or damaged: nothing in it says which database this is")]
+    Unmarked(Part),
+    /// It belongs to another directory.
+    #[error("{0} belongs to another database than this directory's")]
+    Foreign(Part),
+    /// It was brought back from an earlier time.
+    #[error("{part} is older than the rest of this directory ({what} {now}, known is {known})")]
+    Older {
+        /// Which.
+        part: Part,
+        /// What went back.
+        what: &'static str,
+        /// As found.
+        now: u64,
+        /// As remembered.
+        known: u64,
+    },
+    /// It holds what the identity has never heard of.
+    #[error("identity does not know of any batch, but db holds {0}")]
+    Unknown(u64),
+}
+
+impl Unfit {
+    /// What an operator can do about it.
+    pub const REMEDY: &str = "What was acknowledged may be missing here, so this node must not vote. Put the directory back as it \
+                              was when the node last ran, or replace the node under a new id with an empty directory";
+}
+
+/// Every number of a start has been used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the boot counter is used up; replace the node under a new id")]
+pub struct BootsUsedUp;
+
+impl Identity {
+    /// Of a new directory; both ids are random.
+    pub fn new(node: u32, members: Vec<u32>, disk: [u8; 16], database: [u8; 16]) -> Self {
+        Self {
+            generation: 0,
+            node,
+            disk,
+            boot: 0,
+            admitted: false,
+            members,
+            timestamps: String::new(),
+            starts: Vec::new(),
+            database: Remembered { id: database, made: false, marked: 0, batches: 0 },
+            peers: Acquaintances::default(),
+        }
+    }
+
+    /// Counts a start, with a nonce that is random. `lost`: one of the two copies of the identity is damaged. It may have
+    /// been the newer one, with a boot count one above the copy that is left, which is therefore left out.
+    ///
+    /// # Errors
+    /// When there is no further number.
+    pub fn start(&mut self, nonce: u64, lost: bool) -> Result<(), BootsUsedUp> {
+        self.boot = self.boot.checked_add(1 + u32::from(lost)).ok_or(BootsUsedUp)?;
+        if lost {
+            self.starts.push(Nonce(0));
+        }
+        self.starts.push(Nonce(nonce));
+        let forgotten = self.starts.len().saturating_sub(ANCESTRY_MAX + 1);
+        self.starts.drain(..forgotten);
+        Ok(())
+    }
+
+    /// Which of two copies is newer.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// What is written next is newer than what was written before.
+    pub fn next_generation(&mut self) {
+        self.generation += 1;
+    }
+
+    /// What goes into the database and the watermark after this generation was written.
+    pub fn mark(&self) -> Mark {
+        Mark { database: self.database.id, boot: self.boot, generation: self.generation }
+    }
+
+    /// Whether the database has been made: from then on there must be one.
+    pub fn has_database(&self) -> bool {
+        self.database.made
+    }
+
+    /// The database and the watermark are durably marked with this start.
+    pub fn set_marked(&mut self) {
+        self.database.made = true;
+        self.database.marked = self.boot;
+    }
+
+    /// The database durably holds so many batches; whether that is news.
+    pub fn set_batches(&mut self, batches: u64) -> bool {
+        let news = batches > self.database.batches;
+        self.database.batches = self.database.batches.max(batches);
+        news
+    }
+
+    /// How this node presents itself. `sequence` is its last durable batch.
+    pub fn introduction(&self, sequence: u64) -> Introduction {
+        let (present, before) = match self.starts.split_last() {
+            Some((present, before)) => (present.0, before),
+            None => (0, &[][..]),
+        };
+        Introduction {
+            node: self.node,
+            disk: self.disk,
+            boot: self.boot,
+            nonce: present,
+            ancestry: before.iter().map(|nonce| nonce.0).collect(),
+            sequence,
+        }
+    }
+
+    /// See [`Acquaintances::meet`].
+    ///
+    /// # Errors
+    /// The same.
+    pub fn meet(&mut self, peer: &Introduction) -> Result<bool, PeerRefusal> {
+        self.peers.meet(peer)
+    }
+
+    /// Whether a directory without an identity may become a new one.
+    ///
+    /// # Errors
+    /// When there is anything that had one.
+    pub fn check_without(watermark: Found, database: Found) -> Result<(), Unfit> {
+        if (watermark, database) == (Found::Nothing, Found::Nothing) {
+            Ok(())
+        } else {
+            Err(Unfit::Gone(Part::Identity))
+        }
+    }
+
+    /// Whether the parts of a directory belong together and are of one time, before a start is counted. `lost` as in
+    /// [`Identity::start`].
+    ///
+    /// # Errors
+    /// What is missing or older.
+    pub fn check(&self, lost: bool, watermark: Found, database: Found) -> Result<(), Unfit> {
+        // A copy of the identity that is lost may have been newer by this much.
+        let lost = u64::from(lost);
+        for (part, found) in [(Part::Database, database), (Part::Watermark, watermark)] {
+            let mark = match found {
+                Found::Marked(mark) => mark,
+                // As a crash leaves it before anything was acknowledged.
+                _ if !self.database.made => continue,
+                Found::Nothing => return Err(Unfit::Gone(part)),
+                Found::Unmarked => return Err(Unfit::Unmarked(part)),
+            };
+            if mark.database != self.database.id {
+                return Err(Unfit::Foreign(part));
+            }
+            let older = |part, what, now, known| Err(Unfit::Older { part, what, now, known });
+            if mark.boot < self.database.marked {
+                return older(part, "start", u64::from(mark.boot), u64::from(self.database.marked));
+            }
+            if u64::from(mark.boot) > u64::from(self.boot) + lost {
+                return older(Part::Identity, "start", u64::from(self.boot), u64::from(mark.boot));
+            }
+            if mark.generation > self.generation + lost {
+                return older(Part::Identity, "generation", self.generation, mark.generation);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a database that was opened holds what was acknowledged. `watermark` is what that says, if it is there.
+    ///
+    /// # Errors
+    /// When batches are missing, or there are batches that nobody can have acknowledged.
+    pub fn check_batches(&self, watermark: Option<u64>, batches: u64) -> Result<(), Unfit> {
+        let first = if self.database.made { FIRST_BATCH } else { 0 };
+        let known = self.database.batches.max(watermark.unwrap_or(0)).max(first);
+        if batches < known {
+            return Err(Unfit::Older { part: Part::Database, what: "batch", now: batches, known });
+        }
+        if !self.database.made && batches > FIRST_BATCH {
+            return Err(Unfit::Unknown(batches));
+        }
+        Ok(())
+    }
+}
+
+/// A database that was just made holds this one, so that "nothing" is never a legal state later.
+const FIRST_BATCH: u64 = 1;
+
+#[cfg(test)]
+mod tests;
