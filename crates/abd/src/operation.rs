@@ -130,7 +130,10 @@ pub enum Reason {
         /// Members.
         members: usize,
     },
-    /// The caller gave up or the node stops.
+    /// The node has been told to stop, and begins nothing new.
+    #[error("this node is stopping; ask another one")]
+    Stopping,
+    /// The caller gave up.
     #[error("the operation was cancelled")]
     Cancelled,
 }

@@ -113,6 +113,7 @@ fn run(nodes: Vec<RunningNode>) -> Result<(), Fatal> {
         }
     });
     if ended.is_ok() {
+        nodes.iter().for_each(RunningNode::begin_to_stop);
         for node in nodes {
             node.stop();
         }

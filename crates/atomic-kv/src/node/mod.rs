@@ -62,8 +62,11 @@ const ROTATE_AFTER: NonZeroU64 = NonZeroU64::new(256).unwrap();
 const RESEND_AFTER: Duration = Duration::from_millis(100);
 /// A version may lie this far in a replica's future, no further (PROTOCOL section 1).
 const MAX_FUTURE: Duration = Duration::from_secs(60);
-/// How long a stopping node waits for operations in flight.
-const DRAIN_LIMIT: Duration = Duration::from_secs(2);
+/// How long a stopping node waits for operations in flight. Longer than operations may take by default, and less than whoever
+/// stops it waits before he kills it.
+const DRAIN_LIMIT: Duration = Duration::from_secs(5);
+/// Then it writes the last answers.
+const LAST_WORDS: Duration = Duration::from_millis(10);
 
 /// What was heard of a member is durable after this time.
 const REMEMBER_EVERY: Duration = Duration::from_secs(1);
@@ -173,8 +176,26 @@ impl Node {
         let _ = self.begins.subscribe().wait_for(|begins| *begins).await;
     }
 
+    /// From now on no operation begins here, and what waits to begin is refused.
+    fn begin_to_stop(&self) {
+        self.stopping.send_replace(true);
+        self.begun.store(false, Ordering::Release);
+    }
+
+    fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
+    }
+
+    pub(crate) async fn wait_to_stop(&self) {
+        // The sender lives as long as the node.
+        let _ = self.stopping.subscribe().wait_for(|stopping| *stopping).await;
+    }
+
     /// Why it may not.
     pub(crate) fn not_begun(&self) -> Reason {
+        if self.is_stopping() {
+            return Reason::Stopping;
+        }
         if !self.is_admitted() {
             return Reason::NotAdmitted;
         }
@@ -265,7 +286,7 @@ impl Node {
                 tracing::info!("every member has confirmed this data directory: this node votes from now on");
             }
         }
-        if met >= self.members.majority() && self.is_admitted() && !self.may_begin() {
+        if met >= self.members.majority() && self.is_admitted() && !self.may_begin() && !self.is_stopping() {
             self.begun.store(true, Ordering::Release);
             self.begins.send_replace(true);
         }
@@ -436,9 +457,15 @@ impl RunningNode {
         }
     }
 
+    /// Takes nothing new any more, from clients or peers that are not connected yet. What those ask who are is refused as without
+    /// effect; operations in flight go on, and requests of peers are served.
+    pub fn begin_to_stop(&self) {
+        self.node.begin_to_stop();
+    }
+
     /// Stops gracefully: operations in flight may end, what is queued becomes durable.
     pub fn stop(self) {
-        self.node.stopping.send_replace(true);
+        self.begin_to_stop();
         for shard in self.shards {
             let _ = shard.join();
         }
@@ -554,11 +581,11 @@ fn run_shard(
                 supervise::task(node, "http", http::serve(shard.clone(), http));
             }
         }
-        let mut stopping = node.stopping.subscribe();
+        let mut stops = std::pin::pin!(node.wait_to_stop());
         loop {
             let connection = tokio::select! {
                 biased;
-                _ = stopping.wait_for(|stopping| *stopping) => break,
+                () = &mut stops => break,
                 connection = accepted.recv() => connection,
             };
             let Some(connection) = connection else { break };
@@ -575,12 +602,9 @@ fn run_shard(
                 }
             }
         }
-        let deadline = std::time::Instant::now() + DRAIN_LIMIT;
-        while shard.in_flight() > 0 && std::time::Instant::now() < deadline {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        shard.drain(DRAIN_LIMIT).await;
         // Answers that are ready still go out.
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        tokio::time::sleep(LAST_WORDS).await;
     });
 }
 
@@ -595,8 +619,15 @@ async fn accept(
         Err(why) => return node.fail(format!("cannot accept connections: {why}")),
     };
     let mut turn = 0;
+    let mut stops = std::pin::pin!(node.wait_to_stop());
     loop {
-        match listener.accept().await.and_then(|(stream, _)| stream.into_std()) {
+        let accepted = tokio::select! {
+            biased;
+            // Closes the port.
+            () = &mut stops => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted.and_then(|(stream, _)| stream.into_std()) {
             Ok(stream) => {
                 turn = (turn + 1) % senders.len();
                 // An event loop that is gone ends the node, unless that stops anyway.

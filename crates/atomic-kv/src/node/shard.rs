@@ -24,6 +24,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use store::Puts;
 
 /// One event loop's state. Single-threaded: borrow, act, release; never across an `await`.
@@ -46,6 +47,8 @@ pub(crate) struct Shard {
     /// When the timer task will wake by itself, in nanoseconds.
     armed: Cell<u64>,
     rearm: Signal,
+    /// Given when nothing is in flight.
+    drained: Signal,
 }
 
 impl Shard {
@@ -64,6 +67,7 @@ impl Shard {
             buffers: Buffers::default(),
             armed: Cell::new(u64::MAX),
             rearm: Signal::default(),
+            drained: Signal::default(),
         })
     }
 
@@ -181,6 +185,9 @@ impl Shard {
             }
         }
         let coordinator = self.coordinator.borrow();
+        if coordinator.in_flight() == 0 {
+            self.drained.give();
+        }
         let due = coordinator.poll_timeout();
         if due.is_some_and(|due| due.0 < self.armed.get()) {
             self.rearm.give();
@@ -272,9 +279,19 @@ impl Shard {
         }
     }
 
-    /// Operations in flight here.
-    pub(crate) fn in_flight(&self) -> usize {
-        self.coordinator.borrow().in_flight()
+    /// Lets the operations in flight end, for a while; then gives up what is left.
+    pub(crate) async fn drain(&self, limit: Duration) {
+        let drained = async {
+            while self.coordinator.borrow().in_flight() > 0 {
+                self.drained.wait().await;
+            }
+        };
+        if tokio::time::timeout(limit, drained).await.is_err() {
+            // As if all deadlines had passed: whoever waits is told what may have become of his write.
+            let now = Now { instant: Instant(u64::MAX), interval: self.node.interval() };
+            self.coordinator.borrow_mut().handle_timeout(now);
+            self.pump(now);
+        }
     }
 }
 
@@ -333,7 +350,13 @@ impl Parked {
     fn new(operation: Operation, deadline: Instant, node: Arc<Node>) -> Self {
         // Fixed now, whenever the wait is first looked at.
         let until = tokio::time::Instant::now() + deadline.since(now_instant());
-        let begins = async move { tokio::time::timeout_at(until, node.wait_to_begin()).await.is_ok() };
+        let begins = async move {
+            tokio::select! {
+                biased;
+                () = node.wait_to_stop() => false,
+                begins = tokio::time::timeout_at(until, node.wait_to_begin()) => begins.is_ok(),
+            }
+        };
         Self { operation, deadline, begins: Box::pin(begins) }
     }
 }

@@ -15,6 +15,7 @@ mod network;
 mod operating;
 mod outcomes;
 mod parts;
+mod stopping;
 mod support;
 mod usage;
 mod verify;

@@ -3,7 +3,8 @@
 use super::node::Node;
 use super::{PATIENCE, eventually};
 use abd::wire::{get_request, put_frame, put_reply, put_request, take_frame};
-use abd::{CallId, Reply, Request, Version};
+use abd::{CallId, Operation, Reply, Request, Version};
+use atomic_kv::node::peer::service::{Answer, Call, get_answer, put_call};
 use atomic_kv::node::peer::{PING, put_pong};
 use bytes::{BufMut, Bytes, BytesMut};
 use node::hello::{About, Hello, Introduction, Limits, Met, Service, Versions, Welcome};
@@ -127,6 +128,29 @@ impl Wire {
         let mut out = BytesMut::new();
         put_frame(&mut out, body);
         self.stream.write_all(&out)
+    }
+
+    /// Connects to a node for the Coordinator service, as a client library does.
+    pub(crate) fn of_client(node: &Node) -> Self {
+        let mut wire = Self::new(TcpStream::connect(node.peer_address(node.id)).unwrap());
+        let about = About {
+            cluster: node.cluster.clone(),
+            timestamps: "logical".to_owned(),
+            member: None,
+            admitted: false,
+            limits: Limits { key: 64 << 10, value: 16 << 20, frame: 32 << 20 },
+            loops: 1,
+        };
+        let hello = Hello { versions: Versions::OURS, service: Service::Coordinator, lane: None, about };
+        wire.send(|body| hello.put(body)).unwrap();
+        Welcome::get(wire.receive(), Versions::OURS).unwrap();
+        wire
+    }
+
+    /// Has the node run an operation.
+    pub(crate) fn run(&mut self, operation: Operation) -> Answer {
+        self.send(|body| put_call(body, 1, &Call::Run(operation))).unwrap();
+        get_answer(self.receive()).unwrap().1
     }
 
     /// Sends a request many times in one piece, with these numbers.

@@ -119,9 +119,14 @@ impl Node {
         self.signal(Signal::CONT);
     }
 
+    /// SIGTERM.
+    pub(crate) fn tell_to_stop(&self) {
+        self.signal(Signal::TERM);
+    }
+
     /// SIGTERM, and waits for the graceful end.
     pub(crate) fn terminate(&mut self) -> ExitStatus {
-        self.signal(Signal::TERM);
+        self.tell_to_stop();
         self.wait()
     }
 

@@ -1,0 +1,74 @@
+//! A graceful stop: nothing new begins, what has begun may end, and everybody is told.
+
+use crate::support::client::Reply;
+use crate::support::member::Wire;
+use crate::support::{Cluster, Connection, eventually, http_get};
+use abd::Operation;
+use atomic_kv::node::peer::service::Answer;
+
+/// A cluster whose first node has a SET in flight that nobody else answers, and has been told to stop: the connection of the SET, and
+/// another one.
+fn stopping_with_a_write_in_flight() -> (Cluster, Connection, Connection, Wire) {
+    let cluster = Cluster::start(3, &[]);
+    let node = &cluster.nodes[0];
+    let (mut writer, mut other, caller) = (node.connect(), node.connect(), Wire::of_client(node));
+    assert_eq!(other.call("SET k before"), Reply::ok());
+    cluster.nodes[1].pause();
+    cluster.nodes[2].pause();
+    ask_for_a_set(&mut writer);
+    node.tell_to_stop();
+    eventually("the ports are closed", || {
+        Connection::open(&node.address()).is_err() && Connection::open(node.peer_address(1)).is_err()
+    });
+    (cluster, writer, other, caller)
+}
+
+/// Returns when the node has read it.
+fn ask_for_a_set(client: &mut Connection) {
+    client.send(b"PING\r\nSET k in-flight\r\n").unwrap();
+    assert_eq!(client.read().unwrap(), Reply::Status("PONG".to_owned()));
+}
+
+#[test]
+fn a_stopping_node_refuses_what_is_new_and_ends_what_has_begun() {
+    let (mut cluster, mut writer, mut other, mut caller) = stopping_with_a_write_in_flight();
+    let refused = "this node is stopping";
+    for command in ["SET k late", "GET k", "DEL k"] {
+        let told = other.call(command).error();
+        assert!(told.starts_with("NOQUORUM") && told.contains(refused), "{command}: {told}");
+    }
+    let Answer::Refused(told) = caller.run(Operation::Set { key: "k".into(), value: "late".into() }) else {
+        panic!("a stopping node carries out what it is asked for");
+    };
+    assert!(told.contains(refused), "{told}");
+    let (code, told) = http_get(&cluster.nodes[0].http_address(), "/readyz");
+    assert!(code == 503 && told.contains(refused), "{code} {told}");
+    cluster.nodes[1].resume();
+    cluster.nodes[2].resume();
+    assert_eq!(writer.read().unwrap(), Reply::ok());
+    assert_eq!(cluster.nodes[0].wait().code(), Some(0));
+    assert_eq!(cluster.nodes[1].connect().call("GET k"), Reply::bulk("in-flight"));
+}
+
+#[test]
+fn what_does_not_end_in_time_is_answered_before_a_node_stops() {
+    let (mut cluster, mut writer, _, _) = stopping_with_a_write_in_flight();
+    let told = writer.read().unwrap().error();
+    // Of a SET that has only asked for timestamps it is certain.
+    assert!(told.starts_with("NOQUORUM"), "{told}");
+    assert_eq!(cluster.nodes[0].wait().code(), Some(0));
+}
+
+/// What waits until the node may begin has not begun.
+#[test]
+fn what_waits_for_the_others_is_refused_when_a_node_stops() {
+    let mut cluster = Cluster::new(3, &[]);
+    let node = &mut cluster.nodes[0];
+    node.start();
+    let mut client = node.connect();
+    ask_for_a_set(&mut client);
+    node.tell_to_stop();
+    let told = client.read().unwrap().error();
+    assert!(told.starts_with("NOQUORUM") && told.contains("this node is stopping"), "{told}");
+    assert_eq!(node.wait().code(), Some(0));
+}
