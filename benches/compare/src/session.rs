@@ -8,6 +8,7 @@ use crate::etcd::Etcd;
 use crate::growth;
 use crate::process::Usage;
 use crate::results::{Results, Sample};
+use std::ops::ControlFlow;
 use std::sync::mpsc;
 use std::time::Duration;
 use tools::load::{self, Phase, Plan, Progress, Report, Workload};
@@ -118,6 +119,7 @@ impl Bench<'_> {
                     // Only the first is waited for.
                     let _ = begun.send(());
                 }
+                ControlFlow::Continue(())
             })
         })?;
         let mut sample = Sample::of(&report, Usage::default(), system);
@@ -132,6 +134,7 @@ impl Bench<'_> {
             if progress.phase == Phase::Measured && before.is_none() {
                 before = Some(self.cluster.usage());
             }
+            ControlFlow::Continue(())
         })?;
         let after = self.cluster.usage()?;
         let before = before.ok_or("nothing was measured")??;
@@ -150,7 +153,7 @@ fn drive(
     clients: &[std::net::SocketAddr],
     plan: &Plan,
     etcd_mode: EtcdMode,
-    progress: impl FnMut(Progress),
+    progress: impl FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Report> {
     let report = if system.is_etcd() {
         let mut nodes = clients.to_vec();

@@ -1,11 +1,10 @@
 //! `check`: a verdict for each recorded history.
 
-use crate::Failed;
 use crate::picture::{self, Drawing};
+use crate::{Failed, print};
 use clap::{Args, ValueEnum};
 use lincheck::read::{ModelKind, Recording};
 use lincheck::{DEFAULT_LIMIT, Judgement, Verdict};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -15,7 +14,7 @@ test of etcd. docs/HISTORIES.md describes them. The shortest history, a stale re
   {\"op\":\"write\",\"value\":\"new\",\"client\":1,\"invoke\":0,\"return\":10}
   {\"op\":\"read\",\"value\":null,\"client\":2,\"invoke\":20,\"return\":30}
 
-Exit codes: 0 all linearizable, 1 a violation, 3 undecided (never a pass), 2 a file that cannot be read.
+Exit codes: 0 all linearizable, 1 a violation, 3 undecided (never a pass), 2 a file that cannot be read, or no room for the output.
 Of several the first of 2, 1, 3 counts: what was not read may hide a violation, and a violation is one whatever
 the undecided histories are.";
 
@@ -106,10 +105,8 @@ pub fn run(args: &CheckArgs) -> Result<(), Failed> {
     }
 }
 
-/// Prints, and ends quietly enough when nobody listens any more, as after `| head`.
 fn say(text: &str) -> Result<(), Failed> {
-    let printed = std::io::stdout().write_all(text.as_bytes());
-    printed.map_err(|why| Failed::usage(format!("cannot print the verdicts: {why}")))
+    print(text.as_bytes()).map_err(|why| Failed::usage(why.to_string()))
 }
 
 fn draw(out: &Path, judged: &[(String, Judged)]) -> Result<(), Failed> {

@@ -1,17 +1,67 @@
 //! `get`, `set` and `del`.
 
-use crate::Failed;
-use crate::resp::{Client, Reply};
-use std::io::Write;
+use crate::resp::{Client, LONGEST_VALUE, Reply};
+use crate::{Addresses, Failed, print};
+use clap::Args;
+use std::ffi::OsString;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+
+/// A value on the command line that stands for the standard input.
+const STANDARD_INPUT: &str = "-";
+
+/// Flags of `get`.
+#[derive(Debug, Args)]
+pub struct GetArgs {
+    /// The key; any bytes.
+    #[arg(allow_hyphen_values = true)]
+    pub key: OsString,
+    /// Print the value's bytes and nothing else: no line end.
+    #[arg(long)]
+    pub raw: bool,
+    /// Where to ask.
+    #[command(flatten)]
+    pub addresses: Addresses,
+}
+
+/// Flags of `set`.
+#[derive(Debug, Args)]
+pub struct SetArgs {
+    /// The key; any bytes.
+    #[arg(allow_hyphen_values = true)]
+    pub key: OsString,
+    /// The value; any bytes. With "-" it is read from the standard input, up to its end and as it is: so a value may be
+    /// larger than a command line.
+    #[arg(allow_hyphen_values = true)]
+    pub value: OsString,
+    /// Where to ask.
+    #[command(flatten)]
+    pub addresses: Addresses,
+}
+
+/// Flags of `del`.
+#[derive(Debug, Args)]
+pub struct DelArgs {
+    /// The key; any bytes.
+    #[arg(allow_hyphen_values = true)]
+    pub key: OsString,
+    /// Where to ask.
+    #[command(flatten)]
+    pub addresses: Addresses,
+}
 
 /// Prints a key's value.
 ///
 /// # Errors
 /// When there is none, no node can be reached, or the cluster cannot answer.
-pub fn get(addresses: &[String], key: &str) -> Result<(), Failed> {
-    match ask(addresses, Effect::Reads, &[b"GET", key.as_bytes()])? {
-        Reply::Bulk(Some(value)) => print(&value),
-        Reply::Bulk(None) => Err(Failed::runtime(format!("there is no key {key:?}"))),
+pub fn get(args: &GetArgs) -> Result<(), Failed> {
+    match ask(&args.addresses.addr, Effect::Reads, &[b"GET", args.key.as_bytes()])? {
+        Reply::Bulk(Some(value)) if args.raw => say(&value),
+        Reply::Bulk(Some(mut value)) => {
+            value.push(b'\n');
+            say(&value)
+        }
+        Reply::Bulk(None) => Err(Failed::runtime(format!("there is no key {:?}", args.key))),
         other => Err(unexpected(other)),
     }
 }
@@ -20,9 +70,16 @@ pub fn get(addresses: &[String], key: &str) -> Result<(), Failed> {
 ///
 /// # Errors
 /// When no node can be reached, or the outcome is unknown or a refusal.
-pub fn set(addresses: &[String], key: &str, value: &str) -> Result<(), Failed> {
-    match ask(addresses, Effect::Writes, &[b"SET", key.as_bytes(), value.as_bytes()])? {
-        Reply::Status(text) => print(text.as_bytes()),
+pub fn set(args: &SetArgs) -> Result<(), Failed> {
+    let read;
+    let value = if args.value == STANDARD_INPUT {
+        read = read_value(std::io::stdin().lock())?;
+        read.as_slice()
+    } else {
+        args.value.as_bytes()
+    };
+    match ask(&args.addresses.addr, Effect::Writes, &[b"SET", args.key.as_bytes(), value])? {
+        Reply::Status(text) => say((text + "\n").as_bytes()),
         other => Err(unexpected(other)),
     }
 }
@@ -31,11 +88,30 @@ pub fn set(addresses: &[String], key: &str, value: &str) -> Result<(), Failed> {
 ///
 /// # Errors
 /// As [`set`].
-pub fn del(addresses: &[String], key: &str) -> Result<(), Failed> {
-    match ask(addresses, Effect::Writes, &[b"DEL", key.as_bytes()])? {
-        Reply::Integer(count) => print(count.to_string().as_bytes()),
+pub fn del(args: &DelArgs) -> Result<(), Failed> {
+    match ask(&args.addresses.addr, Effect::Writes, &[b"DEL", args.key.as_bytes()])? {
+        Reply::Integer(count) => say(format!("{count}\n").as_bytes()),
         other => Err(unexpected(other)),
     }
+}
+
+/// Reads a value to its end, unless it is longer than any node takes.
+fn read_value(from: impl Read) -> Result<Vec<u8>, Failed> {
+    let mut value = Vec::new();
+    from.take(LONGEST_VALUE as u64 + 1)
+        .read_to_end(&mut value)
+        .map_err(|why| Failed::runtime(format!("cannot read the value from the standard input: {why}")))?;
+    if value.len() > LONGEST_VALUE {
+        let limit = LONGEST_VALUE >> 20;
+        return Err(Failed::usage(format!(
+            "the value is longer than {limit} MiB, the most that a node can take"
+        )));
+    }
+    Ok(value)
+}
+
+fn say(text: &[u8]) -> Result<(), Failed> {
+    print(text).map_err(|why| Failed::runtime(why.to_string()))
 }
 
 /// Whether a command changes something: then it is sent again only when it certainly had no effect.
@@ -79,15 +155,6 @@ fn ask(addresses: &[String], effect: Effect, command: &[&[u8]]) -> Result<Reply,
     )))
 }
 
-/// Prints a line. A reader that has gone away is not worth a panic.
-fn print(line: &[u8]) -> Result<(), Failed> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(line)
-        .and_then(|()| out.write_all(b"\n"))
-        .and_then(|()| out.flush())
-        .map_err(|why| Failed::runtime(format!("cannot print: {why}")))
-}
-
 fn unexpected(answer: Reply) -> Failed {
     match answer {
         Reply::Error(text) => Failed::runtime(text),
@@ -98,7 +165,7 @@ fn unexpected(answer: Reply) -> Failed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Read;
+    use std::io::Write;
     use std::net::TcpListener;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -118,6 +185,20 @@ mod tests {
             }
         });
         (address, count)
+    }
+
+    fn set(addr: &[String], key: &str, value: &str) -> Result<(), Failed> {
+        let addresses = Addresses { addr: addr.to_vec() };
+        super::set(&SetArgs { key: key.into(), value: value.into(), addresses })
+    }
+
+    fn get(addr: &[String], key: &str) -> Result<(), Failed> {
+        let addresses = Addresses { addr: addr.to_vec() };
+        super::get(&GetArgs { key: key.into(), raw: false, addresses })
+    }
+
+    fn del(addr: &[String], key: &str) -> Result<(), Failed> {
+        super::del(&DelArgs { key: key.into(), addresses: Addresses { addr: addr.to_vec() } })
     }
 
     /// Nothing listens on port 1.
@@ -157,5 +238,11 @@ mod tests {
     fn an_absurd_length_is_an_error() {
         let (absurd, _) = node(b"$9223372036854775807\r\n");
         assert_eq!(get(&[absurd], "k").unwrap_err().code, 1);
+    }
+
+    #[test]
+    fn a_value_from_a_file_is_any_bytes_up_to_a_limit() {
+        assert_eq!(read_value(&b"a\r\n\xff\0"[..]).unwrap(), b"a\r\n\xff\0");
+        assert_eq!(read_value(std::io::repeat(0)).unwrap_err().code, 2);
     }
 }

@@ -3,15 +3,19 @@
 
 pub mod bench;
 pub mod check;
+mod clean;
 pub mod data;
 mod failed;
+mod interrupt;
 pub mod load;
+mod out;
 pub mod picture;
 pub mod resp;
 pub mod status;
 pub mod verify;
 
 pub use failed::Failed;
+pub use out::print;
 
 use clap::Args;
 

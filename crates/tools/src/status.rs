@@ -1,7 +1,7 @@
 //! `status`: a line for each node.
 
 use crate::resp::{Client, Reply};
-use crate::{Addresses, Failed};
+use crate::{Addresses, Failed, print};
 use clap::Args;
 use comfy_table::{Table, presets};
 use std::collections::HashMap;
@@ -68,10 +68,9 @@ pub fn run(args: &StatusArgs) -> Result<(), Failed> {
             }
         }
     }
-    println!("{table}");
-    for line in &unready {
-        println!("{line}");
-    }
+    let lines = unready.iter().map(|line| format!("{line}\n"));
+    let text = format!("{table}\n{}", lines.collect::<String>());
+    print(text.as_bytes()).map_err(|why| Failed::runtime(why.to_string()))?;
     let nodes = addresses.len();
     if unreachable > 0 {
         Err(Failed::runtime(format!("{unreachable} of {nodes} nodes cannot be reached")))

@@ -4,9 +4,9 @@ use super::{dev, serve};
 use crate::config::{DevArgs, ServeArgs};
 use crate::fatal::Fatal;
 use clap::{Parser, Subcommand};
-use tools::Addresses;
 use tools::bench::BenchArgs;
 use tools::check::CheckArgs;
+use tools::data::{DelArgs, GetArgs, SetArgs};
 use tools::status::StatusArgs;
 use tools::verify::VerifyArgs;
 
@@ -32,36 +32,12 @@ pub enum Command {
     /// Run a whole cluster in one process, for trying it out.
     Dev(DevArgs),
     /// Print a key's value. Exit code 1 if there is none.
-    Get {
-        /// The key.
-        #[arg(allow_hyphen_values = true)]
-        key: String,
-        /// Where to ask.
-        #[command(flatten)]
-        addresses: Addresses,
-    },
+    Get(GetArgs),
     /// Give a key a value.
-    Set {
-        /// The key.
-        #[arg(allow_hyphen_values = true)]
-        key: String,
-        /// The value.
-        #[arg(allow_hyphen_values = true)]
-        value: String,
-        /// Where to ask.
-        #[command(flatten)]
-        addresses: Addresses,
-    },
+    Set(SetArgs),
     /// Delete a key.
-    Del {
-        /// The key.
-        #[arg(allow_hyphen_values = true)]
-        key: String,
-        /// Where to ask.
-        #[command(flatten)]
-        addresses: Addresses,
-    },
-    /// Measure how fast a running cluster is. Overwrites the keys key:0000000000 and up.
+    Del(DelArgs),
+    /// Measure how fast a running cluster is. Writes keys of its own and deletes them at the end.
     Bench(BenchArgs),
     /// Show each node: reachable, boot count, keys, clock, peers.
     Status(StatusArgs),
@@ -80,9 +56,9 @@ impl Cli {
         match self.command {
             Command::Serve(args) => serve(*args),
             Command::Dev(args) => dev(args),
-            Command::Get { key, addresses } => Ok(tools::data::get(&addresses.addr, &key)?),
-            Command::Set { key, value, addresses } => Ok(tools::data::set(&addresses.addr, &key, &value)?),
-            Command::Del { key, addresses } => Ok(tools::data::del(&addresses.addr, &key)?),
+            Command::Get(args) => Ok(tools::data::get(&args)?),
+            Command::Set(args) => Ok(tools::data::set(&args)?),
+            Command::Del(args) => Ok(tools::data::del(&args)?),
             Command::Status(args) => Ok(tools::status::run(&args)?),
             Command::Check(args) => Ok(tools::check::run(&args)?),
             Command::Bench(args) => Ok(tools::bench::run(&args)?),
@@ -98,7 +74,7 @@ mod tests {
     #[test]
     fn a_key_or_a_value_may_begin_with_a_dash() {
         let parsed = Cli::try_parse_from(["atomic-kv", "set", "-k", "-5", "--addr", "a:1"]).unwrap();
-        let Command::Set { key, value, addresses } = parsed.command else { unreachable!() };
-        assert_eq!((key.as_str(), value.as_str(), addresses.addr), ("-k", "-5", vec!["a:1".to_owned()]));
+        let Command::Set(set) = parsed.command else { unreachable!() };
+        assert!(set.key == "-k" && set.value == "-5" && set.addresses.addr == ["a:1"], "{set:?}");
     }
 }

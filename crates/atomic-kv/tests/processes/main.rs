@@ -17,6 +17,7 @@ mod outcomes;
 mod parts;
 mod stopping;
 mod support;
+mod tools;
 mod usage;
 mod verify;
 mod versions;

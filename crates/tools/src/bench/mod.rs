@@ -3,16 +3,26 @@
 mod progress;
 mod summary;
 
-use crate::Failed;
+use crate::interrupt::{INTERRUPTED, Interrupt};
 use crate::load::{self, Plan, Workload};
+use crate::{Failed, clean, print};
 use clap::Args;
+use std::io::ErrorKind;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 /// The most requests that a node takes from one connection at once without making the rest wait.
 const PIPELINE_MAX: usize = 1024;
 
+const EXIT_CODES: &str = "\
+Ctrl-C ends the measurement, deletes the keys and reports what was measured; a second one ends all at once.
+
+Exit codes: 0 measured, 1 the cluster did not answer, completed nothing or kept keys that were to be deleted,
+2 wrong command line, 130 interrupted.";
+
 /// Flags of `bench`.
 #[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
 pub struct BenchArgs {
     /// Client addresses; the clients are spread over them, and go to the next one when theirs is gone.
     #[arg(long, value_delimiter = ',', default_value = "127.0.0.1:6380,127.0.0.1:6381,127.0.0.1:6382")]
@@ -30,7 +40,8 @@ pub struct BenchArgs {
     /// Bytes of every value.
     #[arg(long, default_value_t = 100)]
     pub value_size: usize,
-    /// Different keys. All of them are written once before anything is measured.
+    /// Different keys, bench:0000000000 and up. All of them are written once before anything is measured, and deleted at the
+    /// end.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     pub keys: u64,
     /// All operations go to one key.
@@ -42,6 +53,9 @@ pub struct BenchArgs {
     /// How long to measure; a second of warm-up comes before.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub seconds: u64,
+    /// Leave the keys in the cluster.
+    #[arg(long)]
+    pub keep: bool,
     /// Print one JSON object instead of a summary. Its fields are described with the type `load::Report`.
     #[arg(long)]
     pub json: bool,
@@ -82,22 +96,43 @@ impl BenchArgs {
     }
 }
 
-/// Measures and prints.
+/// Measures, deletes what it has written, and prints.
 ///
 /// # Errors
-/// Exit code 2 for wrong flags, 1 when the cluster does not answer or completed nothing.
+/// Exit code 2 for wrong flags, 1 when the cluster does not answer or completed nothing, 130 when interrupted.
 pub fn run(args: &BenchArgs) -> Result<(), Failed> {
     let plan = args.plan()?;
     let nodes = load::look_up(&args.addr).map_err(|why| Failed::usage(format!("--addr: {why}")))?;
-    let mut line = progress::Line::new(&plan);
-    let report = load::run_resp(nodes, plan, |progress| line.show(progress))
-        .map_err(|why| Failed::runtime(why.to_string()))?;
+    let interrupt = Interrupt::listen()?;
+    let keys = if args.hot { 1 } else { args.keys };
+    let mut line = progress::Line::new(keys, plan.measured);
+    let measured = load::run_resp(nodes, plan, |progress| {
+        line.show(progress);
+        if interrupt.is_wanted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    let cleaned = match args.keep {
+        true => Ok(()),
+        false => {
+            let mut written = (0..keys).map(|key| Workload::key(key).to_vec());
+            clean::delete(&args.addr, &mut written, &mut |done| line.show_deleted(done))
+        }
+    };
     line.clear();
-    if args.json {
-        let json = serde_json::to_string(&report).map_err(|why| Failed::runtime(why.to_string()))?;
-        println!("{json}");
-    } else {
-        print!("{}", summary::Summary(&report));
+    let report = measured.map_err(|why| match why.kind() {
+        ErrorKind::Interrupted => Failed { code: INTERRUPTED, message: why.to_string() },
+        _ => Failed::runtime(why.to_string()),
+    })?;
+    let text = match args.json {
+        true => serde_json::to_string(&report).map_err(|why| Failed::runtime(why.to_string()))? + "\n",
+        false => summary::Summary(&report).to_string(),
+    };
+    print(text.as_bytes()).map_err(|why| Failed::runtime(why.to_string()))?;
+    cleaned.map_err(Failed::runtime)?;
+    if interrupt.is_wanted() {
+        return Err(Failed {
+            code: INTERRUPTED,
+            message: "interrupted: measured for a shorter time".to_owned(),
+        });
     }
     if report.operations == 0 {
         return Err(Failed::runtime("no operation was completed"));

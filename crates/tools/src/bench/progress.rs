@@ -1,7 +1,7 @@
 //! The line that shows how far a measurement is.
 
 use super::summary::thousands;
-use crate::load::{Phase, Plan, Progress};
+use crate::load::{Phase, Progress};
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
@@ -14,14 +14,8 @@ pub(super) struct Line {
 }
 
 impl Line {
-    pub(super) fn new(plan: &Plan) -> Self {
-        let keys = if plan.workload.hot { 1 } else { plan.workload.keys };
-        Self {
-            watched: std::io::stderr().is_terminal(),
-            keys,
-            measured: plan.measured,
-            last: (Duration::ZERO, 0),
-        }
+    pub(super) fn new(keys: u64, measured: Duration) -> Self {
+        Self { watched: std::io::stderr().is_terminal(), keys, measured, last: (Duration::ZERO, 0) }
     }
 
     pub(super) fn show(&mut self, now: Progress) {
@@ -44,6 +38,14 @@ impl Line {
         };
         // A line that cannot be shown is no reason to end a measurement.
         let _ = write!(std::io::stderr(), "\r\x1b[K{text}");
+    }
+
+    /// Keys are deleted at the end.
+    pub(super) fn show_deleted(&self, done: u64) {
+        if self.watched {
+            let text = format!("deleted {} of {} keys", thousands(done), thousands(self.keys));
+            let _ = write!(std::io::stderr(), "\r\x1b[K{text}");
+        }
     }
 
     pub(super) fn clear(&self) {

@@ -35,13 +35,13 @@ pub struct Workload {
 
 impl Workload {
     /// Bytes in every key.
-    pub const KEY_BYTES: usize = 14;
+    pub const KEY_BYTES: usize = 16;
 
     /// A key's bytes: all keys are of one length, so that a link can write one over another.
     pub fn key(number: u64) -> [u8; Self::KEY_BYTES] {
-        let mut key = *b"key:0000000000";
+        let mut key = *b"bench:0000000000";
         let mut left = number;
-        for digit in key[4..].iter_mut().rev() {
+        for digit in key[6..].iter_mut().rev() {
             *digit = b"0123456789"[usize::try_from(left % 10).unwrap_or_default()];
             left /= 10;
         }
@@ -119,8 +119,8 @@ mod tests {
 
     #[test]
     fn keys_have_one_length_and_differ() {
-        assert_eq!(&Workload::key(0), b"key:0000000000");
-        assert_eq!(&Workload::key(1_234_567), b"key:0001234567");
+        assert_eq!(&Workload::key(0), b"bench:0000000000");
+        assert_eq!(&Workload::key(1_234_567), b"bench:0001234567");
     }
 
     #[test]

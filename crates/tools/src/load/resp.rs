@@ -10,6 +10,7 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Poll, ready};
@@ -55,7 +56,11 @@ pub fn look_up(addresses: &[String]) -> io::Result<Vec<SocketAddr>> {
 ///
 /// # Errors
 /// As [`run`].
-pub fn run_resp(nodes: Vec<SocketAddr>, plan: Plan, progress: impl FnMut(Progress)) -> io::Result<Report> {
+pub fn run_resp(
+    nodes: Vec<SocketAddr>,
+    plan: Plan,
+    progress: impl FnMut(Progress) -> ControlFlow<()>,
+) -> io::Result<Report> {
     match plan.connections {
         None => run(Resp::new(nodes, &plan.workload), plan, progress),
         Some(count) => run(SharedResp::new(nodes, &plan.workload, count), plan, progress),
@@ -263,8 +268,8 @@ mod tests {
         let mut out = Vec::new();
         Template::new(b"SET", Some(b"v1")).append(12, &mut out);
         Template::new(b"GET", None).append(345, &mut out);
-        let expected = "*3\r\n$3\r\nSET\r\n$14\r\nkey:0000000012\r\n$2\r\nv1\r\n\
-                        *2\r\n$3\r\nGET\r\n$14\r\nkey:0000000345\r\n";
+        let expected = "*3\r\n$3\r\nSET\r\n$16\r\nbench:0000000012\r\n$2\r\nv1\r\n\
+                        *2\r\n$3\r\nGET\r\n$16\r\nbench:0000000345\r\n";
         assert_eq!(std::str::from_utf8(&out).unwrap(), expected);
     }
 

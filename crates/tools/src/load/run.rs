@@ -5,6 +5,7 @@ use super::recorder::{Failure, Recorder};
 use super::report::Report;
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -17,6 +18,8 @@ const PROGRESS: Duration = Duration::from_millis(250);
 const PREFILL_BATCH: usize = 64;
 /// Filling goes on as long as at least one key was filled in this time.
 const PREFILL_PATIENCE: Duration = Duration::from_secs(30);
+/// How long answers that are on their way are waited for at the end.
+const LAST_ANSWERS: Duration = Duration::from_secs(5);
 /// A client rests this long after an error, so that a cluster that refuses everything is not asked as fast as it can
 /// refuse.
 const AFTER_ERROR: Duration = Duration::from_millis(1);
@@ -89,14 +92,17 @@ struct Shared {
     reached: Notify,
 }
 
-/// Runs a plan and reports.
+/// Runs a plan and reports. `progress` is told how far it is several times a second, and may end it.
+///
+/// When it returns, no request is on its way any more, unless a node did not answer for a while.
 ///
 /// # Errors
-/// When the keys cannot be filled: no node answers, or they refuse.
+/// When the keys cannot be filled: no node answers, or they refuse. [`io::ErrorKind::Interrupted`] when `progress` has ended
+/// it before anything was measured.
 pub fn run<T: Target + 'static>(
     target: T,
     plan: Plan,
-    mut progress: impl FnMut(Progress),
+    mut progress: impl FnMut(Progress) -> ControlFlow<()>,
 ) -> io::Result<Report> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let keys = if plan.workload.hot { 1 } else { plan.workload.keys };
@@ -112,34 +118,20 @@ pub fn run<T: Target + 'static>(
     });
     let target = Rc::new(target);
     let tasks = LocalSet::new();
-    for client in 0..shared.plan.clients {
-        tasks.spawn_local(serve(client, Rc::clone(&target), Rc::clone(&shared), keys));
-    }
+    let clients: Vec<_> = (0..shared.plan.clients)
+        .map(|client| tasks.spawn_local(serve(client, Rc::clone(&target), Rc::clone(&shared), keys)))
+        .collect();
     runtime.block_on(tasks.run_until(async {
-        shared.fill(keys, &mut progress).await?;
-        let began = Instant::now();
-        while began.elapsed() < warm_up {
-            sleep(PROGRESS.min(warm_up - began.elapsed())).await;
-            progress(Progress { phase: Phase::WarmUp, elapsed: began.elapsed(), done: 0, errors: 0 });
-        }
-        let (began, cpu) = (Instant::now(), processor_time());
-        shared.recorder.replace(Some(Recorder::begin(&shared.plan, began)));
-        // At once, and not after an interval: whoever measures the nodes begins when this does.
-        progress(shared.progress(began));
-        loop {
-            let left = measured.saturating_sub(began.elapsed());
-            let reached = timeout(left.min(PROGRESS), shared.reached.notified()).await.is_ok();
-            if reached || began.elapsed() >= measured {
-                break;
-            }
-            progress(shared.progress(began));
-        }
-        // The recorder goes first: what is answered from here on is not counted.
-        let recorder = shared.recorder.take();
-        let (now, cpu) = (Instant::now(), processor_time().saturating_sub(cpu));
+        let report = shared.measure(keys, warm_up, measured, &mut progress).await;
         shared.stopped.set(true);
-        let recorder = recorder.ok_or_else(|| io::Error::other("nothing was measured"))?;
-        Ok(recorder.end(&shared.plan, now, cpu))
+        let _ = timeout(LAST_ANSWERS, async {
+            for client in clients {
+                // One that panicked has said so.
+                let _ = client.await;
+            }
+        })
+        .await;
+        report
     }))
 }
 
@@ -149,14 +141,58 @@ fn processor_time() -> Duration {
     Duration::new(time.tv_sec.try_into().unwrap_or_default(), time.tv_nsec.try_into().unwrap_or_default())
 }
 
+fn interrupted() -> io::Error {
+    io::Error::new(io::ErrorKind::Interrupted, "interrupted before anything was measured")
+}
+
 impl Shared {
+    /// Fills, warms up, measures.
+    async fn measure(
+        &self,
+        keys: u64,
+        warm_up: Duration,
+        measured: Duration,
+        progress: &mut impl FnMut(Progress) -> ControlFlow<()>,
+    ) -> io::Result<Report> {
+        self.fill(keys, progress).await?;
+        let began = Instant::now();
+        while began.elapsed() < warm_up {
+            sleep(PROGRESS.min(warm_up - began.elapsed())).await;
+            let now = Progress { phase: Phase::WarmUp, elapsed: began.elapsed(), done: 0, errors: 0 };
+            if progress(now).is_break() {
+                return Err(interrupted());
+            }
+        }
+        let (began, cpu) = (Instant::now(), processor_time());
+        self.recorder.replace(Some(Recorder::begin(&self.plan, began)));
+        // At once, and not after an interval: whoever measures the nodes begins when this does.
+        let mut ended = progress(self.progress(began)).is_break();
+        while !ended {
+            let left = measured.saturating_sub(began.elapsed());
+            let reached = timeout(left.min(PROGRESS), self.reached.notified()).await.is_ok();
+            ended = reached || began.elapsed() >= measured || progress(self.progress(began)).is_break();
+        }
+        // The recorder goes first: what is answered from here on is not counted.
+        let recorder = self.recorder.take();
+        let (now, cpu) = (Instant::now(), processor_time().saturating_sub(cpu));
+        let recorder = recorder.ok_or_else(|| io::Error::other("nothing was measured"))?;
+        Ok(recorder.end(&self.plan, now, cpu))
+    }
+
     /// Waits until every key has a value.
-    async fn fill(&self, keys: u64, progress: &mut impl FnMut(Progress)) -> io::Result<()> {
+    async fn fill(
+        &self,
+        keys: u64,
+        progress: &mut impl FnMut(Progress) -> ControlFlow<()>,
+    ) -> io::Result<()> {
         let (began, mut last) = (Instant::now(), (Instant::now(), 0));
         while self.filled.get() < keys {
             let _ = timeout(PROGRESS, self.reached.notified()).await;
             let done = self.filled.get();
-            progress(Progress { phase: Phase::Prefill, elapsed: began.elapsed(), done, errors: 0 });
+            let now = Progress { phase: Phase::Prefill, elapsed: began.elapsed(), done, errors: 0 };
+            if progress(now).is_break() {
+                return Err(interrupted());
+            }
             if done > last.1 {
                 last = (Instant::now(), done);
             } else if last.0.elapsed() > PREFILL_PATIENCE {

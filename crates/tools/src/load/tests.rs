@@ -5,6 +5,7 @@ use crate::resp::{Decoded, ReplyRef, decode};
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -84,15 +85,18 @@ fn plan() -> Plan {
 }
 
 fn measure(addresses: &[String], plan: Plan) -> Report {
-    run_resp(look_up(addresses).unwrap(), plan, |_| ()).unwrap()
+    run_resp(look_up(addresses).unwrap(), plan, |_| ControlFlow::Continue(())).unwrap()
 }
 
 #[test]
 fn every_operation_is_counted_once() {
     let (address, map) = server(usize::MAX);
     let mut phases = Vec::new();
-    let report =
-        run_resp(look_up(&[address]).unwrap(), plan(), |progress| phases.push(progress.phase)).unwrap();
+    let report = run_resp(look_up(&[address]).unwrap(), plan(), |progress| {
+        phases.push(progress.phase);
+        ControlFlow::Continue(())
+    })
+    .unwrap();
     assert_eq!(map.lock().unwrap().len(), 10, "every key was written first");
     assert!(phases.contains(&Phase::Measured));
     // The clients share a thread with whoever ends the measurement: a batch may be over before it ends.
@@ -173,4 +177,25 @@ fn a_report_survives_json() {
     let report = measure(&[address], plan());
     let json = serde_json::to_string(&report).unwrap();
     assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
+}
+
+#[test]
+fn whoever_watches_may_end_it() {
+    for (phase, ended) in [(Phase::Prefill, false), (Phase::WarmUp, false), (Phase::Measured, true)] {
+        let (address, map) = server(usize::MAX);
+        let plan = Plan { warm_up: Duration::from_secs(3600), operations: None, ..plan() };
+        let plan = if ended { Plan { warm_up: Duration::ZERO, ..plan } } else { plan };
+        let plan = Plan { measured: Duration::from_secs(3600), ..plan };
+        let report = run_resp(look_up(&[address]).unwrap(), plan, |progress| {
+            if progress.phase == phase { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        match report {
+            Ok(report) => assert!(ended && report.errors.total() == 0),
+            Err(why) => assert!(!ended && why.kind() == std::io::ErrorKind::Interrupted, "{why}"),
+        }
+        // Nothing is on its way any more: what is deleted now stays so.
+        map.lock().unwrap().clear();
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(map.lock().unwrap().is_empty());
+    }
 }

@@ -5,7 +5,7 @@ use std::io;
 /// The longest line of a reply, in bytes.
 const LONGEST_LINE: usize = 64 << 10;
 /// The longest value, in bytes: the largest that `--max-value-bytes` allows.
-const LONGEST_VALUE: usize = 512 << 20;
+pub const LONGEST_VALUE: usize = 512 << 20;
 /// The most replies in one.
 const MOST_ITEMS: usize = 1 << 20;
 /// Arrays within arrays, at the most.

@@ -8,7 +8,7 @@ mod client;
 mod decode;
 
 pub use client::Client;
-pub use decode::{Decoded, ReplyRef, decode};
+pub use decode::{Decoded, LONGEST_VALUE, ReplyRef, decode};
 
 /// What a node answered.
 #[derive(Clone, Debug, PartialEq, Eq)]

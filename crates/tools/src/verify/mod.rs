@@ -9,17 +9,21 @@ mod report;
 
 pub use load::{Load, Recording, drive};
 
-use crate::Addresses;
-use crate::Failed;
+use crate::interrupt::Interrupt;
 use crate::picture::{self, Drawing};
 use crate::resp::Client;
+use crate::{Addresses, Failed, clean, print};
 use clap::Args;
 use lincheck::{DEFAULT_LIMIT, History, Judgement, Model, Verdict};
 use report::Report;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-const EXIT_CODES: &str = "Exit codes: 0 linearizable, 1 a violation, 2 wrong command line or no node in reach, 3 undecided (never a pass).";
+const EXIT_CODES: &str = "\
+Ctrl-C ends the driving early; what was seen until then is judged. A second one ends all at once.
+
+Exit codes: 0 linearizable, 1 a violation, 2 wrong command line, no node in reach, or a file that cannot be written,
+3 undecided (never a pass).";
 
 /// A client goes on to the next node when one has been silent for this long: longer than an operation may take by
 /// default, so that a node gets the chance to say what it knows.
@@ -41,6 +45,9 @@ pub struct VerifyArgs {
     /// How many keys they share: fewer keys, more conflicts.
     #[arg(long, default_value_t = 8)]
     pub keys: usize,
+    /// Also save what was seen, as JSON lines for `atomic-kv check`.
+    #[arg(long, value_name = "FILE")]
+    pub save: Option<PathBuf>,
     /// Also draw what was seen, as one page that needs nothing else.
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
@@ -69,14 +76,30 @@ pub fn run(args: &VerifyArgs) -> Result<(), Failed> {
         keys: (0..args.keys).map(|key| format!("verify:{now:x}:{key}")).collect(),
         patience: PATIENCE,
     };
-    println!("{} clients, {} keys, {} s on {}", args.clients, args.keys, args.seconds, addresses.join(", "));
-    let began = Instant::now();
-    let recording = drive(&load, || began.elapsed() < Duration::from_secs(args.seconds));
-    remove(&load);
-    print!("{}", Report::new(&recording));
+    let say = |text: String| print(text.as_bytes()).map_err(|why| Failed::usage(why.to_string()));
+    let interrupt = Interrupt::listen()?;
+    say(format!(
+        "{} clients, {} keys, {} s on {}\n",
+        args.clients,
+        args.keys,
+        args.seconds,
+        addresses.join(", ")
+    ))?;
+    let (began, limit) = (Instant::now(), Duration::from_secs(args.seconds));
+    let recording = drive(&load, || began.elapsed() < limit && !interrupt.is_wanted());
+    let mut keys = load.keys.iter().map(|key| key.clone().into_bytes());
+    let cleaned = clean::delete(addresses, &mut keys, &mut |_| ());
+    say(Report::new(&recording).to_string())?;
+    if let Err(why) = cleaned {
+        say(format!("{why}: their names begin with {}\n", load.keys[0].trim_end_matches('0')))?;
+    }
+    if let Some(path) = &args.save {
+        std::fs::write(path, lincheck::read::write_json_lines(&recording.history))
+            .map_err(|why| Failed::usage(format!("cannot save the history to {}: {why}", path.display())))?;
+    }
     let began = Instant::now();
     let judgement = lincheck::judge(&Model::register(), &recording.history, DEFAULT_LIMIT);
-    println!("verdict: {} (judged in {:.1?})", judgement.verdict, began.elapsed());
+    say(format!("verdict: {} (judged in {:.1?})\n", judgement.verdict, began.elapsed()))?;
     if let Some(path) = &args.html {
         draw(path, &format!("verify {}", addresses.join(", ")), &recording.history, &judgement)?;
     }
@@ -111,16 +134,4 @@ fn check_reachable(addresses: &[String]) -> Result<(), Failed> {
         }
     }
     Err(Failed::usage(format!("no node is in reach ({}); check --addr", tried.join("; "))))
-}
-
-/// Leaves the cluster as it was found, as far as it can be reached.
-fn remove(load: &Load) {
-    let mut clients = load.addresses.iter().filter_map(|address| Client::connect(address).ok());
-    if let Some(mut client) = clients.next() {
-        for key in &load.keys {
-            if client.call(&[b"DEL", key.as_bytes()]).is_err() {
-                return;
-            }
-        }
-    }
 }

@@ -1,0 +1,50 @@
+//! Ctrl-C and its like, for tools that leave a cluster as they found it.
+
+use crate::Failed;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// The exit code of what was interrupted, as shells have it for SIGINT.
+pub(crate) const INTERRUPTED: u8 = 130;
+
+/// Whether whoever started the tool wants it to end.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Interrupt(Arc<AtomicBool>);
+
+impl Interrupt {
+    /// Listens for SIGINT and SIGTERM from now on. The first one is only noted, so that the tool can put things in order; the
+    /// second one ends it.
+    ///
+    /// # Errors
+    /// When the system has no thread or no signals left.
+    pub(crate) fn listen() -> Result<Self, Failed> {
+        let failed = |why: std::io::Error| Failed::runtime(format!("cannot listen for signals: {why}"));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(failed)?;
+        let (mut interrupt, mut terminate) = {
+            let _context = runtime.enter();
+            let listen = |kind| signal(kind).map_err(failed);
+            (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?)
+        };
+        let noted = Self::default();
+        let told = noted.clone();
+        let listening = std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+            runtime.block_on(async {
+                loop {
+                    tokio::select! {
+                        _ = interrupt.recv() => {}
+                        _ = terminate.recv() => {}
+                    }
+                    if told.0.swap(true, Ordering::Relaxed) {
+                        std::process::exit(INTERRUPTED.into());
+                    }
+                }
+            });
+        });
+        listening.map(|_| noted).map_err(failed)
+    }
+
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
