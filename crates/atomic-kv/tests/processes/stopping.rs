@@ -2,7 +2,7 @@
 
 use crate::support::client::Reply;
 use crate::support::member::Wire;
-use crate::support::{Cluster, Connection, eventually, http_get};
+use crate::support::{Cluster, Connection, Node, eventually, http_get};
 use abd::Operation;
 use atomic_kv::node::peer::service::Answer;
 
@@ -15,7 +15,7 @@ fn stopping_with_a_write_in_flight() -> (Cluster, Connection, Connection, Wire) 
     assert_eq!(other.call("SET k before"), Reply::ok());
     cluster.nodes[1].pause();
     cluster.nodes[2].pause();
-    ask_for_a_set(&mut writer);
+    ask_for_a_set(node, &mut writer);
     node.tell_to_stop();
     eventually("the ports are closed", || {
         Connection::open(&node.address()).is_err() && Connection::open(node.peer_address(1)).is_err()
@@ -23,10 +23,12 @@ fn stopping_with_a_write_in_flight() -> (Cluster, Connection, Connection, Wire) 
     (cluster, writer, other, caller)
 }
 
-/// Returns when the node has read it.
-fn ask_for_a_set(client: &mut Connection) {
-    client.send(b"PING\r\nSET k in-flight\r\n").unwrap();
-    assert_eq!(client.read().unwrap(), Reply::Status("PONG".to_owned()));
+/// Asks for a SET, and waits until the node has read that: it has when it answers somebody who connected later.
+fn ask_for_a_set(node: &Node, client: &mut Connection) {
+    client.ask(&[b"SET", b"k", b"in-flight"]).unwrap();
+    for _ in 0..3 {
+        assert_eq!(node.connect().call("PING"), Reply::Status("PONG".to_owned()));
+    }
 }
 
 #[test]
@@ -66,7 +68,7 @@ fn what_waits_for_the_others_is_refused_when_a_node_stops() {
     let node = &mut cluster.nodes[0];
     node.start();
     let mut client = node.connect();
-    ask_for_a_set(&mut client);
+    ask_for_a_set(node, &mut client);
     node.tell_to_stop();
     let told = client.read().unwrap().error();
     assert!(told.starts_with("NOQUORUM") && told.contains("this node is stopping"), "{told}");
