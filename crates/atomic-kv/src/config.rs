@@ -76,10 +76,10 @@ pub struct DevArgs {
     /// How many nodes: 1 to 7.
     #[arg(long, default_value_t = 3)]
     pub nodes: u32,
-    /// Client port of the first node; the others follow.
+    /// Client port of the first node; the others follow. Peer ports are 10000 above, HTTP ports 2000 above.
     #[arg(long, default_value_t = 6380)]
     pub port: u16,
-    /// Where to keep the data; without it in a temporary directory, gone at the end.
+    /// Where to keep the data; without it in a temporary directory, deleted at the end.
     #[arg(long)]
     pub data_dir: Option<PathBuf>,
     /// How timestamps are chosen: logical or truetime.

@@ -3,6 +3,7 @@
 use crate::support::client::Reply;
 use crate::support::ports::Port;
 use crate::support::{Background, Cluster, Connection, SEVERAL_LOOPS, eventually, http_get, program, run};
+use rustix::process::{Pid, Signal, kill_process};
 use std::process::{Output, Stdio};
 
 fn stdout(output: &Output) -> String {
@@ -116,7 +117,7 @@ fn a_whole_cluster_in_one_process() {
         let first = 6_000 + port.number() % 1_300 * 3;
         let mut command = program();
         command.args(["dev", "--port", &first.to_string(), "--data-dir"]).arg(directory.path());
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let address = |node: u16| format!("127.0.0.1:{}", first + node);
         let mut ended = false;
         eventually("all three ports answer, or one was taken", || {
@@ -133,8 +134,19 @@ fn a_whole_cluster_in_one_process() {
         }
         assert_eq!(Connection::open(&address(0)).unwrap().call("SET greeting hello"), Reply::ok());
         assert_eq!(Connection::open(&address(2)).unwrap().call("GET greeting"), Reply::bulk("hello"));
-        child.kill().unwrap();
-        child.wait().unwrap();
+        assert_eq!(http_get(&format!("127.0.0.1:{}", first + 2_000), "/readyz"), (200, "ok\n".to_owned()));
+        // A second one, whose peer port alone is taken.
+        let taken = run(&["dev", "--nodes", "1", "--port", &(first + 10_000).to_string()]);
+        let told = String::from_utf8_lossy(&taken.stderr).into_owned();
+        assert!(taken.status.code() == Some(2) && told.contains("choose another --port"), "{told}");
+        // The command lines that it prints are true.
+        kill_process(Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap(), Signal::INT).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        assert!(stdout(&output).contains(&format!("redis-cli -p {first} set greeting hello")), "{output:?}");
+        assert!(stdout(&output).contains("stays there"), "{output:?}");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "nothing to warn of");
+        assert!(directory.path().join("node-3").exists());
         return;
     }
     panic!("dev did not start");
