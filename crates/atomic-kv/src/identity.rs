@@ -299,12 +299,14 @@ const MARK: &str = "mark";
 
 fn lock(path: &Path) -> Result<File, Fatal> {
     let shown = path.display();
-    let lock = store::private::options()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path.join("LOCK"))
-        .map_err(|why| Fatal::usage(format!("cannot write to the data directory {shown}: {why}")))?;
+    let lock =
+        store::private::options().write(true).create(true).truncate(false).open(path.join("LOCK")).map_err(
+            |why| {
+                Fatal::usage(format!(
+                    "cannot use the data directory {shown}: {why}; choose another with --data-dir"
+                ))
+            },
+        )?;
     rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).map_err(|why| {
         Fatal::usage(if why == rustix::io::Errno::WOULDBLOCK {
             format!(
