@@ -25,6 +25,12 @@ pub trait VersionStore {
         Ok(self.newest(key)?.glimpse(have))
     }
 
+    /// The same without waiting for a disk: `None` when the answer is not in memory. The default is for stores that have all
+    /// of it there.
+    fn remembered_above(&self, key: &[u8], have: Version) -> Option<Glimpse> {
+        self.newest_above(key, have).ok()
+    }
+
     /// Whether an error says that a part of the store is damaged which may have held a version of the key, while the
     /// rest of it works (rule S3).
     fn is_damage(_why: &Self::Error) -> bool {
@@ -129,10 +135,13 @@ impl Replica {
                 }
                 Err(why) => Err(Unanswered { request: Request::LocalReadTimestamp { key }, why }),
             },
-            Request::LocalWrite { key, stamped } => self.write(store, key, stamped, standing, latest),
+            Request::LocalWrite { key, stamped } => Ok(self.write(store, key, stamped, standing, latest)),
         }
     }
 
+    /// A blind put: no store is read for it, only looked at for what it has in memory (PROTOCOL section 4). If that is nothing, the
+    /// write is stored whatever is there already: a version that comes late is an entry of its own, behind the newer one,
+    /// and what is acknowledged is that this version or a newer one is durable (rule S1).
     fn write<S: VersionStore>(
         &self,
         store: &S,
@@ -140,35 +149,37 @@ impl Replica {
         stamped: StampedValue,
         standing: Standing,
         latest: u64,
-    ) -> Result<Reaction, Unanswered<S::Error>> {
+    ) -> Reaction {
         if let Some(max_future) = self.max_future {
             let horizon = latest.saturating_add(u64::try_from(max_future.as_nanos()).unwrap_or(u64::MAX));
             if stamped.version.time() > horizon {
-                return Ok(Reaction::Reply(Reply::Refused(Refusal::FutureVersion)));
+                return Reaction::Reply(Reply::Refused(Refusal::FutureVersion));
             }
         }
-        // The content serves the assertion alone.
-        let have = if cfg!(debug_assertions) { Version::MIN } else { Version::MAX };
-        let previous = match store.newest_above(&key, have) {
-            Ok(Glimpse { version, present, content, durable }) => {
-                if durable && version >= stamped.version {
-                    debug_assert!(
-                        version > stamped.version || content.is_none_or(|content| content == stamped.content),
-                        "V1: version {:?} names two values",
-                        stamped.version
-                    );
-                    return Ok(Reaction::Reply(Reply::Written { previous: Some((version, present)) }));
-                }
-                Some((version, present))
-            }
-            // S3: what is stored now is durable here, whatever was lost. Only nobody knows what was here before.
-            Err(why) if S::is_damage(&why) => None,
-            Err(why) => return Err(Unanswered { request: Request::LocalWrite { key, stamped }, why }),
-        };
+        let known = store.remembered_above(&key, Version::MAX);
+        let previous = known.as_ref().map(|known| (known.version, known.present));
+        if let Some(Glimpse { version, durable: true, .. }) = known
+            && version >= stamped.version
+        {
+            debug_assert!(
+                version > stamped.version || !contradicts(store, &key, &stamped),
+                "V1: version {:?} names two values",
+                stamped.version
+            );
+            return Reaction::Reply(Reply::Written { previous });
+        }
         let reply = Reply::Written { previous };
         if !standing.writable && stamped.content.is_value() {
-            return Ok(Reaction::Reply(Reply::Refused(Refusal::DiskFull)));
+            return Reaction::Reply(Reply::Refused(Refusal::DiskFull));
         }
-        Ok(Reaction::Commit { key, stamped, reply: AfterCommit(reply) })
+        Reaction::Commit { key, stamped, reply: AfterCommit(reply) }
     }
+}
+
+/// Whether another content of the same version is known (rule V1).
+fn contradicts(store: &impl VersionStore, key: &[u8], stamped: &StampedValue) -> bool {
+    let known = store.remembered_above(key, Version::MIN);
+    known.is_some_and(|known| {
+        known.version == stamped.version && known.content.is_some_and(|content| content != stamped.content)
+    })
 }

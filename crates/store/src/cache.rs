@@ -163,8 +163,8 @@ impl NewestCache {
         entry.told(have).ok_or(Ticket(epoch))
     }
 
-    /// The newest version and whether it is a value, if there is an entry.
-    pub(crate) fn peek(&self, key: &[u8]) -> Option<(Version, bool)> {
+    #[cfg(test)]
+    fn peek(&self, key: &[u8]) -> Option<(Version, bool)> {
         let (mut shard, hash) = self.shard(key);
         find(&mut shard.entries, key, hash).map(|entry| (entry.version, entry.present))
     }
@@ -219,16 +219,16 @@ impl NewestCache {
 
     /// What was just committed, in an allocation that no network buffer or table block is in; to be called when it is durable
     /// and visible.
-    /// Returns the version that the entry held and whether it was a value, if there was one.
-    pub(crate) fn publish_commit(&self, key: &[u8], committed: StampedValue) -> Option<(Version, bool)> {
+    /// Returns the version that the entry held, if there was one.
+    pub(crate) fn publish_commit(&self, key: &[u8], committed: StampedValue) -> Option<Version> {
         let (mut shard, hash) = self.shard(key);
         let shard = &mut *shard;
         let Some(entry) = find(&mut shard.entries, key, hash) else {
             shard.epoch += 1;
             return None;
         };
-        let held = (entry.version, entry.present);
-        if committed.version > held.0 {
+        let held = entry.version;
+        if committed.version > held {
             entry.put(committed.into(), self.shard_budget, &mut shard.bytes);
             shard.shrink(self.shard_budget);
         }
@@ -352,7 +352,7 @@ mod tests {
         // A snapshot below that version is not told, and not left here.
         let reader = ticket(&cache, b"k");
         assert_eq!(publish(&cache, &stamped(1, 1), reader), None);
-        assert_eq!(cache.publish_commit(b"k", stamped(3, 10)), Some((large.version, true)));
+        assert_eq!(cache.publish_commit(b"k", stamped(3, 10)), Some(large.version));
         assert_eq!(held(&cache), Some(stamped(3, 10)));
     }
 

@@ -82,7 +82,8 @@ impl WriteBatch {
 
 /// An ordered map from bytes to bytes, one value per key.
 ///
-/// Keys have 1 to 65,535 bytes and do not begin with zero: those are an engine's own.
+/// Keys have 1 to 65,535 bytes and do not begin with zero: those are an engine's own. An engine leaves dominated versions out
+/// when it rewrites what it holds (see [`crate::garbage::DominatedFilter`]).
 pub trait Database: Send + Sync + 'static {
     /// A frozen view.
     type Snapshot: Snapshot;
@@ -100,11 +101,9 @@ pub trait Database: Send + Sync + 'static {
     /// When the engine cannot read at the moment.
     fn snapshot(&self) -> Result<Self::Snapshot, DatabaseError>;
 
-    /// Whether the engine itself leaves dominated versions out when it rewrites its files (see
-    /// [`crate::garbage::DominatedFilter`]). Otherwise the multi-version layer deletes them.
-    fn drops_dominated(&self) -> bool {
-        false
-    }
+    /// How many user keys there are, about, as far as that can be told at once: keys that were written again or deleted
+    /// count several times until what was written first is dropped as dominated, and deleted ones count once after that.
+    fn keys_estimate(&self) -> u64;
 
     /// The value of a key now.
     ///
@@ -223,7 +222,7 @@ impl<D: Database> Database for Arc<D> {
         (**self).snapshot()
     }
 
-    fn drops_dominated(&self) -> bool {
-        (**self).drops_dominated()
+    fn keys_estimate(&self) -> u64 {
+        (**self).keys_estimate()
     }
 }

@@ -7,14 +7,12 @@
 use crate::cache::{Found, NewestCache};
 use crate::damage::{Part, seek_readable};
 use crate::database::{Database, DatabaseError, DatabaseIterator, HEAD_BYTES, Snapshot, WriteBatch};
-use crate::garbage::Garbage;
 use crate::key;
 use crate::puts::{Put, Puts};
 use crate::record;
 use abd::{Content, Glimpse, Newest, StampedValue, Version};
 use bytes::Bytes;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The budget of the cache of newest versions that fits most nodes.
 pub const CACHE_BYTES: usize = 384 << 20;
@@ -23,14 +21,11 @@ pub const CACHE_BYTES: usize = 384 << 20;
 const READ_ATTEMPTS: usize = 3;
 /// Records up to this size lie beside their keys in any engine: whoever finds one of them may as well remember its content.
 const AT_HAND: usize = 1 << 10;
-/// Deletes in one batch of the collector, about.
-const DELETES_MAX: usize = 16_384;
 
 /// Versions by key over any [`Database`].
 pub struct MultiVersionStore<D> {
     database: D,
     cache: NewestCache,
-    garbage: Mutex<Garbage>,
 }
 
 /// What of a group of versions has become durable.
@@ -65,7 +60,7 @@ impl<D: Database> MultiVersionStore<D> {
     /// `seed`. For runs that must repeat.
     pub fn with_seed(database: D, cache_bytes: usize, seed: u64) -> Self {
         let cache = NewestCache::new(cache_bytes, seed);
-        Self { database, cache, garbage: Mutex::new(Garbage::new()) }
+        Self { database, cache }
     }
 
     /// The database below.
@@ -73,14 +68,9 @@ impl<D: Database> MultiVersionStore<D> {
         &self.database
     }
 
-    /// Keys that hold a value: a report, not a promise. It is exact when a sweep has ended and since then no version was put
-    /// twice, no key was put that nobody has read before, and none was read for the first time while it was committed.
-    pub fn live_keys(&self) -> u64 {
-        self.garbage().live()
-    }
-
-    fn garbage(&self) -> MutexGuard<'_, Garbage> {
-        self.garbage.lock().unwrap_or_else(PoisonError::into_inner)
+    /// How many keys there are, about: what the engine can tell at once ([`Database::keys_estimate`]).
+    pub fn keys_estimate(&self) -> u64 {
+        self.database.keys_estimate()
     }
 
     /// The newest version of a key, as of a moment after this call began. What it reports is durable.
@@ -145,8 +135,8 @@ impl<D: Database> MultiVersionStore<D> {
 
     /// Up to `at_most` keys with their newest versions, and whether each of these is a value and not a tombstone, in the order of
     /// the store, which is the same in every replica: plain keys by their bytes, then very long ones by their hashes. No
-    /// content is looked at. Keys of which a version may have been lost are left out (rule S3). A page is of one moment; it begins with `from` if that key is there, so the next page is the one
-    /// from the last key of this one, without its first entry.
+    /// content is looked at. Keys of which a version may have been lost are left out (rule S3). A page is of one moment; it
+    /// begins with `from` if that key is there, so the next page is the one from the last key of this one, without that key.
     ///
     /// # Errors
     /// When the data cannot be read or is damaged.
@@ -217,10 +207,10 @@ impl<D: Database> MultiVersionStore<D> {
     /// free.
     ///
     /// Of several versions of one key only the newest is written: a replica that holds a newer version holds the
-    /// older one as far as anybody can tell (rule S1). Where the database does not drop dominated versions itself, the
-    /// version that a put dominates is deleted in the very batch that makes its successor durable (rule G1): no crash can
-    /// leave the one without the other; and a version below the cached newest is not written at all. Where it does,
-    /// nobody looks before the write: a late older version is garbage like any other.
+    /// older one as far as anybody can tell (rule S1). Nobody looks before the write whether there is a newer one already. A
+    /// late older version is harmless: the version is a part of the data key, so it is an entry of its own, behind the newer
+    /// one wherever either of them is, and [`MultiVersionStore::newest`] goes to the first. It is garbage like any other
+    /// (rule G1).
     ///
     /// # Errors
     /// As [`Database::write`]. Then nothing may be acknowledged.
@@ -229,7 +219,6 @@ impl<D: Database> MultiVersionStore<D> {
         let mut puts: Vec<&Put> = puts.iter().collect();
         // By key, the newest first; of equal versions the one that came first.
         puts.sort_by(|a, b| a.data_key.cmp(&b.data_key));
-        let deletes = !self.database.drops_dominated();
         let mut batch = WriteBatch { changes: Vec::with_capacity(puts.len()), makes_room: true };
         let mut written = Vec::with_capacity(puts.len());
         let mut previous: Option<&Put> = None;
@@ -239,152 +228,35 @@ impl<D: Database> MultiVersionStore<D> {
                 check_v1(&put.user_key, &newer.stamped, &put.stamped);
                 continue;
             }
-            let version = put.stamped.version;
             // "Never written" is what a store without the key says anyway.
-            if version == Version::MIN {
+            if put.stamped.version == Version::MIN {
                 continue;
-            }
-            let held = if deletes { self.cache.peek(&put.user_key) } else { None };
-            if let Some((held, _)) = held {
-                if held >= version {
-                    self.check_held(put, held);
-                    continue;
-                }
-                if held > Version::MIN {
-                    batch.delete(key::with_version(put.prefix().to_vec(), held));
-                }
             }
             batch.put(put.data_key.clone(), put.record.clone());
             batch.makes_room &= !put.stamped.content.is_value();
-            written.push((put, held));
+            written.push(put);
         }
         if batch.is_empty() {
             return Ok(());
         }
         self.database.write(batch)?;
         // Only now: what the cache says is durable.
-        let mut garbage = self.garbage();
-        for (put, held) in written {
-            let replaced = self.cache.publish_commit(&put.user_key, put.stamped.clone());
-            let live = match if deletes { held } else { replaced } {
-                // It came late.
-                Some((newer, _)) if newer >= put.stamped.version => {
-                    self.check_held(put, newer);
-                    0
-                }
-                older => {
-                    let was_live = older.is_some_and(|(_, present)| present);
-                    i64::from(put.stamped.content.is_value()) - i64::from(was_live)
-                }
-            };
-            if live != 0 {
-                garbage.count(put.prefix(), live);
-            }
-            // A blind put, or somebody else wrote the key between our look and our batch.
-            if deletes && (held.is_none() || replaced != held) {
-                garbage.suspect(put.prefix().to_vec());
+        for put in written {
+            let held = self.cache.publish_commit(&put.user_key, put.stamped.clone());
+            if held == Some(put.stamped.version) {
+                self.check_held(put);
             }
         }
         Ok(())
     }
 
-    /// Rule V1, if the version that the cache holds is that of a put.
-    fn check_held(&self, put: &Put, held: Version) {
-        if held == put.stamped.version
-            && let Ok(Glimpse { version, content: Some(content), .. }) =
-                self.cache.get(&put.user_key, Version::MIN)
+    /// Rule V1, where the cache holds the version of a put.
+    fn check_held(&self, put: &Put) {
+        if let Ok(Glimpse { version, content: Some(content), .. }) =
+            self.cache.get(&put.user_key, Version::MIN)
         {
             check_v1(&put.user_key, &StampedValue { version, content }, &put.stamped);
         }
-    }
-
-    /// Deletes dominated versions of up to `budget` keys, where the database does not drop them itself, and counts the
-    /// live ones; returns how many keys it looked at, zero when it is done.
-    ///
-    /// Rule G1 holds because a snapshot shows only what is durable: the newest version in it is a durable, greater
-    /// version in the same store. Readers keep their snapshots. A late, older put after this is garbage again, and
-    /// is found again.
-    ///
-    /// # Errors
-    /// As [`Database::write`].
-    pub fn collect_garbage(&self, budget: usize) -> Result<usize, DatabaseError> {
-        let collected = self.collect(budget);
-        if collected.is_err() {
-            // What was taken from the queue is forgotten, but not for ever.
-            self.garbage().request_sweep();
-        }
-        collected
-    }
-
-    /// Has the collector look at everything once more; [`MultiVersionStore::live_keys`] is counted afresh.
-    pub fn request_sweep(&self) {
-        self.garbage().request_sweep();
-    }
-
-    fn collect(&self, budget: usize) -> Result<usize, DatabaseError> {
-        let (queued, sweep) = {
-            let mut garbage = self.garbage();
-            let mut queued = garbage.take(budget);
-            // A key that was suspected twice would be counted twice.
-            queued.sort_unstable();
-            queued.dedup();
-            let sweep = if queued.len() < budget { garbage.sweep_from(key::FIRST) } else { None };
-            (queued, sweep)
-        };
-        if queued.is_empty() && sweep.is_none() {
-            return Ok(0);
-        }
-        let deletes = !self.database.drops_dominated();
-        let mut looked_at = queued.len();
-        let mut dominated = Dominated::default();
-        let mut swept = None;
-        {
-            // In a block: a snapshot keeps memtables and tables for as long as it lives.
-            let mut iterator = self.database.snapshot()?.iterator();
-            for prefix in &queued {
-                // What the sweep has yet to reach it will find, and must not be counted twice.
-                if sweep.as_ref().is_none_or(|from| prefix < from) {
-                    let sought = iterator.seek(prefix);
-                    // What is damaged is left as it is.
-                    match sought.and_then(|()| dominated.take_key(&mut iterator, prefix, deletes)) {
-                        Ok(_) | Err(DatabaseError::Unreadable { .. }) => {}
-                        Err(why) => return Err(why),
-                    }
-                }
-            }
-            if let Some(from) = sweep {
-                seek_readable(&mut iterator, from)?;
-                let (mut next, mut counted) = (None, 0);
-                while let Some(data_key) = iterator.key().filter(|data_key| &data_key[..] < key::END) {
-                    version_in(data_key)?;
-                    let prefix = key::prefix_of(data_key).to_vec();
-                    if looked_at >= budget || dominated.batch.changes.len() >= DELETES_MAX {
-                        next = Some(prefix);
-                        break;
-                    }
-                    match dominated.take_key(&mut iterator, &prefix, deletes) {
-                        Err(DatabaseError::Unreadable { .. }) => {
-                            seek_readable(&mut iterator, Part::of_prefix(&prefix).to)?;
-                        }
-                        taken => counted += i64::from(taken?),
-                    }
-                    looked_at += 1;
-                }
-                swept = Some((next, counted));
-            }
-        }
-        if !dominated.batch.is_empty() {
-            self.database.write(dominated.batch)?;
-        }
-        let mut garbage = self.garbage();
-        // Before the sweep moves on: what it passed in this round, it counted without the dominated versions.
-        for (prefix, values) in dominated.values {
-            garbage.count(&prefix, -values);
-        }
-        if let Some((next, counted)) = swept {
-            garbage.advance(next, counted);
-        }
-        Ok(looked_at.max(1))
     }
 }
 
@@ -393,44 +265,6 @@ fn check_v1(user_key: &[u8], held: &StampedValue, put: &StampedValue) {
     if held.version == put.version && held.content != put.content {
         log::error!("two contents for key {user_key:02x?} at version {}: one is lost", put.version);
         debug_assert!(false, "two contents under version {} (rule V1)", put.version);
-    }
-}
-
-/// What the collector is about to delete.
-#[derive(Default)]
-struct Dominated {
-    batch: WriteBatch,
-    /// By prefix, how many of the deleted versions are values.
-    values: Vec<(Vec<u8>, i64)>,
-}
-
-impl Dominated {
-    /// Walks over all versions of the key that the iterator stands on, and marks all but the newest if they are to be
-    /// deleted here; returns whether the newest is a value.
-    fn take_key(
-        &mut self,
-        iterator: &mut impl DatabaseIterator,
-        prefix: &[u8],
-        deletes: bool,
-    ) -> Result<bool, DatabaseError> {
-        let mut newest = None;
-        let mut values = 0;
-        while let Some(data_key) = iterator.key().filter(|data_key| key::prefix_of(data_key) == prefix) {
-            let is_value = is_present(iterator)?;
-            match newest {
-                None => newest = Some(is_value),
-                Some(_) if !deletes => {}
-                Some(_) => {
-                    self.batch.delete(data_key.clone());
-                    values += i64::from(is_value);
-                }
-            }
-            iterator.next()?;
-        }
-        if values > 0 {
-            self.values.push((prefix.to_vec(), values));
-        }
-        Ok(newest.unwrap_or(false))
     }
 }
 

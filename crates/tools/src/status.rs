@@ -19,7 +19,8 @@ pub struct StatusArgs {
 }
 
 /// The columns that `INFO` has a field for, in the order of the table.
-const FIELDS: [&str; 8] = ["node_id", "boot", "keys", "ready", "writable", "timestamps", "clock", "peers"];
+const FIELDS: [&str; 8] =
+    ["node_id", "boot", "keys_estimate", "ready", "writable", "timestamps", "clock", "peers"];
 
 /// Prints a table of the nodes, and below why one is not ready.
 ///
@@ -34,7 +35,7 @@ pub fn run(args: &StatusArgs) -> Result<(), Failed> {
         "reachable",
         "node",
         "boot",
-        "keys",
+        "keys, about",
         "ready",
         "writable",
         "timestamps",

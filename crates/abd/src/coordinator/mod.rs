@@ -162,6 +162,7 @@ impl Coordinator {
                 Operation::Set { .. } | Operation::Delete { .. } => Phase::ReadTimestamp(TimestampPhase {
                     newest: Version::MIN,
                     present: false,
+                    picked: None,
                     answered: NodeSet::EMPTY,
                     unwritable: NodeSet::EMPTY,
                 }),
@@ -352,8 +353,17 @@ impl Coordinator {
         match issuer.issue(interval.latest) {
             Err(_) => Step::End(Outcome::Refused(Reason::CeilingReached)),
             Ok(timestamp) => {
-                let stamped = stamp(&running.operation, Version::of_write(timestamp));
-                running.phase = Phase::Write(WritePhase::of_set(stamped, (Version::MIN, false)));
+                let version = Version::of_write(timestamp);
+                match (&mut running.phase, &running.operation) {
+                    // How many keys there were is a question, and a write asks none.
+                    (Phase::ReadTimestamp(query), Operation::Delete { .. }) => query.picked = Some(version),
+                    (phase, operation) => {
+                        *phase = Phase::Write(WritePhase::of_set(
+                            stamp(operation, version),
+                            (Version::MIN, false),
+                        ));
+                    }
+                }
                 Step::Continue
             }
         }

@@ -12,7 +12,7 @@ use crate::version::Version;
 pub(super) enum Phase {
     /// A Get collects the newest version with its content.
     Read(ReadPhase),
-    /// A logical Set or Delete collects timestamps.
+    /// A logical Set or Delete collects timestamps; a TrueTime Delete, whether there is anything to delete.
     ReadTimestamp(TimestampPhase),
     /// A stamped value travels to a majority: a Set's own, or the write-back of a Get.
     Write(WritePhase),
@@ -30,11 +30,13 @@ pub(super) struct ReadPhase {
     pub(super) answered: NodeSet,
 }
 
-/// The query phase of a logical Set or Delete.
+/// The query phase of a logical Set or Delete, or of a TrueTime Delete.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct TimestampPhase {
     pub(super) newest: Version,
     pub(super) present: bool,
+    /// The version that a TrueTime Delete has picked already (rule T2): it asks for its count alone.
+    pub(super) picked: Option<Version>,
     /// Who answered and can store what comes next.
     pub(super) answered: NodeSet,
     /// Who answered that its disk is full.
@@ -50,7 +52,8 @@ pub(super) struct WritePhase {
     pub(super) refused: NodeSet,
     /// A Get's write-back has no effect of its own: if it fails, the Get is refused, not indeterminate.
     pub(super) write_back: bool,
-    /// The newest older version that a replica saw, and whether it was a value.
+    /// The newest older version that a replica saw, and whether it was a value. A hint for the count of a Delete: writes are
+    /// blind, and say what they replace only where that is in memory.
     pub(super) previous: (Version, bool),
 }
 

@@ -66,6 +66,10 @@ impl Coordinator {
                     return Step::Continue;
                 }
                 let previous = (query.newest, query.present);
+                if let Some(version) = query.picked {
+                    let stamped = stamp(&running.operation, version);
+                    return Step::Enter(Phase::Write(WritePhase::of_set(stamped, previous)));
+                }
                 // O1: above everything a majority has, hence above every write that was answered before.
                 let Ok(timestamp) = issuer.issue(query.newest.time().saturating_add(1)) else {
                     return Step::End(Outcome::Refused(Reason::CeilingReached));

@@ -16,14 +16,8 @@ use tokio::sync::Notify;
 
 /// Bytes that may wait for the disk. Above it writes are refused, so that a slow disk costs bounded memory.
 const QUEUE_BYTES_MAX: usize = 64 << 20;
-/// Keys that one round of garbage collection looks at, and how often there is one while writes come: the engine drops
-/// dominated versions by itself, so what a round does is to count.
-const GARBAGE_BUDGET: usize = 32;
-const GARBAGE_EVERY: Duration = Duration::from_millis(10);
 /// Without writes for this long the database may tidy up.
 const IDLE_AFTER: Duration = LOOK_EVERY;
-/// Between two rounds of tidying up. A write that comes meanwhile waits for the end of one.
-const PAUSE: Duration = Duration::from_millis(5);
 /// Between two looks at whether the engine has ended its own.
 const ENGINE_LOOK_EVERY: Duration = Duration::from_millis(200);
 
@@ -144,7 +138,7 @@ impl Committer {
         let mut tidy_at = (!room.has_room()).then(|| Instant::now() + IDLE_AFTER);
         // Two batches take turns: one is committed while the other gathers.
         let mut batch = Batch::default();
-        let (mut collected, mut tidied) = (Instant::now(), Instant::now());
+        let mut tidied = Instant::now();
         loop {
             let until_look = room.next_look().since(now_instant());
             let until_tidy = tidy_at.map(|at| at.saturating_duration_since(Instant::now()));
@@ -158,13 +152,6 @@ impl Committer {
                 if !room.has_room() && tidied.elapsed() >= IDLE_AFTER {
                     self.tidy(store, false)?;
                     tidied = Instant::now();
-                }
-                if collected.elapsed() >= GARBAGE_EVERY {
-                    collected = Instant::now();
-                    match store.versions().collect_garbage(GARBAGE_BUDGET) {
-                        Ok(_) | Err(DatabaseError::Full(_)) => {}
-                        Err(fatal) => return Err(fatal),
-                    }
                 }
             } else if tidy_at.is_some_and(|at| at <= Instant::now()) {
                 // Nothing came for a while: a good moment for what would be in the way under load.
@@ -193,8 +180,7 @@ impl Committer {
 
     /// Tidies up a little; returns when there is to be more of that, if nothing comes before.
     fn tidy(&self, store: &ReplicaStore, writable: bool) -> Result<Option<Duration>, DatabaseError> {
-        match store.tidy(writable) {
-            Ok(Tidied::More) => Ok(Some(PAUSE)),
+        match store.tidy() {
             Ok(Tidied::Running) => Ok(Some(ENGINE_LOOK_EVERY)),
             Ok(Tidied::All) => Ok((!writable).then_some(IDLE_AFTER)),
             Err(DatabaseError::Full(why)) => {

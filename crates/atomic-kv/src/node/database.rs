@@ -10,9 +10,6 @@ use store::{
     Watermark,
 };
 
-/// Keys that one round of housekeeping looks at, in a few milliseconds.
-const GARBAGE_BUDGET: usize = 1024;
-
 /// What the replica reads and the committer writes.
 pub(crate) struct ReplicaStore {
     database: Arc<DiskDatabase>,
@@ -23,8 +20,6 @@ pub(crate) struct ReplicaStore {
 
 /// How far housekeeping is.
 pub(crate) enum Tidied {
-    /// There is more to do.
-    More,
     /// A thread of the engine is at it.
     Running,
     /// Nothing is left to do, or can be done.
@@ -90,15 +85,17 @@ impl ReplicaStore {
         self.database.had_room()
     }
 
+    /// Values that were read apart from their keys since the start.
+    pub(crate) fn large_values_read(&self) -> u64 {
+        self.database.large_values_read()
+    }
+
     pub(crate) fn disk_bytes(&self) -> u64 {
         self.database.disk_bytes()
     }
 
-    /// Housekeeping while nobody waits. On a full disk the engine comes first: it has what gives space back.
-    pub(crate) fn tidy(&self, writable: bool) -> Result<Tidied, DatabaseError> {
-        if writable && self.versions.collect_garbage(GARBAGE_BUDGET)? > 0 {
-            return Ok(Tidied::More);
-        }
+    /// Housekeeping of the engine, on a thread of its own, while nobody waits.
+    pub(crate) fn tidy(&self) -> Result<Tidied, DatabaseError> {
         let mut maintaining = self.maintaining.lock().unwrap_or_else(PoisonError::into_inner);
         match maintaining.take() {
             Some(running) if !running.is_finished() => {
@@ -139,6 +136,10 @@ impl VersionStore for ReplicaStore {
 
     fn newest_above(&self, key: &[u8], have: Version) -> Result<Glimpse, DatabaseError> {
         self.versions.newest_above(key, have).inspect_err(abstain)
+    }
+
+    fn remembered_above(&self, key: &[u8], have: Version) -> Option<Glimpse> {
+        self.versions.remembered_above(key, have)
     }
 
     fn is_damage(why: &DatabaseError) -> bool {

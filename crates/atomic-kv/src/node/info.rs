@@ -206,7 +206,7 @@ impl Node {
             ("ready", u8::from(not_ready.is_none()).to_string()),
             ("not_ready_because", not_ready.map_or_else(String::new, |why| why.to_string())),
             ("writable", u8::from(self.committer.writable()).to_string()),
-            ("keys", self.store.versions().live_keys().to_string()),
+            ("keys_estimate", self.store.versions().keys_estimate().to_string()),
             ("timestamps", self.settings.timestamps_name().to_owned()),
             ("clock", self.clock_text()),
             ("peers", peers.join(",")),
@@ -214,7 +214,8 @@ impl Node {
     }
 
     fn keyspace_rows(&self) -> Rows {
-        match self.store.versions().live_keys() {
+        // About: whoever reads this section expects the field by this name.
+        match self.store.versions().keys_estimate() {
             0 => Vec::new(),
             keys => rows([("db0", format!("keys={keys},expires=0,avg_ttl=0"))]),
         }

@@ -58,7 +58,18 @@ impl Node {
                 "Lookups that waited for the disk elsewhere than in an event loop",
                 self.readers.handed_over(),
             ),
-            ("atomic_kv_keys", "gauge", "Keys that hold a value here", self.store.versions().live_keys()),
+            (
+                "atomic_kv_keys_estimate",
+                "gauge",
+                "Keys here, about: more while keys are written again, and with deleted ones",
+                self.store.versions().keys_estimate(),
+            ),
+            (
+                "atomic_kv_large_values_read_total",
+                "counter",
+                "Values that were read apart from their keys",
+                self.store.large_values_read(),
+            ),
             ("atomic_kv_disk_bytes", "gauge", "Bytes that the database takes", self.store.disk_bytes()),
             ("atomic_kv_boot", "gauge", "Starts of this data directory", u64::from(self.boot())),
             (

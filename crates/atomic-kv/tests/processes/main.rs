@@ -15,6 +15,7 @@ mod network;
 mod operating;
 mod outcomes;
 mod parts;
+mod questions;
 mod stopping;
 mod support;
 mod tools;

@@ -115,8 +115,6 @@ struct Inner {
 pub struct SimDatabase {
     inner: Mutex<Inner>,
     memory: MemoryDatabase,
-    /// Whether it drops dominated versions itself, as an engine with merges does; else the store deletes them.
-    merges: bool,
     lie: DiskLie,
 }
 
@@ -125,11 +123,7 @@ impl SimDatabase {
     ///
     /// # Errors
     /// [`DatabaseError::Damaged`] when acknowledged batches are not what they were.
-    pub fn open(
-        mut platter: Platter,
-        merges: bool,
-        lie: DiskLie,
-    ) -> Result<Arc<Self>, (Platter, DatabaseError)> {
+    pub fn open(mut platter: Platter, lie: DiskLie) -> Result<Arc<Self>, (Platter, DatabaseError)> {
         let memory = MemoryDatabase::new();
         let (mut at, mut batches) = (0, 0);
         while let Some((batch, next)) = journal::decode(&platter.journal, at) {
@@ -152,7 +146,6 @@ impl SimDatabase {
         Ok(Arc::new(Self {
             inner: Mutex::new(Inner { platter, mood: Mood::Good, kept_free: 0, complaint: None }),
             memory,
-            merges,
             lie,
         }))
     }
@@ -240,20 +233,17 @@ impl SimDatabase {
     }
 
     /// Merges some of what is stored, as an engine merges some of its tables: of every key, what it sees and is
-    /// dominated by what it sees goes, in one durable step. Nothing, in an engine that does not merge.
+    /// dominated by what it sees goes, in one durable step. Without chance it sees all.
     ///
     /// # Errors
     /// As [`Database::write`].
-    pub fn merge(&self, rng: &mut Rng) -> Result<(), DatabaseError> {
-        if !self.merges {
-            return Ok(());
-        }
+    pub fn merge(&self, mut rng: Option<&mut Rng>) -> Result<(), DatabaseError> {
         let mut batch = WriteBatch::default();
         let mut filter = DominatedFilter::new();
         let mut iterator = self.memory.snapshot()?.iterator();
         iterator.seek_to_first()?;
         while let Some(key) = iterator.key() {
-            let seen = !rng.one_in(3);
+            let seen = rng.as_mut().is_none_or(|rng| !rng.one_in(3));
             if seen && filter.is_dominated(key) {
                 batch.delete(key.clone());
             }
@@ -355,8 +345,8 @@ impl Database for SimDatabase {
         Ok(SimSnapshot { memory: self.memory.snapshot()?, damaged: Arc::new(seen) })
     }
 
-    fn drops_dominated(&self) -> bool {
-        self.merges
+    fn keys_estimate(&self) -> u64 {
+        self.memory.keys_estimate()
     }
 }
 
@@ -390,7 +380,7 @@ mod tests {
     }
 
     fn open(platter: Platter) -> Arc<SimDatabase> {
-        SimDatabase::open(platter, false, DiskLie::None).expect("an honest platter opens")
+        SimDatabase::open(platter, DiskLie::None).expect("an honest platter opens")
     }
 
     #[test]
@@ -415,7 +405,7 @@ mod tests {
             let database = open(Platter::default());
             (1..5).for_each(|number| database.write(batch(number)).unwrap());
             if database.rot(&mut rng, seed % 2 == 0) {
-                let damaged = SimDatabase::open(database.after_kill(), false, DiskLie::None);
+                let damaged = SimDatabase::open(database.after_kill(), DiskLie::None);
                 assert!(matches!(damaged, Err((_, DatabaseError::Damaged(_)))), "seed {seed}");
             }
         }
@@ -439,7 +429,7 @@ mod tests {
         };
         unreadable(&database);
         unreadable(&open(database.after_kill()));
-        let lied = SimDatabase::open(database.after_kill(), false, DiskLie::HidesDamage).expect("it opens");
+        let lied = SimDatabase::open(database.after_kill(), DiskLie::HidesDamage).expect("it opens");
         assert_eq!((lied.get(&key(1)).unwrap(), lied.get(&key(2)).unwrap()), (None, Some("two".into())));
     }
 
@@ -462,13 +452,12 @@ mod tests {
     fn g1_a_merge_that_sees_a_part_keeps_the_newest() {
         for seed in 0..100 {
             let mut rng = Rng::new(seed, 0);
-            let database =
-                SimDatabase::open(Platter::default(), true, DiskLie::None).expect("an empty platter opens");
+            let database = open(Platter::default());
             let version = |time| abd::Version::of_write(abd::Timestamp { time, node: 1, boot: 1 });
             for time in 1..=9 {
                 database.put(store::key::encode(b"k", version(time)), "value".into()).unwrap();
             }
-            database.merge(&mut rng).unwrap();
+            database.merge(Some(&mut rng)).unwrap();
             assert_eq!(database.complaint(), None);
             assert!(database.get(&store::key::encode(b"k", version(9))).unwrap().is_some(), "seed {seed}");
         }

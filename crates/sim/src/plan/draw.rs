@@ -100,7 +100,6 @@ impl Draw {
             rotate_after: *self.rng.pick(&[NonZeroU64::MIN, NonZeroU64::MAX]),
             queue_max: *self.rng.pick(&[4, 1000, 1000]),
             early_reads,
-            merges: self.rng.one_in(2),
             network,
             clocks,
             sync,

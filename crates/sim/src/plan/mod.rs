@@ -33,8 +33,6 @@ pub struct Plan {
     pub queue_max: usize,
     /// Whether replicas show writes, marked as not durable, while they are being synced (PROTOCOL section 4).
     pub early_reads: bool,
-    /// Whether the engines drop dominated versions themselves, in merges; else the store deletes them.
-    pub merges: bool,
     /// What messages suffer all the time.
     pub network: Network,
     /// What clocks do all the time.
@@ -190,12 +188,11 @@ impl fmt::Display for Plan {
         )?;
         writeln!(
             f,
-            "  a sync takes {}, {} writes may wait, cache of {} bytes, unsynced writes {}; {}; {}",
+            "  a sync takes {}, {} writes may wait, cache of {} bytes, unsynced writes {}; {}",
             span(self.sync),
             self.queue_max,
             self.cache_bytes,
             if self.early_reads { "are shown as not durable" } else { "are not shown" },
-            if self.merges { "the engine merges" } else { "the store collects" },
             if self.rotate_after == NonZeroU64::MIN {
                 "majorities take turns"
             } else {

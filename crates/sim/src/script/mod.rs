@@ -1,7 +1,7 @@
 //! Scripts: a schedule written down as stage directions, so that a run needs no chance at all.
 //!
 //! ```text
-//! cluster 3 truetime                      or logical; behind it perhaps "shows unsynced", "ticks 10ms"
+//! cluster 3 truetime                      or logical; behind it perhaps "shows unsynced", "remembers", "ticks 10ms"
 //! n1 clock -2ms +3ms                      the interval: true time is that far from its bounds
 //! n1 wall +5s                             the wall clock, compared with true time
 //! n2 syncs when told                      its disk waits for a line "n2 syncs"
@@ -47,6 +47,8 @@ pub struct Script {
     pub mode: TimestampMode,
     /// Whether replicas show writes that are not synced, marked so.
     pub shows_unsynced: bool,
+    /// Whether replicas remember what they have read: then they acknowledge at once what they hold.
+    pub remembers: bool,
     /// Interval clocks are read in steps of this, in nanoseconds.
     pub tick: u64,
     /// The directions with their line numbers.
@@ -222,8 +224,9 @@ impl fmt::Display for Script {
             TimestampMode::TrueTime => "truetime",
         };
         let unsynced = if self.shows_unsynced { " shows unsynced" } else { "" };
+        let remembers = if self.remembers { " remembers" } else { "" };
         let ticks = if self.tick > 1 { format!(" ticks {}", time::text(self.tick)) } else { String::new() };
-        writeln!(f, "cluster {} {mode}{unsynced}{ticks}", self.nodes)?;
+        writeln!(f, "cluster {} {mode}{unsynced}{remembers}{ticks}", self.nodes)?;
         self.directions.iter().try_for_each(|(_, direction)| writeln!(f, "{direction}"))
     }
 }

@@ -75,12 +75,16 @@ fn cluster(words: &[&str]) -> Result<Script, String> {
         ["shows", "unsynced", rest @ ..] => (true, rest),
         _ => (false, rest),
     };
+    let (remembers, rest) = match rest {
+        ["remembers", rest @ ..] => (true, rest),
+        _ => (false, rest),
+    };
     let tick = match rest {
         [] => 1,
         ["ticks", tick] => time::parse(tick).ok_or_else(|| format!("`{tick}` is no duration"))?,
         _ => return Err(format!("nobody understands `{}`", rest.join(" "))),
     };
-    Ok(Script { nodes, mode, shows_unsynced, tick, directions: Vec::new(), preface: Vec::new() })
+    Ok(Script { nodes, mode, shows_unsynced, remembers, tick, directions: Vec::new(), preface: Vec::new() })
 }
 
 fn direction(words: &[&str]) -> Result<Direction, String> {
@@ -208,7 +212,7 @@ mod tests {
 
     const ALL: &str = "\
 # The title
-cluster 3 truetime shows unsynced ticks 10ms
+cluster 3 truetime shows unsynced remembers ticks 10ms
 n1 clock -2ms +3ms
 n2 wall -1.5s
 n2 syncs when told

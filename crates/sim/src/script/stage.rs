@@ -70,11 +70,10 @@ fn quiet_plan(script: &Script) -> Plan {
         nodes: script.nodes,
         mode: script.mode,
         op_timeout: 3600 * S,
-        cache_bytes: 0,
+        cache_bytes: if script.remembers { 1 << 20 } else { 0 },
         rotate_after: NonZeroU64::MAX,
         queue_max: usize::MAX,
         early_reads: script.shows_unsynced,
-        merges: false,
         network: Network {
             latency: (0, 0),
             loss: Ratio::ZERO,

@@ -57,7 +57,7 @@ impl World {
             None => {}
             Some(Job::Commit { writes, thrown_away }) => self.commit(node, writes, thrown_away),
             Some(Job::Collect) => {
-                match process.collect(&mut self.rng) {
+                match process.collect(&mut self.rng, self.held.is_some()) {
                     Ok(()) | Err(DatabaseError::Full(_)) => {}
                     Err(why) => return self.fail(node, &why),
                 }

@@ -28,8 +28,6 @@ const PROBE_AFTER: Duration = Duration::from_millis(50);
 const RESEND_AFTER: Duration = Duration::from_millis(100);
 /// As in the node.
 const MAX_FUTURE: Duration = Duration::from_secs(60);
-/// As in the node: versions that one round of garbage collection looks at.
-const GARBAGE_BUDGET: usize = 256;
 /// How often a node looks after its links.
 pub(super) const TICK: u64 = S;
 
@@ -163,16 +161,29 @@ impl VersionStore for View<'_> {
         self.store.newest_above(key, have)
     }
 
+    fn remembered_above(&self, key: &[u8], have: Version) -> Option<Glimpse> {
+        let known = self.store.remembered_above(key, have);
+        let version = known.as_ref().map_or(Version::MIN, |known| known.version);
+        let early = self.early.iter().filter(|write| write.key == key && write.stamped.version > version);
+        let newest = early
+            .max_by_key(|write| write.stamped.version)
+            .map(|write| Newest { stamped: write.stamped.clone(), durable: self.early_is_durable });
+        newest.map(|newest| newest.glimpse(have)).or(known)
+    }
+
     fn is_damage(why: &DatabaseError) -> bool {
         matches!(why, DatabaseError::Unreadable { .. })
     }
 }
 
 impl Process {
-    /// A round of garbage collection: the store's, or the engine's own.
-    pub(super) fn collect(&self, rng: &mut Rng) -> Result<(), DatabaseError> {
-        self.store.collect_garbage(GARBAGE_BUDGET)?;
-        if rng.one_in(4) { self.database.merge(rng) } else { Ok(()) }
+    /// A round of garbage collection, which is the engine's own: now and then it merges, in a script each time.
+    pub(super) fn collect(&self, rng: &mut Rng, scripted: bool) -> Result<(), DatabaseError> {
+        match scripted {
+            true => self.database.merge(None),
+            false if rng.one_in(4) => self.database.merge(Some(rng)),
+            false => Ok(()),
+        }
     }
 }
 
@@ -223,7 +234,7 @@ impl World {
         }
         let before = (state.identity.clone(), state.platter.clone());
         let platter = std::mem::take(&mut state.platter);
-        let database = match SimDatabase::open(platter, self.plan.merges, self.lies.disk) {
+        let database = match SimDatabase::open(platter, self.lies.disk) {
             Ok(database) => database,
             Err((platter, why)) => {
                 state.platter = platter;
@@ -305,7 +316,7 @@ impl World {
             // It fails, of course; what counts is the bytes that it leaves behind.
             let _ = match job {
                 Job::Commit { writes, .. } => process.store.commit_puts(&committer_puts(&writes)),
-                Job::Collect => process.collect(&mut self.rng),
+                Job::Collect => process.collect(&mut self.rng, self.held.is_some()),
             };
         }
         state.platter = if power {

@@ -2,6 +2,7 @@
 //! for tests and simulations.
 
 use crate::database::{Change, Database, DatabaseError, DatabaseIterator, Snapshot, WriteBatch};
+use crate::garbage::DominatedFilter;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -52,6 +53,13 @@ impl MemoryDatabase {
         }
     }
 
+    /// Leaves dominated versions out, as an engine does that merges its tables.
+    pub fn merge(&self) {
+        let mut map = self.map.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut filter = DominatedFilter::new();
+        Arc::make_mut(&mut map).retain(|key, _| !filter.is_dominated(key));
+    }
+
     /// How many keys there are.
     pub fn len(&self) -> usize {
         self.map.lock().unwrap_or_else(PoisonError::into_inner).len()
@@ -71,6 +79,10 @@ impl Database for MemoryDatabase {
         self.sync();
         self.apply(batch);
         Ok(())
+    }
+
+    fn keys_estimate(&self) -> u64 {
+        self.len() as u64
     }
 
     fn snapshot(&self) -> Result<MemorySnapshot, DatabaseError> {

@@ -182,3 +182,55 @@ fn m1_a_replica_that_is_not_admitted_does_not_count() {
     world.written(write);
     assert!(world.outcome(reader).is_some());
 }
+
+/// A store that must not be read: what it has in memory is that nothing is.
+struct OnDiskAlone;
+
+impl abd::VersionStore for OnDiskAlone {
+    type Error = std::convert::Infallible;
+
+    fn newest(&self, _: &[u8]) -> Result<abd::Newest, Self::Error> {
+        panic!("a write reads the disk")
+    }
+
+    fn remembered_above(&self, _: &[u8], _: abd::Version) -> Option<abd::Glimpse> {
+        None
+    }
+}
+
+/// PROTOCOL section 4: a write is a blind put, so no disk is read for one; nobody says then what it replaces.
+#[test]
+fn s1_a_write_reads_nothing() {
+    let (replica, standing) = (Replica { max_future: None }, Standing { admitted: true, writable: true });
+    for content in [Content::Tombstone, Content::Value("x".into())] {
+        let stamped = abd::StampedValue { version: version(5, 1, 1), content };
+        let write = Request::LocalWrite { key: KEY.into(), stamped: stamped.clone() };
+        let Reaction::Commit { key, stamped: stored, reply } =
+            replica.handle(&OnDiskAlone, write, standing, 0)
+        else {
+            panic!("it is not stored")
+        };
+        assert_eq!((&key[..], &stored), (KEY.as_bytes(), &stamped));
+        assert_eq!(reply.committed(), Reply::Written { previous: None });
+    }
+}
+
+/// A TrueTime Delete picks its version at once (T2) and asks how many keys there were before it writes, because writes do not
+/// say.
+#[test]
+fn t2_a_truetime_delete_counts_by_a_question() {
+    for before in [Some("x"), None] {
+        let mut world = World::new(3, TimestampMode::TrueTime);
+        if let Some(value) = before {
+            plant_everywhere(&mut world, version(5, 3, 1), value);
+        }
+        let removal = world.submit(1, delete());
+        assert!(world.writes().is_empty(), "it asks first");
+        world.clock(1, 2000, 2000);
+        world.deliver_all();
+        let Some(Outcome::Written { version, existed }) = world.outcome(removal) else {
+            panic!("{:?}", world.outcome(removal))
+        };
+        assert_eq!((version.time(), *existed), (1000, before.is_some()));
+    }
+}

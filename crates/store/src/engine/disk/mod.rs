@@ -203,8 +203,8 @@ impl Database for DiskDatabase {
         written
     }
 
-    fn drops_dominated(&self) -> bool {
-        true
+    fn keys_estimate(&self) -> u64 {
+        self.tables.keys_estimate()
     }
 
     fn snapshot(&self) -> Result<DiskSnapshot, DatabaseError> {

@@ -2,6 +2,7 @@
 
 use crate::engine::large::Pointer;
 use crate::key;
+use crate::record::is_value;
 use abd::Version;
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -68,6 +69,12 @@ impl Entry {
     /// Bytes of its value if that lies in the journal.
     pub(super) fn large_value_size(&self) -> usize {
         self.pointer.as_ref().and(self.value.as_ref()).map_or(0, Bytes::len)
+    }
+
+    /// Whether it is a version without a value.
+    pub(super) fn is_tombstone(&self) -> bool {
+        key::is_whole_version(self.version())
+            && self.value().is_some_and(|record| is_value(record) == Ok(false))
     }
 
     /// Whether nobody who sees `newer` sees this one, which comes after it: a change to the same key, or a version that is

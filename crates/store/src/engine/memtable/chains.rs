@@ -69,6 +69,11 @@ impl Chains {
         u32::from_be_bytes([a, b, c, d])
     }
 
+    /// How many user keys there are.
+    pub(super) fn len(&self) -> usize {
+        self.in_order.len()
+    }
+
     /// Bytes that a user key takes: one that does not lie in place is allocated twice.
     pub(super) fn key_size(first: &[u8]) -> usize {
         if first.len() > IN_PLACE { 2 * first.len() } else { first.len() }

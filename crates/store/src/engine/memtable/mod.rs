@@ -65,6 +65,7 @@ pub(super) struct Memtable {
     contents: RwLock<Contents>,
     memory: AtomicUsize,
     large_values: AtomicUsize,
+    tombstones: AtomicUsize,
     /// Whether all of it is in synced tables.
     flushed: AtomicBool,
 }
@@ -85,6 +86,7 @@ impl Memtable {
         let Contents { chains, count } = &mut *contents;
         let mut pointers = large.pointers.iter().peekable();
         let (mut bytes, mut large_values) = (self.memory.load(Relaxed), self.large_values.load(Relaxed));
+        let mut tombstones = self.tombstones.load(Relaxed);
         let mut hidden = Vec::new();
         for (index, change) in changes.into_iter().enumerate() {
             let pointer = pointers.next_if(|(at, _)| *at == index).map(|(_, pointer)| *pointer);
@@ -97,14 +99,17 @@ impl Memtable {
             let key_size = Chains::key_size(first);
             (*count, bytes) = (*count + 1, bytes + key_size + entry.size());
             large_values += entry.large_value_size();
+            tombstones += usize::from(entry.is_tombstone());
             chains.get_or_new(first).insert(entry, unseen, |gone| {
                 (*count, bytes) = (*count - 1, bytes - key_size - gone.size());
                 large_values -= gone.large_value_size();
+                tombstones -= usize::from(gone.is_tombstone());
                 hidden.extend(gone.into_value());
             });
         }
         self.memory.store(bytes, Relaxed);
         self.large_values.store(large_values, Relaxed);
+        self.tombstones.store(tombstones, Relaxed);
         hidden
     }
 
@@ -115,6 +120,11 @@ impl Memtable {
 
     pub(super) fn len(&self) -> usize {
         self.contents().count
+    }
+
+    /// User keys that it has anything of but tombstones, about.
+    pub(super) fn keys(&self) -> usize {
+        self.contents().chains.len().saturating_sub(self.tombstones.load(Relaxed))
     }
 
     pub(super) fn size(&self) -> Size {

@@ -207,6 +207,15 @@ impl Tree {
         self.tree.current_version().l0().table_count()
     }
 
+    /// How many entries all tables have, but for what each flush says of itself under a key of the engine's own: new tables have
+    /// one each, merged ones one for all.
+    pub(super) fn entries(&self) -> u64 {
+        let version = self.tree.current_version();
+        let (new, all) = (version.l0().table_count(), version.table_count());
+        let own = new + usize::from(all > new);
+        (self.tree.approximate_len().saturating_sub(own)) as u64
+    }
+
     /// Bytes of all tables.
     pub(super) fn disk_bytes(&self) -> u64 {
         self.tree.disk_space()

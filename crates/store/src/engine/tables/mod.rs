@@ -317,6 +317,16 @@ impl Tables {
         self.tree.disk_bytes()
     }
 
+    /// How many user keys there are, about: those of each table and memtable, whether or not another one has them, too.
+    pub(super) fn keys_estimate(&self) -> u64 {
+        let memtables = self.views().memtables.clone();
+        // In this order: a memtable that becomes a table meanwhile counts twice in place of not at all.
+        let in_memory = memtables.iter().enumerate().filter(|(_, memtable)| !memtable.is_flushed());
+        // All but the one that takes batches have a key of the engine's own, too.
+        let keys = in_memory.map(|(at, memtable)| memtable.keys().saturating_sub(at.min(1)) as u64);
+        keys.sum::<u64>() + self.tree.entries()
+    }
+
     fn views(&self) -> MutexGuard<'_, Views> {
         self.views.lock().unwrap_or_else(PoisonError::into_inner)
     }
