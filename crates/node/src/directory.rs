@@ -234,6 +234,11 @@ impl Identity {
         news
     }
 
+    /// How many batches it knows of, as it was written.
+    pub fn batches(&self) -> u64 {
+        self.database.batches
+    }
+
     /// How this node presents itself. `sequence` is its last durable batch.
     pub fn introduction(&self, sequence: u64) -> Introduction {
         let (present, before) = match self.starts.split_last() {

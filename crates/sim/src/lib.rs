@@ -10,11 +10,11 @@
 
 pub mod checks;
 pub mod clock;
+pub mod directory;
 pub mod disk;
 pub mod exhaust;
 pub mod history;
 pub mod html;
-pub mod identity;
 pub mod mutant;
 pub mod plan;
 pub mod rng;

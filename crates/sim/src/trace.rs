@@ -1,5 +1,6 @@
 //! What happened, in order: for people, for scripts, for pictures, and for the test that a seed is a run.
 
+use crate::directory::Parts;
 use crate::time;
 use std::fmt;
 
@@ -29,12 +30,17 @@ pub enum What {
         /// How.
         how: String,
     },
-    /// A disk is taken away, whether a process ran on it or not.
+    /// Parts of a directory are exchanged, whether a process ran on it or not.
     Replaced {
         /// Whose.
         node: u32,
-        /// Whether an old copy takes its place, and not an empty one.
-        old: bool,
+        /// By what.
+        parts: Parts,
+    },
+    /// Somebody has copied a directory.
+    Copied {
+        /// Whose.
+        node: u32,
     },
     /// A node refuses to serve for good.
     Refused {
@@ -222,10 +228,10 @@ impl fmt::Display for What {
         match self {
             Self::Started { node, boot } => write!(f, "n{} starts, boot {boot}", n(node)),
             Self::Stopped { node, how } => write!(f, "n{} ends: {how}", n(node)),
-            Self::Replaced { node, old } => {
-                let by = if *old { "an old copy" } else { "an empty one" };
-                write!(f, "n{}'s disk is replaced by {by}", n(node))
+            Self::Replaced { node, parts } => {
+                write!(f, "n{}'s directory is exchanged: {}", n(node), crate::directory::text(*parts))
             }
+            Self::Copied { node } => write!(f, "n{}'s directory is copied", n(node)),
             Self::Refused { node, why } => write!(f, "n{} refuses to serve: {why}", n(node)),
             Self::Paused { node } => write!(f, "n{} stands still", n(node)),
             Self::Resumed { node } => write!(f, "n{} goes on", n(node)),

@@ -48,6 +48,10 @@ pub struct Lies {
     pub drops_tombstones: bool,
     /// A node that lost its disk comes back under the old id.
     pub keeps_identity: bool,
+    /// A node takes whatever lies in its directory for what it left there.
+    pub forgets_database: bool,
+    /// What a node hears of others' batches is not written down by time.
+    pub forgets_counts: bool,
     /// Ending a phase throws away the batch that holds its write, and what others wrote with it.
     pub cancels_batches: bool,
     /// A write that is sent again gets a new timestamp.
@@ -86,6 +90,14 @@ pub enum DiskLie {
     HidesDamage,
 }
 
+impl Lies {
+    /// Whether a directory is not looked at.
+    pub(crate) fn trusts_directory(&self) -> bool {
+        // A disk that syncs nothing goes back at a power cut, and must not be given away by that.
+        self.keeps_identity || self.forgets_database || self.disk == DiskLie::SyncsNothing
+    }
+}
+
 const LIES: Lies = Lies {
     clock: ClockLie::None,
     disk: DiskLie::None,
@@ -98,6 +110,8 @@ const LIES: Lies = Lies {
     minority: false,
     drops_tombstones: false,
     keeps_identity: false,
+    forgets_database: false,
+    forgets_counts: false,
     cancels_batches: false,
     repicks: false,
     never_looks: false,
@@ -116,6 +130,7 @@ const ANY: Features = Features {
     wide_clocks: None,
     deletes: None,
     amnesia: None,
+    parts: None,
     clock_faults: None,
     damage: None,
     full_disks: None,
@@ -264,6 +279,20 @@ pub const MUTANTS: &[Mutant] = &[
         what: "a node whose disk was replaced comes back as itself",
         features: Features { amnesia: Some(true), ..ANY },
         lies: Lies { keeps_identity: true, ..LIES },
+    },
+    Mutant {
+        name: "database-not-remembered",
+        rule: "M1",
+        what: "a node takes whatever lies in its data directory for the database that it had",
+        features: Features { parts: Some(true), ..ANY },
+        lies: Lies { forgets_database: true, ..LIES },
+    },
+    Mutant {
+        name: "peers-counts-in-memory",
+        rule: "M1",
+        what: "what a node hears of its peers' batches is gone when it restarts",
+        features: Features { parts: Some(true), ..ANY },
+        lies: Lies { forgets_counts: true, ..LIES },
     },
     Mutant {
         name: "cancel-batch",

@@ -3,6 +3,7 @@
 //! hides. Faults and operations meet in *storms*: what happens far apart in time rarely matters together.
 
 use super::{Clocks, Fault, Kind, Network, Plan, Planned, Point, Shape, What};
+use crate::directory::PartState;
 use crate::rng::{Ratio, Rng};
 use crate::time::{MS, S, US};
 use abd::{TIME_CEILING, TimestampMode};
@@ -14,6 +15,8 @@ const CHAOS: u64 = 31 * S;
 const CALM: u64 = 500 * MS;
 /// Where the chance for damaged parts comes from.
 const DAMAGE_STREAM: u64 = 0xda;
+/// The same for parts of directories.
+const PARTS_STREAM: u64 = 0xdb;
 
 /// What a run is to contain. `None` leaves it to the seed; a mutant fixes what it needs to show itself.
 #[derive(Clone, Copy, Debug, Default)]
@@ -42,6 +45,8 @@ pub struct Features {
     pub deletes: Option<bool>,
     /// Disks are lost.
     pub amnesia: Option<bool>,
+    /// Parts of data directories are lost.
+    pub parts: Option<bool>,
     /// Faults of clocks.
     pub clock_faults: Option<bool>,
     /// Parts of what is stored become unreadable.
@@ -224,6 +229,7 @@ impl Draw {
             self.amnesia(&mut faults);
         }
         self.damage(&mut faults, seed, features.damage);
+        self.parts(&mut faults, seed, features.parts);
         if features.full_disks.unwrap_or(self.rng.one_in(8)) {
             self.full_disks(&mut faults);
         }
@@ -363,6 +369,35 @@ impl Draw {
                 faults.push(Fault { at, lasts: lasts + self.rng.magnitude(20 * MS, 3 * S), what: cut });
             }
             faults.push(Fault { at, lasts, what });
+        }
+    }
+
+    /// A node comes back with parts of its directory missing or from another time. Chance of its own, as above.
+    fn parts(&self, faults: &mut Vec<Fault>, seed: u64, wanted: Option<bool>) {
+        let mut rng = Rng::new(seed, PARTS_STREAM);
+        let drawn = rng.one_in(4);
+        if !wanted.unwrap_or(drawn) {
+            return;
+        }
+        for _ in 0..rng.between(1, 4) {
+            let node = rng.node(self.nodes);
+            let fates = [PartState::Kept, PartState::Gone, PartState::Older, PartState::Copied];
+            let parts = if rng.one_in(3) {
+                // A copy of all of it.
+                [PartState::Copied; 3]
+            } else {
+                [(); 3].map(|()| *rng.pick(&fates))
+            };
+            let (at, lasts) =
+                (self.storms[rng.index(self.storms.len())] + rng.below(150 * MS), rng.magnitude(MS, S));
+            if parts != [PartState::Kept; 3] {
+                faults.push(Fault { at, lasts, what: What::Parts(node, parts) });
+            }
+            if rng.one_in(2) {
+                // Those who know better lose what they have not written down.
+                let others = (0..self.nodes).filter(|other| *other != node).collect();
+                faults.push(Fault { at, lasts, what: What::Kill(others) });
+            }
         }
     }
 

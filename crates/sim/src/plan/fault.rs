@@ -1,6 +1,7 @@
 //! What goes wrong at a moment of its own. What goes wrong all the time (loss, delay, drift) is in the
 //! [`Network`](super::Network) and the [`Clocks`](super::Clocks) of the plan.
 
+use crate::directory::{PartState, Parts};
 use crate::time;
 use std::fmt;
 
@@ -57,6 +58,8 @@ pub enum What {
     EmptyDisk(u32),
     /// The node comes back with its disk as it was before its last start.
     OldDisk(u32),
+    /// The node comes back with parts of its directory missing or from another time.
+    Parts(u32, Parts),
     /// Somebody sends this node a version of the far future.
     Poison(u32, u64),
     /// Both directions of all connections of this node are reset.
@@ -123,6 +126,7 @@ impl What {
             | Self::Damage(node, _)
             | Self::EmptyDisk(node)
             | Self::OldDisk(node)
+            | Self::Parts(node, _)
             | Self::Poison(node, _)
             | Self::Reset(node) => *node < nodes,
         }
@@ -131,9 +135,21 @@ impl What {
     /// Whether the node's data is lost for good, so that it must not come back as itself.
     pub fn loses_data(&self) -> Option<u32> {
         match self {
-            Self::BitFlip(node) | Self::Zeroed(node) | Self::EmptyDisk(node) | Self::OldDisk(node) => {
-                Some(*node)
-            }
+            Self::BitFlip(node)
+            | Self::Zeroed(node)
+            | Self::EmptyDisk(node)
+            | Self::OldDisk(node)
+            | Self::Parts(node, _) => Some(*node),
+            _ => None,
+        }
+    }
+
+    /// What becomes of the parts of whose directory.
+    pub fn parts(&self) -> Option<(u32, Parts)> {
+        match self {
+            Self::EmptyDisk(node) => Some((*node, [PartState::Gone; 3])),
+            Self::OldDisk(node) => Some((*node, [PartState::Older; 3])),
+            Self::Parts(node, parts) => Some((*node, *parts)),
             _ => None,
         }
     }
@@ -191,6 +207,9 @@ impl fmt::Display for What {
             }
             Self::EmptyDisk(node) => write!(f, "n{} comes back with an empty disk", n(node)),
             Self::OldDisk(node) => write!(f, "n{} comes back with an old copy of its disk", n(node)),
+            Self::Parts(node, parts) => {
+                write!(f, "n{} comes back with {}", n(node), crate::directory::text(*parts))
+            }
             Self::Poison(node, time) => write!(f, "n{} is sent a version of time {time}", n(node)),
             Self::Reset(node) => write!(f, "all connections of n{} are reset", n(node)),
         }

@@ -14,6 +14,9 @@
 //! n1 has no room                          on its disk; later perhaps "n1 has room"
 //! n1 crashes     n1 loses power     n1 starts     n1 stands still     n1 goes on
 //! n1 comes back empty                     or old: on a copy of its disk as it was before the last start
+//! n1 is copied                            somebody copies its directory
+//! n1 comes back db gone watermark copied  parts of its directory (identity, watermark, db) are gone, copied, or older: as
+//!                                         they were before the last start
 //! n1 cannot read k                        what it has stored of k is damaged
 //! time passes 10ms
 //! expect A ok                             or pending, refused, unknown, absent, a value
@@ -32,6 +35,7 @@ pub use parse::ParseError;
 pub use record::from_trace;
 pub use stage::{Performance, perform};
 
+use crate::directory::{self, Parts};
 use crate::plan::Kind;
 use crate::time;
 use crate::trace;
@@ -112,6 +116,10 @@ pub enum Direction {
     Old(u32),
     /// What it has stored of a key cannot be read any more.
     Damage(u32, String),
+    /// Somebody copies the directory.
+    Copy(u32),
+    /// Parts of the directory are exchanged, and the process starts.
+    Parts(u32, Parts),
     /// The process stands still.
     Pause(u32),
     /// And goes on.
@@ -195,6 +203,10 @@ impl fmt::Display for Direction {
             Self::Empty(node) => write!(f, "{} comes back empty", n(node)),
             Self::Old(node) => write!(f, "{} comes back old", n(node)),
             Self::Damage(node, key) => write!(f, "{} cannot read {key}", n(node)),
+            Self::Copy(node) => write!(f, "{} is copied", n(node)),
+            Self::Parts(node, parts) => {
+                write!(f, "{} comes back {}", n(node), directory::text(*parts).replace(',', ""))
+            }
             Self::Pause(node) => write!(f, "{} stands still", n(node)),
             Self::Resume(node) => write!(f, "{} goes on", n(node)),
             Self::Pass(nanos) => write!(f, "time passes {}", time::text(*nanos)),

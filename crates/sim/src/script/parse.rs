@@ -1,6 +1,7 @@
 //! From text to directions.
 
 use super::{Direction, Expected, Fate, Script};
+use crate::directory::{NAMES, PartState, Parts};
 use crate::plan::Kind;
 use crate::time;
 use crate::trace;
@@ -156,10 +157,36 @@ fn direction(words: &[&str]) -> Result<Direction, String> {
         [node, "comes", "back", "empty"] => Direction::Empty(member(node)?),
         [node, "comes", "back", "old"] => Direction::Old(member(node)?),
         [node, "cannot", "read", key] => Direction::Damage(member(node)?, (*key).to_owned()),
+        [node, "is", "copied"] => Direction::Copy(member(node)?),
+        [node, "comes", "back", changed @ ..] => Direction::Parts(member(node)?, parts(changed)?),
         [node, "stands", "still"] => Direction::Pause(member(node)?),
         [node, "goes", "on"] => Direction::Resume(member(node)?),
         _ => return Err(format!("nobody understands `{}`", words.join(" "))),
     })
+}
+
+/// `db gone watermark copied`, and so on.
+fn parts(words: &[&str]) -> Result<Parts, String> {
+    let mut parts = [PartState::Kept; 3];
+    for pair in words.chunks(2) {
+        let [name, fate] = pair else {
+            return Err(format!("nobody knows what becomes of `{}`", pair.concat()));
+        };
+        let known = NAMES.iter().zip(&mut parts).find(|(known, _)| *known == name);
+        let (_, part) =
+            known.ok_or_else(|| format!("`{name}` is no part of a directory: {}", NAMES.join(", ")))?;
+        *part = match *fate {
+            "gone" => PartState::Gone,
+            "older" => PartState::Older,
+            "copied" => PartState::Copied,
+            other => return Err(format!("a part is `gone`, `older` or `copied`, not `{other}`")),
+        };
+    }
+    if parts == [PartState::Kept; 3] {
+        Err("nothing of the directory is exchanged".into())
+    } else {
+        Ok(parts)
+    }
 }
 
 fn number(word: &str, letter: char) -> Result<u32, String> {
@@ -192,6 +219,8 @@ fn check_nodes(direction: &Direction, count: u32) -> Result<(), String> {
         | Direction::Start(node)
         | Direction::Empty(node)
         | Direction::Old(node)
+        | Direction::Copy(node)
+        | Direction::Parts(node, _)
         | Direction::Damage(node, _)
         | Direction::Pause(node)
         | Direction::Resume(node)

@@ -1,6 +1,7 @@
 //! From a recorded run to a script that does the same without chance.
 
 use super::{Direction, Fate, Script};
+use crate::directory::PartState;
 use crate::history::Record;
 use crate::plan::Plan;
 use crate::time::MS;
@@ -92,8 +93,13 @@ impl Recorder<'_> {
             What::Synced { node, .. } => Direction::Sync(*node),
             What::Stopped { node, how } if how == "no power" => Direction::PowerCut(*node),
             What::Stopped { node, .. } => Direction::Crash(*node),
-            What::Replaced { node, old } => {
-                let back = if *old { Direction::Old(*node) } else { Direction::Empty(*node) };
+            What::Copied { node } => Direction::Copy(*node),
+            What::Replaced { node, parts } => {
+                let back = match parts {
+                    [PartState::Gone, PartState::Gone, PartState::Gone] => Direction::Empty(*node),
+                    [PartState::Older, PartState::Older, PartState::Older] => Direction::Old(*node),
+                    parts => Direction::Parts(*node, *parts),
+                };
                 self.replaced.insert(*node, back);
                 return;
             }
@@ -151,7 +157,7 @@ mod tests {
         for what in [
             What::Started { node: 0, boot: 1 },
             What::Stopped { node: 0, how: "killed".into() },
-            What::Replaced { node: 0, old: true },
+            What::Replaced { node: 0, parts: [PartState::Older; 3] },
             What::Started { node: 0, boot: 1 },
             What::Stopped { node: 0, how: "killed".into() },
             What::Started { node: 0, boot: 2 },

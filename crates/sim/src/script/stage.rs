@@ -2,6 +2,7 @@
 
 use super::{Direction, Expected, Fate, Script};
 use crate::checks::Verdict;
+use crate::directory::PartState;
 use crate::disk::Mood;
 use crate::history::Answer;
 use crate::mutant::Lies;
@@ -166,14 +167,19 @@ impl Stage {
                 self.world.start(*node);
             }
             Direction::Empty(node) => {
-                self.world.replace_disk(*node, None);
+                self.world.replace(*node, [PartState::Gone; 3]);
                 self.world.start(*node);
             }
             Direction::Old(node) => {
-                self.world.restore_disk(*node);
+                self.world.replace(*node, [PartState::Older; 3]);
                 self.world.start(*node);
             }
             Direction::Damage(node, key) => self.world.damage(*node, key.as_bytes()),
+            Direction::Copy(node) => self.world.copy_directory(*node),
+            Direction::Parts(node, parts) => {
+                self.world.replace(*node, *parts);
+                self.world.start(*node);
+            }
             Direction::Pause(node) => self.world.pause(*node),
             Direction::Resume(node) => self.world.resume(*node),
             Direction::Pass(nanos) => self.run_due(now + nanos),

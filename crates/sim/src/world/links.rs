@@ -44,14 +44,13 @@ impl World {
         let state = &self.nodes[peer as usize];
         let server = state.process.as_ref().filter(|_| reachable && !state.paused).map(|p| p.incarnation);
         let Some(server) = server else { return self.connect_later(node, peer, incarnation) };
-        let ours =
-            self.nodes[node as usize].identity.introduction(node, self.nodes[node as usize].sequence());
-        let theirs =
-            self.nodes[peer as usize].identity.introduction(peer, self.nodes[peer as usize].sequence());
-        if let Err(why) = self.nodes[peer as usize].identity.meet(ours) {
+        let introduction = |state: &super::Node| state.identity.introduction(state.sequence());
+        let ours = introduction(&self.nodes[node as usize]);
+        let theirs = introduction(&self.nodes[peer as usize]);
+        if let Err(why) = self.nodes[peer as usize].meet(&ours) {
             return self.lose(node, format!("n{} says: {why}", peer + 1));
         }
-        if self.nodes[node as usize].identity.meet(theirs).is_err() {
+        if self.nodes[node as usize].meet(&theirs).is_err() {
             return self.connect_later(node, peer, incarnation);
         }
         let connection = self.next_connection;
@@ -70,6 +69,7 @@ impl World {
         process.confirmed.insert(peer);
         if process.confirmed.len() + 1 == count {
             state.identity.admitted = true;
+            state.directory.save(&mut state.identity);
         }
         self.trace.record(self.now, || What::Link { node, peer, up: true });
         process.coordinator.handle_peer_up(self.members.id(peer as usize));
@@ -154,6 +154,8 @@ impl World {
         if process.room.next_look() <= Instant(self.now) && !self.lies.never_looks {
             process.room.looked(process.database.has_room(), Instant(self.now));
         }
+        self.look_after_directory(node);
+        let Some(process) = self.nodes[node as usize].process.as_mut() else { return };
         let mut silent = Vec::new();
         for (peer, link) in (0u32..).zip(&process.links) {
             let Some((connection, _)) = link.up else { continue };
@@ -184,7 +186,7 @@ impl World {
         if link.up == Some((connection, server)) {
             link.last_heard = self.now;
             process.coordinator.handle_peer_writable(self.members.id(peer as usize), writable);
-            state.identity.observe(peer, sequence);
+            state.identity.peers.observe(peer + 1, sequence);
         } else {
             // If it is still that connection, the process that it was opened to is gone, and the machine says so (TCP: a
             // reset). What the dead process had sent may come late and make the link seem alive for long.

@@ -5,6 +5,7 @@
 
 mod clients;
 mod committer;
+mod directories;
 mod driver;
 mod links;
 mod nemesis;
@@ -148,7 +149,7 @@ impl World {
     pub fn new(plan: Plan, lies: Lies, trace: bool) -> Self {
         let mut rng = Rng::new(plan.seed, 1);
         let members = Members::new((1..=plan.nodes).map(NodeId).collect());
-        let nodes = (0..plan.nodes).map(|_| Node::new(&mut rng, &plan)).collect();
+        let nodes = (1..=plan.nodes).map(|id| Node::new(&mut rng, id, &plan)).collect();
         let clients = clients::of_plan(&plan);
         Self {
             members,

@@ -1,8 +1,8 @@
 //! Faults of the plan, as they begin and end.
 
 use super::{Event, World};
+use crate::directory::{PartState, Parts};
 use crate::disk::{Mood, Platter};
-use crate::identity::Identity;
 use crate::plan::{Point, What as Fault};
 use crate::trace::What;
 use abd::wire::{put_frame, put_request};
@@ -19,7 +19,9 @@ impl World {
         if matches!(fault.what, Fault::Damage(node, _) if !self.can_abstain(node)) {
             return;
         }
-        if matches!(fault.what, Fault::OldDisk(node) if !self.all_know(node)) {
+        if let Some((node, parts)) = fault.what.parts()
+            && !self.is_noticed(node, parts)
+        {
             return;
         }
         self.trace.record(self.now, || What::Fault { text: fault.what.to_string(), begins: true });
@@ -42,8 +44,9 @@ impl World {
             Fault::BitFlip(node) => self.rot(node, false),
             Fault::Zeroed(node) => self.rot(node, true),
             Fault::Damage(node, key) => self.damage(node, &crate::plan::Plan::key(key)),
-            Fault::EmptyDisk(node) => self.replace_disk(node, None),
-            Fault::OldDisk(node) => self.restore_disk(node),
+            Fault::EmptyDisk(node) => self.replace(node, [PartState::Gone; 3]),
+            Fault::OldDisk(node) => self.replace(node, [PartState::Older; 3]),
+            Fault::Parts(node, parts) => self.replace(node, parts),
             Fault::Poison(node, time) => self.poison(node, time),
             Fault::Reset(node) => self.reset(node),
         }
@@ -81,7 +84,7 @@ impl World {
                 self.crash(node, false, "restarted by hand");
                 self.start(node);
             }
-            Fault::EmptyDisk(node) | Fault::OldDisk(node) => self.start(node),
+            Fault::EmptyDisk(node) | Fault::OldDisk(node) | Fault::Parts(node, _) => self.start(node),
             Fault::WallJump(..) | Fault::Damage(..) | Fault::Poison(..) | Fault::Reset(_) => {}
         }
     }
@@ -127,13 +130,38 @@ impl World {
         let _ = process.database.damage(key);
     }
 
-    /// Whether every other member has met the node's present boot. Only then is an older copy of its disk noticed for
-    /// certain: a member that never met the boot in between has no way to tell, and that is as far as rule M1 goes.
-    fn all_know(&self, node: u32) -> bool {
-        let boot = self.nodes[node as usize].identity.boot;
-        (0u32..)
-            .zip(&self.nodes)
-            .all(|(peer, state)| peer == node || state.lost || state.identity.known_boot(node) == Some(boot))
+    /// Whether what comes back is noticed for certain if it is not what it should be. Rule M1 goes no further where an older
+    /// copy of all parts meets members who have not heard of what came after it, and where the database and the watermark go
+    /// back together by less than what the identity has written down since.
+    fn is_noticed(&self, node: u32, parts: Parts) -> bool {
+        let state = &self.nodes[node as usize];
+        if parts.contains(&PartState::Copied) && state.copy.is_none() {
+            return false;
+        }
+        let others = (1u32..).zip(&self.nodes).filter(|(id, other)| *id != node + 1 && !other.lost);
+        let boot = state.identity.boot;
+        match parts {
+            [PartState::Older, PartState::Older, PartState::Older] => {
+                let met = |known: Option<(u32, u64)>| known.is_some_and(|(known, _)| known == boot);
+                others.map(|(_, other)| other.identity.peers.boot_and_batches(node + 1)).all(met)
+            }
+            [PartState::Copied, PartState::Copied, PartState::Copied] => {
+                let copied = state.copy.as_ref().map_or(0, crate::directory::Directory::batches);
+                let heard = |known: Option<&(u32, u64)>| {
+                    known.is_some_and(|(known, batches)| *known == boot && *batches > copied)
+                };
+                others.map(|(_, other)| other.remembered.get(&(node + 1))).all(heard)
+            }
+            _ => {
+                let now = state.image();
+                let (truth, written) =
+                    (now.batches(), now.identity.as_ref().map_or(0, node::directory::Identity::batches));
+                let mixed = now.with(parts, state.backup.as_ref(), state.copy.as_ref());
+                let acknowledged = mixed.watermark.map_or(0, |watermark| watermark.batches);
+                let held = mixed.batches();
+                parts[0] != PartState::Kept || held >= truth || held < acknowledged.max(written)
+            }
+        }
     }
 
     pub(crate) fn pause(&mut self, node: u32) {
@@ -162,27 +190,26 @@ impl World {
         }
     }
 
-    /// The node gets its disk back as it was before its last start.
-    pub(crate) fn restore_disk(&mut self, node: u32) {
-        let backup = self.nodes[node as usize].backup.clone();
-        self.replace_disk(node, backup);
-    }
-
-    /// The node's disk is taken away, with the identity on it.
-    pub(crate) fn replace_disk(&mut self, node: u32, backup: Option<(Identity, Platter)>) {
-        self.crash(node, true, "its disk is replaced");
-        let old = backup.is_some();
-        self.trace.record(self.now, || What::Replaced { node, old });
+    /// Parts of the node's directory are missing or from another time when it comes back.
+    pub(crate) fn replace(&mut self, node: u32, parts: Parts) {
+        // A disk that is exchanged takes the power; whoever copies files lets the process end first.
+        let whole = parts == [parts[0]; 3];
+        self.crash(node, whole, "its disk is replaced");
+        self.trace.record(self.now, || What::Replaced { node, parts });
         self.reset_links_to(node);
-        let word = self.rng.word();
         let state = &mut self.nodes[node as usize];
-        if self.lies.keeps_identity {
-            state.claims = state.platter.sequence();
-            state.platter = Platter::default();
+        if self.lies.keeps_identity && parts == [PartState::Gone; 3] {
+            state.claims = state.sequence() - 1;
+            if let Some(stored) = &mut state.directory.database {
+                stored.platter = Platter::default();
+            }
             return;
         }
-        (state.identity, state.platter) = backup.unwrap_or_else(|| (Identity::new(word), Platter::default()));
-        state.replaced = true;
+        let now = std::mem::take(&mut state.directory);
+        state.directory = now.with(parts, state.backup.as_ref(), state.copy.as_ref());
+        // Such a one is noticed by the others; what is not of one piece by itself, or it is what it was.
+        state.replaced = whole || state.directory.is_empty();
+        state.exchanged = true;
     }
 
     /// Somebody who speaks the protocol sends a version of the far future.

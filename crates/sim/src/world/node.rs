@@ -1,13 +1,15 @@
 //! A node: what survives its process, and the process.
 
+use super::directories::new_identity;
 use super::{Event, World};
 use crate::clock::NodeClocks;
-use crate::disk::{Mood, Platter, SimDatabase};
-use crate::identity::Identity;
+use crate::directory::Directory;
+use crate::disk::{Mood, SimDatabase};
 use crate::plan::{Plan, Point};
 use crate::rng::Rng;
 use crate::time::{MS, S};
 use crate::trace::What;
+use ::node::directory::Identity;
 use abd::{
     AfterCommit, CallId, Config, Coordinator, Glimpse, Instant, Newest, Replica, StampedValue,
     TimestampIssuer, Version, VersionStore,
@@ -34,16 +36,23 @@ pub(super) const TICK: u64 = S;
 /// A member of the cluster, up or down.
 pub(crate) struct Node {
     pub(crate) clocks: NodeClocks,
+    /// What the process knows of itself and the others; what is on the disk may be older.
     pub(crate) identity: Identity,
-    /// The identity and the disk as they were before the last start: what an old backup holds.
-    pub(crate) backup: Option<(Identity, Platter)>,
-    /// The disk while no process has it.
-    pub(crate) platter: Platter,
+    /// What is on the disk.
+    pub(crate) directory: Directory,
+    /// The same before the last start: what an old backup holds.
+    pub(crate) backup: Option<Directory>,
+    /// And at some moment of the last run.
+    pub(crate) copy: Option<Directory>,
+    /// How the others were known when that was last written down: boot count and batches.
+    pub(crate) remembered: BTreeMap<u32, (u32, u64)>,
     pub(crate) process: Option<Process>,
     /// It refuses to serve for good, or its disk was taken away: nothing that it promised is expected of it.
     pub(crate) lost: bool,
     /// Its disk was exchanged, and the others may not have noticed yet.
     pub(crate) replaced: bool,
+    /// Parts of its directory were exchanged, and it has not looked at them yet.
+    pub(crate) exchanged: bool,
     /// Synced bytes have changed. It must notice at its next start, or have lost nothing.
     pub(crate) rotten: bool,
     /// Of some key it cannot read what it has stored, for good.
@@ -188,15 +197,18 @@ impl Process {
 }
 
 impl Node {
-    pub(super) fn new(rng: &mut Rng, plan: &Plan) -> Self {
+    pub(super) fn new(rng: &mut Rng, id: u32, plan: &Plan) -> Self {
         Self {
             clocks: NodeClocks::draw(rng, &plan.clocks),
-            identity: Identity::new(rng.word()),
+            identity: new_identity(rng, id, plan),
+            directory: Directory::default(),
             backup: None,
-            platter: Platter::default(),
+            copy: None,
+            remembered: BTreeMap::new(),
             process: None,
             lost: false,
             replaced: false,
+            exchanged: false,
             rotten: false,
             damaged: false,
             claims: 0,
@@ -214,14 +226,15 @@ impl Node {
 
     /// Whether nothing, or not everything, that it promised is expected of it.
     pub(super) fn is_gone(&self) -> bool {
-        self.lost || self.replaced || self.rotten || self.damaged
+        self.lost || self.replaced || self.exchanged || self.rotten || self.damaged
     }
 
     /// Batches that it says are durable.
     pub(crate) fn sequence(&self) -> u64 {
-        let held =
-            self.process.as_ref().map_or(self.platter.sequence(), |process| process.database.sequence());
-        held.max(self.claims)
+        let stored = || self.directory.database.as_ref().map_or(0, |stored| stored.platter.sequence());
+        let held = self.process.as_ref().map_or_else(stored, |process| process.database.sequence());
+        // In a real directory the first batch makes the database.
+        held.max(self.claims) + 1
     }
 }
 
@@ -232,19 +245,39 @@ impl World {
         if state.lost || state.process.is_some() {
             return;
         }
-        let before = (state.identity.clone(), state.platter.clone());
-        let platter = std::mem::take(&mut state.platter);
+        let before = state.directory.clone();
+        let (rng, plan) = (&mut self.rng, &self.plan);
+        let trusting = self.lies.trusts_directory();
+        let mut identity = match state.directory.identify(|| new_identity(rng, node + 1, plan), trusting) {
+            Ok(identity) => identity,
+            Err(why) => return self.lose(node, why.to_string()),
+        };
+        let platter = state.directory.database.take().map(|stored| stored.platter).unwrap_or_default();
         let database = match SimDatabase::open(platter, self.lies.disk) {
             Ok(database) => database,
-            Err((platter, why)) => {
-                state.platter = platter;
+            Err((_, why)) => {
+                state.directory = before;
                 return self.lose(node, why.to_string());
             }
         };
-        state.backup = Some(before);
+        let acknowledged = before.watermark.map(|watermark| watermark.batches);
+        let batches = database.sequence() + 1;
+        if let Err(why) = identity.check_batches(acknowledged, batches)
+            && !trusting
+        {
+            state.directory = before;
+            return self.lose(node, why.to_string());
+        }
+        (state.backup, state.copy) = (Some(before), None);
+        state.exchanged = false;
         database.set_mood(state.mood);
-        state.identity.start(self.rng.word());
-        let boot = state.identity.boot;
+        // Before there are as many starts as numbers, the run is over.
+        assert!(identity.start(self.rng.word(), false).is_ok(), "the boot counter is used up");
+        state.directory.save(&mut identity);
+        identity.set_marked();
+        state.directory.save(&mut identity);
+        let boot = identity.boot;
+        state.identity = identity;
         let id = self.members.id(node as usize);
         let issued_as = if self.lies.boot_one { 1 } else { boot };
         let members = if self.lies.minority {
@@ -319,11 +352,24 @@ impl World {
                 Job::Collect => process.collect(&mut self.rng, self.held.is_some()),
             };
         }
-        state.platter = if power {
+        let platter = if power {
             process.database.after_power_cut(if self.held.is_some() { None } else { Some(&mut self.rng) })
         } else {
             process.database.after_kill()
         };
+        // As far as it was written when the process ended, and the power may take some of that.
+        let batches = process.database.sequence() + 1;
+        if let Some(watermark) = &mut state.directory.watermark {
+            let synced = watermark.synced.min(batches);
+            watermark.batches = match self.held {
+                _ if !power => batches,
+                None => self.rng.between(synced, batches),
+                Some(_) => synced,
+            };
+        }
+        if let Some(stored) = &mut state.directory.database {
+            stored.platter = platter;
+        }
         self.trace.record(self.now, || What::Stopped { node, how: how.to_owned() });
         let asked = deferred.iter().filter_map(|event| match event {
             Event::Submit { operation, .. } => Some(*operation),

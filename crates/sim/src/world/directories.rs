@@ -1,0 +1,83 @@
+//! What a node does with its data directory while it runs, and what somebody may do to it meanwhile.
+
+use super::{Node, World};
+use crate::directory::Directory;
+use crate::plan::Plan;
+use crate::rng::Rng;
+use crate::trace::What;
+use ::node::acquaintances::PeerRefusal;
+use ::node::directory::Identity;
+use ::node::hello::Introduction;
+
+/// Of an empty directory.
+pub(super) fn new_identity(rng: &mut Rng, id: u32, plan: &Plan) -> Identity {
+    let mut random = || {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&rng.word().to_be_bytes());
+        bytes
+    };
+    let (disk, database) = (random(), random());
+    Identity::new(id, (1..=plan.nodes).collect(), disk, database)
+}
+
+impl Node {
+    /// The directory as it is at this moment, also while a process has it.
+    pub(crate) fn image(&self) -> Directory {
+        let mut image = self.directory.clone();
+        if let Some(process) = &self.process {
+            if let Some(watermark) = &mut image.watermark {
+                watermark.batches = process.database.sequence() + 1;
+            }
+            if let Some(stored) = &mut image.database {
+                stored.platter = process.database.image();
+            }
+        }
+        image
+    }
+
+    /// Meets a member; what is new of it is written before anybody is told.
+    pub(super) fn meet(&mut self, peer: &Introduction) -> Result<(), PeerRefusal> {
+        if self.identity.meet(peer)? {
+            self.directory.save(&mut self.identity);
+            self.note_remembered();
+        }
+        Ok(())
+    }
+
+    fn note_remembered(&mut self) {
+        for peer in self.identity.members.clone() {
+            if let Some(known) = self.identity.peers.boot_and_batches(peer) {
+                self.remembered.insert(peer, known);
+            }
+        }
+    }
+}
+
+impl World {
+    /// Once a second, as in the node: the watermark is synced, and what was heard of the members is written down.
+    pub(super) fn look_after_directory(&mut self, node: u32) {
+        let forgets = self.lies.forgets_counts;
+        // Now and then somebody copies it.
+        let copies = self.held.is_none() && self.rng.one_in(4);
+        let state = &mut self.nodes[node as usize];
+        let batches = state.sequence();
+        if let Some(watermark) = &mut state.directory.watermark {
+            watermark.synced = batches;
+        }
+        state.note_remembered();
+        if !forgets {
+            state.identity.set_batches(batches);
+            state.directory.save(&mut state.identity);
+        }
+        if copies {
+            self.copy_directory(node);
+        }
+    }
+
+    /// Somebody copies a node's directory, whether a process has it or not.
+    pub(crate) fn copy_directory(&mut self, node: u32) {
+        let state = &mut self.nodes[node as usize];
+        state.copy = Some(state.image());
+        self.trace.record(self.now, || What::Copied { node });
+    }
+}
