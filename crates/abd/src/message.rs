@@ -118,6 +118,9 @@ pub enum Refusal {
     /// Too much waits for its disk.
     #[error("too much waits for its disk")]
     Overloaded,
+    /// The message is larger than it takes.
+    #[error("it takes no value as large as this; see --max-value-bytes")]
+    TooLarge,
     /// Its store could not be read.
     #[error("its store failed")]
     StoreFailed,

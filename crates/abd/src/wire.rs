@@ -86,6 +86,16 @@ pub fn is_reply(body: &[u8]) -> bool {
     matches!(body.first(), Some(&(READ | TIMESTAMP | WRITTEN | REFUSED)))
 }
 
+/// The call that a body belongs to, by its first bytes, and whether it is a reply to that call or a request. `None` when it
+/// is neither.
+pub fn call_of(head: &[u8]) -> Option<(CallId, bool)> {
+    let is_reply = is_reply(head);
+    let is_request = matches!(head.first(), Some(&(LOCAL_READ | LOCAL_READ_TIMESTAMP | LOCAL_WRITE)));
+    let (operation, rest) = head.get(1..)?.split_first_chunk()?;
+    let call = CallId { operation: u64::from_be_bytes(*operation), phase: *rest.first()? };
+    (is_reply || is_request).then_some((call, is_reply))
+}
+
 /// Appends a request's body.
 pub fn put_request(out: &mut BytesMut, call: CallId, remaining_ms: u32, request: &Request) {
     out.put_u8(match request {
@@ -167,6 +177,7 @@ pub fn put_reply(out: &mut BytesMut, call: CallId, reply: &Reply) {
             Refusal::Overloaded => 4,
             Refusal::StoreFailed => 5,
             Refusal::Damaged => 6,
+            Refusal::TooLarge => 7,
         }),
     }
 }
@@ -203,6 +214,7 @@ pub fn get_reply(body: Bytes) -> Result<(CallId, Reply), WireError> {
             4 => Refusal::Overloaded,
             5 => Refusal::StoreFailed,
             6 => Refusal::Damaged,
+            7 => Refusal::TooLarge,
             other => return Err(WireError::Kind(other)),
         }),
         other => return Err(WireError::Kind(other)),

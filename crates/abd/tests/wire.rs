@@ -1,8 +1,8 @@
 //! The wire format: what is put comes back, and nothing that arrives can do more than close its connection.
 
 use abd::wire::{
-    FRAME_HEADER, WireError, get_bytes, get_reply, get_request, is_reply, put_bytes, put_frame, put_reply,
-    put_request, take_frame,
+    FRAME_HEADER, WireError, call_of, get_bytes, get_reply, get_request, is_reply, put_bytes, put_frame,
+    put_reply, put_request, take_frame,
 };
 use abd::{CallId, Content, Refusal, Reply, Request, StampedValue, TIME_CEILING, Timestamp, Version};
 use bytes::{Bytes, BytesMut};
@@ -53,6 +53,7 @@ fn refusal() -> impl Strategy<Value = Refusal> {
         Refusal::Overloaded,
         Refusal::StoreFailed,
         Refusal::Damaged,
+        Refusal::TooLarge,
     ])
 }
 
@@ -108,6 +109,7 @@ proptest! {
         let mut longer = BytesMut::from(&body[..]);
         longer.extend_from_slice(&[0]);
         prop_assert_eq!(get_request(longer.freeze()), Err(WireError::Length));
+        prop_assert_eq!(call_of(&body[..10]), Some((call, false)));
         prop_assert_eq!(get_request(body), Ok((call, remaining, request)));
     }
 
@@ -122,6 +124,7 @@ proptest! {
         longer.extend_from_slice(&[0]);
         prop_assert_eq!(get_reply(longer.freeze()), Err(WireError::Length));
         prop_assert!(is_reply(&body));
+        prop_assert_eq!(call_of(&body[..10]), Some((call, true)));
         prop_assert_eq!(get_reply(body), Ok((call, reply)));
     }
 

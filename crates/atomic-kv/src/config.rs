@@ -1,6 +1,7 @@
 //! Settings: flags, environment, a TOML file; in this order of precedence, then the defaults.
 
 use crate::fatal::Fatal;
+use ::node::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use abd::TimestampMode;
 use clap::Args;
 use serde::Deserialize;
@@ -51,7 +52,8 @@ pub struct ServeArgs {
     /// 5s: they would send a write again whose outcome they could have been told [default: 3s].
     #[arg(long, env = "ATOMIC_KV_OP_TIMEOUT")]
     pub op_timeout: Option<String>,
-    /// Largest value in bytes [default: 16777216].
+    /// Largest value that clients may write, in bytes; a SET also needs a majority of nodes that allow it
+    /// [default: 16777216].
     #[arg(long, env = "ATOMIC_KV_MAX_VALUE_BYTES")]
     pub max_value_bytes: Option<usize>,
     /// Memory for the newest versions, in bytes; a cache, not a limit on the data. With much data, writes
@@ -190,7 +192,7 @@ impl ServeArgs {
             return Err(Fatal::usage(format!("--threads {threads} is not between 1 and 64")));
         }
         let max_value_bytes = self.max_value_bytes.unwrap_or(16 << 20);
-        if !(1..=512 << 20).contains(&max_value_bytes) {
+        if !(1..=VALUE_BYTES_MAX).contains(&max_value_bytes) {
             return Err(Fatal::usage("--max-value-bytes must be between 1 and 536870912"));
         }
         Ok(Settings {
@@ -205,7 +207,7 @@ impl ServeArgs {
             max_clock_width,
             clock_offset: self.clock_offset.unwrap_or(0),
             op_timeout,
-            max_key_bytes: 64 << 10,
+            max_key_bytes: KEY_BYTES_MAX,
             max_value_bytes,
             cache_bytes: self.cache_bytes.unwrap_or(store::CACHE_BYTES),
             threads,

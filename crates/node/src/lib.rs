@@ -2,8 +2,13 @@
 //! (`sim`) run the same parts.
 
 pub mod acquaintances;
+pub mod addresses;
 pub mod directory;
 pub mod fields;
+pub mod frames;
 pub mod hello;
+pub mod lanes;
+pub mod limits;
 mod nonce;
+pub mod repair;
 pub mod room;

@@ -13,6 +13,7 @@ mod connections;
 mod database;
 mod http;
 mod info;
+mod limits;
 mod metrics;
 mod mode;
 pub mod peer;
@@ -30,6 +31,7 @@ use crate::fatal::Fatal;
 use crate::identity::DataDir;
 use crate::logging::limit::limited;
 use ::node::hello::{About, Introduction, Limits};
+use ::node::limits::FRAME_BYTES_MAX;
 use abd::{
     ClockError, Config, Instant, Interval, IntervalClock, Members, NodeId, Operation, Reaction, Reason,
     Replica, Reply, Standing, TimestampIssuer, TimestampMode,
@@ -100,8 +102,11 @@ pub(crate) struct Node {
     begun: AtomicBool,
     failure: watch::Sender<Option<Fatal>>,
     stopping: watch::Sender<bool>,
-    /// Links that are up, by member.
+    /// Event loops that have a lane to it, by member.
     links_up: Vec<AtomicUsize>,
+    limits: limits::KnownLimits,
+    /// The way to each event loop.
+    loops: Vec<mpsc::UnboundedSender<Accepted>>,
     pub(crate) missed: repair::Missed,
     pub(crate) counters: Counters,
     /// By event loop.
@@ -225,16 +230,35 @@ impl Node {
 
     /// What this node says about itself to whoever it meets.
     pub(crate) fn about(&self) -> About {
-        let bytes = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
-        let Settings { max_key_bytes: key, max_value_bytes: value, threads, .. } = self.settings;
-        let frame = peer::frame_limit(key, value);
         About {
             cluster: self.settings.cluster_text(),
             timestamps: self.settings.timestamps_name().to_owned(),
             member: Some(self.identity.introduction(self.store.sequence())),
             admitted: self.is_admitted(),
-            limits: Limits { key: bytes(key), value: bytes(value), frame: bytes(frame) },
-            loops: u16::try_from(threads).unwrap_or(u16::MAX),
+            limits: own_limits(&self.settings),
+            loops: self.loop_count(),
+        }
+    }
+
+    /// How many event loops this node has.
+    pub(crate) fn loop_count(&self) -> u16 {
+        u16::try_from(self.loops.len()).unwrap_or(u16::MAX)
+    }
+
+    /// Why an operation may not begin, as too many members refuse what is so large.
+    pub(crate) fn reason_to_refuse(&self, operation: &Operation) -> Option<Reason> {
+        self.limits.reason_to_refuse(operation, self.members.majority())
+    }
+
+    /// Hands a connection to an event loop. One that is gone ends the node, unless that stops anyway.
+    pub(crate) fn hand_to(&self, index: usize, connection: Accepted) {
+        let _ = self.loops[index].send(connection);
+    }
+
+    /// A member has said what it lets its clients write.
+    pub(crate) fn learn_limits(&self, peer: NodeId, limits: Limits) {
+        if let Some(index) = self.members.index_of(peer) {
+            self.limits.learn(index, limits);
         }
     }
 
@@ -352,10 +376,16 @@ impl Node {
     }
 }
 
+fn own_limits(settings: &Settings) -> Limits {
+    let Settings { max_key_bytes, max_value_bytes, .. } = *settings;
+    Limits { key: max_key_bytes as u64, value: max_value_bytes as u64, frame: FRAME_BYTES_MAX as u64 }
+}
+
 /// A connection on its way to the shard that serves it.
 pub(crate) enum Accepted {
     Client(std::net::TcpStream),
     Peer(std::net::TcpStream),
+    Lane(Box<peer::Handover>),
 }
 
 /// A running node.
@@ -395,7 +425,12 @@ impl RunningNode {
             ReplicaStore::open(&path, identity.watermark(), settings.cache_bytes).map_err(cannot_open)?;
         identity.database_opened(store.sequence())?;
         mode::enter(&settings, &identity, &store, clock.as_deref())?;
+        let (loops, receivers): (Vec<_>, Vec<_>) =
+            (0..settings.threads).map(|_| mpsc::unbounded_channel()).unzip();
+        let own = members.index_of(id).unwrap_or_default();
         let node = Arc::new(Node {
+            limits: limits::KnownLimits::new(members.count(), own, own_limits(&settings)),
+            loops,
             issuer: TimestampIssuer::new(id, identity.boot()),
             replica: Replica { max_future: Some(MAX_FUTURE) },
             committer: Committer::new(settings.threads, store.accepts_writes()),
@@ -434,9 +469,7 @@ impl RunningNode {
         })?;
         let readers = (0..READERS).map(|_| supervise::thread(&node, "reader", |node| node.readers.run(node)));
         let readers = readers.collect::<Result<Vec<_>, Fatal>>()?;
-        let (senders, receivers): (Vec<_>, Vec<_>) =
-            (0..node.settings.threads).map(|_| mpsc::unbounded_channel()).unzip();
-        let mut listeners = Some((peers, clients, http, senders));
+        let mut listeners = Some((peers, clients, http));
         let mut shards = Vec::new();
         for (index, receiver) in receivers.into_iter().enumerate() {
             let listeners = listeners.take();
@@ -541,7 +574,7 @@ fn bind(what: &str, address: &str) -> Result<TcpListener, Fatal> {
     })
 }
 
-type Listeners = (TcpListener, TcpListener, Option<TcpListener>, Vec<mpsc::UnboundedSender<Accepted>>);
+type Listeners = (TcpListener, TcpListener, Option<TcpListener>);
 
 fn run_shard(
     node: &Arc<Node>,
@@ -559,22 +592,13 @@ fn run_shard(
         supervise::task(node, "completions", shard.clone().deliver_completions());
         supervise::task(node, "timer", shard.clone().keep_time());
         for (id, address) in &node.settings.cluster {
-            if let Some(member) = node.members.index_of(NodeId(*id))
-                && *id != node.id.0
-            {
-                let link = peer::Link::new(NodeId(*id));
-                shard.set_link(member, link.clone());
-                let connecting = peer::keep_connected(shard.clone(), link, address.clone());
-                supervise::task(node, "link", connecting);
+            if let Some(lanes) = shard.lanes(NodeId(*id)) {
+                peer::keep_lanes(&shard, lanes, address);
             }
         }
-        if let Some((peers, clients, http, senders)) = listeners {
-            supervise::task(
-                node,
-                "accept peers",
-                accept(node.clone(), peers, senders.clone(), Accepted::Peer),
-            );
-            supervise::task(node, "accept clients", accept(node.clone(), clients, senders, Accepted::Client));
+        if let Some((peers, clients, http)) = listeners {
+            supervise::task(node, "accept peers", accept(node.clone(), peers, Accepted::Peer));
+            supervise::task(node, "accept clients", accept(node.clone(), clients, Accepted::Client));
             supervise::task(node, "rates", stats::keep_rates(node.clone()));
             supervise::task(node, "repair", repair::keep_repairing(shard.clone()));
             if let Some(http) = http {
@@ -600,6 +624,9 @@ fn run_shard(
                         tokio::task::spawn_local(peer::serve_connection(shard.clone(), stream));
                     }
                 }
+                Accepted::Lane(handover) => {
+                    tokio::task::spawn_local(peer::serve_handed_over(shard.clone(), *handover));
+                }
             }
         }
         shard.drain(DRAIN_LIMIT).await;
@@ -608,12 +635,7 @@ fn run_shard(
     });
 }
 
-async fn accept(
-    node: Arc<Node>,
-    listener: TcpListener,
-    senders: Vec<mpsc::UnboundedSender<Accepted>>,
-    wrap: fn(std::net::TcpStream) -> Accepted,
-) {
+async fn accept(node: Arc<Node>, listener: TcpListener, wrap: fn(std::net::TcpStream) -> Accepted) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(why) => return node.fail(format!("cannot accept connections: {why}")),
@@ -629,9 +651,8 @@ async fn accept(
         };
         match accepted.and_then(|(stream, _)| stream.into_std()) {
             Ok(stream) => {
-                turn = (turn + 1) % senders.len();
-                // An event loop that is gone ends the node, unless that stops anyway.
-                let _ = senders[turn].send(wrap(stream));
+                turn = (turn + 1) % node.loops.len();
+                node.hand_to(turn, wrap(stream));
             }
             Err(why) => {
                 // Out of file descriptors, say: the connections that are there go on.

@@ -37,7 +37,7 @@ const TURNS: u32 = 4;
 /// Bytes of values that were found and that no event loop has taken yet; above it no lookup begins. Half of what may wait for a
 /// peer that reads.
 const FOUND_BYTES_MAX: usize = 4 << 20;
-/// After this long a read is given up, and a write after the time that an operation has. An operation that still waits for the
+/// After this long a read is given up, and any request after the deadline that came with it. An operation that still waits for the
 /// answer has asked again by now, as it does at least every 0.8 s. Were it answered late all the same, more lookups than the disk can do would end when nobody waits for any.
 const OUTDATED_AFTER: Duration = Duration::from_secs(1);
 /// Values below this size are copied while they wait, so that they do not keep a network buffer of 64 KiB and more alive.
@@ -85,6 +85,8 @@ struct Lookup {
     request: Request,
     to: ReplyTo,
     asked: abd::Instant,
+    /// When nobody waits for the answer any more.
+    deadline: abd::Instant,
 }
 
 impl Readers {
@@ -130,7 +132,7 @@ impl Readers {
     }
 
     /// Queues a request; refuses it when too much waits already.
-    pub(crate) fn ask(&self, request: Request, to: ReplyTo) -> Result<(), Reply> {
+    pub(crate) fn ask(&self, request: Request, to: ReplyTo, deadline: abd::Instant) -> Result<(), Reply> {
         let request = own(request);
         let mut queue = self.queue();
         let closed = queue.closed;
@@ -139,7 +141,7 @@ impl Readers {
             return Err(Reply::Refused(Refusal::Overloaded));
         }
         waiting.bytes += cost(&request);
-        waiting.lookups.push_back(Lookup { request, to, asked: now_instant() });
+        waiting.lookups.push_back(Lookup { request, to, asked: now_instant(), deadline });
         drop(queue);
         self.handed_over.fetch_add(1, Ordering::Relaxed);
         self.wake.notify_one();
@@ -170,9 +172,10 @@ impl Readers {
     /// What each reader thread does, until closed.
     pub(crate) fn run(&self, node: &Node) {
         let mut put = Puts::default();
-        while let Some(Lookup { request, to, asked }) = self.next() {
-            let at_most = if request.is_read() { OUTDATED_AFTER } else { node.settings.op_timeout };
-            if now_instant().since(asked) > at_most {
+        while let Some(Lookup { request, to, asked, deadline }) = self.next() {
+            let now = now_instant();
+            let is_outdated = request.is_read() && now.since(asked) > OUTDATED_AFTER;
+            if is_outdated || now > deadline {
                 continue;
             }
             let latest = node.horizon_clock();
@@ -270,6 +273,8 @@ mod tests {
 
     const TO: ReplyTo = ReplyTo { shard: 0, connection: 0, call: CallId { operation: 0, phase: 0 } };
 
+    const LATE: abd::Instant = abd::Instant(u64::MAX);
+
     fn read() -> Request {
         Request::LocalReadTimestamp { key: "k".into() }
     }
@@ -278,19 +283,19 @@ mod tests {
     fn what_waits_for_the_disk_is_bounded() {
         let readers = Readers::default();
         let mut taken = 0;
-        while readers.ask(read(), TO).is_ok() {
+        while readers.ask(read(), TO, LATE).is_ok() {
             taken += 1;
         }
         assert_eq!(taken, QUEUE_BYTES_MAX / cost(&read()) + 1);
-        assert_eq!(readers.ask(read(), TO), Err(Reply::Refused(Refusal::Overloaded)));
+        assert_eq!(readers.ask(read(), TO, LATE), Err(Reply::Refused(Refusal::Overloaded)));
         assert!(readers.next().is_some());
-        assert_eq!(readers.ask(read(), TO), Ok(()));
+        assert_eq!(readers.ask(read(), TO, LATE), Ok(()));
     }
 
     #[test]
     fn no_lookup_begins_while_much_that_was_found_is_not_taken() {
         let readers = Readers::default();
-        readers.ask(read(), TO).unwrap();
+        readers.ask(read(), TO, LATE).unwrap();
         readers.queue().found_bytes = FOUND_BYTES_MAX + 1;
         std::thread::scope(|scope| {
             let next = scope.spawn(|| readers.next().is_some());
@@ -301,7 +306,7 @@ mod tests {
         });
         readers.close();
         assert!(readers.next().is_none());
-        assert_eq!(readers.ask(read(), TO), Err(Reply::Refused(Refusal::Overloaded)));
+        assert_eq!(readers.ask(read(), TO, LATE), Err(Reply::Refused(Refusal::Overloaded)));
     }
 
     #[test]
@@ -328,8 +333,8 @@ mod tests {
         let stamped = StampedValue { version: Version::MAX, content: Content::Value("v".into()) };
         let write = Request::LocalWrite { key: "k".into(), stamped };
         for _ in 0..8 {
-            readers.ask(read(), TO).unwrap();
-            readers.ask(write.clone(), TO).unwrap();
+            readers.ask(read(), TO, LATE).unwrap();
+            readers.ask(write.clone(), TO, LATE).unwrap();
         }
         let are_reads: Vec<bool> = (0..16).map(|_| readers.next().unwrap().request.is_read()).collect();
         let (yes, no) = (true, false);

@@ -7,7 +7,7 @@ use super::alarm::Alarm;
 use super::answers::{Answers, Return};
 use super::committer::{LOCAL, ReplyTo};
 use super::database::{InMemory, OnDisk};
-use super::peer::{Link, Outbox};
+use super::peer::{Lane, Lanes};
 use super::readers::found_bytes;
 use super::signal::Signal;
 use super::stats::LoopStats;
@@ -33,13 +33,13 @@ pub(crate) struct Shard {
     pub(crate) index: usize,
     coordinator: RefCell<Coordinator>,
     /// By member index; `None` at this node's own.
-    links: RefCell<Vec<Option<Rc<Link>>>>,
+    lanes: Vec<Option<Rc<Lanes>>>,
     /// Who waits for which operation.
     waiting: RefCell<Waiting>,
-    /// Peer connections, by number: replies that go over them may come later. There are about twice as many as
-    /// members.
-    outboxes: RefCell<Vec<(u64, Rc<Outbox>)>>,
-    next_connection: Cell<u64>,
+    /// Lanes that are up: replies that go over them may come later. There are about twice as many as members.
+    open_lanes: RefCell<Vec<(u64, Rc<Lane>)>>,
+    next_lane: Cell<u64>,
+    next_repair: Cell<u64>,
     /// Where a write is encoded; empty otherwise.
     put: RefCell<Puts>,
     /// For requests and replies of clients.
@@ -54,15 +54,17 @@ pub(crate) struct Shard {
 impl Shard {
     pub(crate) fn new(node: Arc<Node>, index: usize) -> Rc<Self> {
         let coordinator = Coordinator::new(node.coordinator_config());
-        let members = node.members.count();
+        let ids = node.members.ids().iter();
+        let lanes = ids.map(|id| (*id != node.id).then(|| Lanes::new(*id))).collect();
         Rc::new(Self {
             node,
             index,
             coordinator: RefCell::new(coordinator),
-            links: RefCell::new(vec![None; members]),
+            lanes,
             waiting: RefCell::default(),
-            outboxes: RefCell::default(),
-            next_connection: Cell::new(LOCAL + 1),
+            open_lanes: RefCell::default(),
+            next_lane: Cell::new(LOCAL + 1),
+            next_repair: Cell::new(FIRST_REPAIR),
             put: RefCell::default(),
             buffers: Buffers::default(),
             armed: Cell::new(u64::MAX),
@@ -76,13 +78,9 @@ impl Shard {
         &self.node.stats[self.index]
     }
 
-    pub(crate) fn set_link(&self, index: usize, link: Rc<Link>) {
-        self.links.borrow_mut()[index] = Some(link);
-    }
-
-    /// The link to a member, but to this node itself.
-    pub(crate) fn link(&self, peer: NodeId) -> Option<Rc<Link>> {
-        self.links.borrow()[self.node.members.index_of(peer)?].clone()
+    /// The lanes to a member, but to this node itself.
+    pub(crate) fn lanes(&self, peer: NodeId) -> Option<&Rc<Lanes>> {
+        self.lanes[self.node.members.index_of(peer)?].as_ref()
     }
 
     /// Runs an operation to its end, within the node's operation timeout.
@@ -110,6 +108,12 @@ impl Shard {
         answers: &Rc<Answers>,
     ) -> Started {
         let (back, slot) = answers.open();
+        if let Some(reason) = self.node.reason_to_refuse(&operation) {
+            let outcome = Outcome::Refused(reason);
+            self.stats().count_outcome(&outcome);
+            back.send(outcome);
+            return Started::Refused { slot };
+        }
         // T2: the interval is read after the invocation, whatever the age of `instant`.
         let now = Now { instant, interval: self.node.interval() };
         let id = self.coordinator.borrow_mut().submit(operation, deadline, now, &self.node.issuer);
@@ -143,7 +147,7 @@ impl Shard {
         self.coordinator.borrow_mut().handle_peer_writable(peer, writable);
     }
 
-    /// A link has dropped a question.
+    /// A lane has dropped a question.
     pub(crate) fn not_sent(&self, peer: NodeId, call: CallId) {
         self.coordinator.borrow_mut().handle_not_sent(peer, call);
     }
@@ -161,7 +165,7 @@ impl Shard {
             if transmit.to == self.node.id {
                 // The own replica is a call, not a message.
                 let is_read = transmit.request.is_read();
-                match self.serve(transmit.request, transmit.call, LOCAL) {
+                match self.serve(transmit.request, transmit.call, LOCAL, transmit.deadline) {
                     Some(reply) => self.handle_reply(self.node.id, transmit.call, reply, now),
                     // It was handed over.
                     None if is_read && self.node.readers.are_slow() => {
@@ -169,10 +173,8 @@ impl Shard {
                     }
                     None => {}
                 }
-            } else if let Some(index) = self.node.members.index_of(transmit.to)
-                && let Some(link) = &self.links.borrow()[index]
-            {
-                link.send(self, transmit, now.instant);
+            } else if let Some(lanes) = self.lanes(transmit.to) {
+                lanes.send(self, transmit, now);
             }
         }
         loop {
@@ -194,8 +196,15 @@ impl Shard {
         }
     }
 
-    /// Answers one request of the Replica service; or queues it for the committer, or for a reader.
-    pub(crate) fn serve(&self, request: Request, call: CallId, connection: u64) -> Option<Reply> {
+    /// Answers one request of the Replica service; or queues it for the committer, or for a reader. `deadline`: when nobody
+    /// waits for the answer any more.
+    pub(crate) fn serve(
+        &self,
+        request: Request,
+        call: CallId,
+        connection: u64,
+        deadline: Instant,
+    ) -> Option<Reply> {
         let node = &self.node;
         let to = ReplyTo { shard: self.index, connection, call };
         // The horizon is a rule of writes alone.
@@ -203,7 +212,7 @@ impl Shard {
         match node.replica.try_handle(&InMemory(&node.store), request, node.standing(), latest) {
             Ok(reaction) => node.carry_out(reaction, to, &mut self.put.borrow_mut()),
             Err(Unanswered { request, why: OnDisk }) if node.readers.are_needed() => {
-                node.readers.ask(request, to).err()
+                node.readers.ask(request, to, deadline).err()
             }
             Err(Unanswered { request, why: OnDisk }) => {
                 let looked_up = || node.replica.handle(&node.store, request, node.standing(), latest);
@@ -212,16 +221,20 @@ impl Shard {
         }
     }
 
-    /// Makes a connection known, so that replies that come later find it.
-    pub(crate) fn open_outbox(&self, outbox: Rc<Outbox>) -> u64 {
-        let number = self.next_connection.get();
-        self.next_connection.set(number + 1);
-        self.outboxes.borrow_mut().push((number, outbox));
+    /// A number that no lane of this event loop has had.
+    pub(crate) fn next_lane_number(&self) -> u64 {
+        let number = self.next_lane.get();
+        self.next_lane.set(number + 1);
         number
     }
 
-    pub(crate) fn close_outbox(&self, number: u64) {
-        self.outboxes.borrow_mut().retain(|(other, _)| *other != number);
+    /// Makes a lane known, so that replies that come later find it.
+    pub(crate) fn open_lane(&self, lane: &Rc<Lane>) {
+        self.open_lanes.borrow_mut().push((lane.number(), lane.clone()));
+    }
+
+    pub(crate) fn close_lane(&self, lane: &Lane) {
+        self.open_lanes.borrow_mut().retain(|(number, _)| *number != lane.number());
     }
 
     /// Brings the replies of the committer and the readers home.
@@ -232,15 +245,13 @@ impl Shard {
             let now = self.now();
             let mut found = 0;
             for (to, reply) in completions.take() {
-                let size = found_bytes(&reply);
-                found += size;
+                found += found_bytes(&reply);
                 if to.connection == LOCAL {
                     self.handle_reply(self.node.id, to.call, reply, now);
-                } else if let Some((_, outbox)) =
-                    self.outboxes.borrow().iter().find(|(number, _)| *number == to.connection)
-                    && (size == 0 || outbox.takes_values())
+                } else if let Some((_, lane)) =
+                    self.open_lanes.borrow().iter().find(|(number, _)| *number == to.connection)
                 {
-                    outbox.reply(to.call, &reply);
+                    lane.answer(to.call, &reply);
                 }
             }
             if found > 0 {
@@ -334,6 +345,8 @@ impl Waiting {
 pub(crate) enum Started {
     /// In the coordinator; the outcome will be in this slot.
     Running { id: OperationId, slot: usize },
+    /// Refused before it began.
+    Refused { slot: usize },
     /// Waits until this node may begin operations ([`Node::may_begin`]).
     Parked(Box<Parked>),
 }
@@ -374,7 +387,7 @@ impl Started {
                     Found::Ended => Some(answers.found_bytes(slot)),
                 }
             }
-            Self::Parked(_) => Some(0),
+            Self::Refused { .. } | Self::Parked(_) => Some(0),
         }
     }
 
@@ -404,19 +417,19 @@ impl Started {
             self.begin(shard, answers);
         }
         match *self {
-            Self::Running { slot, .. } => answers.poll(slot, context),
+            Self::Running { slot, .. } | Self::Refused { slot } => answers.poll(slot, context),
             Self::Parked(_) => unreachable!("it has just been submitted"),
         }
     }
 }
 
-/// The operation number of repairs: no operation has it, so their replies are dropped.
-const REPAIR: CallId = CallId { operation: u64::MAX, phase: 0 };
+/// Repairs have numbers from here on: no operation has them, so that their replies are not taken for those to one.
+const FIRST_REPAIR: u64 = 1 << 63;
 
 impl Shard {
     /// Whether a peer takes what it is sent at the moment.
     pub(crate) fn has_room_for(&self, index: usize) -> bool {
-        self.links.borrow()[index].as_ref().is_some_and(|link| link.is_idle())
+        self.lanes[index].as_ref().is_some_and(|lanes| lanes.is_idle())
     }
 
     /// Sends this replica's newest version of a key to a peer that may lack it.
@@ -433,17 +446,19 @@ impl Shard {
         if newest.stamped.version == abd::Version::MIN {
             return;
         }
-        if let Some(link) = &self.links.borrow()[index] {
-            let now = now_instant();
+        if let Some(lanes) = &self.lanes[index] {
+            let now = self.now();
+            let operation = self.next_repair.get();
+            self.next_repair.set(operation + 1);
             let transmit = abd::Transmit {
-                to: link.peer,
-                call: REPAIR,
-                deadline: now + self.node.settings.op_timeout,
+                to: lanes.peer,
+                call: CallId { operation, phase: 0 },
+                deadline: now.instant + self.node.settings.op_timeout,
                 request: Request::LocalWrite { key, stamped: newest.stamped },
                 may_wait: false,
                 again: false,
             };
-            link.send(self, transmit, now);
+            lanes.send(self, transmit, now);
         }
     }
 }

@@ -9,6 +9,7 @@ mod disks;
 mod identity;
 mod info;
 mod intruders;
+mod limits;
 mod loops;
 mod members;
 mod network;

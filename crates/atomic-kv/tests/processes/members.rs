@@ -1,11 +1,13 @@
 //! Members that do what no node does: the others bear it.
 
 use crate::support::client::Reply;
-use crate::support::member::{Listening, Manner, Member, Wire};
-use crate::support::{Cluster, Connection, Node, eventually};
-use abd::wire::{get_reply, is_reply};
-use abd::{Content, Request, StampedValue, Timestamp, Version};
-use bytes::Bytes;
+use crate::support::member::{Lanes, Listening, Manner, Member, Wire};
+use crate::support::{Cluster, Node, eventually};
+use abd::wire::{get_reply, is_reply, put_request};
+use abd::{CallId, Content, Refusal, Request, StampedValue, Timestamp, Version};
+use bytes::{Bytes, BytesMut};
+use node::hello::LaneKind;
+use node::limits::FRAME_BYTES_MAX;
 use std::time::{Duration, Instant};
 
 const KEY: Bytes = Bytes::from_static(b"large");
@@ -14,158 +16,190 @@ const VALUE_BYTES: usize = 64 << 10;
 const QUESTIONS: u64 = 2_560;
 const KEPT_BYTES_MAX: u64 = 64 << 20;
 
-/// Two nodes that hold a large value, and a third one that is played.
-struct Played {
-    cluster: Cluster,
-    /// What the first node has opened to the third.
-    from_first: Wire,
-    /// What the third has opened to the first.
-    to_first: Wire,
-    _member: Member,
+fn set_large(node: &Node) {
+    let value = vec![b'v'; VALUE_BYTES];
+    assert_eq!(node.connect().try_call(&[b"SET", &KEY, &value]).unwrap(), Reply::ok());
 }
 
-impl Played {
-    fn start() -> Self {
-        let mut cluster = Cluster::new(3, &[]);
-        let member = Member::play(&cluster.nodes[2]);
-        cluster.nodes[0].start();
-        cluster.nodes[1].start();
-        let [mut from_first, second] = member.accepted([1, 2]);
-        second.listen(Manner::Answers);
-        cluster.nodes[0].wait_ready();
-        cluster.nodes[1].wait_ready();
-        let value = vec![b'v'; VALUE_BYTES];
-        assert_eq!(cluster.nodes[0].connect().try_call(&[b"SET", &KEY, &value]).unwrap(), Reply::ok());
-        let to_first = member.connect(&cluster.nodes[0]);
-        // Or it is taken for a connection that is dead.
-        from_first.ping().unwrap();
-        Self { cluster, from_first, to_first, _member: member }
-    }
+/// Two nodes that hold a large value, and a third one that is played: both dial it.
+fn last_is_played() -> (Cluster, Member, Lanes) {
+    let mut cluster = Cluster::new(3, &[]);
+    let member = Member::play(&cluster.nodes[2]);
+    cluster.nodes[0].start();
+    cluster.nodes[1].start();
+    let [first, second] = member.accepted([1, 2]);
+    second.listen(Manner::Answers);
+    cluster.nodes[0].wait_ready();
+    cluster.nodes[1].wait_ready();
+    set_large(&cluster.nodes[0]);
+    (cluster, member, first)
 }
 
-/// Asks for the value again and again, and does not read a single answer; the node must not keep them all.
-fn ask_without_reading(node: &Node, wire: &mut Wire) {
+/// The same, and the first is played: it dials the others.
+fn first_is_played() -> (Cluster, Member, Lanes) {
+    let mut cluster = Cluster::new(3, &[]);
+    let member = Member::play(&cluster.nodes[0]);
+    cluster.nodes[1].start();
+    cluster.nodes[2].start();
+    let (second, third) = (member.connect(&cluster.nodes[1]), member.connect(&cluster.nodes[2]));
+    third.listen(Manner::Answers);
+    cluster.nodes[1].wait_ready();
+    cluster.nodes[2].wait_ready();
+    set_large(&cluster.nodes[1]);
+    (cluster, member, second)
+}
+
+/// The next answer: the number of the question, and the reply. What the node itself asks is left alone.
+fn answer(wire: &mut Wire) -> (u64, abd::Reply) {
+    let reply = std::iter::repeat_with(|| wire.receive()).find(|body| is_reply(body)).unwrap();
+    let (call, reply) = get_reply(reply).unwrap();
+    (call.operation, reply)
+}
+
+fn is_value(reply: &abd::Reply) -> bool {
+    matches!(reply, abd::Reply::Read { content: Some(Content::Value(value)), .. } if value.len() == VALUE_BYTES)
+}
+
+/// Asks for the large value again and again over the small lane, and does not read a single answer on the bulk lane; the node
+/// must not keep them all, and says so.
+#[track_caller]
+fn ask_without_reading(node: &Node, mut lanes: Lanes) {
     let before = node.memory("VmRSS");
-    wire.ask(0..QUESTIONS, &Request::LocalRead { key: KEY, have: Version::MIN });
-    // It serves others meanwhile. Who does not read for too long is cut off.
+    lanes.small.ask(0..QUESTIONS, &Request::LocalRead { key: KEY, have: Version::MIN });
+    // It serves others meanwhile.
     let (mut client, start) = (node.connect(), Instant::now());
     for _ in 0..20 {
         assert_eq!(client.call("SET k v"), Reply::ok());
         assert_eq!(client.call("GET k"), Reply::bulk("v"));
-        wire.ping().unwrap();
+        lanes.small.ping().unwrap();
+        lanes.bulk.ping().unwrap();
         if start.elapsed() > Duration::from_secs(2) {
             break;
         }
     }
     let grown = node.memory("VmRSS").saturating_sub(before);
     assert!(grown < KEPT_BYTES_MAX, "{grown} bytes");
-}
-
-/// The number of the question, and whether it is answered with the value. What the node itself asks is left alone.
-fn answer(wire: &mut Wire) -> (u64, bool) {
-    let reply = std::iter::repeat_with(|| wire.receive()).find(|body| is_reply(body)).unwrap();
-    let (call, reply) = get_reply(reply).unwrap();
-    let value = match reply {
-        abd::Reply::Read { content: Some(Content::Value(value)), .. } => value.len() == VALUE_BYTES,
-        abd::Reply::Read { .. } => panic!("an answer without the value"),
-        _ => false,
-    };
-    (call.operation, value)
-}
-
-#[test]
-fn one_that_connects_and_does_not_read_is_not_read_either() {
-    let Played { cluster, to_first, .. } = &mut Played::start();
-    ask_without_reading(&cluster.nodes[0], to_first);
-    for number in 0..QUESTIONS {
-        assert_eq!(answer(to_first), (number, true), "nothing is lost");
-    }
-}
-
-#[test]
-fn one_that_was_connected_to_and_does_not_read_gets_no_more_values() {
-    let Played { cluster, from_first, .. } = &mut Played::start();
-    ask_without_reading(&cluster.nodes[0], from_first);
+    // A write is answered all the same, and on the small lane: the values that nobody reads do not delay it.
     let version = Version::of_write(Timestamp { time: 1, node: 3, boot: 1 });
     let stamped = StampedValue { version, content: Content::Value(KEY) };
     let write = Request::LocalWrite { key: Bytes::from_static(b"k3"), stamped };
-    from_first.ask(QUESTIONS..QUESTIONS + 1, &write);
-    let (mut answered, mut written) = (0, false);
-    while !written {
-        let (number, value) = answer(from_first);
-        written = number == QUESTIONS;
-        answered += u64::from(value);
-    }
-    assert!(
-        answered > 0 && answered < QUESTIONS,
-        "{answered} of {QUESTIONS}: reads are forgotten, writes are not"
-    );
-    let again = QUESTIONS + 1;
-    from_first.ask(again..again + 1, &Request::LocalRead { key: KEY, have: Version::MIN });
-    assert_eq!(answer(from_first), (again, true), "there is room again");
-}
-
-/// A node between two that are played: the first has the lower id, and answers; the last says nothing.
-struct Between {
-    cluster: Cluster,
-    first: Member,
-    /// What the node has opened to the first.
-    own: Listening,
-    _last: Member,
-}
-
-impl Between {
-    fn start() -> Self {
-        let mut cluster = Cluster::new(3, &[]);
-        let (first, last) = (Member::play(&cluster.nodes[0]), Member::play(&cluster.nodes[2]));
-        cluster.nodes[1].start();
-        let ([own], [silent]) = (first.accepted([2]), last.accepted([2]));
-        let own = own.listen(Manner::Answers);
-        silent.listen(Manner::Silent);
-        cluster.nodes[1].wait_ready();
-        Self { cluster, first, own, _last: last }
-    }
-}
-
-#[test]
-fn requests_take_the_newest_connection_of_a_member() {
-    let Between { cluster, first, .. } = &Between::start();
-    let mut client = cluster.nodes[1].connect();
-    let old = first.connect(&cluster.nodes[1]).listen(Manner::Answers);
-    eventually("it asks over the connection of the lower id", || {
-        assert_eq!(client.call("SET k 1"), Reply::ok());
-        old.questions() > 0
-    });
-    let new = first.connect(&cluster.nodes[1]).listen(Manner::Answers);
-    // Until the node has seen it: the greeting is answered before.
-    eventually("the new connection is asked", || {
-        assert_eq!(client.call("SET k 2"), Reply::ok());
-        new.questions() > 0
-    });
-    eventually("the old one is not", || {
-        let before = old.questions();
-        for _ in 0..20 {
-            assert_eq!(client.call("SET k 3"), Reply::ok());
+    lanes.small.ask(QUESTIONS..QUESTIONS + 1, &write);
+    let mut refused = 0;
+    loop {
+        match answer(&mut lanes.small) {
+            (QUESTIONS, abd::Reply::Written { .. }) => break,
+            (_, abd::Reply::Refused(Refusal::Overloaded)) => refused += 1,
+            (number, reply) => panic!("{number}: {reply:?}"),
         }
-        old.questions() == before
-    });
+    }
+    assert!(refused > 0 && refused < QUESTIONS, "{refused} of {QUESTIONS}");
+    for _ in refused..QUESTIONS {
+        assert!(is_value(&answer(&mut lanes.bulk).1), "what was not refused is there");
+    }
+    let again = QUESTIONS + 1;
+    lanes.small.ask(again..again + 1, &Request::LocalRead { key: KEY, have: Version::MIN });
+    let (number, reply) = answer(&mut lanes.bulk);
+    assert!(number == again && is_value(&reply), "there is room again");
 }
 
 #[test]
-fn a_connection_that_is_silent_is_not_asked_until_it_speaks() {
-    let Between { cluster, first, own, .. } = &Between::start();
-    let mut client = cluster.nodes[1].connect();
-    let shared = first.connect(&cluster.nodes[1]).listen(Manner::Silent);
-    let is_asked = |client: &mut Connection| {
-        let before = shared.questions();
-        assert_eq!(client.call("SET k v"), Reply::ok());
-        shared.questions() > before
-    };
-    eventually("it is asked", || is_asked(&mut client));
-    assert!(own.questions() > 0, "and asked again where somebody answers");
-    eventually("it is not asked any more", || !is_asked(&mut client));
-    eventually("it is asked again", || {
-        shared.ping();
-        is_asked(&mut client)
+fn one_that_was_dialled_and_does_not_read_gets_no_more_values() {
+    let (cluster, _member, lanes) = last_is_played();
+    ask_without_reading(&cluster.nodes[0], lanes);
+}
+
+#[test]
+fn one_that_dials_and_does_not_read_gets_no_more_values() {
+    let (cluster, _member, lanes) = first_is_played();
+    ask_without_reading(&cluster.nodes[1], lanes);
+}
+
+/// A member that takes no large value, as its bulk lane is not read, still gets every small message.
+#[test]
+fn a_large_value_delays_no_small_message() {
+    let (cluster, _member, lanes) = last_is_played();
+    let Lanes { small, mut bulk } = lanes;
+    let small = small.listen(Manner::Answers);
+    let mut client = cluster.nodes[0].connect();
+    let value = vec![b'v'; 16 << 20];
+    // More than all buffers on the way take.
+    for number in 0..3 {
+        let key = format!("huge-{number}");
+        assert_eq!(client.try_call(&[b"SET", key.as_bytes(), &value]).unwrap(), Reply::ok());
+        bulk.ping().unwrap();
+    }
+    assert_eq!(client.call("SET tiny 1"), Reply::ok());
+    eventually("the small value arrives", || {
+        bulk.ping().unwrap();
+        small.any(|request| matches!(request, Request::LocalWrite { key, .. } if key == "tiny"))
     });
+    assert!(!small.any(|request| request.bytes() > VALUE_BYTES), "large values take the other lane");
+}
+
+#[test]
+fn the_newest_lane_takes_the_place_of_the_older() {
+    let (cluster, member, lanes) = first_is_played();
+    let node = &cluster.nodes[1];
+    let mut client = node.connect();
+    let _bulk = lanes.bulk.listen(Manner::Answers);
+    let asked = |listening: &Listening, client: &mut crate::support::Connection| {
+        let before = listening.count();
+        assert_eq!(client.call("SET k v"), Reply::ok());
+        listening.count() > before
+    };
+    let old = lanes.small.listen(Manner::Answers);
+    eventually("the lane is asked", || asked(&old, &mut client));
+    let new = member.open(node, LaneKind::Small).listen(Manner::Answers);
+    eventually("the new lane is asked", || asked(&new, &mut client));
+    let before = old.count();
+    for _ in 0..20 {
+        assert_eq!(client.call("SET k v"), Reply::ok());
+    }
+    assert_eq!(old.count(), before, "the old one is closed");
+}
+
+/// Writes that a member took and never acknowledged are lost with the connection: they come again.
+#[test]
+fn what_was_not_acknowledged_when_a_lane_broke_comes_again() {
+    const KEYS: usize = 200;
+    let (cluster, member, lanes) = last_is_played();
+    let lanes = lanes.listen(Manner::Forgets);
+    let mut client = cluster.nodes[0].connect();
+    for number in 0..KEYS {
+        assert_eq!(client.call(&format!("SET lost-{number} v")), Reply::ok());
+    }
+    // While one lane is down the other takes all.
+    let got = |lanes: &[Listening; 2]| {
+        (0..KEYS).all(|number| {
+            let name = format!("lost-{number}");
+            let is_it =
+                |request: &Request| matches!(request, Request::LocalWrite { key, .. } if *key == name);
+            lanes.iter().any(|lane| lane.any(is_it))
+        })
+    };
+    eventually("all have arrived", || got(&lanes));
+    // Its connections break: the new ones take their place.
+    lanes.iter().for_each(Listening::end);
+    let [lanes] = member.accepted([1]);
+    let lanes = lanes.listen(Manner::Answers);
+    eventually("all arrive again", || got(&lanes));
+}
+
+#[test]
+fn a_message_that_is_too_long_is_refused_by_itself() {
+    let (cluster, _member, mut lanes) = last_is_played();
+    let node = &cluster.nodes[0];
+    let mut head = BytesMut::new();
+    let call = CallId { operation: 77, phase: 3 };
+    put_request(&mut head, call, 1000, &Request::LocalReadTimestamp { key: KEY });
+    let before = node.memory("VmHWM");
+    let length = u32::try_from(FRAME_BYTES_MAX + 1).unwrap();
+    lanes.bulk.send_oversized(&head, length).unwrap();
+    assert_eq!(answer(&mut lanes.small), (77, abd::Reply::Refused(Refusal::TooLarge)));
+    let grown = node.memory("VmHWM") - before;
+    assert!(grown < KEPT_BYTES_MAX, "{grown} bytes");
+    // The lane goes on.
+    lanes.bulk.ask(78..79, &Request::LocalReadTimestamp { key: KEY });
+    assert!(matches!(answer(&mut lanes.small), (78, abd::Reply::Timestamp { present: true, .. })));
+    assert!(!node.log().contains("lost"), "{}", node.log());
 }

@@ -1,8 +1,9 @@
 //! The handshake of a peer connection, at either side; its messages are in [`::node::hello`].
 
-use super::{ConnectionError, PING_EVERY, peer_versions, read_frame};
+use super::{ConnectionError, peer_versions, read_frame};
 use crate::node::Node;
 use ::node::hello::{About, HANDSHAKE_BYTES_MAX, Hello, HelloError, LaneId, Met, Refused, Service, Welcome};
+use ::node::lanes::pair_count;
 use abd::NodeId;
 use abd::wire::put_frame;
 use bytes::{Bytes, BytesMut};
@@ -12,7 +13,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 /// A handshake must be over within this time.
-const GREETING_LIMIT: Duration = PING_EVERY.saturating_mul(5);
+const GREETING_LIMIT: Duration = Duration::from_secs(5);
 
 /// Why a handshake failed.
 #[derive(Debug, thiserror::Error)]
@@ -41,12 +42,14 @@ pub(super) struct Greeted {
     pub(super) stream: TcpStream,
     /// What was read after the handshake.
     pub(super) input: BytesMut,
+    /// The other side.
+    pub(super) about: About,
 }
 
 /// What a connection was accepted for.
 pub(super) enum Visitor {
-    /// A member's connection of the Replica service.
-    Member(NodeId, Greeted),
+    /// A member's lane.
+    Member(NodeId, LaneId, Greeted),
     /// A connection of the Coordinator service.
     Caller(Greeted),
 }
@@ -118,13 +121,13 @@ async fn be_met(
 pub(super) async fn dialled(
     node: &Arc<Node>,
     peer: NodeId,
-    lane: Option<LaneId>,
+    lane: LaneId,
     mut stream: TcpStream,
 ) -> Result<Greeted, GreetingError> {
     let greeting = async {
         stream.set_nodelay(true).map_err(ConnectionError::from)?;
         let versions = peer_versions();
-        let hello = Hello { versions, service: Service::Replica, lane, about: node.about() };
+        let hello = Hello { versions, service: Service::Replica, lane: Some(lane), about: node.about() };
         send(&mut stream, |body| hello.put(body)).await?;
         let mut input = BytesMut::new();
         let Welcome { about, .. } = Welcome::get(receive(&mut stream, &mut input).await?, versions)?;
@@ -137,7 +140,7 @@ pub(super) async fn dialled(
         }
         meet(node, peer, &about, &mut stream).await?;
         be_met(node, peer, &mut stream, &mut input).await?;
-        Ok(Greeted { stream, input })
+        Ok(Greeted { stream, input, about })
     };
     in_time(greeting).await
 }
@@ -160,8 +163,9 @@ pub(super) async fn accepted(node: &Arc<Node>, mut stream: TcpStream) -> Result<
         let Some(version) = hello.versions.common(peer_versions()) else {
             unreachable!("a hello without a common version is an error");
         };
-        let (service, about) = (hello.service, hello.about);
-        let member = match check(node, service, &about) {
+        let checked = check(node, &hello);
+        let about = hello.about;
+        let member = match checked {
             Ok(member) => member,
             Err(why) => {
                 let peer = about.member.map(|member| member.node);
@@ -170,27 +174,35 @@ pub(super) async fn accepted(node: &Arc<Node>, mut stream: TcpStream) -> Result<
         };
         let welcome = Welcome { version, about: node.about() };
         send(&mut stream, |body| welcome.put(body)).await?;
-        let Some(peer) = member.filter(|_| service == Service::Replica) else {
-            return Ok(Visitor::Caller(Greeted { stream, input }));
+        let Some((peer, lane)) = member else {
+            return Ok(Visitor::Caller(Greeted { stream, input, about }));
         };
         be_met(node, peer, &mut stream, &mut input).await?;
         meet(node, peer, &about, &mut stream).await?;
-        Ok(Visitor::Member(peer, Greeted { stream, input }))
+        Ok(Visitor::Member(peer, lane, Greeted { stream, input, about }))
     };
     in_time(greeting).await
 }
 
-/// Who it is, if it is a member, or why it may not come in.
-fn check(node: &Node, service: Service, about: &About) -> Result<Option<NodeId>, String> {
-    let Some(member) = &about.member else {
-        return match service {
-            Service::Coordinator => Ok(None),
-            Service::Replica => Err("the Replica service is for members only".into()),
-        };
-    };
-    node.check_cluster(about)?;
-    if member.node == node.id.0 {
-        return Err(format!("this is node {}, too: two nodes have one id", member.node));
+/// Who it is and which lane it opens, if it is for the Replica service; or why it may not come in.
+fn check(node: &Node, hello: &Hello) -> Result<Option<(NodeId, LaneId)>, String> {
+    let about = &hello.about;
+    if let Some(member) = &about.member {
+        node.check_cluster(about)?;
+        if member.node == node.id.0 {
+            return Err(format!("this is node {}, too: two nodes have one id", member.node));
+        }
     }
-    Ok(Some(NodeId(member.node)))
+    match (hello.service, &about.member, hello.lane) {
+        (Service::Coordinator, ..) => Ok(None),
+        (Service::Replica, None, _) => Err("the Replica service is for members only".into()),
+        (Service::Replica, Some(member), Some(lane))
+            if lane.pair < pair_count(about.loops, node.loop_count()) =>
+        {
+            Ok(Some((NodeId(member.node), lane)))
+        }
+        (Service::Replica, Some(_), _) => {
+            Err("it does not say which lane it opens, or one that is not there".into())
+        }
+    }
 }

@@ -1,20 +1,26 @@
 //! The peer port: two services, Coordinator and Replica, over one kind of connection.
 //!
 //! A connection carries checksummed, bounded frames (see [`abd::wire`]). It begins with the handshake of
-//! [`::node::hello`]. On a connection for the Coordinator service requests go
-//! one way after that and replies the other; on one for the Replica service both sides may ask. Many requests are under
-//! way at a time, and are answered in any order.
+//! [`::node::hello`]. On a connection for the Coordinator service requests go one way after that and replies the other; one for
+//! the Replica service is a lane, on which both sides ask and reply (see [`::node::lanes`]). Many requests are under way at a
+//! time, and are answered in any order.
+//!
+//! A node [dials] the members with higher ids and [accepts](accept) the others; after the handshake a [`lane`] is the same at
+//! either side. [`lanes`] has those of an event loop to one peer, and chooses.
 
-mod exchange;
+mod accept;
+mod connect;
+mod dial;
 mod greet;
-mod inbound;
-mod link;
+mod lane;
+mod lanes;
 mod outbox;
 pub mod service;
 
-pub(crate) use inbound::serve_connection;
-pub(crate) use link::{Link, keep_connected};
-use outbox::OUT_BYTES_MAX;
+pub(crate) use accept::{Handover, serve_connection, serve_handed_over};
+pub(crate) use dial::keep_lanes;
+pub(crate) use lane::Lane;
+pub(crate) use lanes::Lanes;
 pub(crate) use outbox::Outbox;
 
 use ::node::hello::Versions;
@@ -23,15 +29,15 @@ use bytes::{BufMut, Bytes, BytesMut};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-/// "Are you there?", from the side that connected.
+/// "I am here; are you?" Each side of a lane says so every now and then, whatever else it says.
 pub const PING: u8 = 132;
 /// The answer: `writable u8 | sequence u64`.
 pub const PONG: u8 = 133;
 
-/// How often a link asks whether the other side is there.
-pub(crate) const PING_EVERY: Duration = Duration::from_secs(1);
-/// A link that has heard nothing for this long is closed and opened anew.
-pub(crate) const SILENCE_LIMIT: Duration = Duration::from_secs(5);
+/// How often.
+const PING_EVERY: Duration = Duration::from_secs(1);
+/// A lane on which nothing has come for this long is closed, and dialled anew.
+const SILENCE_LIMIT: Duration = Duration::from_secs(5);
 
 /// The versions of the peer protocol that this node speaks. A debug build may be told to claim others, for tests.
 pub(crate) fn peer_versions() -> Versions {
@@ -44,11 +50,6 @@ pub(crate) fn peer_versions() -> Versions {
             .unwrap_or_else(|| panic!("ATOMIC_KV_TEST_PEER_VERSIONS: \"{text}\" is not OLDEST..=NEWEST"));
     }
     Versions::OURS
-}
-
-/// The largest frame body that may arrive: a value, a key, and room for the rest.
-pub(crate) fn frame_limit(max_key_bytes: usize, max_value_bytes: usize) -> usize {
-    max_key_bytes + max_value_bytes + 4096
 }
 
 /// Why a connection ended.
@@ -64,6 +65,8 @@ pub(crate) enum ConnectionError {
     Silence(Duration),
     #[error("it does not read what it is sent: {0} bytes wait")]
     Unread(usize),
+    #[error("a later connection took its place")]
+    Replaced,
 }
 
 /// Reads one frame; `None` at an orderly end of the stream.
@@ -76,11 +79,16 @@ pub(crate) async fn read_frame(
         if let Some(body) = take_frame(input, limit)? {
             return Ok(Some(body));
         }
-        input.reserve(64 * 1024);
-        if stream.read_buf(input).await? == 0 {
+        if read_some(stream, input).await? == 0 {
             return Ok(None);
         }
     }
+}
+
+/// Reads what is there; 0 at the end of the stream.
+async fn read_some(stream: &mut (impl AsyncRead + Unpin), input: &mut BytesMut) -> std::io::Result<usize> {
+    input.reserve(64 << 10);
+    stream.read_buf(input).await
 }
 
 /// Appends the body of the answer to [`PING`]: whether the disk has room, and the last durable batch.

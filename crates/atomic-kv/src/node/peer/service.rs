@@ -4,8 +4,10 @@
 //! `call u64 | kind u8 | …` with kind 150 value, 151 absent, 152 written (`existed u8`), 153 refused (text),
 //! 154 indeterminate (text). Keys, values and texts carry a `u32` length in front.
 
-use super::{ConnectionError, Outbox, frame_limit, read_frame};
+use super::{ConnectionError, Outbox, read_frame};
 use crate::node::shard::Shard;
+use ::node::hello::LaneKind;
+use ::node::limits::FRAME_ROOM;
 use abd::wire::{WireError, get_bytes, put_bytes};
 use abd::{Content, Operation, Outcome};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -149,10 +151,10 @@ pub(super) async fn serve_coordinator(
     mut input: BytesMut,
 ) -> Result<(), ConnectionError> {
     let (mut reader, writer) = stream.into_split();
-    let outbox = Rc::new(Outbox::default());
+    let outbox = Rc::new(Outbox::new(LaneKind::Bulk));
     let running: Rc<RefCell<HashMap<u64, AbortHandle>>> = Rc::default();
     let settings = &shard.node.settings;
-    let limit = frame_limit(settings.max_key_bytes, settings.max_value_bytes);
+    let limit = settings.max_key_bytes + settings.max_value_bytes + FRAME_ROOM;
     let reading = async {
         loop {
             let Some(body) = read_frame(&mut reader, &mut input, limit).await? else { return Ok(()) };

@@ -7,13 +7,13 @@ use abd::{CallId, Operation, Reply, Request, Version};
 use atomic_kv::node::peer::service::{Answer, Call, get_answer, put_call};
 use atomic_kv::node::peer::{PING, put_pong};
 use bytes::{BufMut, Bytes, BytesMut};
-use node::hello::{About, Hello, Introduction, Limits, Met, Service, Versions, Welcome};
+use node::hello::{About, Hello, Introduction, LaneId, LaneKind, Limits, Met, Service, Versions, Welcome};
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 /// How often a thread looks whether there is something to do.
@@ -22,9 +22,17 @@ const TICK: Duration = Duration::from_millis(20);
 /// A member; what it has accepted stays open when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Member {
-    hello: Hello,
-    accepted: mpsc::Receiver<(u32, Wire)>,
+    id: u32,
+    about: About,
+    accepted: mpsc::Receiver<(u32, LaneId, Wire)>,
     ended: Arc<AtomicBool>,
+}
+
+/// The two lanes to a node with one event loop.
+#[derive(Debug)]
+pub(crate) struct Lanes {
+    pub(crate) small: Wire,
+    pub(crate) bulk: Wire,
 }
 
 impl Member {
@@ -48,43 +56,54 @@ impl Member {
             limits: Limits { key: 64 << 10, value: 16 << 20, frame: 32 << 20 },
             loops: 1,
         };
-        let hello = Hello { versions: Versions::OURS, service: Service::Replica, lane: None, about };
         let (sender, accepted) = mpsc::channel();
         let ended = Arc::<AtomicBool>::default();
         std::thread::spawn({
-            let (hello, ended) = (hello.clone(), ended.clone());
+            let (about, ended) = (about.clone(), ended.clone());
             move || {
                 while !ended.load(Ordering::Relaxed) {
-                    match listener.accept().and_then(|(stream, _)| greeted(stream, &hello)) {
+                    match listener.accept().and_then(|(stream, _)| greeted(stream, &about)) {
                         Ok(greeted) => drop(sender.send(greeted)),
                         Err(_) => std::thread::sleep(TICK),
                     }
                 }
             }
         });
-        Self { hello, accepted, ended }
+        Self { id: node.id, about, accepted, ended }
     }
 
-    /// The connections that nodes with these ids, all that there are, have opened for their requests.
-    pub(crate) fn accepted<const COUNT: usize>(&self, ids: [u32; COUNT]) -> [Wire; COUNT] {
+    /// The lanes that nodes with these ids have opened, all that do. Their ids are lower.
+    pub(crate) fn accepted<const COUNT: usize>(&self, ids: [u32; COUNT]) -> [Lanes; COUNT] {
+        assert!(ids.iter().all(|id| *id < self.id), "others do not dial");
         let mut found = BTreeMap::new();
-        while found.len() < COUNT {
-            let (id, wire) = self.accepted.recv_timeout(PATIENCE).unwrap();
-            // Of two of one node the later: it has given up the other.
-            found.insert(id, wire);
+        while found.len() < 2 * COUNT {
+            let (id, lane, wire) = self.accepted.recv_timeout(PATIENCE).unwrap();
+            // Of two of one kind the later: the node has given up the other.
+            found.insert((id, lane.kind), wire);
         }
-        ids.map(|id| found.remove(&id).unwrap())
+        ids.map(|id| {
+            let mut lane = |kind| found.remove(&(id, kind)).unwrap();
+            Lanes { small: lane(LaneKind::Small), bulk: lane(LaneKind::Bulk) }
+        })
     }
 
-    /// Opens a connection to a node, as a member does for its requests.
-    pub(crate) fn connect(&self, node: &Node) -> Wire {
+    /// Opens both lanes to a node with a higher id.
+    pub(crate) fn connect(&self, node: &Node) -> Lanes {
+        Lanes { small: self.open(node, LaneKind::Small), bulk: self.open(node, LaneKind::Bulk) }
+    }
+
+    /// Opens one lane to a node with a higher id.
+    pub(crate) fn open(&self, node: &Node, kind: LaneKind) -> Wire {
+        assert!(node.id > self.id, "node {} dials this one", node.id);
         let mut stream = None;
         eventually(&format!("node {} listens to members", node.id), || {
             stream = TcpStream::connect(node.peer_address(node.id)).ok();
             stream.is_some()
         });
         let mut wire = Wire::new(stream.unwrap());
-        wire.send(|body| self.hello.put(body)).unwrap();
+        let (versions, service, lane) = (Versions::OURS, Service::Replica, Some(LaneId { kind, pair: 0 }));
+        let hello = Hello { versions, service, lane, about: self.about.clone() };
+        wire.send(|body| hello.put(body)).unwrap();
         Welcome::get(wire.receive(), Versions::OURS).unwrap();
         wire.send(|body| Met.put(body)).unwrap();
         Met::get(wire.receive(), Versions::OURS).unwrap();
@@ -98,16 +117,16 @@ impl Drop for Member {
     }
 }
 
-fn greeted(stream: TcpStream, hello: &Hello) -> io::Result<(u32, Wire)> {
+fn greeted(stream: TcpStream, about: &About) -> io::Result<(u32, LaneId, Wire)> {
     stream.set_nonblocking(false)?;
     let mut wire = Wire::new(stream);
     let theirs = wire.receive_within(PATIENCE)?.ok_or(ErrorKind::TimedOut)?;
     let theirs = Hello::get(theirs, Versions::OURS).unwrap();
     let version = theirs.versions.common(Versions::OURS).unwrap();
-    wire.send(|body| Welcome { version, about: hello.about.clone() }.put(body))?;
+    wire.send(|body| Welcome { version, about: about.clone() }.put(body))?;
     Met::get(wire.receive_within(PATIENCE)?.ok_or(ErrorKind::TimedOut)?, Versions::OURS).unwrap();
     wire.send(|body| Met.put(body))?;
-    Ok((theirs.about.member.unwrap().node, wire))
+    Ok((theirs.about.member.unwrap().node, theirs.lane.unwrap(), wire))
 }
 
 /// A greeted connection.
@@ -196,27 +215,47 @@ impl Wire {
         }
     }
 
+    /// Says that it will take so long a frame, and sends that much of nothing in particular behind these bytes.
+    pub(crate) fn send_oversized(&mut self, head: &[u8], length: u32) -> io::Result<()> {
+        let zeros = vec![0; 1 << 20];
+        let mut checksum = crc32fast::Hasher::new();
+        checksum.update(head);
+        let mut left = length as usize - head.len();
+        let mut pieces = Vec::new();
+        while left > 0 {
+            let piece = &zeros[..left.min(zeros.len())];
+            checksum.update(piece);
+            pieces.push(piece.len());
+            left -= piece.len();
+        }
+        self.stream.write_all(&length.to_be_bytes())?;
+        self.stream.write_all(&checksum.finalize().to_be_bytes())?;
+        self.stream.write_all(head)?;
+        pieces.into_iter().try_for_each(|piece| self.stream.write_all(&zeros[..piece]))
+    }
+
     /// Listens to what the node asks from now on, until the connection breaks.
     pub(crate) fn listen(mut self, manner: Manner) -> Listening {
         let heard = Arc::<Heard>::default();
         std::thread::spawn({
             let heard = heard.clone();
-            move || while self.hear(&heard, manner).is_ok() {}
+            move || {
+                while !heard.ended.load(Ordering::Relaxed) {
+                    if self.hear(&heard, manner).is_err() {
+                        break;
+                    }
+                }
+            }
         });
         Listening(heard)
     }
 
     fn hear(&mut self, heard: &Heard, manner: Manner) -> io::Result<()> {
-        if heard.pings.swap(false, Ordering::Relaxed) {
-            self.ping()?;
-        }
-        let Some(body) = self.receive_within(TICK)? else {
-            return if manner == Manner::Answers { self.ping() } else { Ok(()) };
-        };
+        let Some(body) = self.receive_within(TICK)? else { return self.ping() };
         // Anything else is the answer to a ping.
         if let Ok((call, _, request)) = get_request(body) {
-            heard.questions.fetch_add(1, Ordering::Relaxed);
-            if manner == Manner::Answers {
+            heard.requests.lock().unwrap().push(request.clone());
+            if manner == Manner::Answers || (manner == Manner::Forgets && request.is_read()) {
                 self.send(|body| put_reply(body, call, &forgetful(&request)))?;
             }
         }
@@ -224,13 +263,20 @@ impl Wire {
     }
 }
 
-/// How somebody listens.
+impl Lanes {
+    /// Listens on both.
+    pub(crate) fn listen(self, manner: Manner) -> [Listening; 2] {
+        [self.small.listen(manner), self.bulk.listen(manner)]
+    }
+}
+
+/// How somebody listens. All say every now and then that they are there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Manner {
-    /// Answers as a replica that keeps nothing, and asks now and then whether the node is there.
+    /// Answers as a replica that keeps nothing.
     Answers,
-    /// Answers only whether it is there itself.
-    Silent,
+    /// Answers questions, and no writes.
+    Forgets,
 }
 
 /// What a replica answers that keeps nothing.
@@ -246,8 +292,8 @@ fn forgetful(request: &Request) -> Reply {
 
 #[derive(Debug, Default)]
 struct Heard {
-    questions: AtomicU64,
-    pings: AtomicBool,
+    requests: Mutex<Vec<Request>>,
+    ended: AtomicBool,
 }
 
 /// A connection on which somebody listens.
@@ -255,13 +301,18 @@ struct Heard {
 pub(crate) struct Listening(Arc<Heard>);
 
 impl Listening {
-    /// How many questions have come.
-    pub(crate) fn questions(&self) -> u64 {
-        self.0.questions.load(Ordering::Relaxed)
+    /// How many requests have come.
+    pub(crate) fn count(&self) -> usize {
+        self.0.requests.lock().unwrap().len()
     }
 
-    /// Asks once whether the node is there, also if it is silent otherwise.
-    pub(crate) fn ping(&self) {
-        self.0.pings.store(true, Ordering::Relaxed);
+    /// Closes the connection.
+    pub(crate) fn end(&self) {
+        self.0.ended.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether one has come that is like this.
+    pub(crate) fn any(&self, is_like: impl Fn(&Request) -> bool) -> bool {
+        self.0.requests.lock().unwrap().iter().any(is_like)
     }
 }

@@ -1,0 +1,70 @@
+//! The accepting side: greets, and serves one of the two services.
+
+use super::greet::{self, Greeted, GreetingError, Visitor};
+use super::{lane, service};
+use crate::logging::limit::limited;
+use crate::node::Accepted;
+use crate::node::shard::Shard;
+use ::node::hello::{About, LaneId};
+use ::node::lanes::loop_of;
+use abd::NodeId;
+use bytes::BytesMut;
+use std::rc::Rc;
+use tokio::net::TcpStream;
+
+/// A lane on its way to the event loop that it is for.
+pub(crate) struct Handover {
+    peer: NodeId,
+    id: LaneId,
+    stream: std::net::TcpStream,
+    input: BytesMut,
+    about: About,
+}
+
+/// Serves one accepted peer connection until it ends. Whatever arrives, only this connection suffers.
+pub(crate) async fn serve_connection(shard: Rc<Shard>, stream: TcpStream) {
+    let from = stream.peer_addr().map_or_else(|_| "?".to_owned(), |address| address.to_string());
+    let ended = match greet::accepted(&shard.node, stream).await {
+        Ok(Visitor::Member(peer, id, greeted)) => {
+            return take_lane(&shard, peer, id, greeted).await;
+        }
+        Ok(Visitor::Caller(Greeted { stream, input, .. })) => {
+            service::serve_coordinator(&shard, stream, input).await
+        }
+        Err(GreetingError::Refused { peer, why }) => {
+            limited!(warn, "refused a peer", from, peer, why);
+            return;
+        }
+        Err(GreetingError::Silent) => return,
+        Err(GreetingError::Connection(why)) => Err(why),
+    };
+    if let Err(why) = ended {
+        limited!(info, "closed a peer connection", from, %why);
+    }
+}
+
+/// Serves a lane here if it is for this event loop, and hands it over otherwise.
+async fn take_lane(shard: &Rc<Shard>, peer: NodeId, id: LaneId, greeted: Greeted) {
+    let index = usize::from(loop_of(id.pair, shard.node.loop_count()));
+    if index == shard.index {
+        return serve_lane(shard, peer, id, greeted).await;
+    }
+    let Greeted { stream, input, about } = greeted;
+    if let Ok(stream) = stream.into_std() {
+        shard.node.hand_to(index, Accepted::Lane(Box::new(Handover { peer, id, stream, input, about })));
+    }
+}
+
+/// Serves a lane that another event loop has greeted.
+pub(crate) async fn serve_handed_over(shard: Rc<Shard>, handover: Handover) {
+    let Handover { peer, id, stream, input, about } = handover;
+    if let Ok(stream) = TcpStream::from_std(stream) {
+        serve_lane(&shard, peer, id, Greeted { stream, input, about }).await;
+    }
+}
+
+async fn serve_lane(shard: &Rc<Shard>, peer: NodeId, id: LaneId, greeted: Greeted) {
+    if let Some(lanes) = shard.lanes(peer) {
+        lane::serve(shard, lanes, id, greeted).await;
+    }
+}

@@ -1,0 +1,174 @@
+//! Frames on their way out of a lane. Whoever queues one never waits for the socket.
+//!
+//! Writes and their acknowledgements are patient: one waits for a disk, the other has waited for it. They go with the next
+//! frame that is not, or when the event loop has seen to everything else that is ready. So a busy node sends fewer and
+//! larger messages, and an idle one looks for more once before it sends them. Writes beyond a majority are more patient
+//! still: with few operations in flight they would be in the way of those that somebody waits for, at the peer's processor
+//! and at its disk.
+
+use super::Bounds;
+use crate::hello::LaneKind;
+use abd::wire::{put_frame, put_reply, put_request};
+use abd::{CallId, Instant, Reply, Request, Transmit};
+use bytes::BytesMut;
+use std::collections::VecDeque;
+
+/// While so many bytes wait the most patient frames are no more patient than the others.
+pub const LONG_BYTES: usize = 64 << 10;
+/// A request that waits unencoded takes so much beside its key and its value, about.
+const REQUEST_OVERHEAD: usize = 128;
+
+/// What a frame waits for at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Patience {
+    /// Nothing.
+    None,
+    /// Until the event loop has seen to everything else that is ready.
+    Round,
+    /// For a millisecond or two.
+    Long,
+}
+
+/// As much waits as may wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoRoom;
+
+/// What waits for a socket.
+#[derive(Debug)]
+pub struct Outgoing {
+    bounds: Bounds,
+    encoded: BytesMut,
+    /// Of the least patient frame that waits encoded, if any does.
+    patience: Option<Patience>,
+    /// Of the frames that wait encoded, in bytes.
+    largest: usize,
+    backlog: VecDeque<Transmit>,
+    backlog_bytes: usize,
+}
+
+impl Outgoing {
+    /// Nothing, on a lane of this kind.
+    pub fn new(kind: LaneKind) -> Self {
+        Self {
+            bounds: Bounds::of(kind),
+            encoded: BytesMut::new(),
+            patience: None,
+            largest: 0,
+            backlog: VecDeque::new(),
+            backlog_bytes: 0,
+        }
+    }
+
+    /// Queues a frame. `true`: the sender is to be woken. It knows already when something waits that is as patient; to wake it
+    /// again would end that patience.
+    pub fn frame(&mut self, patience: Patience, body: impl FnOnce(&mut BytesMut)) -> bool {
+        let before = self.encoded.len();
+        put_frame(&mut self.encoded, body);
+        self.largest = self.largest.max(self.encoded.len() - before);
+        let patience = if self.encoded.len() > LONG_BYTES { patience.min(Patience::Round) } else { patience };
+        let least = self.patience;
+        self.patience = Some(least.map_or(patience, |least| least.min(patience)));
+        patience == Patience::None || least.is_none_or(|least| patience < least)
+    }
+
+    /// Queues a reply. `true`: the sender is to be woken.
+    pub fn reply(&mut self, call: CallId, reply: &Reply) -> bool {
+        let patience = if matches!(reply, Reply::Written { .. }) { Patience::Round } else { Patience::None };
+        self.frame(patience, |body| put_reply(body, call, reply))
+    }
+
+    /// Queues a request. `true`: the sender is to be woken.
+    ///
+    /// # Errors
+    /// [`NoRoom`]: it is dropped.
+    pub fn request(&mut self, transmit: Transmit, now: Instant) -> Result<bool, NoRoom> {
+        if self.backlog.is_empty() && self.encoded.len() < self.bounds.encoded {
+            return Ok(self.encode(&transmit, now));
+        }
+        let size = cost(&transmit.request);
+        if self.backlog_bytes + size > self.bounds.backlog && !self.backlog.is_empty() {
+            return Err(NoRoom);
+        }
+        self.backlog_bytes += size;
+        self.backlog.push_back(transmit);
+        Ok(true)
+    }
+
+    /// Encodes what may go of the requests that wait. A question whose phase is over takes its call along: `drop_it` says so
+    /// of a call, and is told of each that is not sent.
+    pub fn refill(&mut self, now: Instant, mut drop_it: impl FnMut(CallId) -> bool) {
+        while self.encoded.len() < self.bounds.encoded {
+            let Some(transmit) = self.backlog.pop_front() else { break };
+            self.backlog_bytes -= cost(&transmit.request);
+            if !transmit.request.is_read() || !drop_it(transmit.call) {
+                self.encode(&transmit, now);
+            }
+        }
+    }
+
+    fn encode(&mut self, transmit: &Transmit, now: Instant) -> bool {
+        let remaining = transmit.deadline.since(now).as_millis();
+        let remaining = u32::try_from(remaining).unwrap_or(u32::MAX);
+        let patience = match (transmit.request.is_read(), transmit.may_wait) {
+            (true, _) => Patience::None,
+            (false, false) => Patience::Round,
+            (false, true) => Patience::Long,
+        };
+        self.frame(patience, |body| put_request(body, transmit.call, remaining, &transmit.request))
+    }
+
+    /// Exchanges what waits encoded for an empty buffer.
+    ///
+    /// # Panics
+    /// When the buffer is not empty.
+    pub fn take(&mut self, buffer: &mut BytesMut) {
+        assert!(buffer.is_empty(), "what was in it would be lost");
+        std::mem::swap(buffer, &mut self.encoded);
+        self.patience = None;
+        self.largest = 0;
+    }
+
+    /// Of the least patient frame that waits, if any does.
+    pub fn patience(&self) -> Option<Patience> {
+        self.patience
+    }
+
+    /// Bytes that wait encoded.
+    pub fn len(&self) -> usize {
+        self.encoded.len()
+    }
+
+    /// Whether nothing waits encoded.
+    pub fn is_empty(&self) -> bool {
+        self.encoded.is_empty()
+    }
+
+    /// Whether requests wait for the peer to read.
+    pub fn has_backlog(&self) -> bool {
+        !self.backlog.is_empty()
+    }
+
+    /// Whether there is room for one more content.
+    pub fn takes_contents(&self) -> bool {
+        self.len() <= self.bounds.contents
+    }
+
+    /// Whether the peer has left too much unread.
+    pub fn is_overrun(&self) -> bool {
+        self.len() - self.largest > self.bounds.unread
+    }
+
+    /// The requests that wait unencoded, when the lane has ended.
+    pub fn take_backlog(&mut self) -> VecDeque<Transmit> {
+        self.backlog_bytes = 0;
+        std::mem::take(&mut self.backlog)
+    }
+}
+
+fn cost(request: &Request) -> usize {
+    request.bytes() + REQUEST_OVERHEAD
+}
+
+#[cfg(test)]
+#[path = "outgoing_tests.rs"]
+mod tests;

@@ -1,0 +1,3 @@
+//! Repair: every replica gets every version in the end.
+
+pub mod unacknowledged;
