@@ -23,7 +23,12 @@ impl Fatal {
     pub fn command_line(why: &clap::Error) -> Self {
         use clap::error::ErrorKind;
         if !why.use_stderr() || why.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-            why.exit();
+            match why.print() {
+                Err(why) if why.kind() != std::io::ErrorKind::BrokenPipe => {
+                    return Self::runtime(format!("cannot print to the standard output: {why}"));
+                }
+                _ => std::process::exit(why.exit_code()),
+            }
         }
         let text = why.render().to_string();
         let parts = text

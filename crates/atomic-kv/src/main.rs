@@ -3,7 +3,6 @@
 use atomic_kv::cli::Cli;
 use atomic_kv::fatal::Fatal;
 use atomic_kv::{fault, logging};
-use clap::Parser;
 use std::process::ExitCode;
 
 // Requests are many small allocations that live for microseconds, made on one thread and freed on another.
@@ -14,7 +13,7 @@ fn main() -> ExitCode {
     fault::end_on_panic();
     save_memory();
     allow_open_files();
-    match Cli::try_parse().map_err(|why| Fatal::command_line(&why)).and_then(Cli::run) {
+    match run() {
         Ok(()) => {
             logging::flush();
             ExitCode::SUCCESS
@@ -24,6 +23,11 @@ fn main() -> ExitCode {
             ExitCode::from(fatal.code)
         }
     }
+}
+
+fn run() -> Result<(), Fatal> {
+    let (cli, environment) = Cli::read()?;
+    cli.run().map_err(|fatal| environment.name_variables(fatal))
 }
 
 /// Keeps the kernel from backing the heap with pages of 2 MiB: every thread's heap would hold several of them, mostly

@@ -1,9 +1,11 @@
 //! The command line: subcommands, and who carries them out.
 
+use super::environment::{self, Environment};
 use super::{dev, serve};
 use crate::config::{DevArgs, ServeArgs};
 use crate::fatal::Fatal;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::ffi::OsString;
 use tools::bench::BenchArgs;
 use tools::check::CheckArgs;
 use tools::data::{DelArgs, GetArgs, SetArgs};
@@ -48,6 +50,21 @@ pub enum Command {
 }
 
 impl Cli {
+    /// Reads the command line, and what the environment adds to it.
+    ///
+    /// # Errors
+    /// Exit code 2 for what cannot be understood.
+    pub fn read() -> Result<(Self, Environment), Fatal> {
+        let arguments: Vec<OsString> = std::env::args_os().collect();
+        let mut command = environment::without_empty(Self::command());
+        let environment = Environment::of(&Self::command(), &arguments);
+        let parsed = command.try_get_matches_from_mut(arguments);
+        match parsed.and_then(|matches| Self::from_arg_matches(&matches)) {
+            Ok(cli) => Ok((cli, environment)),
+            Err(why) => Err(environment.name_variables(Fatal::command_line(&why))),
+        }
+    }
+
     /// Does what the command line says.
     ///
     /// # Errors

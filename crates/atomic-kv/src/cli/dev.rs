@@ -1,7 +1,7 @@
 //! `dev`: a whole cluster in one process.
 
-use super::run;
-use crate::config::{DevArgs, ServeArgs};
+use super::lifetime::{HangUp, run};
+use crate::config::{DevArgs, ServeArgs, Settings};
 use crate::fatal::Fatal;
 use crate::logging;
 use crate::node::RunningNode;
@@ -90,9 +90,8 @@ pub fn dev(args: DevArgs) -> Result<(), Fatal> {
     let ids = 1..=ports.nodes;
     let members: Vec<String> =
         ids.clone().map(|id| format!("{id}={}", Ports::address(ports.peers, id))).collect();
-    let mut nodes = Vec::new();
-    for id in ids {
-        let serve = ServeArgs {
+    let serve = |id: u16| {
+        let args = ServeArgs {
             node_id: Some(id.into()),
             cluster: Some(members.join(",")),
             listen: Some(Ports::address(ports.clients, id)),
@@ -102,11 +101,15 @@ pub fn dev(args: DevArgs) -> Result<(), Fatal> {
             clock_error: args.clock_error.clone(),
             ..ServeArgs::default()
         };
-        nodes.push(RunningNode::start(serve.settle()?)?);
-    }
+        args.settle()
+    };
+    let all: Vec<Settings> = ids.map(serve).collect::<Result<_, _>>()?;
     let told = introduction(ports, directory, given.is_some());
-    tools::print(told.as_bytes()).map_err(|why| Fatal::runtime(why.to_string()))?;
-    run(nodes)
+    run(HangUp::Stops, move || {
+        let nodes = all.into_iter().map(RunningNode::start).collect::<Result<_, _>>()?;
+        tools::print(told.as_bytes()).map_err(|why| Fatal::runtime(why.to_string()))?;
+        Ok(nodes)
+    })
 }
 
 /// What there is, and what to try.

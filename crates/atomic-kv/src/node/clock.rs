@@ -15,7 +15,7 @@ pub struct FixedBound {
 
 impl IntervalClock for FixedBound {
     fn now(&self) -> Result<Interval, ClockError> {
-        Ok(around(wall_clock().saturating_add_signed(self.offset), self.error))
+        Ok(around(reading()?.saturating_add_signed(self.offset), self.error))
     }
 
     fn source(&self) -> String {
@@ -65,7 +65,7 @@ impl KernelBound {
 impl IntervalClock for KernelBound {
     fn now(&self) -> Result<Interval, ClockError> {
         let bound = self.bound()?;
-        Ok(around(wall_clock(), bound))
+        Ok(around(reading()?, bound))
     }
 
     fn source(&self) -> String {
@@ -81,10 +81,29 @@ fn around(middle: u64, error: Duration) -> Interval {
     Interval { earliest: middle.saturating_sub(error), latest: middle.saturating_add(error) }
 }
 
-/// The system clock in nanoseconds since the Unix epoch.
-pub(crate) fn wall_clock() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+/// The system clock in nanoseconds since the Unix epoch; `None` before that.
+fn wall_clock() -> Option<u64> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+    Some(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}
+
+fn reading() -> Result<u64, ClockError> {
+    wall_clock().ok_or_else(|| ClockError::Unknown("this machine's clock is before 1970: set it".into()))
+}
+
+/// 2020-01-01, in nanoseconds. A clock before that was never set, as on a machine without a battery before it has found the
+/// time: it says nothing about what lies in the future.
+const SET_SINCE: u64 = 1_577_836_800_000_000_000;
+
+/// From where a version counts as one of the future where there is no interval clock. A clock that was never set puts no limit:
+/// in logical mode no clock is needed, and were it taken for the truth, versions of an earlier run with TrueTime could not be
+/// overwritten.
+pub(crate) fn horizon() -> u64 {
+    horizon_of(wall_clock())
+}
+
+fn horizon_of(wall: Option<u64>) -> u64 {
+    wall.filter(|now| *now >= SET_SINCE).unwrap_or(u64::MAX)
 }
 
 #[cfg(target_os = "linux")]
@@ -120,11 +139,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_clock_that_was_never_set_puts_no_version_into_the_future() {
+        for wall in [None, Some(0), Some(SET_SINCE - 1)] {
+            assert_eq!(horizon_of(wall), u64::MAX);
+        }
+        assert_eq!(horizon_of(Some(SET_SINCE)), SET_SINCE);
+    }
+
+    #[test]
     fn a_fixed_bound_surrounds_the_system_clock() {
         let clock = FixedBound { error: Duration::from_millis(2), offset: 0 };
-        let before = wall_clock();
+        let before = reading().unwrap();
         let interval = clock.now().unwrap();
-        assert!(interval.earliest <= wall_clock() && before <= interval.latest);
+        assert!(interval.earliest <= reading().unwrap() && before <= interval.latest);
         assert_eq!(interval.width(), Duration::from_millis(4));
     }
 

@@ -37,7 +37,7 @@ use abd::{
     Replica, Reply, Standing, TimestampIssuer, TimestampMode,
 };
 use bytes::Bytes;
-use clock::{FixedBound, KernelBound, wall_clock};
+use clock::{FixedBound, KernelBound};
 use committer::{Committer, ReplyTo};
 use connections::Connections;
 use database::ReplicaStore;
@@ -141,7 +141,7 @@ impl Node {
     }
 
     pub(crate) fn horizon_clock(&self) -> u64 {
-        self.interval().map_or_else(wall_clock, |interval| interval.latest)
+        self.interval().map_or_else(clock::horizon, |interval| interval.latest)
     }
 
     pub(crate) fn clock_text(&self) -> String {
@@ -482,11 +482,14 @@ impl RunningNode {
     }
 
     /// Waits until the node cannot go on, and says why.
-    pub async fn failed(&self) -> Fatal {
+    pub fn failed(&self) -> impl Future<Output = Fatal> + use<> {
         let mut failure = self.node.failure.subscribe();
-        match failure.wait_for(Option::is_some).await {
-            Ok(failure) => failure.clone().unwrap_or_else(|| Fatal::runtime("failed")),
-            Err(_) => Fatal::runtime("the node is gone"),
+        async move {
+            match failure.wait_for(Option::is_some).await {
+                Ok(failure) => failure.clone().unwrap_or_else(|| Fatal::runtime("failed")),
+                // It has stopped.
+                Err(_) => std::future::pending().await,
+            }
         }
     }
 

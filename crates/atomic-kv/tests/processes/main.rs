@@ -19,6 +19,7 @@ mod parts;
 mod questions;
 mod stopping;
 mod support;
+mod surroundings;
 mod tools;
 mod usage;
 mod verify;

@@ -61,6 +61,15 @@ fn what_does_not_end_in_time_is_answered_before_a_node_stops() {
     assert_eq!(cluster.nodes[0].wait().code(), Some(0));
 }
 
+#[test]
+fn a_node_that_is_told_twice_does_not_wait_for_what_is_in_flight() {
+    let (mut cluster, _writer, _, _) = stopping_with_a_write_in_flight();
+    cluster.nodes[0].tell_to_stop();
+    assert_eq!(cluster.nodes[0].wait().code(), Some(1));
+    let log = cluster.nodes[0].log();
+    assert!(log.lines().last().unwrap().contains("without waiting for operations in flight"), "{log}");
+}
+
 /// What waits until the node may begin has not begun.
 #[test]
 fn what_waits_for_the_others_is_refused_when_a_node_stops() {

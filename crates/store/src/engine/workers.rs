@@ -210,7 +210,7 @@ impl Work {
                     self.called.notify_all();
                 }
                 Err(DatabaseError::Full(why)) => {
-                    log::error!("the database ran out of room: {why}");
+                    log::error!("recent writes stay in the journal for now: {why}");
                     state.no_room = Some(why);
                     self.done.notify_all();
                     state = self

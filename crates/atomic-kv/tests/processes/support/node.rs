@@ -92,7 +92,8 @@ impl Node {
         self.child.as_ref().unwrap().id()
     }
 
-    fn signal(&self, signal: Signal) {
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
         kill_process(self.process(), signal).unwrap();
     }
 

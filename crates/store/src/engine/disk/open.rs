@@ -51,15 +51,25 @@ impl DiskDatabase {
         let flushed = tables.flushed()?;
         let memtable_limit = options.memtable_limit(tables.disk_bytes(), min_free);
         let mut unflushed = false;
+        // No table can be written for now: the journal, which is synced again, goes on to hold these.
+        let mut waiting = Vec::new();
         let mut recovered = journal::recover(&journal_path, flushed, |batch| {
             tables.apply(batch.changes, &batch.large);
             unflushed = true;
             if options.is_full(memtable_limit, tables.memtable_size())
                 && let Some(full) = tables.seal(batch.number)
             {
-                tables.flush(&full)?;
-                tables.settle();
                 unflushed = false;
+                let flushed = if waiting.is_empty() {
+                    tables.flush(&full)
+                } else {
+                    Err(DatabaseError::Full(String::new()))
+                };
+                match flushed {
+                    Ok(()) => tables.settle(),
+                    Err(DatabaseError::Full(_)) => waiting.push(full),
+                    Err(why) => return Err(why),
+                }
             }
             Ok(())
         })?;
@@ -122,16 +132,23 @@ impl DiskDatabase {
             journal_bytes: AtomicU64::new(0),
         };
         let mut writer = database.writer();
+        let waits = !waiting.is_empty();
+        waiting.into_iter().for_each(|full| database.work.push(full));
         if sequence == 0 {
             // The first batch gives the directory its number one, so that "nothing" is never a legal state later.
             database.commit(&mut writer, WriteBatch::default(), 1)?;
-        } else if unflushed && database.free()? >= min_free + 2 * memtable_limit {
-            // On a full disk the journal, which was synced again, goes on to hold it.
+        } else if unflushed && !waits && database.free()? >= min_free + 2 * memtable_limit {
+            // On a full disk the journal goes on to hold it.
             database.seal(&mut writer);
-            database.work.wait(true)?;
-            let flushed = database.catch_up(&mut writer)?;
-            writer.journal.shrink(sequence, flushed);
-            database.hand_over_kept(&mut writer, database.free().ok());
+            match database.work.wait(true) {
+                Ok(()) => {
+                    let flushed = database.catch_up(&mut writer)?;
+                    writer.journal.shrink(sequence, flushed);
+                    database.hand_over_kept(&mut writer, database.free().ok());
+                }
+                Err(DatabaseError::Full(_)) => {}
+                Err(why) => return Err(why),
+            }
         }
         database.count_journal_bytes(&writer);
         drop(writer);

@@ -146,6 +146,7 @@ impl Tree {
         rows: impl Iterator<Item = Row>,
         horizon: impl FnOnce() -> u64,
     ) -> Result<(), DatabaseError> {
+        is_datable()?;
         let internal = |Row { key, value, number }: Row| {
             let key = UserKey::from(key);
             Ok(match value {
@@ -164,6 +165,7 @@ impl Tree {
     /// # Errors
     /// As [`Tree::flush`].
     pub(super) fn merge(&self, bytes: u64, new_max: u8, horizon: u64) -> Result<(), DatabaseError> {
+        is_datable()?;
         self.next_merge.store(self.next_table(), Ordering::Relaxed);
         let strategy = Leveled::default().with_table_target_size(bytes).with_l0_threshold(new_max);
         self.tree.compact(Arc::new(strategy), horizon).map_err(engine_error)
@@ -174,6 +176,7 @@ impl Tree {
     /// # Errors
     /// As [`Tree::flush`].
     pub(super) fn merge_all(&self, bytes: u64, horizon: u64) -> Result<(), DatabaseError> {
+        is_datable()?;
         self.next_merge.store(self.next_table(), Ordering::Relaxed);
         self.tree.major_compact(bytes, horizon).map_err(engine_error)
     }
@@ -277,6 +280,17 @@ fn set_strays_aside(path: &Path) -> Result<(), DatabaseError> {
         if name(&stray).starts_with(SKIPPED) { leave_alone(&stray) } else { set_aside(&stray, SKIPPED)? }
     }
     Ok(())
+}
+
+/// The crate dates each table in seconds since 1970, and panics where the clock is behind that. Nothing else needs a clock, so
+/// tables are put off as on a full disk: the journal has the data, and there is another attempt in a while.
+fn is_datable() -> Result<(), DatabaseError> {
+    match std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(DatabaseError::Full(
+            "this machine's clock is before 1970, and no table can be dated: set the clock".into(),
+        )),
+    }
 }
 
 /// A missing or short file is lost data, a checksum that does not match too; everything else that a file system

@@ -1,0 +1,225 @@
+//! What a program finds around it: variables, signals, its standard output, the clock.
+
+use crate::support::client::Reply;
+use crate::support::privileged::skipped;
+use crate::support::{Cluster, Node, eventually, finish, program};
+use rustix::process::Signal;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_variable_that_is_empty_counts_as_not_set() {
+    let cluster = Cluster::new(1, &[]);
+    let mut node = cluster.nodes.into_iter().next().unwrap();
+    let empty = ["TIMESTAMPS", "THREADS", "PEER_LISTEN", "CONFIG", "LOG", "MAX_VALUE_BYTES"];
+    let empty: Vec<String> = empty.iter().map(|name| format!("ATOMIC_KV_{name}")).collect();
+    let empty: Vec<(&str, &str)> = empty.iter().map(|name| (name.as_str(), "")).collect();
+    node.start_with(Stdio::null(), &empty);
+    node.wait_ready();
+    assert_eq!(node.info("timestamps"), "logical");
+    let mut command = program();
+    command.arg("serve").env("ATOMIC_KV_NODE_ID", "");
+    let told = stderr(&finish(command));
+    assert!(
+        told.contains("--node-id is missing") && told.contains("ATOMIC_KV_NODE_ID is set, but empty"),
+        "{told}"
+    );
+}
+
+#[test]
+fn what_is_wrong_with_a_variable_is_said_of_it() {
+    let all = [
+        ("NODE_ID", "1"),
+        ("CLUSTER", "1=127.0.0.1:1"),
+        ("LISTEN", "127.0.0.1:1"),
+        ("DATA_DIR", "/does/not/exist"),
+    ];
+    for (name, value, flag) in [
+        ("NODE_ID", "x", "--node-id"),
+        ("NODE_ID", "2", "--node-id"),
+        ("CLUSTER", "1=a", "--cluster"),
+        ("LISTEN", "nowhere", "--listen"),
+        ("TIMESTAMPS", "guess", "--timestamps"),
+        ("THREADS", "0", "--threads"),
+        ("OP_TIMEOUT", "5", "--op-timeout"),
+        ("LOG", "a=b=c", "--"),
+    ] {
+        let mut command = program();
+        command.arg("serve");
+        for (name, value) in all.into_iter().chain([(name, value)]) {
+            command.env(format!("ATOMIC_KV_{name}"), value);
+        }
+        let output = finish(command);
+        let told = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(told.contains(&format!("ATOMIC_KV_{name}")), "{told}");
+        assert!(!told.replace("--help", "").contains(flag), "{told}");
+    }
+    // The flag wins over the variable, and so does its name.
+    let mut command = program();
+    command.args(["serve", "--node-id", "x"]).env("ATOMIC_KV_NODE_ID", "y");
+    let told = stderr(&finish(command));
+    assert!(told.contains("'x' for '--node-id") && !told.contains("ATOMIC_KV_NODE_ID"), "{told}");
+}
+
+#[test]
+fn signals_that_mean_nothing_to_a_node_are_told_and_do_nothing() {
+    let mut cluster = Cluster::start(1, &[]);
+    for (signal, name) in [(Signal::HUP, "SIGHUP"), (Signal::USR1, "SIGUSR1"), (Signal::USR2, "SIGUSR2")] {
+        cluster.nodes[0].signal(signal);
+        cluster.nodes[0].wait_for_log(&["a signal that does nothing", name]);
+    }
+    assert_eq!(cluster.nodes[0].connect().call("SET k v"), Reply::ok());
+    assert_eq!(cluster.nodes[0].terminate().code(), Some(0));
+}
+
+#[test]
+fn a_node_that_is_told_to_stop_while_it_starts_says_so() {
+    let mut cluster = Cluster::start(1, &[]);
+    assert_eq!(cluster.nodes[0].terminate().code(), Some(0));
+    // After a change of modes it waits for twice the width that clocks may have.
+    let flags = ["--timestamps", "truetime", "--clock-error", "1ms", "--max-clock-width", "10m"];
+    cluster.nodes[0].flags.extend(flags.map(str::to_owned));
+    cluster.nodes[0].start();
+    let status = PathBuf::from(format!("/proc/{}/status", cluster.nodes[0].pid()));
+    if !status.exists() {
+        return skipped("stop during the start", "there is no /proc to see whether it listens for signals");
+    }
+    eventually("it listens for signals", || {
+        let text = std::fs::read_to_string(&status).unwrap();
+        let caught = text.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap().trim();
+        u64::from_str_radix(caught, 16).unwrap() & (1 << (Signal::TERM.as_raw() - 1)) != 0
+    });
+    assert_eq!(cluster.nodes[0].terminate().code(), Some(0));
+    let log = cluster.nodes[0].log();
+    assert!(log.lines().last().unwrap().contains("stopped during the start"), "{log}");
+}
+
+/// Every tool with something to print, and what it needs for that.
+fn tools(cluster: &Cluster) -> Vec<Command> {
+    let (addr, node) = (cluster.address_list(), cluster.nodes[0].address());
+    let history = Path::new(env!("CARGO_MANIFEST_DIR")).join("../lincheck/tests");
+    let history = recorded(&history).unwrap();
+    let all: [&[&str]; 9] = [
+        &["--help"],
+        &["serve", "--help"],
+        &["set", "k", "v", "--addr", &addr],
+        &["get", "k", "--addr", &addr],
+        &["del", "k", "--addr", &addr],
+        &["status", "--addr", &addr],
+        &["bench", "--addr", &addr, "--seconds", "1", "--clients", "1", "--keys", "10"],
+        &["verify", "--addr", &node, "--seconds", "1", "--clients", "1"],
+        &["check", history.to_str().unwrap()],
+    ];
+    let command = |arguments: &[&str]| {
+        let mut command = program();
+        command.args(arguments);
+        command
+    };
+    all.into_iter().map(command).collect()
+}
+
+/// A history that is linearizable, in whatever folder.
+fn recorded(folder: &Path) -> Option<PathBuf> {
+    let mut entries: Vec<PathBuf> =
+        std::fs::read_dir(folder).ok()?.map(|entry| entry.unwrap().path()).collect();
+    entries.sort();
+    entries.into_iter().find_map(|path| match path.extension().and_then(|ending| ending.to_str()) {
+        Some("jsonl" | "edn" | "json") => Some(path),
+        _ if path.is_dir() => recorded(&path),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_tool_whose_output_nobody_reads_ends_quietly() {
+    let cluster = Cluster::start(1, &[]);
+    for mut command in tools(&cluster) {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let shown = format!("{command:?}");
+        let output = command.stdout(writer).output().unwrap();
+        let told = stderr(&output);
+        assert!(matches!(output.status.code(), Some(0 | 1)), "{shown}: {:?} {told}", output.status);
+        assert!(!told.contains("panicked") && !told.contains("pipe"), "{shown}: {told}");
+    }
+}
+
+#[test]
+fn a_tool_whose_output_has_no_room_says_so() {
+    if File::options().write(true).open("/dev/full").is_err() {
+        return skipped("output without room", "there is no /dev/full");
+    }
+    let cluster = Cluster::start(1, &[]);
+    for mut command in tools(&cluster) {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let shown = format!("{command:?}");
+        let output = command.stdout(full).output().unwrap();
+        let told = stderr(&output);
+        // 1 is a verdict of these two.
+        let expected = if shown.contains("\"verify\"") || shown.contains("\"check\"") { 2 } else { 1 };
+        assert_eq!(output.status.code(), Some(expected), "{shown}: {told}");
+        assert!(told.contains("standard output") && !told.contains("panicked"), "{shown}: {told}");
+    }
+}
+
+/// Takes this from the wall clock of a program, as far as that asks the C library.
+const SHIM: &str = "#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <time.h>
+int clock_gettime(clockid_t id, struct timespec *time) {
+    int (*real)(clockid_t, struct timespec *) = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, \"clock_gettime\");
+    int result = real(id, time);
+    if (id == CLOCK_REALTIME) time->tv_sec -= 4000000000L;
+    return result;
+}
+";
+
+fn shim(folder: &Path) -> Option<String> {
+    let (source, library) = (folder.join("shim.c"), folder.join("shim.so"));
+    std::fs::write(&source, SHIM).unwrap();
+    let compiled =
+        Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([&library, &source]).arg("-ldl").output();
+    compiled.is_ok_and(|output| output.status.success()).then(|| library.to_str().unwrap().to_owned())
+}
+
+/// Needs no clock at all: it starts, starts again, and overwrites what was written when the clock was right.
+#[test]
+fn a_clock_before_1970_does_not_concern_logical_mode() {
+    let mut cluster = Cluster::new(1, &[]);
+    let Some(shim) = shim(cluster.directory()).filter(|_| cfg!(target_os = "linux")) else {
+        return skipped("clock before 1970", "there is no C compiler, or not this system");
+    };
+    let truetime = ["--timestamps", "truetime", "--clock-error", "1ms"].map(str::to_owned);
+    cluster.nodes[0].flags = truetime.to_vec();
+    cluster.nodes[0].start();
+    cluster.nodes[0].wait_ready();
+    assert_eq!(cluster.nodes[0].connect().call("SET k today"), Reply::ok());
+    assert_eq!(cluster.nodes[0].terminate().code(), Some(0));
+
+    let environment = [("LD_PRELOAD", shim.as_str())];
+    let start = |node: &mut Node| node.start_with(Stdio::null(), &environment);
+    cluster.nodes[0].flags.clear();
+    for round in 0..3 {
+        start(&mut cluster.nodes[0]);
+        cluster.nodes[0].wait_ready();
+        let mut client = cluster.nodes[0].connect();
+        let before = if round == 0 { "today".to_owned() } else { format!("round-{}", round - 1) };
+        assert_eq!(client.call("GET k"), Reply::bulk(&before));
+        assert_eq!(client.call(&format!("SET k round-{round}")), Reply::ok());
+        assert_eq!(cluster.nodes[0].terminate().code(), Some(0));
+    }
+
+    // A bound on the clock's error cannot hold then.
+    cluster.nodes[0].flags = truetime.to_vec();
+    let mut command = cluster.nodes[0].command();
+    command.envs(environment);
+    let output = finish(command);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("before 1970"), "{}", stderr(&output));
+}
