@@ -9,6 +9,7 @@ pub mod frames;
 pub mod hello;
 pub mod lanes;
 pub mod limits;
+pub mod lookups;
 mod nonce;
 pub mod repair;
 pub mod room;

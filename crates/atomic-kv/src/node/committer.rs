@@ -3,16 +3,16 @@
 //! It takes whatever has gathered while the last batch was being synced, so it flushes at once when idle and batches
 //! when busy. Replies wait here, sealed, until their write is durable (rule S1); no other code opens them.
 
+use super::completions::{Completions, ReplyTo};
 use super::database::{ReplicaStore, Tidied};
 use super::now_instant;
 use crate::logging::limit::limited;
 use ::node::room::{DiskRoom, LOOK_EVERY};
-use abd::{AfterCommit, CallId, Refusal, Reply};
+use abd::{AfterCommit, Refusal, Reply};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use store::{DatabaseError, Fit, Puts};
-use tokio::sync::Notify;
 
 /// Bytes that may wait for the disk. Above it writes are refused, so that a slow disk costs bounded memory.
 const QUEUE_BYTES_MAX: usize = 64 << 20;
@@ -29,42 +29,11 @@ const REPLIES_KEPT: usize = 1024;
 /// How often the committer lets others run for as long as that brings more writes.
 const YIELDS_MAX: usize = 4;
 
-/// Where a reply goes: an event loop and one of its connections.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ReplyTo {
-    pub(crate) shard: usize,
-    /// [`LOCAL`] for the shard's own coordinator.
-    pub(crate) connection: u64,
-    pub(crate) call: CallId,
-}
-
-/// The connection number of a shard's own coordinator.
-pub(crate) const LOCAL: u64 = 0;
-
 /// Writes, and the replies that wait for them.
 #[derive(Default)]
 struct Batch {
     puts: Puts,
     replies: Vec<(ReplyTo, AfterCommit)>,
-}
-
-/// Replies that had to wait for the disk, on their way back to an event loop: those of finished writes, and what
-/// [`super::readers`] have found.
-#[derive(Default)]
-pub(crate) struct Completions {
-    done: Mutex<Vec<(ReplyTo, Reply)>>,
-    pub(crate) wake: Notify,
-}
-
-impl Completions {
-    pub(crate) fn take(&self) -> Vec<(ReplyTo, Reply)> {
-        std::mem::take(&mut *self.done.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    pub(crate) fn give(&self, replies: impl IntoIterator<Item = (ReplyTo, Reply)>) {
-        self.done.lock().unwrap_or_else(PoisonError::into_inner).extend(replies);
-        self.wake.notify_one();
-    }
 }
 
 #[derive(Default)]
@@ -77,26 +46,22 @@ struct Queue {
 pub(crate) struct Committer {
     queue: Mutex<Queue>,
     wake: Condvar,
-    completions: Vec<Arc<Completions>>,
+    completions: Arc<[Completions]>,
     writable: AtomicBool,
     commits: AtomicU64,
     writes: AtomicU64,
 }
 
 impl Committer {
-    pub(crate) fn new(shards: usize, writable: bool) -> Self {
+    pub(crate) fn new(completions: Arc<[Completions]>, writable: bool) -> Self {
         Self {
             queue: Mutex::default(),
             wake: Condvar::new(),
-            completions: (0..shards).map(|_| Arc::default()).collect(),
+            completions,
             writable: AtomicBool::new(writable),
             commits: AtomicU64::new(0),
             writes: AtomicU64::new(0),
         }
-    }
-
-    pub(crate) fn completions(&self, shard: usize) -> &Arc<Completions> {
-        &self.completions[shard]
     }
 
     /// Whether the disk had room at the last look.
@@ -286,8 +251,10 @@ impl Committer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::completions::LOCAL;
     use abd::{
-        Content, Newest, Reaction, Replica, Request, StampedValue, Standing, Timestamp, Version, VersionStore,
+        CallId, Content, Newest, Reaction, Replica, Request, StampedValue, Standing, Timestamp, Version,
+        VersionStore,
     };
 
     #[test]
@@ -296,7 +263,7 @@ mod tests {
         let watermark = store::Watermark::create(&directory.path().join("watermark"), 0, &[]).unwrap();
         let store =
             ReplicaStore::open(&directory.path().join("database"), watermark.into(), 8 << 20).unwrap();
-        let committer = Committer::new(3, true);
+        let committer = Committer::new(Completions::of_all(3), true);
         let mut put = Puts::default();
         // One batch for all of them: they write the same key.
         for (shard, time) in [(2, 1), (0, 2), (1, 3), (2, 4)] {
@@ -306,8 +273,8 @@ mod tests {
         committer.close();
         committer.run(&store).unwrap();
         assert_eq!(committer.counts(), (1, 4));
-        let calls = |shard| {
-            let done = committer.completions(shard).take();
+        let calls = |shard: usize| {
+            let done = committer.completions[shard].take();
             assert!(
                 done.iter().all(|(to, reply)| to.shard == shard && matches!(reply, Reply::Written { .. }))
             );
@@ -325,7 +292,7 @@ mod tests {
             (Fit::Tombstones(String::new()), deletes),
             (Fit::Nothing(String::new()), [false; 5]),
         ] {
-            let committer = Committer::new(1, true);
+            let committer = Committer::new(Completions::of_all(1), true);
             let mut put = Puts::default();
             for (time, delete) in (1..).zip(deletes) {
                 let content = if delete { Content::Tombstone } else { Content::Value("v".into()) };
@@ -339,8 +306,7 @@ mod tests {
             let mut batch = std::mem::take(&mut committer.queue().gathered);
             committer.answer(&mut batch, &fit);
             assert!(batch.puts.is_empty() && batch.replies.is_empty());
-            let answers: Vec<(u64, bool)> = committer
-                .completions(0)
+            let answers: Vec<(u64, bool)> = committer.completions[0]
                 .take()
                 .iter()
                 .map(|(to, reply)| (to.call.operation, matches!(reply, Reply::Written { .. })))

@@ -9,6 +9,7 @@ mod answers;
 mod client;
 pub mod clock;
 mod committer;
+mod completions;
 mod connections;
 mod database;
 mod http;
@@ -38,7 +39,8 @@ use abd::{
 };
 use bytes::Bytes;
 use clock::{FixedBound, KernelBound};
-use committer::{Committer, ReplyTo};
+use committer::Committer;
+use completions::{Completions, ReplyTo};
 use connections::Connections;
 use database::ReplicaStore;
 use readers::{READERS, Readers};
@@ -90,6 +92,8 @@ pub(crate) struct Node {
     pub(crate) store: ReplicaStore,
     pub(crate) committer: Committer,
     pub(crate) readers: Readers,
+    /// What has waited for the disk, for each event loop.
+    pub(crate) completions: Arc<[Completions]>,
     clock: Option<Box<dyn IntervalClock + Send + Sync>>,
     identity: DataDir,
     /// Whether every other member has confirmed this node's data directory, now or in an earlier run (rule M1).
@@ -428,12 +432,14 @@ impl RunningNode {
         let (loops, receivers): (Vec<_>, Vec<_>) =
             (0..settings.threads).map(|_| mpsc::unbounded_channel()).unzip();
         let own = members.index_of(id).unwrap_or_default();
+        let completions = Completions::of_all(settings.threads);
         let node = Arc::new(Node {
             limits: limits::KnownLimits::new(members.count(), own, own_limits(&settings)),
             loops,
             issuer: TimestampIssuer::new(id, identity.boot()),
             replica: Replica { max_future: Some(MAX_FUTURE) },
-            committer: Committer::new(settings.threads, store.accepts_writes()),
+            committer: Committer::new(completions.clone(), store.accepts_writes()),
+            completions,
             readers: Readers::default(),
             admitted: AtomicBool::new(identity.admitted()),
             confirmed: Mutex::default(),

@@ -5,7 +5,7 @@
 
 use super::alarm::Alarm;
 use super::answers::{Answers, Return};
-use super::committer::{LOCAL, ReplyTo};
+use super::completions::{LOCAL, ReplyTo};
 use super::database::{InMemory, OnDisk};
 use super::peer::{Lane, Lanes};
 use super::readers::found_bytes;
@@ -239,7 +239,7 @@ impl Shard {
 
     /// Brings the replies of the committer and the readers home.
     pub(crate) async fn deliver_completions(self: Rc<Self>) {
-        let completions = self.node.committer.completions(self.index);
+        let completions = &self.node.completions[self.index];
         loop {
             completions.wake.notified().await;
             let now = self.now();

@@ -1,0 +1,41 @@
+//! Replies that had to wait for the disk, on their way back to an event loop: those of finished writes, and what look-ups have
+//! found.
+
+use abd::{CallId, Reply};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::Notify;
+
+/// Where a reply goes: an event loop and one of its connections.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReplyTo {
+    pub(crate) shard: usize,
+    /// [`LOCAL`] for the shard's own coordinator.
+    pub(crate) connection: u64,
+    pub(crate) call: CallId,
+}
+
+/// The connection number of a shard's own coordinator.
+pub(crate) const LOCAL: u64 = 0;
+
+/// What waits for one event loop.
+#[derive(Default)]
+pub(crate) struct Completions {
+    done: Mutex<Vec<(ReplyTo, Reply)>>,
+    pub(crate) wake: Notify,
+}
+
+impl Completions {
+    /// Those of each event loop.
+    pub(crate) fn of_all(shards: usize) -> Arc<[Self]> {
+        (0..shards).map(|_| Self::default()).collect()
+    }
+
+    pub(crate) fn take(&self) -> Vec<(ReplyTo, Reply)> {
+        std::mem::take(&mut *self.done.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn give(&self, replies: impl IntoIterator<Item = (ReplyTo, Reply)>) {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner).extend(replies);
+        self.wake.notify_one();
+    }
+}
