@@ -19,6 +19,9 @@ const GROWN_MAX_BYTES: usize = 256 << 10;
 pub(crate) const ROOM_BYTES: usize = 24 << 10;
 /// What is left of an unfinished request is copied up to this size, rather than keeping a buffer for it.
 const COPIED_MAX_BYTES: usize = 4 << 10;
+/// What a large argument still misses is made room for at once up to this size, and beyond it up to as much as is there:
+/// memory that is only announced is not taken.
+const ANNOUNCED_MAX_BYTES: usize = 1 << 20;
 /// Buffers that are kept while nobody uses them.
 const KEPT: usize = 8;
 /// The same, where somebody still reads an argument in their front: nobody knows how large they are in all.
@@ -41,6 +44,15 @@ impl Buffers {
         buffer.reserve(ROOM_BYTES);
     }
 
+    /// The same for what is known to come: room for all of it, with no more than that to spare.
+    fn lend_for(&self, buffer: &mut BytesMut, missing: usize) {
+        if missing <= BUFFER_BYTES {
+            self.lend(buffer);
+        } else if buffer.capacity() == buffer.len() {
+            grow(buffer, missing);
+        }
+    }
+
     /// Takes a buffer back, unless there is much in it; what is in it is copied.
     pub(crate) fn take_back(&self, buffer: &mut BytesMut) {
         let is_small = buffer.capacity() <= COPIED_MAX_BYTES;
@@ -60,14 +72,16 @@ impl Buffers {
         }
     }
 
-    /// Waits for bytes and appends them to a buffer, which is lent for that; their count is 0 at the end.
+    /// Waits for bytes and appends them to a buffer, which is lent for that; their count is 0 at the end. `missing` bytes are
+    /// known to come.
     pub(crate) async fn read(
         &self,
         from: &mut (impl AsyncRead + Unpin),
         buffer: &mut BytesMut,
+        missing: usize,
     ) -> io::Result<usize> {
         poll_fn(|context| {
-            self.lend(buffer);
+            self.lend_for(buffer, missing);
             let read = pin!(from.read_buf(buffer)).poll(context);
             if read.is_pending() || buffer.is_empty() {
                 self.take_back(buffer);
@@ -76,6 +90,14 @@ impl Buffers {
         })
         .await
     }
+}
+
+/// Makes room for what is missing of a large message, and for no more: `reserve` would make room for twice what is there.
+pub(crate) fn grow(buffer: &mut BytesMut, missing: usize) {
+    let room = missing.min(buffer.len().max(ANNOUNCED_MAX_BYTES));
+    let mut larger = BytesMut::with_capacity(buffer.len() + room);
+    larger.extend_from_slice(buffer);
+    *buffer = larger;
 }
 
 #[cfg(test)]
@@ -160,9 +182,9 @@ mod tests {
         };
         for (bytes, keeps) in [(100, false), (1_000, false), (10_000, true)] {
             write(&mut far, &vec![7; bytes]).await;
-            assert_eq!(buffers.read(&mut near, &mut input).await.unwrap(), bytes);
+            assert_eq!(buffers.read(&mut near, &mut input, 0).await.unwrap(), bytes);
             {
-                let mut read = pin!(buffers.read(&mut near, &mut input));
+                let mut read = pin!(buffers.read(&mut near, &mut input, 0));
                 let pending =
                     poll_fn(|context| std::task::Poll::Ready(read.as_mut().poll(context).is_pending()));
                 assert!(pending.await);
@@ -171,6 +193,23 @@ mod tests {
         }
         assert_eq!(input[..], [7; 11_100]);
         drop(far);
-        assert_eq!(buffers.read(&mut near, &mut input).await.unwrap(), 0);
+        assert_eq!(buffers.read(&mut near, &mut input, 0).await.unwrap(), 0);
+    }
+    #[tokio::test]
+    async fn a_large_argument_takes_the_memory_of_what_has_come_and_no_more_than_its_own() {
+        const SIZE: usize = 5 << 20;
+        let buffers = Buffers::default();
+        let (mut far, mut near) = tokio::io::duplex(64 << 10);
+        let mut input = BytesMut::new();
+        let sending = tokio::spawn(async move {
+            tokio::io::AsyncWriteExt::write_all(&mut far, &vec![7; SIZE]).await.unwrap();
+        });
+        while input.len() < SIZE {
+            let missing = SIZE - input.len();
+            buffers.read(&mut near, &mut input, missing).await.unwrap();
+            assert!(input.capacity() <= (2 * input.len()).max(input.len() + ANNOUNCED_MAX_BYTES));
+        }
+        assert_eq!(input.capacity(), SIZE);
+        sending.await.unwrap();
     }
 }

@@ -60,6 +60,18 @@ pub struct ServeArgs {
     /// that are not in tables yet may take up to half as much besides, or 16 MiB [default: 402653184].
     #[arg(long, env = "ATOMIC_KV_CACHE_BYTES")]
     pub cache_bytes: Option<usize>,
+    /// Client connections; fewer where the process may have fewer open files. Beyond it a client is told so and closed
+    /// [default: 10000].
+    #[arg(long, env = "ATOMIC_KV_MAX_CLIENTS")]
+    pub max_clients: Option<usize>,
+    /// Memory for all clients together, in bytes: half-sent requests, requests in flight, values found for them, replies
+    /// that wait. Beyond it the connection that holds most is closed [default: four times --client-output-limit].
+    #[arg(long, env = "ATOMIC_KV_CLIENTS_MEMORY")]
+    pub clients_memory: Option<u64>,
+    /// Bytes of replies that may wait for one client to read them. Beyond it no more is done for the client until it
+    /// reads, and if it does not it is closed [default: 134217728, or twice --max-value-bytes if that is more].
+    #[arg(long, env = "ATOMIC_KV_CLIENT_OUTPUT_LIMIT")]
+    pub client_output_limit: Option<usize>,
     /// Event loops; more than one pays only where the node has processors to spare [default: 1].
     #[arg(long, env = "ATOMIC_KV_THREADS")]
     pub threads: Option<usize>,
@@ -123,6 +135,12 @@ pub struct Settings {
     pub max_value_bytes: usize,
     /// Memory for the newest versions, in bytes.
     pub cache_bytes: usize,
+    /// Client connections that there may be.
+    pub max_clients: usize,
+    /// Bytes of memory that all clients may hold together.
+    pub clients_memory: u64,
+    /// Bytes of replies that may wait for one client.
+    pub client_output_limit: usize,
     /// Event loops.
     pub threads: usize,
 }
@@ -195,6 +213,24 @@ impl ServeArgs {
         if !(1..=VALUE_BYTES_MAX).contains(&max_value_bytes) {
             return Err(Fatal::usage("--max-value-bytes must be between 1 and 536870912"));
         }
+        let client_output_limit = self.client_output_limit.unwrap_or((128 << 20).max(2 * max_value_bytes));
+        if client_output_limit < max_value_bytes {
+            return Err(Fatal::usage(format!(
+                "--client-output-limit {client_output_limit} is less than --max-value-bytes {max_value_bytes}: no client \
+                 could read the largest value"
+            )));
+        }
+        let clients_memory = self.clients_memory.unwrap_or(4 * client_output_limit as u64);
+        if clients_memory < client_output_limit as u64 {
+            return Err(Fatal::usage(format!(
+                "--clients-memory {clients_memory} is less than --client-output-limit {client_output_limit}: raise the one \
+                 or lower the other"
+            )));
+        }
+        let max_clients = self.max_clients.unwrap_or(10_000);
+        if max_clients == 0 {
+            return Err(Fatal::usage("--max-clients must be at least 1"));
+        }
         Ok(Settings {
             node_id,
             cluster,
@@ -210,6 +246,9 @@ impl ServeArgs {
             max_key_bytes: KEY_BYTES_MAX,
             max_value_bytes,
             cache_bytes: self.cache_bytes.unwrap_or(store::CACHE_BYTES),
+            max_clients,
+            clients_memory,
+            client_output_limit,
             threads,
         })
     }
@@ -228,6 +267,9 @@ impl ServeArgs {
             op_timeout: self.op_timeout.or(file.op_timeout),
             max_value_bytes: self.max_value_bytes.or(file.max_value_bytes),
             cache_bytes: self.cache_bytes.or(file.cache_bytes),
+            max_clients: self.max_clients.or(file.max_clients),
+            clients_memory: self.clients_memory.or(file.clients_memory),
+            client_output_limit: self.client_output_limit.or(file.client_output_limit),
             threads: self.threads.or(file.threads),
             clock_offset: self.clock_offset.or(file.clock_offset),
             config: None,
@@ -352,6 +394,9 @@ mod tests {
             (&["--op-timeout", "18000000000000000000s"], "longer than an hour"),
             (&["--http-listen", "nowhere"], "not HOST:PORT"),
             (&["--threads", "0"], "between 1 and 64"),
+            (&["--max-clients", "0"], "at least 1"),
+            (&["--client-output-limit", "1000"], "no client could read"),
+            (&["--clients-memory", "1000"], "raise the one or lower the other"),
             (&["--config", "/does/not/exist"], "cannot read"),
         ] {
             let wrong = serve(&[&GOOD[..], extra].concat()).unwrap_err();

@@ -8,6 +8,7 @@ pub mod fatal;
 pub mod fault;
 pub mod identity;
 pub mod logging;
+pub mod memory;
 pub mod node;
 pub mod private;
 pub mod resp;

@@ -2,7 +2,7 @@
 
 use atomic_kv::cli::Cli;
 use atomic_kv::fatal::Fatal;
-use atomic_kv::{fault, logging};
+use atomic_kv::{fault, logging, memory};
 use std::process::ExitCode;
 
 // Requests are many small allocations that live for microseconds, made on one thread and freed on another.
@@ -12,6 +12,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     fault::end_on_panic();
     save_memory();
+    memory::give_back_soon();
     allow_open_files();
     match run() {
         Ok(()) => {

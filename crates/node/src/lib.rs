@@ -3,6 +3,7 @@
 
 pub mod acquaintances;
 pub mod addresses;
+pub mod client;
 pub mod directory;
 pub mod fields;
 pub mod frames;

@@ -64,6 +64,13 @@ impl Answers {
 }
 
 impl Return {
+    /// Wakes the client although there is no outcome yet.
+    pub(crate) fn wake(&self) {
+        if let Some(waker) = &self.answers.0.borrow().waker {
+            waker.wake_by_ref();
+        }
+    }
+
     /// Hands the outcome over. The client may be gone; the operation was carried out all the same.
     pub(crate) fn send(self, outcome: Outcome) {
         let mut slots = self.answers.0.borrow_mut();

@@ -6,6 +6,7 @@ use super::shard::Shard;
 use super::{Node, now_instant};
 use crate::logging;
 use crate::resp::{Counts, Listed, Section, ServerInfo, by_command, by_error};
+use ::node::client::patience;
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -59,8 +60,13 @@ impl Node {
     }
 
     fn client_rows(&self) -> Rows {
-        let mut all =
-            rows([("connected_clients", self.counters.clients.load(Ordering::Relaxed).to_string())]);
+        let mut all = rows([
+            ("connected_clients", self.clients.connected().to_string()),
+            ("maxclients", self.clients.limit().to_string()),
+            ("clients_memory", self.clients.memory().to_string()),
+            ("clients_memory_limit", self.settings.clients_memory.to_string()),
+            ("client_output_limit", self.settings.client_output_limit.to_string()),
+        ]);
         all.extend(always(&[
             ("cluster_connections", "0"),
             ("blocked_clients", "0"),
@@ -126,7 +132,10 @@ impl Node {
         let rate = |rate: &AtomicU64| rate.load(Ordering::Relaxed);
         let kilobytes = |bytes: u64| format!("{:.2}", bytes as f64 / 1024.0);
         let mut all = rows([
-            ("total_connections_received", self.counters.connections.load(Ordering::Relaxed).to_string()),
+            ("total_connections_received", self.clients.received().to_string()),
+            ("rejected_connections", self.clients.rejected().to_string()),
+            ("evicted_clients", self.clients.evicted().to_string()),
+            ("client_output_buffer_limit_disconnections", self.clients.unread().to_string()),
             ("total_commands_processed", self.commands().to_string()),
             ("instantaneous_ops_per_sec", rate(&self.rates.commands).to_string()),
             ("total_net_input_bytes", self.total(|stats| &stats.input_bytes).to_string()),
@@ -145,7 +154,6 @@ impl Node {
         all.extend(always(&[
             ("expired_keys", "0"),
             ("evicted_keys", "0"),
-            ("evicted_clients", "0"),
             ("pubsub_channels", "0"),
             ("pubsub_patterns", "0"),
             ("sync_full", "0"),
@@ -252,7 +260,13 @@ impl ServerInfo for Shard {
     }
 
     fn config(&self) -> Vec<(String, String)> {
-        let limit = self.node.settings.max_value_bytes.to_string();
+        let settings = &self.node.settings;
+        let limit = settings.max_value_bytes.to_string();
+        let max_clients = self.node.clients.limit().to_string();
+        let memory = settings.clients_memory.to_string();
+        // As Redis says it: no hard limit, but one for so many seconds; and no other kind of client.
+        let (output, seconds) = (settings.client_output_limit, patience::UNREAD.as_secs());
+        let output = format!("normal 0 {output} {seconds} slave 0 0 0 pubsub 0 0 0");
         [
             ("save", ""),
             ("appendonly", "yes"),
@@ -261,6 +275,9 @@ impl ServerInfo for Shard {
             ("maxmemory-policy", "noeviction"),
             ("databases", "1"),
             ("timeout", "0"),
+            ("maxclients", &max_clients),
+            ("maxmemory-clients", &memory),
+            ("client-output-buffer-limit", &output),
             ("proto-max-bulk-len", &limit),
         ]
         .into_iter()

@@ -3,12 +3,10 @@
 use super::Node;
 use crate::logging;
 use std::fmt::Write;
-use std::sync::atomic::Ordering;
 
 impl Node {
     /// Metrics in the Prometheus text format.
     pub(crate) fn metrics(&self) -> String {
-        let counters = &self.counters;
         let (commits, committed) = self.committer.counts();
         let rows = [
             ("atomic_kv_reads_total", "counter", "Gets answered", self.total(|stats| &stats.reads)),
@@ -84,11 +82,48 @@ impl Node {
                 "1 while operations can be expected to succeed",
                 u64::from(self.not_ready().is_none()),
             ),
+            ("atomic_kv_clients", "gauge", "Client connections", self.clients.connected() as u64),
             (
-                "atomic_kv_clients",
+                "atomic_kv_clients_limit",
                 "gauge",
-                "Client connections",
-                counters.clients.load(Ordering::Relaxed) as u64,
+                "Client connections that there may be",
+                self.clients.limit() as u64,
+            ),
+            (
+                "atomic_kv_clients_rejected_total",
+                "counter",
+                "Client connections refused beyond that",
+                self.clients.rejected(),
+            ),
+            (
+                "atomic_kv_clients_memory_bytes",
+                "gauge",
+                "Memory that clients hold: requests and replies",
+                self.clients.memory(),
+            ),
+            (
+                "atomic_kv_clients_memory_limit_bytes",
+                "gauge",
+                "Memory that clients may hold together",
+                self.settings.clients_memory,
+            ),
+            (
+                "atomic_kv_client_output_limit_bytes",
+                "gauge",
+                "Replies that may wait for one client",
+                self.settings.client_output_limit as u64,
+            ),
+            (
+                "atomic_kv_clients_evicted_total",
+                "counter",
+                "Connections closed because all clients together held too much",
+                self.clients.evicted(),
+            ),
+            (
+                "atomic_kv_clients_unread_total",
+                "counter",
+                "Connections closed because they did not read their replies",
+                self.clients.unread(),
             ),
         ];
         let mut out = String::new();

@@ -38,6 +38,7 @@ use abd::{
     Replica, Reply, Standing, TimestampIssuer, TimestampMode,
 };
 use bytes::Bytes;
+use client::{Clients, Seat};
 use clock::{FixedBound, KernelBound};
 use committer::Committer;
 use completions::{Completions, ReplyTo};
@@ -49,7 +50,7 @@ use stats::{LoopStats, Rates};
 use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::num::NonZeroU64;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -112,18 +113,11 @@ pub(crate) struct Node {
     /// The way to each event loop.
     loops: Vec<mpsc::UnboundedSender<Accepted>>,
     pub(crate) missed: repair::Missed,
-    pub(crate) counters: Counters,
+    pub(crate) clients: Clients,
     /// By event loop.
     pub(crate) stats: Vec<LoopStats>,
     pub(crate) rates: Rates,
     pub(crate) connections: Connections,
-}
-
-/// What is counted for INFO and /metrics.
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    pub(crate) clients: AtomicUsize,
-    pub(crate) connections: AtomicU64,
 }
 
 impl Node {
@@ -387,10 +381,13 @@ fn own_limits(settings: &Settings) -> Limits {
 
 /// A connection on its way to the shard that serves it.
 pub(crate) enum Accepted {
-    Client(std::net::TcpStream),
+    Client(std::net::TcpStream, Seat),
     Peer(std::net::TcpStream),
     Lane(Box<peer::Handover>),
 }
+
+/// Lets a connection in, or closes it.
+type Admit = fn(&Arc<Node>, std::net::TcpStream) -> Option<Accepted>;
 
 /// A running node.
 pub struct RunningNode {
@@ -454,7 +451,7 @@ impl RunningNode {
             identity,
             failure: watch::Sender::new(None),
             stopping: watch::Sender::new(false),
-            counters: Counters::default(),
+            clients: Clients::new(settings.max_clients, settings.clients_memory),
             stats: (0..settings.threads).map(|_| LoopStats::default()).collect(),
             rates: Rates::default(),
             connections: Connections::default(),
@@ -600,14 +597,16 @@ fn run_shard(
         let shard = Shard::new(node.clone(), index);
         supervise::task(node, "completions", shard.clone().deliver_completions());
         supervise::task(node, "timer", shard.clone().keep_time());
+        supervise::task(node, "client patience", client::keep_patience(shard.clone()));
         for (id, address) in &node.settings.cluster {
             if let Some(lanes) = shard.lanes(NodeId(*id)) {
                 peer::keep_lanes(&shard, lanes, address);
             }
         }
         if let Some((peers, clients, http)) = listeners {
-            supervise::task(node, "accept peers", accept(node.clone(), peers, Accepted::Peer));
-            supervise::task(node, "accept clients", accept(node.clone(), clients, Accepted::Client));
+            let admit_peer: Admit = |_, stream| Some(Accepted::Peer(stream));
+            supervise::task(node, "accept peers", accept(node.clone(), peers, admit_peer));
+            supervise::task(node, "accept clients", accept(node.clone(), clients, client::admit));
             supervise::task(node, "rates", stats::keep_rates(node.clone()));
             supervise::task(node, "repair", repair::keep_repairing(shard.clone()));
             if let Some(http) = http {
@@ -623,9 +622,9 @@ fn run_shard(
             };
             let Some(connection) = connection else { break };
             match connection {
-                Accepted::Client(stream) => {
+                Accepted::Client(stream, seat) => {
                     if let Ok(stream) = tokio::net::TcpStream::from_std(stream) {
-                        tokio::task::spawn_local(client::serve(shard.clone(), stream));
+                        tokio::task::spawn_local(client::serve(shard.clone(), stream, seat));
                     }
                 }
                 Accepted::Peer(stream) => {
@@ -644,7 +643,7 @@ fn run_shard(
     });
 }
 
-async fn accept(node: Arc<Node>, listener: TcpListener, wrap: fn(std::net::TcpStream) -> Accepted) {
+async fn accept(node: Arc<Node>, listener: TcpListener, admit: Admit) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(why) => return node.fail(format!("cannot accept connections: {why}")),
@@ -660,8 +659,9 @@ async fn accept(node: Arc<Node>, listener: TcpListener, wrap: fn(std::net::TcpSt
         };
         match accepted.and_then(|(stream, _)| stream.into_std()) {
             Ok(stream) => {
+                let Some(admitted) = admit(&node, stream) else { continue };
                 turn = (turn + 1) % node.loops.len();
-                node.hand_to(turn, wrap(stream));
+                node.hand_to(turn, admitted);
             }
             Err(why) => {
                 // Out of file descriptors, say: the connections that are there go on.

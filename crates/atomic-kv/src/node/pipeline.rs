@@ -1,8 +1,11 @@
 //! What one connection has asked for and not been answered yet, in order.
 
 use super::answers::Answers;
+use super::peer::service;
 use super::shard::{Shard, Started};
 use crate::resp::{Counts, Protocol, Reply};
+use ::node::client::turns::Load;
+use abd::wire::put_frame;
 use abd::{Content, Instant, Operation, Outcome, StampedValue};
 use bytes::{Bytes, BytesMut};
 use rapidhash::v3::{RapidSecrets, rapidhash_v3_seeded};
@@ -11,8 +14,8 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::Poll;
 
-/// Operations that one connection may have in flight. One request alone may have more, and so many of them are in flight at
-/// a time.
+/// Operations that one connection may have in flight while others want little ([`Shard::turns`]). One request alone may have
+/// more, and so many of them are in flight at a time.
 pub(super) const OPERATIONS_MAX: usize = 1024;
 /// Bytes of keys, of values to be written, and of replies that need no operation that it may have, unless one
 /// request alone has more. The rest waits in the client's socket.
@@ -26,6 +29,9 @@ const SOUGHT_BYTES: usize = 1 << 20;
 const MULTI_GET_BYTES_MAX: usize = 64 << 20;
 /// Replies gathered before they are written although more are ready.
 pub(super) const OUT_BYTES: usize = 256 << 10;
+/// What a request that is owed takes for each of its operations, and an operation in flight, beside their bytes; about.
+const OWED_OVERHEAD: usize = 256;
+const OPERATION_OVERHEAD: usize = 512;
 
 /// A request on its way to [`Pipeline::push`].
 pub(super) struct Request {
@@ -47,6 +53,9 @@ pub(super) enum Kind {
     Delete,
     Exists,
     MultiGet,
+    /// A call of the Coordinator service, by its number; and one whose caller no longer wants the answer.
+    Call(u64),
+    Cancelled,
 }
 
 /// The replies that are owed.
@@ -56,6 +65,8 @@ pub(super) struct Pipeline {
     operations: usize,
     bytes: usize,
     held: Held,
+    /// What is in flight, as the event loop counts it.
+    load: Load,
     answers: Rc<Answers>,
 }
 
@@ -89,7 +100,8 @@ struct Part {
     key_hash: u64,
     is_read: bool,
     started: Started,
-    /// What it adds to [`Held`].
+    /// Bytes of its key and of what it writes, and what it adds to [`Held`].
+    bytes: usize,
     found_bytes: usize,
     is_sought: bool,
 }
@@ -110,10 +122,16 @@ impl Request {
     pub(super) fn ready(reply: &Reply, protocol: Protocol) -> Self {
         let mut bytes = BytesMut::new();
         reply.encode(protocol, &mut bytes);
-        Self { kind: Kind::Ready(bytes), operations: Operations::new() }
+        Self::encoded(bytes)
     }
 
-    fn bytes(&self) -> usize {
+    /// One whose reply is there already, as bytes.
+    pub(super) fn encoded(reply: BytesMut) -> Self {
+        Self { kind: Kind::Ready(reply), operations: Operations::new() }
+    }
+
+    /// Bytes of its reply, if that is there already, or of its keys and values.
+    pub(super) fn bytes(&self) -> usize {
         match &self.kind {
             Kind::Ready(reply) => reply.len(),
             _ => self.operations.iter().map(Operation::size).sum(),
@@ -126,16 +144,47 @@ impl Pipeline {
         self.owed.is_empty()
     }
 
+    /// Bytes of memory that it takes, about: requests, and values that were found for them.
+    pub(super) fn memory(&self) -> usize {
+        // Only the first request that is owed has outcomes.
+        let taken = self.owed.front().map_or(0, |first| first.value_bytes);
+        self.bytes
+            + self.operations * OWED_OVERHEAD
+            + self.load.operations * OPERATION_OVERHEAD
+            + self.held.bytes
+            + taken
+    }
+
+    /// The caller no longer wants the answer to a call. A write may take effect all the same.
+    pub(super) fn cancel(&mut self, shard: &Shard, number: u64) {
+        let is_meant = |owed: &&mut Owed| matches!(owed.kind, Kind::Call(call) if call == number);
+        if let Some(owed) = self.owed.iter_mut().find(is_meant) {
+            owed.kind = Kind::Cancelled;
+            shard.cancel(owed.parts.iter().filter_map(|part| part.started.id()));
+        }
+    }
+
+    /// The client is gone: what it has asked for ends. A write may take effect all the same.
+    pub(super) fn abandon(&mut self, shard: &Shard) {
+        let parts = self.owed.iter().flat_map(|owed| owed.parts.iter().skip(owed.outcomes.len()));
+        shard.cancel(parts.filter_map(|part| part.started.id()));
+        let load = self.load;
+        shard.turns.borrow_mut().end(&mut self.load, load);
+        self.owed.clear();
+    }
+
     /// Whether a request may not begin before one that is being carried out has been answered.
     pub(super) fn has_to_wait(&mut self, shard: &Shard, request: &Request) -> bool {
         if self.owed.is_empty() {
             return false;
         }
         self.count_found(shard);
-        if self.operations + request.operations.len().max(1) > OPERATIONS_MAX
-            || self.bytes + request.bytes() > BYTES_MAX
+        let (operations, bytes) = (request.operations.len(), request.bytes());
+        if self.operations + operations.max(1) > OPERATIONS_MAX
+            || self.bytes + bytes > BYTES_MAX
             || self.held.bytes >= FOUND_BYTES_MAX
             || self.owed.back().is_some_and(|last| !last.rest.is_empty())
+            || operations > 0 && !shard.turns.borrow().may_begin(self.load, Load { operations, bytes })
         {
             return true;
         }
@@ -165,7 +214,8 @@ impl Pipeline {
         self.bytes += bytes;
         if operations.len() == 1 {
             for operation in operations {
-                owed.parts.push(Part::begin(operation, shard, now, &self.answers, &mut self.held));
+                let (held, load) = (&mut self.held, &mut self.load);
+                owed.parts.push(Part::begin(operation, shard, now, &self.answers, held, load));
             }
         } else {
             owed.rest = operations.into_iter().collect();
@@ -174,15 +224,17 @@ impl Pipeline {
         self.begin_rest(shard, now);
     }
 
-    /// Looks whether what was sought has been found.
-    fn count_found(&mut self, shard: &Shard) {
-        if self.held.sought == 0 {
-            return;
+    /// Looks whether what was sought has been found; whether anything was.
+    fn count_found(&mut self, shard: &Shard) -> bool {
+        let before = self.held.sought;
+        if before == 0 {
+            return false;
         }
         let parts = self.owed.iter_mut().flat_map(|owed| &mut owed.parts);
         for part in parts.filter(|part| part.is_sought) {
-            part.find(shard, &self.answers, &mut self.held);
+            part.find(shard, &self.answers, &mut self.held, &mut self.load);
         }
+        self.held.sought < before
     }
 
     /// Begins as much of the last request as there is room for.
@@ -193,11 +245,16 @@ impl Pipeline {
         loop {
             let in_flight = last.parts.len() - last.outcomes.len();
             let is_alone = is_first && in_flight == 0;
-            if !is_alone && (in_flight >= OPERATIONS_MAX || self.held.bytes >= FOUND_BYTES_MAX) {
+            let Some(next) = last.rest.front() else { break };
+            let may_begin = || shard.turns.borrow().may_begin(self.load, Load::of_one(next.size()));
+            if !is_alone
+                && (in_flight >= OPERATIONS_MAX || self.held.bytes >= FOUND_BYTES_MAX || !may_begin())
+            {
                 break;
             }
             let Some(operation) = last.rest.pop_front() else { break };
-            last.parts.push(Part::begin(operation, shard, now, &self.answers, &mut self.held));
+            let (held, load) = (&mut self.held, &mut self.load);
+            last.parts.push(Part::begin(operation, shard, now, &self.answers, held, load));
         }
     }
 
@@ -207,7 +264,7 @@ impl Pipeline {
         let waiting = self.owed.iter_mut().flat_map(|owed| owed.parts.iter_mut().skip(owed.outcomes.len()));
         for part in waiting {
             if part.started.begin(shard, &self.answers) {
-                part.find(shard, &self.answers, &mut self.held);
+                part.find(shard, &self.answers, &mut self.held, &mut self.load);
                 if self.held.bytes >= FOUND_BYTES_MAX {
                     break;
                 }
@@ -216,15 +273,19 @@ impl Pipeline {
     }
 
     /// Appends replies that are owed to `out`, in order; an empty one is lent by the shard. What has been waited for is
-    /// kept when the wait is given up.
+    /// kept when the wait is given up. It ends early when a value was found, for which the client is to be charged.
     pub(super) async fn settle(&mut self, shard: &Shard, out: &mut BytesMut, until: Until) {
         std::future::poll_fn(|context| {
             let before = self.owed.len();
+            let has_found = self.count_found(shard);
             let mut taken = 0;
-            let enough = |out: &BytesMut, owed: usize| match until {
-                Until::SomethingToSend => !out.is_empty(),
-                Until::OneMore => owed < before,
-                Until::All => false,
+            let enough = |out: &BytesMut, owed: usize| {
+                has_found
+                    || match until {
+                        Until::SomethingToSend => !out.is_empty(),
+                        Until::OneMore => owed < before,
+                        Until::All => false,
+                    }
             };
             while let Some(next) = self.owed.front_mut() {
                 if let Some(part) = next.parts.get_mut(next.outcomes.len()) {
@@ -235,7 +296,7 @@ impl Pipeline {
                     let Poll::Ready(outcome) = part.started.poll(shard, &self.answers, context) else {
                         return if enough(out, self.owed.len()) { Poll::Ready(()) } else { Poll::Pending };
                     };
-                    part.let_go(&mut self.held);
+                    part.end(shard, &mut self.held, &mut self.load);
                     next.take(outcome);
                     if self.owed.back().is_some_and(|last| !last.rest.is_empty()) {
                         self.begin_rest(shard, super::now_instant());
@@ -280,29 +341,40 @@ impl Part {
         now: Instant,
         answers: &Rc<Answers>,
         held: &mut Held,
+        load: &mut Load,
     ) -> Self {
-        let (key_hash, is_read) = (hash(operation.key()), operation.is_read());
+        let (key_hash, is_read, bytes) = (hash(operation.key()), operation.is_read(), operation.size());
+        shard.turns.borrow_mut().begin(load, Load::of_one(bytes));
         let started = shard.start(operation, now, answers);
-        let mut part = Self { key_hash, is_read, started, found_bytes: 0, is_sought: false };
-        part.find(shard, answers, held);
+        let mut part = Self { key_hash, is_read, started, bytes, found_bytes: 0, is_sought: false };
+        part.find(shard, answers, held, load);
         part
     }
 
     /// It has begun, or found what it sought: counts what it has found.
-    fn find(&mut self, shard: &Shard, answers: &Answers, held: &mut Held) {
+    fn find(&mut self, shard: &Shard, answers: &Answers, held: &mut Held, load: &mut Load) {
         if self.is_read {
-            self.let_go(held);
+            let before = self.let_go(held);
             let found = self.started.found_bytes(shard, answers);
             (self.found_bytes, self.is_sought) = (found.unwrap_or(SOUGHT_BYTES), found.is_none());
             held.bytes += self.found_bytes;
             held.sought += usize::from(self.is_sought);
+            shard.turns.borrow_mut().resize(load, before, self.found_bytes);
         }
     }
 
-    /// Its outcome is taken, or it is counted anew.
-    fn let_go(&mut self, held: &mut Held) {
-        held.bytes -= std::mem::take(&mut self.found_bytes);
+    /// Its outcome is taken.
+    fn end(&mut self, shard: &Shard, held: &mut Held, load: &mut Load) {
+        let found = self.let_go(held);
+        shard.turns.borrow_mut().end(load, Load::of_one(self.bytes + found));
+    }
+
+    /// Its outcome is taken, or it is counted anew. Returns for what it was counted.
+    fn let_go(&mut self, held: &mut Held) -> usize {
+        let found = std::mem::take(&mut self.found_bytes);
+        held.bytes -= found;
         held.sought -= usize::from(std::mem::take(&mut self.is_sought));
+        found
     }
 }
 
@@ -336,6 +408,12 @@ impl Owed {
         }
         match self.kind {
             Kind::Ready(reply) => out.extend_from_slice(&reply),
+            Kind::Cancelled => {}
+            Kind::Call(number) => {
+                for outcome in self.outcomes {
+                    put_frame(out, |body| service::put_answer(body, number, &outcome.into()));
+                }
+            }
             kind => {
                 let reply = combine(&kind, self.outcomes);
                 counts.reply(&reply);
@@ -392,7 +470,7 @@ fn combine(kind: &Kind, outcomes: Outcomes) -> Reply {
         )
     };
     match kind {
-        Kind::Ready(_) => unreachable!("it needs no outcomes"),
+        Kind::Ready(_) | Kind::Call(_) | Kind::Cancelled => unreachable!("it has a form of its own"),
         Kind::Get => outcomes.into_iter().next().map_or(Reply::Null, value),
         Kind::StrLen => {
             let length = outcomes.first().map_or(0, |outcome| match outcome {

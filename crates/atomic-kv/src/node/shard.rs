@@ -5,6 +5,7 @@
 
 use super::alarm::Alarm;
 use super::answers::{Answers, Return};
+use super::client::Client;
 use super::completions::{LOCAL, ReplyTo};
 use super::database::{InMemory, OnDisk};
 use super::peer::{Lane, Lanes};
@@ -13,19 +14,27 @@ use super::signal::Signal;
 use super::stats::LoopStats;
 use super::{Node, now_instant, supervise};
 use crate::buffers::Buffers;
+use ::node::client::turns::{Load, Turns};
 use abd::{
     CallId, Coordinator, Found, Instant, NodeId, Now, Operation, OperationId, Outcome, Reply, Request,
     Unanswered, VersionStore,
 };
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use store::Puts;
+
+/// What clients may have in flight here, but for one operation each. More makes all of them wait longer, and brings no more
+/// through; bytes beyond what a link takes would be dropped there.
+const IN_FLIGHT_MAX: Load = Load { operations: 4096, bytes: 32 << 20 };
+
+/// A value that was sought and found counts for its client at once if it is so large.
+const FOUND_MUCH_BYTES: usize = 64 << 10;
 
 /// One event loop's state. Single-threaded: borrow, act, release; never across an `await`.
 pub(crate) struct Shard {
@@ -44,6 +53,10 @@ pub(crate) struct Shard {
     put: RefCell<Puts>,
     /// For requests and replies of clients.
     pub(crate) buffers: Buffers,
+    /// Which of them may begin operations.
+    pub(crate) turns: RefCell<Turns>,
+    /// The clients here, by account.
+    pub(crate) clients: RefCell<HashMap<usize, Rc<Client>>>,
     /// When the timer task will wake by itself, in nanoseconds.
     armed: Cell<u64>,
     rearm: Signal,
@@ -67,6 +80,8 @@ impl Shard {
             next_repair: Cell::new(FIRST_REPAIR),
             put: RefCell::default(),
             buffers: Buffers::default(),
+            turns: RefCell::new(Turns::new(IN_FLIGHT_MAX)),
+            clients: RefCell::default(),
             armed: Cell::new(u64::MAX),
             rearm: Signal::default(),
             drained: Signal::default(),
@@ -81,13 +96,6 @@ impl Shard {
     /// The lanes to a member, but to this node itself.
     pub(crate) fn lanes(&self, peer: NodeId) -> Option<&Rc<Lanes>> {
         self.lanes[self.node.members.index_of(peer)?].as_ref()
-    }
-
-    /// Runs an operation to its end, within the node's operation timeout.
-    pub(crate) async fn run(&self, operation: Operation) -> Outcome {
-        let answers = Rc::default();
-        let mut started = self.start(operation, now_instant(), &answers);
-        std::future::poll_fn(|context| started.poll(self, &answers, context)).await
     }
 
     /// Starts an operation now; the result is awaited later. `instant` may be a little old, so that a batch needs one
@@ -122,6 +130,18 @@ impl Shard {
         Started::Running { id, slot }
     }
 
+    /// Ends operations whose callers are gone.
+    pub(crate) fn cancel(&self, operations: impl Iterator<Item = OperationId>) {
+        let mut are_any = false;
+        for operation in operations {
+            are_any = true;
+            self.coordinator.borrow_mut().cancel(operation);
+        }
+        if are_any {
+            self.pump(self.now());
+        }
+    }
+
     /// What time it is, for the coordinator.
     pub(crate) fn now(&self) -> Now {
         Now { instant: now_instant(), interval: self.node.interval() }
@@ -130,7 +150,12 @@ impl Shard {
     /// A reply arrived over a link. `now` may be a little old: an older `earliest` makes rule T1 wait longer, never
     /// shorter.
     pub(crate) fn handle_reply(&self, from: NodeId, call: CallId, reply: Reply, now: Now) {
+        let found = found_bytes(&reply);
         self.coordinator.borrow_mut().handle_reply(from, call, reply, now, &self.node.issuer);
+        if found >= FOUND_MUCH_BYTES {
+            // The operation may hold it for long: its client is to be charged for it.
+            self.waiting.borrow().wake(OperationId(call.operation));
+        }
     }
 
     pub(crate) fn peer_up(&self, peer: NodeId) {
@@ -331,6 +356,13 @@ impl Waiting {
         self.places[place] = Some(back);
     }
 
+    /// Has whoever waits for an operation look how it stands.
+    fn wake(&self, id: OperationId) {
+        if let Some(Some(back)) = self.place(id).and_then(|place| self.places.get(place)) {
+            back.wake();
+        }
+    }
+
     fn remove(&mut self, id: OperationId) -> Option<Return> {
         let back = self.places.get_mut(self.place(id)?)?.take();
         while let Some(None) = self.places.front() {
@@ -375,6 +407,14 @@ impl Parked {
 }
 
 impl Started {
+    /// Its number, once it is in the coordinator.
+    pub(crate) fn id(&self) -> Option<OperationId> {
+        match self {
+            Self::Running { id, .. } => Some(*id),
+            Self::Parked(_) | Self::Refused { .. } => None,
+        }
+    }
+
     /// Bytes of the value that a Get holds now; `None` while its own replica looks for it on the disk. That one is asked first,
     /// so all else is known as soon as the Get has begun, but for a value that only other replicas have.
     pub(crate) fn found_bytes(&self, shard: &Shard, answers: &Answers) -> Option<usize> {

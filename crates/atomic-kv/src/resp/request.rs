@@ -173,6 +173,34 @@ impl RequestParser {
         parsed
     }
 
+    /// Bytes of memory that a half-sent request takes beside the buffer; not zero while there is one.
+    pub fn held_bytes(&self) -> usize {
+        let held = self.args.iter().map(|argument| argument.len() as u64 + ARGUMENT_OVERHEAD_BYTES).sum();
+        if self.is_between_requests() { 0 } else { usize::try_from(u64::max(held, 1)).unwrap_or(usize::MAX) }
+    }
+
+    /// How many bytes of a half-sent request have come, of which so many are in the buffer.
+    pub fn arrived_bytes(&self, in_buffer: usize) -> usize {
+        let to_come = match self.state {
+            State::Argument { len } => len as u64,
+            State::Skip { left } => left,
+            State::Start | State::Header => 0,
+        };
+        usize::try_from(self.size - to_come).unwrap_or(usize::MAX).saturating_add(in_buffer)
+    }
+
+    /// How many bytes must come at least before the next request can be complete, with so many in the buffer.
+    pub fn missing_bytes(&self, in_buffer: usize) -> usize {
+        match self.state {
+            State::Argument { len } => (len + 2).saturating_sub(in_buffer),
+            State::Start | State::Header | State::Skip { .. } => 0,
+        }
+    }
+
+    fn is_between_requests(&self) -> bool {
+        matches!(self.state, State::Start)
+    }
+
     fn advance(&mut self, buf: &mut BytesMut) -> Result<Option<Request>, ProtocolError> {
         loop {
             let request = match self.state {

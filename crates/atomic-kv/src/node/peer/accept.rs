@@ -1,10 +1,10 @@
 //! The accepting side: greets, and serves one of the two services.
 
 use super::greet::{self, Greeted, GreetingError, Visitor};
-use super::{lane, service};
+use super::{ConnectionError, lane};
 use crate::logging::limit::limited;
-use crate::node::Accepted;
 use crate::node::shard::Shard;
+use crate::node::{Accepted, client};
 use ::node::hello::{About, LaneId};
 use ::node::lanes::loop_of;
 use abd::NodeId;
@@ -29,7 +29,7 @@ pub(crate) async fn serve_connection(shard: Rc<Shard>, stream: TcpStream) {
             return take_lane(&shard, peer, id, greeted).await;
         }
         Ok(Visitor::Caller(Greeted { stream, input, .. })) => {
-            service::serve_coordinator(&shard, stream, input).await
+            client::serve_calls(&shard, stream, input).await.map_err(ConnectionError::from)
         }
         Err(GreetingError::Refused { peer, why }) => {
             limited!(warn, "refused a peer", from, peer, why);

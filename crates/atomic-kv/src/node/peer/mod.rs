@@ -24,7 +24,7 @@ pub(crate) use lanes::Lanes;
 pub(crate) use outbox::Outbox;
 
 use ::node::hello::Versions;
-use abd::wire::{WireError, take_frame};
+use abd::wire::{FRAME_HEADER, WireError, take_frame};
 use bytes::{BufMut, Bytes, BytesMut};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -52,6 +52,11 @@ pub(crate) fn peer_versions() -> Versions {
     Versions::OURS
 }
 
+/// Room for what arrives together.
+const READ_BYTES: usize = 64 << 10;
+/// A buffer that has grown beyond this is given back after use.
+const KEPT_BYTES: usize = 1 << 20;
+
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConnectionError {
@@ -65,6 +70,8 @@ pub(crate) enum ConnectionError {
     Silence(Duration),
     #[error("it does not read what it is sent: {0} bytes wait")]
     Unread(usize),
+    #[error("{0}")]
+    Client(#[from] crate::node::client::Ended),
     #[error("a later connection took its place")]
     Replaced,
 }
@@ -87,8 +94,23 @@ pub(crate) async fn read_frame(
 
 /// Reads what is there; 0 at the end of the stream.
 async fn read_some(stream: &mut (impl AsyncRead + Unpin), input: &mut BytesMut) -> std::io::Result<usize> {
-    input.reserve(64 << 10);
+    if input.is_empty() && input.try_reclaim(KEPT_BYTES) {
+        // A large frame was in it, and it would keep that memory for as long as the connection lives.
+        *input = BytesMut::new();
+    }
+    let missing = missing_bytes(input);
+    if missing <= READ_BYTES {
+        input.reserve(READ_BYTES);
+    } else if input.capacity() == input.len() {
+        crate::buffers::grow(input, missing);
+    }
     stream.read_buf(input).await
+}
+
+/// Bytes that are still to come of the frame at the front of `input`, as far as that is known.
+pub(crate) fn missing_bytes(input: &BytesMut) -> usize {
+    let length = input.first_chunk().map_or(0, |length: &[u8; 4]| u32::from_be_bytes(*length));
+    (FRAME_HEADER + length as usize).saturating_sub(input.len())
 }
 
 /// Appends the body of the answer to [`PING`]: whether the disk has room, and the last durable batch.

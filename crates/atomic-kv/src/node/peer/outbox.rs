@@ -20,7 +20,6 @@ const LONG: Duration = Duration::from_millis(1);
 pub(crate) struct Outbox {
     outgoing: RefCell<Outgoing>,
     wake: Signal,
-    drained: Signal,
     /// How long the most patient frames wait.
     long: Duration,
 }
@@ -32,7 +31,7 @@ impl Outbox {
 
     fn with_patience(kind: LaneKind, long: Duration) -> Self {
         let outgoing = RefCell::new(Outgoing::new(kind));
-        Self { outgoing, wake: Signal::default(), drained: Signal::default(), long }
+        Self { outgoing, wake: Signal::default(), long }
     }
 
     /// Queues a reply of the Replica service.
@@ -105,7 +104,6 @@ impl Outbox {
             // Two buffers take turns: one is written while the other fills.
             chunk.clear();
             self.outgoing.borrow_mut().take(&mut chunk);
-            self.drained.give();
             if chunk.is_empty() {
                 self.wake.wait().await;
                 if self.patience() == Some(Patience::Long) {
@@ -129,13 +127,6 @@ impl Outbox {
 
     fn patience(&self) -> Option<Patience> {
         self.outgoing.borrow().patience()
-    }
-
-    /// Waits until the other side has taken enough.
-    pub(crate) async fn has_room(&self) {
-        while !self.takes_contents() {
-            self.drained.wait().await;
-        }
     }
 }
 

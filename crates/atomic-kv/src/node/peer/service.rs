@@ -1,24 +1,15 @@
 //! The Coordinator service: `Set`, `Get` and `Delete` for any node and any client library.
 //!
+//! A connection has the bounds of any other client's: what it may have in flight, how much may wait for it to read. Answers
+//! come in the order of the calls, but for those that were cancelled: they have none.
+//!
 //! A request is `call u64 | kind u8 | key | value`, with kind 140 Get, 141 Set, 142 Delete, 143 cancel; the answer is
 //! `call u64 | kind u8 | …` with kind 150 value, 151 absent, 152 written (`existed u8`), 153 refused (text),
 //! 154 indeterminate (text). Keys, values and texts carry a `u32` length in front.
 
-use super::{ConnectionError, Outbox, read_frame};
-use crate::node::shard::Shard;
-use ::node::hello::LaneKind;
-use ::node::limits::FRAME_ROOM;
 use abd::wire::{WireError, get_bytes, put_bytes};
 use abd::{Content, Operation, Outcome};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use std::cell::RefCell;
-use std::collections::HashMap;
-use std::rc::Rc;
-use tokio::net::TcpStream;
-use tokio::task::AbortHandle;
-
-/// Calls that one connection may have in flight; more are not read before one has ended.
-const CALLS_MAX: usize = 4096;
 
 const GET: u8 = 140;
 const SET: u8 = 141;
@@ -141,55 +132,5 @@ impl From<Outcome> for Answer {
             Outcome::Refused(reason) => Self::Refused(reason.to_string()),
             Outcome::Indeterminate(reason) => Self::Indeterminate(reason.to_string()),
         }
-    }
-}
-
-/// Serves the Coordinator service on a greeted connection until it ends.
-pub(super) async fn serve_coordinator(
-    shard: &Rc<Shard>,
-    stream: TcpStream,
-    mut input: BytesMut,
-) -> Result<(), ConnectionError> {
-    let (mut reader, writer) = stream.into_split();
-    let outbox = Rc::new(Outbox::new(LaneKind::Bulk));
-    let running: Rc<RefCell<HashMap<u64, AbortHandle>>> = Rc::default();
-    let settings = &shard.node.settings;
-    let limit = settings.max_key_bytes + settings.max_value_bytes + FRAME_ROOM;
-    let reading = async {
-        loop {
-            let Some(body) = read_frame(&mut reader, &mut input, limit).await? else { return Ok(()) };
-            let (number, call) = get_call(body)?;
-            let operation = match call {
-                Call::Cancel => {
-                    if let Some(task) = running.borrow_mut().remove(&number) {
-                        task.abort();
-                    }
-                    continue;
-                }
-                Call::Run(operation) => operation,
-            };
-            if let Err(why) = shard.node.check_sizes(&operation) {
-                outbox.frame(|body| put_answer(body, number, &Answer::Refused(why)));
-                continue;
-            }
-            while running.borrow().len() >= CALLS_MAX {
-                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-            }
-            let task = tokio::task::spawn_local({
-                let (shard, outbox, running) = (shard.clone(), outbox.clone(), running.clone());
-                async move {
-                    let answer = Answer::from(shard.run(operation).await);
-                    running.borrow_mut().remove(&number);
-                    outbox.frame(|body| put_answer(body, number, &answer));
-                }
-            });
-            running.borrow_mut().insert(number, task.abort_handle());
-            outbox.has_room().await;
-        }
-    };
-    tokio::select! {
-        biased;
-        ended = reading => ended,
-        ended = outbox.drain_into(writer, || {}) => ended,
     }
 }

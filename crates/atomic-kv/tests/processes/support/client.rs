@@ -77,6 +77,11 @@ impl Connection {
         Ok(Self { stream, input: Vec::new() })
     }
 
+    /// How long to wait for the node to take what is sent.
+    pub(crate) fn set_write_timeout(&mut self, limit: Duration) {
+        self.stream.set_write_timeout(Some(limit)).unwrap();
+    }
+
     /// The same connection, to send from another thread.
     pub(crate) fn second_half(&self) -> Self {
         Self { stream: self.stream.try_clone().unwrap(), input: Vec::new() }
