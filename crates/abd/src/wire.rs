@@ -170,16 +170,38 @@ pub fn put_reply(out: &mut BytesMut, call: CallId, reply: &Reply) {
                 out.put_u8(u8::from(*present));
             }
         }
-        Reply::Refused(refusal) => out.put_u8(match refusal {
-            Refusal::NotAdmitted => 1,
-            Refusal::DiskFull => 2,
-            Refusal::FutureVersion => 3,
-            Refusal::Overloaded => 4,
-            Refusal::StoreFailed => 5,
-            Refusal::Damaged => 6,
-            Refusal::TooLarge => 7,
-        }),
+        Reply::Refused(refusal) => put_refusal(out, *refusal),
     }
+}
+
+/// Appends why a replica did nothing.
+pub fn put_refusal(out: &mut BytesMut, refusal: Refusal) {
+    out.put_u8(match refusal {
+        Refusal::NotAdmitted => 1,
+        Refusal::DiskFull => 2,
+        Refusal::FutureVersion => 3,
+        Refusal::Overloaded => 4,
+        Refusal::StoreFailed => 5,
+        Refusal::Damaged => 6,
+        Refusal::TooLarge => 7,
+    });
+}
+
+/// Reads what [`put_refusal`] wrote.
+///
+/// # Errors
+/// [`WireError::Kind`] when nobody writes that.
+pub fn get_refusal(byte: u8) -> Result<Refusal, WireError> {
+    Ok(match byte {
+        1 => Refusal::NotAdmitted,
+        2 => Refusal::DiskFull,
+        3 => Refusal::FutureVersion,
+        4 => Refusal::Overloaded,
+        5 => Refusal::StoreFailed,
+        6 => Refusal::Damaged,
+        7 => Refusal::TooLarge,
+        other => return Err(WireError::Kind(other)),
+    })
 }
 
 /// Reads a reply's body.
@@ -207,16 +229,7 @@ pub fn get_reply(body: Bytes) -> Result<(CallId, Reply), WireError> {
                 if reader.flags(1)? == 1 { Some((reader.version()?, reader.flags(1)? == 1)) } else { None };
             Reply::Written { previous }
         }
-        REFUSED => Reply::Refused(match reader.u8()? {
-            1 => Refusal::NotAdmitted,
-            2 => Refusal::DiskFull,
-            3 => Refusal::FutureVersion,
-            4 => Refusal::Overloaded,
-            5 => Refusal::StoreFailed,
-            6 => Refusal::Damaged,
-            7 => Refusal::TooLarge,
-            other => return Err(WireError::Kind(other)),
-        }),
+        REFUSED => Reply::Refused(get_refusal(reader.u8()?)?),
         other => return Err(WireError::Kind(other)),
     };
     reader.end()?;

@@ -119,6 +119,7 @@ impl Shrinker {
     }
 
     fn passes(&mut self) {
+        self.try_with(|plan| plan.repairs = false);
         self.fewer_nodes();
         loop {
             let before = self.size();
@@ -169,7 +170,10 @@ impl Shrinker {
     }
 
     fn quieter(&mut self) {
-        let quiet: [fn(&mut Plan); 10] = [
+        let quiet: [fn(&mut Plan); 12] = [
+            // What repair sends has no name in a script, and seldom matters.
+            |plan| plan.repairs = false,
+            |plan| plan.short_lists = false,
             |plan| plan.network.corrupt = Ratio::ZERO,
             |plan| plan.network.stray = Ratio::ZERO,
             |plan| plan.network.duplicate = Ratio::ZERO,

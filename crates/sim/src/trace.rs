@@ -169,6 +169,8 @@ pub enum Kind {
     Query,
     /// `LocalWrite`.
     Write,
+    /// A question of repair's.
+    Compare,
     /// The reply to any of them.
     Reply,
 }
@@ -217,6 +219,7 @@ impl fmt::Display for Kind {
             Self::Read => "read",
             Self::Query => "query",
             Self::Write => "write",
+            Self::Compare => "compare",
             Self::Reply => "reply",
         })
     }

@@ -15,6 +15,7 @@ pub mod private;
 mod puts;
 mod record;
 pub mod slots;
+mod walk;
 
 pub use database::{Change, Database, DatabaseError, DatabaseIterator, HEAD_BYTES, Snapshot, WriteBatch};
 pub use engine::catches_panics;
@@ -23,3 +24,4 @@ pub use engine::memory::MemoryDatabase;
 pub use engine::watermark::Watermark;
 pub use mvcc::{CACHE_BYTES, Fit, MultiVersionStore};
 pub use puts::Puts;
+pub use walk::Walked;

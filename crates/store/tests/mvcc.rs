@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use store::{
-    Database, DatabaseIterator, DiskDatabase, DiskOptions, MemoryDatabase, MultiVersionStore, Snapshot, key,
+    Database, DatabaseIterator, DiskDatabase, DiskOptions, MemoryDatabase, MultiVersionStore, Snapshot,
+    Walked, key,
 };
 
 fn stamped(time: u64, value: Option<u8>) -> StampedValue {
@@ -86,6 +87,21 @@ proptest! {
         };
         let expected: Vec<_> = model.iter().map(entry).collect();
         prop_assert_eq!(scanned, expected);
+        let all: Vec<_> = model.iter().map(|(key, stamped)| (Bytes::from(key.clone()), stamped.version)).collect();
+        for (from, after) in all.iter().map(|(key, _)| Some(key)).chain([None]).enumerate() {
+            let skipped = if after.is_some() { from + 1 } else { 0 };
+            for (to, up_to) in all.iter().map(|(key, _)| Some(key)).chain([None]).enumerate() {
+                let range = all.get(skipped..all.len().min(to + 1)).unwrap_or_default();
+                let walk = |at_most, bytes_max| {
+                    store.walk(after.map(|key| &key[..]), up_to.map(|key| &key[..]), at_most, bytes_max).unwrap()
+                };
+                prop_assert_eq!(walk(1000, usize::MAX), Walked { entries: range.to_vec(), is_last: true });
+                let few = Walked { entries: range[..range.len().min(2)].to_vec(), is_last: range.len() <= 2 };
+                prop_assert_eq!(walk(2, usize::MAX), few);
+                let one = Walked { entries: range[..range.len().min(1)].to_vec(), is_last: range.len() <= 1 };
+                prop_assert_eq!(walk(1000, 1), one);
+            }
+        }
     }
 }
 

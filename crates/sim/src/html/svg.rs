@@ -333,7 +333,7 @@ fn round(nanos: u64) -> u64 {
 
 fn class_of(kind: Kind) -> &'static str {
     match kind {
-        Kind::Read | Kind::Query => "query",
+        Kind::Read | Kind::Query | Kind::Compare => "query",
         Kind::Write => "write",
         Kind::Reply => "reply",
     }

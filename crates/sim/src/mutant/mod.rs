@@ -58,6 +58,12 @@ pub struct Lies {
     pub repicks: bool,
     /// Only batches show whether a disk has room again.
     pub never_looks: bool,
+    /// A round of repair that could not send anything waits for a new connection.
+    pub repair_stops: bool,
+    /// What was under way on a connection that broke is not remembered.
+    pub forgets_undelivered: bool,
+    /// Ranges are never compared.
+    pub compares_nothing: bool,
 }
 
 /// Lies about time.
@@ -115,6 +121,9 @@ const LIES: Lies = Lies {
     cancels_batches: false,
     repicks: false,
     never_looks: false,
+    repair_stops: false,
+    forgets_undelivered: false,
+    compares_nothing: false,
 };
 
 const ANY: Features = Features {
@@ -134,6 +143,9 @@ const ANY: Features = Features {
     clock_faults: None,
     damage: None,
     full_disks: None,
+    lanes: None,
+    short_lists: None,
+    lasting: false,
 };
 
 const LOGICAL: Features = Features { mode: Some(TimestampMode::Logical), ..ANY };
@@ -145,6 +157,9 @@ const WIDE_TRUETIME: Features = Features {
     deletes: Some(false),
     ..ANY
 };
+
+// Comparisons of ranges would find in the end what the lists forget.
+const LISTS_ALONE: Features = Features { lanes: Some(true), lasting: true, short_lists: Some(false), ..ANY };
 
 /// All of them.
 pub const MUTANTS: &[Mutant] = &[
@@ -307,6 +322,27 @@ pub const MUTANTS: &[Mutant] = &[
         what: "a replica whose disk was full waits for a batch to show that there is room again",
         features: Features { full_disks: Some(true), deletes: Some(false), ..ANY },
         lies: Lies { never_looks: true, ..LIES },
+    },
+    Mutant {
+        name: "repair-stops",
+        rule: "C1",
+        what: "a round of repair that finds no room is not tried again",
+        features: LISTS_ALONE,
+        lies: Lies { repair_stops: true, ..LIES },
+    },
+    Mutant {
+        name: "forgets-undelivered",
+        rule: "C1",
+        what: "writes that were under way when a connection broke are not remembered for their peer",
+        features: LISTS_ALONE,
+        lies: Lies { forgets_undelivered: true, ..LIES },
+    },
+    Mutant {
+        name: "compares-nothing",
+        rule: "C1",
+        what: "what no list remembers is never looked for",
+        features: Features { crashes: Some(true), short_lists: Some(true), ..ANY },
+        lies: Lies { compares_nothing: true, ..LIES },
     },
 ];
 

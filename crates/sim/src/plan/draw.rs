@@ -11,6 +11,8 @@ use std::num::NonZeroU64;
 
 /// How long the chaos lasts.
 const CHAOS: u64 = 31 * S;
+/// Where nodes forget what they have begun, it is found by a comparison within this time, though it may come late.
+const COMPARE_EVERY: u64 = 5 * S;
 /// Nothing goes wrong before this: the first start of a cluster needs all nodes once (rule M1).
 const CALM: u64 = 500 * MS;
 /// Where the chance for damaged parts comes from.
@@ -53,6 +55,12 @@ pub struct Features {
     pub damage: Option<bool>,
     /// All disks are full at a time.
     pub full_disks: Option<bool>,
+    /// Connections that break with messages in them, and full backlogs.
+    pub lanes: Option<bool>,
+    /// Whether a list holds only a few keys.
+    pub short_lists: Option<bool>,
+    /// No node forgets anything, so that the lists of what peers missed must suffice.
+    pub lasting: bool,
 }
 
 struct Draw {
@@ -95,6 +103,8 @@ impl Draw {
         let op_timeout = patience.max(2 * (clocks.behind + clocks.ahead) + 200 * MS);
         let operations = self.operations(features.deletes);
         let faults = self.faults(seed, features, mode);
+        let forget = faults.iter().any(|fault| fault.what.forgets());
+        let short_lists = features.short_lists.unwrap_or(self.rng.one_in(4));
         Plan {
             seed,
             nodes: self.nodes,
@@ -109,6 +119,9 @@ impl Draw {
             clocks,
             sync,
             lost_answers: *self.rng.pick(&[Ratio::ZERO, Ratio::per_mille(20), Ratio::per_mille(100)]),
+            repairs: true,
+            short_lists,
+            compare_every: forget.then_some(COMPARE_EVERY),
             operations,
             faults,
             chaos_end: CHAOS,
@@ -201,6 +214,7 @@ impl Draw {
         let clocks = self.switch(features.clock_faults);
         let poison = self.switch(None);
         let amnesia = features.amnesia.unwrap_or(self.rng.one_in(4));
+        let lanes = self.switch(features.lanes);
         let mut faults = Vec::new();
         let rounds = self.rng.between(1, 12);
         for _ in 0..rounds {
@@ -219,6 +233,9 @@ impl Draw {
             if clocks {
                 self.clock(&mut faults, mode);
             }
+            if lanes {
+                self.lane(&mut faults);
+            }
             if poison && self.rng.one_in(3) {
                 let time = self.rng.between(1 << 62, TIME_CEILING);
                 let what = What::Poison(self.rng.node(self.nodes), time);
@@ -233,7 +250,7 @@ impl Draw {
         if features.full_disks.unwrap_or(self.rng.one_in(8)) {
             self.full_disks(&mut faults);
         }
-        faults.retain(|fault| fault.at < CHAOS);
+        faults.retain(|fault| fault.at < CHAOS && !(features.lasting && fault.what.forgets()));
         faults.sort_by_key(|fault| fault.at);
         faults
     }
@@ -346,6 +363,17 @@ impl Draw {
         };
         let lasts = if matches!(what, What::WallJump(..)) { 0 } else { self.rng.magnitude(20 * MS, 3 * S) };
         faults.push(Fault { at: self.moment(), lasts, what });
+    }
+
+    fn lane(&mut self, faults: &mut Vec<Fault>) {
+        let from = self.rng.node(self.nodes);
+        let to = (from + 1 + self.rng.node(self.nodes - 1)) % self.nodes;
+        let at = self.moment();
+        faults.push(if self.rng.one_in(2) {
+            Fault { at, lasts: 0, what: What::Break(from, to) }
+        } else {
+            Fault { at, lasts: self.rng.magnitude(MS, S), what: What::Backlog(from, to) }
+        });
     }
 
     /// No more nodes lose their disks than a cluster can do without.

@@ -64,6 +64,10 @@ pub enum What {
     Poison(u32, u64),
     /// Both directions of all connections of this node are reset.
     Reset(u32),
+    /// The connection of the first to the second breaks, and what is under way on it is lost.
+    Break(u32, u32),
+    /// The first has no room for what it would send to the second: everything is dropped, though they are connected.
+    Backlog(u32, u32),
 }
 
 /// Where a process ends, if it is told to.
@@ -129,7 +133,14 @@ impl What {
             | Self::Parts(node, _)
             | Self::Poison(node, _)
             | Self::Reset(node) => *node < nodes,
+            Self::Break(from, to) | Self::Backlog(from, to) => *from < nodes && *to < nodes,
         }
+    }
+
+    /// Whether it may make a node forget what did not reach whom: its process ends, or it cannot read its own copy any more.
+    pub(super) fn forgets(&self) -> bool {
+        let ends = matches!(self, Self::Kill(_) | Self::KillAt(..) | Self::PowerCut(_) | Self::SyncFails(_));
+        ends || matches!(self, Self::Damage(..)) || self.loses_data().is_some()
     }
 
     /// Whether the node's data is lost for good, so that it must not come back as itself.
@@ -212,6 +223,10 @@ impl fmt::Display for What {
             }
             Self::Poison(node, time) => write!(f, "n{} is sent a version of time {time}", n(node)),
             Self::Reset(node) => write!(f, "all connections of n{} are reset", n(node)),
+            Self::Break(from, to) => {
+                write!(f, "the connection n{}->n{} breaks with messages in it", n(from), n(to))
+            }
+            Self::Backlog(from, to) => write!(f, "the backlog n{}->n{} is full", n(from), n(to)),
         }
     }
 }

@@ -41,6 +41,12 @@ pub struct Plan {
     pub sync: (u64, u64),
     /// Answers that clients never get.
     pub lost_answers: Ratio,
+    /// Whether nodes repair what others lack; a script says so.
+    pub repairs: bool,
+    /// Whether a node remembers only a few keys for a peer, so that it has to compare ranges.
+    pub short_lists: bool,
+    /// How long after a comparison of ranges the next one begins by itself, in nanoseconds.
+    pub compare_every: Option<u64>,
     /// What clients do.
     pub operations: Vec<Planned>,
     /// What goes wrong, and when.
@@ -199,6 +205,12 @@ impl fmt::Display for Plan {
                 "one majority is asked first"
             }
         )?;
+        let compare = self.compare_every.map_or_else(
+            || "after a start".into(),
+            |every| format!("after a start and every {}", time::text(every)),
+        );
+        let lists = if self.short_lists { "a few keys" } else { "all keys" };
+        writeln!(f, "  lists hold {lists} that a peer missed, ranges are compared {compare}")?;
         writeln!(f, "  {} faults until {}:", self.faults.len(), time::text(self.chaos_end))?;
         for fault in &self.faults {
             writeln!(f, "    {fault}")?;

@@ -1,7 +1,7 @@
 //! Scripts: a schedule written down as stage directions, so that a run needs no chance at all.
 //!
 //! ```text
-//! cluster 3 truetime                      or logical; behind it perhaps "shows unsynced", "remembers", "ticks 10ms"
+//! cluster 3 truetime                      or logical; behind it perhaps "repairs", "shows unsynced", "remembers", "ticks 10ms"
 //! n1 clock -2ms +3ms                      the interval: true time is that far from its bounds
 //! n1 wall +5s                             the wall clock, compared with true time
 //! n2 syncs when told                      its disk waits for a line "n2 syncs"
@@ -18,9 +18,12 @@
 //! n1 comes back db gone watermark copied  parts of its directory (identity, watermark, db) are gone, copied, or older: as
 //!                                         they were before the last start
 //! n1 cannot read k                        what it has stored of k is damaged
+//! n1 -> n2 breaks                         the connection, with what is under way on it; there is a new one
+//! n1 -> n2 is full                        or has room: the backlog
 //! time passes 10ms
 //! expect A ok                             or pending, refused, unknown, absent, a value
 //! expect n3 refuses                       it does not serve any more
+//! expect n3 holds k=x                     durably, as its newest version
 //! ```
 //!
 //! Everything that is not said does not happen: a message stays under way until a line delivers it, for ever if none
@@ -49,6 +52,8 @@ pub struct Script {
     pub nodes: u32,
     /// How timestamps are chosen.
     pub mode: TimestampMode,
+    /// Whether nodes repair what others lack.
+    pub repairs: bool,
     /// Whether replicas show writes that are not synced, marked so.
     pub shows_unsynced: bool,
     /// Whether replicas remember what they have read: then they acknowledge at once what they hold.
@@ -124,12 +129,18 @@ pub enum Direction {
     Pause(u32),
     /// And goes on.
     Resume(u32),
+    /// A connection breaks.
+    Break(u32, u32),
+    /// A backlog is full, or has room again.
+    Backlog(u32, u32, bool),
     /// Time.
     Pass(u64),
     /// What an operation has come to.
     Expect(String, Expected),
     /// The node does not serve any more.
     ExpectRefusal(u32),
+    /// The newest version that a replica durably has of a key is this value.
+    ExpectHeld(u32, String, String),
 }
 
 /// What happens to a message.
@@ -209,6 +220,10 @@ impl fmt::Display for Direction {
             }
             Self::Pause(node) => write!(f, "{} stands still", n(node)),
             Self::Resume(node) => write!(f, "{} goes on", n(node)),
+            Self::Break(from, to) => write!(f, "{} -> {} breaks", n(from), n(to)),
+            Self::Backlog(from, to, true) => write!(f, "{} -> {} is full", n(from), n(to)),
+            Self::Backlog(from, to, false) => write!(f, "{} -> {} has room", n(from), n(to)),
+            Self::ExpectHeld(node, key, value) => write!(f, "expect {} holds {key}={value}", n(node)),
             Self::Pass(nanos) => write!(f, "time passes {}", time::text(*nanos)),
             Self::Expect(name, expected) => {
                 write!(f, "expect {name} ")?;
@@ -235,10 +250,11 @@ impl fmt::Display for Script {
             TimestampMode::Logical => "logical",
             TimestampMode::TrueTime => "truetime",
         };
+        let repairs = if self.repairs { " repairs" } else { "" };
         let unsynced = if self.shows_unsynced { " shows unsynced" } else { "" };
         let remembers = if self.remembers { " remembers" } else { "" };
         let ticks = if self.tick > 1 { format!(" ticks {}", time::text(self.tick)) } else { String::new() };
-        writeln!(f, "cluster {} {mode}{unsynced}{remembers}{ticks}", self.nodes)?;
+        writeln!(f, "cluster {} {mode}{repairs}{unsynced}{remembers}{ticks}", self.nodes)?;
         self.directions.iter().try_for_each(|(_, direction)| writeln!(f, "{direction}"))
     }
 }

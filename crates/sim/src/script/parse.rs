@@ -72,6 +72,10 @@ fn cluster(words: &[&str]) -> Result<Script, String> {
         "truetime" => TimestampMode::TrueTime,
         other => return Err(format!("timestamps are `logical` or `truetime`, not `{other}`")),
     };
+    let (repairs, rest) = match rest {
+        ["repairs", rest @ ..] => (true, rest),
+        _ => (false, rest),
+    };
     let (shows_unsynced, rest) = match rest {
         ["shows", "unsynced", rest @ ..] => (true, rest),
         _ => (false, rest),
@@ -85,7 +89,8 @@ fn cluster(words: &[&str]) -> Result<Script, String> {
         ["ticks", tick] => time::parse(tick).ok_or_else(|| format!("`{tick}` is no duration"))?,
         _ => return Err(format!("nobody understands `{}`", rest.join(" "))),
     };
-    Ok(Script { nodes, mode, shows_unsynced, remembers, tick, directions: Vec::new(), preface: Vec::new() })
+    let (directions, preface) = (Vec::new(), Vec::new());
+    Ok(Script { nodes, mode, repairs, shows_unsynced, remembers, tick, directions, preface })
 }
 
 fn direction(words: &[&str]) -> Result<Direction, String> {
@@ -114,6 +119,9 @@ fn direction(words: &[&str]) -> Result<Direction, String> {
             let (key, value, name) = (key.to_owned(), value.to_owned(), (*name).to_owned());
             Direction::Ask { client: number(client, 'c')?, node: member(node)?, kind, key, value, name }
         }
+        [from, "->", to, "breaks"] => Direction::Break(member(from)?, member(to)?),
+        [from, "->", to, "is", "full"] => Direction::Backlog(member(from)?, member(to)?, true),
+        [from, "->", to, "has", "room"] => Direction::Backlog(member(from)?, member(to)?, false),
         [from, "->", to, kind, name, fate @ ..] => {
             let kind = match *kind {
                 "read" => trace::Kind::Read,
@@ -135,6 +143,10 @@ fn direction(words: &[&str]) -> Result<Direction, String> {
         }
         ["time", "passes", duration] => {
             Direction::Pass(time::parse(duration).ok_or_else(|| format!("`{duration}` is no duration"))?)
+        }
+        ["expect", node, "holds", both] => {
+            let (key, value) = both.split_once('=').ok_or("`holds` wants key=value")?;
+            Direction::ExpectHeld(member(node)?, key.to_owned(), value.to_owned())
         }
         ["expect", node, "refuses"] => Direction::ExpectRefusal(member(node)?),
         ["expect", name, expected] => Direction::Expect(
@@ -224,8 +236,13 @@ fn check_nodes(direction: &Direction, count: u32) -> Result<(), String> {
         | Direction::Damage(node, _)
         | Direction::Pause(node)
         | Direction::Resume(node)
+        | Direction::ExpectHeld(node, ..)
         | Direction::ExpectRefusal(node) => vec![*node],
-        Direction::Message { from, to, .. } => vec![*from, *to],
+        Direction::Message { from, to, .. }
+        | Direction::Break(from, to)
+        | Direction::Backlog(from, to, _) => {
+            vec![*from, *to]
+        }
         Direction::Settle(nodes) => nodes.clone(),
         Direction::Pass(_) | Direction::Expect(..) => Vec::new(),
     };
@@ -241,7 +258,7 @@ mod tests {
 
     const ALL: &str = "\
 # The title
-cluster 3 truetime shows unsynced remembers ticks 10ms
+cluster 3 truetime repairs shows unsynced remembers ticks 10ms
 n1 clock -2ms +3ms
 n2 wall -1.5s
 n2 syncs when told
@@ -269,6 +286,10 @@ expect A ok
 expect B absent
 expect B x
 expect n3 refuses
+expect n3 holds k=x
+n1 -> n2 breaks
+n1 -> n2 is full
+n1 -> n2 has room
 ";
 
     #[test]

@@ -54,6 +54,7 @@ pub fn from_trace(plan: &Plan, trace: &Trace, records: &[Record]) -> Script {
         tick: plan.clocks.tick,
         nodes: plan.nodes,
         mode: plan.mode,
+        repairs: false,
         shows_unsynced: plan.early_reads,
         remembers: plan.cache_bytes > 0,
         directions: (1..).zip(recorder.directions).collect(),

@@ -86,6 +86,9 @@ fn quiet_plan(script: &Script) -> Plan {
         clocks: Clocks { wall_skew: 0, drift_ppm: 0, behind: 0, ahead: 0, hold: 1, tick: script.tick },
         sync: (0, 0),
         lost_answers: Ratio::ZERO,
+        repairs: script.repairs,
+        short_lists: false,
+        compare_every: None,
         operations: Vec::new(),
         faults: Vec::new(),
         chaos_end: u64::MAX,
@@ -182,6 +185,18 @@ impl Stage {
             }
             Direction::Pause(node) => self.world.pause(*node),
             Direction::Resume(node) => self.world.resume(*node),
+            Direction::Break(from, to) => self.world.break_lane(*from, *to),
+            Direction::Backlog(from, to, true) => self.world.backlogs.cut(&[(*from, *to)]),
+            Direction::Backlog(from, to, false) => self.world.backlogs.mend(&[(*from, *to)]),
+            Direction::ExpectHeld(node, key, value) => {
+                let process = self.world.nodes[*node as usize].process.as_ref();
+                let newest = process.and_then(|process| process.store.newest(key.as_bytes()).ok());
+                let held = newest.and_then(|newest| newest.stamped.content.value().cloned());
+                if held.as_deref() != Some(value.as_bytes()) {
+                    let held = held.map_or_else(|| "nothing".into(), |held| held.escape_ascii().to_string());
+                    return Err(format!("it holds {held}"));
+                }
+            }
             Direction::Pass(nanos) => self.run_due(now + nanos),
             Direction::Expect(name, expected) => self.expect(name, expected)?,
             Direction::ExpectRefusal(node) => {

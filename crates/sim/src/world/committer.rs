@@ -7,6 +7,7 @@ use crate::checks::Conviction;
 use crate::plan::Point;
 use crate::trace::What;
 use abd::{Content, Refusal, Reply};
+use node::repair::is_repair;
 use store::{DatabaseError, Fit};
 
 impl World {
@@ -90,14 +91,20 @@ impl World {
             return;
         }
         for write in writes {
+            let (key, version) = (write.key, write.stamped.version);
             let reply = if fit.has(write.stamped.content == Content::Tombstone) {
-                self.note_promise(node, &write.key, write.stamped.version);
+                self.note_promise(node, &key, version);
                 write.reply.committed()
             } else {
                 Reply::Refused(Refusal::DiskFull)
             };
             match write.source {
-                Source::Local(call) => self.handle_reply(node, node, call, reply),
+                Source::Local(call) => {
+                    if matches!(reply, Reply::Refused(_)) && !is_repair(call) {
+                        self.missed(node, node, &key, version);
+                    }
+                    self.handle_reply(node, node, call, reply);
+                }
                 Source::Peer { .. } => self.send_reply(node, write.source, &reply),
             }
         }

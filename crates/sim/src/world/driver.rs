@@ -5,8 +5,9 @@ use super::node::View;
 use super::{Event, PendingWrite, Source, World};
 use crate::plan::Point;
 use crate::trace::{Kind, What};
-use abd::{CallId, Reaction, Reply, Request, Standing, TimestampIssuer, Transmit, Version};
+use abd::{CallId, Instant, Reaction, Reply, Request, Standing, TimestampIssuer, Transmit, Version};
 use bytes::Bytes;
+use node::repair::is_repair;
 
 /// Timers fire at multiples of this.
 const TIMER: u64 = crate::time::MS;
@@ -28,8 +29,11 @@ impl World {
 
     /// A reply for this node's coordinator.
     pub(super) fn handle_reply(&mut self, node: u32, from: u32, mut call: CallId, mut reply: Reply) {
-        let from = self.members.id(from as usize);
         let Some(process) = self.nodes[node as usize].process.as_mut() else { return };
+        if is_repair(call) {
+            return process.repair.handle_reply(from as usize, call, reply, Instant(self.now));
+        }
+        let from = self.members.id(from as usize);
         let mut is_get = false;
         if let Some(running) = process.running.get(&call.operation) {
             is_get = running.is_get;
@@ -84,6 +88,7 @@ impl World {
             let incarnation = process.incarnation;
             self.queue.push(at, Event::Wake { node, incarnation, at });
         }
+        self.pump_repair(node);
     }
 
     fn transmit(&mut self, node: u32, mut transmit: Transmit) {
@@ -106,7 +111,14 @@ impl World {
         }
         if to == node {
             // The own replica is a call, not a message.
+            let write = match &transmit.request {
+                Request::LocalWrite { key, stamped } => Some((key.clone(), stamped.version)),
+                _ => None,
+            };
             if let Some(reply) = self.serve(node, transmit.request, Source::Local(transmit.call)) {
+                if let (Some((key, version)), Reply::Refused(_)) = (write, &reply) {
+                    self.missed(node, node, &key, version);
+                }
                 self.handle_reply(node, node, transmit.call, reply);
             }
         } else {

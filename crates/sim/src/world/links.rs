@@ -5,15 +5,13 @@
 use super::{Event, World};
 use crate::time::{MS, S};
 use crate::trace::What;
-use abd::{CallId, Instant, Request, Transmit, Version};
+use abd::Instant;
 use std::time::Duration;
 
 /// As in the node: pauses between attempts to connect.
 const RECONNECT: (u64, u64) = (20 * MS, 500 * MS);
 /// As in the node: a link that was silent for this long is given up.
 const SILENCE_LIMIT: u64 = 5 * S;
-/// As in the node: the operation number of repairs; no operation has it.
-const REPAIR: CallId = CallId { operation: u64::MAX, phase: 0 };
 
 impl World {
     /// A process begins to connect to everybody.
@@ -65,7 +63,6 @@ impl World {
         link.up = Some((connection, server));
         link.last_heard = self.now;
         link.pause = 0;
-        let missed = std::mem::take(&mut link.missed);
         process.confirmed.insert(peer);
         if process.confirmed.len() + 1 == count {
             state.identity.admitted = true;
@@ -73,10 +70,9 @@ impl World {
         }
         self.trace.record(self.now, || What::Link { node, peer, up: true });
         process.coordinator.handle_peer_up(self.members.id(peer as usize));
+        process.repair.handle_peer_up(peer as usize, Instant(self.now));
+        process.repair_stopped = false;
         self.pump(node);
-        for key in missed {
-            self.send_again(node, peer, key);
-        }
     }
 
     /// Whether a majority has confirmed a node's disk since its process started.
@@ -96,24 +92,6 @@ impl World {
         self.queue.push(at, Event::Connect { node, peer, incarnation });
     }
 
-    /// Sends this replica's newest version of a key to a peer that may lack it, as the node's repair does.
-    fn send_again(&mut self, node: u32, peer: u32, key: bytes::Bytes) {
-        let Some(process) = self.nodes[node as usize].process.as_ref() else { return };
-        let Ok(newest) = process.store.newest(&key) else { return };
-        if newest.stamped.version == Version::MIN {
-            return;
-        }
-        let transmit = Transmit {
-            to: self.members.id(peer as usize),
-            call: REPAIR,
-            deadline: Instant(self.now) + Duration::from_nanos(self.plan.op_timeout),
-            request: Request::LocalWrite { key, stamped: newest.stamped },
-            may_wait: false,
-            again: false,
-        };
-        self.send_request(node, peer, &transmit);
-    }
-
     /// A node learns that a connection is gone.
     pub(super) fn lose_link(&mut self, node: u32, peer: u32, connection: u64) {
         let Some(process) = self.nodes[node as usize].process.as_mut() else { return };
@@ -122,9 +100,16 @@ impl World {
             return;
         }
         link.up = None;
+        let undelivered = link.unacknowledged.take_all();
+        process.repair.handle_peer_down(peer as usize);
         let incarnation = process.incarnation;
         process.coordinator.handle_peer_down(self.members.id(peer as usize));
         self.trace.record(self.now, || What::Link { node, peer, up: false });
+        if !self.lies.forgets_undelivered {
+            for (key, version) in undelivered {
+                self.missed(node, peer, &key, version);
+            }
+        }
         self.pump(node);
         self.connect_later(node, peer, incarnation);
     }
@@ -157,7 +142,11 @@ impl World {
         self.look_after_directory(node);
         let Some(process) = self.nodes[node as usize].process.as_mut() else { return };
         let mut silent = Vec::new();
-        for (peer, link) in (0u32..).zip(&process.links) {
+        let mut given_up = Vec::new();
+        for (peer, link) in (0u32..).zip(&mut process.links) {
+            // Here a message may be lost on a connection that goes on; TCP would end it.
+            let late = link.unacknowledged.give_up(Duration::from_nanos(SILENCE_LIMIT), Instant(self.now));
+            given_up.extend(late.into_iter().map(|write| (peer, write)));
             let Some((connection, _)) = link.up else { continue };
             let silence = self.now - link.last_heard.min(self.now);
             if silence > SILENCE_LIMIT {
@@ -166,6 +155,10 @@ impl World {
                 self.queue.push(self.now + takes, Event::Pong { node, peer, connection });
             }
         }
+        for (peer, (key, version)) in given_up {
+            self.missed(node, peer, &key, version);
+        }
+        self.pump_repair(node);
         for (peer, connection) in silent {
             self.lose_link(node, peer, connection);
         }

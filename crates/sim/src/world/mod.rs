@@ -12,13 +12,14 @@ mod nemesis;
 mod network;
 mod node;
 mod queue;
+mod repair;
 
 pub use network::Held;
 pub(crate) use node::{Job, Node, PendingWrite, Source};
 
 use crate::checks::monotone::Monotone;
 use crate::checks::unique::Unique;
-use crate::checks::{Conviction, Verdict, alive, linearizable};
+use crate::checks::{Conviction, Verdict, alive, converged, linearizable};
 use crate::history::Record;
 use crate::mutant::{ClockLie, Lies};
 use crate::plan::Plan;
@@ -26,12 +27,17 @@ use crate::rng::{Ratio, Rng};
 use crate::time::{MS, S};
 use crate::trace::{Trace, What};
 use abd::{Instant, Members, NodeId, Now, TimestampMode};
+use bytes::Bytes;
 use clients::Client;
 use network::{Envelope, Wires};
 use queue::Queue;
+use std::collections::BTreeSet;
 
 /// After the chaos: links find each other again, at the latest when silence has been noticed.
 const SETTLING: u64 = 12 * S;
+/// Then every replica must get everything within this time. Longer than the longest pause between two rounds of repair, and than
+/// what is late by the most.
+const CONVERGING: u64 = 60 * S;
 /// Then every key is read and written through every node, and that must work within this time.
 const FINAL: u64 = 10 * S;
 
@@ -42,6 +48,8 @@ pub(crate) enum Event {
     Arrive(Envelope),
     /// A coordinator's timer is due.
     Wake { node: u32, incarnation: u64, at: u64 },
+    /// Repair's timer is due.
+    RepairDue { node: u32, incarnation: u64, at: u64 },
     /// The disk is done with what it was given.
     DiskDone { node: u32, incarnation: u64 },
     /// A node tries to connect to a peer.
@@ -76,6 +84,7 @@ impl Event {
         match self {
             Self::Arrive(envelope) => Some(envelope.to),
             Self::Wake { node, .. }
+            | Self::RepairDue { node, .. }
             | Self::DiskDone { node, .. }
             | Self::Connect { node, .. }
             | Self::LinkLost { node, .. }
@@ -114,6 +123,10 @@ pub struct World {
     pub(crate) queue: Queue,
     pub(crate) nodes: Vec<Node>,
     pub(crate) wires: Wires,
+    /// Ways on which a sender's backlog is full.
+    pub(crate) backlogs: Wires,
+    /// Connections that broke with messages under way.
+    pub(crate) broken: BTreeSet<u64>,
     pub(crate) clients: Vec<Client>,
     pub(crate) records: Vec<Record>,
     /// Messages that wait for a script to deliver them; `None`: messages find their way by themselves.
@@ -128,6 +141,10 @@ pub struct World {
     next_connection: u64,
     /// Clients from this one on asked a healed cluster.
     last_clients: u32,
+    /// When the chaos ended.
+    healed_at: u64,
+    /// What never came about on a healed cluster.
+    stuck: Option<String>,
     over: bool,
 }
 
@@ -155,6 +172,8 @@ impl World {
             members,
             nodes,
             wires: Wires::new(plan.nodes),
+            backlogs: Wires::new(plan.nodes),
+            broken: BTreeSet::new(),
             clients,
             records: Vec::new(),
             held: None,
@@ -170,6 +189,8 @@ impl World {
             next_message: 1,
             next_connection: 1,
             last_clients: u32::MAX,
+            healed_at: u64::MAX,
+            stuck: None,
             over: false,
             plan,
             lies,
@@ -205,7 +226,11 @@ impl World {
             Some(conviction) => Verdict::Wrong(conviction),
             None => linearizable::check(&self.records),
         };
-        if verdict == Verdict::Fine && self.over && self.plan.liveness {
+        if verdict == Verdict::Fine
+            && let Some(why) = self.stuck.take()
+        {
+            verdict = Verdict::Stuck(why);
+        } else if verdict == Verdict::Fine && self.over && self.plan.liveness {
             verdict = match alive::check(&self.records, self.deadline()) {
                 Ok(()) => Verdict::Fine,
                 Err(why) => Verdict::Stuck(why),
@@ -231,6 +256,7 @@ impl World {
         match event {
             Event::Arrive(envelope) => self.arrive(envelope),
             Event::Wake { node, incarnation, at } => self.wake(node, incarnation, at),
+            Event::RepairDue { node, incarnation, at } => self.wake_repair(node, incarnation, at),
             Event::DiskDone { node, incarnation } => self.disk_done(node, incarnation),
             Event::Connect { node, peer, incarnation } => self.connect(node, peer, incarnation),
             Event::LinkLost { node, peer, connection } => self.lose_link(node, peer, connection),
@@ -260,6 +286,8 @@ impl World {
         self.plan.lost_answers = Ratio::ZERO;
         self.plan.sync = (100_000, MS);
         self.wires.heal();
+        self.backlogs.heal();
+        self.healed_at = self.now;
         for node in 0..self.plan.nodes {
             self.heal_node(node);
         }
@@ -267,11 +295,36 @@ impl World {
     }
 
     fn begin_last(&mut self) {
+        // Before anything is read or written again: that would hide what repair has left.
+        if let Err(why) = self.converged()
+            && self.plan.repairs
+        {
+            if self.now > self.healed_at + CONVERGING {
+                self.stuck = Some(why);
+                self.over = true;
+                return;
+            }
+            return self.queue.push(self.now + S, Event::Last);
+        }
         self.last_clients = u32::try_from(self.clients.len()).unwrap_or(u32::MAX);
         let each = self.add_last_operations();
         // One after another, and with wide clocks each waits.
         let wait = self.plan.clocks.behind + self.plan.clocks.ahead + self.plan.clocks.tick;
         self.queue.push(self.now + FINAL + each * wait, Event::Judge);
+    }
+
+    /// Whether every live replica has everything (rule C1).
+    fn converged(&self) -> Result<(), String> {
+        let live = (0u32..).zip(&self.nodes).filter(|(_, state)| state.identity.admitted && !state.lost);
+        let replicas: Vec<(u32, converged::Held)> = live
+            .filter_map(|(node, state)| {
+                let store = &state.process.as_ref()?.store;
+                let newest = |key: &Bytes| store.newest(key).ok().map(|newest| newest.stamped.version);
+                let keys = self.records.iter().map(|record| &record.key);
+                Some((node, keys.map(|key| (key.clone(), newest(key))).collect()))
+            })
+            .collect();
+        converged::check(&replicas)
     }
 
     fn deadline(&self) -> alive::Deadline {

@@ -49,6 +49,8 @@ impl World {
             Fault::Parts(node, parts) => self.replace(node, parts),
             Fault::Poison(node, time) => self.poison(node, time),
             Fault::Reset(node) => self.reset(node),
+            Fault::Break(from, to) => self.break_lane(from, to),
+            Fault::Backlog(from, to) => self.backlogs.cut(&[(from, to)]),
         }
     }
 
@@ -85,7 +87,12 @@ impl World {
                 self.start(node);
             }
             Fault::EmptyDisk(node) | Fault::OldDisk(node) | Fault::Parts(node, _) => self.start(node),
-            Fault::WallJump(..) | Fault::Damage(..) | Fault::Poison(..) | Fault::Reset(_) => {}
+            Fault::Backlog(from, to) => self.backlogs.mend(&[(from, to)]),
+            Fault::WallJump(..)
+            | Fault::Damage(..)
+            | Fault::Poison(..)
+            | Fault::Reset(_)
+            | Fault::Break(..) => {}
         }
     }
 
@@ -222,6 +229,20 @@ impl World {
             put_request(body, CallId { operation: u64::MAX, phase: 1 }, 1000, &request);
         });
         self.deliver_foreign(node, frame);
+    }
+
+    /// A connection breaks, and what is under way on it, in either direction, never arrives.
+    pub(crate) fn break_lane(&mut self, from: u32, to: u32) {
+        let up = self.nodes[from as usize].process.as_ref().and_then(|p| p.links[to as usize].up);
+        if let Some((connection, _)) = up {
+            self.broken.insert(connection);
+            self.lose_link(from, to, connection);
+        }
+        // In a script nobody waits for connections.
+        let incarnation = self.nodes[from as usize].process.as_ref().map(|process| process.incarnation);
+        if let Some(incarnation) = incarnation.filter(|_| self.held.is_some()) {
+            self.connect(from, to, incarnation);
+        }
     }
 
     fn reset(&mut self, node: u32) {

@@ -14,6 +14,8 @@ use crate::trace::{Kind, Label, What};
 use abd::wire::{get_reply, get_request, put_frame, put_reply, put_request, take_frame};
 use abd::{Reply, Request, Transmit};
 use bytes::{Bytes, BytesMut};
+use node::repair::is_repair;
+use node::repair::message::{is_answer, is_question};
 
 /// Frames are small here.
 const FRAME_LIMIT: usize = 1 << 20;
@@ -77,25 +79,58 @@ impl Wires {
 }
 
 impl World {
-    /// A coordinator's request to a peer; lost if there is no connection.
-    pub(super) fn send_request(&mut self, node: u32, to: u32, transmit: &Transmit) {
-        let Some(process) = self.nodes[node as usize].process.as_mut() else { return };
+    /// The connection that a request takes now: none while the peer is away, or while what waits for it is too much.
+    pub(super) fn lane(&self, node: u32, to: u32) -> Option<(u64, u64)> {
+        let up = self.nodes[node as usize].process.as_ref()?.links[to as usize].up;
+        up.filter(|_| self.backlogs.open(node, to))
+    }
+
+    /// A request to a peer, of the coordinator or of repair; dropped if it cannot take a connection. Whether it left.
+    pub(super) fn send_request(&mut self, node: u32, to: u32, transmit: &Transmit) -> bool {
+        let lane = self.lane(node, to);
+        let now = abd::Instant(self.now);
+        let Some(process) = self.nodes[node as usize].process.as_mut() else { return false };
         let link = &mut process.links[to as usize];
-        let Some((connection, server)) = link.up else {
-            if !transmit.request.is_read() {
-                link.missed.insert(transmit.request.key().clone());
+        let is_repair = is_repair(transmit.call);
+        let Some((connection, server)) = lane else {
+            match &transmit.request {
+                _ if is_repair => process.repair.not_sent(transmit.call, now),
+                Request::LocalWrite { key, stamped } => {
+                    let (key, version) = (key.clone(), stamped.version);
+                    self.missed(node, to, &key, version);
+                }
+                _ if link.up.is_some() => process.coordinator.handle_not_sent(transmit.to, transmit.call),
+                _ => {}
             }
-            return;
+            return false;
         };
+        if let Request::LocalWrite { key, stamped } = &transmit.request
+            && !is_repair
+            && let Some((key, version)) = link.unacknowledged.sent(transmit.call, key, stamped.version, now)
+        {
+            process.repair.handle_missed(to as usize, &key, version, now);
+        }
         let operation = process.running.get(&transmit.call.operation).map(|running| running.operation);
         let remaining = transmit.deadline.since(abd::Instant(self.now)).as_millis();
         let remaining = u32::try_from(remaining).unwrap_or(u32::MAX);
         let mut out = BytesMut::new();
         put_frame(&mut out, |body| put_request(body, transmit.call, remaining, &transmit.request));
-        let envelope =
-            Envelope { message: 0, from: node, to, is_reply: false, connection, server, frame: out.freeze() };
         let kind = kind_of(&transmit.request);
-        self.send(envelope, || Label { kind, operation, text: request_text(&transmit.request) });
+        let label = || Label { kind, operation, text: request_text(&transmit.request) };
+        self.send_frame((node, to), false, (connection, server), out.freeze(), label);
+        true
+    }
+
+    /// A frame on a connection, which was opened to a process of the one who answers.
+    pub(super) fn send_frame(
+        &mut self,
+        (from, to): (u32, u32),
+        is_reply: bool,
+        (connection, server): (u64, u64),
+        frame: Bytes,
+        label: impl Fn() -> Label,
+    ) {
+        self.send(Envelope { message: 0, from, to, is_reply, connection, server, frame }, label);
     }
 
     /// A replica's reply to a peer.
@@ -165,6 +200,9 @@ impl World {
         if !self.wires.open(envelope.from, to) {
             return self.trace.record(self.now, lost("the way is cut"));
         }
+        if self.broken.contains(&envelope.connection) {
+            return self.trace.record(self.now, lost("its connection broke"));
+        }
         if self.nodes[to as usize].process.is_none() {
             return self.trace.record(self.now, lost("nobody is there"));
         }
@@ -189,14 +227,33 @@ impl World {
             return self.trace.record(self.now, || What::Lost { message, why });
         }
         link.last_heard = self.now;
+        if is_answer(&body) {
+            self.trace.record(self.now, || What::Arrived { message });
+            if !self.arrive_answer(to, from, body) {
+                self.close(envelope);
+            }
+            return;
+        }
         let Ok((call, reply)) = get_reply(body) else { return self.close(envelope) };
         self.trace.record(self.now, || What::Arrived { message });
+        let has_written = matches!(reply, Reply::Written { .. });
+        if let Some((key, version)) = link.unacknowledged.answered(call, has_written) {
+            self.missed(to, from, &key, version);
+        }
         self.handle_reply(to, from, call, reply);
         self.pump(to);
     }
 
     fn arrive_request(&mut self, envelope: &Envelope, body: Bytes) {
         let message = envelope.message;
+        if is_question(&body) {
+            self.trace.record(self.now, || What::Arrived { message });
+            let route = (envelope.connection, envelope.server);
+            if !self.arrive_question(envelope.from, envelope.to, route, body) {
+                self.close(envelope);
+            }
+            return;
+        }
         let Ok((call, _remaining, request)) = get_request(body) else { return self.close(envelope) };
         self.trace.record(self.now, || What::Arrived { message });
         let source = Source::Peer {

@@ -15,6 +15,8 @@ use abd::{
     TimestampIssuer, Version, VersionStore,
 };
 use bytes::Bytes;
+use node::repair::Repair;
+use node::repair::unacknowledged::Unacknowledged;
 use node::room::DiskRoom;
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
@@ -93,6 +95,10 @@ pub(crate) struct Process {
     /// By the coordinator's number: whose operation it is.
     pub(crate) running: BTreeMap<u64, RunningOperation>,
     pub(crate) armed: u64,
+    pub(crate) repair: Repair,
+    pub(crate) repair_armed: u64,
+    /// The mutant `repair-stops` has stopped.
+    pub(crate) repair_stopped: bool,
 }
 
 /// An operation in a coordinator.
@@ -112,8 +118,8 @@ pub(crate) struct Link {
     pub(crate) up: Option<(u64, u64)>,
     pub(crate) last_heard: u64,
     pub(crate) pause: u64,
-    /// Keys whose writes did not reach the peer.
-    pub(crate) missed: BTreeSet<Bytes>,
+    /// Writes that the peer has not acknowledged.
+    pub(crate) unacknowledged: Unacknowledged,
 }
 
 /// Where a request came from.
@@ -314,6 +320,9 @@ impl World {
             confirmed: BTreeSet::new(),
             running: BTreeMap::new(),
             armed: u64::MAX,
+            repair: Repair::new(super::repair::config(&self.plan), self.members.count(), node as usize),
+            repair_armed: u64::MAX,
+            repair_stopped: false,
         });
         self.trace.record(self.now, || What::Started { node, boot });
         if !state.replaced

@@ -1,0 +1,269 @@
+//! What replicas ask each other to find out who lacks what, and the bytes of it.
+//!
+//! The body of a frame is `kind u8 | operation u64 | phase u8 | payload`, as that of every other request (`abd::wire`), all
+//! integers big-endian. Whatever arrives is checked before anybody acts on it: sizes, counts, versions.
+
+use super::ranges::{CHUNK_KEYS, DIGEST_LEN, Digest, PAGE_KEYS, Range};
+use abd::wire::{WireError, get_bytes, put_bytes};
+use abd::{CallId, Refusal, Version, VersionError};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+/// Bytes of keys, versions and lengths in one list, unless a single key is longer. With the ends of a range, at most three
+/// keys of any size go into one message.
+pub const LIST_BYTES_MAX: usize = 3 << 10;
+/// A listed key costs this much beside its bytes.
+const ENTRY_BYTES: usize = 4 + Version::LEN;
+
+/// A key and the newest version that somebody has of it; [`Version::MIN`] if it has none.
+pub type KeyVersion = (Bytes, Version);
+
+/// A question from the node that repairs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// Has the replica exactly these versions in this range? Answered by [`Answer::Same`].
+    Digest {
+        /// Which keys.
+        range: Range,
+        /// How many there are. The replica need not look at many more of its own.
+        count: u32,
+        /// Of all keys and versions.
+        digest: Digest,
+    },
+    /// Which versions has the replica of these keys, and what else in this range? Answered by [`Answer::Versions`].
+    Versions {
+        /// At most [`CHUNK_KEYS`], in any order.
+        listed: Vec<KeyVersion>,
+        /// Where to look for keys that are not listed; nowhere, if `None`.
+        range: Option<Range>,
+    },
+}
+
+/// A replica's answer. What it tells is durable there (rule S2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Whether the replica has the same keys and versions.
+    Same(bool),
+    /// Both lists.
+    Versions {
+        /// Its newest version of each listed key, in the order of the list.
+        versions: Vec<Version>,
+        /// Keys of the range that were not listed.
+        others: Vec<KeyVersion>,
+        /// Set if there are more: where the next question should begin. The replica has told everything up to this key.
+        told_up_to: Option<Bytes>,
+    },
+    /// Nothing can be told now.
+    Refused(Refusal),
+}
+
+/// How many of these keys fit into one list: at least one, if there is any.
+pub fn fit<'a>(keys: impl Iterator<Item = &'a Bytes>) -> usize {
+    let mut bytes = 0;
+    let fits = |key: &&Bytes| {
+        let first = bytes == 0;
+        bytes += key.len() + ENTRY_BYTES;
+        first || bytes <= LIST_BYTES_MAX
+    };
+    keys.take(CHUNK_KEYS).take_while(fits).count()
+}
+
+const DIGEST: u8 = 140;
+const VERSIONS: u8 = 141;
+const SAME: u8 = 142;
+const TOLD: u8 = 143;
+const REFUSED: u8 = 144;
+
+/// Whether a body is that of a [`Question`].
+pub fn is_question(body: &[u8]) -> bool {
+    matches!(body.first(), Some(&(DIGEST | VERSIONS)))
+}
+
+/// Whether a body is that of an [`Answer`].
+pub fn is_answer(body: &[u8]) -> bool {
+    matches!(body.first(), Some(&(SAME | TOLD | REFUSED)))
+}
+
+/// Appends a question's body.
+pub fn put_question(out: &mut BytesMut, call: CallId, question: &Question) {
+    match question {
+        Question::Digest { range, count, digest } => {
+            put_head(out, DIGEST, call);
+            put_range(out, range);
+            out.put_u32(*count);
+            out.put_slice(digest);
+        }
+        Question::Versions { listed, range } => {
+            put_head(out, VERSIONS, call);
+            put_list(out, listed);
+            out.put_u8(u8::from(range.is_some()));
+            if let Some(range) = range {
+                put_range(out, range);
+            }
+        }
+    }
+}
+
+/// Reads a question's body.
+///
+/// # Errors
+/// When the body is anything but exactly one question within the limits.
+pub fn get_question(mut body: Bytes) -> Result<(CallId, Question), WireError> {
+    let (kind, call) = get_head(&mut body)?;
+    let question = match kind {
+        DIGEST => {
+            let range = get_range(&mut body)?;
+            let count = get_u32(&mut body)?;
+            if count as usize > PAGE_KEYS {
+                return Err(WireError::Length);
+            }
+            let mut digest = [0; DIGEST_LEN];
+            body.try_copy_to_slice(&mut digest).map_err(|_| WireError::Length)?;
+            Question::Digest { range, count, digest }
+        }
+        VERSIONS => {
+            // Whoever has heard of a version may not have the key itself.
+            let listed = get_list(&mut body, true)?;
+            let range = if get_flag(&mut body)? { Some(get_range(&mut body)?) } else { None };
+            Question::Versions { listed, range }
+        }
+        other => return Err(WireError::Kind(other)),
+    };
+    end(&body)?;
+    Ok((call, question))
+}
+
+/// Appends an answer's body.
+pub fn put_answer(out: &mut BytesMut, call: CallId, answer: &Answer) {
+    match answer {
+        Answer::Same(same) => {
+            put_head(out, SAME, call);
+            out.put_u8(u8::from(*same));
+        }
+        Answer::Versions { versions, others, told_up_to } => {
+            put_head(out, TOLD, call);
+            out.put_u32(length(versions.len()));
+            versions.iter().for_each(|version| out.put_slice(&version.to_bytes()));
+            put_list(out, others);
+            put_bound(out, told_up_to.as_ref());
+        }
+        Answer::Refused(refusal) => {
+            put_head(out, REFUSED, call);
+            abd::wire::put_refusal(out, *refusal);
+        }
+    }
+}
+
+/// Reads an answer's body.
+///
+/// # Errors
+/// When the body is anything but exactly one answer within the limits.
+pub fn get_answer(mut body: Bytes) -> Result<(CallId, Answer), WireError> {
+    let (kind, call) = get_head(&mut body)?;
+    let answer = match kind {
+        SAME => Answer::Same(get_flag(&mut body)?),
+        TOLD => {
+            let count = get_u32(&mut body)? as usize;
+            if count > CHUNK_KEYS {
+                return Err(WireError::Length);
+            }
+            let versions = (0..count).map(|_| get_version(&mut body)).collect::<Result<Vec<_>, _>>()?;
+            let others = get_list(&mut body, false)?;
+            Answer::Versions { versions, others, told_up_to: get_bound(&mut body)? }
+        }
+        REFUSED => {
+            let refusal = abd::wire::get_refusal(get_u8(&mut body)?)?;
+            Answer::Refused(refusal)
+        }
+        other => return Err(WireError::Kind(other)),
+    };
+    end(&body)?;
+    Ok((call, answer))
+}
+
+fn put_head(out: &mut BytesMut, kind: u8, call: CallId) {
+    out.put_u8(kind);
+    out.put_u64(call.operation);
+    out.put_u8(call.phase);
+}
+
+fn put_list(out: &mut BytesMut, list: &[KeyVersion]) {
+    out.put_u32(length(list.len()));
+    for (key, version) in list {
+        put_bytes(out, key);
+        out.put_slice(&version.to_bytes());
+    }
+}
+
+fn put_range(out: &mut BytesMut, range: &Range) {
+    put_bound(out, range.after.as_ref());
+    put_bound(out, range.up_to.as_ref());
+}
+
+fn put_bound(out: &mut BytesMut, bound: Option<&Bytes>) {
+    out.put_u8(u8::from(bound.is_some()));
+    if let Some(key) = bound {
+        put_bytes(out, key);
+    }
+}
+
+fn length(length: usize) -> u32 {
+    let Ok(length) = u32::try_from(length) else { unreachable!("lists are short") };
+    length
+}
+
+fn get_u8(body: &mut Bytes) -> Result<u8, WireError> {
+    body.try_get_u8().map_err(|_| WireError::Length)
+}
+
+fn get_u32(body: &mut Bytes) -> Result<u32, WireError> {
+    body.try_get_u32().map_err(|_| WireError::Length)
+}
+
+fn get_head(body: &mut Bytes) -> Result<(u8, CallId), WireError> {
+    let kind = get_u8(body)?;
+    let operation = body.try_get_u64().map_err(|_| WireError::Length)?;
+    Ok((kind, CallId { operation, phase: get_u8(body)? }))
+}
+
+fn get_flag(body: &mut Bytes) -> Result<bool, WireError> {
+    match get_u8(body)? {
+        0 => Ok(false),
+        1 => Ok(true),
+        other => Err(WireError::Kind(other)),
+    }
+}
+
+fn get_version(body: &mut Bytes) -> Result<Version, WireError> {
+    let mut bytes = [0; Version::LEN];
+    body.try_copy_to_slice(&mut bytes).map_err(|_| WireError::Length)?;
+    Ok(Version::from_bytes(&bytes)?)
+}
+
+fn get_list(body: &mut Bytes, may_be_never: bool) -> Result<Vec<KeyVersion>, WireError> {
+    let count = get_u32(body)? as usize;
+    if count > CHUNK_KEYS {
+        return Err(WireError::Length);
+    }
+    let entry = |_| {
+        // Of its own: a few keys that are kept must not keep a whole buffer of the network.
+        let key = Bytes::copy_from_slice(&get_bytes(body)?);
+        let version = get_version(body)?;
+        if version == Version::MIN && !may_be_never {
+            return Err(VersionError::NoWriter { node: 0, boot: 0, time: 0 }.into());
+        }
+        Ok((key, version))
+    };
+    (0..count).map(entry).collect()
+}
+
+fn get_range(body: &mut Bytes) -> Result<Range, WireError> {
+    Ok(Range { after: get_bound(body)?, up_to: get_bound(body)? })
+}
+
+fn get_bound(body: &mut Bytes) -> Result<Option<Bytes>, WireError> {
+    if get_flag(body)? { Ok(Some(Bytes::copy_from_slice(&get_bytes(body)?))) } else { Ok(None) }
+}
+
+fn end(body: &Bytes) -> Result<(), WireError> {
+    if body.is_empty() { Ok(()) } else { Err(WireError::Length) }
+}

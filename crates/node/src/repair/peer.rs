@@ -1,0 +1,504 @@
+//! What is done about one peer, one round at a time.
+//!
+//! A round asks the peer for its versions of a few keys, from the list or from a page of the store, and then moves what one
+//! side has newer: pushed to the peer, or fetched from it. Whatever happens to a round (no room, no answer, a refusal, a
+//! lost connection), its keys are still on the list or in front of the comparison's position, and time alone brings the next.
+
+use super::comparison::{Comparison, Urgency};
+use super::message::{Answer, KeyVersion, Question, fit};
+use super::missed::MissedKeys;
+use super::ranges::{CHUNK_KEYS, Page};
+use super::{Action, Config, Counts};
+use abd::{Instant, Refusal, Reply, Version};
+use bytes::Bytes;
+use std::collections::{BTreeMap, VecDeque};
+
+/// Versions that may be under way to or from a peer at a time.
+const WINDOW: usize = 16;
+
+/// What a peer's methods need of the whole.
+pub(super) struct Turn<'a> {
+    pub(super) config: &'a Config,
+    pub(super) now: Instant,
+    pub(super) numbers: &'a mut u64,
+    pub(super) actions: &'a mut VecDeque<Action>,
+    /// What has come from this peer: the others may lack it, too.
+    pub(super) fetched: &'a mut Vec<KeyVersion>,
+}
+
+impl Turn<'_> {
+    /// A version that was missed before this is not waited for any longer.
+    fn nowhere_since(&self) -> Option<Instant> {
+        let nanos = u64::try_from(self.config.nowhere_after.as_nanos()).unwrap_or(u64::MAX);
+        self.now.0.checked_sub(nanos).map(Instant)
+    }
+
+    fn number(&mut self) -> u64 {
+        *self.numbers += 1;
+        *self.numbers
+    }
+}
+
+/// A version on its way.
+#[derive(Clone, Debug)]
+struct Transfer {
+    key: Bytes,
+    way: Way,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    /// This node's newest goes to the peer; it was this when the round began.
+    Push(Version),
+    /// The peer's newest, at least this, comes here.
+    Fetch { have: Version, theirs: Version },
+    /// It has come and is being made durable here.
+    Store(Version),
+}
+
+impl Way {
+    /// What the side that is behind lacks.
+    fn version(self) -> Version {
+        match self {
+            Self::Push(version) | Self::Store(version) | Self::Fetch { theirs: version, .. } => version,
+        }
+    }
+}
+
+/// A key, and this node's newest version of it; `None` if its replica abstains for the key (rule S3).
+type Listed = (Bytes, Option<Version>);
+
+/// Where the keys of a round come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    List,
+    Comparison,
+}
+
+#[derive(Debug)]
+enum Round {
+    Idle,
+    /// The own versions of listed keys, or a page, are being looked up.
+    LookingUp {
+        look: u64,
+        keys: Vec<Bytes>,
+    },
+    Walking {
+        look: u64,
+    },
+    /// The peer was asked for the digest of the next part.
+    Comparing {
+        number: u64,
+        until: Instant,
+    },
+    /// The peer was asked for its versions.
+    Listing {
+        number: u64,
+        until: Instant,
+        origin: Origin,
+        listed: Vec<Listed>,
+    },
+    Moving(Moving),
+}
+
+#[derive(Debug)]
+struct Moving {
+    until: Instant,
+    origin: Origin,
+    told_up_to: Option<Bytes>,
+    todo: VecDeque<Transfer>,
+    under_way: BTreeMap<u64, Transfer>,
+    failed: Vec<Transfer>,
+    last_tried: Option<Bytes>,
+    /// Whether anything has got where it was missed, or was there.
+    moved: bool,
+}
+
+/// The state of one peer.
+#[derive(Debug)]
+pub(super) struct Peer {
+    index: usize,
+    up: bool,
+    pub(super) missed: MissedKeys,
+    pub(super) comparison: Comparison,
+    round: Round,
+    /// The next round begins no earlier.
+    next_at: Instant,
+    /// How long to wait after a round that came to nothing.
+    retry: std::time::Duration,
+    /// The list and the comparison take turns.
+    listed_last: bool,
+    pub(super) counts: Counts,
+}
+
+impl Peer {
+    pub(super) fn new(index: usize, config: &Config) -> Self {
+        Self {
+            index,
+            up: false,
+            missed: MissedKeys::default(),
+            comparison: Comparison::default(),
+            round: Round::Idle,
+            next_at: Instant::default(),
+            retry: config.retry.0,
+            listed_last: false,
+            counts: Counts::default(),
+        }
+    }
+
+    pub(super) fn index(&self) -> usize {
+        self.index
+    }
+
+    pub(super) fn connected(&mut self, config: &Config, now: Instant) {
+        self.up = true;
+        (self.next_at, self.retry) = (now, config.retry.0);
+    }
+
+    pub(super) fn disconnected(&mut self) {
+        self.up = false;
+        self.round = Round::Idle;
+        self.comparison.interrupt();
+    }
+
+    /// A write of this version did not reach the peer.
+    pub(super) fn misses(&mut self, key: &Bytes, version: Version, config: &Config, now: Instant) {
+        if !self.missed.add(key, version, now, config.list_bytes) {
+            self.has_missed_too_much(now);
+            self.missed.add(key, version, now, config.list_bytes);
+        }
+    }
+
+    /// The list is of no use any more: only a comparison finds out what the peer lacks.
+    pub(super) fn has_missed_too_much(&mut self, now: Instant) {
+        let since = self.missed.oldest().unwrap_or(now);
+        self.missed.clear();
+        self.comparison.want(Urgency::Behind, Some(since));
+    }
+
+    fn is_behind(&self) -> bool {
+        !self.missed.is_empty() || self.comparison.is_wanted()
+    }
+
+    /// When [`Peer::poll`] has something to do by itself.
+    pub(super) fn wake_at(&self) -> Option<Instant> {
+        let due = if self.comparison.is_wanted() { None } else { self.comparison.due() };
+        let round = match &self.round {
+            _ if !self.up => None,
+            Round::Idle => self.is_behind().then_some(self.next_at),
+            Round::LookingUp { .. } | Round::Walking { .. } => None,
+            Round::Comparing { until, .. }
+            | Round::Listing { until, .. }
+            | Round::Moving(Moving { until, .. }) => Some(*until),
+        };
+        due.into_iter().chain(round).min()
+    }
+
+    /// Begins what is due, and gives up what takes too long.
+    pub(super) fn poll(&mut self, turn: &mut Turn<'_>) {
+        self.comparison.look_at_the_clock(turn.now);
+        if self.wake_at().is_none_or(|at| at > turn.now) {
+            return;
+        }
+        match &self.round {
+            Round::Idle => self.begin(turn),
+            Round::Moving(_) => {
+                self.give_up_transfers();
+                self.end_of_transfers(turn);
+            }
+            _ => self.came_to_nothing(turn),
+        }
+    }
+
+    fn begin(&mut self, turn: &mut Turn<'_>) {
+        let is_comparisons_turn = self.listed_last && self.comparison.is_wanted();
+        self.listed_last = !is_comparisons_turn && !self.missed.is_empty();
+        if !self.listed_last {
+            return self.compare_next(turn);
+        }
+        let mut keys = self.missed.batch(CHUNK_KEYS);
+        keys.truncate(fit(keys.iter()));
+        let look = turn.number();
+        turn.actions.push_back(Action::LookUp { peer: self.index, look, keys: keys.clone() });
+        self.round = Round::LookingUp { look, keys };
+    }
+
+    fn compare_next(&mut self, turn: &mut Turn<'_>) {
+        let Some(chunk) = self.comparison.next() else {
+            let look = turn.number();
+            let range = self.comparison.rest();
+            turn.actions.push_back(Action::Walk { peer: self.index, look, range });
+            self.round = Round::Walking { look };
+            return;
+        };
+        let question = chunk.question();
+        let number = self.ask(question, turn);
+        self.round = Round::Comparing { number, until: turn.now + turn.config.answer_within };
+    }
+
+    fn ask(&mut self, question: Question, turn: &mut Turn<'_>) -> u64 {
+        let number = turn.number();
+        turn.actions.push_back(Action::Ask {
+            peer: self.index,
+            call: super::call(number, self.index),
+            question,
+        });
+        number
+    }
+
+    /// The own versions of the keys that were asked for; `None` if the own store cannot be read.
+    pub(super) fn looked_up(
+        &mut self,
+        look: u64,
+        versions: Option<Vec<Option<Version>>>,
+        turn: &mut Turn<'_>,
+    ) {
+        let Round::LookingUp { look: expected, keys } = &mut self.round else { return };
+        if *expected != look {
+            return;
+        }
+        let keys = std::mem::take(keys);
+        let Some(versions) = versions else { return self.came_to_nothing(turn) };
+        assert!(versions.len() == keys.len(), "one version for each key");
+        let listed: Vec<Listed> = keys.into_iter().zip(versions).collect();
+        self.list(listed, Origin::List, turn);
+    }
+
+    fn list(&mut self, listed: Vec<Listed>, origin: Origin, turn: &mut Turn<'_>) {
+        let question = match (origin, self.comparison.next()) {
+            (Origin::Comparison, Some(chunk)) => chunk.listing(),
+            _ => {
+                let told = |(key, own): &Listed| (key.clone(), own.unwrap_or(Version::MIN));
+                Question::Versions { listed: listed.iter().map(told).collect(), range: None }
+            }
+        };
+        let number = self.ask(question, turn);
+        self.round = Round::Listing { number, until: turn.now + turn.config.answer_within, origin, listed };
+    }
+
+    /// A page of the own store; `None` if it cannot be read.
+    pub(super) fn walked(&mut self, look: u64, page: Option<Page>, turn: &mut Turn<'_>) {
+        if !matches!(self.round, Round::Walking { look: expected } if expected == look) {
+            return;
+        }
+        match page {
+            None => self.came_to_nothing(turn),
+            Some(page) => {
+                self.comparison.take_page(page);
+                self.compare_next(turn);
+            }
+        }
+    }
+
+    /// The peer's answer to a question.
+    pub(super) fn handle_answer(&mut self, number: u64, answer: Answer, turn: &mut Turn<'_>) {
+        match &mut self.round {
+            Round::Comparing { number: asked, .. } if *asked == number => {
+                let Some(chunk) = self.comparison.next() else { return self.came_to_nothing(turn) };
+                match answer {
+                    Answer::Same(true) => self.go_on_comparing(turn),
+                    // What a peer cannot read it cannot compare: the rest of the page it can.
+                    Answer::Refused(Refusal::StoreFailed | Refusal::Damaged) if chunk.is_small() => {
+                        self.go_on_comparing(turn);
+                    }
+                    Answer::Same(false) | Answer::Refused(Refusal::StoreFailed | Refusal::Damaged)
+                        if !chunk.is_small() =>
+                    {
+                        self.comparison.split();
+                        self.compare_next(turn);
+                    }
+                    Answer::Same(false) => {
+                        self.counts.differing += 1;
+                        let listed = chunk.entries.iter();
+                        let listed = listed.map(|(key, own)| (key.clone(), Some(*own))).collect();
+                        self.list(listed, Origin::Comparison, turn);
+                    }
+                    Answer::Refused(_) | Answer::Versions { .. } => self.came_to_nothing(turn),
+                }
+            }
+            Round::Listing { number: asked, origin, listed, .. } if *asked == number => {
+                let (origin, listed) = (*origin, std::mem::take(listed));
+                match answer {
+                    Answer::Versions { versions, others, told_up_to } if versions.len() == listed.len() => {
+                        // Only a question about a range is answered with more than was listed.
+                        let is_range = origin == Origin::Comparison;
+                        let others = if is_range { others } else { Vec::new() };
+                        let before = self.missed.len();
+                        let transfers = self.transfers(listed, &versions, others, turn);
+                        self.round = Round::Moving(Moving {
+                            until: turn.now + turn.config.answer_within,
+                            origin,
+                            told_up_to: told_up_to.filter(|_| is_range),
+                            todo: transfers,
+                            under_way: BTreeMap::new(),
+                            failed: Vec::new(),
+                            last_tried: None,
+                            moved: self.missed.len() < before,
+                        });
+                        self.move_on(turn);
+                    }
+                    Answer::Refused(Refusal::StoreFailed | Refusal::Damaged)
+                        if origin == Origin::Comparison =>
+                    {
+                        self.go_on_comparing(turn);
+                    }
+                    _ => self.came_to_nothing(turn),
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Who lacks what.
+    fn transfers(
+        &mut self,
+        listed: Vec<Listed>,
+        theirs: &[Version],
+        others: Vec<KeyVersion>,
+        turn: &Turn<'_>,
+    ) -> VecDeque<Transfer> {
+        let mut transfers = VecDeque::new();
+        for ((key, own), theirs) in listed.into_iter().zip(theirs.iter().copied()) {
+            match own {
+                Some(own) if own > theirs => transfers.push_back(Transfer { key, way: Way::Push(own) }),
+                Some(own) if own < theirs => {
+                    transfers.push_back(Transfer { key, way: Way::Fetch { have: own, theirs } });
+                }
+                // A replica that abstains has nothing to send, and fetches only what a comparison finds: it would never know
+                // that it has it.
+                Some(_) | None => drop(self.missed.settle_or_forget(&key, theirs, turn.nowhere_since())),
+            }
+        }
+        let fetches = others
+            .into_iter()
+            .map(|(key, theirs)| Transfer { key, way: Way::Fetch { have: Version::MIN, theirs } });
+        transfers.extend(fetches);
+        transfers
+    }
+
+    fn go_on_comparing(&mut self, turn: &mut Turn<'_>) {
+        self.comparison.advance(None, turn.now, turn.config.compare_every);
+        if self.comparison.next().is_some() {
+            return self.compare_next(turn);
+        }
+        self.end_round(turn);
+    }
+
+    /// Sends as much as may be under way.
+    fn move_on(&mut self, turn: &mut Turn<'_>) {
+        let Round::Moving(moving) = &mut self.round else { return };
+        while moving.under_way.len() < WINDOW
+            && moving.failed.is_empty()
+            && let Some(transfer) = moving.todo.pop_front()
+        {
+            let number = turn.number();
+            let (peer, call, key) = (self.index, super::call(number, self.index), transfer.key.clone());
+            turn.actions.push_back(match transfer.way {
+                Way::Fetch { have, .. } => Action::Fetch { peer, call, key, have },
+                Way::Push(_) | Way::Store(_) => Action::Push { peer, call, key },
+            });
+            moving.last_tried = Some(transfer.key.clone());
+            moving.under_way.insert(number, transfer);
+        }
+        if moving.under_way.is_empty() {
+            self.end_of_transfers(turn);
+        }
+    }
+
+    /// A reply to a transfer: of the peer, or of the own replica (`is_own`).
+    pub(super) fn handle_reply(&mut self, number: u64, is_own: bool, reply: Reply, turn: &mut Turn<'_>) {
+        let Round::Moving(moving) = &mut self.round else { return };
+        let Some(transfer) = moving.under_way.get(&number) else { return };
+        if matches!(transfer.way, Way::Store(_)) != is_own {
+            return;
+        }
+        let Some(transfer) = moving.under_way.remove(&number) else { return };
+        moving.until = turn.now + turn.config.answer_within;
+        let Transfer { key, way } = transfer;
+        match (way, reply) {
+            (Way::Push(version), Reply::Written { .. }) => {
+                self.counts.sent += 1;
+                moving.moved |= self.missed.settle_or_forget(&key, version, turn.nowhere_since());
+            }
+            (Way::Fetch { have, .. }, Reply::Read { version, content: Some(content), .. })
+                if version > have =>
+            {
+                turn.fetched.push((key.clone(), version));
+                let stamped = abd::StampedValue { version, content };
+                let number = turn.number();
+                let call = super::call(number, self.index);
+                turn.actions.push_back(Action::Store { call, key: key.clone(), stamped });
+                moving.under_way.insert(number, Transfer { key, way: Way::Store(version) });
+            }
+            (Way::Store(version), Reply::Written { .. }) => {
+                self.counts.fetched += 1;
+                moving.moved |= self.missed.settle_or_forget(&key, version, turn.nowhere_since());
+            }
+            (way, _) => moving.failed.push(Transfer { key, way }),
+        }
+        self.move_on(turn);
+    }
+
+    /// Something could not be sent.
+    pub(super) fn not_sent(&mut self, number: u64, turn: &mut Turn<'_>) {
+        match &mut self.round {
+            Round::Comparing { number: asked, .. } | Round::Listing { number: asked, .. }
+                if *asked == number =>
+            {
+                self.came_to_nothing(turn);
+            }
+            Round::Moving(moving) => {
+                moving.failed.extend(moving.under_way.remove(&number));
+                self.move_on(turn);
+            }
+            _ => {}
+        }
+    }
+
+    fn give_up_transfers(&mut self) {
+        if let Round::Moving(moving) = &mut self.round {
+            moving.failed.extend(std::mem::take(&mut moving.under_way).into_values());
+        }
+    }
+
+    /// Nothing is under way any more.
+    fn end_of_transfers(&mut self, turn: &mut Turn<'_>) {
+        let Round::Moving(moving) = std::mem::replace(&mut self.round, Round::Idle) else { return };
+        let has_failed = moving.origin == Origin::List || !moving.failed.is_empty();
+        let came_to_nothing = has_failed && !moving.moved;
+        // What was refused must not keep what stands behind it from its turn.
+        if let (Origin::List, Some(last)) =
+            (moving.origin, moving.last_tried.filter(|_| !moving.todo.is_empty()))
+        {
+            self.missed.go_on_behind(&last);
+        }
+        if moving.origin == Origin::Comparison {
+            // The walk goes on; what it found is remembered.
+            let left = moving.failed.into_iter().chain(moving.todo);
+            let left: Vec<Transfer> = left.collect();
+            self.comparison.advance(moving.told_up_to, turn.now, turn.config.compare_every);
+            for transfer in left {
+                self.misses(&transfer.key, transfer.way.version(), turn.config, turn.now);
+            }
+        }
+        if came_to_nothing {
+            return self.came_to_nothing(turn);
+        }
+        self.end_round(turn);
+    }
+
+    fn end_round(&mut self, turn: &Turn<'_>) {
+        self.round = Round::Idle;
+        self.retry = turn.config.retry.0;
+        let routine = self.missed.is_empty() && self.comparison.is_routine();
+        self.next_at = turn.now + if routine { turn.config.routine_pause } else { turn.config.pause };
+    }
+
+    /// Tries again later, and ever later.
+    fn came_to_nothing(&mut self, turn: &Turn<'_>) {
+        self.round = Round::Idle;
+        self.comparison.interrupt();
+        self.next_at = turn.now + self.retry;
+        self.retry = (self.retry * 2).min(turn.config.retry.1);
+    }
+}
