@@ -8,25 +8,6 @@ use crate::trace::{Kind, Label, What};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-/// What the colours mean.
-pub(super) fn legend() -> String {
-    let line = |class: &str, text: &str| {
-        format!(
-            "<span><svg width=\"34\" height=\"12\"><line class=\"{class}\" x1=\"1\" y1=\"6\" x2=\"33\" y2=\"6\"/></svg>\
-             {text}</span>"
-        )
-    };
-    format!(
-        "<p class=\"legend\">{}{}{}{}<span><svg width=\"14\" height=\"12\"><rect class=\"sync\" x=\"3\" y=\"2\" \
-         width=\"8\" height=\"8\"/></svg>synced to disk</span><span><svg width=\"34\" height=\"12\"><rect \
-         class=\"bar guilty\" x=\"1\" y=\"1\" width=\"32\" height=\"10\"/></svg>part of the contradiction</span></p>\n",
-        line("msg query", "read or query"),
-        line("msg write", "write"),
-        line("msg reply", "reply"),
-        line("msg lost", "lost"),
-    )
-}
-
 struct Sent<'a> {
     from: u32,
     to: u32,
@@ -35,10 +16,13 @@ struct Sent<'a> {
     arrived: bool,
 }
 
-/// Draws everything.
+/// Draws everything: an overview, the names, and the picture beside them.
 pub(super) fn draw(drawing: &Drawing<'_>) -> String {
     let mut picture = Picture { drawing, layout: Layout::new(drawing), out: String::new() };
     let (width, height) = (picture.layout.width, picture.layout.height);
+    picture.overview();
+    picture.put(format_args!("<div class=\"scroll\">\n"));
+    picture.names();
     picture.put(format_args!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{height:.0}\" \
          viewBox=\"0 0 {width:.0} {height:.0}\">\n<defs>"
@@ -51,61 +35,37 @@ pub(super) fn draw(drawing: &Drawing<'_>) -> String {
     }
     picture.put(format_args!("</defs>\n"));
     picture.axis();
+    picture.faults();
     picture.lanes();
     picture.messages();
     picture.operations();
     picture.marks();
-    picture.put(format_args!("</svg>\n"));
+    picture.put(format_args!("</svg>\n</div>\n"));
     picture.out
 }
 
-struct Picture<'a> {
-    drawing: &'a Drawing<'a>,
-    layout: Layout,
+pub(super) struct Picture<'a> {
+    pub(super) drawing: &'a Drawing<'a>,
+    pub(super) layout: Layout,
     out: String,
 }
 
 impl Picture<'_> {
-    fn put(&mut self, text: std::fmt::Arguments<'_>) {
+    pub(super) fn put(&mut self, text: std::fmt::Arguments<'_>) {
         // Writing to a string cannot fail.
         let _ = self.out.write_fmt(text);
-    }
-
-    fn axis(&mut self) {
-        let mut last = f64::MIN;
-        let mut shown = None;
-        let origin = self.drawing.records.iter().map(|record| record.invoked.0).min().unwrap_or(0);
-        for (entry, x) in self.drawing.trace.entries.iter().zip(self.layout.columns.clone()) {
-            if x < last + 84.0 || shown == Some(entry.at) || entry.at < origin {
-                continue;
-            }
-            (last, shown) = (x, Some(entry.at));
-            let (bottom, since) = (self.layout.height - 20.0, time::text(round(entry.at - origin)));
-            self.put(format_args!(
-                "<line class=\"grid\" x1=\"{x:.0}\" y1=\"24\" x2=\"{x:.0}\" y2=\"{bottom:.0}\"/>\
-                 <text class=\"time\" x=\"{x:.0}\" y=\"16\">{since}</text>\n"
-            ));
-        }
     }
 
     /// A line for everybody, broken where its process is down.
     fn lanes(&mut self) {
         let end = self.layout.width - 40.0;
-        for (client, y) in self.layout.clients.clone() {
+        for y in self.layout.lanes.iter().map(|lane| lane.y).collect::<Vec<_>>() {
             self.put(format_args!(
-                "<text class=\"name\" x=\"12\" y=\"{:.0}\">client {}</text><line class=\"lane client\" x1=\"{LEFT}\" \
-                 y1=\"{y}\" x2=\"{end:.0}\" y2=\"{y}\"/>\n",
-                y + 4.0,
-                client + 1
+                "<line class=\"lane client\" x1=\"{LEFT}\" y1=\"{y}\" x2=\"{end:.0}\" y2=\"{y}\"/>\n"
             ));
         }
         for node in 0..self.drawing.nodes {
             let y = self.layout.node(node);
-            self.put(format_args!(
-                "<text class=\"name\" x=\"12\" y=\"{:.0}\">node {}</text>\n",
-                y + 4.0,
-                node + 1
-            ));
             let mut from = LEFT;
             let mut class = "up";
             let mut pieces = Vec::new();
@@ -182,32 +142,43 @@ impl Picture<'_> {
         ));
     }
 
-    fn operations(&mut self) {
-        let drawing = self.drawing;
-        let entries = || drawing.trace.entries.iter().zip(self.layout.columns.clone());
+    /// The operations, and from where to where they are drawn.
+    pub(super) fn spans(&self) -> Vec<(usize, f64, f64)> {
         let mut begun = BTreeMap::new();
         let mut ended = BTreeMap::new();
-        for (entry, x) in entries() {
+        for (entry, x) in self.drawing.trace.entries.iter().zip(&self.layout.columns) {
             match &entry.what {
-                What::Invoked { operation, .. } => drop(begun.insert(*operation, x)),
-                What::Answered { operation, .. } => drop(ended.insert(*operation, x)),
+                What::Invoked { operation, .. } => drop(begun.insert(*operation, *x)),
+                What::Answered { operation, .. } => drop(ended.insert(*operation, *x)),
                 _ => {}
             }
         }
-        for (operation, from) in begun {
+        let end = self.layout.width - 50.0;
+        let to = |operation, from: f64| ended.get(&operation).copied().unwrap_or(end).max(from + 6.0);
+        begun.into_iter().map(|(operation, from)| (operation, from, to(operation, from))).collect()
+    }
+
+    fn operations(&mut self) {
+        let drawing = self.drawing;
+        let spans = self.spans();
+        let starts: Vec<(f64, f64)> = spans
+            .iter()
+            .map(|(operation, from, _)| (self.layout.client(drawing.records[*operation].client), *from))
+            .collect();
+        for (operation, from, to) in spans {
             let record = &drawing.records[operation];
+            let is_answered = to < self.layout.width - 50.0;
             let open = !matches!(record.answer, Answer::Read(_) | Answer::Written | Answer::Refused(_));
-            let to = ended.get(&operation).copied().unwrap_or(self.layout.width - 50.0);
             let (y, node) = (self.layout.client(record.client), self.layout.node(record.node));
             let guilty = if drawing.guilty().contains(&operation) { " guilty" } else { "" };
             let open = if open { " open" } else { "" };
-            let text = format!("{} → {}", escape(&record.text()), escape(&record.answer.text()));
-            let to = to.max(from + 6.0);
+            let text = format!("{} → {}", record.text(), record.answer.text());
+            let full = escape(&format!("client {}: {text}", record.client + 1));
             self.put(format_args!(
-                "<g><title>{text}</title><line class=\"call\" x1=\"{from:.1}\" y1=\"{y}\" x2=\"{from:.1}\" \
+                "<g><title>{full}</title><line class=\"call\" x1=\"{from:.1}\" y1=\"{y}\" x2=\"{from:.1}\" \
                  y2=\"{node}\"/>"
             ));
-            if ended.contains_key(&operation) {
+            if is_answered {
                 self.put(format_args!(
                     "<line class=\"call\" x1=\"{to:.1}\" y1=\"{y}\" x2=\"{to:.1}\" y2=\"{node}\"/>"
                 ));
@@ -217,14 +188,20 @@ impl Picture<'_> {
                 y - 7.0,
                 to - from
             ));
-            if self.layout.roomy || !guilty.is_empty() {
-                let short: String = text.chars().take(46).collect();
-                self.put(format_args!(
-                    "<text class=\"op{guilty}\" x=\"{from:.1}\" y=\"{:.1}\">{short}</text>",
-                    y - 12.0
-                ));
-            }
-            self.put(format_args!("</g>\n"));
+            // Up to the next one on this lane.
+            let others = starts.iter().filter(|(lane, start)| *lane == y && *start > from);
+            let next = others.map(|(_, start)| *start).fold(self.layout.width, f64::min);
+            let who = if self.layout.shares(record.client) {
+                format!("c{}: ", record.client + 1)
+            } else {
+                String::new()
+            };
+            let room = if guilty.is_empty() { next - from } else { 300.0 };
+            let short = cut(&format!("{who}{text}"), room);
+            self.put(format_args!(
+                "<text class=\"op{guilty}\" x=\"{from:.1}\" y=\"{:.1}\">{short}</text></g>\n",
+                y - 11.0
+            ));
         }
     }
 
@@ -325,9 +302,22 @@ impl Picture<'_> {
     }
 }
 
-/// Three digits are enough for the eye.
-fn round(nanos: u64) -> u64 {
-    let unit = 10u64.pow(nanos.max(1).ilog10().saturating_sub(2));
+/// As much of a text as fits into so many pixels, for a page.
+pub(super) fn cut(text: &str, room: f64) -> String {
+    /// Of the typeface, on average.
+    const CHARACTER: f64 = 6.6;
+    let fits = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX)) * CHARACTER <= room;
+    if fits(text.chars().count()) {
+        return escape(text);
+    }
+    let short: String =
+        text.chars().enumerate().take_while(|(index, _)| fits(index + 2)).map(|(_, c)| c).collect();
+    if short.chars().count() < 3 { String::new() } else { format!("{}…", escape(&short)) }
+}
+
+/// Five digits are enough for the eye, and tell two labels of the axis apart.
+pub(super) fn round(nanos: u64) -> u64 {
+    let unit = 10u64.pow(nanos.max(1).ilog10().saturating_sub(4));
     (nanos + unit / 2) / unit * unit
 }
 
