@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 
 /// Starts a task of the event loop that this is called in.
 pub(super) fn task(node: &Arc<Node>, part: &'static str, work: impl Future<Output = ()> + 'static) {
+    tracing::debug!(part, "begins");
     let node = node.clone();
     tokio::task::spawn_local(async move {
         let _guard = Guard(part);
@@ -30,6 +31,7 @@ pub(super) fn thread(
     part: &'static str,
     work: impl FnOnce(&Arc<Node>) + Send + 'static,
 ) -> Result<JoinHandle<()>, Fatal> {
+    tracing::debug!(part, "begins");
     let node = node.clone();
     let supervised = move || {
         let _guard = Guard(part);

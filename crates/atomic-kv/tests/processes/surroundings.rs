@@ -188,6 +188,9 @@ fn shim(folder: &Path) -> Option<String> {
     compiled.is_ok_and(|output| output.status.success()).then(|| library.to_str().unwrap().to_owned())
 }
 
+/// Of 1,000 bytes each.
+const FILLERS: usize = 6000;
+
 /// Needs no clock at all: it starts, starts again, and overwrites what was written when the clock was right.
 #[test]
 fn a_clock_before_1970_does_not_concern_logical_mode() {
@@ -212,8 +215,26 @@ fn a_clock_before_1970_does_not_concern_logical_mode() {
         let before = if round == 0 { "today".to_owned() } else { format!("round-{}", round - 1) };
         assert_eq!(client.call("GET k"), Reply::bulk(&before));
         assert_eq!(client.call(&format!("SET k round-{round}")), Reply::ok());
+        if round == 0 {
+            // More than one memtable takes.
+            for number in 0..FILLERS {
+                client.ask(&[b"SET", format!("filler-{number}").as_bytes(), &[b'x'; 1000]]).unwrap();
+            }
+            for _ in 0..FILLERS {
+                assert_eq!(client.read().unwrap(), Reply::ok());
+            }
+        }
+        assert_eq!(client.call(&format!("STRLEN filler-{}", FILLERS - 1)), Reply::Integer(1000));
         assert_eq!(cluster.nodes[0].terminate().code(), Some(0));
     }
+    // With a clock that is right it writes the tables that it owes.
+    cluster.nodes[0].start();
+    cluster.nodes[0].wait_ready();
+    let mut client = cluster.nodes[0].connect();
+    for number in (0..FILLERS).step_by(100) {
+        assert_eq!(client.call(&format!("STRLEN filler-{number}")), Reply::Integer(1000));
+    }
+    assert_eq!(cluster.nodes[0].terminate().code(), Some(0));
 
     // A bound on the clock's error cannot hold then.
     cluster.nodes[0].flags = truetime.to_vec();

@@ -358,3 +358,15 @@ fn a_round_of_the_collector_does_not_keep_a_full_disk_from_giving_room_back() {
     }
     panic!("{} of {before} bytes are kept", collector.kept_bytes());
 }
+
+/// Nobody may write for long.
+#[test]
+fn what_a_thread_failed_with_is_told_without_a_write() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = DiskDatabase::open(directory.path(), DiskOptions::default()).unwrap();
+    database.work.fail(&DatabaseError::Full("no failure".into()));
+    assert_eq!(database.check(), Ok(()));
+    let failed = DatabaseError::Fatal("a disk that fails".into());
+    database.work.fail(&failed);
+    assert_eq!(database.check(), Err(failed));
+}
