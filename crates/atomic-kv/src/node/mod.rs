@@ -15,6 +15,7 @@ mod database;
 mod http;
 mod info;
 mod limits;
+mod listen;
 mod metrics;
 mod mode;
 pub mod peer;
@@ -413,12 +414,12 @@ impl RunningNode {
         };
         let clock = choose_clock(&settings)?;
         let peers = match &settings.peer_listen {
-            Some(address) => bind("--peer-listen", address)?,
-            None => bind("the peer address in --cluster", peer_address)?,
+            Some(address) => listen::listen("--peer-listen", address)?,
+            None => listen::listen("the peer address in --cluster", peer_address)?,
         };
-        let clients = bind("--listen", &settings.listen)?;
-        let http =
-            settings.http_listen.as_deref().map(|address| bind("--http-listen", address)).transpose()?;
+        let clients = listen::listen("--listen", &settings.listen)?;
+        let http = settings.http_listen.as_deref();
+        let http = http.map_or(Ok(Vec::new()), |address| listen::listen("--http-listen", address))?;
         let ids: Vec<u32> = members.ids().iter().map(|id| id.0).collect();
         let identity = DataDir::open(&settings.data_dir, id.0, &ids)?;
         let path = identity.database_path();
@@ -461,7 +462,9 @@ impl RunningNode {
             node = id.0,
             boot = node.boot(),
             timestamps = node.settings.timestamps_name(),
-            listen = node.settings.listen,
+            listen = listen::shown(&clients),
+            peers = listen::shown(&peers),
+            http = listen::shown(&http),
             admitted = node.is_admitted(),
             "started"
         );
@@ -472,7 +475,7 @@ impl RunningNode {
         })?;
         let readers = (0..READERS).map(|_| supervise::thread(&node, "reader", |node| node.readers.run(node)));
         let readers = readers.collect::<Result<Vec<_>, Fatal>>()?;
-        let mut listeners = Some((peers, clients, http));
+        let mut listeners = Some([peers, clients, http]);
         let mut shards = Vec::new();
         for (index, receiver) in receivers.into_iter().enumerate() {
             let listeners = listeners.take();
@@ -565,22 +568,8 @@ fn cannot_open(why: DatabaseError) -> Fatal {
     }
 }
 
-fn bind(what: &str, address: &str) -> Result<TcpListener, Fatal> {
-    let listener = TcpListener::bind(address).and_then(|listener| {
-        listener.set_nonblocking(true)?;
-        Ok(listener)
-    });
-    listener.map_err(|why| {
-        let hint = if why.kind() == std::io::ErrorKind::AddrInUse {
-            "; is another process using the port? Stop it, or choose another port"
-        } else {
-            ""
-        };
-        Fatal::usage(format!("cannot listen on {address} ({what}): {why}{hint}"))
-    })
-}
-
-type Listeners = (TcpListener, TcpListener, Option<TcpListener>);
+/// For peers, for clients, for HTTP.
+type Listeners = [Vec<TcpListener>; 3];
 
 fn run_shard(
     node: &Arc<Node>,
@@ -603,14 +592,18 @@ fn run_shard(
                 peer::keep_lanes(&shard, lanes, address);
             }
         }
-        if let Some((peers, clients, http)) = listeners {
+        if let Some([peers, clients, http]) = listeners {
             let admit_peer: Admit = |_, stream| Some(Accepted::Peer(stream));
-            supervise::task(node, "accept peers", accept(node.clone(), peers, admit_peer));
-            supervise::task(node, "accept clients", accept(node.clone(), clients, client::admit));
+            for listener in peers {
+                supervise::task(node, "accept peers", accept(node.clone(), listener, admit_peer));
+            }
+            for listener in clients {
+                supervise::task(node, "accept clients", accept(node.clone(), listener, client::admit));
+            }
             supervise::task(node, "rates", stats::keep_rates(node.clone()));
             supervise::task(node, "repair", repair::keep_repairing(shard.clone()));
-            if let Some(http) = http {
-                supervise::task(node, "http", http::serve(shard.clone(), http));
+            for listener in http {
+                supervise::task(node, "http", http::serve(shard.clone(), listener));
             }
         }
         let mut stops = std::pin::pin!(node.wait_to_stop());

@@ -3,6 +3,7 @@
 //! One binary, so that the tests share the machine well; a module for each kind of promise. Nothing here measures
 //! time: what must happen is waited for, and what clients saw is judged.
 
+mod addresses;
 mod clients;
 mod commands;
 mod crashes;

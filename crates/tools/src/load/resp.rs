@@ -5,7 +5,7 @@ use super::recorder::Failure;
 use super::report::Report;
 use super::run::{Answer, Link, Progress, Target, run};
 use super::shared::SharedResp;
-use crate::resp::{Decoded, ReplyRef, decode, encode};
+use crate::resp::{Decoded, ReplyRef, connect_to_any, decode, encode};
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
@@ -35,7 +35,7 @@ impl Resp {
     }
 }
 
-/// The nodes behind these addresses (`HOST:PORT`).
+/// The nodes behind these addresses (`HOST:PORT`). Of a name with several addresses it is the first that can be reached.
 ///
 /// # Errors
 /// When one of them is no address, or there is none.
@@ -43,7 +43,13 @@ pub fn look_up(addresses: &[String]) -> io::Result<Vec<SocketAddr>> {
     let mut nodes = Vec::with_capacity(addresses.len());
     for address in addresses {
         let found = address.to_socket_addrs().map_err(|why| io::Error::other(format!("{address}: {why}")))?;
-        nodes.extend(found.take(1));
+        let found: Vec<SocketAddr> = found.collect();
+        let reached = match &found[..] {
+            [] | [_] => None,
+            several => connect_to_any(several).and_then(|stream| stream.peer_addr()).ok(),
+        };
+        // The node may come later.
+        nodes.extend(reached.or(found.first().copied()));
     }
     if nodes.is_empty() {
         return Err(io::Error::other("no address to connect to"));

@@ -2,7 +2,7 @@
 
 use super::{Decoded, Reply, decode, encode};
 use std::io::{Error, ErrorKind, Read, Result, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 /// How long a node may be silent in the middle of a call.
@@ -11,6 +11,21 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
 /// Read at once.
 const CHUNK_BYTES: usize = 64 << 10;
+
+/// Connects to the first of a node's addresses that takes it. Each has two seconds.
+///
+/// # Errors
+/// When none does: what the first one said.
+pub(crate) fn connect_to_any(addresses: &[SocketAddr]) -> Result<TcpStream> {
+    let mut first = None;
+    for address in addresses {
+        match TcpStream::connect_timeout(address, CONNECT_PATIENCE) {
+            Ok(stream) => return Ok(stream),
+            Err(why) => first = first.or(Some(why)),
+        }
+    }
+    Err(first.unwrap_or_else(|| Error::other("the name has no address")))
+}
 
 /// A connection to a node.
 #[derive(Debug)]
@@ -25,7 +40,7 @@ impl Client {
     /// Connects to `HOST:PORT`.
     ///
     /// # Errors
-    /// When none of its addresses can be reached within two seconds.
+    /// When none of its addresses can be reached within two seconds each.
     pub fn connect(address: &str) -> Result<Self> {
         Self::connect_with(address, PATIENCE)
     }
@@ -33,22 +48,15 @@ impl Client {
     /// Connects to `HOST:PORT`; the node may be silent for `patience` in the middle of a call.
     ///
     /// # Errors
-    /// When none of its addresses can be reached within two seconds.
+    /// When none of its addresses can be reached within two seconds each.
     pub fn connect_with(address: &str, patience: Duration) -> Result<Self> {
-        let mut last = Error::other("the name has no address");
-        for address in address.to_socket_addrs()? {
-            match TcpStream::connect_timeout(&address, CONNECT_PATIENCE) {
-                Ok(stream) => {
-                    stream.set_nodelay(true)?;
-                    stream.set_read_timeout(Some(patience))?;
-                    stream.set_write_timeout(Some(patience))?;
-                    let chunk = vec![0; CHUNK_BYTES].into_boxed_slice();
-                    return Ok(Self { stream, input: Vec::new(), chunk });
-                }
-                Err(why) => last = why,
-            }
-        }
-        Err(last)
+        let addresses: Vec<SocketAddr> = address.to_socket_addrs()?.collect();
+        let stream = connect_to_any(&addresses)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(patience))?;
+        stream.set_write_timeout(Some(patience))?;
+        let chunk = vec![0; CHUNK_BYTES].into_boxed_slice();
+        Ok(Self { stream, input: Vec::new(), chunk })
     }
 
     /// Sends a command and waits for its reply.
@@ -79,5 +87,21 @@ impl Client {
                 count => self.input.extend_from_slice(&self.chunk[..count]),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    #[test]
+    fn all_addresses_are_tried_and_the_first_reason_is_told() {
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let open = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = connect_to_any(&[closed, open.local_addr().unwrap()]).unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), open.local_addr().unwrap());
+        assert_eq!(connect_to_any(&[closed]).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        assert!(connect_to_any(&[]).unwrap_err().to_string().contains("no address"));
     }
 }

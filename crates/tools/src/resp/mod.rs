@@ -8,6 +8,7 @@ mod client;
 mod decode;
 
 pub use client::Client;
+pub(crate) use client::connect_to_any;
 pub use decode::{Decoded, LONGEST_VALUE, ReplyRef, decode};
 
 /// What a node answered.

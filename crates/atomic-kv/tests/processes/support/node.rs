@@ -2,6 +2,7 @@
 
 use super::client::Connection;
 use super::ports::Port;
+use super::privileged::with_names;
 use super::{PATIENCE, eventually, program};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use std::fs::OpenOptions;
@@ -20,6 +21,10 @@ pub(crate) struct Node {
     pub(crate) flags: Vec<String>,
     /// Environment variables for the next start.
     pub(crate) environment: Vec<(&'static str, String)>,
+    /// A file of names and addresses that it sees in place of the machine's, if it may; see `may_change_names`.
+    pub(crate) names: Option<PathBuf>,
+    /// The host that it listens at for clients and HTTP.
+    pub(crate) host: &'static str,
     /// The value of `--cluster`.
     pub(crate) cluster: String,
     client: Port,
@@ -36,6 +41,8 @@ impl Node {
             data: directory.join(format!("node-{id}")),
             flags: Vec::new(),
             environment: Vec::new(),
+            names: None,
+            host: "127.0.0.1",
             cluster,
             client: Port::free(),
             http: Port::free(),
@@ -49,7 +56,8 @@ impl Node {
         let mut command = program();
         command
             .args(["serve", "--node-id", &self.id.to_string(), "--cluster", &self.cluster])
-            .args(["--listen", &self.client.address(), "--http-listen", &self.http.address()])
+            .args(["--listen", &format!("{}:{}", self.host, self.client.number())])
+            .args(["--http-listen", &format!("{}:{}", self.host, self.http.number())])
             .arg("--data-dir")
             .arg(&self.data)
             .args(&self.flags)
@@ -58,7 +66,10 @@ impl Node {
             // Longer than the default: on a machine that is busy with other things slow is not wrong.
             command.args(["--op-timeout", "20s"]);
         }
-        command
+        match &self.names {
+            Some(names) => with_names(&command, names),
+            None => command,
+        }
     }
 
     /// Starts the process. Its log goes on where that of its last run ended.

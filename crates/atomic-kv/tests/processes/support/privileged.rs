@@ -16,6 +16,25 @@ pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// Whether [`with_names`] works.
+pub(crate) fn may_change_names() -> bool {
+    succeeds(Command::new("unshare").args(["--mount", "true"]))
+}
+
+/// The same command, which sees a file of names and addresses in place of the machine's.
+pub(crate) fn with_names(command: &Command, names: &Path) -> Command {
+    let mut changed = Command::new("unshare");
+    changed.args(["--mount", "sh", "-c", "mount --bind \"$0\" /etc/hosts && exec \"$@\""]).arg(names);
+    changed.arg(command.get_program()).args(command.get_args()).stdin(Stdio::null());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => changed.env(name, value),
+            None => changed.env_remove(name),
+        };
+    }
+    changed
+}
+
 fn succeeds(command: &mut Command) -> bool {
     command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }
