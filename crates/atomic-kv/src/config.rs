@@ -8,6 +8,8 @@ use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// As in Redis.
+pub const DEFAULT_MAX_CLIENTS: usize = 10_000;
 /// No setting is a longer time than this.
 const LONGEST: Duration = Duration::from_secs(3600);
 
@@ -227,7 +229,7 @@ impl ServeArgs {
                  or lower the other"
             )));
         }
-        let max_clients = self.max_clients.unwrap_or(10_000);
+        let max_clients = self.max_clients.unwrap_or(DEFAULT_MAX_CLIENTS);
         if max_clients == 0 {
             return Err(Fatal::usage("--max-clients must be at least 1"));
         }

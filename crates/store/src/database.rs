@@ -6,8 +6,9 @@ use std::sync::Arc;
 /// Why the database did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DatabaseError {
-    /// No room on the disk. Nothing was acknowledged; reads go on, and writes do when there is room again.
-    #[error("no room on the disk: {0}")]
+    /// No room on the disk, or no more files may be open. Nothing was acknowledged; reads go on, and writes do when there is
+    /// room again.
+    #[error("no room: {0}")]
     Full(String),
     /// The engine failed, a sync above all. It is never retried: after a failed fsync the kernel may report success
     /// for data that it has dropped (Rebello et al., *Can Applications Recover from fsync Failures?*, 2020).

@@ -1,11 +1,12 @@
 //! `dev`: a whole cluster in one process.
 
 use super::lifetime::{HangUp, run};
-use crate::config::{DevArgs, ServeArgs, Settings};
+use crate::config::{DEFAULT_MAX_CLIENTS, DevArgs, ServeArgs, Settings};
 use crate::fatal::Fatal;
 use crate::logging;
-use crate::node::RunningNode;
+use crate::node::{RunningNode, descriptor_limit};
 use crate::private;
+use ::node::client::descriptors;
 use std::fmt::Write;
 use std::net::TcpListener;
 use std::path::Path;
@@ -99,6 +100,7 @@ pub fn dev(args: DevArgs) -> Result<(), Fatal> {
             data_dir: Some(directory.join(format!("node-{id}"))),
             timestamps: Some(args.timestamps.clone()),
             clock_error: args.clock_error.clone(),
+            max_clients: Some(share_of_clients(ports.nodes)),
             ..ServeArgs::default()
         };
         args.settle()
@@ -110,6 +112,13 @@ pub fn dev(args: DevArgs) -> Result<(), Fatal> {
         tools::print(told.as_bytes()).map_err(|why| Fatal::runtime(why.to_string()))?;
         Ok(nodes)
     })
+}
+
+/// How many clients each of so many nodes may have, which share what one process may have open.
+fn share_of_clients(nodes: u16) -> usize {
+    let limit = descriptor_limit() / u64::from(nodes);
+    // With too few even for that, each node says so itself.
+    descriptors::clients(DEFAULT_MAX_CLIENTS, limit, nodes.into(), 1).unwrap_or(1)
 }
 
 /// What there is, and what to try.

@@ -262,6 +262,7 @@ impl ServerInfo for Shard {
     fn config(&self) -> Vec<(String, String)> {
         let settings = &self.node.settings;
         let limit = settings.max_value_bytes.to_string();
+        let keepalive = super::sockets::KEEPALIVE.as_secs().to_string();
         let max_clients = self.node.clients.limit().to_string();
         let memory = settings.clients_memory.to_string();
         // As Redis says it: no hard limit, but one for so many seconds; and no other kind of client.
@@ -275,6 +276,7 @@ impl ServerInfo for Shard {
             ("maxmemory-policy", "noeviction"),
             ("databases", "1"),
             ("timeout", "0"),
+            ("tcp-keepalive", &keepalive),
             ("maxclients", &max_clients),
             ("maxmemory-clients", &memory),
             ("client-output-buffer-limit", &output),

@@ -11,6 +11,7 @@ pub mod clock;
 mod committer;
 mod completions;
 mod connections;
+mod crowd;
 mod database;
 mod http;
 mod info;
@@ -25,6 +26,7 @@ mod readers;
 mod repair;
 mod shard;
 mod signal;
+mod sockets;
 mod stats;
 mod supervise;
 
@@ -47,6 +49,7 @@ use connections::Connections;
 use database::ReplicaStore;
 use readers::{READERS, Readers};
 use shard::Shard;
+pub(crate) use sockets::descriptor_limit;
 use stats::{LoopStats, Rates};
 use std::collections::BTreeSet;
 use std::net::TcpListener;
@@ -405,8 +408,9 @@ impl RunningNode {
     ///
     /// # Errors
     /// Exit code 2 for a wrong configuration or a port in use, 1 for a damaged or failing disk.
-    pub fn start(settings: Settings) -> Result<Self, Fatal> {
+    pub fn start(mut settings: Settings) -> Result<Self, Fatal> {
         LazyLock::force(&EPOCH);
+        sockets::limit_clients(&mut settings)?;
         let id = NodeId(settings.node_id);
         let members = Members::new(settings.cluster.iter().map(|(id, _)| NodeId(*id)).collect());
         let Some((_, peer_address)) = settings.cluster.iter().find(|(node, _)| *node == id.0) else {
@@ -637,7 +641,8 @@ fn run_shard(
 }
 
 async fn accept(node: Arc<Node>, listener: TcpListener, admit: Admit) {
-    let listener = match tokio::net::TcpListener::from_std(listener) {
+    let prepared = sockets::prepare(&listener).and_then(|()| tokio::net::TcpListener::from_std(listener));
+    let listener = match prepared {
         Ok(listener) => listener,
         Err(why) => return node.fail(format!("cannot accept connections: {why}")),
     };

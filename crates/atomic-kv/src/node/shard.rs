@@ -7,6 +7,7 @@ use super::alarm::Alarm;
 use super::answers::{Answers, Return};
 use super::client::Client;
 use super::completions::{LOCAL, ReplyTo};
+use super::crowd::Crowd;
 use super::database::{InMemory, OnDisk};
 use super::peer::{Lane, Lanes};
 use super::readers::found_bytes;
@@ -14,6 +15,7 @@ use super::signal::Signal;
 use super::stats::LoopStats;
 use super::{Node, now_instant, supervise};
 use crate::buffers::Buffers;
+use ::node::client::descriptors;
 use ::node::client::turns::{Load, Turns};
 use abd::{
     CallId, Coordinator, Found, Instant, NodeId, Now, Operation, OperationId, Outcome, Reply, Request,
@@ -55,6 +57,8 @@ pub(crate) struct Shard {
     pub(crate) buffers: Buffers,
     /// Which of them may begin operations.
     pub(crate) turns: RefCell<Turns>,
+    /// Who has come to the peers' port and has not said yet who he is.
+    pub(crate) newcomers: Crowd,
     /// The clients here, by account.
     pub(crate) clients: RefCell<HashMap<usize, Rc<Client>>>,
     /// When the timer task will wake by itself, in nanoseconds.
@@ -81,6 +85,7 @@ impl Shard {
             put: RefCell::default(),
             buffers: Buffers::default(),
             turns: RefCell::new(Turns::new(IN_FLIGHT_MAX)),
+            newcomers: Crowd::new(descriptors::NEWCOMERS),
             clients: RefCell::default(),
             armed: Cell::new(u64::MAX),
             rearm: Signal::default(),

@@ -185,3 +185,104 @@ fn operations_of_a_client_that_is_gone_end() {
     eventually("they end", || ended() == 200);
     eventually("nothing is held for them", || memory() < 100_000);
 }
+
+/// Three nodes that may have so many files open.
+fn with_open_files(limit: u64) -> Cluster {
+    let mut cluster = Cluster::new(3, &[]);
+    for node in &mut cluster.nodes {
+        node.open_files = Some(limit);
+    }
+    cluster.start_all();
+    cluster
+}
+
+/// More clients than a process may have open files: the others are told so, and the node lives on.
+#[test]
+fn clients_leave_descriptors_for_everything_else() {
+    let cluster = with_open_files(160);
+    let node = &cluster.nodes[0];
+    let mut good = node.connect();
+    let limit: usize = good.info("maxclients").parse().unwrap();
+    assert!((20..100).contains(&limit), "{limit}");
+    node.wait_for_log(&["fewer clients than --max-clients"]);
+    let mut idle: Vec<Connection> = (0..180).map(|_| Connection::open(&node.address()).unwrap()).collect();
+    // Those who were let in stay silent, and it is told the last.
+    assert_eq!(idle.pop().unwrap().rest().unwrap(), b"-ERR max number of clients reached\r\n");
+    assert_eq!(good.info("connected_clients"), limit.to_string());
+    assert!(good.info("rejected_connections").parse::<usize>().unwrap() >= 180 - limit);
+    // Peers, HTTP and the database have what they need.
+    for number in 0..200 {
+        assert_eq!(
+            good.try_call(&[b"SET", format!("k{number}").as_bytes(), &[b'v'; 100_000]]).unwrap(),
+            Reply::ok()
+        );
+    }
+    assert_eq!(http_get(&node.http_address(), "/readyz").0, 200);
+    assert_eq!(
+        good.call("CONFIG GET maxclients"),
+        Reply::Array(vec![Reply::bulk("maxclients"), Reply::bulk(&limit.to_string())])
+    );
+    assert_eq!(
+        good.call("CONFIG GET tcp-keepalive"),
+        Reply::Array(vec![Reply::bulk("tcp-keepalive"), Reply::bulk("300")])
+    );
+    drop(idle);
+    eventually("there is room again", || {
+        Connection::open(&node.address()).is_ok_and(|mut client| client.try_call(&[b"PING"]).is_ok())
+    });
+    assert!(cluster.nodes.iter().all(|node| !node.log().contains("the disk failed")));
+}
+
+/// No more files can be opened for a while: no disk is broken by that, and nobody ends.
+#[test]
+fn too_many_open_files_are_no_broken_disk() {
+    let cluster = Cluster::start(3, &["--cache-bytes", "1000000"]);
+    let node = &cluster.nodes[0];
+    let mut good = node.connect();
+    assert_eq!(good.call("SET k v"), Reply::ok());
+    node.limit_open_files(Some(8));
+    let value = vec![b'v'; 1 << 20];
+    // More than the journal's segments and its memory take: for the rest files would have to be opened.
+    for number in 0..200 {
+        assert_eq!(good.try_call(&[b"SET", format!("k{number}").as_bytes(), &value]).unwrap(), Reply::ok());
+    }
+    assert!(good.try_call(&[b"GET", b"k7"]).unwrap() == Reply::Bulk(Some(value.clone())));
+    node.wait_for_log(&["cannot prepare a journal segment", "Too many open files"]);
+    node.limit_open_files(None);
+    eventually("the node takes writes again", || good.info("writable") == "1");
+    for number in 0..20 {
+        assert_eq!(good.try_call(&[b"SET", format!("k{number}").as_bytes(), b"w"]).unwrap(), Reply::ok());
+    }
+    for node in &cluster.nodes {
+        assert_eq!(node.info("ready"), "1");
+    }
+}
+
+/// Requests that are half sent, and replies that are not read by whom nothing more is done for, are not waited for for ever.
+#[test]
+fn whoever_is_waited_for_in_vain_is_closed() {
+    let cluster = Cluster::start(1, &["--client-output-limit", "16777216"]);
+    let node = &cluster.nodes[0];
+    let mut good = node.connect();
+    let value = vec![b'v'; 4 << 20];
+    assert_eq!(good.try_call(&[b"SET", b"large", &value]).unwrap(), Reply::ok());
+    let mut half_sent = node.connect();
+    half_sent.send(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1000\r\nabc").unwrap();
+    let unread = push(&node.address(), "GET large\r\n".repeat(20).as_bytes());
+    let mut head = TcpStream::connect(node.http_address()).unwrap();
+    head.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Slow: ").unwrap();
+    // Beyond the places that there are the oldest makes room.
+    let crowd: Vec<TcpStream> = (0..100).map(|_| TcpStream::connect(node.http_address()).unwrap()).collect();
+    assert_eq!(http_get(&node.http_address(), "/livez").0, 200);
+    let strangers: Vec<TcpStream> =
+        (0..100).map(|_| TcpStream::connect(node.peer_address(node.id)).unwrap()).collect();
+    head.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let told = std::io::read_to_string(&mut head).unwrap_or_default();
+    assert!(told.is_empty() || told.starts_with("HTTP/1.1 408"), "{told}");
+    node.wait_for_log(&["closed a client connection", "half sent"]);
+    assert_eq!(half_sent.rest().unwrap_or_default(), b"");
+    node.wait_for_log(&["closed a client connection", "--client-output-limit"]);
+    assert_eq!(good.info("client_output_buffer_limit_disconnections"), "1");
+    assert_eq!(good.info("connected_clients"), "1");
+    drop((unread, crowd, strangers));
+}

@@ -11,7 +11,7 @@ const FILES_LEAST: u64 = 48;
 const FILES_PART: u64 = 4;
 /// Connections between two event loops of two nodes: two in each direction, as one that broke may linger.
 const PER_PEER_LOOP: u64 = 4;
-/// Strangers at the peers' port that have not said who they are.
+/// Strangers at the peers' port that have not said who they are, in one event loop.
 pub const NEWCOMERS: usize = 16;
 /// Connections over HTTP at a time.
 pub const HTTP: usize = 16;
@@ -25,7 +25,8 @@ const CLIENTS_LEAST: u64 = 1;
 pub fn clients(wanted: usize, limit: u64, members: usize, event_loops: usize) -> Option<usize> {
     let peers = (members as u64).saturating_sub(1) * event_loops as u64 * PER_PEER_LOOP;
     let files = FILES_LEAST.max(limit / FILES_PART);
-    let set_aside = PROCESS + files + peers + (NEWCOMERS + HTTP) as u64 + REFUSED;
+    let strangers = (event_loops * NEWCOMERS + HTTP) as u64;
+    let set_aside = PROCESS + files + peers + strangers + REFUSED;
     let left = limit.checked_sub(set_aside).filter(|left| *left >= CLIENTS_LEAST)?;
     Some(usize::try_from(left).unwrap_or(usize::MAX).min(wanted))
 }

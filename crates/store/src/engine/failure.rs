@@ -1,6 +1,7 @@
 //! What the errors of the engine and of the file system mean for a replica.
 
 use crate::database::DatabaseError;
+use rustix::io::Errno;
 use std::any::Any;
 use std::cell::Cell;
 use std::io;
@@ -15,9 +16,12 @@ pub(super) fn damaged(what: impl std::fmt::Display) -> DatabaseError {
     DatabaseError::Damaged(format!("{what}{REBUILD}"))
 }
 
+/// Whether there is no room now, and will be later: on the disk, or among the files that this process or this system may have
+/// open. Neither is a disk that fails.
 pub(super) fn is_full(why: &io::Error) -> bool {
     use io::ErrorKind::{QuotaExceeded, StorageFull};
     matches!(why.kind(), StorageFull | QuotaExceeded)
+        || matches!(Errno::from_io_error(why), Some(Errno::MFILE | Errno::NFILE))
 }
 
 pub(super) fn io_error(what: &str, why: &io::Error) -> DatabaseError {
@@ -72,6 +76,21 @@ pub(super) fn sync_directory(path: &Path) -> Result<(), DatabaseError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn too_many_open_files_are_no_broken_disk() {
+        for (errno, is_fatal) in [
+            (Errno::MFILE, false),
+            (Errno::NFILE, false),
+            (Errno::NOSPC, false),
+            (Errno::IO, true),
+            (Errno::ACCESS, true),
+        ] {
+            let told = io_error("prepare a journal segment", &errno.into());
+            assert_eq!(matches!(told, DatabaseError::Fatal(_)), is_fatal, "{told}");
+            assert_eq!(matches!(told, DatabaseError::Full(_)), !is_fatal, "{told}");
+        }
+    }
 
     #[test]
     fn a_panic_says_what_it_was() {

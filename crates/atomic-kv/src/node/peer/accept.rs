@@ -24,7 +24,14 @@ pub(crate) struct Handover {
 /// Serves one accepted peer connection until it ends. Whatever arrives, only this connection suffers.
 pub(crate) async fn serve_connection(shard: Rc<Shard>, stream: TcpStream) {
     let from = stream.peer_addr().map_or_else(|_| "?".to_owned(), |address| address.to_string());
-    let ended = match greet::accepted(&shard.node, stream).await {
+    let Some(greeted) = shard.newcomers.serve(greet::accepted(&shard.node, stream)).await else {
+        return limited!(
+            info,
+            "closed a connection of somebody who did not greet: too many others have come",
+            from
+        );
+    };
+    let ended = match greeted {
         Ok(Visitor::Member(peer, id, greeted)) => {
             return take_lane(&shard, peer, id, greeted).await;
         }

@@ -4,7 +4,9 @@ use super::client::Connection;
 use super::ports::Port;
 use super::privileged::with_names;
 use super::{PATIENCE, eventually, program};
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use rustix::process::{
+    Pid, Resource, Rlimit, Signal, WaitOptions, getrlimit, kill_process, prlimit, waitpid,
+};
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -25,6 +27,8 @@ pub(crate) struct Node {
     pub(crate) names: Option<PathBuf>,
     /// The host that it listens at for clients and HTTP.
     pub(crate) host: &'static str,
+    /// How many files it may have open at the next start, if that is to be less than for this process.
+    pub(crate) open_files: Option<u64>,
     /// The value of `--cluster`.
     pub(crate) cluster: String,
     client: Port,
@@ -43,6 +47,7 @@ impl Node {
             environment: Vec::new(),
             names: None,
             host: "127.0.0.1",
+            open_files: None,
             cluster,
             client: Port::free(),
             http: Port::free(),
@@ -66,10 +71,20 @@ impl Node {
             // Longer than the default: on a machine that is busy with other things slow is not wrong.
             command.args(["--op-timeout", "20s"]);
         }
+        if let Some(limit) = self.open_files {
+            command = limited(&command, limit);
+        }
         match &self.names {
             Some(names) => with_names(&command, names),
             None => command,
         }
+    }
+
+    /// From now on it may have so many files open, or as many as this process if that is `None`.
+    pub(crate) fn limit_open_files(&self, limit: Option<u64>) {
+        let own = getrlimit(Resource::Nofile);
+        let limit = Rlimit { current: limit.or(own.maximum), maximum: own.maximum };
+        prlimit(Some(self.process()), Resource::Nofile, limit).unwrap();
     }
 
     /// Starts the process. Its log goes on where that of its last run ended.
@@ -206,6 +221,20 @@ impl Node {
                 .is_ok_and(|mut connection| connection.try_info("ready").is_ok_and(|ready| ready == "1"))
         });
     }
+}
+
+/// The same command, with so many open files.
+fn limited(command: &Command, open_files: u64) -> Command {
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(format!("ulimit -n {open_files} && exec \"$0\" \"$@\""));
+    shell.arg(command.get_program()).args(command.get_args()).stdin(Stdio::null());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    shell
 }
 
 impl Drop for Node {
