@@ -1,5 +1,8 @@
 //! Commands that touch keys, and the words of errors.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::table::COMMANDS;
 use super::*;
 
 fn error(line: &str) -> String {
@@ -112,4 +115,46 @@ fn config_get_takes_patterns() {
     assert!(ask_fresh("config get *").starts_with("*8\r\n"));
     assert!(error("CONFIG SET save 1").starts_with("ERR CONFIG SET is not supported"));
     assert_eq!(error("CONFIG REWRITE"), "ERR unknown subcommand 'REWRITE'. Try CONFIG HELP.");
+}
+
+/// Words in backticks.
+fn quoted(text: &str) -> BTreeSet<String> {
+    text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_readme_lists_the_commands_that_are_served() {
+    let readme = include_str!("../../../../../README.md");
+    let section = readme.split("\n## Commands\n").nth(1).unwrap().trim_start();
+    let listed = quoted(section.lines().next().unwrap());
+    let served: BTreeSet<String> = COMMANDS.iter().map(|spec| spec.name.to_ascii_uppercase()).collect();
+    assert_eq!(listed, served);
+}
+
+#[test]
+fn compat_has_a_row_for_every_command_and_says_where_it_is_partly_or_not_served() {
+    let rows: BTreeMap<&str, &str> = include_str!("../../../../../COMPAT.md")
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once("` | "))
+        .map(|(command, rest)| (command, rest.split(" |").next().unwrap()))
+        .collect();
+    let mut served = BTreeSet::new();
+    for spec in COMMANDS {
+        // A command that answers nothing by itself has rows for its subcommands alone.
+        if spec.subcommands.is_empty() || spec.accepts(1) {
+            served.insert(spec.name.to_ascii_uppercase());
+        }
+        served.extend(
+            spec.subcommands.iter().map(|sub| format!("{} {}", spec.name, sub.name).to_ascii_uppercase()),
+        );
+    }
+    assert_eq!(rows.keys().map(|command| (*command).to_owned()).collect::<BTreeSet<_>>(), served);
+    for (command, supported) in rows {
+        assert!(["yes", "partly", "no"].contains(&supported), "{command}: {supported}");
+        let refused = match handle(&mut session(), &format!("{command} a b")) {
+            Action::Reply(reply) => encoded(&reply, Protocol::Resp2).contains("not supported"),
+            _ => false,
+        };
+        assert_eq!(supported == "no", refused, "{command}");
+    }
 }
