@@ -31,6 +31,8 @@ pub(crate) struct Clients {
     connected: AtomicUsize,
     /// How many there have been.
     received: AtomicU64,
+    /// The last number that a connection was given.
+    last_id: AtomicU64,
     /// Those that were not let in, as there were too many.
     rejected: AtomicU64,
     /// Those that had to leave, as all together held too much; and those that left their replies unread.
@@ -65,6 +67,7 @@ impl Clients {
             limit,
             connected: AtomicUsize::new(0),
             received: AtomicU64::new(0),
+            last_id: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
             unread: AtomicU64::new(0),
@@ -84,6 +87,11 @@ impl Clients {
     /// How many there have been.
     pub(crate) fn received(&self) -> u64 {
         self.received.load(Ordering::Relaxed)
+    }
+
+    /// A number that no other connection has had.
+    pub(crate) fn next_id(&self) -> u64 {
+        self.last_id.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// How many were not let in, as there were too many.

@@ -21,7 +21,7 @@ struct Resp {
 
 /// Serves a client until it leaves.
 pub(crate) async fn serve(shard: Rc<Shard>, mut stream: TcpStream, seat: Seat) {
-    let id = shard.node.clients.received();
+    let id = shard.node.clients.next_id();
     let client = Client::enter(&shard, seat);
     let ended = serve_as(&shard, &mut stream, &client, id).await;
     client.leave(&shard);
