@@ -16,6 +16,7 @@ pub mod exhaust;
 pub mod history;
 pub mod html;
 pub mod mutant;
+pub mod out;
 pub mod plan;
 pub mod rng;
 pub mod run;

@@ -85,3 +85,21 @@ fn odd_arguments_are_refused_with_a_reason() {
         assert!(text(&refused).contains(reason), "{arguments:?}: {}", text(&refused));
     }
 }
+
+#[test]
+fn a_reader_that_has_gone_away_and_an_output_without_room() {
+    for arguments in [&["--list-mutants"][..], &["--seed", "42", "--trace"], &["--seeds", "0..2"]] {
+        let into = |out: std::process::Stdio| {
+            Command::new(env!("CARGO_BIN_EXE_sim")).args(arguments).stdout(out).output().unwrap()
+        };
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = into(writer.into());
+        assert!(output.status.success() && !text(&output).contains("panicked"), "{}", text(&output));
+        if let Ok(full) = std::fs::File::options().write(true).open("/dev/full") {
+            let output = into(full.into());
+            assert_eq!(output.status.code(), Some(2));
+            assert!(text(&output).contains("cannot print to the standard output"), "{}", text(&output));
+        }
+    }
+}

@@ -205,11 +205,12 @@ impl Committer {
     fn tell(&self, writable: bool, why: &str) {
         self.writable.store(writable, Ordering::Relaxed);
         if writable {
-            tracing::info!("the disk has room again: this replica takes writes");
+            limited!(info, "the disk has room again: this replica takes writes");
         } else {
-            tracing::error!(
-                why,
-                "disk full: this replica refuses writes but for deletes, and still serves reads"
+            limited!(
+                error,
+                "disk full: this replica refuses writes but for deletes, and still serves reads",
+                why
             );
         }
     }

@@ -1,10 +1,12 @@
 //! What a program finds around it: variables, signals, its standard output, the clock.
 
 use crate::support::client::Reply;
+use crate::support::ports::Port;
 use crate::support::privileged::skipped;
 use crate::support::{Cluster, Node, eventually, finish, program};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -98,6 +100,27 @@ fn a_node_that_is_told_to_stop_while_it_starts_says_so() {
     assert_eq!(cluster.nodes[0].terminate().code(), Some(0));
     let log = cluster.nodes[0].log();
     assert!(log.lines().last().unwrap().contains("stopped during the start"), "{log}");
+}
+
+/// Whoever closes the terminal in which he tries things out leaves nothing behind.
+#[test]
+fn a_cluster_for_trying_out_stops_when_its_terminal_is_closed() {
+    let run = || {
+        let mut command = program();
+        command.args(["dev", "--nodes", "1", "--port", &Port::free().number().to_string()]);
+        let (reader, writer) = std::io::pipe().unwrap();
+        let mut child = command.stdout(writer).stderr(Stdio::null()).spawn().unwrap();
+        drop(command);
+        let told = BufReader::new(reader).lines().next();
+        if told.is_some() {
+            let process = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+            kill_process(process, Signal::HUP).unwrap();
+        }
+        (told, child.wait().unwrap())
+    };
+    // Another test may have one of its ports.
+    let ended = std::iter::repeat_with(run).find(|(told, _)| told.is_some());
+    assert_eq!(ended.unwrap().1.code(), Some(0));
 }
 
 /// Every tool with something to print, and what it needs for that.

@@ -4,6 +4,7 @@ use super::{Arguments, one};
 use indicatif::{ProgressBar, ProgressStyle};
 use sim::checks::Verdict;
 use sim::run::{lies, plan, run as run_plan};
+use sim::say;
 use sim::shrink::shrink;
 use sim::world::Stats;
 use std::ops::Range;
@@ -58,22 +59,24 @@ pub(super) fn run(arguments: &Arguments, seeds: Range<u64>) -> Result<ExitCode, 
     bar.finish_and_clear();
     let total = total.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     let took = begun.elapsed();
-    println!("{} runs in {:.1?}: {}", total.runs, took, rates(&total, took));
-    println!(
+    say!("{} runs in {:.1?}: {}", total.runs, took, rates(&total, took));
+    say!(
         "{} operations, {} answered, {} messages",
-        total.stats.operations, total.stats.answered, total.stats.messages
+        total.stats.operations,
+        total.stats.answered,
+        total.stats.messages
     );
     match (arguments.mutant, total.failure) {
         (None, None) => {
-            println!("no violation, no stuck run");
+            say!("no violation, no stuck run");
             Ok(ExitCode::SUCCESS)
         }
         (Some(mutant), None) => {
-            println!("{} got away", mutant.name);
+            say!("{} got away", mutant.name);
             Ok(ExitCode::from(1))
         }
         (_, Some((seed, verdict))) => {
-            println!("seed {seed}: {verdict}\n\nreplay: {}", arguments.replay(seed));
+            say!("seed {seed}: {verdict}\n\nreplay: {}", arguments.replay(seed));
             if verdict.convicts() {
                 one::explain(
                     arguments,

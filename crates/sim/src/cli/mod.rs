@@ -7,6 +7,8 @@ mod script;
 use clap::{Parser, Subcommand};
 use sim::checks::Verdict;
 use sim::mutant::{self, MUTANTS, Mutant};
+use sim::say;
+use std::io::Write;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -82,7 +84,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     }
     if arguments.list_mutants {
         for mutant in MUTANTS {
-            println!("{:<18} {:<9} {}", mutant.name, mutant.rule, mutant.what);
+            say!("{:<18} {:<9} {}", mutant.name, mutant.rule, mutant.what);
         }
         return ExitCode::SUCCESS;
     }
@@ -97,7 +99,8 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
             .into())
     };
     done.unwrap_or_else(|why| {
-        eprintln!("error: {why}");
+        // Who has closed it does not want to know.
+        let _ = writeln!(std::io::stderr(), "error: {why}");
         ExitCode::from(2)
     })
 }

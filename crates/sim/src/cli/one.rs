@@ -3,6 +3,7 @@
 use super::{Arguments, write};
 use sim::html;
 use sim::run::{lies, plan, run as run_plan};
+use sim::say;
 use sim::script::perform;
 use sim::shrink::{Shrunk, shrink};
 use std::process::ExitCode;
@@ -10,13 +11,13 @@ use std::process::ExitCode;
 /// Runs a seed; a failing one is made small, drawn and saved.
 pub(super) fn run(arguments: &Arguments, seed: u64) -> Result<ExitCode, String> {
     let (plan, lies) = (plan(seed, arguments.mutant), lies(arguments.mutant));
-    print!("{plan}");
+    say!("{}", plan.to_string().trim_end());
     let report = run_plan(&plan, lies, true);
     if arguments.trace {
-        print!("{}", report.trace);
+        say!("{}", report.trace.to_string().trim_end());
     }
     let stats = report.stats;
-    println!(
+    say!(
         "{} operations, {} answered, {} messages, {} events, {} simulated",
         stats.operations,
         stats.answered,
@@ -24,9 +25,9 @@ pub(super) fn run(arguments: &Arguments, seed: u64) -> Result<ExitCode, String> 
         stats.events,
         sim::time::text(stats.simulated)
     );
-    println!("{}", report.verdict);
+    say!("{}", report.verdict);
     if report.verdict.convicts() {
-        println!("\nreplay: {}", arguments.replay(seed));
+        say!("\nreplay: {}", arguments.replay(seed));
         let shrunk = shrink(&plan, lies);
         explain(arguments, seed, &shrunk)?;
     } else if let Some(path) = &arguments.html {
@@ -44,7 +45,7 @@ pub(super) fn explain(arguments: &Arguments, seed: u64, shrunk: &Shrunk) -> Resu
     let mut clients: Vec<u32> = operations.iter().map(|record| record.client).collect();
     clients.sort_unstable();
     clients.dedup();
-    println!(
+    say!(
         "\nmade small: {} nodes, {} clients, {} operations, {} faults",
         shrunk.plan.nodes,
         clients.len(),
@@ -61,16 +62,16 @@ pub(super) fn explain(arguments: &Arguments, seed: u64, shrunk: &Shrunk) -> Resu
                 format!("{title}."),
                 format!("Made small from seed {seed}; {}", first_line(&shrunk.report.verdict.to_string())),
             ];
-            println!("as a script:\n");
-            print!("{script}");
+            say!("as a script:\n");
+            say!("{}", script.to_string().trim_end());
             let performance = perform(&script, lies(arguments.mutant), false);
-            println!("\n{}", performance.report.verdict);
+            say!("\n{}", performance.report.verdict);
             let drawing = html::Drawing::of_script(&script, &performance.report, arguments.mutant, &title);
             (html::page(&drawing), Some(script.to_string()))
         }
         None => {
-            println!("it cannot be told as a script; its plan:\n\n{}", shrunk.plan);
-            println!("{}", shrunk.report.verdict);
+            say!("it cannot be told as a script; its plan:\n\n{}", shrunk.plan);
+            say!("{}", shrunk.report.verdict);
             (html::page(&html::Drawing::of_run(&shrunk.plan, &shrunk.report, arguments.mutant, &title)), None)
         }
     };

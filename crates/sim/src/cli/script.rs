@@ -4,6 +4,7 @@ use super::{Arguments, write};
 use sim::checks::Verdict;
 use sim::html;
 use sim::run::lies;
+use sim::say;
 use sim::script::{Script, perform as perform_script};
 use std::path::Path;
 use std::process::ExitCode;
@@ -15,7 +16,7 @@ pub(super) fn perform(arguments: &Arguments, path: &Path) -> Result<ExitCode, St
     let script: Script = text.parse().map_err(|why| format!("{shown}: {why}"))?;
     let performance = perform_script(&script, lies(arguments.mutant), arguments.mutant.is_none());
     if arguments.trace {
-        print!("{}", performance.report.trace);
+        say!("{}", performance.report.trace.to_string().trim_end());
     }
     if let Some(path) = &arguments.html {
         let title = script.preface.first().cloned().unwrap_or_else(|| shown.to_string());
@@ -23,9 +24,9 @@ pub(super) fn perform(arguments: &Arguments, path: &Path) -> Result<ExitCode, St
         write(path, &html::page(&drawing))?;
     }
     if let Some((line, why)) = &performance.failed {
-        println!("{shown}, line {line}: {why}");
+        say!("{shown}, line {line}: {why}");
     }
-    println!("{}", performance.report.verdict);
+    say!("{}", performance.report.verdict);
     Ok(match (arguments.mutant, &performance.report.verdict) {
         (Some(_), _) => ExitCode::from(u8::from(performance.passed())),
         (None, Verdict::Fine) => ExitCode::from(u8::from(performance.failed.is_some())),

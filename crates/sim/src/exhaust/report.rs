@@ -2,6 +2,7 @@
 
 use super::rows::{Row, rows};
 use super::search::Finding;
+use crate::say;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -32,17 +33,17 @@ pub fn command(all: bool) -> ExitCode {
             time,
         ]);
         if let Err(reason) = verdict {
-            println!("      UNEXPECTED: {reason}");
+            say!("      UNEXPECTED: {reason}");
         }
         examples.extend(tell(&row, &finding));
     }
     for example in examples {
-        println!("\n{example}");
+        say!("\n{example}");
     }
     if !skipped.is_empty() {
-        println!("\nskipped without --all: {}", skipped.join(", "));
+        say!("\nskipped without --all: {}", skipped.join(", "));
     }
-    println!(
+    say!(
         "\n{}",
         if unexpected == 0 {
             "all rows as expected".into()
@@ -71,7 +72,7 @@ fn tell(row: &Row, finding: &Finding) -> Option<String> {
 }
 
 fn print([row, scenario, broken, result, states, depth, time]: [String; 7]) {
-    println!("{row:<4} {scenario:<44} {broken:<29} {result:<18} {states:>10} {depth:>5} {time:>8}");
+    say!("{row:<4} {scenario:<44} {broken:<29} {result:<18} {states:>10} {depth:>5} {time:>8}");
 }
 
 /// `1234567` as `1 234 567`.
