@@ -8,7 +8,8 @@ use crate::fatal::Fatal;
 use crate::private;
 use ::node::acquaintances::PeerRefusal;
 use ::node::directory::{Found, Identity, Mark, Part, Unfit};
-use ::node::hello::Introduction;
+use ::node::introduction::Introduction;
+use ::node::nonce::{Challenges, Nonce, Tag};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, Read};
@@ -73,6 +74,7 @@ impl DataDir {
         let (identity_path, watermark_path) =
             (path.join(Part::Identity.name()), path.join(Part::Watermark.name()));
         let failed = |why: io::Error| Fatal::runtime(format!("cannot read {shown}: {why}"));
+        let draw = || random().map_err(|why| Fatal::runtime(format!("no randomness: {why}")));
         let unfit = |why: Unfit| Fatal::runtime(format!("{shown}: {why}. {}", Unfit::REMEDY));
         let opened = if_there(Slots::open(&identity_path, SLOT)).map_err(failed)?;
         let watermark = if_there(Watermark::open(&watermark_path)).map_err(failed)?;
@@ -87,7 +89,7 @@ impl DataDir {
             }
             None => {
                 Identity::check_without(found_watermark, found_database).map_err(unfit)?;
-                (Identity::new(node, members.to_vec(), random()?, random()?), false, None)
+                (Identity::new(node, members.to_vec(), draw()?, draw()?), false, None)
             }
         };
         if identity.node != node {
@@ -104,7 +106,7 @@ impl DataDir {
             )));
         }
         identity.check(lost, found_watermark, found_database).map_err(unfit)?;
-        let nonce = u64::from_be_bytes(random()?);
+        let nonce = Nonce(draw()?);
         identity.start(nonce, lost).map_err(|why| Fatal::runtime(format!("{shown}: {why}")))?;
         identity.admitted |= members.len() == 1;
         identity.next_generation();
@@ -203,9 +205,30 @@ impl DataDir {
         self.change(&mut self.files(), |identity| timestamps.clone_into(&mut identity.timestamps))
     }
 
-    /// How this node presents itself. `sequence` is its last durable batch.
-    pub fn introduction(&self, sequence: u64) -> Introduction {
-        self.lock().introduction(sequence)
+    /// How this node presents itself to another. `sequence` is its last durable batch.
+    pub fn introduce(&self, to: u32, challenges: Challenges, sequence: u64) -> Introduction {
+        self.lock().introduce(to, challenges, sequence)
+    }
+
+    /// See [`Identity::vouch`].
+    pub fn vouch(&self, to: u32, challenges: Challenges, verdict: &str) -> Vec<Tag> {
+        self.lock().vouch(to, challenges, verdict)
+    }
+
+    /// See [`Identity::believes`].
+    pub fn believes(&self, from: u32, challenges: Challenges, verdict: &str, tags: &[Tag]) -> bool {
+        self.lock().believes(from, challenges, verdict, tags)
+    }
+
+    /// A member has met this node in this start: remembers that, so that it can be shown to that member however often this node
+    /// is started until then.
+    ///
+    /// # Errors
+    /// When it cannot be written. The last starts are remembered in any case.
+    pub fn was_met_by(&self, peer: u32) -> io::Result<()> {
+        let mut files = self.files();
+        let news = self.lock().clone().was_met_by(peer);
+        if news { self.change(&mut files, |identity| _ = identity.was_met_by(peer)) } else { Ok(()) }
     }
 
     /// Every other member has confirmed: remembers it for ever.
@@ -244,13 +267,13 @@ impl DataDir {
     ///
     /// # Errors
     /// [`PeerRefusal`] when it is not the member that this node remembers.
-    pub fn meet(&self, peer: &Introduction) -> Result<(), PeerRefusal> {
+    pub fn meet(&self, peer: &Introduction, challenges: Challenges) -> Result<(), PeerRefusal> {
         let mut files = self.files();
-        let mut met = self.lock().peers.clone();
-        if met.meet(peer)? {
+        let mut met = self.lock().clone();
+        if met.meet(peer, challenges)? {
             self.change(&mut files, |identity| {
-                met.observe_all(&identity.peers);
-                identity.peers = met;
+                met.peers.observe_all(&identity.peers);
+                identity.peers = met.peers;
             })
             .map_err(|why| PeerRefusal::CannotRemember(why.to_string()))
         } else {
@@ -400,11 +423,13 @@ fn create_durably(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn random<const BYTES: usize>() -> Result<[u8; BYTES], Fatal> {
-    let mut bytes = [0; BYTES];
-    File::open("/dev/urandom")
-        .and_then(|mut source| source.read_exact(&mut bytes))
-        .map_err(|why| Fatal::runtime(format!("no randomness: {why}")))?;
+/// Random bytes that nobody else can guess.
+///
+/// # Errors
+/// When the system has none.
+pub fn random() -> io::Result<[u8; 16]> {
+    let mut bytes = [0; 16];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     Ok(bytes)
 }
 

@@ -2,6 +2,7 @@ use abd::wire;
 use atomic_kv::node::peer::service;
 use bytes::{Bytes, BytesMut};
 use node::hello::{Hello, Met, Versions, Welcome};
+use node::introduction::Introduction;
 
 const LIMIT: usize = 1 << 16;
 
@@ -62,6 +63,10 @@ fn message(body: &Bytes) {
     if let Ok(hello) = Hello::get(body.clone(), Versions::OURS) {
         let again = written(&|out| hello.put(out));
         assert_eq!(Hello::get(again, Versions::OURS), Ok(hello));
+    }
+    if let Ok(said) = Introduction::get(body.clone(), Versions::OURS) {
+        let again = written(&|out| said.put(out));
+        assert_eq!(Introduction::get(again, Versions::OURS), Ok(said));
     }
     if let Ok(met) = Met::get(body.clone(), Versions::OURS) {
         assert_eq!(Met::get(written(&|out| met.put(out)), Versions::OURS), Ok(met));

@@ -4,9 +4,9 @@ use abd::wire::{put_frame, put_reply, put_request};
 use abd::{CallId, Content, Reply, Request, StampedValue, Timestamp, Version};
 use bytes::BytesMut;
 use fuzz_targets::TARGETS;
-use node::hello::{
-    About, Hello, Introduction, LaneId, LaneKind, Limits, Met, Refused, Service, Versions, Welcome,
-};
+use node::hello::{About, Hello, LaneId, LaneKind, Limits, Met, Refused, Service, Versions, Welcome};
+use node::introduction::{Introduction, Present, Proof};
+use node::nonce::{Nonce, Tag};
 
 const INPUTS: u64 = 20_000;
 
@@ -78,11 +78,20 @@ fn messages() -> Vec<Vec<u8>> {
         put_frame(&mut stream, |out| out.extend_from_slice(body));
     }
     bodies.push(stream);
-    let member = Introduction { node: 1, disk: [1; 16], boot: 2, nonce: 3, ancestry: vec![4], sequence: 5 };
+    let proof = |boot| Proof { boot, tag: Tag([1; 16]), masked: Nonce([2; 16]) };
+    let said = |present| Introduction {
+        node: 1,
+        disk: [1; 16],
+        boot: 2,
+        sequence: 5,
+        present,
+        proofs: vec![proof(2), proof(1)],
+    };
     let about = About {
         cluster: "1=a:1".into(),
         timestamps: "logical".into(),
-        member: Some(member),
+        member: Some(1),
+        challenge: [4; 16],
         admitted: true,
         limits: Limits { key: 1, value: 2, frame: 3 },
         loops: 1,
@@ -93,8 +102,11 @@ fn messages() -> Vec<Vec<u8>> {
         &|out: &mut BytesMut| hello.put(out),
         &|out: &mut BytesMut| Welcome { version: 3, about: about.clone() }.put(out),
         &|out: &mut BytesMut| Refused::Mismatch("why".into()).put(out),
+        &|out: &mut BytesMut| Refused::Impostor("why".into(), vec![Tag([5; 16])]).put(out),
+        &|out: &mut BytesMut| said(Present::Clear(Nonce([3; 16]))).put(out),
+        &|out: &mut BytesMut| said(Present::Sealed(Tag([3; 16]), Nonce([4; 16]))).put(out),
         &|out: &mut BytesMut| Met.put(out),
-    ] as [&dyn Fn(&mut BytesMut); 4]
+    ] as [&dyn Fn(&mut BytesMut); 7]
     {
         let mut body = BytesMut::new();
         put(&mut body);

@@ -4,8 +4,8 @@
 //! itself, it makes majorities that do not meet (PROTOCOL run BL5, nine steps). So the members remember each other's
 //! directories: their random ids, how often they were started, and how many batches they have made durable.
 
-use crate::hello::Introduction;
-use crate::nonce::Nonce;
+use crate::introduction::{Introduction, Present};
+use crate::nonce::{Challenges, Nonce, Occasion, Purpose, Tag};
 use serde::{Deserialize, Serialize};
 
 /// Why a member is not who this node remembers.
@@ -35,35 +35,34 @@ pub enum PeerRefusal {
     /// Two processes on copies of one directory.
     #[error("node {0} runs on a copy of its data directory: boot {1} was seen before, in another run")]
     Copy(u32, u32),
+    /// Nothing shows that it is who it says.
+    #[error("whoever calls himself node {0} does not show that he knows how that was met last")]
+    Unproven(u32),
     /// This node could not write down whom it met.
     #[error("this node cannot write to its own disk now: {0}")]
     CannotRemember(String),
 }
 
 impl PeerRefusal {
-    /// Whether the peer itself is the problem, for good: then it must not serve. `false` when this node failed, which
-    /// says nothing about the peer: it may come again.
+    /// Whether the peer itself is the problem, for good: then it must not serve. `false` when this node failed, or when nothing is
+    /// certain: that says nothing about the peer, and it may come again.
     pub fn is_final(&self) -> bool {
-        !matches!(self, Self::CannotRemember(_))
+        !matches!(self, Self::CannotRemember(_) | Self::Unproven(_))
     }
 }
 
 /// A member, as it was when it was last met.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Acquaintance {
+struct Acquaintance {
     node: u32,
     disk: [u8; 16],
     boot: u32,
     nonce: Nonce,
     /// Batches that it has made durable, as far as it was heard.
     batches: u64,
-}
-
-impl Acquaintance {
-    fn of(peer: &Introduction) -> Self {
-        let Introduction { node, disk, boot, nonce, sequence, .. } = *peer;
-        Self { node, disk, boot, nonce: Nonce(nonce), batches: sequence.min(BATCHES_MAX) }
-    }
+    /// The start in which it met this node last, as far as this node has heard of that, and its nonce.
+    met_in: u32,
+    met_with: Nonce,
 }
 
 /// Counts are written as TOML, whose integers are signed. No node writes so many.
@@ -83,39 +82,97 @@ impl Acquaintances {
         self.0.iter_mut().find(|known| known.node == node)
     }
 
-    /// Meets a member. `true`: it is new or has news, which must be durable before it is told that it was met.
+    /// The nonce of a member's start in which it was met last.
+    pub(crate) fn nonce_of(&self, node: u32) -> Option<Nonce> {
+        self.known(node).map(|known| known.nonce)
+    }
+
+    /// The start of this node in which a member met it last, and its nonce.
+    pub(crate) fn met_in(&self, node: u32) -> Option<(u32, Nonce)> {
+        self.known(node).map(|known| (known.met_in, known.met_with)).filter(|(boot, _)| *boot > 0)
+    }
+
+    /// A member has met this node in this start; whether that is news.
+    pub(crate) fn was_met(&mut self, node: u32, boot: u32, nonce: Nonce) -> bool {
+        match self.known_mut(node) {
+            Some(known) if known.met_in != boot => {
+                (known.met_in, known.met_with) = (boot, nonce);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Meets a member in a handshake with node `to`, which is this one and has had starts with these nonces. `true`: it is new or
+    /// has news, which must be durable before it is told that it was met.
     ///
     /// # Errors
-    /// Why it is not the member that this node remembers.
-    pub fn meet(&mut self, peer: &Introduction) -> Result<bool, PeerRefusal> {
-        let met = Acquaintance::of(peer);
+    /// Why it is not the member that this node remembers. Nothing has changed then.
+    pub(crate) fn meet(
+        &mut self,
+        peer: &Introduction,
+        to: u32,
+        challenges: Challenges,
+        own: &[Nonce],
+    ) -> Result<bool, PeerRefusal> {
+        let statement = peer.statement();
+        let purpose = Purpose::Introduction;
+        let occasion = Occasion { from: peer.node, to, challenges, purpose, statement: &statement };
+        let batches = peer.sequence.min(BATCHES_MAX);
         let Some(known) = self.known_mut(peer.node) else {
-            self.0.push(met);
+            let nonce = match peer.present {
+                Present::Clear(nonce) => nonce,
+                Present::Sealed(tag, masked) => {
+                    let own = own.iter().rev().find(|own| occasion.proves(tag, **own));
+                    occasion.mask(*own.ok_or(PeerRefusal::Unproven(peer.node))?, masked)
+                }
+            };
+            let Introduction { node, disk, boot, .. } = *peer;
+            let (met_in, met_with) = (0, Nonce::UNKNOWN);
+            self.0.push(Acquaintance { node, disk, boot, nonce, batches, met_in, met_with });
             return Ok(true);
         };
-        if known.disk != met.disk {
+        if known.disk != peer.disk {
             return Err(PeerRefusal::OtherDisk(peer.node));
         }
-        if met.boot < known.boot {
-            let (now, known) = (u64::from(met.boot), u64::from(known.boot));
+        if peer.boot < known.boot {
+            let (now, known) = (u64::from(peer.boot), u64::from(known.boot));
             return Err(PeerRefusal::RolledBack { node: peer.node, what: "boot count", now, known });
         }
+        let of_known = peer.proofs.iter().find(|proof| proof.boot == known.boot);
+        let proof = of_known.ok_or(PeerRefusal::Unproven(peer.node))?;
         // Its own memory of the start that this node met: another one is the start of a copy.
-        if peer.nonce_of(known.boot).is_some_and(|nonce| nonce != known.nonce.0) {
+        if !occasion.proves(proof.tag, known.nonce) {
             return Err(PeerRefusal::Copy(peer.node, known.boot));
         }
-        if known.boot == met.boot {
+        if known.boot == peer.boot {
             // The same run. Its greeting may be older than a reply on another connection that was read first, so a lower
             // count is no evidence here, while a refusal would end a healthy node.
-            known.batches = known.batches.max(met.batches);
+            known.batches = known.batches.max(batches);
             return Ok(false);
         }
-        if met.batches < known.batches {
+        if batches < known.batches {
             let (now, known) = (peer.sequence, known.batches);
             return Err(PeerRefusal::RolledBack { node: peer.node, what: "durable batches", now, known });
         }
-        *known = met;
+        known.nonce = occasion.mask(known.nonce, proof.masked);
+        (known.boot, known.batches) = (peer.boot, batches);
         Ok(true)
+    }
+
+    /// Whether a verdict on this node, `to`, is that of the member `from`: it shows that it knows the nonce with which this node
+    /// met it last. Whoever was never met is believed.
+    pub(crate) fn believes(
+        &self,
+        from: u32,
+        to: u32,
+        challenges: Challenges,
+        verdict: &str,
+        tags: &[Tag],
+    ) -> bool {
+        let statement = verdict.as_bytes();
+        let occasion = Occasion { from, to, challenges, purpose: Purpose::Verdict, statement };
+        self.known(from).is_none_or(|known| tags.iter().any(|tag| occasion.proves(*tag, known.nonce)))
     }
 
     /// A member that was met said how many batches it has made durable; whether that is news.
@@ -144,46 +201,4 @@ impl Acquaintances {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn acquainted() -> (Acquaintances, Introduction) {
-        let met =
-            Introduction { node: 2, disk: [7; 16], boot: 3, nonce: 9, ancestry: Vec::new(), sequence: 100 };
-        let mut known = Acquaintances::default();
-        assert_eq!(known.meet(&met), Ok(true));
-        assert_eq!(known.meet(&met), Ok(false));
-        (known, met)
-    }
-
-    #[test]
-    fn m1_another_or_an_older_directory_is_refused() {
-        let (mut known, met) = acquainted();
-        assert_eq!(known.meet(&Introduction { boot: 4, nonce: 8, ..met.clone() }), Ok(true));
-        let mut refused = |peer| known.meet(&peer).unwrap_err();
-        assert_eq!(refused(Introduction { disk: [8; 16], ..met.clone() }), PeerRefusal::OtherDisk(2));
-        assert!(matches!(refused(met.clone()), PeerRefusal::RolledBack { what: "boot count", .. }));
-        assert_eq!(refused(Introduction { boot: 4, nonce: 1, ..met.clone() }), PeerRefusal::Copy(2, 4));
-        let older = Introduction { boot: 5, nonce: 1, sequence: 99, ..met };
-        assert!(matches!(refused(older), PeerRefusal::RolledBack { what: "durable batches", .. }));
-    }
-
-    #[test]
-    fn an_older_greeting_of_the_same_run_is_no_rollback() {
-        let (mut known, met) = acquainted();
-        assert!(known.observe(2, 200));
-        assert_eq!(known.meet(&met), Ok(false));
-        // It did not lower what is remembered, nor does an older count.
-        assert!(!known.observe(2, 150));
-        let restarted = Introduction { boot: 4, nonce: 1, sequence: 150, ..met };
-        assert!(matches!(known.meet(&restarted), Err(PeerRefusal::RolledBack { now: 150, known: 200, .. })));
-    }
-
-    #[test]
-    fn counts_of_nobody_and_counts_that_no_file_could_hold() {
-        let (mut known, _) = acquainted();
-        assert!(!known.observe(3, 5), "nobody has met it");
-        assert!(known.observe(2, u64::MAX));
-        assert_eq!(known.boot_and_batches(2), Some((3, i64::MAX.unsigned_abs())));
-    }
-}
+mod tests;

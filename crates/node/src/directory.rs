@@ -10,8 +10,8 @@
 //! watermark are marked with it; the identity notes that they are. Only then may anything be acknowledged.
 
 use crate::acquaintances::{Acquaintances, PeerRefusal};
-use crate::hello::{ANCESTRY_MAX, Introduction};
-use crate::nonce::Nonce;
+use crate::introduction::{ANCESTRY_MAX, Introduction, Present, Proof, statement};
+use crate::nonce::{Challenges, Nonce, Occasion, Purpose, Tag};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -190,12 +190,12 @@ impl Identity {
     ///
     /// # Errors
     /// When there is no further number.
-    pub fn start(&mut self, nonce: u64, lost: bool) -> Result<(), BootsUsedUp> {
+    pub fn start(&mut self, nonce: Nonce, lost: bool) -> Result<(), BootsUsedUp> {
         self.boot = self.boot.checked_add(1 + u32::from(lost)).ok_or(BootsUsedUp)?;
         if lost {
-            self.starts.push(Nonce(0));
+            self.starts.push(Nonce::UNKNOWN);
         }
-        self.starts.push(Nonce(nonce));
+        self.starts.push(nonce);
         let forgotten = self.starts.len().saturating_sub(ANCESTRY_MAX + 1);
         self.starts.drain(..forgotten);
         Ok(())
@@ -239,28 +239,62 @@ impl Identity {
         self.database.batches
     }
 
-    /// How this node presents itself. `sequence` is its last durable batch.
-    pub fn introduction(&self, sequence: u64) -> Introduction {
-        let (present, before) = match self.starts.split_last() {
-            Some((present, before)) => (present.0, before),
-            None => (0, &[][..]),
-        };
+    /// How this node presents itself to another in a handshake. `sequence` is its last durable batch.
+    pub fn introduce(&self, to: u32, challenges: Challenges, sequence: u64) -> Introduction {
+        let statement = statement(self.node, self.disk, self.boot, sequence);
+        let purpose = Purpose::Introduction;
+        let occasion = Occasion { from: self.node, to, challenges, purpose, statement: &statement };
+        let present = self.present();
+        let sealed = |nonce: Nonce| Present::Sealed(occasion.tag(nonce), occasion.mask(nonce, present));
+        let proof =
+            |(boot, nonce)| Proof { boot, tag: occasion.tag(nonce), masked: occasion.mask(nonce, present) };
         Introduction {
             node: self.node,
             disk: self.disk,
             boot: self.boot,
-            nonce: present,
-            ancestry: before.iter().map(|nonce| nonce.0).collect(),
             sequence,
+            present: self.peers.nonce_of(to).map_or(Present::Clear(present), sealed),
+            proofs: self.starts_for(to).map(proof).collect(),
         }
     }
 
-    /// See [`Acquaintances::meet`].
+    /// What shows to whoever has met this node that a verdict is its own.
+    pub fn vouch(&self, to: u32, challenges: Challenges, verdict: &str) -> Vec<Tag> {
+        let statement = verdict.as_bytes();
+        let occasion = Occasion { from: self.node, to, challenges, purpose: Purpose::Verdict, statement };
+        self.starts_for(to).map(|(_, nonce)| occasion.tag(nonce)).collect()
+    }
+
+    /// Whether a verdict on this node is that of the member `from`, as far as that can be known.
+    pub fn believes(&self, from: u32, challenges: Challenges, verdict: &str, tags: &[Tag]) -> bool {
+        self.peers.believes(from, self.node, challenges, verdict, tags)
+    }
+
+    /// The nonce of the present start.
+    fn present(&self) -> Nonce {
+        self.starts.last().copied().unwrap_or(Nonce::UNKNOWN)
+    }
+
+    /// The starts that a member may know this node by: the last ones, newest first, and the one in which it met this node last.
+    fn starts_for(&self, member: u32) -> impl Iterator<Item = (u32, Nonce)> + '_ {
+        let last = (0..=self.boot).rev().zip(self.starts.iter().rev().copied());
+        let oldest = self.boot.saturating_sub(u32::try_from(self.starts.len()).unwrap_or(u32::MAX));
+        let before = self.peers.met_in(member).filter(|(boot, _)| *boot <= oldest);
+        last.chain(before).filter(|(_, nonce)| *nonce != Nonce::UNKNOWN)
+    }
+
+    /// Meets a member in a handshake: `true` when it is new or has news, which must be durable before it is told that it was met.
     ///
     /// # Errors
-    /// The same.
-    pub fn meet(&mut self, peer: &Introduction) -> Result<bool, PeerRefusal> {
-        self.peers.meet(peer)
+    /// Why it is not the member that this node remembers. Nothing has changed then.
+    pub fn meet(&mut self, peer: &Introduction, challenges: Challenges) -> Result<bool, PeerRefusal> {
+        self.peers.meet(peer, self.node, challenges, &self.starts)
+    }
+
+    /// A member has met this node in its present start; whether that is news.
+    pub fn was_met_by(&mut self, member: u32) -> bool {
+        let present = self.present();
+        self.peers.was_met(member, self.boot, present)
     }
 
     /// Whether a directory without an identity may become a new one.

@@ -4,27 +4,29 @@
 //! whoever connects                         whoever accepts
 //!   Hello: versions, service, lane, about ─►
 //!                                         ◄─ Welcome: the version that is spoken, about
-//!   Verdict: met, or why not ─►
-//!                                         ◄─ Verdict: met, or why not
+//!   Introduction: who it is ─►
+//!                                         ◄─ Introduction: who it is; it has met the other
+//!   Met ─►
 //! ```
 //!
-//! On a connection of the Coordinator service a client library needs no verdicts: requests follow the welcome. In place of a
-//! welcome or of a verdict there may be a refusal, after which the connection ends.
+//! On a connection of the Coordinator service the welcome is the end: requests follow, and nobody has said who he is. In place of
+//! any message but the first there may be a refusal, after which the connection ends. How an introduction shows that nobody else
+//! could have made it is in [`crate::introduction`].
 //!
 //! A hello is `128 | magic u32 | newest u16 | oldest u16 | fields`, a welcome `129 | magic u32 | spoken u16 | fields`, a
-//! verdict `134 | fields`, a refusal `130 or 131 | text | fields`. What stands before the fields never changes, so that any two releases understand
+//! verdict `134 | fields`, a refusal `130 or 131 | text | fields`, an introduction `135 | fields`. What stands before the fields never changes, so that any two releases understand
 //! at least why they cannot talk. A field is `tag u16 | length u32 | bytes`, in ascending order of tags. A field with an
 //! unknown tag is skipped, and so is what follows the known part of a known field: a later release may say more.
 
 use crate::fields::{Fields, FieldsError, put_field};
+use crate::introduction::{INTRODUCTION, Introduction, get_tags, sixteen};
+use crate::nonce::Tag;
 use abd::wire::{WireError, get_bytes, put_bytes};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use std::fmt;
 
 /// No message of the handshake is longer, in bytes.
 pub const HANDSHAKE_BYTES_MAX: usize = 64 << 10;
-/// How many earlier starts an [`Introduction`] tells.
-pub const ANCESTRY_MAX: usize = 64;
 
 const MAGIC: u32 = 0x414b_5631; // "AKV1"
 /// The last version whose greetings had neither a range nor fields. Its number stood where the newest one is now.
@@ -44,6 +46,9 @@ const MEMBER: u16 = 5;
 const LIMITS: u16 = 6;
 const LOOPS: u16 = 7;
 const LANE: u16 = 8;
+const CHALLENGE: u16 = 9;
+/// In a refusal.
+const TAGS: u16 = 1;
 
 /// The versions of the peer protocol that a node speaks, all from the oldest to the newest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,36 +98,6 @@ pub enum Service {
     Coordinator,
 }
 
-/// How a member presents itself to another.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Introduction {
-    /// Its id.
-    pub node: u32,
-    /// The random id of its data directory.
-    pub disk: [u8; 16],
-    /// How often it was started on that directory.
-    pub boot: u32,
-    /// Random for each start: two starts with one boot count are two copies of one directory.
-    pub nonce: u64,
-    /// The nonces of the starts before this one, newest last, zero where it is not known; [`ANCESTRY_MAX`] at most. They
-    /// give a copy away that counts past the boot at which the paths of the two parted.
-    pub ancestry: Vec<u64>,
-    /// Its last durable batch.
-    pub sequence: u64,
-}
-
-impl Introduction {
-    /// The nonce of one of its starts, if it says.
-    pub fn nonce_of(&self, boot: u32) -> Option<u64> {
-        let back = usize::try_from(self.boot.checked_sub(boot)?).ok()?;
-        let nonce = match back.checked_sub(1) {
-            None => self.nonce,
-            Some(before) => *self.ancestry.iter().rev().nth(before)?,
-        };
-        (nonce != 0).then_some(nonce)
-    }
-}
-
 /// What a node lets its clients write and its peers send, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -159,8 +134,10 @@ pub struct About {
     pub cluster: String,
     /// `logical` or `truetime`: mixing them is not linearizable.
     pub timestamps: String,
-    /// The member, with its disk, boot count, run and durable sequence; `None` for a client library.
-    pub member: Option<Introduction>,
+    /// Which member it is, if it is one: what it says of itself follows. `None` for a client library, and to one.
+    pub member: Option<u32>,
+    /// Drawn for this handshake; zero for a client library.
+    pub challenge: [u8; 16],
     /// Whether its replica votes.
     pub admitted: bool,
     /// What it lets others send.
@@ -192,7 +169,7 @@ pub struct Welcome {
 }
 
 /// What one member says of the other: your disk is durably remembered here, and this node never knew you with another one
-/// (rule M1).
+/// (rule M1). An introduction of whoever accepts says it, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Met;
 
@@ -202,9 +179,9 @@ pub enum Refused {
     /// Wrong cluster, mode or protocol version: a mistake that somebody can correct.
     #[error("it refuses to talk to this node: {0}")]
     Mismatch(String),
-    /// Your data directory is not the one that this node remembers: refuse to serve.
+    /// Your data directory is not the one that this node remembers: refuse to serve. With it, what shows who says so.
     #[error("it refuses this node: {0}")]
-    Impostor(String),
+    Impostor(String, Vec<Tag>),
 }
 
 /// Why a message of the handshake cannot be taken.
@@ -262,6 +239,7 @@ impl Hello {
                 out.put_u16(lane.pair);
             });
         }
+        self.about.put_challenge(out);
     }
 
     /// Reads the message's body; `ours` is what this side speaks.
@@ -287,8 +265,9 @@ impl Hello {
             2 => Service::Coordinator,
             other => return Err(WireError::Kind(other).into()),
         };
-        let about = About::get(&mut fields)?;
+        let mut about = About::get(&mut fields)?;
         let lane = fields.optional(LANE)?.map(get_lane).transpose()?;
+        about.get_challenge(&mut fields)?;
         fields.end()?;
         Ok(Self { versions: theirs, service, lane, about })
     }
@@ -308,8 +287,8 @@ impl About {
         put_field(out, CLUSTER, |out| out.put_slice(self.cluster.as_bytes()));
         put_field(out, TIMESTAMPS, |out| out.put_slice(self.timestamps.as_bytes()));
         put_field(out, ADMITTED, |out| out.put_u8(u8::from(self.admitted)));
-        if let Some(member) = &self.member {
-            put_field(out, MEMBER, |out| put_introduction(out, member));
+        if let Some(member) = self.member {
+            put_field(out, MEMBER, |out| out.put_u32(member));
         }
         put_field(out, LIMITS, |out| {
             out.put_u64(self.limits.key);
@@ -324,7 +303,8 @@ impl About {
         let cluster = text(fields.required(CLUSTER, "cluster")?);
         let timestamps = text(fields.required(TIMESTAMPS, "timestamps")?);
         let admitted = fields.required(ADMITTED, "admitted")?.try_get_u8().map_err(short)? == 1;
-        let member = fields.optional(MEMBER)?.map(get_introduction).transpose()?;
+        let member =
+            fields.optional(MEMBER)?.map(|mut field| field.try_get_u32()).transpose().map_err(short)?;
         let mut field = fields.required(LIMITS, "limits")?;
         let mut limit = || field.try_get_u64().map_err(short);
         let limits = Limits { key: limit()?, value: limit()?, frame: limit()? };
@@ -332,35 +312,19 @@ impl About {
         if loops == 0 {
             return Err(FieldsError::Missing("loops").into());
         }
-        Ok(Self { cluster, timestamps, member, admitted, limits, loops })
+        Ok(Self { cluster, timestamps, member, challenge: [0; 16], admitted, limits, loops })
     }
-}
 
-fn put_introduction(out: &mut BytesMut, member: &Introduction) {
-    out.put_u32(member.node);
-    out.put_slice(&member.disk);
-    out.put_u32(member.boot);
-    out.put_u64(member.nonce);
-    out.put_u64(member.sequence);
-    out.put_u8(u8::try_from(member.ancestry.len()).unwrap_or(u8::MAX));
-    for nonce in &member.ancestry {
-        out.put_u64(*nonce);
+    fn put_challenge(&self, out: &mut BytesMut) {
+        put_field(out, CHALLENGE, |out| out.put_slice(&self.challenge));
     }
-}
 
-fn get_introduction(mut field: Bytes) -> Result<Introduction, HelloError> {
-    let node = field.try_get_u32().map_err(short)?;
-    let mut disk = [0; 16];
-    field.try_copy_to_slice(&mut disk).map_err(short)?;
-    let boot = field.try_get_u32().map_err(short)?;
-    let nonce = field.try_get_u64().map_err(short)?;
-    let sequence = field.try_get_u64().map_err(short)?;
-    let starts = usize::from(field.try_get_u8().map_err(short)?);
-    if starts > ANCESTRY_MAX {
-        return Err(WireError::Length.into());
+    fn get_challenge(&mut self, fields: &mut Fields) -> Result<(), HelloError> {
+        if let Some(mut field) = fields.optional(CHALLENGE)? {
+            self.challenge = sixteen(&mut field)?;
+        }
+        Ok(())
     }
-    let ancestry: Result<Vec<u64>, _> = (0..starts).map(|_| field.try_get_u64().map_err(short)).collect();
-    Ok(Introduction { node, disk, boot, nonce, ancestry: ancestry?, sequence })
 }
 
 impl Welcome {
@@ -370,6 +334,7 @@ impl Welcome {
         out.put_u32(MAGIC);
         out.put_u16(self.version);
         self.about.put(out);
+        self.about.put_challenge(out);
     }
 
     /// Reads the message's body; `ours` is what this side speaks and has said.
@@ -386,9 +351,21 @@ impl Welcome {
             return Err(HelloError::Version { theirs: Versions { oldest: version, newest: version }, ours });
         }
         let mut fields = Fields::new(body);
-        let about = About::get(&mut fields)?;
+        let mut about = About::get(&mut fields)?;
+        about.get_challenge(&mut fields)?;
         fields.end()?;
         Ok(Self { version, about })
+    }
+}
+
+impl Introduction {
+    /// Reads the message's body; `ours` is what this side speaks.
+    ///
+    /// # Errors
+    /// [`HelloError`]; the connection is to be closed.
+    pub fn get(mut body: Bytes, ours: Versions) -> Result<Self, HelloError> {
+        take_kind(&mut body, INTRODUCTION, ours)?;
+        Self::get_fields(body)
     }
 }
 
@@ -414,10 +391,13 @@ impl Refused {
     pub fn put(&self, out: &mut BytesMut) {
         let (kind, why) = match self {
             Self::Mismatch(why) => (MISMATCH, why),
-            Self::Impostor(why) => (IMPOSTOR, why),
+            Self::Impostor(why, _) => (IMPOSTOR, why),
         };
         out.put_u8(kind);
         put_bytes(out, why.as_bytes());
+        if let Self::Impostor(_, tags) = self {
+            put_field(out, TAGS, |out| tags.iter().for_each(|tag| out.put_slice(&tag.0)));
+        }
     }
 }
 
@@ -439,7 +419,13 @@ fn take_kind(body: &mut Bytes, expected: u8, ours: Versions) -> Result<(), Hello
                 Err(_) => Err(Refused::Mismatch(why).into()),
             }
         }
-        IMPOSTOR => Err(Refused::Impostor(text(body)?).into()),
+        IMPOSTOR => {
+            let why = text(body)?;
+            let mut fields = Fields::new(body.split_off(0));
+            let tags = get_tags(fields.optional(TAGS)?)?;
+            fields.end()?;
+            Err(Refused::Impostor(why, tags).into())
+        }
         _ => Err(HelloError::Stranger),
     }
 }

@@ -1,12 +1,11 @@
 use super::*;
 
 fn about() -> About {
-    let member =
-        Introduction { node: 3, disk: [7; 16], boot: 4, nonce: 5, ancestry: vec![1, 0, 2], sequence: 99 };
     About {
         cluster: "1=a:1,3=c:3".into(),
         timestamps: "logical".into(),
-        member: Some(member),
+        member: Some(3),
+        challenge: [9; 16],
         admitted: true,
         limits: Limits { key: 1, value: 2, frame: 3 },
         loops: 2,
@@ -53,7 +52,10 @@ fn what_is_said_is_understood() {
 
 #[test]
 fn a_refusal_may_come_in_place_of_a_welcome_and_of_a_verdict() {
-    for said in [Refused::Mismatch("another cluster".into()), Refused::Impostor("another disk".into())] {
+    for said in [
+        Refused::Mismatch("another cluster".into()),
+        Refused::Impostor("another disk".into(), vec![Tag([1; 16])]),
+    ] {
         let body = written(|out| said.put(out));
         assert_eq!(Welcome::get(body.clone(), Versions::OURS), Err(said.clone().into()));
         assert_eq!(Met::get(body, Versions::OURS), Err(said.into()));
@@ -98,9 +100,9 @@ fn what_a_later_release_adds_is_skipped() {
     let said = hello(3, 4);
     let mut body = BytesMut::new();
     said.put(&mut body);
-    // A field of its own, and more at the end of a known one: the lane, which is the last.
-    body.truncate(body.len() - 9);
-    put_field(&mut body, LANE, |out| out.put_slice(&[2, 0, 1, 77, 78]));
+    // A field of its own, and more at the end of a known one: the challenge, which is the last.
+    body.truncate(body.len() - 22);
+    put_field(&mut body, CHALLENGE, |out| out.put_slice(&[&[9; 16][..], &[77, 78]].concat()));
     put_field(&mut body, 900, |out| out.put_slice(b"whatever"));
     assert_eq!(Hello::get(body.freeze(), Versions::OURS), Ok(said));
 }
@@ -109,18 +111,13 @@ fn what_a_later_release_adds_is_skipped() {
 fn a_field_that_is_missing_comes_twice_or_is_cut_is_an_error() {
     let body = written(|out| hello(3, 3).put(out));
     for length in 0..body.len() {
-        // Without its last field it is a hello without a lane.
+        // Without its last fields it is a hello without a challenge, or a lane.
         let cut = Hello::get(body.slice(..length), Versions::OURS);
-        assert_eq!(cut.is_ok(), length == body.len() - 9, "{length}: {cut:?}");
+        let whole = [body.len() - 22, body.len() - 22 - 9].contains(&length);
+        assert_eq!(cut.is_ok(), whole, "{length}: {cut:?}");
     }
     let mut twice = BytesMut::from(&body[..]);
-    put_field(&mut twice, LANE, |out| out.put_slice(&[1, 0, 0]));
-    assert_eq!(Hello::get(twice.freeze(), Versions::OURS), Err(HelloError::Fields(FieldsError::Order(LANE))));
-}
-
-#[test]
-fn a_start_is_known_by_its_nonce() {
-    let Some(member) = about().member else { unreachable!() };
-    let nonces = [0, 1, 2, 3, 4, 5].map(|boot| member.nonce_of(boot));
-    assert_eq!(nonces, [None, Some(1), None, Some(2), Some(5), None]);
+    put_field(&mut twice, CHALLENGE, |out| out.put_slice(&[0; 16]));
+    let expected = Err(HelloError::Fields(FieldsError::Order(CHALLENGE)));
+    assert_eq!(Hello::get(twice.freeze(), Versions::OURS), expected);
 }

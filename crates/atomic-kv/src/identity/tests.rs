@@ -17,10 +17,10 @@ fn start(path: &Path, batches: u64) -> Result<DataDir, Fatal> {
 #[test]
 fn v1_every_start_has_a_larger_boot_count() {
     let directory = tempfile::tempdir().unwrap();
-    let disk = open(directory.path()).unwrap().introduction(0).disk;
+    let disk = open(directory.path()).unwrap().lock().disk;
     for boot in 2..5 {
         let opened = open(directory.path()).unwrap();
-        assert_eq!((opened.boot(), opened.introduction(0).disk), (boot, disk));
+        assert_eq!((opened.boot(), opened.lock().disk), (boot, disk));
     }
 }
 
@@ -124,43 +124,49 @@ fn m1_a_restored_backup_and_a_clone_are_refused() {
         (peer.path().join("home"), peer.path().join("backup"), peer.path().join("twin"));
     let here = tempfile::tempdir().unwrap();
     let here = open(here.path()).unwrap();
-    let start = |path: &Path, sequence| DataDir::open(path, 2, &[1, 2, 3]).unwrap().introduction(sequence);
+    let meet = |path: &Path, sequence| {
+        let there = DataDir::open(path, 2, &[1, 2, 3]).unwrap();
+        here.meet(&there.introduce(1, CHALLENGES, sequence), CHALLENGES)
+    };
     let copy = |to: &Path| {
         std::fs::create_dir_all(to).unwrap();
         for name in ["identity", "watermark"] {
             std::fs::copy(home.join(name), to.join(name)).unwrap();
         }
     };
-    here.meet(&start(&home, 0)).unwrap();
+    meet(&home, 0).unwrap();
     copy(&backup);
     copy(&twin);
-    here.meet(&start(&home, 10)).unwrap();
+    meet(&home, 10).unwrap();
     // Both copies count to the boot that was just seen, in a run of their own.
-    assert_eq!(here.meet(&start(&twin, 10)), Err(PeerRefusal::Copy(2, 2)));
-    assert_eq!(here.meet(&start(&backup, 0)), Err(PeerRefusal::Copy(2, 2)));
+    assert_eq!(meet(&twin, 10), Err(PeerRefusal::Copy(2, 2)));
+    assert_eq!(meet(&backup, 0), Err(PeerRefusal::Copy(2, 2)));
     // However often they are started, and even if nothing was written since the copy was made: they remember
     // another second start than this node does.
     for path in [&twin, &backup, &backup] {
-        let refused = here.meet(&start(path, 10)).unwrap_err();
+        let refused = meet(path, 10).unwrap_err();
         assert!(refused == PeerRefusal::Copy(2, 2) && refused.is_final(), "{refused}");
     }
     // The node itself comes back as before.
-    here.meet(&start(&home, 10)).unwrap();
+    meet(&home, 10).unwrap();
 }
 
-/// A directory that has met node 2, and how.
-fn acquainted(path: &Path) -> (DataDir, Introduction) {
+const CHALLENGES: Challenges = Challenges { dialler: [1; 16], acceptor: [2; 16] };
+
+/// A directory that has met node 2, and that.
+fn acquainted(path: &Path) -> (DataDir, Identity) {
     let opened = start(path, 1).unwrap();
-    let met = Introduction { node: 2, disk: [7; 16], boot: 3, nonce: 9, ancestry: Vec::new(), sequence: 100 };
-    opened.meet(&met).unwrap();
-    (opened, met)
+    let mut peer = Identity::new(2, vec![1, 2, 3], [7; 16], [8; 16]);
+    peer.start(Nonce([9; 16]), false).unwrap();
+    opened.meet(&peer.introduce(1, CHALLENGES, 100), CHALLENGES).unwrap();
+    (opened, peer)
 }
 
 /// What was heard is remembered after any restart, although nobody was met after it.
 #[test]
 fn m1_what_was_heard_of_a_member_is_written_down() {
     let directory = tempfile::tempdir().unwrap();
-    let (opened, met) = acquainted(directory.path());
+    let (opened, mut peer) = acquainted(directory.path());
     let generation = || opened.lock().generation();
     let before = generation();
     opened.remember().unwrap();
@@ -173,8 +179,9 @@ fn m1_what_was_heard_of_a_member_is_written_down() {
     assert_eq!(generation(), before + 2);
     drop(opened);
     let opened = open(directory.path()).unwrap();
-    let older = Introduction { boot: 4, sequence: 199, ..met };
-    assert!(matches!(opened.meet(&older), Err(PeerRefusal::RolledBack { .. })));
+    peer.start(Nonce([10; 16]), false).unwrap();
+    let older = opened.meet(&peer.introduce(1, CHALLENGES, 199), CHALLENGES);
+    assert!(matches!(older, Err(PeerRefusal::RolledBack { .. })));
     assert!(opened.lock().check_batches(None, 49).is_err());
 }
 
@@ -207,7 +214,7 @@ fn what_is_observed_while_the_disk_is_waited_for_is_kept() {
         opened
             .change(&mut files, |_| {
                 opened.observe_sequence(2, 200);
-                opened.introduction(0);
+                opened.introduce(2, CHALLENGES, 0);
             })
             .unwrap();
     }

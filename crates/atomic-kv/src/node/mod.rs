@@ -34,8 +34,11 @@ use crate::config::{Settings, parse_cluster};
 use crate::fatal::Fatal;
 use crate::identity::DataDir;
 use crate::logging::limit::limited;
-use ::node::hello::{About, Introduction, Limits};
+use ::node::acquaintances::PeerRefusal;
+use ::node::hello::{About, Limits};
+use ::node::introduction::Introduction;
 use ::node::limits::FRAME_BYTES_MAX;
+use ::node::nonce::Challenges;
 use abd::{
     ClockError, Config, Instant, Interval, IntervalClock, Members, NodeId, Operation, Reaction, Reason,
     Replica, Reply, Standing, TimestampIssuer, TimestampMode,
@@ -235,7 +238,8 @@ impl Node {
         About {
             cluster: self.settings.cluster_text(),
             timestamps: self.settings.timestamps_name().to_owned(),
-            member: Some(self.identity.introduction(self.store.sequence())),
+            member: Some(self.id.0),
+            challenge: [0; 16],
             admitted: self.is_admitted(),
             limits: own_limits(&self.settings),
             loops: self.loop_count(),
@@ -283,17 +287,21 @@ impl Node {
             return Err(format!("its --timestamps is {}, this node's is {ours}", theirs.timestamps));
         }
         match &theirs.member {
-            Some(member) if self.members.index_of(NodeId(member.node)).is_none() => {
-                Err(format!("node {} is not in --cluster", member.node))
+            Some(member) if self.members.index_of(NodeId(*member)).is_none() => {
+                Err(format!("node {member} is not in --cluster"))
             }
             _ => Ok(()),
         }
     }
 
     /// Meets a member on a thread that may wait for the disk.
-    pub(crate) async fn meet(self: &Arc<Self>, peer: Introduction) -> Result<(), String> {
+    pub(crate) async fn meet(
+        self: &Arc<Self>,
+        peer: Introduction,
+        challenges: Challenges,
+    ) -> Result<(), PeerRefusal> {
         let node = self.clone();
-        supervise::blocking(move || node.identity.meet(&peer)).await.map_err(|why| why.to_string())
+        supervise::blocking(move || node.identity.meet(&peer, challenges)).await
     }
 
     /// A member has durably remembered this node's directory (rule M1).
@@ -303,6 +311,10 @@ impl Node {
             confirmed.insert(peer.0);
             confirmed.len() + 1
         };
+        let node = self.clone();
+        if let Err(why) = supervise::blocking(move || node.identity.was_met_by(peer.0)).await {
+            limited!(warn, "cannot write down who has met this node", %why);
+        }
         if met == self.members.count() && !self.is_admitted() {
             let node = self.clone();
             if let Err(why) = supervise::blocking(move || node.identity.set_admitted()).await {

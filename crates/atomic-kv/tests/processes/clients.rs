@@ -72,6 +72,7 @@ fn silent_callers(node: &Node, key: &str) -> Vec<TcpStream> {
         cluster: String::new(),
         timestamps: String::new(),
         member: None,
+        challenge: [0; 16],
         admitted: false,
         limits: Limits { key: 0, value: 0, frame: 0 },
         loops: 1,

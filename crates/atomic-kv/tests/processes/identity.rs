@@ -1,6 +1,7 @@
 //! Rule M1 on real directories: who lost its memory must not vote. And who belongs to another cluster is not met.
 
 use crate::support::client::Reply;
+use crate::support::privileged::{Unwritable, skipped};
 use crate::support::{Background, Cluster, Node, copy_directory, eventually};
 use std::path::Path;
 use std::time::Duration;
@@ -303,6 +304,29 @@ fn a_changed_address_needs_no_restart_of_all_nodes_at_once() {
         let peers = |index: usize| cluster.nodes[index].info("peers");
         peers(0) == "2=up,3=up" && peers(1) == "1=up,3=up" && peers(2) == "1=up,2=up"
     });
+}
+
+/// A node that cannot write down whom it meets says nothing about whom it meets.
+#[test]
+fn m1_another_nodes_trouble_is_no_verdict_on_this_one() {
+    let mut cluster = Cluster::start(3, &[]);
+    let identity = cluster.nodes[1].data.join("identity");
+    let Some(unwritable) = Unwritable::file(&identity) else {
+        return skipped(
+            "a disk that cannot be written",
+            "no permission for chattr, or its file system has no such flag",
+        );
+    };
+    cluster.nodes[0].kill();
+    cluster.nodes[0].start();
+    cluster.nodes[1].wait_for_log(&["refused a peer", "this node cannot write to its own disk"]);
+    cluster.nodes[0].wait_for_log(&["it refuses to talk to this node", "cannot write to its own disk"]);
+    // With the third one there is a majority.
+    cluster.nodes[0].wait_ready();
+    writes(&cluster, 0, 3);
+    drop(unwritable);
+    eventually("they meet", || cluster.nodes[0].info("peers") == "2=up,3=up");
+    writes(&cluster, 1, 3);
 }
 
 /// What was written with a clock that was ahead is passed before TrueTime begins, also by a node that was killed while it

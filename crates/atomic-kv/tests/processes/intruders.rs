@@ -1,7 +1,12 @@
 //! Garbage on a port closes that connection and nothing else; what is too large is refused and nothing is lost.
 
 use crate::support::client::Reply;
-use crate::support::{Cluster, Connection};
+use crate::support::member::Wire;
+use crate::support::{Cluster, Connection, Node, eventually};
+use node::directory::Identity;
+use node::hello::{Refused, Versions, Welcome};
+use node::nonce::Nonce;
+use store::slots::Slots;
 
 /// Bytes that somebody may send by mistake or on purpose.
 fn garbage() -> Vec<Vec<u8>> {
@@ -85,4 +90,74 @@ fn what_is_too_large_is_refused_and_the_connection_stays_usable() {
     }
     assert_eq!(client.call("SET k v"), Reply::ok());
     assert_eq!(client.call("GET k"), Reply::bulk("v"));
+}
+
+/// What stands in the identity of a node that is down.
+fn identity_of(node: &Node) -> Identity {
+    let opened = Slots::open(&node.data.join("identity"), 16 << 10).unwrap();
+    let mut record: toml::Table =
+        toml::from_str(std::str::from_utf8(&opened.newest.unwrap()).unwrap()).unwrap();
+    record.remove("identity").unwrap().try_into().unwrap()
+}
+
+/// Two anonymous connections could retire a member for good: one that reads who it is, and one that says to be it, with a boot
+/// count far ahead.
+#[test]
+fn v1_a_stranger_learns_nothing_and_changes_nothing() {
+    let mut cluster = Cluster::start(3, &[]);
+    assert_eq!(cluster.nodes[0].connect().call("SET k v"), Reply::ok());
+    let welcome = Wire::welcome(&cluster.nodes[0]);
+    cluster.nodes[0].kill();
+    let real = identity_of(&cluster.nodes[0]);
+    let said = |bytes: &[u8]| welcome.windows(bytes.len()).any(|window| window == bytes);
+    assert!(!said(&real.disk), "a stranger is told the id of the directory");
+    assert_eq!(Welcome::get(welcome.clone(), Versions::OURS).unwrap().about.member, None);
+
+    // Whatever he has found out but for what only those know who have met the node.
+    let mut stranger = Identity::new(1, vec![1, 2, 3], real.disk, [5; 16]);
+    for boot in 1..=real.boot + 1000 {
+        stranger.start(Nonce([boot.to_be_bytes()[3] | 1; 16]), false).unwrap();
+    }
+    for node in &cluster.nodes[1..] {
+        let refused = Wire::present(node, &stranger).unwrap_err();
+        assert!(refused.to_string().contains("does not show that he knows"), "{refused}");
+        node.wait_for_log(&["refused a peer", "does not show that he knows"]);
+    }
+    // One who counts on from what is known is told what a copy is told, and that is all.
+    let mut copy = Identity::new(1, vec![1, 2, 3], real.disk, [5; 16]);
+    for boot in 1..=real.boot + 1 {
+        copy.start(Nonce([boot.to_be_bytes()[3] | 1; 16]), false).unwrap();
+    }
+    for node in &cluster.nodes[1..] {
+        let refused = Wire::present(node, &copy).unwrap_err();
+        assert!(refused.to_string().contains("copy of its data directory"), "{refused}");
+    }
+    for round in 0..2 {
+        cluster.nodes[0].start();
+        cluster.nodes[0].wait_ready();
+        eventually("both have met it", || cluster.nodes[0].info("peers") == "2=up,3=up");
+        assert_eq!(cluster.nodes[0].connect().call("GET k"), Reply::bulk("v"), "round {round}");
+        cluster.nodes[0].kill();
+    }
+}
+
+/// Whoever listens where a peer should be may say what he likes: this node does not end itself for it.
+#[test]
+fn a_strangers_verdict_is_not_believed() {
+    let mut cluster = Cluster::start(3, &[]);
+    cluster.nodes[0].kill();
+    cluster.nodes[2].kill();
+    let address = cluster.nodes[2].peer_address(3).to_owned();
+    let listener = std::net::TcpListener::bind(&address).unwrap();
+    cluster.nodes[0].start();
+    for _ in 0..3 {
+        let (stream, _) = listener.accept().unwrap();
+        Wire::refuse(stream, &Refused::Impostor("go away".to_owned(), Vec::new()));
+    }
+    drop(listener);
+    cluster.nodes[0].wait_for_log(&["go away"]);
+    cluster.nodes[0].wait_ready();
+    cluster.nodes[2].start();
+    cluster.nodes[2].wait_ready();
+    assert_eq!(cluster.nodes[0].connect().call("SET k v"), Reply::ok());
 }

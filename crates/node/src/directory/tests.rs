@@ -56,9 +56,9 @@ impl Life {
         self.note();
     }
 
-    fn start(&mut self, nonce: u64) {
+    fn start(&mut self, nonce: u8) {
         self.now.identity.get_or_insert_with(|| Identity::new(1, vec![1, 2, 3], [1; 16], [2; 16]));
-        self.save(|identity| identity.start(nonce, false).unwrap());
+        self.save(|identity| identity.start(Nonce([nonce; 16]), false).unwrap());
         self.mark();
         let database = self.now.database.as_mut().unwrap();
         database.1 = database.1.max(FIRST_BATCH);
@@ -80,10 +80,14 @@ impl Life {
     /// What was heard of a peer, and the own batches, are written down.
     fn remember(&mut self, heard: u64) {
         let batches = self.now.database.unwrap().1;
-        let peer =
-            Introduction { node: 2, disk: [3; 16], boot: 1, nonce: 9, ancestry: Vec::new(), sequence: heard };
         self.save(|identity| {
-            identity.meet(&peer).unwrap();
+            if identity.peers.boot_and_batches(2).is_none() {
+                let challenges = Challenges { dialler: [0; 16], acceptor: [0; 16] };
+                let mut peer = Identity::new(2, vec![1, 2, 3], [3; 16], [4; 16]);
+                peer.start(Nonce([9; 16]), false).unwrap();
+                identity.meet(&peer.introduce(1, challenges, 0), challenges).unwrap();
+            }
+            identity.peers.observe(2, heard);
             identity.set_batches(batches);
         });
         self.mark();
@@ -104,10 +108,10 @@ impl Life {
                 continue;
             }
             life.write();
-            life.remember(10 * boot);
+            life.remember(10 * u64::from(boot));
             life.write();
             life.write();
-            life.remember(10 * boot + 5);
+            life.remember(10 * u64::from(boot) + 5);
         }
         life.write();
         life
@@ -224,29 +228,19 @@ fn a_watermark_that_a_power_cut_has_set_back_is_no_reason_to_refuse() {
 #[test]
 fn v1_a_lost_copy_of_the_identity_never_brings_a_boot_count_back() {
     let mut identity = Identity::new(1, vec![1], [1; 16], [2; 16]);
-    identity.start(5, false).unwrap();
+    identity.start(Nonce([5; 16]), false).unwrap();
     identity.set_marked();
     // The copy that is lost was one start, and one generation, further.
     let newer = Mark { boot: 2, generation: 1, ..identity.mark() };
     let found = Found::Marked(newer);
     assert_eq!(identity.check(true, found, found), Ok(()));
     assert!(identity.check(false, found, found).is_err());
-    identity.start(6, true).unwrap();
+    identity.start(Nonce([6; 16]), true).unwrap();
     assert_eq!(identity.boot, 3);
-    assert_eq!(identity.introduction(0).ancestry, [5, 0], "which start it was is not known");
+    let starts: Vec<u32> = identity.starts_for(2).map(|(boot, _)| boot).collect();
+    assert_eq!(starts, [3, 1], "what the start between had drawn is not known");
     identity.boot = u32::MAX;
-    assert_eq!(identity.start(7, false), Err(BootsUsedUp));
-}
-
-#[test]
-fn no_more_starts_are_remembered_than_fit_into_a_greeting() {
-    let mut identity = Identity::new(1, vec![1], [1; 16], [2; 16]);
-    for start in 1..=100 {
-        identity.start(start, false).unwrap();
-    }
-    let introduction = identity.introduction(7);
-    assert_eq!((introduction.nonce, introduction.sequence), (100, 7));
-    assert_eq!(introduction.ancestry, (36..=99).collect::<Vec<u64>>());
+    assert_eq!(identity.start(Nonce([7; 16]), false), Err(BootsUsedUp));
 }
 
 #[test]

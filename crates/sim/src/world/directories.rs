@@ -7,16 +7,19 @@ use crate::rng::Rng;
 use crate::trace::What;
 use ::node::acquaintances::PeerRefusal;
 use ::node::directory::Identity;
-use ::node::hello::Introduction;
+use ::node::introduction::Introduction;
+use ::node::nonce::Challenges;
+
+/// A number that nobody else has.
+pub(super) fn random(rng: &mut Rng) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&rng.word().to_be_bytes());
+    bytes
+}
 
 /// Of an empty directory.
 pub(super) fn new_identity(rng: &mut Rng, id: u32, plan: &Plan) -> Identity {
-    let mut random = || {
-        let mut bytes = [0; 16];
-        bytes[..8].copy_from_slice(&rng.word().to_be_bytes());
-        bytes
-    };
-    let (disk, database) = (random(), random());
+    let (disk, database) = (random(rng), random(rng));
     Identity::new(id, (1..=plan.nodes).collect(), disk, database)
 }
 
@@ -36,12 +39,19 @@ impl Node {
     }
 
     /// Meets a member; what is new of it is written before anybody is told.
-    pub(super) fn meet(&mut self, peer: &Introduction) -> Result<(), PeerRefusal> {
-        if self.identity.meet(peer)? {
+    pub(super) fn meet(&mut self, peer: &Introduction, challenges: Challenges) -> Result<(), PeerRefusal> {
+        if self.identity.meet(peer, challenges)? {
             self.directory.save(&mut self.identity);
             self.note_remembered();
         }
         Ok(())
+    }
+
+    /// A member has met this node.
+    pub(super) fn was_met_by(&mut self, peer: u32) {
+        if self.identity.was_met_by(peer + 1) {
+            self.directory.save(&mut self.identity);
+        }
     }
 
     fn note_remembered(&mut self) {

@@ -2,9 +2,11 @@
 //!
 //! The handshake is one event here, at the time when it would be complete; in the node it is two frames.
 
+use super::directories::random;
 use super::{Event, World};
 use crate::time::{MS, S};
 use crate::trace::What;
+use ::node::nonce::Challenges;
 use abd::Instant;
 use std::time::Duration;
 
@@ -42,15 +44,27 @@ impl World {
         let state = &self.nodes[peer as usize];
         let server = state.process.as_ref().filter(|_| reachable && !state.paused).map(|p| p.incarnation);
         let Some(server) = server else { return self.connect_later(node, peer, incarnation) };
-        let introduction = |state: &super::Node| state.identity.introduction(state.sequence());
-        let ours = introduction(&self.nodes[node as usize]);
-        let theirs = introduction(&self.nodes[peer as usize]);
-        if let Err(why) = self.nodes[peer as usize].meet(&ours) {
-            return self.lose(node, format!("n{} says: {why}", peer + 1));
-        }
-        if self.nodes[node as usize].meet(&theirs).is_err() {
+        let mut draw = || random(&mut self.rng);
+        let challenges = Challenges { dialler: draw(), acceptor: draw() };
+        let introduce =
+            |state: &super::Node, to: u32| state.identity.introduce(to + 1, challenges, state.sequence());
+        let ours = introduce(&self.nodes[node as usize], peer);
+        if let Err(why) = self.nodes[peer as usize].meet(&ours, challenges) {
+            let told = why.to_string();
+            let tags = self.nodes[peer as usize].identity.vouch(node + 1, challenges, &told);
+            if why.is_final()
+                && self.nodes[node as usize].identity.believes(peer + 1, challenges, &told, &tags)
+            {
+                return self.lose(node, format!("n{} says: {told}", peer + 1));
+            }
             return self.connect_later(node, peer, incarnation);
         }
+        let theirs = introduce(&self.nodes[peer as usize], node);
+        if self.nodes[node as usize].meet(&theirs, challenges).is_err() {
+            return self.connect_later(node, peer, incarnation);
+        }
+        self.nodes[node as usize].was_met_by(peer);
+        self.nodes[peer as usize].was_met_by(node);
         let connection = self.next_connection;
         self.next_connection += 1;
         let count = self.plan.nodes as usize;

@@ -1,6 +1,6 @@
 //! A node: what survives its process, and the process.
 
-use super::directories::new_identity;
+use super::directories::{new_identity, random};
 use super::{Event, World};
 use crate::clock::NodeClocks;
 use crate::directory::Directory;
@@ -10,6 +10,7 @@ use crate::rng::Rng;
 use crate::time::{MS, S};
 use crate::trace::What;
 use ::node::directory::Identity;
+use ::node::nonce::Nonce;
 use abd::{
     AfterCommit, CallId, Config, Coordinator, Glimpse, Instant, Newest, Replica, StampedValue,
     TimestampIssuer, Version, VersionStore,
@@ -278,7 +279,7 @@ impl World {
         state.exchanged = false;
         database.set_mood(state.mood);
         // Before there are as many starts as numbers, the run is over.
-        assert!(identity.start(self.rng.word(), false).is_ok(), "the boot counter is used up");
+        assert!(identity.start(Nonce(random(&mut self.rng)), false).is_ok(), "the boot counter is used up");
         state.directory.save(&mut identity);
         identity.set_marked();
         state.directory.save(&mut identity);

@@ -19,6 +19,7 @@ pub(crate) struct Handover {
     stream: std::net::TcpStream,
     input: BytesMut,
     about: About,
+    boot: u32,
 }
 
 /// Serves one accepted peer connection until it ends. Whatever arrives, only this connection suffers.
@@ -56,17 +57,19 @@ async fn take_lane(shard: &Rc<Shard>, peer: NodeId, id: LaneId, greeted: Greeted
     if index == shard.index {
         return serve_lane(shard, peer, id, greeted).await;
     }
-    let Greeted { stream, input, about } = greeted;
+    let Greeted { stream, input, about, boot } = greeted;
     if let Ok(stream) = stream.into_std() {
-        shard.node.hand_to(index, Accepted::Lane(Box::new(Handover { peer, id, stream, input, about })));
+        shard
+            .node
+            .hand_to(index, Accepted::Lane(Box::new(Handover { peer, id, stream, input, about, boot })));
     }
 }
 
 /// Serves a lane that another event loop has greeted.
 pub(crate) async fn serve_handed_over(shard: Rc<Shard>, handover: Handover) {
-    let Handover { peer, id, stream, input, about } = handover;
+    let Handover { peer, id, stream, input, about, boot } = handover;
     if let Ok(stream) = TcpStream::from_std(stream) {
-        serve_lane(&shard, peer, id, Greeted { stream, input, about }).await;
+        serve_lane(&shard, peer, id, Greeted { stream, input, about, boot }).await;
     }
 }
 

@@ -1,9 +1,13 @@
-//! The handshake of a peer connection, at either side; its messages are in [`::node::hello`].
+//! The handshake of a peer connection, at either side; its messages are in [`::node::hello`], how a member shows that it is
+//! one in [`::node::introduction`].
 
 use super::{ConnectionError, peer_versions, read_frame};
+use crate::identity::random;
 use crate::node::Node;
 use ::node::hello::{About, HANDSHAKE_BYTES_MAX, Hello, HelloError, LaneId, Met, Refused, Service, Welcome};
+use ::node::introduction::Introduction;
 use ::node::lanes::pair_count;
+use ::node::nonce::Challenges;
 use abd::NodeId;
 use abd::wire::put_frame;
 use bytes::{Bytes, BytesMut};
@@ -44,6 +48,8 @@ pub(super) struct Greeted {
     pub(super) input: BytesMut,
     /// The other side.
     pub(super) about: About,
+    /// In which start a member is; zero for whoever is none.
+    pub(super) boot: u32,
 }
 
 /// What a connection was accepted for.
@@ -75,46 +81,65 @@ async fn in_time<T>(greeting: impl Future<Output = Result<T, GreetingError>>) ->
 /// Tells the other side why this one does not go on. It may be gone.
 async fn refuse(stream: &mut TcpStream, peer: Option<u32>, why: Refused) -> GreetingError {
     let _ = send(stream, |body| why.put(body)).await;
-    let (Refused::Mismatch(why) | Refused::Impostor(why)) = why;
+    let (Refused::Mismatch(why) | Refused::Impostor(why, _)) = why;
     GreetingError::Refused { peer, why }
 }
 
-/// Meets a member; the connection goes on if each side has met the other.
+/// A number for one handshake.
+fn draw() -> Result<[u8; 16], GreetingError> {
+    Ok(random().map_err(ConnectionError::from)?)
+}
+
+/// Meets the member who has to be at the other side; the connection goes on if each has met the other. `Err` has been said.
 async fn meet(
     node: &Arc<Node>,
     peer: NodeId,
-    about: &About,
+    challenges: Challenges,
+    introduction: Introduction,
     stream: &mut TcpStream,
 ) -> Result<(), GreetingError> {
-    let Some(member) = about.member.clone() else {
-        return Err(refuse(stream, None, Refused::Mismatch("it does not say who it is".into())).await);
-    };
-    assert_eq!(member.node, peer.0, "whoever came was taken for somebody else");
-    match node.meet(member).await {
-        Ok(()) => send(stream, |body| Met.put(body)).await,
-        Err(why) => Err(refuse(stream, Some(peer.0), Refused::Impostor(why)).await),
+    if introduction.node != peer.0 {
+        let why =
+            format!("it says that it is node {}, and before that it was node {peer}", introduction.node);
+        return Err(refuse(stream, Some(peer.0), Refused::Mismatch(why)).await);
     }
+    let Err(why) = node.meet(introduction, challenges).await else { return Ok(()) };
+    // What is not certain, or this node's own trouble, is no verdict on the other one.
+    let told = why.to_string();
+    let refused = if why.is_final() {
+        let tags = node.identity.vouch(peer.0, challenges, &told);
+        Refused::Impostor(told, tags)
+    } else {
+        Refused::Mismatch(told)
+    };
+    Err(refuse(stream, Some(peer.0), refused).await)
 }
 
-/// Waits until the other side has met this one.
-async fn be_met(
+/// Presents this node.
+async fn introduce(
+    node: &Arc<Node>,
+    to: NodeId,
+    challenges: Challenges,
+    stream: &mut TcpStream,
+) -> Result<(), GreetingError> {
+    let introduction = node.identity.introduce(to.0, challenges, node.store.sequence());
+    send(stream, |body| introduction.put(body)).await
+}
+
+/// What is to be made of a message in whose place there may be a refusal. Whoever has met this node may say that it must not go
+/// on, and whoever it has never met.
+fn told<T>(
     node: &Arc<Node>,
     peer: NodeId,
-    stream: &mut TcpStream,
-    input: &mut BytesMut,
-) -> Result<(), GreetingError> {
-    match Met::get(receive(stream, input).await?, peer_versions()) {
-        Ok(Met) => {
-            node.confirmed_by(peer).await;
-            Ok(())
-        }
-        Err(why) => {
-            if let HelloError::Refused(Refused::Impostor(why)) = &why {
-                node.fail(format!("node {peer} refuses this node: {why}"));
-            }
-            Err(why.into())
-        }
+    challenges: Challenges,
+    message: Result<T, HelloError>,
+) -> Result<T, GreetingError> {
+    if let Err(HelloError::Refused(Refused::Impostor(why, tags))) = &message
+        && node.identity.believes(peer.0, challenges, why, tags)
+    {
+        node.fail(format!("node {peer} refuses this node: {why}"));
     }
+    Ok(message?)
 }
 
 /// Greets a member as the side that has connected to it.
@@ -127,20 +152,28 @@ pub(super) async fn dialled(
     let greeting = async {
         stream.set_nodelay(true).map_err(ConnectionError::from)?;
         let versions = peer_versions();
-        let hello = Hello { versions, service: Service::Replica, lane: Some(lane), about: node.about() };
+        let about = About { challenge: draw()?, ..node.about() };
+        let dialler = about.challenge;
+        let hello = Hello { versions, service: Service::Replica, lane: Some(lane), about };
         send(&mut stream, |body| hello.put(body)).await?;
         let mut input = BytesMut::new();
         let Welcome { about, .. } = Welcome::get(receive(&mut stream, &mut input).await?, versions)?;
         if let Err(why) = node.check_cluster(&about) {
             return Err(refuse(&mut stream, Some(peer.0), Refused::Mismatch(why)).await);
         }
-        if about.member.as_ref().is_none_or(|member| member.node != peer.0) {
+        if about.member != Some(peer.0) {
             let why = format!("its address is that of node {peer} in --cluster, which it is not");
             return Err(refuse(&mut stream, Some(peer.0), Refused::Mismatch(why)).await);
         }
-        meet(node, peer, &about, &mut stream).await?;
-        be_met(node, peer, &mut stream, &mut input).await?;
-        Ok(Greeted { stream, input, about })
+        let challenges = Challenges { dialler, acceptor: about.challenge };
+        introduce(node, peer, challenges, &mut stream).await?;
+        let introduction = Introduction::get(receive(&mut stream, &mut input).await?, versions);
+        let introduction = told(node, peer, challenges, introduction)?;
+        let boot = introduction.boot;
+        meet(node, peer, challenges, introduction, &mut stream).await?;
+        send(&mut stream, |body| Met.put(body)).await?;
+        node.confirmed_by(peer).await;
+        Ok(Greeted { stream, input, about, boot })
     };
     in_time(greeting).await
 }
@@ -168,18 +201,28 @@ pub(super) async fn accepted(node: &Arc<Node>, mut stream: TcpStream) -> Result<
         let member = match checked {
             Ok(member) => member,
             Err(why) => {
-                let peer = about.member.map(|member| member.node);
-                return Err(refuse(&mut stream, peer, Refused::Mismatch(why)).await);
+                return Err(refuse(&mut stream, about.member, Refused::Mismatch(why)).await);
             }
         };
-        let welcome = Welcome { version, about: node.about() };
+        let acceptor = draw()?;
+        // Somebody who is no member is not told which one this is.
+        let own = node.about();
+        let own = About { member: own.member.filter(|_| about.member.is_some()), challenge: acceptor, ..own };
+        let welcome = Welcome { version, about: own };
         send(&mut stream, |body| welcome.put(body)).await?;
         let Some((peer, lane)) = member else {
-            return Ok(Visitor::Caller(Greeted { stream, input, about }));
+            return Ok(Visitor::Caller(Greeted { stream, input, about, boot: 0 }));
         };
-        be_met(node, peer, &mut stream, &mut input).await?;
-        meet(node, peer, &about, &mut stream).await?;
-        Ok(Visitor::Member(peer, lane, Greeted { stream, input, about }))
+        let challenges = Challenges { dialler: about.challenge, acceptor };
+        let introduction = Introduction::get(receive(&mut stream, &mut input).await?, peer_versions());
+        let introduction = told(node, peer, challenges, introduction)?;
+        let boot = introduction.boot;
+        meet(node, peer, challenges, introduction, &mut stream).await?;
+        introduce(node, peer, challenges, &mut stream).await?;
+        let met = Met::get(receive(&mut stream, &mut input).await?, peer_versions());
+        told(node, peer, challenges, met)?;
+        node.confirmed_by(peer).await;
+        Ok(Visitor::Member(peer, lane, Greeted { stream, input, about, boot }))
     };
     in_time(greeting).await
 }
@@ -187,19 +230,19 @@ pub(super) async fn accepted(node: &Arc<Node>, mut stream: TcpStream) -> Result<
 /// Who it is and which lane it opens, if it is for the Replica service; or why it may not come in.
 fn check(node: &Node, hello: &Hello) -> Result<Option<(NodeId, LaneId)>, String> {
     let about = &hello.about;
-    if let Some(member) = &about.member {
+    if let Some(member) = about.member {
         node.check_cluster(about)?;
-        if member.node == node.id.0 {
-            return Err(format!("this is node {}, too: two nodes have one id", member.node));
+        if member == node.id.0 {
+            return Err(format!("this is node {member}, too: two nodes have one id"));
         }
     }
-    match (hello.service, &about.member, hello.lane) {
+    match (hello.service, about.member, hello.lane) {
         (Service::Coordinator, ..) => Ok(None),
         (Service::Replica, None, _) => Err("the Replica service is for members only".into()),
         (Service::Replica, Some(member), Some(lane))
             if lane.pair < pair_count(about.loops, node.loop_count()) =>
         {
-            Ok(Some((NodeId(member.node), lane)))
+            Ok(Some((NodeId(member), lane)))
         }
         (Service::Replica, Some(_), _) => {
             Err("it does not say which lane it opens, or one that is not there".into())

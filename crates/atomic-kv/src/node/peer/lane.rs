@@ -68,8 +68,7 @@ impl Lane {
 
 /// Serves a lane until it ends.
 pub(super) async fn serve(shard: &Shard, lanes: &Lanes, id: LaneId, greeted: Greeted) {
-    let Greeted { stream, input, about } = greeted;
-    let run = about.member.map_or(0, |member| member.boot);
+    let Greeted { stream, input, about, boot: run } = greeted;
     lanes.learn(shard, about.limits);
     let lane = lanes.open(shard, id, run);
     let (reader, writer) = stream.into_split();

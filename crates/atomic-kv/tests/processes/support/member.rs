@@ -7,7 +7,12 @@ use abd::{CallId, Operation, Reply, Request, Version};
 use atomic_kv::node::peer::service::{Answer, Call, get_answer, put_call};
 use atomic_kv::node::peer::{PING, put_pong};
 use bytes::{BufMut, Bytes, BytesMut};
-use node::hello::{About, Hello, Introduction, LaneId, LaneKind, Limits, Met, Service, Versions, Welcome};
+use node::directory::Identity;
+use node::hello::{
+    About, Hello, HelloError, LaneId, LaneKind, Limits, Met, Refused, Service, Versions, Welcome,
+};
+use node::introduction::Introduction;
+use node::nonce::{Challenges, Nonce};
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -24,6 +29,7 @@ const TICK: Duration = Duration::from_millis(20);
 pub(crate) struct Member {
     id: u32,
     about: About,
+    identity: Arc<Mutex<Identity>>,
     accepted: mpsc::Receiver<(u32, LaneId, Wire)>,
     ended: Arc<AtomicBool>,
 }
@@ -40,18 +46,15 @@ impl Member {
     pub(crate) fn play(node: &Node) -> Self {
         let listener = TcpListener::bind(node.peer_address(node.id)).unwrap();
         listener.set_nonblocking(true).unwrap();
-        let member = Introduction {
-            node: node.id,
-            disk: [node.id.to_be_bytes()[3]; 16],
-            boot: 1,
-            nonce: u64::from(node.id),
-            ancestry: Vec::new(),
-            sequence: 0,
-        };
+        let own = [node.id.to_be_bytes()[3]; 16];
+        let mut identity = Identity::new(node.id, vec![1, 2, 3], own, own);
+        identity.start(Nonce(own), false).unwrap();
+        let identity = Arc::new(Mutex::new(identity));
         let about = About {
             cluster: node.cluster.clone(),
             timestamps: "logical".to_owned(),
-            member: Some(member),
+            member: Some(node.id),
+            challenge: own,
             admitted: true,
             limits: Limits { key: 64 << 10, value: 16 << 20, frame: 32 << 20 },
             loops: 1,
@@ -59,17 +62,17 @@ impl Member {
         let (sender, accepted) = mpsc::channel();
         let ended = Arc::<AtomicBool>::default();
         std::thread::spawn({
-            let (about, ended) = (about.clone(), ended.clone());
+            let (about, ended, identity) = (about.clone(), ended.clone(), identity.clone());
             move || {
                 while !ended.load(Ordering::Relaxed) {
-                    match listener.accept().and_then(|(stream, _)| greeted(stream, &about)) {
+                    match listener.accept().and_then(|(stream, _)| greeted(stream, &about, &identity)) {
                         Ok(greeted) => drop(sender.send(greeted)),
                         Err(_) => std::thread::sleep(TICK),
                     }
                 }
             }
         });
-        Self { id: node.id, about, accepted, ended }
+        Self { id: node.id, about, identity, accepted, ended }
     }
 
     /// The lanes that nodes with these ids have opened, all that do. Their ids are lower.
@@ -104,9 +107,13 @@ impl Member {
         let (versions, service, lane) = (Versions::OURS, Service::Replica, Some(LaneId { kind, pair: 0 }));
         let hello = Hello { versions, service, lane, about: self.about.clone() };
         wire.send(|body| hello.put(body)).unwrap();
-        Welcome::get(wire.receive(), Versions::OURS).unwrap();
+        let welcome = Welcome::get(wire.receive(), Versions::OURS).unwrap();
+        let challenges = Challenges { dialler: self.about.challenge, acceptor: welcome.about.challenge };
+        let said = self.identity.lock().unwrap().introduce(node.id, challenges, 0);
+        wire.send(|body| said.put(body)).unwrap();
+        let theirs = Introduction::get(wire.receive(), Versions::OURS).unwrap();
+        self.identity.lock().unwrap().meet(&theirs, challenges).unwrap();
         wire.send(|body| Met.put(body)).unwrap();
-        Met::get(wire.receive(), Versions::OURS).unwrap();
         wire
     }
 }
@@ -117,16 +124,24 @@ impl Drop for Member {
     }
 }
 
-fn greeted(stream: TcpStream, about: &About) -> io::Result<(u32, LaneId, Wire)> {
+fn greeted(stream: TcpStream, about: &About, identity: &Mutex<Identity>) -> io::Result<(u32, LaneId, Wire)> {
     stream.set_nonblocking(false)?;
     let mut wire = Wire::new(stream);
     let theirs = wire.receive_within(PATIENCE)?.ok_or(ErrorKind::TimedOut)?;
     let theirs = Hello::get(theirs, Versions::OURS).unwrap();
     let version = theirs.versions.common(Versions::OURS).unwrap();
     wire.send(|body| Welcome { version, about: about.clone() }.put(body))?;
+    let challenges = Challenges { dialler: theirs.about.challenge, acceptor: about.challenge };
+    let introduced = wire.receive_within(PATIENCE)?.ok_or(ErrorKind::TimedOut)?;
+    let introduced = Introduction::get(introduced, Versions::OURS).unwrap();
+    let said = {
+        let mut identity = identity.lock().unwrap();
+        identity.meet(&introduced, challenges).unwrap();
+        identity.introduce(introduced.node, challenges, 0)
+    };
+    wire.send(|body| said.put(body))?;
     Met::get(wire.receive_within(PATIENCE)?.ok_or(ErrorKind::TimedOut)?, Versions::OURS).unwrap();
-    wire.send(|body| Met.put(body))?;
-    Ok((theirs.about.member.unwrap().node, theirs.lane.unwrap(), wire))
+    Ok((introduced.node, theirs.lane.unwrap(), wire))
 }
 
 /// A greeted connection.
@@ -149,21 +164,63 @@ impl Wire {
         self.stream.write_all(&out)
     }
 
-    /// Connects to a node for the Coordinator service, as a client library does.
-    pub(crate) fn of_client(node: &Node) -> Self {
+    /// Presents somebody to a node as a member; what the node makes of that.
+    pub(crate) fn present(node: &Node, stranger: &Identity) -> Result<Introduction, HelloError> {
         let mut wire = Self::new(TcpStream::connect(node.peer_address(node.id)).unwrap());
         let about = About {
             cluster: node.cluster.clone(),
             timestamps: "logical".to_owned(),
+            member: Some(stranger.node),
+            challenge: [1; 16],
+            admitted: true,
+            limits: Limits { key: 64 << 10, value: 16 << 20, frame: 32 << 20 },
+            loops: 1,
+        };
+        let lane = Some(LaneId { kind: LaneKind::Small, pair: 0 });
+        let hello = Hello { versions: Versions::OURS, service: Service::Replica, lane, about };
+        wire.send(|body| hello.put(body)).unwrap();
+        let welcome = Welcome::get(wire.receive(), Versions::OURS)?;
+        let challenges = Challenges { dialler: [1; 16], acceptor: welcome.about.challenge };
+        let said = stranger.introduce(node.id, challenges, 1 << 40);
+        wire.send(|body| said.put(body)).unwrap();
+        Introduction::get(wire.receive(), Versions::OURS)
+    }
+
+    /// Refuses whoever has connected, in place of a welcome.
+    pub(crate) fn refuse(stream: TcpStream, why: &Refused) {
+        let mut wire = Self::new(stream);
+        wire.receive();
+        // It may have gone.
+        let _ = wire.send(|body| why.put(body));
+    }
+
+    /// Asks for the Coordinator service as somebody who is no member; all that the node says of itself.
+    pub(crate) fn welcome(node: &Node) -> Bytes {
+        let mut wire = Self::new(TcpStream::connect(node.peer_address(node.id)).unwrap());
+        wire.say_hello(node);
+        wire.receive()
+    }
+
+    /// Connects to a node for the Coordinator service, as a client library does.
+    pub(crate) fn of_client(node: &Node) -> Self {
+        let mut wire = Self::new(TcpStream::connect(node.peer_address(node.id)).unwrap());
+        wire.say_hello(node);
+        Welcome::get(wire.receive(), Versions::OURS).unwrap();
+        wire
+    }
+
+    fn say_hello(&mut self, node: &Node) {
+        let about = About {
+            cluster: node.cluster.clone(),
+            timestamps: "logical".to_owned(),
             member: None,
+            challenge: [0; 16],
             admitted: false,
             limits: Limits { key: 64 << 10, value: 16 << 20, frame: 32 << 20 },
             loops: 1,
         };
         let hello = Hello { versions: Versions::OURS, service: Service::Coordinator, lane: None, about };
-        wire.send(|body| hello.put(body)).unwrap();
-        Welcome::get(wire.receive(), Versions::OURS).unwrap();
-        wire
+        self.send(|body| hello.put(body)).unwrap();
     }
 
     /// Has the node run an operation.

@@ -141,3 +141,19 @@ impl Drop for Tracer {
         let _ = self.0.wait();
     }
 }
+
+/// A file that nobody can write, not even through a handle that is open, until this is dropped.
+pub(crate) struct Unwritable(PathBuf);
+
+impl Unwritable {
+    /// `None` without the right to do so, or where the file system cannot.
+    pub(crate) fn file(path: &Path) -> Option<Self> {
+        succeeds(Command::new("chattr").arg("+i").arg(path)).then(|| Self(path.to_path_buf()))
+    }
+}
+
+impl Drop for Unwritable {
+    fn drop(&mut self) {
+        succeeds(Command::new("chattr").arg("-i").arg(&self.0));
+    }
+}
