@@ -50,6 +50,11 @@ impl DamagedParts {
         self.0.len()
     }
 
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Part> {
+        self.0.iter()
+    }
+
     /// Adds one.
     pub fn add(&mut self, part: Part) {
         if !self.0.contains(&part) && part.from < part.to {

@@ -3,6 +3,7 @@
 use crate::logging::limit::limited;
 use abd::{Content, Glimpse, Newest, StampedValue, Version, VersionStore};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use store::{
@@ -16,6 +17,8 @@ pub(crate) struct ReplicaStore {
     versions: MultiVersionStore<Arc<DiskDatabase>>,
     /// Housekeeping of the engine, while it runs: merging large tables takes seconds, and writes must not wait for it.
     maintaining: Mutex<Option<JoinHandle<Result<(), DatabaseError>>>>,
+    /// Questions that were not answered because what they are about may be damaged.
+    abstentions: AtomicU64,
 }
 
 /// How far housekeeping is.
@@ -45,7 +48,7 @@ impl ReplicaStore {
         };
         let database = Arc::new(DiskDatabase::open(directory, options)?);
         let versions = MultiVersionStore::new(database.clone(), cache_bytes);
-        Ok(Self { database, versions, maintaining: Mutex::default() })
+        Ok(Self { database, versions, maintaining: Mutex::default(), abstentions: AtomicU64::new(0) })
     }
 
     pub(crate) fn versions(&self) -> &MultiVersionStore<Arc<DiskDatabase>> {
@@ -90,6 +93,23 @@ impl ReplicaStore {
         self.database.large_values_read()
     }
 
+    /// Parts of the tables that were lost to damage.
+    pub(crate) fn damaged_parts(&self) -> u64 {
+        self.database.damaged_parts() as u64
+    }
+
+    /// Questions that were not answered because what they are about may be damaged.
+    pub(crate) fn abstentions(&self) -> u64 {
+        self.abstentions.load(Ordering::Relaxed)
+    }
+
+    fn abstain(&self, why: &DatabaseError) {
+        if Self::is_damage(why) {
+            self.abstentions.fetch_add(1, Ordering::Relaxed);
+        }
+        limited!(error, "a read failed: this replica abstains", %why);
+    }
+
     pub(crate) fn disk_bytes(&self) -> u64 {
         self.database.disk_bytes()
     }
@@ -131,11 +151,11 @@ impl VersionStore for ReplicaStore {
     type Error = DatabaseError;
 
     fn newest(&self, key: &[u8]) -> Result<Newest, DatabaseError> {
-        self.versions.newest(key).inspect_err(abstain)
+        self.versions.newest(key).inspect_err(|why| self.abstain(why))
     }
 
     fn newest_above(&self, key: &[u8], have: Version) -> Result<Glimpse, DatabaseError> {
-        self.versions.newest_above(key, have).inspect_err(abstain)
+        self.versions.newest_above(key, have).inspect_err(|why| self.abstain(why))
     }
 
     fn remembered_above(&self, key: &[u8], have: Version) -> Option<Glimpse> {
@@ -167,8 +187,4 @@ impl VersionStore for InMemory<'_> {
     fn newest_above(&self, key: &[u8], have: Version) -> Result<Glimpse, OnDisk> {
         self.0.versions.remembered_above(key, have).ok_or(OnDisk)
     }
-}
-
-fn abstain(why: &DatabaseError) {
-    limited!(error, "a read failed: this replica abstains", %why);
 }

@@ -122,6 +122,8 @@ impl Node {
         all.extend(rows([
             ("aof_last_write_status", last_write.to_owned()),
             ("disk_bytes", self.store.disk_bytes().to_string()),
+            ("damaged_parts", self.store.damaged_parts().to_string()),
+            ("abstentions", self.store.abstentions().to_string()),
         ]));
         all
     }

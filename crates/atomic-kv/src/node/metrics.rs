@@ -68,6 +68,18 @@ impl Node {
                 "Values that were read apart from their keys",
                 self.store.large_values_read(),
             ),
+            (
+                "atomic_kv_damaged_parts",
+                "gauge",
+                "Parts of the tables that were lost to damage",
+                self.store.damaged_parts(),
+            ),
+            (
+                "atomic_kv_abstentions_total",
+                "counter",
+                "Questions not answered because what they are about may be damaged",
+                self.store.abstentions(),
+            ),
             ("atomic_kv_disk_bytes", "gauge", "Bytes that the database takes", self.store.disk_bytes()),
             ("atomic_kv_boot", "gauge", "Starts of this data directory", u64::from(self.boot())),
             (

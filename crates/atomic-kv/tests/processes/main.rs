@@ -7,6 +7,7 @@ mod addresses;
 mod clients;
 mod commands;
 mod crashes;
+mod damage;
 mod disks;
 mod identity;
 mod info;

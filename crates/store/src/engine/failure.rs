@@ -16,6 +16,11 @@ pub(super) fn damaged(what: impl std::fmt::Display) -> DatabaseError {
     DatabaseError::Damaged(format!("{what}{REBUILD}"))
 }
 
+/// Something that costs what was stored there, and nothing else (rule S3).
+pub(super) fn unreadable(what: impl std::fmt::Display) -> DatabaseError {
+    DatabaseError::Unreadable { why: what.to_string(), behind: None }
+}
+
 /// Whether there is no room now, and will be later: on the disk, or among the files that this process or this system may have
 /// open. Neither is a disk that fails.
 pub(super) fn is_full(why: &io::Error) -> bool {

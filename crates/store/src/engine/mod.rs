@@ -4,6 +4,7 @@ pub mod disk;
 mod failure;
 mod journal;
 mod large;
+mod lost;
 pub mod memory;
 mod memtable;
 mod merge;

@@ -3,6 +3,7 @@
 use super::large::Stored;
 use super::tables::FIRST;
 use super::view::{Upwards, View};
+use crate::damage::Guarded;
 use crate::database::{DatabaseError, DatabaseIterator, Snapshot};
 use bytes::Bytes;
 use std::ops::Bound;
@@ -14,14 +15,15 @@ pub struct DiskSnapshot {
 }
 
 impl Snapshot for DiskSnapshot {
-    type Iterator = DiskIterator;
+    type Iterator = Guarded<DiskIterator>;
 
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, DatabaseError> {
         self.view.get(key)
     }
 
-    fn iterator(&self) -> DiskIterator {
-        DiskIterator { ahead: None, at: None, view: self.view.clone() }
+    fn iterator(&self) -> Guarded<DiskIterator> {
+        let iterator = DiskIterator { ahead: None, at: None, view: self.view.clone() };
+        Guarded::new(iterator, self.view.damaged.clone())
     }
 }
 

@@ -1,9 +1,10 @@
 //! Frozen views: memtables over tables, the newest that knows a key decides.
 
-use super::failure::damaged;
+use super::failure::unreadable;
 use super::large::{Files, Found, Pointer, Stored};
 use super::memtable::{Memtable, Seen};
-use super::tables::{Entries, FIRST, Tables};
+use super::tables::{Entries, FIRST, Tables, Tree};
+use crate::damage::DamagedParts;
 use crate::database::DatabaseError;
 use crate::garbage::is_version;
 use crate::key;
@@ -20,6 +21,9 @@ type Entry = (Bytes, Stored);
 /// What was there at one moment, kept for as long as this lives.
 pub(super) struct View {
     pub(super) tables: Arc<Tables>,
+    pub(super) tree: Arc<Tree>,
+    /// Where the tree has gaps (rule S3).
+    pub(super) damaged: Arc<DamagedParts>,
     pub(super) memtables: Memtables,
     pub(super) files: Files,
     /// Changes below this number are seen.
@@ -28,10 +32,11 @@ pub(super) struct View {
 
 impl View {
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, DatabaseError> {
+        self.damaged.check(key)?;
         if let Some(seen) = self.memtables.iter().find_map(|memtable| memtable.get(key, self.at)) {
             return Ok(seen);
         }
-        match self.tables.get(key, self.at)? {
+        match self.tree.get(key, self.at)? {
             Some(bytes) => self.value(key, Stored::read(bytes)?),
             None => Ok(None),
         }
@@ -85,7 +90,7 @@ impl View {
     /// The value that a table has for a key; `None` if it is garbage whose segment is gone.
     ///
     /// # Errors
-    /// [`DatabaseError::Damaged`] if it should be there.
+    /// [`DatabaseError::Unreadable`] if it should be there and is not.
     pub(super) fn value(&self, key: &[u8], stored: Stored) -> Result<Option<Bytes>, DatabaseError> {
         match stored {
             Stored::Value(value) => Ok(Some(value)),
@@ -93,7 +98,9 @@ impl View {
                 self.tables.large_reads.fetch_add(1, Ordering::Relaxed);
                 match self.files.read(&pointer) {
                     Ok(Found::Value(value)) => Ok(Some(value)),
-                    Ok(Found::Gone) | Err(DatabaseError::Damaged(_)) if self.is_dominated(key)? => Ok(None),
+                    Ok(Found::Gone) | Err(DatabaseError::Unreadable { .. }) if self.is_dominated(key)? => {
+                        Ok(None)
+                    }
                     Ok(Found::Gone) => Err(is_gone(&pointer)),
                     Err(why) => Err(why),
                 }
@@ -104,7 +111,7 @@ impl View {
     /// The first bytes of a value, without the rest of it.
     ///
     /// # Errors
-    /// [`DatabaseError::Damaged`] if it should be there.
+    /// [`DatabaseError::Unreadable`] if it should be there and is not.
     pub(super) fn head(&self, stored: &Stored, length: usize) -> Result<Bytes, DatabaseError> {
         match stored {
             Stored::Value(value) => Ok(value.slice(..length.min(value.len()))),
@@ -116,20 +123,14 @@ impl View {
         }
     }
 
-    /// Whether the value is where it should be, as far as that can be told without a look at it; not, if it is garbage whose
-    /// segment is gone.
+    /// Whether a key is there; not, if it is garbage whose segment is gone. If its segment is gone and it is not garbage, it is
+    /// there without its value: that is lost, and the key and its version are not (rule S3).
     ///
     /// # Errors
-    /// [`DatabaseError::Damaged`] if it should be there.
+    /// When the view cannot be read.
     fn is_there(&self, key: &[u8], stored: &Stored) -> Result<bool, DatabaseError> {
         match stored {
-            Stored::At(pointer, _) if !self.files.have(pointer) => {
-                if self.is_dominated(key)? {
-                    Ok(false)
-                } else {
-                    Err(is_gone(pointer))
-                }
-            }
+            Stored::At(pointer, _) if !self.files.have(pointer) => Ok(!self.is_dominated(key)?),
             _ => Ok(true),
         }
     }
@@ -144,12 +145,12 @@ impl View {
     }
 
     fn table_entries(&self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Entries {
-        self.tables.range(from, to, self.at)
+        self.tree.range(from, to, self.at)
     }
 }
 
 fn is_gone(pointer: &Pointer) -> DatabaseError {
-    damaged(format!("the journal segment of {pointer:?} is gone"))
+    unreadable(format!("the journal segment of {pointer:?} is gone"))
 }
 
 impl Drop for View {

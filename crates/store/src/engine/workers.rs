@@ -80,7 +80,7 @@ impl Work {
 
     /// Has every further write refused, unless it is a lack of room.
     pub(super) fn fail(&self, why: &DatabaseError) {
-        if !matches!(why, DatabaseError::Full(_)) {
+        if !matches!(why, DatabaseError::Full(_) | DatabaseError::Unreadable { .. }) {
             self.state().failed.get_or_insert_with(|| why.clone());
             self.called.notify_all();
             self.done.notify_all();
@@ -111,6 +111,12 @@ impl Work {
             state.blank = Some(blank());
             self.called.notify_all();
         }
+    }
+
+    /// Has tables merged that should be, and looked into that are under suspicion.
+    fn call_merge(&self) {
+        self.state().merge = true;
+        self.called.notify_all();
     }
 
     /// A segment that was asked for, if it is ready.
@@ -150,6 +156,8 @@ impl Work {
             let (work, tables) = (self.clone(), tables.clone());
             std::thread::Builder::new().name(name.to_owned()).spawn(move || run(&work, &tables))
         };
+        let work = self.clone();
+        tables.suspicion().tell(move || work.call_merge());
         let collect = |work: &Self, tables: &Arc<Tables>| work.collector.run(tables);
         Ok(vec![
             spawn("flush", Self::run_flush)?,
@@ -235,7 +243,7 @@ impl Work {
             }
             state.merging = true;
             drop(state);
-            let merged = tables.merge();
+            let merged = tables.look_into_suspicion().and_then(|()| tables.merge());
             state = self.state();
             state.merging = false;
             match merged {

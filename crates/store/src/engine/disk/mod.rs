@@ -101,6 +101,11 @@ impl DiskDatabase {
         self.had_room.load(Ordering::Relaxed)
     }
 
+    /// How many parts of the tables were lost to damage. Whatever may have been in them is [`DatabaseError::Unreadable`].
+    pub fn damaged_parts(&self) -> usize {
+        self.tables.damaged().len()
+    }
+
     /// Bytes that the files take.
     pub fn disk_bytes(&self) -> u64 {
         let journal = self.journal_bytes.load(Ordering::Relaxed) + self.work.collector.disk_bytes();
@@ -129,26 +134,31 @@ impl DiskDatabase {
             return if batch.is_empty() { Ok(()) } else { self.commit(writer, batch, number) };
         }
         let count = moves.len();
-        let written = self.still_in_use(moves).and_then(|changes| {
+        let (moves, in_doubt) = self.still_in_use(moves);
+        let written = moves.and_then(|changes| {
             let mut moved = WriteBatch { changes, ..WriteBatch::default() };
             writer.written_since_look += moved.bytes();
             // In this order: what the batch itself says of a key is newer.
             moved.changes.extend(batch.changes);
             if moved.is_empty() { Ok(()) } else { self.commit(writer, moved, number) }
         });
-        self.work.collector.moved(count, written.is_ok());
+        self.work.collector.moved(count, written.is_ok() && !in_doubt);
         written
     }
 
-    /// Of the values that are to be moved those whose keys have not been written meanwhile.
-    fn still_in_use(&self, moves: Vec<Move>) -> Result<Vec<Change>, DatabaseError> {
-        let mut changes = Vec::with_capacity(moves.len());
+    /// Of the values that are to be moved those whose keys have not been written meanwhile; and whether that could not be told of
+    /// one, because a table cannot be read. That one stays where it is.
+    fn still_in_use(&self, moves: Vec<Move>) -> (Result<Vec<Change>, DatabaseError>, bool) {
+        let (mut changes, mut in_doubt) = (Vec::with_capacity(moves.len()), false);
         for Move { key, value, from } in moves {
-            if self.tables.is_at(&key, from)? {
-                changes.push(Change::Put(key, value));
+            match self.tables.is_at(&key, from) {
+                Ok(true) => changes.push(Change::Put(key, value)),
+                Ok(false) => {}
+                Err(DatabaseError::Unreadable { .. }) => in_doubt = true,
+                Err(why) => return (Err(why), in_doubt),
             }
         }
-        Ok(changes)
+        (Ok(changes), in_doubt)
     }
 
     fn commit(&self, writer: &mut Writer, batch: WriteBatch, number: u64) -> Result<(), DatabaseError> {

@@ -48,12 +48,12 @@ impl DiskDatabase {
         }
         let tables = Arc::new(Tables::open(&tables_path, options.cache_bytes, options.remembered_bytes)?);
         journal::create_directory(&journal_path)?;
-        let flushed = tables.flushed()?;
+        let (flushed, flushed_is_lost) = (tables.flushed()?, tables.flushed_is_lost());
         let memtable_limit = options.memtable_limit(tables.disk_bytes(), min_free);
         let mut unflushed = false;
         // No table can be written for now: the journal, which is synced again, goes on to hold these.
         let mut waiting = Vec::new();
-        let mut recovered = journal::recover(&journal_path, flushed, |batch| {
+        let mut recovered = journal::recover(&journal_path, flushed, flushed_is_lost, |batch| {
             tables.apply(batch.changes, &batch.large);
             unflushed = true;
             if options.is_full(memtable_limit, tables.memtable_size())
@@ -73,9 +73,15 @@ impl DiskDatabase {
             }
             Ok(())
         })?;
-        let sequence = recovered.last;
+        let mut sequence = recovered.last;
+        // What is not in the journal is in the tables, which then cannot say how much they hold.
+        let at_least = |sequence: u64, acknowledged: Option<u64>| match acknowledged {
+            Some(acknowledged) if flushed_is_lost => sequence.max(acknowledged),
+            _ => sequence,
+        };
         let watermark = match outside {
             Some(watermark) => {
+                sequence = at_least(sequence, Some(watermark.number()));
                 check_watermark(sequence, Some(watermark.number()))?;
                 if sequence == 0 {
                     sync_with_parent(&path)?;
@@ -85,7 +91,9 @@ impl DiskDatabase {
             None if marked => {
                 let (watermark, found) =
                     Watermark::open(&watermark_path).map_err(|why| io_error("open the watermark", &why))?;
-                check_watermark(sequence, found.map(|(acknowledged, _)| acknowledged))?;
+                let acknowledged = found.map(|(acknowledged, _)| acknowledged);
+                sequence = at_least(sequence, acknowledged);
+                check_watermark(sequence, acknowledged)?;
                 Arc::new(watermark)
             }
             None if sequence > 0 => return Err(damaged(format!("{} is gone", watermark_path.display()))),
@@ -98,6 +106,18 @@ impl DiskDatabase {
                 Arc::new(watermark)
             }
         };
+        if flushed_is_lost && sequence > 0 && waiting.is_empty() {
+            unflushed = false;
+            let full = tables.seal_any(sequence);
+            match tables.flush(&full) {
+                Ok(()) => {
+                    tables.settle();
+                    tables.flushed_is_known()?;
+                }
+                Err(DatabaseError::Full(_)) => waiting.push(full),
+                Err(why) => return Err(why),
+            }
+        }
         recovered.clean_up()?;
         for (segment, file) in recovered.journal.with_large_values() {
             tables.add_file(segment, file);

@@ -1,4 +1,5 @@
 use super::*;
+use crate::damage::Guarded;
 use crate::database::{DatabaseIterator, Snapshot};
 use crate::engine::large::{LARGE, Location, Stored};
 use crate::engine::snapshot::DiskIterator;
@@ -149,14 +150,22 @@ fn g1_a_version_whose_segment_is_gone_is_garbage_if_a_newer_one_is_there_and_els
     let old = pointer(&database, &keys[1]).unwrap();
     let before = database.snapshot().unwrap();
     database.tables.remove_file(old.segment);
-    assert!(matches!(database.get(&keys[1]), Err(DatabaseError::Damaged(why)) if why.contains("is gone")));
+    assert!(
+        matches!(database.get(&keys[1]), Err(DatabaseError::Unreadable { why, .. }) if why.contains("is gone"))
+    );
     let mut iterator = database.snapshot().unwrap().iterator();
-    iterator.seek(&keys[0]).unwrap_err();
-    iterator.seek_to_last().unwrap_err();
+    // The key is known, and so is the version.
+    for position in [Guarded::<DiskIterator>::seek_to_first, Guarded::seek_to_last] {
+        position(&mut iterator).unwrap();
+        assert_eq!(iterator.key(), Some(&keys[1]));
+        iterator.value().unwrap_err();
+    }
     // Nor is it there if the number has come to mean another segment.
     let another = Arc::new(tempfile::tempfile().unwrap());
     database.tables.add_file(old.segment, &another);
-    assert!(matches!(database.get(&keys[1]), Err(DatabaseError::Damaged(why)) if why.contains("the end")));
+    assert!(
+        matches!(database.get(&keys[1]), Err(DatabaseError::Unreadable { why, .. }) if why.contains("the end"))
+    );
     database.put(keys[0].clone(), large(2)).unwrap();
     for _ in 0..2 {
         database.tables.add_file(old.segment, &another);
@@ -167,7 +176,7 @@ fn g1_a_version_whose_segment_is_gone_is_garbage_if_a_newer_one_is_there_and_els
         iterator.seek(&keys[0]).unwrap();
         assert_eq!((iterator.key(), iterator.value().unwrap()), (Some(&keys[0]), Some(large(2))));
         // There is a file, so it takes a look at the value to find out that it is gone.
-        for position in [DiskIterator::next, DiskIterator::seek_to_last] {
+        for position in [Guarded::<DiskIterator>::next, Guarded::seek_to_last] {
             position(&mut iterator).unwrap();
             assert_eq!((iterator.key(), iterator.value().unwrap()), (Some(&keys[1]), None));
         }

@@ -400,7 +400,7 @@ mod tests {
             let lengths: u64 = files.map(|file| file.unwrap().metadata().unwrap().len()).sum();
             assert_eq!(lengths, journal.disk_bytes());
             let mut found = Vec::new();
-            let recovered = recover(directory.path(), 0, |record| {
+            let recovered = recover(directory.path(), 0, false, |record| {
                 found.push(record.number);
                 Ok(())
             });
@@ -452,7 +452,7 @@ mod tests {
             journal.append(number, &changes(2 * BLOCK), 0).unwrap();
         }
         let mut found = Vec::new();
-        let recovered = recover(directory.path(), 0, |record| {
+        let recovered = recover(directory.path(), 0, false, |record| {
             assert_eq!(record.changes, changes(2 * BLOCK));
             found.push(record.number);
             Ok(())
@@ -469,7 +469,8 @@ mod tests {
             journal.append(number, &changes(2 * BLOCK), 0).unwrap();
         }
         journal.active.take().unwrap().segment.wipe().unwrap();
-        let mut recovered = recover(directory.path(), 3, |batch| panic!("batch {}", batch.number)).unwrap();
+        let mut recovered =
+            recover(directory.path(), 3, false, |batch| panic!("batch {}", batch.number)).unwrap();
         assert_eq!((recovered.last, recovered.journal.next_id), (3, 4));
         recovered.clean_up().unwrap();
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);

@@ -47,18 +47,23 @@ struct Found {
 }
 
 /// Reads the journal in `directory` and hands every batch after `flushed` to `replay`, in order. `flushed` is what the
-/// tables say that they hold.
+/// tables say that they hold; they hold more if `flushed_is_lost`. Then what is not in the journal any more is in the tables, because a
+/// segment is given up for no other reason.
 ///
 /// # Errors
 /// [`DatabaseError::Damaged`] when a batch that must be there is not; whatever `replay` returns.
 pub(in crate::engine) fn recover(
     directory: &Path,
-    flushed: u64,
+    mut flushed: u64,
+    flushed_is_lost: bool,
     mut replay: impl FnMut(Replayed) -> Result<(), DatabaseError>,
 ) -> Result<Recovered, DatabaseError> {
     let (found, mut stale, next_file) = list(directory)?;
     let next_id = found.last().map_or(1, |newest| newest.header.id + 1);
     let mut journal = Journal::new(directory.to_path_buf(), next_id, next_file);
+    if flushed_is_lost {
+        flushed = found.iter().map(|found| found.header.flushed).fold(flushed, u64::max);
+    }
     let mut last = flushed;
     if let Some(newest) = found.last()
         && newest.header.flushed > flushed
@@ -84,7 +89,10 @@ pub(in crate::engine) fn recover(
             continue;
         }
         if header.first > last + 1 {
-            return Err(missing(last + 1, header.first));
+            if !flushed_is_lost {
+                return Err(missing(last + 1, header.first));
+            }
+            last = header.first - 1;
         }
         let (segment, bytes) = read(path)?;
         let mut records = Records::new(bytes, *header);
@@ -109,6 +117,7 @@ pub(in crate::engine) fn recover(
         }
         if let Some(next) = next
             && next != ends_at + 1
+            && !flushed_is_lost
         {
             return Err(missing(ends_at + 1, next));
         }

@@ -397,7 +397,7 @@ impl Collector {
                 Ok(Found::Value(value)) => value,
                 Ok(Found::Gone) => continue,
                 // Whoever asks for it hears the same. The segment stays, and the other values go on.
-                Err(DatabaseError::Damaged(why)) => {
+                Err(DatabaseError::Unreadable { why, .. }) => {
                     log::error!("a large value cannot be moved: {why}");
                     victims.remove(&pointer.location.segment);
                     continue;

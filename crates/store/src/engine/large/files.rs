@@ -2,7 +2,7 @@
 
 use super::pointer::Pointer;
 use crate::database::DatabaseError;
-use crate::engine::failure::{damaged, io_error};
+use crate::engine::failure::unreadable;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -46,13 +46,13 @@ impl Files {
     /// Follows a pointer.
     ///
     /// # Errors
-    /// [`DatabaseError::Damaged`] when something else is there, [`DatabaseError::Fatal`] when the disk fails.
+    /// [`DatabaseError::Unreadable`] when something else is there, or nothing can be read.
     pub(in crate::engine) fn read(&self, pointer: &Pointer) -> Result<Found, DatabaseError> {
         let found = self.read_head(pointer, pointer.length as usize)?;
         if let Found::Value(value) = &found
             && crc32fast::hash(value) != pointer.checksum
         {
-            return Err(damaged(format!("the large value at {pointer:?} does not match its checksum")));
+            return Err(unreadable(format!("the large value at {pointer:?} does not match its checksum")));
         }
         Ok(found)
     }
@@ -67,14 +67,15 @@ impl Files {
         length: usize,
     ) -> Result<Found, DatabaseError> {
         let Some(file) = self.0.get(&pointer.location.segment) else { return Ok(Found::Gone) };
+        let failed =
+            |why: io::Error| unreadable(format!("cannot read the large value at {pointer:?}: {why}"));
+        // Before memory is asked for.
+        let end = pointer.location.offset.saturating_add(u64::from(pointer.length));
+        if end > file.metadata().map_err(failed)?.len() {
+            return Err(unreadable(format!("{pointer:?} leads behind the end of its segment")));
+        }
         let mut value = vec![0; length.min(pointer.length as usize)];
-        let read = file.read_exact_at(&mut value, pointer.location.offset);
-        read.map_err(|why| match why.kind() {
-            io::ErrorKind::UnexpectedEof => {
-                damaged(format!("{pointer:?} leads behind the end of its segment"))
-            }
-            _ => io_error("read a large value", &why),
-        })?;
+        file.read_exact_at(&mut value, pointer.location.offset).map_err(failed)?;
         Ok(Found::Value(value.into()))
     }
 }
@@ -99,7 +100,7 @@ mod tests {
         let view = files.clone();
         for offset in [511, 513] {
             let elsewhere = Pointer { location: Location { segment: 3, offset }, ..pointer };
-            assert!(matches!(files.read(&elsewhere), Err(DatabaseError::Damaged(_))), "{offset}");
+            assert!(matches!(files.read(&elsewhere), Err(DatabaseError::Unreadable { .. })), "{offset}");
         }
         files.remove(3);
         assert_eq!(files.read(&pointer).unwrap(), Found::Gone);

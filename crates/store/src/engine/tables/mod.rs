@@ -5,24 +5,27 @@
 //! tables, one merges tables.
 
 mod lsm;
+mod repair;
 
-pub(super) use lsm::{Entries, Row};
+pub(super) use lsm::{Entries, Row, Tree};
 
 use super::failure::{caught, damaged};
 use super::large::{Files, LargeValues, Location, Stored};
+use super::lost::Lost;
 use super::memtable::{Memtable, Size};
 use super::merge::without_dominated;
 use super::view::{Memtables, View};
 use super::writeback::Writeback;
+use crate::damage::DamagedParts;
 use crate::database::{Change, DatabaseError};
 use bytes::Bytes;
-use lsm::Tree;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::ops::{Bound, Range, RangeInclusive};
+use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
 
 /// Under this key, which no user has, every table says up to which batch everything is in tables.
 const FLUSHED_KEY: &[u8] = b"\x00flushed";
@@ -39,7 +42,6 @@ const NEW_TABLES_REMEMBERED: u8 = 8;
 
 /// The tree and who looks at it.
 pub(super) struct Tables {
-    tree: Tree,
     /// Snapshots see what is below this. It moves when a batch is complete, so a batch appears whole.
     visible: AtomicU64,
     views: Mutex<Views>,
@@ -49,6 +51,11 @@ pub(super) struct Tables {
     /// Held during a merge; counts merges.
     merging: Mutex<()>,
     merges: AtomicU64,
+    /// Held while a memtable is written to tables.
+    flushing: Mutex<()>,
+    /// What damage has taken, as the disk has it, and what was looked into in vain.
+    lost: Mutex<Lost>,
+    looked_into: Mutex<Option<Instant>>,
     /// Why nothing may be written any more.
     doubt: OnceLock<DatabaseError>,
     /// The numbers of tables that failed flushes and merges may have left behind.
@@ -57,6 +64,9 @@ pub(super) struct Tables {
 
 /// What is looked at.
 struct Views {
+    tree: Arc<Tree>,
+    /// Where the tree has gaps.
+    damaged: Arc<DamagedParts>,
     /// How many snapshots look from which point.
     looking: BTreeMap<u64, usize>,
     /// The one that takes batches, then those that are full.
@@ -81,14 +91,15 @@ impl Tables {
     /// ([`super::disk::DiskOptions`]).
     ///
     /// # Errors
-    /// [`DatabaseError::Damaged`] when they cannot be read.
+    /// [`DatabaseError::Damaged`] when it is not known which tables there are, or which of their keys were lost.
     pub(super) fn open(path: &Path, cache_bytes: u64, remembered_bytes: u64) -> Result<Self, DatabaseError> {
-        let tree = Tree::open(path, cache_bytes)?;
+        let (tree, lost) = repair::open(path, cache_bytes)?;
         let visible = AtomicU64::new(tree.end());
         Ok(Self {
-            tree,
             visible,
             views: Mutex::new(Views {
+                tree: Arc::new(tree),
+                damaged: Arc::new(lost.parts.clone()),
                 looking: BTreeMap::new(),
                 memtables: [Arc::default()].into(),
                 files: Files::default(),
@@ -97,9 +108,17 @@ impl Tables {
             large_reads: AtomicU64::new(0),
             merging: Mutex::default(),
             merges: AtomicU64::new(0),
+            flushing: Mutex::default(),
+            lost: Mutex::new(lost),
+            looked_into: Mutex::default(),
             doubt: OnceLock::new(),
             left_behind: Mutex::default(),
         })
+    }
+
+    /// The tables that there are now. Not while views are held.
+    fn tree(&self) -> Arc<Tree> {
+        self.views().tree.clone()
     }
 
     /// The first part that every directory of tables has and that this one has not.
@@ -109,10 +128,9 @@ impl Tables {
 
     /// The last batch of which it is known that everything up to it is in synced tables.
     pub(super) fn flushed(&self) -> Result<u64, DatabaseError> {
-        let Some(bytes) = self.tree.get_newest(FLUSHED_KEY)? else { return Ok(0) };
-        let bytes: [u8; 8] =
-            bytes[..].try_into().map_err(|_| damaged(format!("a batch number has {} bytes", bytes.len())))?;
-        Ok(u64::from_be_bytes(bytes))
+        let Some(bytes) = self.tree().get_newest(FLUSHED_KEY)? else { return Ok(0) };
+        let last = bytes.first_chunk().map(|last| u64::from_be_bytes(*last));
+        last.ok_or_else(|| damaged(format!("a batch number has {} bytes", bytes.len())))
     }
 
     /// Makes a durable batch visible. For one caller at a time, as [`Tables::seal`] and [`Tables::settle`].
@@ -123,8 +141,8 @@ impl Tables {
             views.files.add(*segment, file);
         }
         let unseen = views.looking.is_empty();
-        let hidden = views.memtables[0].insert(changes, large, self.tree.next_number(), unseen);
-        self.visible.store(self.tree.end(), Ordering::Release);
+        let hidden = views.memtables[0].insert(changes, large, views.tree.next_number(), unseen);
+        self.visible.store(views.tree.end(), Ordering::Release);
         drop(views);
         drop(hidden);
     }
@@ -146,17 +164,19 @@ impl Tables {
 
     /// Closes the memtable, whose last batch is `last`; `None` if it is empty.
     pub(super) fn seal(&self, last: u64) -> Option<Full> {
+        if self.active().len() == 0 { None } else { Some(self.seal_any(last)) }
+    }
+
+    /// The same for a memtable that may be empty: the tables then say that they hold everything up to `last`.
+    pub(super) fn seal_any(&self, last: u64) -> Full {
         let memtable = self.active();
-        if memtable.len() == 0 {
-            return None;
-        }
         let flushed =
             Change::Put(Bytes::from_static(FLUSHED_KEY), Bytes::copy_from_slice(&last.to_be_bytes()));
-        memtable.insert(vec![flushed], &LargeValues::default(), self.tree.next_number(), false);
+        memtable.insert(vec![flushed], &LargeValues::default(), self.tree().next_number(), false);
         let mut views = self.views();
         views.memtables = std::iter::once(Arc::default()).chain(views.memtables.iter().cloned()).collect();
-        self.visible.store(self.tree.end(), Ordering::Release);
-        Some(Full { memtable, last })
+        self.visible.store(views.tree.end(), Ordering::Release);
+        Full { memtable, last }
     }
 
     /// Writes the oldest closed memtable to synced tables. Dominated versions stay behind.
@@ -170,14 +190,20 @@ impl Tables {
     /// The same, beside something else.
     fn flush_while(&self, full: &Full, meanwhile: impl FnOnce()) -> Result<(), DatabaseError> {
         self.unless_in_doubt(|| {
-            let flushing = self.tree.flush_lock();
+            let flushing = self.flushing();
+            let tree = self.tree();
             let merges = self.merges.load(Ordering::Relaxed);
             let beside_a_merge = u64::from(self.merging.try_lock().is_err());
-            let first = self.tree.next_table();
+            let first = tree.next_table();
             meanwhile();
             let contents = full.memtable.contents();
-            let writeback = Writeback::new(self.tree.folder(), first);
-            let flushed = self.tree.flush(without_dominated(&contents, writeback), || self.horizon());
+            let writeback = Writeback::new(tree.folder(), first);
+            let mut rows = without_dominated(&contents, writeback).peekable();
+            let flushed = rows.next_if(|row| row.key == FLUSHED_KEY).map(|Row { key, value, number }| {
+                let from = rows.peek().map(|row| row.key.clone()).unwrap_or_default();
+                Row { key, value: value.map(|last| repair::head(&last, first, &from)), number }
+            });
+            let flushed = tree.flush(flushed.into_iter().chain(rows), || self.horizon());
             if flushed.is_ok() {
                 full.memtable.set_flushed();
             }
@@ -204,10 +230,11 @@ impl Tables {
     pub(super) fn merge(&self) -> Result<bool, DatabaseError> {
         let all = self.disk_bytes();
         let new_max = if all <= self.remembered_bytes { NEW_TABLES_REMEMBERED } else { NEW_TABLES };
-        let before = self.tree.list();
-        self.merge_with(|| self.tree.merge(table_bytes(all), new_max, self.horizon()))?;
+        let before = self.tree().list();
+        self.merge_with(|tree| tree.merge(table_bytes(all), new_max, self.horizon()))?;
+        let tree = self.tree();
         // If nothing was done, nothing can be.
-        Ok(self.tree.list() != before && self.tree.new_tables() >= usize::from(new_max))
+        Ok(tree.list() != before && tree.new_tables() >= usize::from(new_max))
     }
 
     /// Merges all tables.
@@ -215,23 +242,37 @@ impl Tables {
     /// # Errors
     /// As [`Tables::flush`].
     pub(super) fn merge_all(&self) -> Result<(), DatabaseError> {
-        self.merge_with(|| self.tree.merge_all(table_bytes(self.disk_bytes()), self.horizon()))
+        self.merge_with(|tree| tree.merge_all(table_bytes(tree.disk_bytes()), self.horizon()))
     }
 
-    /// For one merge; files of a failed flush are told by being in no set of tables before a second one.
-    fn merge_with(&self, merge: impl FnOnce() -> Result<(), DatabaseError>) -> Result<(), DatabaseError> {
+    /// For one merge; files of a failed flush are told by being in no set of tables before a second one. If a table turns out to
+    /// be damaged, a new one of what is left of it takes its place, and the merge begins again. One that cannot be read for
+    /// another reason is left for later.
+    fn merge_with(&self, merge: impl Fn(&Tree) -> Result<(), DatabaseError>) -> Result<(), DatabaseError> {
         self.unless_in_doubt(|| {
             let merging = self.merging.lock().unwrap_or_else(PoisonError::into_inner);
-            self.merges.fetch_add(1, Ordering::Relaxed);
-            self.clean_up_around(&merging)?;
-            let first = self.tree.next_table();
-            let merged = merge();
-            if merged.is_err() {
-                self.check_current()?;
-                self.give_up(first);
+            loop {
+                self.merges.fetch_add(1, Ordering::Relaxed);
+                self.clean_up_around(&merging)?;
+                let tree = self.tree();
+                let first = tree.next_table();
+                let merged = merge(&tree);
+                if merged.is_err() {
+                    self.check_current()?;
+                    self.give_up(first);
+                }
+                self.clean_up_around(&merging)?;
+                match merged {
+                    // Whether it was a read or a write that failed, the crate does not say.
+                    Err(DatabaseError::Fatal(_)) if self.repair(&merging, true)? => {}
+                    Err(DatabaseError::Unreadable { .. }) if self.repair(&merging, false)? => {}
+                    Err(DatabaseError::Unreadable { why, .. }) => {
+                        log::warn!("tables are not merged for the moment: {why}");
+                        return Ok(());
+                    }
+                    merged => return merged,
+                }
             }
-            self.clean_up_around(&merging)?;
-            merged
         })
     }
 
@@ -248,13 +289,21 @@ impl Tables {
         self.doubt.get_or_init(|| DatabaseError::Fatal(why)).clone()
     }
 
+    fn flushing(&self) -> MutexGuard<'_, ()> {
+        self.flushing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lost(&self) -> MutexGuard<'_, Lost> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn left_behind(&self) -> MutexGuard<'_, Vec<Range<u64>>> {
         self.left_behind.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// After a failure: remembers what was begun since `first`, so that it does not fill the disk for good.
     fn give_up(&self, first: u64) {
-        let numbers = first..self.tree.next_table();
+        let numbers = first..self.tree().next_table();
         self.left_behind().push(numbers);
     }
 
@@ -268,14 +317,15 @@ impl Tables {
         let changed = |why: String| {
             self.in_doubt(format!("after a failure the list of tables is in doubt ({why}); start again"))
         };
+        let tree = self.tree();
         loop {
-            let before = self.tree.list_on_disk().map_err(|why| changed(why.to_string()))?;
-            let in_memory = self.tree.list();
+            let before = tree.list_on_disk().map_err(|why| changed(why.to_string()))?;
+            let in_memory = tree.list();
             if before == in_memory {
                 return Ok(());
             }
             // A flush may be ending beside a merge that failed, or the other way round.
-            if before == self.tree.list_on_disk().map_err(|why| changed(why.to_string()))? {
+            if before == tree.list_on_disk().map_err(|why| changed(why.to_string()))? {
                 return Err(changed(format!("number {before} on disk, {in_memory} in memory")));
             }
         }
@@ -286,14 +336,14 @@ impl Tables {
         if self.left_behind().is_empty() {
             return Ok(());
         }
-        self.clean_up(merging, &self.tree.flush_lock())
+        self.clean_up(merging, &self.flushing())
     }
 
     /// Deletes what was left behind. The guards show that no file is being written, and no merge has replaced files of
     /// these numbers meanwhile: what is not in the newest set of tables was in none and will be in none.
     fn clean_up(&self, _: &MutexGuard<'_, ()>, _: &MutexGuard<'_, ()>) -> Result<(), DatabaseError> {
         self.check_current()?;
-        self.tree.delete_unlisted(self.left_behind().drain(..).flatten());
+        self.tree().delete_unlisted(self.left_behind().drain(..).flatten());
         Ok(())
     }
 
@@ -304,17 +354,18 @@ impl Tables {
         // In this order: where a memtable is left out, the set of tables that has it must be visible.
         let left = views.memtables.iter().filter(|memtable| !memtable.is_flushed());
         views.memtables = left.cloned().collect();
-        self.visible.store(self.tree.end(), Ordering::Release);
+        let tree = views.tree.clone();
+        self.visible.store(tree.end(), Ordering::Release);
         drop(views);
         // The newest set below this is what the oldest snapshot looks at.
-        if let Err(why) = self.tree.let_go(self.horizon() + 1) {
+        if let Err(why) = tree.let_go(self.horizon() + 1) {
             log::warn!("cannot delete an old list of tables: {why}");
         }
     }
 
     /// Bytes of all tables.
     pub(super) fn disk_bytes(&self) -> u64 {
-        self.tree.disk_bytes()
+        self.tree().disk_bytes()
     }
 
     /// How many user keys there are, about: those of each table and memtable, whether or not another one has them, too.
@@ -324,7 +375,7 @@ impl Tables {
         let in_memory = memtables.iter().enumerate().filter(|(_, memtable)| !memtable.is_flushed());
         // All but the one that takes batches have a key of the engine's own, too.
         let keys = in_memory.map(|(at, memtable)| memtable.keys().saturating_sub(at.min(1)) as u64);
-        keys.sum::<u64>() + self.tree.entries()
+        keys.sum::<u64>() + self.tree().entries()
     }
 
     fn views(&self) -> MutexGuard<'_, Views> {
@@ -334,19 +385,6 @@ impl Tables {
     /// The memtable that takes batches.
     fn active(&self) -> Arc<Memtable> {
         self.views().memtables[0].clone()
-    }
-
-    /// The newest value that a table has for a key below the number `at`.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub(super) fn get(&self, key: &[u8], at: u64) -> Result<Option<Bytes>, DatabaseError> {
-        self.tree.get(key, at)
-    }
-
-    /// Entries of tables within bounds, which may not be upside down, below the number `at`.
-    pub(super) fn range(&self, from: Bound<&[u8]>, to: Bound<&[u8]>, at: u64) -> Entries {
-        self.tree.range(from, to, at)
     }
 
     /// Everything that a snapshot may look at is at or above this.
@@ -362,7 +400,14 @@ impl Tables {
         // Under the lock: no memtable comes or goes between the two.
         let at = self.visible.load(Ordering::Acquire);
         *views.looking.entry(at).or_default() += 1;
-        View { tables: self.clone(), memtables: views.memtables.clone(), files: views.files.clone(), at }
+        View {
+            tables: self.clone(),
+            tree: views.tree.clone(),
+            damaged: views.damaged.clone(),
+            memtables: views.memtables.clone(),
+            files: views.files.clone(),
+            at,
+        }
     }
 
     /// Whether a key's newest value is the one at a location, and is known from a table.
@@ -370,14 +415,14 @@ impl Tables {
     /// # Errors
     /// When the tables cannot be read.
     pub(super) fn is_at(&self, key: &[u8], location: Location) -> Result<bool, DatabaseError> {
-        let (memtables, at) = {
+        let (tree, memtables, at) = {
             let views = self.views();
-            (views.memtables.clone(), self.visible.load(Ordering::Acquire))
+            (views.tree.clone(), views.memtables.clone(), self.visible.load(Ordering::Acquire))
         };
         if memtables.iter().any(|memtable| memtable.get(key, at).is_some()) {
             return Ok(false);
         }
-        let Some(bytes) = self.tree.get(key, at)? else { return Ok(false) };
+        let Some(bytes) = tree.get(key, at)? else { return Ok(false) };
         Ok(matches!(Stored::read(bytes)?, Stored::At(pointer, _) if pointer.location == location))
     }
 

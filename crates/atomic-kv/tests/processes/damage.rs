@@ -1,0 +1,152 @@
+//! Bits that flip on disks (rule S3): they cost what they hit, and nothing else.
+
+use crate::support::client::{Connection, Reply};
+use crate::support::{Cluster, Node, eventually, http_get};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+
+const KEYS: usize = 1_000;
+
+fn value(number: usize, round: usize) -> String {
+    format!("{round}-{number}-").repeat(12)
+}
+
+/// All at once: what is not answered costs its time only once.
+fn all(client: &mut Connection, command: impl Fn(usize) -> String) -> Vec<Reply> {
+    let commands: String = (0..KEYS).map(|number| command(number) + "\r\n").collect();
+    client.send(commands.as_bytes()).unwrap();
+    (0..KEYS).map(|_| client.read().unwrap()).collect()
+}
+
+fn set_all(client: &mut Connection, round: usize) {
+    let set = |number| format!("SET key-{number:04} {}", value(number, round));
+    assert!(all(client, set).iter().all(|reply| *reply == Reply::ok()));
+}
+
+fn get_all(client: &mut Connection, round: usize) {
+    let replies = all(client, |number| format!("GET key-{number:04}"));
+    for (number, reply) in replies.iter().enumerate() {
+        assert_eq!(*reply, Reply::bulk(&value(number, round)), "key {number}");
+    }
+}
+
+/// Flips a bit of the node's largest table, that many hundredths behind its beginning.
+fn flip(node: &Node, hundredths: u64) {
+    let mut folders = vec![node.data.clone()];
+    let mut tables: Vec<(u64, PathBuf)> = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if folder.ends_with("tables/tables") {
+                tables.push((path.metadata().unwrap().len(), path));
+            }
+        }
+    }
+    let (length, path) = tables.into_iter().max().unwrap();
+    let file = std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
+    let (at, mut byte) = (length * hundredths / 100, [0]);
+    file.read_exact_at(&mut byte, at).unwrap();
+    byte[0] ^= 4;
+    file.write_all_at(&byte, at).unwrap();
+}
+
+fn damaged_parts(node: &Node) -> u64 {
+    node.info("damaged_parts").parse().unwrap()
+}
+
+/// One bit in each of two nodes, at different keys: all data is whole somewhere, and all of it is served. The nodes live through
+/// merges and restarts, and say what is wrong.
+#[test]
+fn s3_a_bit_in_each_of_two_nodes_costs_nobody_anything() {
+    let mut cluster = Cluster::start(3, &[]);
+    set_all(&mut cluster.nodes[0].connect(), 0);
+    cluster.nodes.iter_mut().for_each(|node| assert!(node.terminate().success()));
+    // What is in the journal goes to a table.
+    cluster.start_all();
+    cluster.wait_ready();
+    cluster.nodes.iter_mut().for_each(|node| assert!(node.terminate().success()));
+    flip(&cluster.nodes[0], 30);
+    flip(&cluster.nodes[1], 60);
+    cluster.start_all();
+    cluster.wait_ready();
+    for node in &cluster.nodes {
+        get_all(&mut node.connect(), 0);
+    }
+    for node in &cluster.nodes[..2] {
+        eventually("the damage is known", || damaged_parts(node) == 1);
+        let (_, metrics) = http_get(&node.http_address(), "/metrics");
+        assert!(metrics.lines().any(|line| line == "atomic_kv_damaged_parts 1"), "{metrics}");
+        assert_ne!(node.info("abstentions"), "0");
+        assert!(node.log().contains("is damaged"), "{}", node.log());
+    }
+    assert_eq!(damaged_parts(&cluster.nodes[2]), 0);
+    // Writes are taken by all, and tables are merged.
+    for round in 1..4 {
+        set_all(&mut cluster.nodes[round % 3].connect(), round);
+    }
+    for node in &cluster.nodes {
+        get_all(&mut node.connect(), 3);
+    }
+    cluster.nodes.iter_mut().for_each(|node| assert!(node.terminate().success()));
+    // For the end: what cannot be answered is waited for.
+    cluster.nodes[0].flags = ["--op-timeout", "2s"].map(str::to_owned).into();
+    cluster.start_all();
+    cluster.wait_ready();
+    for (node, parts) in cluster.nodes.iter().zip([1, 1, 0]) {
+        assert_eq!(damaged_parts(node), parts, "node {}", node.id);
+        get_all(&mut node.connect(), 3);
+    }
+    // Without the third, the keys that one of the two has lost have no majority: no answer, and why. All others have one.
+    cluster.nodes[2].kill();
+    let mut client = cluster.nodes[0].connect();
+    let mut refused = 0;
+    for number in 0..KEYS {
+        let reply = client.call(&format!("GET key-{number:04}"));
+        if reply == Reply::bulk(&value(number, 3)) {
+            continue;
+        }
+        let why = reply.error();
+        assert!(why.starts_with("NOQUORUM") && why.contains("its copy of this key is damaged"), "{why}");
+        refused += 1;
+        if refused == 3 {
+            break;
+        }
+    }
+    assert_eq!(refused, 3, "all keys have a majority");
+    for number in (0..KEYS).rev().take(KEYS / 10) {
+        assert_eq!(client.call(&format!("GET key-{number:04}")), Reply::bulk(&value(number, 3)), "{number}");
+    }
+}
+
+/// A list of tables says which tables there are: without it nothing is known, and the node says so.
+#[test]
+fn a_bit_of_the_list_of_tables_is_refused_with_a_clear_line() {
+    let mut cluster = Cluster::start(1, &[]);
+    assert_eq!(cluster.nodes[0].connect().call("SET k v"), Reply::ok());
+    assert!(cluster.nodes[0].terminate().success());
+    let mut folders = vec![cluster.nodes[0].data.clone()];
+    let mut lists = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() {
+                folders.push(path);
+            } else if folder.ends_with("tables") && name.starts_with('v') {
+                let mut bytes = std::fs::read(&path).unwrap();
+                // The number of sections that it claims to have.
+                let contents = bytes.windows(4).rposition(|window| window == b"TOC!").unwrap();
+                bytes[contents + 7] ^= 0x80;
+                std::fs::write(&path, bytes).unwrap();
+                lists += 1;
+            }
+        }
+    }
+    assert_eq!(lists, 1);
+    cluster.nodes[0].start();
+    assert_eq!(cluster.nodes[0].wait().code(), Some(1));
+    let log = cluster.nodes[0].log();
+    assert!(log.contains("the list of tables is damaged"), "{log}");
+}
