@@ -9,6 +9,8 @@ use abd::Instant;
 use std::collections::VecDeque;
 use std::time::Duration;
 
+/// How many look-ups of a node may wait for the disk at a time, beside those of its event loops.
+pub const READERS: usize = 4;
 /// For so many times as long as a look-up took that has read from the disk the next ones are handed over: an event loop waits
 /// for the disk for a fiftieth of the time at most.
 pub const HANDED_OVER_TIMES: u32 = 50;

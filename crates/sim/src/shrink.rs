@@ -170,7 +170,7 @@ impl Shrinker {
     }
 
     fn quieter(&mut self) {
-        let quiet: [fn(&mut Plan); 12] = [
+        let quiet: [fn(&mut Plan); 13] = [
             // What repair sends has no name in a script, and seldom matters.
             |plan| plan.repairs = false,
             |plan| plan.short_lists = false,
@@ -180,6 +180,7 @@ impl Shrinker {
             |plan| plan.network.loss = Ratio::ZERO,
             |plan| plan.lost_answers = Ratio::ZERO,
             |plan| plan.clocks.drift_ppm = 0,
+            |plan| plan.lookups = None,
             |plan| plan.early_reads = false,
             |plan| plan.queue_max = 1000,
             |plan| plan.rotate_after = NonZeroU64::MAX,

@@ -26,6 +26,16 @@ fn a_seed_is_a_run_to_the_last_byte_of_its_trace() {
     }
 }
 
+/// The rules of look-ups are simulated, and not only written down: they wait in many runs, also for a disk that is slow.
+#[test]
+fn lookups_wait_for_disks() {
+    let waited = |seed| run(&plan(seed, None), Lies::default(), false).stats.lookups;
+    let runs: Vec<u64> = (100..120).map(waited).collect();
+    assert!(runs.iter().filter(|lookups| **lookups > 0).count() >= 4, "{runs:?}");
+    assert!(runs.iter().any(|lookups| *lookups > 20), "{runs:?}");
+    assert!(runs.contains(&0), "{runs:?}");
+}
+
 #[test]
 fn recording_changes_nothing() {
     for seed in 40..50 {

@@ -38,6 +38,7 @@ use ::node::acquaintances::PeerRefusal;
 use ::node::hello::{About, Limits};
 use ::node::introduction::Introduction;
 use ::node::limits::FRAME_BYTES_MAX;
+use ::node::lookups::READERS;
 use ::node::nonce::Challenges;
 use abd::{
     ClockError, Config, Instant, Interval, IntervalClock, Members, NodeId, Operation, Reaction, Reason,
@@ -50,7 +51,7 @@ use committer::Committer;
 use completions::{Completions, ReplyTo};
 use connections::Connections;
 use database::ReplicaStore;
-use readers::{READERS, Readers};
+use readers::Readers;
 use shard::Shard;
 pub(crate) use sockets::descriptor_limit;
 use stats::{LoopStats, Rates};

@@ -11,9 +11,6 @@ use bytes::Bytes;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// How many lookups of a node may wait for the disk at a time, beside those of its event loops.
-pub(super) const READERS: usize = 4;
-
 /// The queue in front of the reader threads, and whether to use it.
 #[derive(Default)]
 pub(crate) struct Readers {

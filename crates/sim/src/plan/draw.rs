@@ -122,11 +122,18 @@ impl Draw {
             repairs: true,
             short_lists,
             compare_every: forget.then_some(COMPARE_EVERY),
+            lookups: self.lookups(),
             operations,
             faults,
             chaos_end: CHAOS,
             liveness: true,
         }
+    }
+
+    /// In half of the runs something has to be read from a disk, in some of them from one that is slow.
+    fn lookups(&mut self) -> Option<(u64, u64)> {
+        let most = *self.rng.pick(&[MS, 20 * MS, 200 * MS]);
+        self.rng.one_in(2).then_some((20 * US, most))
     }
 
     fn network(&mut self, noise: Option<bool>) -> Network {

@@ -39,6 +39,8 @@ pub struct Plan {
     pub clocks: Clocks,
     /// How long a healthy disk takes to sync: from, to, in nanoseconds.
     pub sync: (u64, u64),
+    /// How long a disk takes to find what is not in memory: from, to, in nanoseconds. `None`: no time.
+    pub lookups: Option<(u64, u64)>,
     /// Answers that clients never get.
     pub lost_answers: Ratio,
     /// Whether nodes repair what others lack; a script says so.
@@ -194,11 +196,12 @@ impl fmt::Display for Plan {
         )?;
         writeln!(
             f,
-            "  a sync takes {}, {} writes may wait, cache of {} bytes, unsynced writes {}; {}",
+            "  a sync takes {}, {} writes may wait, cache of {} bytes, unsynced writes {}; look-ups take {}; {}",
             span(self.sync),
             self.queue_max,
             self.cache_bytes,
             if self.early_reads { "are shown as not durable" } else { "are not shown" },
+            self.lookups.map_or_else(|| "no time".into(), span),
             if self.rotate_after == NonZeroU64::MIN {
                 "majorities take turns"
             } else {

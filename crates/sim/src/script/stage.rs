@@ -85,6 +85,7 @@ fn quiet_plan(script: &Script) -> Plan {
         },
         clocks: Clocks { wall_skew: 0, drift_ppm: 0, behind: 0, ahead: 0, hold: 1, tick: script.tick },
         sync: (0, 0),
+        lookups: None,
         lost_answers: Ratio::ZERO,
         repairs: script.repairs,
         short_lists: false,

@@ -1,7 +1,7 @@
 //! The driver of a node: inputs into the coordinator and the replica, their outputs out again. It does what the
 //! node's own event loop does, in the same order, and it is where the mutants tell their lies.
 
-use super::node::View;
+use super::view::{Memory, View};
 use super::{Event, PendingWrite, Source, World};
 use crate::plan::Point;
 use crate::trace::{Kind, What};
@@ -115,11 +115,15 @@ impl World {
                 Request::LocalWrite { key, stamped } => Some((key.clone(), stamped.version)),
                 _ => None,
             };
-            if let Some(reply) = self.serve(node, transmit.request, Source::Local(transmit.call)) {
-                if let (Some((key, version)), Reply::Refused(_)) = (write, &reply) {
-                    self.missed(node, node, &key, version);
+            match self.serve(node, transmit.request, Source::Local(transmit.call), transmit.deadline) {
+                Some(reply) => {
+                    if let (Some((key, version)), Reply::Refused(_)) = (write, &reply) {
+                        self.missed(node, node, &key, version);
+                    }
+                    self.handle_reply(node, node, transmit.call, reply);
                 }
-                self.handle_reply(node, node, transmit.call, reply);
+                None if !is_write => self.note_local_delay(node, transmit.call),
+                None => {}
             }
         } else {
             self.send_request(node, to, &transmit);
@@ -161,8 +165,41 @@ impl World {
         false
     }
 
-    /// Answers one request of the Replica service, or queues it for the disk.
-    pub(super) fn serve(&mut self, node: u32, request: Request, source: Source) -> Option<Reply> {
+    /// A question to the own replica waits for its disk. If that is slow, the others are asked at once.
+    fn note_local_delay(&mut self, node: u32, call: CallId) {
+        let now = self.now_at(node, false);
+        if let Some(process) = self.nodes[node as usize].process.as_mut()
+            && process.hand_over.is_slow(now.instant)
+        {
+            process.coordinator.handle_local_delay(call, now);
+        }
+    }
+
+    /// Answers one request of the Replica service, whose operation ends at `deadline`; or queues it for the disk.
+    pub(super) fn serve(
+        &mut self,
+        node: u32,
+        request: Request,
+        source: Source,
+        deadline: Instant,
+    ) -> Option<Reply> {
+        if request.is_read() && self.plan.lookups.is_some() && !self.is_in_memory(node, &request) {
+            return self.look_up(node, request, source, deadline);
+        }
+        self.react(node, request, source)
+    }
+
+    /// Whether a question needs no disk.
+    fn is_in_memory(&self, node: u32, question: &Request) -> bool {
+        let state = &self.nodes[node as usize];
+        let Some(process) = &state.process else { return true };
+        let view = View { store: &process.store, early: &[], early_is_durable: false };
+        let standing = Standing { admitted: state.identity.admitted, writable: true };
+        process.replica.try_handle(&Memory(&view), question.clone(), standing, 0).is_ok()
+    }
+
+    /// Answers one request of the Replica service with all that the store has, or queues it for the disk.
+    pub(super) fn react(&mut self, node: u32, request: Request, source: Source) -> Option<Reply> {
         let state = self.nodes.get_mut(node as usize)?;
         let latest = state
             .clocks

@@ -8,11 +8,13 @@ mod committer;
 mod directories;
 mod driver;
 mod links;
+mod lookups;
 mod nemesis;
 mod network;
 mod node;
 mod queue;
 mod repair;
+mod view;
 
 pub use network::Held;
 pub(crate) use node::{Job, Node, PendingWrite, Source};
@@ -29,6 +31,7 @@ use crate::trace::{Trace, What};
 use abd::{Instant, Members, NodeId, Now, TimestampMode};
 use bytes::Bytes;
 use clients::Client;
+use lookups::Lookup;
 use network::{Envelope, Wires};
 use queue::Queue;
 use std::collections::BTreeSet;
@@ -52,6 +55,8 @@ pub(crate) enum Event {
     RepairDue { node: u32, incarnation: u64, at: u64 },
     /// The disk is done with what it was given.
     DiskDone { node: u32, incarnation: u64 },
+    /// A look-up that waited for the disk is over.
+    LookedUp { node: u32, incarnation: u64, lookup: Box<Lookup> },
     /// A node tries to connect to a peer.
     Connect { node: u32, peer: u32, incarnation: u64 },
     /// A node learns that its connection to a peer is gone.
@@ -86,6 +91,7 @@ impl Event {
             Self::Wake { node, .. }
             | Self::RepairDue { node, .. }
             | Self::DiskDone { node, .. }
+            | Self::LookedUp { node, .. }
             | Self::Connect { node, .. }
             | Self::LinkLost { node, .. }
             | Self::Pong { node, .. }
@@ -105,6 +111,8 @@ pub struct Stats {
     pub answered: u64,
     /// Messages sent.
     pub messages: u64,
+    /// Look-ups that have waited for a disk.
+    pub lookups: u64,
     /// Events.
     pub events: u64,
     /// Simulated time in nanoseconds.
@@ -258,6 +266,7 @@ impl World {
             Event::Wake { node, incarnation, at } => self.wake(node, incarnation, at),
             Event::RepairDue { node, incarnation, at } => self.wake_repair(node, incarnation, at),
             Event::DiskDone { node, incarnation } => self.disk_done(node, incarnation),
+            Event::LookedUp { node, incarnation, lookup } => self.looked_up(node, incarnation, *lookup),
             Event::Connect { node, peer, incarnation } => self.connect(node, peer, incarnation),
             Event::LinkLost { node, peer, connection } => self.lose_link(node, peer, connection),
             Event::Pong { node, peer, connection } => self.pong(node, peer, connection),

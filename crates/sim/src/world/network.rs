@@ -16,6 +16,7 @@ use abd::{Reply, Request, Transmit};
 use bytes::{Bytes, BytesMut};
 use node::repair::is_repair;
 use node::repair::message::{is_answer, is_question};
+use std::time::Duration;
 
 /// Frames are small here.
 const FRAME_LIMIT: usize = 1 << 20;
@@ -254,7 +255,7 @@ impl World {
             }
             return;
         }
-        let Ok((call, _remaining, request)) = get_request(body) else { return self.close(envelope) };
+        let Ok((call, remaining, request)) = get_request(body) else { return self.close(envelope) };
         self.trace.record(self.now, || What::Arrived { message });
         let source = Source::Peer {
             node: envelope.from,
@@ -262,7 +263,8 @@ impl World {
             server: envelope.server,
             call,
         };
-        if let Some(reply) = self.serve(envelope.to, request, source) {
+        let deadline = abd::Instant(self.now) + Duration::from_millis(remaining.into());
+        if let Some(reply) = self.serve(envelope.to, request, source, deadline) {
             self.send_reply(envelope.to, source, &reply);
         }
     }
@@ -273,7 +275,7 @@ impl World {
         let Ok(Some(body)) = take_frame(&mut input, FRAME_LIMIT) else { return };
         let Ok((call, _, request)) = get_request(body) else { return };
         let source = Source::Peer { node: to, connection: 0, server: 0, call };
-        self.serve(to, request, source);
+        self.serve(to, request, source, abd::Instant(u64::MAX));
     }
 
     /// Whoever gets bytes that are no message closes the connection.

@@ -12,10 +12,10 @@ use crate::trace::What;
 use ::node::directory::Identity;
 use ::node::nonce::Nonce;
 use abd::{
-    AfterCommit, CallId, Config, Coordinator, Glimpse, Instant, Newest, Replica, StampedValue,
-    TimestampIssuer, Version, VersionStore,
+    AfterCommit, CallId, Config, Coordinator, Instant, Replica, Request, StampedValue, TimestampIssuer,
 };
 use bytes::Bytes;
+use node::lookups::{HandOver, Lookups};
 use node::repair::Repair;
 use node::repair::unacknowledged::Unacknowledged;
 use node::room::DiskRoom;
@@ -87,6 +87,10 @@ pub(crate) struct Process {
     pub(crate) database: Arc<SimDatabase>,
     pub(crate) store: MultiVersionStore<Arc<SimDatabase>>,
     pub(crate) room: DiskRoom,
+    /// Whether look-ups leave the event loop, those that wait, and how many threads are at one.
+    pub(crate) hand_over: HandOver,
+    pub(crate) lookups: Lookups<(Request, Source)>,
+    pub(crate) looking: usize,
     /// Writes that wait for the disk.
     pub(crate) waiting: Vec<PendingWrite>,
     pub(crate) job: Option<Job>,
@@ -146,50 +150,6 @@ pub(crate) enum Job {
     Commit { writes: Vec<PendingWrite>, thrown_away: bool },
     /// Garbage collection.
     Collect,
-}
-
-/// The store as a replica sees it.
-pub(crate) struct View<'a> {
-    pub(crate) store: &'a MultiVersionStore<Arc<SimDatabase>>,
-    /// What is on its way to the disk and shown already.
-    pub(crate) early: &'a [PendingWrite],
-    /// What is said about it.
-    pub(crate) early_is_durable: bool,
-}
-
-impl VersionStore for View<'_> {
-    type Error = DatabaseError;
-
-    fn newest(&self, key: &[u8]) -> Result<Newest, DatabaseError> {
-        let mut newest = self.store.newest(key)?;
-        for write in self.early {
-            if write.key == key && write.stamped.version > newest.stamped.version {
-                newest = Newest { stamped: write.stamped.clone(), durable: self.early_is_durable };
-            }
-        }
-        Ok(newest)
-    }
-
-    fn newest_above(&self, key: &[u8], have: Version) -> Result<Glimpse, DatabaseError> {
-        if self.early.iter().any(|write| write.key == key) {
-            return Ok(self.newest(key)?.glimpse(have));
-        }
-        self.store.newest_above(key, have)
-    }
-
-    fn remembered_above(&self, key: &[u8], have: Version) -> Option<Glimpse> {
-        let known = self.store.remembered_above(key, have);
-        let version = known.as_ref().map_or(Version::MIN, |known| known.version);
-        let early = self.early.iter().filter(|write| write.key == key && write.stamped.version > version);
-        let newest = early
-            .max_by_key(|write| write.stamped.version)
-            .map(|write| Newest { stamped: write.stamped.clone(), durable: self.early_is_durable });
-        newest.map(|newest| newest.glimpse(have)).or(known)
-    }
-
-    fn is_damage(why: &DatabaseError) -> bool {
-        matches!(why, DatabaseError::Unreadable { .. })
-    }
 }
 
 impl Process {
@@ -314,6 +274,9 @@ impl World {
             replica: Replica { max_future: Some(MAX_FUTURE) },
             store: MultiVersionStore::with_seed(database.clone(), self.plan.cache_bytes, u64::from(node)),
             room: DiskRoom::new(database.has_room(), Instant(self.now)),
+            hand_over: HandOver::default(),
+            lookups: Lookups::default(),
+            looking: 0,
             database,
             waiting: Vec::new(),
             job: None,

@@ -122,7 +122,7 @@ impl World {
             }
             Action::Store { call, key, stamped } => {
                 let write = Request::LocalWrite { key, stamped };
-                if let Some(reply) = self.serve(node, write, Source::Local(call)) {
+                if let Some(reply) = self.serve(node, write, Source::Local(call), Instant(u64::MAX)) {
                     self.handle_reply(node, node, call, reply);
                 }
                 true

@@ -1,0 +1,69 @@
+//! A node's store, as its replica sees it.
+
+use super::PendingWrite;
+use crate::disk::SimDatabase;
+use abd::{Content, Glimpse, Newest, StampedValue, Version, VersionStore};
+use std::sync::Arc;
+use store::{DatabaseError, MultiVersionStore};
+
+/// The store as a replica sees it.
+pub(crate) struct View<'a> {
+    pub(crate) store: &'a MultiVersionStore<Arc<SimDatabase>>,
+    /// What is on its way to the disk and shown already.
+    pub(crate) early: &'a [PendingWrite],
+    /// What is said about it.
+    pub(crate) early_is_durable: bool,
+}
+
+impl VersionStore for View<'_> {
+    type Error = DatabaseError;
+
+    fn newest(&self, key: &[u8]) -> Result<Newest, DatabaseError> {
+        let mut newest = self.store.newest(key)?;
+        for write in self.early {
+            if write.key == key && write.stamped.version > newest.stamped.version {
+                newest = Newest { stamped: write.stamped.clone(), durable: self.early_is_durable };
+            }
+        }
+        Ok(newest)
+    }
+
+    fn newest_above(&self, key: &[u8], have: Version) -> Result<Glimpse, DatabaseError> {
+        if self.early.iter().any(|write| write.key == key) {
+            return Ok(self.newest(key)?.glimpse(have));
+        }
+        self.store.newest_above(key, have)
+    }
+
+    fn remembered_above(&self, key: &[u8], have: Version) -> Option<Glimpse> {
+        let known = self.store.remembered_above(key, have);
+        let version = known.as_ref().map_or(Version::MIN, |known| known.version);
+        let early = self.early.iter().filter(|write| write.key == key && write.stamped.version > version);
+        let newest = early
+            .max_by_key(|write| write.stamped.version)
+            .map(|write| Newest { stamped: write.stamped.clone(), durable: self.early_is_durable });
+        newest.map(|newest| newest.glimpse(have)).or(known)
+    }
+
+    fn is_damage(why: &DatabaseError) -> bool {
+        matches!(why, DatabaseError::Unreadable { .. })
+    }
+}
+
+/// What of it is in memory.
+pub(crate) struct Memory<'a>(pub(crate) &'a View<'a>);
+
+impl VersionStore for Memory<'_> {
+    /// It is not.
+    type Error = ();
+
+    fn newest(&self, key: &[u8]) -> Result<Newest, ()> {
+        let Glimpse { version, content, durable, .. } = self.newest_above(key, Version::MIN)?;
+        let content = content.unwrap_or(Content::Tombstone);
+        Ok(Newest { stamped: StampedValue { version, content }, durable })
+    }
+
+    fn newest_above(&self, key: &[u8], have: Version) -> Result<Glimpse, ()> {
+        self.0.remembered_above(key, have).ok_or(())
+    }
+}
