@@ -1,6 +1,7 @@
 use abd::wire;
 use atomic_kv::node::peer::service;
 use bytes::{Bytes, BytesMut};
+use node::frames::{Frames, HEAD_BYTES, Incoming};
 use node::hello::{Hello, Met, Versions, Welcome};
 use node::introduction::Introduction;
 
@@ -17,6 +18,8 @@ pub fn frames(data: &[u8]) {
     for body in whole {
         message(&body);
     }
+    let passed_over = passed_over(data, data.len().max(1));
+    assert_eq!(passed_over, self::passed_over(data, 7), "the cut of the stream shows in what is passed over");
     // Few random bytes have the right checksum, so the messages get them without a frame, too.
     message(&Bytes::copy_from_slice(data));
 }
@@ -36,6 +39,28 @@ fn taken(data: &[u8], piece: usize) -> Vec<Bytes> {
         }
     }
     frames
+}
+
+/// The same from a node's own reader, which passes over what is too long.
+fn passed_over(data: &[u8], piece: usize) -> Vec<Incoming> {
+    let (mut frames, mut input, mut all) = (Frames::new(HEAD_BYTES), BytesMut::new(), Vec::new());
+    for bytes in data.chunks(piece) {
+        input.extend_from_slice(bytes);
+        loop {
+            match frames.take(&mut input) {
+                Ok(Some(incoming)) => all.push(incoming),
+                Ok(None) => break,
+                Err(_) => return all,
+            }
+        }
+    }
+    for incoming in &all {
+        if let Incoming::TooLong { head, length } = incoming {
+            assert!(head.len() == HEAD_BYTES && *length > HEAD_BYTES);
+            let _ = wire::call_of(head);
+        }
+    }
+    all
 }
 
 fn message(body: &Bytes) {

@@ -30,3 +30,39 @@ fn what_one_event_loop_wrote_all_others_read() {
         assert_eq!(client.call(&format!("EXISTS {}", names.join(" "))), Reply::Integer(12));
     }
 }
+
+/// Nodes with one, two and three event loops: every loop of each has a way to each other node, also after a node came back
+/// with another number.
+#[test]
+fn nodes_with_different_numbers_of_event_loops() {
+    let mut cluster = Cluster::new(3, &[]);
+    for (node, threads) in cluster.nodes.iter_mut().zip(["1", "2", "3"]) {
+        node.flags = vec!["--threads".to_owned(), threads.to_owned()];
+    }
+    cluster.start_all();
+    let value = "v".repeat(100_000);
+    let everybody_serves = |cluster: &Cluster, round: &str| {
+        for node in &cluster.nodes {
+            // One on each event loop.
+            for number in 0..6 {
+                let (mut client, key) = (node.connect(), format!("{round}-{}-{number}", node.id));
+                assert_eq!(client.call(&format!("SET {key} {value}")), Reply::ok());
+                assert_eq!(client.call(&format!("SET {key} small")), Reply::ok());
+                assert_eq!(client.call(&format!("GET {key}")), Reply::bulk("small"));
+            }
+        }
+    };
+    everybody_serves(&cluster, "first");
+    cluster.nodes[0].kill();
+    "4".clone_into(&mut cluster.nodes[0].flags[1]);
+    cluster.nodes[0].start();
+    cluster.nodes[0].wait_ready();
+    everybody_serves(&cluster, "second");
+    // Any two of the event loops reach each other: without the third node all operations need it.
+    cluster.nodes[2].kill();
+    for node in &cluster.nodes[..2] {
+        for number in 0..8 {
+            assert_eq!(node.connect().call(&format!("SET third-{number} {value}")), Reply::ok());
+        }
+    }
+}

@@ -185,6 +185,29 @@ fn what_was_not_acknowledged_when_a_lane_broke_comes_again() {
     eventually("all arrive again", || got(&lanes));
 }
 
+/// The member takes frames of 32 MiB; the nodes allow larger values, and they are a majority.
+#[test]
+fn what_a_member_cannot_take_is_not_sent_to_it() {
+    let mut cluster = Cluster::new(3, &["--max-value-bytes", "67108864"]);
+    let member = Member::play(&cluster.nodes[2]);
+    cluster.nodes[0].start();
+    cluster.nodes[1].start();
+    let lanes = member.accepted([1, 2]).map(|lanes| lanes.listen(Manner::Answers));
+    cluster.nodes[0].wait_ready();
+    let mut client = cluster.nodes[0].connect();
+    let value = vec![b'v'; 40 << 20];
+    assert_eq!(client.try_call(&[b"SET", b"huge", &value]).unwrap(), Reply::ok());
+    assert_eq!(client.call("SET tiny 1"), Reply::ok());
+    let got = |name: &str| {
+        let is_it = |request: &Request| matches!(request, Request::LocalWrite { key, .. } if key == name);
+        lanes.iter().flatten().any(|lane| lane.any(is_it))
+    };
+    eventually("the small value arrives", || got("tiny"));
+    assert!(!got("huge"));
+    assert!(cluster.nodes[1].connect().try_call(&[b"GET", b"huge"]).unwrap() == Reply::Bulk(Some(value)));
+    assert!(!cluster.nodes[0].log().contains("lost"), "{}", cluster.nodes[0].log());
+}
+
 #[test]
 fn a_message_that_is_too_long_is_refused_by_itself() {
     let (cluster, _member, mut lanes) = last_is_played();
