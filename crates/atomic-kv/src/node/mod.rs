@@ -19,6 +19,7 @@ mod limits;
 mod listen;
 mod metrics;
 mod mode;
+mod outcomes;
 pub mod peer;
 mod pipeline;
 mod process;
@@ -27,6 +28,7 @@ mod repair;
 mod shard;
 mod signal;
 mod sockets;
+mod started;
 mod stats;
 mod supervise;
 
