@@ -4,6 +4,7 @@
 pub mod acquaintances;
 pub mod addresses;
 pub mod client;
+pub mod clock;
 pub mod directory;
 pub mod fields;
 pub mod frames;

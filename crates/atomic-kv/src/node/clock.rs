@@ -1,84 +1,111 @@
-//! Interval clocks: who vouches for how far the system clock may be off.
+//! Interval clocks: who vouches for how far the system clock may be off. What is to be made of what they say is in
+//! [`node::clock`]; here the clocks are read.
 
+use super::now_instant;
+use ::node::clock::{Kernel, KernelBound as ByKernel, Reading, StatedBound};
 use abd::{ClockError, Interval, IntervalClock};
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The system clock, give or take a bound that the operator states.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct FixedBound {
-    /// How far the clock is off at most.
-    pub error: Duration,
-    /// Added to every reading: lets a test give each node another clock.
-    pub offset: i64,
+    error: Duration,
+    offset: i64,
+    bound: Mutex<StatedBound>,
+}
+
+impl FixedBound {
+    /// The clock is off by `error` at most. `offset` is added to every reading: lets a test give each node another clock.
+    pub fn new(error: Duration, offset: i64) -> Self {
+        Self { error, offset, bound: Mutex::new(StatedBound::new(error)) }
+    }
 }
 
 impl IntervalClock for FixedBound {
     fn now(&self) -> Result<Interval, ClockError> {
-        Ok(around(reading()?.saturating_add_signed(self.offset), self.error))
+        // Under the lock: readings are compared in their order.
+        let mut bound = lock(&self.bound);
+        let reading = read()?;
+        let reading = Reading { wall: reading.wall.saturating_add_signed(self.offset), ..reading };
+        let interval = bound.interval(&reading);
+        tell(bound.take_note());
+        interval
     }
 
     fn source(&self) -> String {
-        format!("system clock ± {:?} (--clock-error)", self.error)
+        match self.now() {
+            Ok(_) => format!("system clock ± {:?} (--clock-error)", self.error),
+            Err(why) => format!("system clock (--clock-error): {why}"),
+        }
     }
 }
 
 /// The system clock with the bound that the kernel maintains for it (`ntp_adjtime`, `maxerror`): it grows by 500 ppm
 /// between corrections, and reads 16 s when nobody synchronises the clock.
 #[derive(Debug)]
-pub struct KernelBound {
-    max_width: Duration,
-    /// The bound is looked up anew after a while: it grows slowly, a system call per operation would not tell more.
-    cached: Mutex<Option<(Instant, Result<Duration, ClockError>)>>,
-}
-
-const BOUND_FRESH_FOR: Duration = Duration::from_millis(200);
-/// By how much `maxerror` may have grown while it is cached: 500 ppm of that time.
-const BOUND_GROWTH: Duration = Duration::from_micros(1);
+pub struct KernelBound(Mutex<ByKernel>);
 
 impl KernelBound {
     /// Refuses intervals wider than `max_width`.
     pub fn new(max_width: Duration) -> Self {
-        Self { max_width, cached: Mutex::new(None) }
-    }
-
-    fn bound(&self) -> Result<Duration, ClockError> {
-        let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((at, bound)) = &*cached
-            && at.elapsed() < BOUND_FRESH_FOR
-        {
-            return bound.clone();
-        }
-        let bound = kernel_bound().and_then(|bound| {
-            let width = bound * 2;
-            if width > self.max_width {
-                Err(ClockError::TooWide { width, max: self.max_width })
-            } else {
-                Ok(bound + BOUND_GROWTH)
-            }
-        });
-        *cached = Some((Instant::now(), bound.clone()));
-        bound
+        Self(Mutex::new(ByKernel::new(max_width)))
     }
 }
 
 impl IntervalClock for KernelBound {
     fn now(&self) -> Result<Interval, ClockError> {
-        let bound = self.bound()?;
-        Ok(around(reading()?, bound))
+        // Under the lock: readings are compared in their order.
+        let mut bound = lock(&self.0);
+        let mut reading = read()?;
+        if bound.asks(&reading) {
+            let kernel = ask_kernel();
+            let after = read()?;
+            bound.tell(reading, kernel, after);
+            reading = after;
+        }
+        let interval = bound.interval(&reading);
+        tell(bound.take_note());
+        interval
     }
 
     fn source(&self) -> String {
-        match self.bound() {
-            Ok(bound) => format!("kernel (ntp_adjtime) ± {bound:?}"),
+        match self.now() {
+            Ok(interval) => format!("kernel (ntp_adjtime) ± {:?}", interval.width() / 2),
             Err(why) => format!("kernel (ntp_adjtime): {why}"),
         }
     }
 }
 
-fn around(middle: u64, error: Duration) -> Interval {
-    let error = u64::try_from(error.as_nanos()).unwrap_or(u64::MAX);
-    Interval { earliest: middle.saturating_sub(error), latest: middle.saturating_add(error) }
+fn lock<T>(bound: &Mutex<T>) -> MutexGuard<'_, T> {
+    bound.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn tell(note: Option<String>) {
+    if let Some(note) = note {
+        tracing::warn!("{note}; operations are refused meanwhile");
+    }
+}
+
+/// A reading that takes longer than this is tried again: a thread that was put aside knows less.
+const QUICK: Duration = Duration::from_micros(20);
+const ATTEMPTS: usize = 4;
+
+/// Reads the clocks; the quickest of a few attempts, if none is quick.
+fn read() -> Result<Reading, ClockError> {
+    let mut best: Option<Reading> = None;
+    for _ in 0..ATTEMPTS {
+        let before = now_instant().0;
+        let wall = reading()?;
+        let reading = Reading { before, wall, after: now_instant().0 };
+        if best.is_none_or(|best| reading.took() < best.took()) {
+            best = Some(reading);
+        }
+        if reading.took() <= QUICK {
+            break;
+        }
+    }
+    best.ok_or_else(|| ClockError::Unknown("the clock cannot be read".into()))
 }
 
 /// The system clock in nanoseconds since the Unix epoch; `None` before that.
@@ -108,30 +135,28 @@ fn horizon_of(wall: Option<u64>) -> u64 {
 
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code, reason = "ntp_adjtime has no safe wrapper among our dependencies")]
-fn kernel_bound() -> Result<Duration, ClockError> {
+fn ask_kernel() -> Kernel {
     // SAFETY: `timex` is plain data for which all-zero is valid, and mode 0 only reads.
     let (state, timex) = unsafe {
         let mut timex: libc::timex = std::mem::zeroed();
         (libc::ntp_adjtime(&raw mut timex), timex)
     };
     if state < 0 {
-        return Err(ClockError::Unknown(format!("ntp_adjtime: {}", std::io::Error::last_os_error())));
+        return Kernel::Unknown(format!("ntp_adjtime: {}", std::io::Error::last_os_error()));
     }
     if state == libc::TIME_ERROR || timex.status & libc::STA_UNSYNC != 0 {
-        return Err(ClockError::Unknown(
+        return Kernel::Unknown(
             "the kernel says that nobody synchronises this machine's clock; run chrony or ntpd, or state a bound that \
              you trust with --clock-error"
                 .into(),
-        ));
+        );
     }
-    Ok(Duration::from_micros(u64::try_from(timex.maxerror).unwrap_or(u64::MAX)))
+    Kernel::Synchronised(Duration::from_micros(u64::try_from(timex.maxerror).unwrap_or(u64::MAX)))
 }
 
 #[cfg(not(target_os = "linux"))]
-fn kernel_bound() -> Result<Duration, ClockError> {
-    Err(ClockError::Unknown(
-        "the kernel's bound can be read on Linux only; state one with --clock-error".into(),
-    ))
+fn ask_kernel() -> Kernel {
+    Kernel::Unknown("the kernel's bound can be read on Linux only; state one with --clock-error".into())
 }
 
 #[cfg(test)]
@@ -148,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_fixed_bound_surrounds_the_system_clock() {
-        let clock = FixedBound { error: Duration::from_millis(2), offset: 0 };
+        let clock = FixedBound::new(Duration::from_millis(2), 0);
         let before = reading().unwrap();
         let interval = clock.now().unwrap();
         assert!(interval.earliest <= reading().unwrap() && before <= interval.latest);

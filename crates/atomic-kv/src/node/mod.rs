@@ -562,7 +562,7 @@ fn choose_clock(settings: &Settings) -> Result<Option<Box<dyn IntervalClock + Se
         return Ok(None);
     }
     let clock: Box<dyn IntervalClock + Send + Sync> = match settings.clock_error {
-        Some(error) => Box::new(FixedBound { error, offset: settings.clock_offset }),
+        Some(error) => Box::new(FixedBound::new(error, settings.clock_offset)),
         None => Box::new(KernelBound::new(settings.max_clock_width)),
     };
     match clock.now() {
