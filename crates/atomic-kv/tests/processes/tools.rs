@@ -19,7 +19,7 @@ fn stdout(output: &Output) -> String {
 fn has_keys(node: &Node, expected: u64) {
     let mut keys = 0;
     eventually(&format!("there are {expected} keys"), || {
-        keys = node.info("keys").parse().unwrap();
+        keys = node.info("keys_estimate").parse().unwrap();
         keys == expected
     });
 }
@@ -54,7 +54,7 @@ fn what_is_interrupted_deletes_its_keys_too() {
             let mut command = program();
             command.args(arguments).args(["--addr", &all]);
             let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-            eventually("it writes", || cluster.nodes[0].info("keys") != "0");
+            eventually("it writes", || cluster.nodes[0].info("keys_estimate") != "0");
             kill_process(Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap(), signal).unwrap();
             let output = child.wait_with_output().unwrap();
             let expected = if arguments[0] == "bench" { 130 } else { 0 };
