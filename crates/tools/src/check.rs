@@ -1,6 +1,6 @@
 //! `check`: a verdict for each recorded history.
 
-use crate::picture::{self, Drawing};
+use crate::picture::{self, Drawing, Unit};
 use crate::{Failed, print};
 use clap::{Args, ValueEnum};
 use lincheck::read::{ModelKind, Recording};
@@ -58,6 +58,7 @@ impl From<ModelName> for ModelKind {
 /// A file with its verdict.
 struct Judged {
     recording: Recording,
+    unit: Option<Unit>,
     kind: ModelKind,
     judgement: Judgement,
     took: Duration,
@@ -111,8 +112,8 @@ fn say(text: &str) -> Result<(), Failed> {
 
 fn draw(out: &Path, judged: &[(String, Judged)]) -> Result<(), Failed> {
     let mut drawings = Vec::with_capacity(judged.len());
-    for (title, Judged { recording, judgement, .. }) in judged {
-        drawings.push(Drawing { title, history: &recording.history, judgement });
+    for (title, Judged { recording, judgement, unit, .. }) in judged {
+        drawings.push(Drawing { title, history: &recording.history, judgement, unit: *unit, events: &[] });
     }
     std::fs::write(out, picture::page(&drawings))
         .map_err(|why| Failed::usage(format!("cannot write {}: {why}", out.display())))
@@ -124,7 +125,7 @@ fn judge(file: &Path, model: Option<ModelName>) -> Result<Judged, String> {
     let kind = model.map_or_else(|| recording.likely_model(), ModelKind::from);
     let began = Instant::now();
     let judgement = lincheck::judge(&recording.model(kind), &recording.history, DEFAULT_LIMIT);
-    Ok(Judged { recording, kind, judgement, took: began.elapsed() })
+    Ok(Judged { recording, unit: Unit::of_file(&bytes), kind, judgement, took: began.elapsed() })
 }
 
 /// A line that says it, and for a violation the picture of its window below.

@@ -5,6 +5,45 @@ const ABSENT = -1, NOTHING = -2;
 // A client with more operations at a time than this has them drawn over each other.
 const MOST_LANES = 400;
 
+// The columns of numbers as `pack.rs` writes them: differences, five bits a digit, the sign in the lowest bit.
+const DIGITS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
+const DIGIT = new Map(Array.from(DIGITS, (character, digit) => [character, digit]));
+
+function unpack(text) {
+  const numbers = [];
+  let last = 0, value = 0, weight = 1;
+  for (const character of text) {
+    const digit = DIGIT.get(character);
+    value += (digit & 31) * weight;
+    weight *= 32;
+    if (digit & 32) continue;
+    last += value % 2 ? -(value + 1) / 2 : value / 2;
+    numbers.push(last);
+    value = 0;
+    weight = 1;
+  }
+  return numbers;
+}
+
+// A history with its columns as lists of numbers.
+function unpackHistory(history) {
+  const { ops, keys, events } = history;
+  for (const name of Object.keys(ops)) ops[name] = unpack(ops[name]);
+  ops.ret = ops.took.map((took, op) => (took < 0 ? -1 : ops.invoke[op] + took));
+  for (const key of keys) { key.order = unpack(key.order); key.window = unpack(key.window); }
+  events.at = unpack(events.at);
+  return history;
+}
+
+// A time, or a length of time, for people. `step`: what tells it apart from its neighbours.
+function span(history, time, step = time / 1000) {
+  if (!history.unit) return (+time.toPrecision(12)).toLocaleString('en');
+  const nanoseconds = time * history.unit, size = Math.abs(nanoseconds);
+  const [unit, name] = size >= 1e9 ? [1e9, 's'] : size >= 1e6 ? [1e6, 'ms'] : size >= 1e3 ? [1e3, 'µs'] : [1, 'ns'];
+  const digits = Math.max(0, Math.ceil(-Math.log10(Math.abs(step * history.unit / unit) || 1) - 1e-9));
+  return `${(nanoseconds / unit).toLocaleString('en', { maximumFractionDigits: Math.min(digits, 6) })} ${name}`;
+}
+
 function valueText(history, value) {
   return value === ABSENT ? '∅' : value === NOTHING ? '' : history.values[value];
 }
@@ -39,7 +78,7 @@ function layOut(history, key, bySequence) {
   for (let op = 0; op < ops.key.length; op++) if (key < 0 || ops.key[op] === key) chosen.push(op);
   chosen.sort((x, y) => ops.invoke[x] - ops.invoke[y] || x - y);
 
-  const times = [];
+  const times = [...history.events.at];
   for (const op of chosen) {
     times.push(ops.invoke[op]);
     if (ops.ret[op] >= 0) times.push(ops.ret[op]);
@@ -60,7 +99,9 @@ function layOut(history, key, bySequence) {
     byClient.get(ops.client[op]).push(op);
   }
   const rowOf = new Int32Array(ops.key.length);
-  const rows = [];
+  const rows = [], events = history.events.at.map(place);
+  // What clients met besides answers has the first row.
+  if (events.length) rows.push({ client: -1, name: 'errors', ops: [], end: Infinity });
   for (const client of [...byClient.keys()].sort((x, y) => x - y)) {
     const mine = byClient.get(client), first = rows.length;
     mine.forEach((op, i) => {
@@ -68,7 +109,7 @@ function layOut(history, key, bySequence) {
       if (ops.ret[op] < 0 && i + 1 < mine.length) to[op] = Math.max(from[mine[i + 1]], from[op]);
       let row = first;
       while (row < rows.length && rows[row].end > from[op] && row - first < MOST_LANES) row++;
-      if (row === rows.length) rows.push({ client, name: row === first ? history.clients[client] : '', ops: [], end: 0 });
+      if (row === rows.length) rows.push({ client, name: row === first ? `client ${history.clients[client]}` : '', ops: [], end: 0 });
       rows[row].ops.push(op);
       rows[row].end = Math.max(rows[row].end, to[op]);
       rowOf[op] = row;
@@ -77,7 +118,7 @@ function layOut(history, key, bySequence) {
   const order = key < 0 ? [] : keys[key].order;
   const window = key < 0 ? keys.flatMap(k => k.window) : keys[key].window;
   return { chosen, rows, rowOf, from, to, ticks, bySequence, low, high, order, points: instants(ops, order, from, to, high),
-    window, inWindow: new Set(window) };
+    window, inWindow: new Set(window), events };
 }
 
 // An instant for each operation of the order: within its bar, after the one before, and apart where there is room.

@@ -1,8 +1,9 @@
 //! The history as JSON, in columns and with every value once.
 
-use super::Drawing;
+use super::pack::{Column, packed};
+use super::{Drawing, Event, Unit};
 use lincheck::{Action, Operation, Verdict};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Write;
 
 /// What the page calls an absent value, and a column that has none.
@@ -12,67 +13,114 @@ const NOTHING: i64 = -2;
 /// Longer texts are cut: nobody reads them in a bar, and a page must not weigh what the data did.
 const LONGEST_TEXT: usize = 120;
 
+/// The most operations of a history that a page draws; a browser keeps each of them in memory.
+pub(super) const MOST_DRAWN: usize = 100_000;
+
 /// All drawings, in their order.
 pub(super) fn json(drawings: &[Drawing<'_>]) -> String {
     let histories: Vec<String> = drawings.iter().map(history).collect();
     format!("[{}]", histories.join(","))
 }
 
+/// Which operations are drawn, in the order of time: all, or as many as a page can have, with what is wrong among them.
+fn chosen(drawing: &Drawing<'_>) -> Vec<usize> {
+    let operations = &drawing.history.operations;
+    let mut order: Vec<usize> = (0..operations.len()).collect();
+    order.sort_by_key(|index| (operations[*index].invoke, *index));
+    if order.len() <= MOST_DRAWN {
+        return order;
+    }
+    let wrong: Vec<usize> =
+        drawing.judgement.violations.iter().flat_map(|v| v.window.iter().copied()).collect();
+    let centre = order.iter().position(|index| wrong.contains(index)).unwrap_or(0);
+    let start = centre.saturating_sub(MOST_DRAWN / 2).min(order.len() - MOST_DRAWN);
+    let mut drawn: Vec<usize> = order[start..start + MOST_DRAWN].to_vec();
+    let inside: HashSet<usize> = drawn.iter().copied().collect();
+    drawn.extend(wrong.into_iter().filter(|index| !inside.contains(index)));
+    drawn.sort_by_key(|index| (operations[*index].invoke, *index));
+    drawn
+}
+
+fn number(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
 fn history(drawing: &Drawing<'_>) -> String {
     let operations = &drawing.history.operations;
-    let clients: BTreeMap<u64, usize> = operations.iter().map(|o| (o.client, 0)).collect();
+    let chosen = chosen(drawing);
+    let events = drawing.events;
+    let clients: BTreeSet<u64> = chosen.iter().map(|index| operations[*index].client).collect();
     let clients: BTreeMap<u64, usize> =
-        clients.into_keys().enumerate().map(|(i, client)| (client, i)).collect();
+        clients.into_iter().enumerate().map(|(i, client)| (client, i)).collect();
     let keys: HashMap<&[u8], usize> =
         drawing.history.by_key().into_keys().enumerate().map(|(i, key)| (key, i)).collect();
     // Times are often nanoseconds of this century, beyond what a script can tell apart.
-    let origin = operations.iter().map(|o| o.invoke).min().unwrap_or(0);
+    let times = chosen.iter().map(|index| operations[*index].invoke);
+    let origin = times.chain(events.iter().map(|event| event.at)).min().unwrap_or(0);
+    let since = |time: u64| i64::try_from(time.saturating_sub(origin)).unwrap_or(i64::MAX);
     let mut values = Values::default();
-    let mut columns: [Vec<i64>; 7] = std::array::from_fn(|_| Vec::with_capacity(operations.len()));
-    for operation in operations {
+    let mut columns: [Column; 8] = Default::default();
+    for index in &chosen {
+        let operation = &operations[*index];
         let (kind, a, b) = values.encode(operation);
-        let since = |time: u64| i64::try_from(time.saturating_sub(origin)).unwrap_or(i64::MAX);
-        let index = |i: usize| i64::try_from(i).unwrap_or(i64::MAX);
         let row = [
-            index(clients[&operation.client]),
-            index(keys[operation.key.as_slice()]),
+            number(*index),
+            number(clients[&operation.client]),
+            number(keys[operation.key.as_slice()]),
             kind,
             a,
             b,
             since(operation.invoke),
-            operation.ret.map_or(-1, since),
+            // How long it took, which is shorter than when it ended.
+            operation.ret.map_or(-1, |ret| since(ret) - since(operation.invoke)),
         ];
         for (column, value) in columns.iter_mut().zip(row) {
             column.push(value);
         }
     }
-    let names = ["client", "key", "kind", "a", "b", "invoke", "ret"];
+    let names = ["number", "client", "key", "kind", "a", "b", "invoke", "took"];
     let columns: Vec<String> =
-        names.iter().zip(&columns).map(|(name, column)| format!("\"{name}\":{}", numbers(column))).collect();
+        names.iter().zip(&columns).map(|(name, column)| format!("\"{name}\":{}", column.json())).collect();
     let verdict = match drawing.judgement.verdict {
         Verdict::Linearizable => "linearizable",
         Verdict::Violation(_) => "violation",
         Verdict::Unknown(_) => "unknown",
     };
-    let clients: Vec<String> = clients.keys().map(u64::to_string).collect();
+    let names: Vec<String> = clients.keys().map(u64::to_string).collect();
+    let places: HashMap<usize, usize> =
+        chosen.iter().enumerate().map(|(place, index)| (*index, place)).collect();
+    let happened: Vec<&Event> = events.iter().take(MOST_DRAWN).collect();
     format!(
-        "{{\"title\":{},\"verdict\":\"{verdict}\",\"origin\":\"{origin}\",\"values\":[{}],\"clients\":{},\"keys\":[{}],\
-         \"ops\":{{{}}}}}\n",
+        "{{\"title\":{},\"verdict\":\"{verdict}\",\"origin\":\"{origin}\",\"unit\":{},\"whole\":{},\"values\":[{}],\
+         \"clients\":{},\"keys\":[{}],\"ops\":{{{}}},\"events\":{{\"at\":{},\"texts\":{}}}}}\n",
         quote(drawing.title),
+        drawing.unit.map_or(0, Unit::nanoseconds),
+        operations.len(),
         values.texts.join(","),
-        quoted(&clients),
-        judged_keys(drawing).join(","),
-        columns.join(",")
+        quoted(&names),
+        judged_keys(drawing, &places).join(","),
+        columns.join(","),
+        packed(happened.iter().map(|event| since(event.at))),
+        quoted(
+            &happened
+                .iter()
+                .map(|event| format!("client {}: {}", event.client, event.text))
+                .collect::<Vec<_>>()
+        ),
     )
 }
 
-/// Each key with its verdict and the evidence.
-fn judged_keys(drawing: &Drawing<'_>) -> Vec<String> {
+/// Each key with its verdict and the evidence, as far as it is drawn.
+fn judged_keys(drawing: &Drawing<'_>, places: &HashMap<usize, usize>) -> Vec<String> {
     let judgement = drawing.judgement;
     let orders: HashMap<&[u8], &[usize]> =
         judgement.orders.iter().map(|(key, order)| (key.as_slice(), order.as_slice())).collect();
     let windows: HashMap<&[u8], &[usize]> =
         judgement.violations.iter().map(|v| (v.key.as_slice(), v.window.as_slice())).collect();
+    let drawn = |indices: Option<&&[usize]>| {
+        let indices = indices.copied().unwrap_or_default();
+        packed(indices.iter().filter_map(|index| places.get(index)).map(|place| number(*place)))
+    };
     let key = |key: &[u8]| {
         let (order, window) = (orders.get(key), windows.get(key));
         let verdict = match (order, window) {
@@ -83,8 +131,8 @@ fn judged_keys(drawing: &Drawing<'_>) -> Vec<String> {
         format!(
             "{{\"name\":{},\"verdict\":\"{verdict}\",\"order\":{},\"window\":{}}}",
             quote(&show(key)),
-            numbers(order.copied().unwrap_or_default()),
-            numbers(window.copied().unwrap_or_default())
+            drawn(order),
+            drawn(window)
         )
     };
     drawing.history.by_key().into_keys().map(key).collect()
@@ -164,15 +212,4 @@ fn quote(text: &str) -> String {
     }
     quoted.push('"');
     quoted
-}
-
-fn numbers<T: std::fmt::Display>(numbers: &[T]) -> String {
-    let mut list = String::with_capacity(4 * numbers.len() + 2);
-    list.push('[');
-    for (i, number) in numbers.iter().enumerate() {
-        // Writing to a string cannot fail.
-        let _ = write!(list, "{}{number}", if i > 0 { "," } else { "" });
-    }
-    list.push(']');
-    list
 }

@@ -127,7 +127,7 @@ class Picture {
     for (let row = firstRow; row < endRow; row++) {
       c.fillStyle = this.colours.soft;
       c.textBaseline = 'middle';
-      if (rows[row].name !== '') c.fillText(shorten(`client ${rows[row].name}`, 16), 12, this.y(row) + ROW / 2, GUTTER - 18);
+      if (rows[row].name !== '') c.fillText(shorten(rows[row].name, 16), 12, this.y(row) + ROW / 2, GUTTER - 18);
     }
     c.restore();
     this.drawAxis();
@@ -149,7 +149,8 @@ class Picture {
   }
 
   drawRow(row) {
-    const { from, to } = this.layout, { ops } = this.layout.rows[row];
+    const { from, to } = this.layout, { ops, client } = this.layout.rows[row];
+    if (client < 0) return this.drawEvents(this.y(row) + 5);
     const left = this.time(GUTTER), right = this.time(GUTTER + this.width), y = this.y(row) + 5;
     // In a row bars do not overlap, so ends grow with starts.
     let i = firstAtLeast(ops.length, k => to[ops[k]], left);
@@ -161,6 +162,27 @@ class Picture {
       covered = x2;
       this.drawBar(op, x1, x2, y);
     }
+  }
+
+  // A mark for each error; many at a time are one.
+  drawEvents(y) {
+    const { events } = this.layout, c = this.c, right = this.time(GUTTER + this.width);
+    c.fillStyle = this.colours.bad;
+    let covered = -Infinity;
+    for (let i = firstAtLeast(events.length, k => events[k], this.time(GUTTER)); i < events.length && events[i] <= right; i++) {
+      const x = this.x(events[i]);
+      if (x < covered) continue;
+      c.fillRect(x - 1, y, 2, BAR);
+      covered = x + 2;
+    }
+  }
+
+  // The error under the pointer, or -1.
+  eventAt(x, y) {
+    const { rows, events } = this.layout, row = Math.floor((y - TOP + this.top) / ROW);
+    if (x < GUTTER || y < TOP || row !== 0 || rows[0].client >= 0) return -1;
+    const i = firstAtLeast(events.length, k => events[k], this.time(x - 4));
+    return i < events.length && this.x(events[i]) <= x + 4 ? i : -1;
   }
 
   colour(value, alpha = 1) {
@@ -297,7 +319,7 @@ class Picture {
       if (x < GUTTER || shown === undefined) continue;
       c.moveTo(x + 0.5, TOP - 6);
       c.lineTo(x + 0.5, TOP);
-      c.fillText((+shown.toPrecision(12)).toLocaleString('en'), x + 4, TOP / 2);
+      c.fillText(span(this.history, shown, bySequence ? shown / 1e4 : step), x + 4, TOP / 2);
     }
     c.stroke();
   }
@@ -314,6 +336,7 @@ class Picture {
     c.fillStyle = this.colours.neutral;
     this.counts.forEach((count, x) => { if (count) { const h = 2 + (height - 6) * Math.sqrt(count / this.most); c.fillRect(x, height - h, 1, h); } });
     c.fillStyle = this.colours.bad;
+    for (const at of layout.events) c.fillRect(this.mapX(at), 5, 1, 5);
     for (const op of layout.window) c.fillRect(this.mapX(layout.from[op]) - 1, 0, Math.max(this.mapX(layout.to[op]) - this.mapX(layout.from[op]), 3), 5);
     const left = this.mapX(this.start), right = this.mapX(this.time(GUTTER + this.width));
     c.strokeStyle = this.colours.ink;

@@ -1,6 +1,6 @@
 // The page: choosing, moving, explaining. Whatever comes from the history goes to the page as text, never as markup.
 
-const histories = JSON.parse(document.getElementById('data').textContent);
+const histories = JSON.parse(document.getElementById('data').textContent).map(unpackHistory);
 const element = id => document.getElementById(id);
 const canvas = element('canvas'), map = element('map'), tip = element('tip');
 const picture = new Picture(canvas, map);
@@ -69,8 +69,10 @@ function showContradiction() {
 
 function tell(verdict) {
   const { window, chosen, order, rows } = picture.layout, story = element('story');
-  const clients = new Set(rows.map(row => row.client)).size;
-  const count = `${chosen.length.toLocaleString('en')} operations of ${clients.toLocaleString('en')} clients`;
+  const clients = new Set(rows.filter(row => row.client >= 0).map(row => row.client)).size;
+  const errors = history.events.at.length, drawn = history.ops.key.length;
+  const count = `${chosen.length.toLocaleString('en')} operations of ${clients.toLocaleString('en')} clients${errors ? `, ${errors.toLocaleString('en')} errors` : ''}${
+    drawn < history.whole ? ` (drawn are ${drawn.toLocaleString('en')} of all ${history.whole.toLocaleString('en')} operations)` : ''}`;
   story.replaceChildren();
   if (key < 0) return story.append(node('p', `${count} on ${history.keys.length} keys. Keys are judged one by one: choose one to see its order or its contradiction.`));
   if (verdict === 'linearizable') {
@@ -99,23 +101,27 @@ function details(op) {
   return [
     words(history, op),
     `client ${history.clients[ops.client[op]]}, key ${history.keys[ops.key[op]].name}`,
-    known ? `called ${moment(ops.invoke[op])}, answered ${moment(ops.ret[op])}, took ${(ops.ret[op] - ops.invoke[op]).toLocaleString('en')}`
+    known ? `called ${moment(ops.invoke[op])}, answered ${moment(ops.ret[op])}, took ${span(history, ops.ret[op] - ops.invoke[op])}`
       : `called ${moment(ops.invoke[op])}, outcome unknown: it may have happened at any later time, or never`,
     place >= 0 ? `number ${place + 1} in the order` : key >= 0 && picture.layout.order.length ? 'not in the order: it need not have happened' : '',
     picture.layout.inWindow.has(op) ? 'part of the contradiction' : '',
-    `operation ${op + 1} of the history`,
+    `operation ${(ops.number[op] + 1).toLocaleString('en')} of the history`,
   ].filter(Boolean).join('\n');
 }
 
-function moment(time) { return `${time.toLocaleString('en')}${history.origin === '0' ? '' : ` after ${history.origin}`}`; }
+// Times of a known unit count from the first operation; others are as in the file.
+function moment(time) {
+  return history.unit ? `at ${span(history, time, time / 1e5)}` : `${time.toLocaleString('en')}${history.origin === '0' ? '' : ` after ${history.origin}`}`;
+}
 
 function hover(event) {
   const box = canvas.getBoundingClientRect(), x = event.clientX - box.left, y = event.clientY - box.top;
   const op = picture.at(x, y);
   if (op !== picture.hovered) { picture.hovered = op; picture.ask(); }
-  tip.hidden = op < 0;
-  if (op < 0) return;
-  tip.textContent = details(op);
+  const error = op < 0 ? picture.eventAt(x, y) : -1;
+  tip.hidden = op < 0 && error < 0;
+  if (tip.hidden) return;
+  tip.textContent = op >= 0 ? details(op) : `${history.events.texts[error]}\n${moment(history.events.at[error])}`;
   const room = canvas.clientWidth - tip.offsetWidth - 8;
   tip.style.left = `${Math.max(Math.min(x + 14, room), 4)}px`;
   tip.style.top = `${y + 18 + tip.offsetHeight > canvas.clientHeight ? Math.max(y - tip.offsetHeight - 10, 2) : y + 18}px`;
@@ -204,7 +210,7 @@ function drawLegend() {
     brush.c = Picture.prepare(sample);
     brush.canvas = { clientWidth: 44 + GUTTER };
     brush.c.translate(-GUTTER, 0);
-    brush.layout = { inWindow: new Set(), window: [], chosen: { length: Infinity } };
+    brush.layout = { inWindow: new Set(), window: [], chosen: { length: Infinity }, events: [] };
     brush.history = { values: ['', 'a', 'b'], ops: { kind: [kind], a: [kind === CAS ? 1 : value], b: [value], ret: [open ? -1 : 1] } };
     brush.marked = null;
     brush.hovered = -1;

@@ -8,12 +8,57 @@
 //! script element that is never executed, with every character escaped that could end it, and from there only as text.
 
 mod data;
+mod pack;
 
 use lincheck::{History, Judgement};
 
 const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
 const SCRIPTS: [&str; 3] = [include_str!("data.js"), include_str!("draw.js"), include_str!("main.js")];
+
+/// What one step of a history's times is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// 10^-9 s.
+    Nanoseconds,
+    /// 10^-6 s.
+    Microseconds,
+    /// 10^-3 s.
+    Milliseconds,
+}
+
+impl Unit {
+    fn nanoseconds(self) -> u64 {
+        match self {
+            Self::Nanoseconds => 1,
+            Self::Microseconds => 1_000,
+            Self::Milliseconds => 1_000_000,
+        }
+    }
+
+    /// What a file of JSON lines says in its first line, if anything: `# unit: ns`, `us` or `ms`.
+    #[must_use]
+    pub fn of_file(bytes: &[u8]) -> Option<Self> {
+        let line = bytes.split(|byte| *byte == b'\n').next()?.trim_ascii_end();
+        match line.strip_prefix(b"# unit: ")? {
+            b"ns" => Some(Self::Nanoseconds),
+            b"us" => Some(Self::Microseconds),
+            b"ms" => Some(Self::Milliseconds),
+            _ => None,
+        }
+    }
+}
+
+/// Something that a client met besides its answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// When, in the unit of the history.
+    pub at: u64,
+    /// Who.
+    pub client: u64,
+    /// What.
+    pub text: String,
+}
 
 /// One history to draw.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +69,10 @@ pub struct Drawing<'a> {
     pub history: &'a History,
     /// What the judge said about it.
     pub judgement: &'a Judgement,
+    /// What its times are, if that is known.
+    pub unit: Option<Unit>,
+    /// What went wrong meanwhile, drawn in a lane of its own.
+    pub events: &'a [Event],
 }
 
 /// The page for these histories, which a reader chooses between.
@@ -57,6 +106,8 @@ mod tests {
             title: "</title><script>alert(1)</script>",
             history: &history,
             judgement: &judgement,
+            unit: Some(Unit::Nanoseconds),
+            events: &[Event { at: 3, client: 1, text: "</script>&".to_owned() }],
         }])
     }
 
@@ -97,5 +148,34 @@ mod tests {
         for mark in ["/*STYLE*/", "/*DATA*/", "/*SCRIPT*/"] {
             assert!(!page.contains(mark), "{mark}");
         }
+    }
+
+    #[test]
+    fn a_large_history_makes_a_page_that_browsers_bear_with_what_is_wrong_in_it() {
+        // As verify records them: nanoseconds, sixteen clients, values of a few bytes.
+        let write = |i: u64| Operation {
+            client: i % 16,
+            key: vec![b'0' + u8::try_from(i % 8).unwrap()],
+            action: Action::Write(format!("{}-{}", i % 16, i / 16).into_bytes()),
+            invoke: i * 150_000,
+            ret: Some(i * 150_000 + 1_700_000),
+        };
+        let count = 130_000;
+        let mut operations: Vec<Operation> = (0..count).map(write).collect();
+        let small = drawn(operations[..60_000].to_vec());
+        assert!(small.len() < 1_700_000, "{} bytes", small.len());
+        let nobody_wrote = Action::Read(Some(b"from nowhere".to_vec()));
+        operations.push(Operation { action: nobody_wrote, ..write(100_000) });
+        let page = drawn(operations);
+        assert!(page.len() < 3_000_000, "{} bytes", page.len());
+        assert!(page.contains("from nowhere") && page.contains("\"whole\":130001"));
+    }
+
+    #[test]
+    fn a_file_says_what_its_times_are() {
+        assert_eq!(Unit::of_file(b"# unit: ns\n{}"), Some(Unit::Nanoseconds));
+        assert_eq!(Unit::of_file(b"# unit: us\r\n"), Some(Unit::Microseconds));
+        assert_eq!(Unit::of_file(b"# unit: fortnights\n"), None);
+        assert_eq!(Unit::of_file(b"{\"op\":1}"), None);
     }
 }

@@ -1,5 +1,6 @@
 //! The clients: what they ask, and what may be concluded from the answers.
 
+use crate::picture::Event;
 use crate::resp::{Client, Reply};
 use lincheck::{Action, History, Operation};
 use std::collections::BTreeMap;
@@ -7,6 +8,9 @@ use std::time::{Duration, Instant};
 
 /// Pause before the next attempt after a failure, so that a cluster that is down is not flooded.
 const PAUSE: Duration = Duration::from_millis(10);
+
+/// Errors of one client that are kept one by one; all are counted.
+const MOST_EVENTS: usize = 1000;
 
 /// What to ask of whom.
 #[derive(Clone, Debug)]
@@ -31,6 +35,8 @@ pub struct Recording {
     pub span: Duration,
     /// What went wrong, by kind.
     pub errors: BTreeMap<String, u64>,
+    /// The same in the order of time, for a picture; not all where there are many.
+    pub events: Vec<Event>,
 }
 
 impl Recording {
@@ -42,6 +48,7 @@ impl Recording {
 
     fn absorb(&mut self, other: Self) {
         self.history.operations.extend(other.history.operations);
+        self.events.extend(other.events);
         for (kind, count) in other.errors {
             *self.errors.entry(kind).or_default() += count;
         }
@@ -63,6 +70,8 @@ pub fn drive(load: &Load, go_on: impl Fn() -> bool + Sync) -> Recording {
         }
     });
     recording.span = epoch.elapsed();
+    recording.history.operations.sort_by_key(|operation| operation.invoke);
+    recording.events.sort_by_key(|event| event.at);
     recording
 }
 
@@ -157,6 +166,9 @@ impl<'a> Driver<'a> {
         // An unknown read tells nothing.
         if unknown && !action.is_observation() {
             record(action, None);
+        }
+        if self.recording.events.len() < MOST_EVENTS {
+            self.recording.events.push(Event { at: ret, client: self.number as u64, text: kind.clone() });
         }
         *self.recording.errors.entry(kind).or_default() += 1;
         self.connection = None;

@@ -10,13 +10,13 @@ mod report;
 pub use load::{Load, Recording, drive};
 
 use crate::interrupt::Interrupt;
-use crate::picture::{self, Drawing};
+use crate::picture::{self, Drawing, Unit};
 use crate::resp::Client;
 use crate::{Addresses, Failed, clean, print};
 use clap::Args;
-use lincheck::{DEFAULT_LIMIT, History, Judgement, Model, Verdict};
+use lincheck::{DEFAULT_LIMIT, Model, Verdict};
 use report::Report;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const EXIT_CODES: &str = "\
@@ -94,14 +94,24 @@ pub fn run(args: &VerifyArgs) -> Result<(), Failed> {
         say(format!("{why}: their names begin with {}\n", load.keys[0].trim_end_matches('0')))?;
     }
     if let Some(path) = &args.save {
-        std::fs::write(path, lincheck::read::write_json_lines(&recording.history))
+        std::fs::write(path, format!("# unit: ns\n{}", lincheck::read::write_json_lines(&recording.history)))
             .map_err(|why| Failed::usage(format!("cannot save the history to {}: {why}", path.display())))?;
     }
     let began = Instant::now();
     let judgement = lincheck::judge(&Model::register(), &recording.history, DEFAULT_LIMIT);
     say(format!("verdict: {} (judged in {:.1?})\n", judgement.verdict, began.elapsed()))?;
     if let Some(path) = &args.html {
-        draw(path, &format!("verify {}", addresses.join(", ")), &recording.history, &judgement)?;
+        let title = format!("verify {}", addresses.join(", "));
+        let unit = Some(Unit::Nanoseconds);
+        let drawing = Drawing {
+            title: &title,
+            history: &recording.history,
+            judgement: &judgement,
+            unit,
+            events: &recording.events,
+        };
+        std::fs::write(path, picture::page(&[drawing]))
+            .map_err(|why| Failed::usage(format!("cannot write the picture to {}: {why}", path.display())))?;
     }
     match judgement.verdict {
         _ if recording.completed() == 0 => {
@@ -116,12 +126,6 @@ pub fn run(args: &VerifyArgs) -> Result<(), Failed> {
             message: "undecided; fewer clients or more keys are easier to judge".to_owned(),
         }),
     }
-}
-
-fn draw(path: &Path, title: &str, history: &History, judgement: &Judgement) -> Result<(), Failed> {
-    let page = picture::page(&[Drawing { title, history, judgement }]);
-    std::fs::write(path, page)
-        .map_err(|why| Failed::usage(format!("cannot write the picture to {}: {why}", path.display())))
 }
 
 /// A first look, so that a typing mistake is not taken for an outage.
