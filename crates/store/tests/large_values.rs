@@ -168,6 +168,31 @@ fn one_that_is_lost_or_damaged_is_an_error_and_not_an_absent_key() {
     }
 }
 
+/// Rule S3: the content is lost, and the version is not.
+#[test]
+fn s3_of_a_damaged_value_the_version_is_known() {
+    let directory = directory();
+    let version = |time| Version::of_write(Timestamp { time, node: 1, boot: 1 });
+    let versions = MultiVersionStore::new(open(directory.path()), 0);
+    let content = Content::Value(vec![7; 100_000].into());
+    versions.commit(&[("k".into(), StampedValue { version: version(5), content })]).unwrap();
+    versions.database().maintain().unwrap();
+    drop(versions);
+    for file in std::fs::read_dir(directory.path().join("journal")).unwrap() {
+        let path = file.unwrap().path();
+        let mut bytes = std::fs::read(&path).unwrap();
+        // In the value, which follows the header's block and a few bytes.
+        bytes[50_000] ^= 1;
+        std::fs::write(path, bytes).unwrap();
+    }
+    let versions = MultiVersionStore::new(open(directory.path()), 0);
+    assert!(matches!(versions.newest(b"k"), Err(DatabaseError::Unreadable { .. })));
+    for have in [version(5), Version::MAX] {
+        let glimpse = versions.newest_above(b"k", have).unwrap();
+        assert_eq!((glimpse.version, glimpse.present, glimpse.content), (version(5), true, None));
+    }
+}
+
 /// Rule G1: a dominated version whose segment is gone is gone, and hides nothing.
 #[test]
 fn dominated_versions_are_no_damage_when_their_segment_is_gone() {

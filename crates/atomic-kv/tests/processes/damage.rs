@@ -1,6 +1,7 @@
 //! Bits that flip on disks (rule S3): they cost what they hit, and nothing else.
 
 use crate::support::client::{Connection, Reply};
+use crate::support::privileged::{Tracer, skipped};
 use crate::support::{Cluster, Node, eventually, http_get};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
@@ -30,8 +31,8 @@ fn get_all(client: &mut Connection, round: usize) {
     }
 }
 
-/// Flips a bit of the node's largest table, that many hundredths behind its beginning.
-fn flip(node: &Node, hundredths: u64) {
+/// The tables of a node, the largest last.
+fn tables(node: &Node) -> Vec<PathBuf> {
     let mut folders = vec![node.data.clone()];
     let mut tables: Vec<(u64, PathBuf)> = Vec::new();
     while let Some(folder) = folders.pop() {
@@ -44,7 +45,14 @@ fn flip(node: &Node, hundredths: u64) {
             }
         }
     }
-    let (length, path) = tables.into_iter().max().unwrap();
+    tables.sort();
+    tables.into_iter().map(|(_, path)| path).collect()
+}
+
+/// Flips a bit of the node's largest table, that many hundredths behind its beginning.
+fn flip(node: &Node, hundredths: u64) {
+    let path = tables(node).pop().unwrap();
+    let length = path.metadata().unwrap().len();
     let file = std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
     let (at, mut byte) = (length * hundredths / 100, [0]);
     file.read_exact_at(&mut byte, at).unwrap();
@@ -149,4 +157,25 @@ fn a_bit_of_the_list_of_tables_is_refused_with_a_clear_line() {
     assert_eq!(cluster.nodes[0].wait().code(), Some(1));
     let log = cluster.nodes[0].log();
     assert!(log.contains("the list of tables is damaged"), "{log}");
+}
+
+/// A table that the disk does not read any more costs what is in it: the node goes on, and the others answer.
+#[test]
+fn s3_a_table_that_cannot_be_read_is_no_reason_to_end() {
+    let mut cluster = Cluster::start(3, &[]);
+    set_all(&mut cluster.nodes[0].connect(), 0);
+    for _ in 0..2 {
+        cluster.nodes.iter_mut().for_each(|node| assert!(node.terminate().success()));
+        cluster.start_all();
+        cluster.wait_ready();
+    }
+    let table = tables(&cluster.nodes[0]).pop().unwrap();
+    let Some(_tracer) = Tracer::fail(cluster.nodes[0].pid(), "pread64", Some(&table)) else {
+        return skipped("a table that cannot be read", "strace is missing or may not do this");
+    };
+    let mut client = cluster.nodes[0].connect();
+    get_all(&mut client, 0);
+    eventually("the damage is known", || damaged_parts(&cluster.nodes[0]) > 0);
+    set_all(&mut client, 1);
+    get_all(&mut client, 1);
 }

@@ -38,6 +38,8 @@ const TABLE_BYTES: RangeInclusive<u64> = 16 << 20..=64 << 20;
 const TABLE_PART: u64 = 32;
 /// So many new tables are merged with those that are there. A read that comes to the tables looks at all new ones.
 const NEW_TABLES: u8 = 4;
+/// A disk that damages tables faster than that is not worth more merges for now.
+const REPAIRS_MAX: u8 = 3;
 const NEW_TABLES_REMEMBERED: u8 = 8;
 
 /// The tree and who looks at it.
@@ -251,6 +253,7 @@ impl Tables {
     fn merge_with(&self, merge: impl Fn(&Tree) -> Result<(), DatabaseError>) -> Result<(), DatabaseError> {
         self.unless_in_doubt(|| {
             let merging = self.merging.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut repairs = 0..REPAIRS_MAX;
             loop {
                 self.merges.fetch_add(1, Ordering::Relaxed);
                 self.clean_up_around(&merging)?;
@@ -264,8 +267,10 @@ impl Tables {
                 self.clean_up_around(&merging)?;
                 match merged {
                     // Whether it was a read or a write that failed, the crate does not say.
-                    Err(DatabaseError::Fatal(_)) if self.repair(&merging, true)? => {}
-                    Err(DatabaseError::Unreadable { .. }) if self.repair(&merging, false)? => {}
+                    Err(DatabaseError::Fatal(_))
+                        if repairs.next().is_some() && self.repair(&merging, true)? => {}
+                    Err(DatabaseError::Unreadable { .. })
+                        if repairs.next().is_some() && self.repair(&merging, false)? => {}
                     Err(DatabaseError::Unreadable { why, .. }) => {
                         log::warn!("tables are not merged for the moment: {why}");
                         return Ok(());

@@ -175,13 +175,15 @@ impl Tables {
         self.check_current()?;
         // What is found from here on is looked into again.
         self.suspicion().settle();
+        // In vain, unless something was found and replaced.
+        *looked_into = Some(Instant::now());
         // What costs most keys for the time being is found first.
         let mut found = false;
         for depth in [Depth::Finds, Depth::All] {
             found |= self.replace_damaged(depth)?;
         }
-        if !found {
-            *looked_into = Some(Instant::now());
+        if found {
+            *looked_into = None;
         }
         Ok(found)
     }

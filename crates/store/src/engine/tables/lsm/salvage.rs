@@ -14,14 +14,17 @@ use crate::engine::tables::{FIRST, FLUSHED_KEY};
 use bytes::Bytes;
 use lsm_tree::coding::Decode;
 use lsm_tree::table::block::decoder::ParsedItem;
-use lsm_tree::table::block::{BlockOffset, BlockType, Header};
-use lsm_tree::table::{Block, BlockHandle, DataBlock, IndexBlock, Writer};
+use lsm_tree::table::block::{BlockType, Header};
+use lsm_tree::table::{Block, DataBlock, IndexBlock, Writer};
 use lsm_tree::{Cache, Checksum, CompressionType, InternalValue, Table};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Sections of a table that are rows of blocks, beside its entries.
 const ROWS_OF_BLOCKS: [&[u8]; 5] = [b"tli", b"index", b"filter_tli", b"filter", b"meta"];
@@ -41,17 +44,54 @@ pub(super) struct Findings {
 /// Where a block is, and the last key in it.
 type Places = BTreeMap<u64, (u64, Bytes)>;
 
+/// A disk that fails to read something may do so for a moment only. Again after so long, and so often in all for one table: what
+/// cannot be read by then is lost for good.
+const AGAIN_AFTER: Duration = Duration::from_millis(500);
+const AGAIN_MAX: u32 = 20;
+
 /// A table's file, as far as it can be read.
 struct Blocks {
     file: File,
     length: u64,
+    again: Cell<u32>,
 }
 
 impl Blocks {
+    fn new(file: File) -> std::io::Result<Self> {
+        let length = file.metadata()?.len();
+        Ok(Self { file, length, again: Cell::new(AGAIN_MAX) })
+    }
+
+    /// What the disk says, if not at once, then a little later.
+    fn patiently<T>(&self, read: impl Fn() -> std::io::Result<T>) -> std::io::Result<T> {
+        loop {
+            match read() {
+                Err(why) if why.kind() != ErrorKind::UnexpectedEof && self.again.get() > 0 => {
+                    self.again.set(self.again.get() - 1);
+                    log::warn!("a table cannot be read ({why}); again in {AGAIN_AFTER:?}");
+                    std::thread::sleep(AGAIN_AFTER);
+                }
+                done => return done,
+            }
+        }
+    }
+
+    fn contents(&self) -> Option<Vec<Section>> {
+        self.patiently(|| contents(&self.file)).ok()?
+    }
+
+    fn bytes(&self, at: u64, size: u64) -> Option<Vec<u8>> {
+        let (end, size) = (at.checked_add(size)?, usize::try_from(size).ok()?);
+        let read = || {
+            let mut bytes = vec![0; size];
+            self.file.read_exact_at(&mut bytes, at).map(|()| bytes)
+        };
+        if end <= self.length { self.patiently(read).ok() } else { None }
+    }
+
     /// What a block says of itself: its bytes in the file and what is in it.
     fn head(&self, at: u64) -> Option<(u64, BlockType)> {
-        let mut bytes = vec![0; Header::serialized_len()];
-        self.file.read_exact_at(&mut bytes, at).ok()?;
+        let bytes = self.bytes(at, Header::serialized_len() as u64)?;
         let header = Header::decode_from(&mut &bytes[..]).ok()?;
         let size = Header::serialized_len() as u64 + u64::from(header.data_length);
         (at.checked_add(size)? <= self.length).then_some((size, header.block_type))
@@ -59,8 +99,8 @@ impl Blocks {
 
     /// A whole block.
     fn block(&self, at: u64, size: u64, kind: BlockType) -> Option<Block> {
-        let handle = BlockHandle::new(BlockOffset(at), u32::try_from(size).ok()?);
-        let block = Block::from_file(&self.file, handle, CompressionType::None).ok()?;
+        let bytes = self.bytes(at, size)?;
+        let block = Block::from_reader(&mut &bytes[..], CompressionType::None).ok()?;
         (block.header.block_type == kind).then_some(block)
     }
 
@@ -123,9 +163,8 @@ pub(super) fn read(
 ) -> Result<Findings, DatabaseError> {
     let failed = |why: std::io::Error| io_error(&format!("read the table {}", path.display()), &why);
     let file = File::open(path).map_err(failed)?;
-    let length = file.metadata().map_err(failed)?.len();
-    let blocks = Blocks { file, length };
-    let sections = contents(&blocks.file).unwrap_or_default();
+    let blocks = Blocks::new(file).map_err(failed)?;
+    let sections = blocks.contents();
     let mut findings = Findings { lost: Vec::new(), damaged: sections.is_none() };
     let sections = sections.unwrap_or_default();
     let named = |name: &[u8]| sections.iter().find(|section| section.name == name);
@@ -194,9 +233,8 @@ pub(super) fn read(
 /// Whether what finds the entries of a table is whole: its index and its filter.
 pub(super) fn finds(path: &Path) -> bool {
     let Ok(file) = File::open(path) else { return false };
-    let Ok(length) = file.metadata().map(|metadata| metadata.len()) else { return false };
-    let blocks = Blocks { file, length };
-    matches!(contents(&blocks.file), Ok(Some(sections)) if blocks.others_are_whole(&sections))
+    let Ok(blocks) = Blocks::new(file) else { return false };
+    blocks.contents().is_some_and(|sections| blocks.others_are_whole(&sections))
 }
 
 /// Whether the crate would open a table. No more is read than what that needs.
