@@ -122,6 +122,11 @@ impl Puts {
         })
     }
 
+    /// In the order in which they were added, their keys and versions.
+    pub fn versions(&self) -> impl Iterator<Item = (Bytes, Version)> {
+        self.iter().map(|put| (put.user_key, put.stamped.version))
+    }
+
     /// Those that are tombstones.
     pub(crate) fn tombstones(&self) -> Self {
         let mut tombstones = Self::default();

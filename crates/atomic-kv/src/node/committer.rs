@@ -3,10 +3,11 @@
 //! It takes whatever has gathered while the last batch was being synced, so it flushes at once when idle and batches
 //! when busy. Replies wait here, sealed, until their write is durable (rule S1); no other code opens them.
 
-use super::completions::{Completions, ReplyTo};
+use super::completions::{Completions, LOCAL, ReplyTo};
 use super::database::{ReplicaStore, Tidied};
 use super::now_instant;
 use crate::logging::limit::limited;
+use ::node::repair::is_repair;
 use ::node::room::{DiskRoom, LOOK_EVERY};
 use abd::{AfterCommit, Refusal, Reply};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -234,6 +235,14 @@ impl Committer {
     /// Opens the replies of what has become durable (rule S1), refuses the rest, and empties the batch.
     fn answer(&self, batch: &mut Batch, fit: &Fit) {
         let mut by_shard: Vec<Vec<(ReplyTo, Reply)>> = self.completions.iter().map(|_| Vec::new()).collect();
+        if *fit != Fit::All {
+            let puts = batch.puts.versions().zip(batch.puts.are_tombstones());
+            for (((key, version), tombstone), (to, _)) in puts.zip(&batch.replies) {
+                if to.connection == LOCAL && !is_repair(to.call) && !fit.has(tombstone) {
+                    self.completions[to.shard].refused(key, version);
+                }
+            }
+        }
         for ((to, reply), tombstone) in batch.replies.drain(..).zip(batch.puts.are_tombstones()) {
             let reply =
                 if fit.has(tombstone) { reply.committed() } else { Reply::Refused(Refusal::DiskFull) };
@@ -252,7 +261,6 @@ impl Committer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::completions::LOCAL;
     use abd::{
         CallId, Content, Newest, Reaction, Replica, Request, StampedValue, Standing, Timestamp, Version,
         VersionStore,

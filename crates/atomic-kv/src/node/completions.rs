@@ -1,7 +1,8 @@
 //! Replies that had to wait for the disk, on their way back to an event loop: those of finished writes, and what look-ups have
 //! found.
 
-use abd::{CallId, Reply};
+use abd::{CallId, Reply, Version};
+use bytes::Bytes;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 
@@ -21,6 +22,8 @@ pub(crate) const LOCAL: u64 = 0;
 #[derive(Default)]
 pub(crate) struct Completions {
     done: Mutex<Vec<(ReplyTo, Reply)>>,
+    /// Writes of its own coordinator that the own replica has refused.
+    refused: Mutex<Vec<(Bytes, Version)>>,
     pub(crate) wake: Notify,
 }
 
@@ -32,6 +35,15 @@ impl Completions {
 
     pub(crate) fn take(&self) -> Vec<(ReplyTo, Reply)> {
         std::mem::take(&mut *self.done.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn take_refused(&self) -> Vec<(Bytes, Version)> {
+        std::mem::take(&mut *self.refused.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// To be called before the reply is given.
+    pub(crate) fn refused(&self, key: Bytes, version: Version) {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).push((key, version));
     }
 
     pub(crate) fn give(&self, replies: impl IntoIterator<Item = (ReplyTo, Reply)>) {

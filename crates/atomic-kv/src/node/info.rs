@@ -220,6 +220,7 @@ impl Node {
             ("timestamps", self.settings.timestamps_name().to_owned()),
             ("clock", self.clock_text()),
             ("peers", peers.join(",")),
+            ("repair", self.repair_text()),
         ])
     }
 

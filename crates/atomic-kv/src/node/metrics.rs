@@ -148,6 +148,7 @@ impl Node {
         for (index, id) in self.members.ids().iter().enumerate().filter(|(_, id)| **id != self.id) {
             let _ = writeln!(out, "atomic_kv_peer_up{{peer=\"{id}\"}} {}", u64::from(self.is_peer_up(index)));
         }
+        self.repair_metrics(&mut out);
         out
     }
 }

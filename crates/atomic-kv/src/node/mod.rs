@@ -46,7 +46,6 @@ use abd::{
     ClockError, Config, Instant, Interval, IntervalClock, Members, NodeId, Operation, Reaction, Reason,
     Replica, Reply, Standing, TimestampIssuer, TimestampMode,
 };
-use bytes::Bytes;
 use client::{Clients, Seat};
 use clock::{FixedBound, KernelBound};
 use committer::Committer;
@@ -122,7 +121,7 @@ pub(crate) struct Node {
     limits: limits::KnownLimits,
     /// The way to each event loop.
     loops: Vec<mpsc::UnboundedSender<Accepted>>,
-    pub(crate) missed: repair::Missed,
+    pub(crate) repairs: repair::Repairs,
     pub(crate) clients: Clients,
     /// By event loop.
     pub(crate) stats: Vec<LoopStats>,
@@ -355,24 +354,19 @@ impl Node {
 
     pub(crate) fn peer_is_up(&self, peer: NodeId, up: bool) {
         if let Some(index) = self.members.index_of(peer) {
-            if up {
-                self.links_up[index].fetch_add(1, Ordering::Relaxed);
-                self.missed.wake();
+            let before = if up {
+                self.links_up[index].fetch_add(1, Ordering::Relaxed)
             } else {
-                self.links_up[index].fetch_sub(1, Ordering::Relaxed);
+                self.links_up[index].fetch_sub(1, Ordering::Relaxed)
+            };
+            if before == usize::from(!up) {
+                self.repairs.peer_is_up(index, up);
             }
         }
     }
 
     pub(crate) fn is_peer_up(&self, index: usize) -> bool {
         self.links_up[index].load(Ordering::Relaxed) > 0
-    }
-
-    /// A write did not reach a peer.
-    pub(crate) fn missed(&self, peer: NodeId, key: &Bytes) {
-        if let Some(index) = self.members.index_of(peer) {
-            self.missed.add(index, key);
-        }
     }
 
     pub(crate) fn check_sizes(&self, operation: &Operation) -> Result<(), String> {
@@ -463,7 +457,7 @@ impl RunningNode {
             begins: watch::Sender::new(members.majority() == 1),
             begun: AtomicBool::new(members.majority() == 1),
             links_up: members.ids().iter().map(|_| AtomicUsize::new(0)).collect(),
-            missed: repair::Missed::new(members.count()),
+            repairs: repair::Repairs::new(members.count(), own),
             id,
             members,
             store,

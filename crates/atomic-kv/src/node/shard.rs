@@ -14,15 +14,14 @@ use super::readers::found_bytes;
 use super::signal::Signal;
 use super::started::{Parked, Started};
 use super::stats::LoopStats;
-use super::{Node, now_instant, supervise};
+use super::{Node, now_instant};
 use crate::buffers::Buffers;
 use ::node::client::descriptors;
 use ::node::client::turns::{Load, Turns};
+use ::node::repair::is_repair;
 use abd::{
     CallId, Coordinator, Instant, NodeId, Now, Operation, OperationId, Outcome, Reply, Request, Unanswered,
-    VersionStore,
 };
-use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
@@ -37,6 +36,9 @@ const IN_FLIGHT_MAX: Load = Load { operations: 4096, bytes: 32 << 20 };
 /// A value that was sought and found counts for its client at once if it is so large.
 const FOUND_MUCH_BYTES: usize = 64 << 10;
 
+/// Lanes that are up, by their numbers.
+pub(crate) type OpenLanes = Rc<RefCell<Vec<(u64, Rc<Lane>)>>>;
+
 /// One event loop's state. Single-threaded: borrow, act, release; never across an `await`.
 pub(crate) struct Shard {
     pub(crate) node: Arc<Node>,
@@ -47,9 +49,8 @@ pub(crate) struct Shard {
     /// Who waits for which operation.
     waiting: RefCell<Waiting>,
     /// Lanes that are up: replies that go over them may come later. There are about twice as many as members.
-    open_lanes: RefCell<Vec<(u64, Rc<Lane>)>>,
+    open_lanes: OpenLanes,
     next_lane: Cell<u64>,
-    next_repair: Cell<u64>,
     /// Where a write is encoded; empty otherwise.
     put: RefCell<Puts>,
     /// For requests and replies of clients.
@@ -78,9 +79,8 @@ impl Shard {
             coordinator: RefCell::new(coordinator),
             lanes,
             waiting: RefCell::default(),
-            open_lanes: RefCell::default(),
+            open_lanes: Rc::default(),
             next_lane: Cell::new(LOCAL + 1),
-            next_repair: Cell::new(FIRST_REPAIR),
             put: RefCell::default(),
             buffers: Buffers::default(),
             turns: RefCell::new(Turns::new(IN_FLIGHT_MAX)),
@@ -95,6 +95,11 @@ impl Shard {
     /// Where this event loop counts.
     pub(crate) fn stats(&self) -> &LoopStats {
         &self.node.stats[self.index]
+    }
+
+    /// The lanes to the member at an index, but to this node itself.
+    pub(crate) fn lanes_at(&self, index: usize) -> Option<&Rc<Lanes>> {
+        self.lanes.get(index)?.as_ref()
     }
 
     /// The lanes to a member, but to this node itself.
@@ -154,6 +159,12 @@ impl Shard {
     /// A reply arrived over a link. `now` may be a little old: an older `earliest` makes rule T1 wait longer, never
     /// shorter.
     pub(crate) fn handle_reply(&self, from: NodeId, call: CallId, reply: Reply, now: Now) {
+        if is_repair(call) {
+            if let Some(from) = self.node.members.index_of(from) {
+                self.node.repairs.handle_reply(from, call, reply);
+            }
+            return;
+        }
         let found = found_bytes(&reply);
         self.coordinator.borrow_mut().handle_reply(from, call, reply, now, &self.node.issuer);
         if found >= FOUND_MUCH_BYTES {
@@ -178,11 +189,14 @@ impl Shard {
 
     /// A lane has dropped a question.
     pub(crate) fn not_sent(&self, peer: NodeId, call: CallId) {
+        if is_repair(call) {
+            return self.node.repairs.not_sent(call);
+        }
         self.coordinator.borrow_mut().handle_not_sent(peer, call);
     }
 
     pub(crate) fn is_open(&self, call: CallId) -> bool {
-        self.coordinator.borrow().is_open(call)
+        is_repair(call) || self.coordinator.borrow().is_open(call)
     }
 
     /// Carries out everything that the coordinator wants done. To be called after every input, or after several that
@@ -194,8 +208,17 @@ impl Shard {
             if transmit.to == self.node.id {
                 // The own replica is a call, not a message.
                 let is_read = transmit.request.is_read();
+                let write = match &transmit.request {
+                    Request::LocalWrite { key, stamped } => Some((key.clone(), stamped.version)),
+                    _ => None,
+                };
                 match self.serve(transmit.request, transmit.call, LOCAL, transmit.deadline) {
-                    Some(reply) => self.handle_reply(self.node.id, transmit.call, reply, now),
+                    Some(reply) => {
+                        if let (Some((key, version)), Reply::Refused(_)) = (write, &reply) {
+                            self.node.missed(self.node.id, &key, version);
+                        }
+                        self.handle_reply(self.node.id, transmit.call, reply, now);
+                    }
                     // It was handed over.
                     None if is_read && self.node.readers.are_slow() => {
                         self.coordinator.borrow_mut().handle_local_delay(transmit.call, now);
@@ -266,12 +289,20 @@ impl Shard {
         self.open_lanes.borrow_mut().retain(|(number, _)| *number != lane.number());
     }
 
+    /// Lanes that are up, by their numbers.
+    pub(crate) fn open_lanes(&self) -> OpenLanes {
+        self.open_lanes.clone()
+    }
+
     /// Brings the replies of the committer and the readers home.
     pub(crate) async fn deliver_completions(self: Rc<Self>) {
         let completions = &self.node.completions[self.index];
         loop {
             completions.wake.notified().await;
             let now = self.now();
+            for (key, version) in completions.take_refused() {
+                self.node.missed(self.node.id, &key, version);
+            }
             let mut found = 0;
             for (to, reply) in completions.take() {
                 found += found_bytes(&reply);
@@ -374,45 +405,5 @@ impl Waiting {
             self.first += 1;
         }
         back
-    }
-}
-
-/// Repairs have numbers from here on: no operation has them, so that their replies are not taken for those to one.
-const FIRST_REPAIR: u64 = 1 << 63;
-
-impl Shard {
-    /// Whether a peer takes what it is sent at the moment.
-    pub(crate) fn has_room_for(&self, index: usize) -> bool {
-        self.lanes[index].as_ref().is_some_and(|lanes| lanes.is_idle())
-    }
-
-    /// Sends this replica's newest version of a key to a peer that may lack it.
-    pub(crate) async fn send_again(&self, index: usize, key: Bytes) {
-        let newest = match InMemory(&self.node.store).newest(&key) {
-            Ok(newest) => newest,
-            Err(OnDisk) => {
-                let (node, key) = (self.node.clone(), key.clone());
-                let looked_up = supervise::blocking(move || node.store.newest(&key)).await;
-                let Ok(newest) = looked_up else { return };
-                newest
-            }
-        };
-        if newest.stamped.version == abd::Version::MIN {
-            return;
-        }
-        if let Some(lanes) = &self.lanes[index] {
-            let now = self.now();
-            let operation = self.next_repair.get();
-            self.next_repair.set(operation + 1);
-            let transmit = abd::Transmit {
-                to: lanes.peer,
-                call: CallId { operation, phase: 0 },
-                deadline: now.instant + self.node.settings.op_timeout,
-                request: Request::LocalWrite { key, stamped: newest.stamped },
-                may_wait: false,
-                again: false,
-            };
-            lanes.send(self, transmit, now);
-        }
     }
 }

@@ -20,6 +20,7 @@ mod operating;
 mod outcomes;
 mod parts;
 mod questions;
+mod repair;
 mod stopping;
 mod support;
 mod surroundings;

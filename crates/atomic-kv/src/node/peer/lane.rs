@@ -6,15 +6,18 @@ use super::{ConnectionError, Outbox, PING, PING_EVERY, PONG, SILENCE_LIMIT, put_
 use crate::logging::limit::limited;
 use crate::node::now_instant;
 use crate::node::readers::found_bytes;
+use crate::node::repair;
 use crate::node::shard::Shard;
 use crate::node::signal::Signal;
 use ::node::frames::{Frames, Incoming};
 use ::node::hello::LaneId;
 use ::node::lanes::kind_of;
 use ::node::limits::FRAME_BYTES_MAX;
+use ::node::repair::message::{Answer, is_answer, is_question, put_answer};
 use abd::wire::{call_of, get_reply, get_request, is_reply};
 use abd::{CallId, Instant, Now, Refusal, Reply};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use std::cell::Cell;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -31,11 +34,29 @@ pub(crate) struct Lane {
     pub(super) outbox: Outbox,
     /// Another one took its place.
     pub(super) replaced: Signal,
+    /// Whether a question of the peer's repair is being looked at.
+    pub(super) answers: Cell<bool>,
 }
 
 impl Lane {
     pub(crate) fn number(&self) -> u64 {
         self.number
+    }
+
+    /// Whether a question of the peer's repair may be looked at now: one at a time.
+    pub(crate) fn begin_answer(&self) -> bool {
+        !self.answers.replace(true)
+    }
+
+    /// Sends the answer to it.
+    pub(crate) fn end_answer(&self, call: CallId, answer: &Answer) {
+        self.answers.set(false);
+        self.tell(call, answer);
+    }
+
+    /// Sends an answer of repair's.
+    pub(crate) fn tell(&self, call: CallId, answer: &Answer) {
+        self.over_the_way_for(0, |outbox| outbox.frame(|body| put_answer(body, call, answer)));
     }
 
     /// Sends a reply to what came over this lane.
@@ -182,12 +203,17 @@ fn take(shard: &Shard, lanes: &Lanes, lane: &Lane, mut body: Bytes, now: Now) ->
             let (call, reply) = get_reply(body)?;
             lanes.handle_reply(shard, lane, call, reply, now);
         }
+        _ if is_answer(&body) => repair::take_answer(shard, lanes.peer, body)?,
         _ => {
-            let (call, remaining, request) = get_request(body)?;
             let overrun = lane.outbox.overrun().or_else(|| lane.over_the_way_for(0, Outbox::overrun));
             if let Some(waiting) = overrun {
                 return Err(ConnectionError::Unread(waiting));
             }
+            if is_question(&body) {
+                repair::take_question(shard, lane, body)?;
+                return Ok(());
+            }
+            let (call, remaining, request) = get_request(body)?;
             let deadline = now.instant + Duration::from_millis(u64::from(remaining));
             if let Some(reply) = shard.serve(request, call, lane.number, deadline) {
                 lane.answer(call, &reply);

@@ -8,6 +8,8 @@ use crate::node::signal::Signal;
 use ::node::hello::{LaneId, LaneKind, Limits};
 use ::node::lanes::kind_of;
 use ::node::limits::FRAME_ROOM;
+use ::node::repair::is_repair;
+use ::node::repair::message::{Question, put_question};
 use ::node::repair::unacknowledged::Unacknowledged;
 use abd::{CallId, Instant, NodeId, Now, Refusal, Reply, Request, Transmit};
 use std::cell::{Cell, RefCell};
@@ -69,13 +71,6 @@ impl Lanes {
         pairs.iter().any(|pair| pair.number == id.pair && pair.lane(id.kind).is_some())
     }
 
-    /// Whether the peer is there and no request waits for it to read.
-    pub(crate) fn is_idle(&self) -> bool {
-        let has_backlog = |lane: Rc<Lane>| lane.outbox.has_backlog();
-        let pairs = self.pairs.borrow();
-        pairs.first().is_some_and(|pair| !pair.lanes().any(has_backlog))
-    }
-
     /// The peer has said what it takes.
     pub(super) fn learn(&self, shard: &Shard, limits: Limits) {
         self.frame_limit.set(limits.frame);
@@ -108,16 +103,29 @@ impl Lanes {
         let given_up = unacknowledged.sent(call, key, stamped.version, now.instant);
         let queued = lane.outbox.request(transmit, now.instant);
         let not_queued = queued.err().and_then(|_| unacknowledged.answered(call, false));
-        for (key, _) in given_up.into_iter().chain(not_queued) {
-            shard.node.missed(self.peer, &key);
+        if is_repair(call) && not_queued.is_some() {
+            shard.node.repairs.not_sent(call);
+        }
+        for (key, version) in given_up.into_iter().chain(not_queued) {
+            shard.node.missed(self.peer, &key, version);
         }
     }
 
+    /// Asks the peer's replica something for repair; whether there is a lane.
+    pub(crate) fn ask(&self, call: CallId, question: &Question) -> bool {
+        let first = self.pairs.borrow().first().cloned();
+        let lane = first.and_then(|pair| pair.lane(LaneKind::Small).or_else(|| pair.lanes().next()));
+        let Some(lane) = lane else { return false };
+        lane.outbox.frame(|body| put_question(body, call, question));
+        true
+    }
+
     fn not_sent(&self, shard: &Shard, transmit: &Transmit) {
-        if transmit.request.is_read() {
-            shard.not_sent(self.peer, transmit.call);
-        } else {
-            shard.node.missed(self.peer, transmit.request.key());
+        match &transmit.request {
+            Request::LocalWrite { key, stamped } if !is_repair(transmit.call) => {
+                shard.node.missed(self.peer, key, stamped.version);
+            }
+            _ => shard.not_sent(self.peer, transmit.call),
         }
     }
 
@@ -125,8 +133,8 @@ impl Lanes {
     pub(super) fn handle_reply(&self, shard: &Shard, lane: &Lane, call: CallId, reply: Reply, now: Now) {
         let has_written = matches!(reply, Reply::Written { .. });
         let refused = lane.pair.unacknowledged.borrow_mut().answered(call, has_written);
-        if let Some((key, _)) = refused {
-            shard.node.missed(self.peer, &key);
+        if let Some((key, version)) = refused {
+            shard.node.missed(self.peer, &key, version);
         }
         shard.handle_reply(self.peer, call, reply, now);
     }
@@ -135,8 +143,8 @@ impl Lanes {
     pub(super) fn give_up(&self, shard: &Shard, lane: &Lane, now: Instant) {
         let after = shard.node.settings.op_timeout + SILENCE_LIMIT;
         let given_up = lane.pair.unacknowledged.borrow_mut().give_up(after, now);
-        for (key, _) in given_up {
-            shard.node.missed(self.peer, &key);
+        for (key, version) in given_up {
+            shard.node.missed(self.peer, &key, version);
         }
     }
 
@@ -161,7 +169,8 @@ impl Lanes {
         }
         let pair = self.pair(id.pair);
         let (number, outbox) = (shard.next_lane_number(), Outbox::new(id.kind));
-        let lane = Rc::new(Lane { id, run, pair: pair.clone(), number, outbox, replaced: Signal::default() });
+        let (replaced, answers) = (Signal::default(), Cell::default());
+        let lane = Rc::new(Lane { id, run, pair: pair.clone(), number, outbox, replaced, answers });
         let is_first = pair.lanes().next().is_none() && self.pairs.borrow().len() == 1;
         pair.place(id.kind).replace(Some(lane.clone()));
         shard.open_lane(&lane);
@@ -196,8 +205,8 @@ impl Lanes {
             self.pairs.borrow_mut().retain(|other| !Rc::ptr_eq(other, pair));
         }
         let missed = pair.unacknowledged.borrow_mut().take_all();
-        for (key, _) in missed {
-            shard.node.missed(self.peer, &key);
+        for (key, version) in missed {
+            shard.node.missed(self.peer, &key, version);
         }
         for transmit in lane.outbox.take_backlog().filter(|transmit| transmit.request.is_read()) {
             shard.not_sent(self.peer, transmit.call);

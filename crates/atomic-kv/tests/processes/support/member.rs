@@ -13,6 +13,7 @@ use node::hello::{
 };
 use node::introduction::Introduction;
 use node::nonce::{Challenges, Nonce};
+use node::repair::message::{Answer as Told, Question, get_question, is_question, put_answer};
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -309,6 +310,20 @@ impl Wire {
 
     fn hear(&mut self, heard: &Heard, manner: Manner) -> io::Result<()> {
         let Some(body) = self.receive_within(TICK)? else { return self.ping() };
+        if is_question(&body) {
+            let (call, question) = get_question(body).unwrap();
+            // It lacks what it is asked about, and wants nothing else.
+            let told = match question {
+                Question::Digest { .. } => Told::Same(true),
+                Question::Versions { listed, .. } => Told::Versions {
+                    versions: vec![Version::MIN; listed.len()],
+                    others: Vec::new(),
+                    told_up_to: None,
+                },
+            };
+            self.send(|body| put_answer(body, call, &told))?;
+            return Ok(());
+        }
         // Anything else is the answer to a ping.
         if let Ok((call, _, request)) = get_request(body) {
             heard.requests.lock().unwrap().push(request.clone());
