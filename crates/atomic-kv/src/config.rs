@@ -27,7 +27,7 @@ pub struct ServeArgs {
     /// node listens for its peers at its own entry (but see --peer-listen).
     #[arg(long, env = "ATOMIC_KV_CLUSTER")]
     pub cluster: Option<String>,
-    /// Where to listen for Redis clients, HOST:PORT.
+    /// Where to listen for Redis clients, HOST:PORT; at all addresses that a name has.
     #[arg(long, env = "ATOMIC_KV_LISTEN")]
     pub listen: Option<String>,
     /// Where to listen for peers when that is not this node's entry in --cluster: behind a port mapping, say,
