@@ -30,7 +30,7 @@ pub(crate) struct Args {
     /// Where the samples, the table and the plots go. Samples of rows that are not measured now are kept.
     #[arg(long, default_value = "target/compare")]
     pub(crate) out: PathBuf,
-    /// Write the table into this document too, between its markers.
+    /// Write the medians into this document too, between its markers.
     #[arg(long)]
     pub(crate) update: Option<PathBuf>,
     /// Measure nothing: only write the table and the plots of the samples in --out.

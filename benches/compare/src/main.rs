@@ -70,9 +70,9 @@ fn run(args: &args::Args) -> Result<()> {
         std::fs::write(out.join(name), svg)?;
     }
     print!("{markdown}");
-    match &args.update {
-        Some(document) => table::update(document, &markdown)?,
-        None => std::fs::write(out.join("results.md"), &markdown)?,
+    std::fs::write(out.join("results.md"), &markdown)?;
+    if let Some(document) = &args.update {
+        table::update(document, &table::summary(&results))?;
     }
     Ok(())
 }

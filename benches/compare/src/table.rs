@@ -9,16 +9,31 @@ use std::path::Path;
 const BEGIN: &str = "<!-- compare: begin -->";
 const END: &str = "<!-- compare: end -->";
 
+/// What a cell says of a figure.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cell {
+    Median,
+    /// The median, in brackets the smallest and the largest.
+    Spread,
+}
+
+/// The medians of what is compared with etcd.
+pub(crate) fn summary(results: &Results) -> String {
+    let mut text = String::new();
+    machine(&mut text, results);
+    line(&mut text, format_args!("\nMedians over the pairs.\n"));
+    table(&mut text, results, COMPARED, "etcd", Cell::Median);
+    text
+}
+
 /// All tables.
 pub(crate) fn markdown(results: &Results) -> String {
     let mut text = String::new();
-    for fact in &results.machine {
-        line(&mut text, format_args!("- {fact}"));
-    }
+    machine(&mut text, results);
     line(&mut text, format_args!("\nMedian over the pairs, in brackets the smallest and the largest.\n"));
-    table(&mut text, results, COMPARED, "etcd");
+    table(&mut text, results, COMPARED, "etcd", Cell::Spread);
     line(&mut text, format_args!("\nHow cost grows; the baseline is Atomic KV itself.\n"));
-    table(&mut text, results, GROWTH, "baseline");
+    table(&mut text, results, GROWTH, "baseline", Cell::Spread);
     line(
         &mut text,
         format_args!(
@@ -26,7 +41,7 @@ pub(crate) fn markdown(results: &Results) -> String {
              one far node, which has no clients, Atomic KV without it.\n"
         ),
     );
-    table(&mut text, results, APART, "baseline");
+    table(&mut text, results, APART, "baseline", Cell::Spread);
     generator(&mut text, results);
     text
 }
@@ -36,7 +51,14 @@ fn line(text: &mut String, what: std::fmt::Arguments<'_>) {
     let _ = writeln!(text, "{what}");
 }
 
-fn table(text: &mut String, results: &Results, figures: &[Figure], baseline: &str) {
+fn machine(text: &mut String, results: &Results) {
+    for fact in &results.machine {
+        line(text, format_args!("- {fact}"));
+    }
+}
+
+fn table(text: &mut String, results: &Results, figures: &[Figure], baseline: &str, cell: Cell) {
+    let shown = |spread: Spread, unit: &str| shown(spread, unit, cell);
     line(text, format_args!("| | Atomic KV | {baseline} | ratio | target | |\n|---|---|---|---|---|---|"));
     for figure in figures {
         let Some((ours, compared)) = results.compare(figure) else { continue };
@@ -74,10 +96,10 @@ fn generator(text: &mut String, results: &Results) {
     }
 }
 
-fn shown(spread: Spread, unit: &str) -> String {
+fn shown(spread: Spread, unit: &str, cell: Cell) -> String {
     let unit = if unit == "×" { " ×".to_owned() } else { format!(" {unit}") };
     let Spread { median, min, max, count } = spread;
-    if count == 1 {
+    if count == 1 || cell == Cell::Median {
         return format!("{}{unit}", number(median));
     }
     format!("{}{unit} ({}–{})", number(median), number(min), number(max))
