@@ -1,7 +1,7 @@
 //! The write-ahead log: every batch is durable here before it is visible.
 //!
 //! Segments are files whose blocks were written before they are used, and they are used again and again. ARCHITECTURE.md,
-//! "The disk engine", has what that buys. One that has large values is kept, because tables point at them.
+//! "Why a journal and memtables of our own", has what that buys. One that has large values is kept, because tables point at them.
 //!
 //! ```text
 //! kept: large values      sealed, oldest first: in use until the tables hold their batches      active      spare: written before

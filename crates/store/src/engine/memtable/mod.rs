@@ -6,7 +6,7 @@
 //! User keys, with their versions in place, found by hash or in order ([`Chains`]): that takes three cache misses, or a dozen,
 //! where a skip list of allocations, the library's, takes two for each of some thirty comparisons; and a key that is
 //! written again and again, when nobody looks, is one entry that changes. One thread inserts, at most one batch at a time, so that
-//! whoever reads waits for microseconds. ARCHITECTURE.md, "The disk engine", has what that buys.
+//! whoever reads waits for microseconds. ARCHITECTURE.md, "Why a journal and memtables of our own", has what that buys.
 
 mod chain;
 mod chains;
