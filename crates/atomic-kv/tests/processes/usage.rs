@@ -43,6 +43,7 @@ fn wrong_and_missing_flags() {
         (&["put", "k", "v"], &["unrecognized subcommand 'put'"]),
         (&["verify", "--clients", "0"], &["--clients 0"]),
         (&["verify", "--addr", "127.0.0.1:1"], &["no node is in reach", "--addr"]),
+        (&["bench", "--addr", "127.0.0.1:1"], &["no node is in reach", "--addr"]),
     ] {
         is_told(&run(arguments), parts);
     }

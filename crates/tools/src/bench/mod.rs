@@ -5,6 +5,7 @@ mod summary;
 
 use crate::interrupt::{INTERRUPTED, Interrupt};
 use crate::load::{self, Plan, Workload};
+use crate::resp::Client;
 use crate::{Failed, clean, print};
 use clap::Args;
 use std::io::ErrorKind;
@@ -18,7 +19,7 @@ const EXIT_CODES: &str = "\
 Ctrl-C ends the measurement, deletes the keys and reports what was measured; a second one ends all at once.
 
 Exit codes: 0 measured, 1 the cluster did not answer, completed nothing or kept keys that were to be deleted,
-2 wrong command line, 130 interrupted.";
+2 wrong command line or no node in reach, 130 interrupted.";
 
 /// Flags of `bench`.
 #[derive(Debug, Args)]
@@ -99,10 +100,11 @@ impl BenchArgs {
 /// Measures, deletes what it has written, and prints.
 ///
 /// # Errors
-/// Exit code 2 for wrong flags, 1 when the cluster does not answer or completed nothing, 130 when interrupted.
+/// Exit code 2 for wrong flags or when no node can be reached, 1 when the cluster does not answer or completed nothing, 130 when interrupted.
 pub fn run(args: &BenchArgs) -> Result<(), Failed> {
     let plan = args.plan()?;
     let nodes = load::look_up(&args.addr).map_err(|why| Failed::usage(format!("--addr: {why}")))?;
+    Client::check_reachable(&args.addr)?;
     let interrupt = Interrupt::listen()?;
     let keys = if args.hot { 1 } else { args.keys };
     let mut line = progress::Line::new(keys, plan.measured);

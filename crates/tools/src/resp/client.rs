@@ -1,6 +1,7 @@
 //! A small blocking client.
 
 use super::{Decoded, Reply, decode, encode};
+use crate::Failed;
 use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
@@ -57,6 +58,21 @@ impl Client {
         stream.set_write_timeout(Some(patience))?;
         let chunk = vec![0; CHUNK_BYTES].into_boxed_slice();
         Ok(Self { stream, input: Vec::new(), chunk })
+    }
+
+    /// A first look, so that a typing mistake is not taken for an outage.
+    ///
+    /// # Errors
+    /// Exit code 2 when no node can be reached.
+    pub(crate) fn check_reachable(addresses: &[String]) -> std::result::Result<(), Failed> {
+        let mut tried = Vec::new();
+        for address in addresses {
+            match Self::connect(address) {
+                Ok(_) => return Ok(()),
+                Err(why) => tried.push(format!("{address}: {why}")),
+            }
+        }
+        Err(Failed::usage(format!("no node is in reach ({}); check --addr", tried.join("; "))))
     }
 
     /// Sends a command and waits for its reply.

@@ -68,7 +68,7 @@ pub fn run(args: &VerifyArgs) -> Result<(), Failed> {
         }
     }
     let addresses = &args.addresses.addr;
-    check_reachable(addresses)?;
+    Client::check_reachable(addresses)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
     let load = Load {
         addresses: addresses.clone(),
@@ -126,16 +126,4 @@ pub fn run(args: &VerifyArgs) -> Result<(), Failed> {
             message: "undecided; fewer clients or more keys are easier to judge".to_owned(),
         }),
     }
-}
-
-/// A first look, so that a typing mistake is not taken for an outage.
-fn check_reachable(addresses: &[String]) -> Result<(), Failed> {
-    let mut tried = Vec::new();
-    for address in addresses {
-        match Client::connect(address) {
-            Ok(_) => return Ok(()),
-            Err(why) => tried.push(format!("{address}: {why}")),
-        }
-    }
-    Err(Failed::usage(format!("no node is in reach ({}); check --addr", tried.join("; "))))
 }
