@@ -7,6 +7,10 @@ use std::time::Duration;
 
 /// More than a healthy peer leaves unanswered; beyond it the oldest count as missed.
 const WRITES_MAX: usize = 1 << 16;
+/// The same in bytes, as keys may be long.
+const BYTES_MAX: usize = 16 << 20;
+/// What a write takes beside its key, about.
+const WRITE_OVERHEAD: usize = 128;
 
 /// A key and a version of it that the peer may lack.
 pub type Missing = (Bytes, Version);
@@ -16,22 +20,32 @@ pub type Missing = (Bytes, Version);
 #[derive(Debug, Default)]
 pub struct Unacknowledged {
     writes: BTreeMap<CallId, Missing>,
+    bytes: usize,
     /// In the order in which they were sent; what is answered meanwhile is passed over.
     order: VecDeque<(Instant, CallId)>,
 }
 
 impl Unacknowledged {
-    /// A write is on its way. Returns one that is not waited for any longer, as too many are.
-    pub fn sent(&mut self, call: CallId, key: &Bytes, version: Version, now: Instant) -> Option<Missing> {
-        if self.writes.insert(call, (Bytes::copy_from_slice(key), version)).is_none() {
-            self.order.push_back((now, call));
+    /// A write is on its way. Returns those that are not waited for any longer, as too many are.
+    pub fn sent(&mut self, call: CallId, key: &Bytes, version: Version, now: Instant) -> Vec<Missing> {
+        self.bytes += key.len() + WRITE_OVERHEAD;
+        match self.writes.insert(call, (Bytes::copy_from_slice(key), version)) {
+            Some((before, _)) => self.bytes -= before.len() + WRITE_OVERHEAD,
+            None => self.order.push_back((now, call)),
         }
         self.pass_over();
-        if self.writes.len() <= WRITES_MAX {
-            return None;
+        let mut given_up = Vec::new();
+        while self.writes.len() > WRITES_MAX || self.bytes > BYTES_MAX {
+            let Some((_, oldest)) = self.order.pop_front() else { break };
+            given_up.extend(self.remove(oldest));
         }
-        let (_, oldest) = self.order.pop_front()?;
-        self.writes.remove(&oldest)
+        given_up
+    }
+
+    fn remove(&mut self, call: CallId) -> Option<Missing> {
+        let (key, version) = self.writes.remove(&call)?;
+        self.bytes -= key.len() + WRITE_OVERHEAD;
+        Some((key, version))
     }
 
     /// Whether a call is waited for.
@@ -41,7 +55,7 @@ impl Unacknowledged {
 
     /// The peer has answered a call. Returns what it refused.
     pub fn answered(&mut self, call: CallId, has_written: bool) -> Option<Missing> {
-        let write = self.writes.remove(&call);
+        let write = self.remove(call);
         self.pass_over();
         write.filter(|_| !has_written)
     }
@@ -53,7 +67,7 @@ impl Unacknowledged {
             && sent + after <= now
         {
             self.order.pop_front();
-            given_up.extend(self.writes.remove(&call));
+            given_up.extend(self.remove(call));
         }
         given_up
     }
@@ -61,6 +75,7 @@ impl Unacknowledged {
     /// The connection is gone, and all that was under way on it.
     pub fn take_all(&mut self) -> Vec<Missing> {
         self.order.clear();
+        self.bytes = 0;
         std::mem::take(&mut self.writes).into_values().collect()
     }
 
@@ -89,7 +104,7 @@ mod tests {
         let mut writes = Unacknowledged::default();
         for number in 0..count {
             let (key, version) = write(number);
-            assert_eq!(writes.sent(call(number), &key, version, Instant(number)), None);
+            assert_eq!(writes.sent(call(number), &key, version, Instant(number)), []);
         }
         writes
     }
@@ -116,6 +131,16 @@ mod tests {
     fn no_more_is_remembered_than_a_healthy_peer_leaves() {
         let mut writes = sent(WRITES_MAX as u64);
         let (key, version) = write(1 << 20);
-        assert_eq!(writes.sent(call(1 << 20), &key, version, Instant(0)), Some(write(0)));
+        assert_eq!(writes.sent(call(1 << 20), &key, version, Instant(0)), [write(0)]);
+        // Nor more bytes.
+        let mut writes = Unacknowledged::default();
+        let (key, version) = (Bytes::from(vec![b'k'; BYTES_MAX / 4]), write(0).1);
+        let mut given_up = 0;
+        for number in 0..10 {
+            given_up += writes.sent(call(number), &key, version, Instant(number)).len();
+        }
+        assert_eq!(given_up, 7);
+        assert_eq!(writes.take_all().len(), 3);
+        assert_eq!(writes.bytes, 0);
     }
 }

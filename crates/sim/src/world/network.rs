@@ -107,9 +107,10 @@ impl World {
         };
         if let Request::LocalWrite { key, stamped } = &transmit.request
             && !is_repair
-            && let Some((key, version)) = link.unacknowledged.sent(transmit.call, key, stamped.version, now)
         {
-            process.repair.handle_missed(to as usize, &key, version, now);
+            for (key, version) in link.unacknowledged.sent(transmit.call, key, stamped.version, now) {
+                process.repair.handle_missed(to as usize, &key, version, now);
+            }
         }
         let operation = process.running.get(&transmit.call.operation).map(|running| running.operation);
         let remaining = transmit.deadline.since(abd::Instant(self.now)).as_millis();
