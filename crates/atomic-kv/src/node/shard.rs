@@ -31,7 +31,7 @@ use store::Puts;
 
 /// What clients may have in flight here, but for one operation each. More makes all of them wait longer, and brings no more
 /// through; bytes beyond what a link takes would be dropped there.
-const IN_FLIGHT_MAX: Load = Load { operations: 4096, bytes: 32 << 20 };
+const IN_FLIGHT_MAX: Load = Load { operations: 2048, bytes: 32 << 20 };
 
 /// A value that was sought and found counts for its client at once if it is so large.
 const FOUND_MUCH_BYTES: usize = 64 << 10;
