@@ -37,6 +37,13 @@ pub enum What {
         /// By what.
         parts: Parts,
     },
+    /// Somebody who is no member greets a node.
+    Stranger {
+        /// Which.
+        node: u32,
+        /// As which.
+        claimed: u32,
+    },
     /// Somebody has copied a directory.
     Copied {
         /// Whose.
@@ -233,6 +240,9 @@ impl fmt::Display for What {
             Self::Stopped { node, how } => write!(f, "n{} ends: {how}", n(node)),
             Self::Replaced { node, parts } => {
                 write!(f, "n{}'s directory is exchanged: {}", n(node), crate::directory::text(*parts))
+            }
+            Self::Stranger { node, claimed } => {
+                write!(f, "a stranger greets n{} as n{}", n(node), n(claimed))
             }
             Self::Copied { node } => write!(f, "n{}'s directory is copied", n(node)),
             Self::Refused { node, why } => write!(f, "n{} refuses to serve: {why}", n(node)),

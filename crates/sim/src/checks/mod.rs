@@ -5,6 +5,7 @@ pub mod alive;
 pub mod converged;
 pub mod linearizable;
 pub mod monotone;
+pub mod strangers;
 pub mod unique;
 
 use std::fmt;

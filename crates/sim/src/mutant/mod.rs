@@ -48,6 +48,8 @@ pub struct Lies {
     pub drops_tombstones: bool,
     /// A node that lost its disk comes back under the old id.
     pub keeps_identity: bool,
+    /// A member is taken at its word, whatever it can show.
+    pub believes_strangers: bool,
     /// A node takes whatever lies in its directory for what it left there.
     pub forgets_database: bool,
     /// What a node hears of others' batches is not written down by time.
@@ -116,6 +118,7 @@ const LIES: Lies = Lies {
     minority: false,
     drops_tombstones: false,
     keeps_identity: false,
+    believes_strangers: false,
     forgets_database: false,
     forgets_counts: false,
     cancels_batches: false,
@@ -140,6 +143,7 @@ const ANY: Features = Features {
     deletes: None,
     amnesia: None,
     parts: None,
+    strangers: None,
     clock_faults: None,
     damage: None,
     full_disks: None,
@@ -294,6 +298,13 @@ pub const MUTANTS: &[Mutant] = &[
         what: "a node whose disk was replaced comes back as itself",
         features: Features { amnesia: Some(true), ..ANY },
         lies: Lies { keeps_identity: true, ..LIES },
+    },
+    Mutant {
+        name: "believes-strangers",
+        rule: "V1",
+        what: "a boot count is believed without a proof",
+        features: Features { strangers: Some(true), ..ANY },
+        lies: Lies { believes_strangers: true, ..LIES },
     },
     Mutant {
         name: "database-not-remembered",

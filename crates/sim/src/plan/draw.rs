@@ -19,6 +19,8 @@ const CALM: u64 = 500 * MS;
 const DAMAGE_STREAM: u64 = 0xda;
 /// The same for parts of directories.
 const PARTS_STREAM: u64 = 0xdb;
+/// And for strangers.
+const STRANGERS_STREAM: u64 = 0xdc;
 
 /// What a run is to contain. `None` leaves it to the seed; a mutant fixes what it needs to show itself.
 #[derive(Clone, Copy, Debug, Default)]
@@ -47,6 +49,8 @@ pub struct Features {
     pub deletes: Option<bool>,
     /// Disks are lost.
     pub amnesia: Option<bool>,
+    /// Strangers greet as members.
+    pub strangers: Option<bool>,
     /// Parts of data directories are lost.
     pub parts: Option<bool>,
     /// Faults of clocks.
@@ -254,6 +258,7 @@ impl Draw {
         }
         self.damage(&mut faults, seed, features.damage);
         self.parts(&mut faults, seed, features.parts);
+        self.strangers(&mut faults, seed, features.strangers);
         if features.full_disks.unwrap_or(self.rng.one_in(8)) {
             self.full_disks(&mut faults);
         }
@@ -404,6 +409,22 @@ impl Draw {
                 faults.push(Fault { at, lasts: lasts + self.rng.magnitude(20 * MS, 3 * S), what: cut });
             }
             faults.push(Fault { at, lasts, what });
+        }
+    }
+
+    /// Somebody who is no member greets as one. Chance of its own, as above.
+    fn strangers(&self, faults: &mut Vec<Fault>, seed: u64, wanted: Option<bool>) {
+        let mut rng = Rng::new(seed, STRANGERS_STREAM);
+        let drawn = rng.one_in(4);
+        if !wanted.unwrap_or(drawn) {
+            return;
+        }
+        for _ in 0..rng.between(1, 5) {
+            let (node, claimed) = (rng.node(self.nodes), rng.node(self.nodes));
+            let at = self.storms[rng.index(self.storms.len())] + rng.below(150 * MS);
+            if node != claimed {
+                faults.push(Fault { at, lasts: 0, what: What::Stranger(node, claimed) });
+            }
         }
     }
 

@@ -62,6 +62,8 @@ pub enum What {
     Parts(u32, Parts),
     /// Somebody sends this node a version of the far future.
     Poison(u32, u64),
+    /// Somebody who is no member greets this node as that one.
+    Stranger(u32, u32),
     /// Both directions of all connections of this node are reset.
     Reset(u32),
     /// The connection of the first to the second breaks, and what is under way on it is lost.
@@ -116,6 +118,7 @@ impl What {
                 who.retain(|node| *node < nodes);
                 !who.is_empty()
             }
+            Self::Stranger(node, claimed) => *node < nodes && *claimed < nodes,
             Self::KillAt(node, _)
             | Self::Pause(node)
             | Self::Slow(node, _)
@@ -222,6 +225,7 @@ impl fmt::Display for What {
                 write!(f, "n{} comes back with {}", n(node), crate::directory::text(*parts))
             }
             Self::Poison(node, time) => write!(f, "n{} is sent a version of time {time}", n(node)),
+            Self::Stranger(node, claimed) => write!(f, "a stranger greets n{} as n{}", n(node), n(claimed)),
             Self::Reset(node) => write!(f, "all connections of n{} are reset", n(node)),
             Self::Break(from, to) => {
                 write!(f, "the connection n{}->n{} breaks with messages in it", n(from), n(to))

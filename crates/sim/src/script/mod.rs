@@ -14,6 +14,7 @@
 //! n1 has no room                          on its disk; later perhaps "n1 has room"
 //! n1 crashes     n1 loses power     n1 starts     n1 stands still     n1 goes on
 //! n1 comes back empty                     or old: on a copy of its disk as it was before the last start
+//! a stranger greets n2 as n1              with a boot count far ahead, and without any proof
 //! n1 is copied                            somebody copies its directory
 //! n1 comes back db gone watermark copied  parts of its directory (identity, watermark, db) are gone, copied, or older: as
 //!                                         they were before the last start
@@ -121,6 +122,8 @@ pub enum Direction {
     Old(u32),
     /// What it has stored of a key cannot be read any more.
     Damage(u32, String),
+    /// Somebody who is no member greets the first as the second.
+    Stranger(u32, u32),
     /// Somebody copies the directory.
     Copy(u32),
     /// Parts of the directory are exchanged, and the process starts.
@@ -214,6 +217,7 @@ impl fmt::Display for Direction {
             Self::Empty(node) => write!(f, "{} comes back empty", n(node)),
             Self::Old(node) => write!(f, "{} comes back old", n(node)),
             Self::Damage(node, key) => write!(f, "{} cannot read {key}", n(node)),
+            Self::Stranger(node, claimed) => write!(f, "a stranger greets {} as {}", n(node), n(claimed)),
             Self::Copy(node) => write!(f, "{} is copied", n(node)),
             Self::Parts(node, parts) => {
                 write!(f, "{} comes back {}", n(node), directory::text(*parts).replace(',', ""))

@@ -169,6 +169,9 @@ fn direction(words: &[&str]) -> Result<Direction, String> {
         [node, "comes", "back", "empty"] => Direction::Empty(member(node)?),
         [node, "comes", "back", "old"] => Direction::Old(member(node)?),
         [node, "cannot", "read", key] => Direction::Damage(member(node)?, (*key).to_owned()),
+        ["a", "stranger", "greets", node, "as", claimed] => {
+            Direction::Stranger(member(node)?, member(claimed)?)
+        }
         [node, "is", "copied"] => Direction::Copy(member(node)?),
         [node, "comes", "back", changed @ ..] => Direction::Parts(member(node)?, parts(changed)?),
         [node, "stands", "still"] => Direction::Pause(member(node)?),
@@ -240,6 +243,7 @@ fn check_nodes(direction: &Direction, count: u32) -> Result<(), String> {
         | Direction::ExpectRefusal(node) => vec![*node],
         Direction::Message { from, to, .. }
         | Direction::Break(from, to)
+        | Direction::Stranger(from, to)
         | Direction::Backlog(from, to, _) => {
             vec![*from, *to]
         }

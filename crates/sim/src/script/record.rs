@@ -95,6 +95,7 @@ impl Recorder<'_> {
             What::Stopped { node, how } if how == "no power" => Direction::PowerCut(*node),
             What::Stopped { node, .. } => Direction::Crash(*node),
             What::Copied { node } => Direction::Copy(*node),
+            What::Stranger { node, claimed } => Direction::Stranger(*node, *claimed),
             What::Replaced { node, parts } => {
                 let back = match parts {
                     [PartState::Gone, PartState::Gone, PartState::Gone] => Direction::Empty(*node),

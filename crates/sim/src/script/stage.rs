@@ -179,6 +179,7 @@ impl Stage {
                 self.world.start(*node);
             }
             Direction::Damage(node, key) => self.world.damage(*node, key.as_bytes()),
+            Direction::Stranger(node, claimed) => self.world.greet_as_stranger(*node, *claimed),
             Direction::Copy(node) => self.world.copy_directory(*node),
             Direction::Parts(node, parts) => {
                 self.world.replace(*node, *parts);

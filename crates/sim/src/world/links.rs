@@ -44,12 +44,13 @@ impl World {
         let state = &self.nodes[peer as usize];
         let server = state.process.as_ref().filter(|_| reachable && !state.paused).map(|p| p.incarnation);
         let Some(server) = server else { return self.connect_later(node, peer, incarnation) };
+        let believing = self.lies.believes_strangers;
         let mut draw = || random(&mut self.rng);
         let challenges = Challenges { dialler: draw(), acceptor: draw() };
         let introduce =
             |state: &super::Node, to: u32| state.identity.introduce(to + 1, challenges, state.sequence());
         let ours = introduce(&self.nodes[node as usize], peer);
-        if let Err(why) = self.nodes[peer as usize].meet(&ours, challenges) {
+        if let Err(why) = self.nodes[peer as usize].meet(&ours, challenges, believing) {
             let told = why.to_string();
             let tags = self.nodes[peer as usize].identity.vouch(node + 1, challenges, &told);
             if why.is_final()
@@ -60,7 +61,7 @@ impl World {
             return self.connect_later(node, peer, incarnation);
         }
         let theirs = introduce(&self.nodes[peer as usize], node);
-        if self.nodes[node as usize].meet(&theirs, challenges).is_err() {
+        if self.nodes[node as usize].meet(&theirs, challenges, believing).is_err() {
             return self.connect_later(node, peer, incarnation);
         }
         self.nodes[node as usize].was_met_by(peer);

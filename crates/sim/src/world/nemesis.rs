@@ -49,6 +49,7 @@ impl World {
             Fault::Parts(node, parts) => self.replace(node, parts),
             Fault::Poison(node, time) => self.poison(node, time),
             Fault::Reset(node) => self.reset(node),
+            Fault::Stranger(node, claimed) => self.greet_as_stranger(node, claimed),
             Fault::Break(from, to) => self.break_lane(from, to),
             Fault::Backlog(from, to) => self.backlogs.cut(&[(from, to)]),
         }
@@ -90,6 +91,7 @@ impl World {
             Fault::Backlog(from, to) => self.backlogs.mend(&[(from, to)]),
             Fault::WallJump(..)
             | Fault::Damage(..)
+            | Fault::Stranger(..)
             | Fault::Poison(..)
             | Fault::Reset(_)
             | Fault::Break(..) => {}
