@@ -47,7 +47,7 @@ type Places = BTreeMap<u64, (u64, Bytes)>;
 /// A disk that fails to read something may do so for a moment only. Again after so long, and so often in all for one table: what
 /// cannot be read by then is lost for good.
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
-const AGAIN_MAX: u32 = 20;
+const AGAIN_MAX: u32 = 6;
 
 /// A table's file, as far as it can be read.
 struct Blocks {
