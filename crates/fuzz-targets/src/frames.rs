@@ -4,6 +4,7 @@ use bytes::{Bytes, BytesMut};
 use node::frames::{Frames, HEAD_BYTES, Incoming};
 use node::hello::{Hello, Met, Versions, Welcome};
 use node::introduction::Introduction;
+use node::repair::message as repair;
 
 const LIMIT: usize = 1 << 16;
 
@@ -76,6 +77,14 @@ fn message(body: &Bytes) {
     if let Ok((call, reply)) = wire::get_reply(body.clone()) {
         let again = written(&|out| wire::put_reply(out, call, &reply));
         assert_eq!(wire::get_reply(again), Ok((call, reply)));
+    }
+    if let Ok((call, question)) = repair::get_question(body.clone()) {
+        let again = written(&|out| repair::put_question(out, call, &question));
+        assert_eq!(repair::get_question(again), Ok((call, question)));
+    }
+    if let Ok((call, answer)) = repair::get_answer(body.clone()) {
+        let again = written(&|out| repair::put_answer(out, call, &answer));
+        assert_eq!(repair::get_answer(again), Ok((call, answer)));
     }
     if let Ok((number, call)) = service::get_call(body.clone()) {
         let again = written(&|out| service::put_call(out, number, &call));

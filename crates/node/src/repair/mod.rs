@@ -22,6 +22,7 @@
 mod comparison;
 pub mod message;
 pub mod missed;
+mod moving;
 mod peer;
 pub mod ranges;
 pub mod unacknowledged;

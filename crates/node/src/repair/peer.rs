@@ -7,14 +7,12 @@
 use super::comparison::{Comparison, Urgency};
 use super::message::{Answer, KeyVersion, Question, fit};
 use super::missed::MissedKeys;
+use super::moving::Moving;
 use super::ranges::{CHUNK_KEYS, Page};
 use super::{Action, Config, Counts};
-use abd::{Instant, Refusal, Reply, Version};
+use abd::{Instant, Refusal, Version};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
-
-/// Versions that may be under way to or from a peer at a time.
-const WINDOW: usize = 16;
 
 /// What a peer's methods need of the whole.
 pub(super) struct Turn<'a> {
@@ -28,55 +26,29 @@ pub(super) struct Turn<'a> {
 
 impl Turn<'_> {
     /// A version that was missed before this is not waited for any longer.
-    fn nowhere_since(&self) -> Option<Instant> {
+    pub(super) fn nowhere_since(&self) -> Option<Instant> {
         let nanos = u64::try_from(self.config.nowhere_after.as_nanos()).unwrap_or(u64::MAX);
         self.now.0.checked_sub(nanos).map(Instant)
     }
 
-    fn number(&mut self) -> u64 {
+    pub(super) fn number(&mut self) -> u64 {
         *self.numbers += 1;
         *self.numbers
     }
 }
 
-/// A version on its way.
-#[derive(Clone, Debug)]
-struct Transfer {
-    key: Bytes,
-    way: Way,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Way {
-    /// This node's newest goes to the peer; it was this when the round began.
-    Push(Version),
-    /// The peer's newest, at least this, comes here.
-    Fetch { have: Version, theirs: Version },
-    /// It has come and is being made durable here.
-    Store(Version),
-}
-
-impl Way {
-    /// What the side that is behind lacks.
-    fn version(self) -> Version {
-        match self {
-            Self::Push(version) | Self::Store(version) | Self::Fetch { theirs: version, .. } => version,
-        }
-    }
-}
-
 /// A key, and this node's newest version of it; `None` if its replica abstains for the key (rule S3).
-type Listed = (Bytes, Option<Version>);
+pub(super) type Listed = (Bytes, Option<Version>);
 
 /// Where the keys of a round come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Origin {
+pub(super) enum Origin {
     List,
     Comparison,
 }
 
 #[derive(Debug)]
-enum Round {
+pub(super) enum Round {
     Idle,
     /// The own versions of listed keys, or a page, are being looked up.
     LookingUp {
@@ -101,27 +73,14 @@ enum Round {
     Moving(Moving),
 }
 
-#[derive(Debug)]
-struct Moving {
-    until: Instant,
-    origin: Origin,
-    told_up_to: Option<Bytes>,
-    todo: VecDeque<Transfer>,
-    under_way: BTreeMap<u64, Transfer>,
-    failed: Vec<Transfer>,
-    last_tried: Option<Bytes>,
-    /// Whether anything has got where it was missed, or was there.
-    moved: bool,
-}
-
 /// The state of one peer.
 #[derive(Debug)]
 pub(super) struct Peer {
-    index: usize,
+    pub(super) index: usize,
     up: bool,
     pub(super) missed: MissedKeys,
     pub(super) comparison: Comparison,
-    round: Round,
+    pub(super) round: Round,
     /// The next round begins no earlier.
     next_at: Instant,
     /// How long to wait after a round that came to nothing.
@@ -349,94 +308,12 @@ impl Peer {
         }
     }
 
-    /// Who lacks what.
-    fn transfers(
-        &mut self,
-        listed: Vec<Listed>,
-        theirs: &[Version],
-        others: Vec<KeyVersion>,
-        turn: &Turn<'_>,
-    ) -> VecDeque<Transfer> {
-        let mut transfers = VecDeque::new();
-        for ((key, own), theirs) in listed.into_iter().zip(theirs.iter().copied()) {
-            match own {
-                Some(own) if own > theirs => transfers.push_back(Transfer { key, way: Way::Push(own) }),
-                Some(own) if own < theirs => {
-                    transfers.push_back(Transfer { key, way: Way::Fetch { have: own, theirs } });
-                }
-                // A replica that abstains has nothing to send, and fetches only what a comparison finds: it would never know
-                // that it has it.
-                Some(_) | None => drop(self.missed.settle_or_forget(&key, theirs, turn.nowhere_since())),
-            }
-        }
-        let fetches = others
-            .into_iter()
-            .map(|(key, theirs)| Transfer { key, way: Way::Fetch { have: Version::MIN, theirs } });
-        transfers.extend(fetches);
-        transfers
-    }
-
     fn go_on_comparing(&mut self, turn: &mut Turn<'_>) {
         self.comparison.advance(None, turn.now, turn.config.compare_every);
         if self.comparison.next().is_some() {
             return self.compare_next(turn);
         }
         self.end_round(turn);
-    }
-
-    /// Sends as much as may be under way.
-    fn move_on(&mut self, turn: &mut Turn<'_>) {
-        let Round::Moving(moving) = &mut self.round else { return };
-        while moving.under_way.len() < WINDOW
-            && moving.failed.is_empty()
-            && let Some(transfer) = moving.todo.pop_front()
-        {
-            let number = turn.number();
-            let (peer, call, key) = (self.index, super::call(number, self.index), transfer.key.clone());
-            turn.actions.push_back(match transfer.way {
-                Way::Fetch { have, .. } => Action::Fetch { peer, call, key, have },
-                Way::Push(_) | Way::Store(_) => Action::Push { peer, call, key },
-            });
-            moving.last_tried = Some(transfer.key.clone());
-            moving.under_way.insert(number, transfer);
-        }
-        if moving.under_way.is_empty() {
-            self.end_of_transfers(turn);
-        }
-    }
-
-    /// A reply to a transfer: of the peer, or of the own replica (`is_own`).
-    pub(super) fn handle_reply(&mut self, number: u64, is_own: bool, reply: Reply, turn: &mut Turn<'_>) {
-        let Round::Moving(moving) = &mut self.round else { return };
-        let Some(transfer) = moving.under_way.get(&number) else { return };
-        if matches!(transfer.way, Way::Store(_)) != is_own {
-            return;
-        }
-        let Some(transfer) = moving.under_way.remove(&number) else { return };
-        moving.until = turn.now + turn.config.answer_within;
-        let Transfer { key, way } = transfer;
-        match (way, reply) {
-            (Way::Push(version), Reply::Written { .. }) => {
-                self.counts.sent += 1;
-                moving.moved |= self.missed.settle_or_forget(&key, version, turn.nowhere_since());
-            }
-            (Way::Fetch { have, .. }, Reply::Read { version, content: Some(content), .. })
-                if version > have =>
-            {
-                turn.fetched.push((key.clone(), version));
-                let stamped = abd::StampedValue { version, content };
-                let number = turn.number();
-                let call = super::call(number, self.index);
-                turn.actions.push_back(Action::Store { call, key: key.clone(), stamped });
-                moving.under_way.insert(number, Transfer { key, way: Way::Store(version) });
-            }
-            (Way::Store(version), Reply::Written { .. }) => {
-                self.counts.fetched += 1;
-                moving.moved |= self.missed.settle_or_forget(&key, version, turn.nowhere_since());
-            }
-            (way, _) => moving.failed.push(Transfer { key, way }),
-        }
-        self.move_on(turn);
     }
 
     /// Something could not be sent.
@@ -455,39 +332,7 @@ impl Peer {
         }
     }
 
-    fn give_up_transfers(&mut self) {
-        if let Round::Moving(moving) = &mut self.round {
-            moving.failed.extend(std::mem::take(&mut moving.under_way).into_values());
-        }
-    }
-
-    /// Nothing is under way any more.
-    fn end_of_transfers(&mut self, turn: &mut Turn<'_>) {
-        let Round::Moving(moving) = std::mem::replace(&mut self.round, Round::Idle) else { return };
-        let has_failed = moving.origin == Origin::List || !moving.failed.is_empty();
-        let came_to_nothing = has_failed && !moving.moved;
-        // What was refused must not keep what stands behind it from its turn.
-        if let (Origin::List, Some(last)) =
-            (moving.origin, moving.last_tried.filter(|_| !moving.todo.is_empty()))
-        {
-            self.missed.go_on_behind(&last);
-        }
-        if moving.origin == Origin::Comparison {
-            // The walk goes on; what it found is remembered.
-            let left = moving.failed.into_iter().chain(moving.todo);
-            let left: Vec<Transfer> = left.collect();
-            self.comparison.advance(moving.told_up_to, turn.now, turn.config.compare_every);
-            for transfer in left {
-                self.misses(&transfer.key, transfer.way.version(), turn.config, turn.now);
-            }
-        }
-        if came_to_nothing {
-            return self.came_to_nothing(turn);
-        }
-        self.end_round(turn);
-    }
-
-    fn end_round(&mut self, turn: &Turn<'_>) {
+    pub(super) fn end_round(&mut self, turn: &Turn<'_>) {
         self.round = Round::Idle;
         self.retry = turn.config.retry.0;
         let routine = self.missed.is_empty() && self.comparison.is_routine();
@@ -495,7 +340,7 @@ impl Peer {
     }
 
     /// Tries again later, and ever later.
-    fn came_to_nothing(&mut self, turn: &Turn<'_>) {
+    pub(super) fn came_to_nothing(&mut self, turn: &Turn<'_>) {
         self.round = Round::Idle;
         self.comparison.interrupt();
         self.next_at = turn.now + self.retry;
