@@ -62,18 +62,14 @@ pub(crate) enum Injected {
 
 /// Whether a test wants this part of a node to end: `ATOMIC_KV_FAIL_AT=committer=panic`, say. That a part ends is what no input
 /// can bring about, or it would be mended; so only this shows that it does not go unnoticed. Release builds lack it.
-#[cfg(debug_assertions)]
 pub(crate) fn injected(part: &str) -> Option<Injected> {
+    if !cfg!(debug_assertions) {
+        return None;
+    }
     let wish = std::env::var("ATOMIC_KV_FAIL_AT").ok()?;
     match wish.strip_prefix(part)? {
         "=panic" => Some(Injected::Panic),
         "=return" => Some(Injected::Return),
         _ => None,
     }
-}
-
-/// As in debug builds, where there is something to inject.
-#[cfg(not(debug_assertions))]
-pub(crate) fn injected(_part: &str) -> Option<Injected> {
-    None
 }
