@@ -321,7 +321,7 @@ mod tests {
                 .map(|(to, reply)| (to.call.operation, matches!(reply, Reply::Written { .. })))
                 .collect();
             assert_eq!(answers, (1..).zip(opened).collect::<Vec<_>>(), "{fit:?}");
-            // C1: the own replica lacks what it refused, and somebody may have it.
+            // R2: the own replica lacks what it refused, and somebody may have it.
             let refused = committer.completions[0].take_refused();
             let refused: Vec<u64> = refused.into_iter().map(|(_, version)| version.time()).collect();
             let expected: Vec<u64> =

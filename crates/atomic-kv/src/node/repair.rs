@@ -1,4 +1,4 @@
-//! Catching up (rule C1): the shell around the machine of `node::repair`, which decides. The first event loop carries out what
+//! Catching up (rule R2): the shell around the machine of `node::repair`, which decides. The first event loop carries out what
 //! it wants, over its own lanes; looks at the store that may wait for the disk are done elsewhere.
 
 use super::completions::LOCAL;

@@ -1,4 +1,4 @@
-//! Rule C1: a node that was away gets everything, without anybody reading it.
+//! Rule R2: a node that was away gets everything, without anybody reading it.
 
 use crate::support::{Cluster, Node, eventually, http_get};
 use atomic_kv::identity::DataDir;
@@ -90,7 +90,7 @@ fn assert_the_third_has(cluster: &mut Cluster, keys: usize) {
 }
 
 #[test]
-fn c1_a_node_that_was_away_gets_all_keys_also_while_others_write_large_values() {
+fn r2_a_node_that_was_away_gets_all_keys_also_while_others_write_large_values() {
     let mut cluster = Cluster::start(3, &[]);
     cluster.nodes[2].kill();
     write(&cluster.nodes[0], 0..2000, 1000);
@@ -108,7 +108,7 @@ fn c1_a_node_that_was_away_gets_all_keys_also_while_others_write_large_values() 
 
 /// It is the same process all the time, so nobody compares anything: the lists alone must suffice.
 #[test]
-fn c1_what_was_under_way_to_a_node_that_stood_still_reaches_it() {
+fn r2_what_was_under_way_to_a_node_that_stood_still_reaches_it() {
     let mut cluster = Cluster::start(3, &[]);
     for node in &cluster.nodes[..2] {
         eventually("the comparison after the start has ended", || of_third(node, "comparing") == 0);
@@ -125,7 +125,7 @@ fn c1_what_was_under_way_to_a_node_that_stood_still_reaches_it() {
 }
 
 #[test]
-fn c1_a_node_that_has_missed_more_than_the_list_holds_is_compared_with() {
+fn r2_a_node_that_has_missed_more_than_the_list_holds_is_compared_with() {
     let mut cluster = Cluster::new(3, &[]);
     for node in &mut cluster.nodes {
         node.environment.push(("ATOMIC_KV_TEST_REPAIR_LIST_BYTES", "20000".to_owned()));
@@ -151,7 +151,7 @@ fn c1_a_node_that_has_missed_more_than_the_list_holds_is_compared_with() {
 
 /// Its list is gone with it.
 #[test]
-fn c1_what_a_killed_node_had_to_send_is_found_by_comparing() {
+fn r2_what_a_killed_node_had_to_send_is_found_by_comparing() {
     let mut cluster = Cluster::start(3, &[]);
     cluster.nodes[2].kill();
     write(&cluster.nodes[0], 0..2000, 100);

@@ -1,4 +1,4 @@
-//! Repair: every replica gets every version in the end (rule C1 of docs/PROTOCOL.md).
+//! Repair: every replica gets every version in the end (rule R2 of docs/PROTOCOL.md).
 //!
 //! The protocol does not need this: a Get repairs what it reads. It bounds the time for which a version is on fewer disks than
 //! it could be, and keeps Gets at one round trip after a node was away. Sending a stored version again creates no new one

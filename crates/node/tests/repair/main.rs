@@ -1,4 +1,4 @@
-//! Rule C1: every replica gets every version in the end, whatever happens to repair's own messages.
+//! Rule R2: every replica gets every version in the end, whatever happens to repair's own messages.
 
 mod world;
 
@@ -41,7 +41,7 @@ fn write(world: &mut World, number: usize, at: u64, missed_by: &[usize]) {
 }
 
 #[test]
-fn c1_what_a_peer_missed_while_it_was_away_it_gets_from_the_list() {
+fn r2_what_a_peer_missed_while_it_was_away_it_gets_from_the_list() {
     let mut world = settled(config());
     world.stop(2);
     (0..4000).for_each(|number| write(&mut world, number, 5, &[2]));
@@ -60,7 +60,7 @@ fn c1_what_a_peer_missed_while_it_was_away_it_gets_from_the_list() {
 }
 
 #[test]
-fn c1_a_round_that_sent_nothing_is_tried_again() {
+fn r2_a_round_that_sent_nothing_is_tried_again() {
     let mut world = settled(config());
     world.full.insert((0, 2));
     (0..200).for_each(|number| write(&mut world, number, 5, &[2]));
@@ -73,7 +73,7 @@ fn c1_a_round_that_sent_nothing_is_tried_again() {
 }
 
 #[test]
-fn c1_what_is_not_acknowledged_is_sent_again() {
+fn r2_what_is_not_acknowledged_is_sent_again() {
     let mut world = settled(config());
     world.silent.insert((0, 2));
     (0..200).for_each(|number| write(&mut world, number, 5, &[2]));
@@ -93,7 +93,7 @@ fn c1_what_is_not_acknowledged_is_sent_again() {
 }
 
 #[test]
-fn c1_a_key_that_was_written_meanwhile_stays_on_the_list() {
+fn r2_a_key_that_was_written_meanwhile_stays_on_the_list() {
     let mut world = settled(config());
     world.full.insert((0, 2));
     write(&mut world, 1, 5, &[2]);
@@ -111,7 +111,7 @@ fn c1_a_key_that_was_written_meanwhile_stays_on_the_list() {
 }
 
 #[test]
-fn c1_a_version_that_nobody_stored_is_forgotten_in_the_end() {
+fn r2_a_version_that_nobody_stored_is_forgotten_in_the_end() {
     let mut world = settled(config());
     let now = world.now;
     world.repair(0).handle_missed(2, &key(1), version(9), now);
@@ -120,7 +120,7 @@ fn c1_a_version_that_nobody_stored_is_forgotten_in_the_end() {
 }
 
 #[test]
-fn c1_what_the_own_replica_refused_comes_back_from_whoever_has_it() {
+fn r2_what_the_own_replica_refused_comes_back_from_whoever_has_it() {
     let mut world = settled(config());
     world.stores[0].full = true;
     world.stores[1].full = true;
@@ -138,7 +138,7 @@ fn c1_what_the_own_replica_refused_comes_back_from_whoever_has_it() {
 }
 
 #[test]
-fn c1_a_list_that_overflows_becomes_a_comparison() {
+fn r2_a_list_that_overflows_becomes_a_comparison() {
     let mut world = settled(Config { list_bytes: 100 << 10, ..config() });
     world.stop(2);
     (0..10_000).for_each(|number| write(&mut world, number, 5, &[2]));
@@ -156,7 +156,7 @@ fn c1_a_list_that_overflows_becomes_a_comparison() {
 }
 
 #[test]
-fn c1_a_comparison_that_is_interrupted_goes_on_where_it_was() {
+fn r2_a_comparison_that_is_interrupted_goes_on_where_it_was() {
     let mut world = settled(config());
     (0..50_000).for_each(|number| write(&mut world, number, 5, &[]));
     (49_000..49_500).for_each(|number| drop(world.stores[2].versions.remove(&key(number))));
@@ -177,7 +177,7 @@ fn c1_a_comparison_that_is_interrupted_goes_on_where_it_was() {
 }
 
 #[test]
-fn c1_after_a_start_what_others_have_is_fetched_and_passed_on() {
+fn r2_after_a_start_what_others_have_is_fetched_and_passed_on() {
     // The coordinator at 0 was killed when its write had reached 1 alone.
     let mut world = settled(config());
     world.stop(0);
@@ -191,7 +191,7 @@ fn c1_after_a_start_what_others_have_is_fetched_and_passed_on() {
 }
 
 #[test]
-fn c1_two_large_equal_stores_are_compared_with_little_traffic() {
+fn r2_two_large_equal_stores_are_compared_with_little_traffic() {
     let mut world = settled(config());
     (0..50_000).for_each(|number| write(&mut world, number, 5, &[]));
     let now = world.now;
@@ -202,7 +202,7 @@ fn c1_two_large_equal_stores_are_compared_with_little_traffic() {
 }
 
 #[test]
-fn c1_one_difference_costs_little() {
+fn r2_one_difference_costs_little() {
     let mut world = settled(config());
     (0..50_000).for_each(|number| write(&mut world, number, 5, &[]));
     world.stores[0].put(&key(777), version(6));
@@ -217,7 +217,7 @@ fn c1_one_difference_costs_little() {
 }
 
 #[test]
-fn c1_whoever_has_much_more_tells_it_piece_by_piece() {
+fn r2_whoever_has_much_more_tells_it_piece_by_piece() {
     let mut world = settled(config());
     (0..3000).for_each(|number| world.stores[1].put(&key(number), version(5)));
     (0..3000).step_by(500).for_each(|number| world.stores[0].put(&key(number), version(4)));
@@ -230,7 +230,7 @@ fn c1_whoever_has_much_more_tells_it_piece_by_piece() {
 }
 
 #[test]
-fn c1_what_is_damaged_costs_what_is_damaged() {
+fn r2_what_is_damaged_costs_what_is_damaged() {
     let mut world = settled(config());
     (0..5000).for_each(|number| world.stores[0].put(&key(number), version(5)));
     world.stores[1].versions = world.stores[0].versions.clone();
@@ -245,7 +245,7 @@ fn c1_what_is_damaged_costs_what_is_damaged() {
 }
 
 #[test]
-fn c1_what_one_side_cannot_take_does_not_keep_others_from_their_turn() {
+fn r2_what_one_side_cannot_take_does_not_keep_others_from_their_turn() {
     let mut world = settled(config());
     (0..200).for_each(|number| write(&mut world, number, 5, &[2]));
     // These cannot be taken there, however often they are sent.
@@ -258,7 +258,7 @@ fn c1_what_one_side_cannot_take_does_not_keep_others_from_their_turn() {
 }
 
 #[test]
-fn c1_a_replica_that_abstains_is_given_what_others_have_and_no_more() {
+fn r2_a_replica_that_abstains_is_given_what_others_have_and_no_more() {
     let mut world = settled(Config { compare_every: Some(20 * SECOND), ..config() });
     (0..50).for_each(|number| write(&mut world, number, 5, &[]));
     for node in [0, 2] {
@@ -275,7 +275,7 @@ fn c1_a_replica_that_abstains_is_given_what_others_have_and_no_more() {
 }
 
 #[test]
-fn c1_a_routine_comparison_comes_again() {
+fn r2_a_routine_comparison_comes_again() {
     let mut world = settled(Config { compare_every: Some(10 * SECOND), ..config() });
     world.stores[1].put(&key(1), version(5));
     world.pass(LONG);

@@ -1,4 +1,4 @@
-//! Rule C1: on a healed cluster every live replica has the newest version of every key within a bounded time, whether or not
+//! Rule R2: on a healed cluster every live replica has the newest version of every key within a bounded time, whether or not
 //! anybody reads it.
 
 use abd::Version;

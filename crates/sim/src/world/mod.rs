@@ -324,7 +324,7 @@ impl World {
         self.queue.push(self.now + FINAL + each * wait, Event::Judge);
     }
 
-    /// Whether every live replica has everything (rule C1).
+    /// Whether every live replica has everything (rule R2).
     fn converged(&self) -> Result<(), String> {
         let live = (0u32..).zip(&self.nodes).filter(|(_, state)| state.identity.admitted && !state.lost);
         let replicas: Vec<(u32, converged::Held)> = live
