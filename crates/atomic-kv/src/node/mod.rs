@@ -6,6 +6,7 @@
 
 mod alarm;
 mod answers;
+mod callers;
 mod client;
 pub mod clock;
 mod committer;
@@ -13,6 +14,7 @@ mod completions;
 mod connections;
 mod crowd;
 mod database;
+mod event_loop;
 mod http;
 mod info;
 mod limits;
@@ -25,6 +27,7 @@ mod pipeline;
 mod process;
 mod readers;
 mod repair;
+mod running;
 mod shard;
 mod signal;
 mod sockets;
@@ -40,30 +43,27 @@ use ::node::acquaintances::PeerRefusal;
 use ::node::hello::{About, Limits};
 use ::node::introduction::Introduction;
 use ::node::limits::FRAME_BYTES_MAX;
-use ::node::lookups::READERS;
 use ::node::nonce::Challenges;
 use abd::{
-    ClockError, Config, Instant, Interval, IntervalClock, Members, NodeId, Operation, Reaction, Reason,
-    Replica, Reply, Standing, TimestampIssuer, TimestampMode,
+    Config, Instant, Interval, IntervalClock, Members, NodeId, Operation, Reaction, Reason, Replica, Reply,
+    Standing, TimestampIssuer,
 };
-use client::{Clients, Seat};
-use clock::{FixedBound, KernelBound};
+use client::Clients;
 use committer::Committer;
 use completions::{Completions, ReplyTo};
 use connections::Connections;
 use database::ReplicaStore;
+use event_loop::Accepted;
 use readers::Readers;
-use shard::Shard;
+pub use running::RunningNode;
 pub(crate) use sockets::descriptor_limit;
 use stats::{LoopStats, Rates};
 use std::collections::BTreeSet;
-use std::net::TcpListener;
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
-use store::{DatabaseError, Puts};
+use store::Puts;
 use tokio::sync::{mpsc, watch};
 
 /// A query phase that a bare majority has not answered by then asks everybody.
@@ -74,17 +74,6 @@ const PROBE_AFTER: Duration = Duration::from_millis(50);
 const ROTATE_AFTER: NonZeroU64 = NonZeroU64::new(256).unwrap();
 /// First pause before an unanswered call is sent again.
 const RESEND_AFTER: Duration = Duration::from_millis(100);
-/// A version may lie this far in a replica's future, no further (PROTOCOL section 1).
-const MAX_FUTURE: Duration = Duration::from_secs(60);
-/// How long a stopping node waits for operations in flight. Longer than operations may take by default, and less than whoever
-/// stops it waits before he kills it.
-const DRAIN_LIMIT: Duration = Duration::from_secs(5);
-/// Then it writes the last answers.
-const LAST_WORDS: Duration = Duration::from_millis(10);
-
-/// What was heard of a member is durable after this time.
-const REMEMBER_EVERY: Duration = Duration::from_secs(1);
-
 static EPOCH: LazyLock<std::time::Instant> = LazyLock::new(std::time::Instant::now);
 
 /// Monotonic time as the protocol counts it.
@@ -390,291 +379,4 @@ impl Node {
 fn own_limits(settings: &Settings) -> Limits {
     let Settings { max_key_bytes, max_value_bytes, .. } = *settings;
     Limits { key: max_key_bytes as u64, value: max_value_bytes as u64, frame: FRAME_BYTES_MAX as u64 }
-}
-
-/// A connection on its way to the shard that serves it.
-pub(crate) enum Accepted {
-    Client(std::net::TcpStream, Seat),
-    Peer(std::net::TcpStream),
-    Lane(Box<peer::Handover>),
-}
-
-/// Lets a connection in, or closes it.
-type Admit = fn(&Arc<Node>, std::net::TcpStream) -> Option<Accepted>;
-
-/// A running node.
-pub struct RunningNode {
-    node: Arc<Node>,
-    shards: Vec<JoinHandle<()>>,
-    committer: JoinHandle<()>,
-    readers: Vec<JoinHandle<()>>,
-    /// Writes down what is heard of the members.
-    remembering: JoinHandle<()>,
-}
-
-impl RunningNode {
-    /// Starts a node: takes its ports, opens its data, and serves.
-    ///
-    /// # Errors
-    /// Exit code 2 for a wrong configuration or a port in use, 1 for a damaged or failing disk.
-    pub fn start(mut settings: Settings) -> Result<Self, Fatal> {
-        LazyLock::force(&EPOCH);
-        sockets::limit_clients(&mut settings)?;
-        let id = NodeId(settings.node_id);
-        let members = Members::new(settings.cluster.iter().map(|(id, _)| NodeId(*id)).collect());
-        let Some((_, peer_address)) = settings.cluster.iter().find(|(node, _)| *node == id.0) else {
-            return Err(Fatal::usage(format!("node {id} is not in --cluster")));
-        };
-        let clock = choose_clock(&settings)?;
-        let peers = match &settings.peer_listen {
-            Some(address) => listen::listen("--peer-listen", address)?,
-            None => listen::listen("the peer address in --cluster", peer_address)?,
-        };
-        let clients = listen::listen("--listen", &settings.listen)?;
-        let http = settings.http_listen.as_deref();
-        let http = http.map_or(Ok(Vec::new()), |address| listen::listen("--http-listen", address))?;
-        let ids: Vec<u32> = members.ids().iter().map(|id| id.0).collect();
-        let identity = DataDir::open(&settings.data_dir, id.0, &ids)?;
-        let path = identity.database_path();
-        let store =
-            ReplicaStore::open(&path, identity.watermark(), settings.cache_bytes).map_err(cannot_open)?;
-        identity.database_opened(store.sequence())?;
-        mode::enter(&settings, &identity, &store, clock.as_deref())?;
-        let (loops, receivers): (Vec<_>, Vec<_>) =
-            (0..settings.threads).map(|_| mpsc::unbounded_channel()).unzip();
-        let own = members.index_of(id).unwrap_or_default();
-        let completions = Completions::of_all(settings.threads);
-        let node = Arc::new(Node {
-            limits: limits::KnownLimits::new(members.count(), own, own_limits(&settings)),
-            loops,
-            issuer: TimestampIssuer::new(id, identity.boot()),
-            replica: Replica { max_future: Some(MAX_FUTURE) },
-            committer: Committer::new(completions.clone(), store.accepts_writes()),
-            completions,
-            readers: Readers::default(),
-            admitted: AtomicBool::new(identity.admitted()),
-            confirmed: Mutex::default(),
-            begins: watch::Sender::new(members.majority() == 1),
-            begun: AtomicBool::new(members.majority() == 1),
-            links_up: members.ids().iter().map(|_| AtomicUsize::new(0)).collect(),
-            repairs: repair::Repairs::new(members.count(), own),
-            id,
-            members,
-            store,
-            clock,
-            identity,
-            failure: watch::Sender::new(None),
-            stopping: watch::Sender::new(false),
-            clients: Clients::new(settings.max_clients, settings.clients_memory),
-            stats: (0..settings.threads).map(|_| LoopStats::default()).collect(),
-            rates: Rates::default(),
-            connections: Connections::default(),
-            settings,
-        });
-        tracing::info!(
-            node = id.0,
-            boot = node.boot(),
-            timestamps = node.settings.timestamps_name(),
-            listen = listen::shown(&clients),
-            peers = listen::shown(&peers),
-            http = listen::shown(&http),
-            admitted = node.is_admitted(),
-            "started"
-        );
-        let committer = supervise::thread(&node, "committer", |node| {
-            if let Err(why) = node.committer.run(&node.store) {
-                node.fail(why.to_string());
-            }
-        })?;
-        let readers = (0..READERS).map(|_| supervise::thread(&node, "reader", |node| node.readers.run(node)));
-        let readers = readers.collect::<Result<Vec<_>, Fatal>>()?;
-        let mut listeners = Some([peers, clients, http]);
-        let mut shards = Vec::new();
-        for (index, receiver) in receivers.into_iter().enumerate() {
-            let listeners = listeners.take();
-            shards.push(supervise::thread(&node, "shard", move |node| {
-                run_shard(node, index, receiver, listeners);
-            })?);
-        }
-        let remembering = supervise::thread(&node, "identity", |node| keep_remembering(node))?;
-        Ok(Self { node, shards, committer, readers, remembering })
-    }
-
-    /// Waits until the node cannot go on, and says why.
-    pub fn failed(&self) -> impl Future<Output = Fatal> + use<> {
-        let mut failure = self.node.failure.subscribe();
-        async move {
-            match failure.wait_for(Option::is_some).await {
-                Ok(failure) => failure.clone().unwrap_or_else(|| Fatal::runtime("failed")),
-                // It has stopped.
-                Err(_) => std::future::pending().await,
-            }
-        }
-    }
-
-    /// Takes nothing new any more, from clients or peers that are not connected yet. What those ask who are is refused as without
-    /// effect; operations in flight go on, and requests of peers are served.
-    pub fn begin_to_stop(&self) {
-        self.node.begin_to_stop();
-    }
-
-    /// Stops gracefully: operations in flight may end, what is queued becomes durable.
-    pub fn stop(self) {
-        self.begin_to_stop();
-        for shard in self.shards {
-            let _ = shard.join();
-        }
-        self.node.readers.close();
-        for reader in self.readers {
-            let _ = reader.join();
-        }
-        self.node.committer.close();
-        let _ = self.committer.join();
-        self.remembering.thread().unpark();
-        let _ = self.remembering.join();
-        tracing::info!(node = self.node.id.0, "stopped");
-    }
-}
-
-/// Writes down what was heard of the members and how much is durable here, for as long as there is news (rule M1).
-fn keep_remembering(node: &Node) {
-    loop {
-        std::thread::park_timeout(REMEMBER_EVERY);
-        // Before the last time: what is durable after that is nobody's business any more.
-        let last = *node.stopping.borrow();
-        if let Err(why) = node.identity.remember() {
-            limited!(warn, "cannot write down what was heard of the members", %why);
-        }
-        if last {
-            return;
-        }
-    }
-}
-
-fn choose_clock(settings: &Settings) -> Result<Option<Box<dyn IntervalClock + Send + Sync>>, Fatal> {
-    if settings.timestamps == TimestampMode::Logical {
-        return Ok(None);
-    }
-    let clock: Box<dyn IntervalClock + Send + Sync> = match settings.clock_error {
-        Some(error) => Box::new(FixedBound::new(error, settings.clock_offset)),
-        None => Box::new(KernelBound::new(settings.max_clock_width)),
-    };
-    match clock.now() {
-        Ok(_) => Ok(Some(clock)),
-        Err(why) => {
-            let remedy = match why {
-                ClockError::TooWide { .. } => {
-                    "; synchronise this machine's clock better, or raise --max-clock-width"
-                }
-                // Whoever does not know the bound says what to do about it.
-                ClockError::Unknown(_) => "",
-            };
-            Err(Fatal::usage(format!("--timestamps truetime is not possible: {why}{remedy}")))
-        }
-    }
-}
-
-fn cannot_open(why: DatabaseError) -> Fatal {
-    match why {
-        DatabaseError::Full(_) => Fatal::runtime(format!("cannot open the database: {why}; make room")),
-        _ => Fatal::runtime(format!("cannot open the database: {why}")),
-    }
-}
-
-/// For peers, for clients, for HTTP.
-type Listeners = [Vec<TcpListener>; 3];
-
-fn run_shard(
-    node: &Arc<Node>,
-    index: usize,
-    mut accepted: mpsc::UnboundedReceiver<Accepted>,
-    listeners: Option<Listeners>,
-) {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(why) => return node.fail(format!("cannot start an event loop: {why}")),
-    };
-    let local = tokio::task::LocalSet::new();
-    local.block_on(&runtime, async {
-        let shard = Shard::new(node.clone(), index);
-        supervise::task(node, "completions", shard.clone().deliver_completions());
-        supervise::task(node, "timer", shard.clone().keep_time());
-        supervise::task(node, "client patience", client::keep_patience(shard.clone()));
-        for (id, address) in &node.settings.cluster {
-            if let Some(lanes) = shard.lanes(NodeId(*id)) {
-                peer::keep_lanes(&shard, lanes, address);
-            }
-        }
-        if let Some([peers, clients, http]) = listeners {
-            let admit_peer: Admit = |_, stream| Some(Accepted::Peer(stream));
-            for listener in peers {
-                supervise::task(node, "accept peers", accept(node.clone(), listener, admit_peer));
-            }
-            for listener in clients {
-                supervise::task(node, "accept clients", accept(node.clone(), listener, client::admit));
-            }
-            supervise::task(node, "rates", stats::keep_rates(node.clone()));
-            supervise::task(node, "repair", repair::keep_repairing(shard.clone()));
-            for listener in http {
-                supervise::task(node, "http", http::serve(shard.clone(), listener));
-            }
-        }
-        let mut stops = std::pin::pin!(node.wait_to_stop());
-        loop {
-            let connection = tokio::select! {
-                biased;
-                () = &mut stops => break,
-                connection = accepted.recv() => connection,
-            };
-            let Some(connection) = connection else { break };
-            match connection {
-                Accepted::Client(stream, seat) => {
-                    if let Ok(stream) = tokio::net::TcpStream::from_std(stream) {
-                        tokio::task::spawn_local(client::serve(shard.clone(), stream, seat));
-                    }
-                }
-                Accepted::Peer(stream) => {
-                    if let Ok(stream) = tokio::net::TcpStream::from_std(stream) {
-                        tokio::task::spawn_local(peer::serve_connection(shard.clone(), stream));
-                    }
-                }
-                Accepted::Lane(handover) => {
-                    tokio::task::spawn_local(peer::serve_handed_over(shard.clone(), *handover));
-                }
-            }
-        }
-        shard.drain(DRAIN_LIMIT).await;
-        // Answers that are ready still go out.
-        tokio::time::sleep(LAST_WORDS).await;
-    });
-}
-
-async fn accept(node: Arc<Node>, listener: TcpListener, admit: Admit) {
-    let prepared = sockets::prepare(&listener).and_then(|()| tokio::net::TcpListener::from_std(listener));
-    let listener = match prepared {
-        Ok(listener) => listener,
-        Err(why) => return node.fail(format!("cannot accept connections: {why}")),
-    };
-    let mut turn = 0;
-    let mut stops = std::pin::pin!(node.wait_to_stop());
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            // Closes the port.
-            () = &mut stops => return,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted.and_then(|(stream, _)| stream.into_std()) {
-            Ok(stream) => {
-                let Some(admitted) = admit(&node, stream) else { continue };
-                turn = (turn + 1) % node.loops.len();
-                node.hand_to(turn, admitted);
-            }
-            Err(why) => {
-                // Out of file descriptors, say: the connections that are there go on.
-                limited!(warn, "cannot accept a connection", %why);
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        }
-    }
 }

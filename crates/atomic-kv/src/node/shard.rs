@@ -4,7 +4,8 @@
 //! memtable, never during a sync), the timestamp issuer (one atomic) and the committer's queue. An operation lives and ends on the shard that its client is connected to.
 
 use super::alarm::Alarm;
-use super::answers::{Answers, Return};
+use super::answers::Answers;
+use super::callers::Callers;
 use super::client::Client;
 use super::completions::{LOCAL, ReplyTo};
 use super::crowd::Crowd;
@@ -23,7 +24,7 @@ use abd::{
     CallId, Coordinator, Instant, NodeId, Now, Operation, OperationId, Outcome, Reply, Request, Unanswered,
 };
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,8 +47,7 @@ pub(crate) struct Shard {
     pub(super) coordinator: RefCell<Coordinator>,
     /// By member index; `None` at this node's own.
     lanes: Vec<Option<Rc<Lanes>>>,
-    /// Who waits for which operation.
-    waiting: RefCell<Waiting>,
+    callers: RefCell<Callers>,
     /// Lanes that are up: replies that go over them may come later. There are about twice as many as members.
     open_lanes: OpenLanes,
     next_lane: Cell<u64>,
@@ -78,7 +78,7 @@ impl Shard {
             index,
             coordinator: RefCell::new(coordinator),
             lanes,
-            waiting: RefCell::default(),
+            callers: RefCell::default(),
             open_lanes: Rc::default(),
             next_lane: Cell::new(LOCAL + 1),
             put: RefCell::default(),
@@ -134,7 +134,7 @@ impl Shard {
         // T2: the interval is read after the invocation, whatever the age of `instant`.
         let now = Now { instant, interval: self.node.interval() };
         let id = self.coordinator.borrow_mut().submit(operation, deadline, now, &self.node.issuer);
-        self.waiting.borrow_mut().insert(id, back);
+        self.callers.borrow_mut().insert(id, back);
         self.pump(now);
         Started::Running { id, slot }
     }
@@ -169,7 +169,7 @@ impl Shard {
         self.coordinator.borrow_mut().handle_reply(from, call, reply, now, &self.node.issuer);
         if found >= FOUND_MUCH_BYTES {
             // The operation may hold it for long: its client is to be charged for it.
-            self.waiting.borrow().wake(OperationId(call.operation));
+            self.callers.borrow().wake(OperationId(call.operation));
         }
     }
 
@@ -233,7 +233,7 @@ impl Shard {
             let ended = self.coordinator.borrow_mut().poll_outcome();
             let Some((id, outcome)) = ended else { break };
             self.stats().count_outcome(&outcome);
-            let back = self.waiting.borrow_mut().remove(id);
+            let back = self.callers.borrow_mut().remove(id);
             if let Some(back) = back {
                 back.send(outcome);
             }
@@ -363,47 +363,5 @@ impl Shard {
             self.coordinator.borrow_mut().handle_timeout(now);
             self.pump(now);
         }
-    }
-}
-
-/// Who waits for which operation. Numbers count up, so a queue that begins with the oldest one waited for is enough: it
-/// has a place for each operation since then, at most those of one operation timeout.
-#[derive(Default)]
-struct Waiting {
-    /// The number of the first place.
-    first: u64,
-    places: VecDeque<Option<Return>>,
-}
-
-impl Waiting {
-    fn place(&self, id: OperationId) -> Option<usize> {
-        id.0.checked_sub(self.first).and_then(|place| usize::try_from(place).ok())
-    }
-
-    fn insert(&mut self, id: OperationId, back: Return) {
-        if self.places.is_empty() {
-            self.first = id.0;
-        }
-        let Some(place) = self.place(id) else { unreachable!("operation numbers count up") };
-        while self.places.len() <= place {
-            self.places.push_back(None);
-        }
-        self.places[place] = Some(back);
-    }
-
-    /// Has whoever waits for an operation look how it stands.
-    fn wake(&self, id: OperationId) {
-        if let Some(Some(back)) = self.place(id).and_then(|place| self.places.get(place)) {
-            back.wake();
-        }
-    }
-
-    fn remove(&mut self, id: OperationId) -> Option<Return> {
-        let back = self.places.get_mut(self.place(id)?)?.take();
-        while let Some(None) = self.places.front() {
-            self.places.pop_front();
-            self.first += 1;
-        }
-        back
     }
 }

@@ -10,6 +10,7 @@
 //! Dominated versions (rule G1) are not in use: a table may go on to hold one until a merge leaves it out, and a view
 //! that comes upon it takes it for what it is, gone.
 
+use super::policy::{self, Effort};
 use super::used::UsedSegments;
 use super::{Files, Found, Location, Pointer, Stored};
 use crate::database::DatabaseError;
@@ -22,41 +23,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A round is not worth it for less garbage than this, nor, when nobody waits, than that.
-const WORTH_BYTES: u64 = 32 << 20;
-const WORTH_QUIET_BYTES: u64 = 1 << 20;
-/// How many times what is in use may be kept under load, and what it may be when the file system has less room than that
-/// again. With three, a segment that is given back holds about 7 % in use, with two 20 % (keys drawn evenly).
-const KEPT_TIMES: u64 = 3;
-const KEPT_TIMES_NO_ROOM: u64 = 2;
-/// In one round up to this many bytes are moved; what is left over is left for the next.
-const ROUND_BYTES: u64 = 256 << 20;
 /// So many pointers are remembered when they are counted.
 const COUNTED_MAX: usize = 64 << 10;
 /// Values that were read and wait for a batch.
 const READY_BYTES: usize = 1 << 20;
-/// More segments than this that are smaller than that are worth a round when nobody waits: each is an open file.
-const SMALL_MAX: usize = 16;
-const SMALL_BYTES: u64 = 1 << 20;
-/// A segment is small, too, if it is less than this part of all that is kept.
-const SMALL_PART: u64 = 256;
 /// On a full disk unused segments are looked for this often.
 const FULL_EVERY: Duration = Duration::from_secs(10);
-/// The part of the kept bytes that may be segments to be used again; as much as is not worth a round may be in any case.
-const USED_PART: u64 = 4;
-
-/// What a round is for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Effort {
-    /// No more than has to be.
-    #[default]
-    UnderLoad,
-    /// All that is worth it: nobody waits.
-    Quiet,
-    /// Nothing can be written: only what is not in use goes.
-    NoRoom,
-}
-
 /// A value in use that is to be put again.
 pub(in crate::engine) struct Move {
     pub(in crate::engine) key: Bytes,
@@ -118,11 +90,11 @@ impl State {
 
     /// Whether there is enough garbage for a round.
     fn is_due(&self) -> bool {
-        self.kept_bytes > self.times() * self.in_use + self.table_bytes / 2 + WORTH_BYTES
+        policy::is_due(self.kept_bytes, self.in_use, self.table_bytes, self.times())
     }
 
     fn times(&self) -> u64 {
-        if self.little_room { KEPT_TIMES_NO_ROOM } else { KEPT_TIMES }
+        policy::kept_times(self.little_room)
     }
 }
 
@@ -217,13 +189,10 @@ impl Collector {
     pub(in crate::engine) fn begin_quiet_round(&self) -> Option<QuietRound> {
         let mut state = self.state();
         state.forget_used();
-        let garbage_at_most = state.kept_bytes.saturating_sub(state.in_use);
         let new = state.kept_bytes.saturating_sub(state.kept_before);
         let is_worth_it =
-            garbage_at_most > state.in_use / 4 && new > state.table_bytes / 8 + WORTH_QUIET_BYTES;
-        let small_below = small_below(state.kept_bytes);
-        let small = state.kept.values().filter(|kept| kept.bytes() < small_below).count();
-        if !is_worth_it && small <= SMALL_MAX {
+            policy::is_worth_quiet_round(state.kept_bytes, state.in_use, new, state.table_bytes);
+        if !is_worth_it && !policy::are_many_small(state.kept.values().map(Kept::bytes), state.kept_bytes) {
             return None;
         }
         state.asked = Some(Effort::Quiet);
@@ -348,10 +317,9 @@ impl Collector {
         }
         let of = |id: &u64| in_use.get(id).copied().unwrap_or(0);
         let all: u64 = kept.keys().map(of).sum();
-        // A quarter less, so that the next round is not due at once.
-        let leave = if effort == Effort::UnderLoad { (times * all).saturating_sub(all / 4) } else { 0 };
+        let leave = policy::bytes_to_leave(effort, times, all);
         let (unused, victims): (BTreeSet<u64>, BTreeSet<u64>) =
-            victims(&kept, of, leave).into_iter().partition(|id| of(id) == 0);
+            policy::victims(&kept, of, leave).into_iter().partition(|id| of(id) == 0);
         unused.iter().for_each(|id| self.give_back(tables, *id, effort));
         if effort != Effort::NoRoom {
             let emptied = self.move_values(tables, victims, all_counted.then_some(counted))?;
@@ -428,7 +396,7 @@ impl Collector {
         let mut state = self.state();
         let Some(kept) = state.kept.remove(&id) else { return };
         state.kept_bytes -= kept.bytes();
-        let limit = if state.little_room { 0 } else { WORTH_BYTES.max(state.kept_bytes / USED_PART) };
+        let limit = policy::used_bytes_max(state.kept_bytes, state.little_room);
         drop(state);
         let segment = kept.into_segment();
         let of_use = effort == Effort::UnderLoad && segment.bytes() <= limit && segment.is_unshared();
@@ -470,57 +438,4 @@ impl Collector {
 /// A copy of a key, which may be a part of a block of a table: what waits must not keep all of that.
 fn copied(key: &Bytes) -> Bytes {
     Bytes::copy_from_slice(key)
-}
-
-/// Segments of fewer bytes are small, where `all` bytes are kept.
-fn small_below(all: u64) -> u64 {
-    SMALL_BYTES.max(all / SMALL_PART)
-}
-
-/// The segments to be given back: those least in use, until only `leave` bytes are left, and none that is two thirds in use.
-/// If nothing need be left, also small ones if there are many.
-fn victims(kept: &BTreeMap<u64, u64>, in_use: impl Fn(&u64) -> u64, leave: u64) -> Vec<u64> {
-    let all = kept.values().sum();
-    let is_small = |bytes: u64| bytes < small_below(all);
-    let too_many_small = leave == 0 && kept.values().filter(|bytes| is_small(**bytes)).count() > SMALL_MAX;
-    let is_candidate =
-        |id: &u64, bytes: u64| in_use(id) < bytes / 3 * 2 || (too_many_small && is_small(bytes));
-    let mut candidates: Vec<u64> =
-        kept.iter().filter(|(id, bytes)| is_candidate(id, **bytes)).map(|(id, _)| *id).collect();
-    // In thousandths, as they differ in size.
-    candidates.sort_by_key(|id| in_use(id) * 1000 / kept[id]);
-    let (mut left, mut moved): (u64, u64) = (all, 0);
-    let enough = candidates.iter().position(|id| {
-        let enough = in_use(id) > 0 && (left <= leave || moved > ROUND_BYTES);
-        (left, moved) = (left - kept[id], moved + in_use(id));
-        enough
-    });
-    candidates.truncate(enough.unwrap_or(candidates.len()));
-    candidates
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn those_least_in_use_are_given_back_and_no_more_than_need_be() {
-        let kept: BTreeMap<u64, u64> = (1..=6).map(|id| (id, 2 * SMALL_BYTES)).collect();
-        let tenths = BTreeMap::from([(1, 0), (2, 4), (3, 1), (4, 7), (5, 0), (6, 2)]);
-        let in_use = |id: &u64| tenths[id] * SMALL_BYTES / 5;
-        assert_eq!(victims(&kept, in_use, 0), [1, 5, 3, 6, 2]);
-        assert_eq!(victims(&kept, in_use, 6 * SMALL_BYTES), [1, 5, 3]);
-        assert_eq!(victims(&kept, in_use, 100 * SMALL_BYTES), [1, 5]);
-    }
-
-    #[test]
-    fn many_small_ones_become_one_when_nobody_waits() {
-        let few: BTreeMap<u64, u64> = (1..=SMALL_MAX as u64).map(|id| (id, 1 << 16)).collect();
-        assert_eq!(victims(&few, |_| 1 << 16, 0).len(), 0);
-        let mut many = few;
-        many.insert(100, 1 << 16);
-        many.insert(101, SMALL_BYTES);
-        assert_eq!(victims(&many, |id| many[id], 0).len(), SMALL_MAX + 1);
-        assert_eq!(victims(&many, |id| many[id], 1).len(), 0);
-    }
 }

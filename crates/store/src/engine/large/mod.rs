@@ -8,6 +8,7 @@
 mod collector;
 mod files;
 mod pointer;
+mod policy;
 mod used;
 
 pub(super) use collector::{Collector, Move};

@@ -12,88 +12,36 @@
 //! ([`Tree::salvage`]).
 
 mod archive;
+mod filter;
 mod list;
+mod mend;
 mod salvage;
+mod suspicion;
 
-use super::FIRST;
-use crate::damage::Part;
 use crate::database::DatabaseError;
-use crate::engine::failure::{caught, damaged, io_error, unreadable};
+use crate::engine::failure::{caught, damaged, io_error};
 use crate::engine::lost::NAME as LOST;
-use crate::engine::merge::Merge;
 use crate::engine::strays::{is_number, leave_alone, set_aside, strays};
-use crate::private;
 use bytes::Bytes;
-use list::{List, Listed};
+use filter::Merges;
+use list::List;
 use lsm_tree::compaction::Leveled;
-use lsm_tree::compaction::filter::{CompactionFilter, Context, Factory, ItemAccessor, Verdict};
 use lsm_tree::{AbstractTree, AnyTree, Cache, Config, Guard, IterGuardImpl, SequenceNumberCounter};
 use lsm_tree::{InternalValue, UserKey, ValueType};
-use salvage::Findings;
+use mend::DAMAGED;
+pub(super) use mend::{Depth, Salvaged};
 use std::fs::File;
 use std::io::Read;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+pub(in crate::engine) use suspicion::Suspicion;
+use suspicion::{engine_error, read_error};
 
 /// Names that the crate gives: the list of tables in use, and the directory of its files.
 const CURRENT: &str = "current";
 const TABLES: &str = "tables";
-/// Where tables go that were damaged, for whoever wants to look into them.
-const DAMAGED: &str = "damaged";
-
-/// Hears of reads that found damage.
-#[derive(Default)]
-pub(in crate::engine) struct Suspicion {
-    raised: AtomicBool,
-    hears: OnceLock<Box<dyn Fn() + Send + Sync>>,
-}
-
-impl Suspicion {
-    /// Has somebody called when there is one.
-    pub(in crate::engine) fn tell(&self, hears: impl Fn() + Send + Sync + 'static) {
-        let _ = self.hears.set(Box::new(hears));
-    }
-
-    fn raise(&self) {
-        if !self.raised.swap(true, Ordering::Relaxed)
-            && let Some(hears) = self.hears.get()
-        {
-            hears();
-        }
-    }
-
-    /// Whether there is one.
-    pub(super) fn is_raised(&self) -> bool {
-        self.raised.load(Ordering::Relaxed)
-    }
-
-    /// It has been looked into.
-    pub(super) fn settle(&self) {
-        self.raised.store(false, Ordering::Relaxed);
-    }
-}
-
-/// How much of the tables is read in search of damage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Depth {
-    /// What it takes to open them.
-    Opens,
-    /// What finds their entries, too: a small part of them, without which none of a table's can be read.
-    Finds,
-    /// Everything.
-    All,
-}
-
-/// What was found and done about damaged tables.
-#[derive(Debug, Default)]
-pub(super) struct Salvaged {
-    /// What was in them and cannot be read.
-    pub(super) lost: Vec<Part>,
-    /// Whether keys of the engine's own may be among that.
-    pub(super) lost_own: bool,
-}
 
 /// Sorted tables on disk. Every entry has the number of its batch, and whoever reads says up to which number.
 pub(in crate::engine) struct Tree {
@@ -199,86 +147,6 @@ impl Tree {
     /// Who hears of reads that find damage.
     pub(super) fn suspicion(&self) -> &Arc<Suspicion> {
         &self.suspicion
-    }
-
-    /// Looks for damaged tables in the directory of a tree, makes new ones of what can be read of them, and puts these
-    /// into their place: a list of tables that nobody has opened yet. `remember` is told before what is lost. Whether there were
-    /// any. While nobody writes or merges tables.
-    ///
-    /// # Errors
-    /// [`DatabaseError::Damaged`] when the list of tables cannot be read or a table is gone; [`DatabaseError::Full`] when there
-    /// is no room for the new ones; [`DatabaseError::Fatal`] when the disk fails, or `remember`.
-    pub(super) fn salvage(
-        path: &Path,
-        depth: Depth,
-        mut next_number: impl FnMut() -> u64,
-        remember: impl FnOnce(&Salvaged) -> Result<(), DatabaseError>,
-    ) -> Result<bool, DatabaseError> {
-        let list = List::read(path)?;
-        let file = |number: u64| path.join(TABLES).join(number.to_string());
-        let mut found = Vec::new();
-        for listed in list.tables() {
-            let file = file(listed.number);
-            if !file.exists() {
-                return Err(damaged(format!("the table {} is gone", file.display())));
-            }
-            let opens = salvage::opens(&file, *listed);
-            let finds = depth == Depth::Opens || salvage::finds(&file);
-            if opens && finds && depth != Depth::All {
-                continue;
-            }
-            let findings = salvage::read(&file, |_| Ok(()))?;
-            if findings.damaged || !opens {
-                found.push((*listed, findings));
-            }
-        }
-        if found.is_empty() {
-            return Ok(false);
-        }
-        let mut made = Vec::new();
-        let replaced = Self::replace_damaged(path, list, &found, &mut next_number, &mut made, remember);
-        // After any other failure nobody knows which list is in force.
-        if let Err(DatabaseError::Full(_)) = replaced {
-            made.iter().for_each(|number| drop(std::fs::remove_file(file(*number))));
-        }
-        replaced.map(|()| true)
-    }
-
-    /// `made`: the numbers of files that are no tables before this has succeeded.
-    fn replace_damaged(
-        path: &Path,
-        mut list: List,
-        found: &[(Listed, Findings)],
-        next_number: &mut impl FnMut() -> u64,
-        made: &mut Vec<u64>,
-        remember: impl FnOnce(&Salvaged) -> Result<(), DatabaseError>,
-    ) -> Result<(), DatabaseError> {
-        is_datable()?;
-        let mut salvaged = Salvaged::default();
-        for (listed, Findings { lost, .. }) in found {
-            let (file, number) = (path.join(TABLES).join(listed.number.to_string()), next_number());
-            made.push(number);
-            list.replace(listed.number, salvage::rewrite(&file, *listed, number)?);
-            let cost = match lost.len() {
-                0 => "nothing is lost, as it was not hit where its entries are".to_owned(),
-                parts => format!(
-                    "{parts} parts of it cannot be read, and this replica abstains for keys that may have been in them"
-                ),
-            };
-            log::error!(
-                "the table {} is damaged: {cost}. What can be read is in the table {number} now, and the file is kept in {}",
-                file.display(),
-                path.join(DAMAGED).display()
-            );
-            for part in lost {
-                salvaged.lost_own |= part.from[..] < *FIRST;
-                let from = part.from.clone().max(Bytes::from_static(FIRST));
-                salvaged.lost.push(Part { from, to: part.to.clone() });
-            }
-            keep(&file, path)?;
-        }
-        remember(&salvaged)?;
-        list.write(path)
     }
 
     /// The first part that every directory of tables has and that this one has not.
@@ -487,24 +355,6 @@ fn is_datable() -> Result<(), DatabaseError> {
     }
 }
 
-/// Keeps a table that goes out of use because it is damaged. That somebody may look into it is not worth a failure.
-fn keep(table: &Path, path: &Path) -> Result<(), DatabaseError> {
-    let folder = path.join(DAMAGED);
-    private::create_directory(&folder)
-        .map_err(|why| io_error("create a directory for damaged tables", &why))?;
-    let name = table.file_name().unwrap_or_default().to_string_lossy();
-    let free = (0..).map(|time| match time {
-        0 => folder.join(&*name),
-        time => folder.join(format!("{name}-{time}")),
-    });
-    if let Some(kept) = free.into_iter().find(|kept| !kept.exists())
-        && let Err(why) = std::fs::hard_link(table, &kept)
-    {
-        log::warn!("the damaged table {} cannot be kept: {why}", table.display());
-    }
-    Ok(())
-}
-
 /// The first number that no table has, neither in the list nor in the directory.
 ///
 /// # Errors
@@ -519,49 +369,4 @@ pub(super) fn first_free_number(path: &Path) -> Result<u64, DatabaseError> {
         }
     }
     Ok(free)
-}
-
-/// A short file is damage, a checksum that does not match too, and a missing file is lost data; everything else that a file
-/// system reports is a disk that fails.
-fn engine_error(why: lsm_tree::Error) -> DatabaseError {
-    use std::io::ErrorKind::{InvalidData, NotFound, UnexpectedEof};
-    match &why {
-        lsm_tree::Error::Io(io) if io.kind() == NotFound => damaged(&why),
-        lsm_tree::Error::Io(io) if !matches!(io.kind(), InvalidData | UnexpectedEof) => {
-            io_error("use the tables", io)
-        }
-        _ => unreadable(&why),
-    }
-}
-
-/// The same for what only reads: whatever keeps it from reading concerns what it wanted to read, and nothing else. Somebody will
-/// look into it.
-fn read_error(why: lsm_tree::Error, suspicion: &Suspicion) -> DatabaseError {
-    suspicion.raise();
-    unreadable(&why)
-}
-
-/// Makes a filter for each merge.
-struct Merges {
-    folder: PathBuf,
-    first: Arc<AtomicU64>,
-}
-
-impl Factory for Merges {
-    fn name(&self) -> &str {
-        "dominated versions"
-    }
-
-    fn make_filter(&self, _: &Context) -> Box<dyn CompactionFilter> {
-        Box::new(Filter(Merge::new(self.folder.clone(), self.first.load(Ordering::Relaxed))))
-    }
-}
-
-struct Filter(Merge);
-
-impl CompactionFilter for Filter {
-    fn filter_item(&mut self, item: ItemAccessor<'_>, _: &Context) -> lsm_tree::Result<Verdict> {
-        let keeps = self.0.keeps(item.key(), item.value()?.len());
-        Ok(if keeps { Verdict::Keep } else { Verdict::Destroy })
-    }
 }
