@@ -82,7 +82,7 @@ pub enum Reason {
     /// The deadline passed before a majority had answered.
     #[error("{answered} of {members} replicas answered in time, {needed} are needed{}", because(.refusal))]
     NoQuorum {
-        /// Replicas that answered.
+        /// Replicas that answered, and did not refuse.
         answered: usize,
         /// A majority.
         needed: usize,

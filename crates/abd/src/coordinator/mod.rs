@@ -414,7 +414,7 @@ impl Coordinator {
         let reason = reason.unwrap_or_else(|| match running.phase {
             Phase::CommitWait { .. } => Reason::ClockUnknown,
             _ => Reason::NoQuorum {
-                answered: running.answered().len(),
+                answered: running.counted().len(),
                 needed: self.config.members.majority(),
                 members: self.config.members.count(),
                 refusal: running.calls.last_refusal,

@@ -58,6 +58,7 @@ impl Coordinator {
                 }
                 if !writable && running.operation.needs_room() {
                     query.unwritable.insert(from);
+                    running.calls.last_refusal = Some(Refusal::DiskFull);
                     return self.judge_unwritable(query.unwritable);
                 }
                 query.unwritable.remove(from);

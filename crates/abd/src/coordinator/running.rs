@@ -36,6 +36,16 @@ impl Running {
         }
     }
 
+    /// Who has done what the current phase is about: of a refusal nobody is one nearer to a majority.
+    pub(super) fn counted(&self) -> NodeSet {
+        match &self.phase {
+            Phase::Read(read) => read.answered,
+            Phase::ReadTimestamp(query) => query.answered,
+            Phase::Write(write) => write.held,
+            Phase::CommitWait { .. } => NodeSet::EMPTY,
+        }
+    }
+
     /// The current phase's request to one replica.
     pub(super) fn call(&self, id: u64, to: NodeId) -> Transmit {
         let key = self.operation.key().clone();

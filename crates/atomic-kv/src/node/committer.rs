@@ -24,6 +24,8 @@ const ENGINE_LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// What a write that waits takes beside its bytes, about.
 const WRITE_OVERHEAD: usize = 256;
+/// Why a look at the disk says that it is full.
+const LITTLE_LEFT: &str = "there is less left than is kept free";
 /// Room for so many replies is kept from batch to batch.
 const REPLIES_KEPT: usize = 1024;
 
@@ -100,6 +102,9 @@ impl Committer {
     /// The committer thread. Returns when closed, or with the reason why this node must not go on.
     pub(crate) fn run(&self, store: &ReplicaStore) -> Result<(), DatabaseError> {
         let mut room = DiskRoom::new(self.writable(), now_instant());
+        if !room.has_room() {
+            self.tell(false, LITTLE_LEFT);
+        }
         // When to tidy up, if nothing comes. A full disk may have something to give back.
         let mut tidy_at = (!room.has_room()).then(|| Instant::now() + IDLE_AFTER);
         // Two batches take turns: one is committed while the other gathers.
@@ -139,7 +144,7 @@ impl Committer {
     fn look(&self, store: &ReplicaStore, room: &mut DiskRoom) -> Result<(), DatabaseError> {
         store.check()?;
         if room.looked(store.accepts_writes(), now_instant()) {
-            self.tell(room.has_room(), "there is less left than is kept free");
+            self.tell(room.has_room(), LITTLE_LEFT);
         }
         Ok(())
     }

@@ -155,6 +155,11 @@ fn d1_a_node_takes_writes_again_when_there_is_room_although_nobody_writes() {
         cluster.nodes[1].connect().try_call(&[b"SET", b"k", b"v"]).unwrap() == Reply::ok()
     });
     assert_eq!(cluster.nodes[2].connect().call("GET k"), Reply::bulk("v"));
+    // It says so, and not only when it finds out later.
+    assert!(cluster.nodes[2].terminate().success());
+    fill(&ballast);
+    cluster.nodes[2].start();
+    cluster.nodes[2].wait_for_log(&["disk full", "refuses writes"]);
     // Before the file system goes.
     cluster.nodes[2].kill();
 }

@@ -82,8 +82,11 @@ fn verify_saves_what_check_judges() {
     std::fs::write(&file, seen.replace(line, &wrong)).unwrap();
     assert_eq!(run(&["check", history]).status.code(), Some(1));
     let nowhere = cluster.directory().join("no/such/folder");
-    let output = run(&["verify", "--addr", &all, "--seconds", "1", "--save", nowhere.to_str().unwrap()]);
-    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    for flag in ["--save", "--html"] {
+        let output = run(&["verify", "--addr", &all, "--seconds", "1", flag, nowhere.to_str().unwrap()]);
+        // Before anything is done that would be lost.
+        assert!(output.status.code() == Some(2) && output.stdout.is_empty(), "{output:?}");
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::{Addresses, Failed, clean, print};
 use clap::Args;
 use lincheck::{DEFAULT_LIMIT, Model, Verdict};
 use report::Report;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const EXIT_CODES: &str = "\
@@ -53,6 +53,12 @@ pub struct VerifyArgs {
     pub html: Option<PathBuf>,
 }
 
+/// What has been seen is lost if it turns out at the end that the file cannot be written. Nothing that is in it goes yet.
+fn check_writable(path: &Path) -> Result<(), Failed> {
+    let opened = std::fs::OpenOptions::new().create(true).append(true).open(path);
+    opened.map(drop).map_err(|why| Failed::usage(format!("cannot write to {}: {why}", path.display())))
+}
+
 /// Drives, judges, reports.
 ///
 /// # Errors
@@ -69,6 +75,9 @@ pub fn run(args: &VerifyArgs) -> Result<(), Failed> {
     }
     let addresses = &args.addresses.addr;
     Client::check_reachable(addresses)?;
+    for path in args.save.iter().chain(&args.html) {
+        check_writable(path)?;
+    }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
     let load = Load {
         addresses: addresses.clone(),

@@ -101,6 +101,22 @@ fn outcome_cancel_is_refused_before_the_first_put_and_indeterminate_after() {
     assert_eq!(world.nodes[&1].coordinator.in_flight(), 0);
 }
 
+/// Whoever has no room does not count as one that did what was asked, and the error says why.
+#[test]
+fn outcome_full_disks_are_named_when_the_others_do_not_answer() {
+    let mut world = logical(3);
+    world.node(2).standing.writable = false;
+    let write = world.submit(1, set("x"));
+    world.deliver(|m| m.between(1, 1) || m.between(1, 2));
+    world.advance(PATIENCE);
+    let expected = Reason::NoQuorum { answered: 1, needed: 2, members: 3, refusal: Some(Refusal::DiskFull) };
+    assert_eq!(world.outcome(write), Some(&Outcome::Refused(expected)));
+    assert_eq!(
+        expected.to_string(),
+        "1 of 3 replicas answered in time, 2 are needed; one said that its disk is full"
+    );
+}
+
 /// PROTOCOL section 8, "Rejected": in logical mode full disks are known before anything was written.
 #[test]
 fn outcome_full_disks_refuse_a_set_before_any_put() {
