@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
-use tools::load::{Answer, Failure, Kind, Link, Request, Target, Workload};
+use tools::load::{LoadAnswer, Failure, ReadOrWrite, Link, LoadRequest, Target, Workload};
 
 const PUT: &str = "/etcdserverpb.KV/Put";
 const RANGE: &str = "/etcdserverpb.KV/Range";
@@ -128,25 +128,25 @@ pub(crate) struct EtcdLink {
 }
 
 impl Link for EtcdLink {
-    async fn exchange(&mut self, batch: &[Request], answered: &mut dyn FnMut(Answer)) -> io::Result<()> {
+    async fn exchange(&mut self, batch: &[LoadRequest], answered: &mut dyn FnMut(LoadAnswer)) -> io::Result<()> {
         for request in batch {
             self.message.clear();
             protobuf::put_bytes(&mut self.message, 1, &Workload::key(request.key));
             let method = match request.kind {
-                Kind::Read => &self.range,
-                Kind::Write => {
+                ReadOrWrite::Read => &self.range,
+                ReadOrWrite::Write => {
                     protobuf::put_bytes(&mut self.message, 2, &self.value);
                     &self.put
                 }
             };
             let answer = call(&self.connection, method, &self.message).await.map_err(io::Error::other)?;
             answered(match (request.kind, answer) {
-                (_, Err(_)) => Answer::Failed(Failure::Error),
+                (_, Err(_)) => LoadAnswer::Failed(Failure::Error),
                 // A range without a key-value pair found nothing.
-                (Kind::Read, Ok(found)) if !protobuf::fields(&found).any(|(field, _)| field == 2) => {
-                    Answer::Missing
+                (ReadOrWrite::Read, Ok(found)) if !protobuf::fields(&found).any(|(field, _)| field == 2) => {
+                    LoadAnswer::Missing
                 }
-                (_, Ok(_)) => Answer::Done,
+                (_, Ok(_)) => LoadAnswer::Done,
             });
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! Instructions of the client protocol: a pipeline of requests parsed.
 #![allow(missing_docs, unused_qualifications, reason = "the harness's macros write such code")]
 
-use atomic_kv::resp::{Limits, Protocol, Reply, RequestParser};
+use atomic_kv::resp::{Limits, Protocol, Response, RequestParser};
 use bytes::{Bytes, BytesMut};
 use gungraun::{library_benchmark, library_benchmark_group, main};
 use std::hint::black_box;
@@ -33,15 +33,15 @@ fn parse((mut parser, mut input): (RequestParser, BytesMut)) -> (RequestParser, 
     (parser, parsed)
 }
 
-fn replies() -> (Vec<Reply>, BytesMut) {
-    let value = Reply::Bulk(Bytes::from(vec![7; 100]));
-    let replies = (0..DEPTH).map(|key| if key % 2 == 0 { Reply::OK } else { value.clone() }).collect();
+fn replies() -> (Vec<Response>, BytesMut) {
+    let value = Response::Bulk(Bytes::from(vec![7; 100]));
+    let replies = (0..DEPTH).map(|key| if key % 2 == 0 { Response::OK } else { value.clone() }).collect();
     (replies, BytesMut::with_capacity(16 << 10))
 }
 
 #[library_benchmark]
 #[bench::depth_16(replies())]
-fn encode((replies, mut out): (Vec<Reply>, BytesMut)) -> (Vec<Reply>, BytesMut) {
+fn encode((replies, mut out): (Vec<Response>, BytesMut)) -> (Vec<Response>, BytesMut) {
     for reply in black_box(&replies) {
         reply.encode(Protocol::Resp2, &mut out);
     }

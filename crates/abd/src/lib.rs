@@ -29,7 +29,7 @@ pub mod value;
 pub mod version;
 pub mod wire;
 
-pub use coordinator::{Config, Coordinator, Found, TimestampMode, Transmit};
+pub use coordinator::{Config, Coordinator, TimestampMode, Transmit, ValueFound};
 pub use issuer::{CeilingReached, TimestampIssuer};
 pub use message::{CallId, Refusal, Reply, Request};
 pub use operation::{Operation, OperationId, Outcome, Reason};

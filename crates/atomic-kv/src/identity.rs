@@ -7,7 +7,7 @@
 use crate::fatal::Fatal;
 use crate::private;
 use ::node::acquaintances::PeerRefusal;
-use ::node::directory::{Found, Identity, Mark, Part, Unfit};
+use ::node::directory::{Identity, Mark, Part, PartFound, Unfit};
 use ::node::introduction::Introduction;
 use ::node::nonce::{Challenges, Nonce, Tag};
 use serde::{Deserialize, Serialize};
@@ -28,7 +28,7 @@ const FORMAT: u32 = 3;
 
 /// The identity as it is written.
 #[derive(Serialize, Deserialize)]
-struct Record {
+struct WrittenIdentity {
     format: u32,
     identity: Identity,
 }
@@ -79,7 +79,7 @@ impl DataDir {
         let opened = if_there(Slots::open(&identity_path, SLOT)).map_err(failed)?;
         let watermark = if_there(Watermark::open(&watermark_path)).map_err(failed)?;
         let found_watermark = match &watermark {
-            None => Found::Nothing,
+            None => PartFound::Nothing,
             Some((_, found)) => found_mark(found.as_ref().map(|(_, mark)| mark.as_slice())),
         };
         let (mark, found_database) = find_mark(&path.join(Part::Database.name())).map_err(failed)?;
@@ -351,23 +351,23 @@ fn if_there<T>(opened: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-fn found_mark(bytes: Option<&[u8]>) -> Found {
-    bytes.and_then(Mark::from_bytes).map_or(Found::Unmarked, Found::Marked)
+fn found_mark(bytes: Option<&[u8]>) -> PartFound {
+    bytes.and_then(Mark::from_bytes).map_or(PartFound::Unmarked, PartFound::Marked)
 }
 
 /// The file with the mark in a database, and what it says.
-fn find_mark(database: &Path) -> io::Result<(Option<Slots>, Found)> {
+fn find_mark(database: &Path) -> io::Result<(Option<Slots>, PartFound)> {
     if !database.try_exists()? {
-        return Ok((None, Found::Nothing));
+        return Ok((None, PartFound::Nothing));
     }
     Ok(match if_there(Slots::open(&database.join(MARK), MARK_SLOT))? {
-        None => (None, Found::Unmarked),
+        None => (None, PartFound::Unmarked),
         Some(Opened { slots, newest, .. }) => (Some(slots), found_mark(newest.as_deref())),
     })
 }
 
 fn text_of(identity: &Identity) -> io::Result<Vec<u8>> {
-    let record = Record { format: FORMAT, identity: identity.clone() };
+    let record = WrittenIdentity { format: FORMAT, identity: identity.clone() };
     toml::to_string(&record).map(String::into_bytes).map_err(io::Error::other)
 }
 
@@ -401,7 +401,7 @@ fn read(newest: Option<&[u8]>, path: &Path) -> Result<Identity, Fatal> {
     {
         return Err(other(format));
     }
-    toml::from_str::<Record>(text)
+    toml::from_str::<WrittenIdentity>(text)
         .map(|record| record.identity)
         .map_err(|why| Fatal::runtime(format!("{shown} cannot be understood: {why}")))
 }

@@ -1,4 +1,4 @@
-use atomic_kv::resp::{Limits, ProtocolError, Request, RequestParser};
+use atomic_kv::resp::{ClientRequest, Limits, ProtocolError, RequestParser};
 use bytes::BytesMut;
 
 /// Small, so that a short input can reach them.
@@ -13,14 +13,14 @@ pub fn resp(data: &[u8]) {
     let cut = parsed(data, 1 + data.first().map_or(0, |&first| usize::from(first % 16)));
     assert_eq!(whole, cut, "the cut of the stream shows in the requests");
     for request in whole.0 {
-        if let Request::Command(args) = request {
+        if let ClientRequest::Command(args) = request {
             assert!(!args.is_empty() && args.len() <= data.len());
             assert!(args.iter().map(|arg| arg.len()).sum::<usize>() <= data.len(), "bytes from nowhere");
         }
     }
 }
 
-fn parsed(data: &[u8], piece: usize) -> (Vec<Request>, Option<ProtocolError>) {
+fn parsed(data: &[u8], piece: usize) -> (Vec<ClientRequest>, Option<ProtocolError>) {
     let mut parser = RequestParser::new(LIMITS);
     let mut input = BytesMut::new();
     let mut requests = Vec::new();

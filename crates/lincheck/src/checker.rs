@@ -3,7 +3,7 @@
 use crate::compile::Key;
 use crate::history::History;
 use crate::model::Model;
-use crate::search::{Found, Searched, search};
+use crate::search::{SearchResult, Searched, search};
 use crate::verdict::{GaveUp, Judgement, Verdict, Violation};
 use crate::window;
 use crate::zones::{Zones, zones};
@@ -96,13 +96,13 @@ fn decide(model: &Model, history: &History, chosen: &[usize], limit: usize) -> (
         Zones::NotDistinct => {
             let Searched { found, spent } = search(&mut key, limit);
             let decision = match found {
-                Found::Order(order) => Decision::Order(order),
-                Found::Nothing { stuck_at } => {
+                SearchResult::Order(order) => Decision::Order(order),
+                SearchResult::Nothing { stuck_at } => {
                     let started = |&index: &usize| operations[index].invoke <= stuck_at;
                     let suspects: Vec<usize> = chosen.iter().copied().filter(started).collect();
                     Decision::Window(window::shrink(model, operations, &suspects, stuck_at))
                 }
-                Found::GaveUp => Decision::GaveUp,
+                SearchResult::GaveUp => Decision::GaveUp,
             };
             (decision, spent)
         }

@@ -4,7 +4,7 @@ use crate::checker::judge;
 use crate::compile::Key;
 use crate::history::History;
 use crate::model::Model;
-use crate::search::{Found, search};
+use crate::search::{SearchResult, search};
 use crate::testing::random::{Mix, Random};
 use crate::testing::{brute, random};
 use crate::zones::{Zones, zones};
@@ -21,12 +21,12 @@ fn rounds(model: &Model, mix: Mix, count: u64) {
         let context = || format!("{mix:?} seed {seed}\n{}", crate::bars::draw(&operations));
 
         match search(&mut Key::new(model, &operations, &all), LIMIT).found {
-            Found::Order(order) => {
+            SearchResult::Order(order) => {
                 assert!(expected, "search passed {}", context());
                 assert_eq!(brute::explains(model, &operations, &order), Ok(()), "search {}", context());
             }
-            Found::Nothing { .. } => assert!(!expected, "search convicted {}", context()),
-            Found::GaveUp => panic!("search gave up {}", context()),
+            SearchResult::Nothing { .. } => assert!(!expected, "search convicted {}", context()),
+            SearchResult::GaveUp => panic!("search gave up {}", context()),
         }
         match zones(&Key::new(model, &operations, &all)) {
             Zones::Order(order) => {

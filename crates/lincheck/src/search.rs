@@ -21,7 +21,7 @@ use crate::states::State;
 
 /// How a search ended.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Found {
+pub(crate) enum SearchResult {
     /// There is an order; the indices of the operations in it, unknown ones only where they took effect.
     Order(Vec<usize>),
     /// There is none. No attempt got past the return at this time, so the history up to there is already wrong.
@@ -32,7 +32,7 @@ pub(crate) enum Found {
 
 /// A result and its price in positions.
 pub(crate) struct Searched {
-    pub(crate) found: Found,
+    pub(crate) found: SearchResult,
     pub(crate) spent: usize,
 }
 
@@ -148,22 +148,22 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn run(&mut self) -> Found {
+    fn run(&mut self) -> SearchResult {
         let mut stack: Vec<Frame> = Vec::new();
         let mut state = self.key.initial;
         loop {
             match self.open(state) {
-                Opened::Done => return Found::Order(self.order()),
+                Opened::Done => return SearchResult::Order(self.order()),
                 Opened::Frame(frame) => stack.push(frame),
                 Opened::SeenBefore => {}
-                Opened::TooDear => return Found::GaveUp,
+                Opened::TooDear => return SearchResult::GaveUp,
             }
             if self.spent > self.limit || self.key.states.made_up_bytes() > STATE_BYTES {
-                return Found::GaveUp;
+                return SearchResult::GaveUp;
             }
             state = loop {
                 let Some(frame) = stack.last_mut() else {
-                    return Found::Nothing { stuck_at: self.stuck_at };
+                    return SearchResult::Nothing { stuck_at: self.stuck_at };
                 };
                 if let Some(&(choice, after)) = frame.choices.get(frame.tried) {
                     frame.tried += 1;

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use crate::compile::{Key, Op, Step};
 use crate::history::Operation;
 use crate::model::Model;
-use crate::search::{Found, search};
+use crate::search::{SearchResult, search};
 use crate::states::State;
 
 /// Enough for every window a person would look at; a try that takes longer leaves the operation in.
@@ -101,7 +101,7 @@ impl Trial {
                 }
             }
         }
-        matches!(search(&mut self.key, POSITIONS_PER_TRY).found, Found::Nothing { .. })
+        matches!(search(&mut self.key, POSITIONS_PER_TRY).found, SearchResult::Nothing { .. })
     }
 
     /// What could not be forgotten, and for each value seen there the last write that explains it.

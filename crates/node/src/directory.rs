@@ -119,7 +119,7 @@ impl fmt::Display for Part {
 
 /// What is found of a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum PartFound {
     /// Nothing.
     Nothing,
     /// Something without a mark that can be read.
@@ -301,8 +301,8 @@ impl Identity {
     ///
     /// # Errors
     /// When there is anything that had one.
-    pub fn check_without(watermark: Found, database: Found) -> Result<(), Unfit> {
-        if (watermark, database) == (Found::Nothing, Found::Nothing) {
+    pub fn check_without(watermark: PartFound, database: PartFound) -> Result<(), Unfit> {
+        if (watermark, database) == (PartFound::Nothing, PartFound::Nothing) {
             Ok(())
         } else {
             Err(Unfit::Gone(Part::Identity))
@@ -314,16 +314,16 @@ impl Identity {
     ///
     /// # Errors
     /// What is missing or older.
-    pub fn check(&self, lost: bool, watermark: Found, database: Found) -> Result<(), Unfit> {
+    pub fn check(&self, lost: bool, watermark: PartFound, database: PartFound) -> Result<(), Unfit> {
         // A copy of the identity that is lost may have been newer by this much.
         let lost = u64::from(lost);
         for (part, found) in [(Part::Database, database), (Part::Watermark, watermark)] {
             let mark = match found {
-                Found::Marked(mark) => mark,
+                PartFound::Marked(mark) => mark,
                 // As a crash leaves it before anything was acknowledged.
                 _ if !self.database.made => continue,
-                Found::Nothing => return Err(Unfit::Gone(part)),
-                Found::Unmarked => return Err(Unfit::Unmarked(part)),
+                PartFound::Nothing => return Err(Unfit::Gone(part)),
+                PartFound::Unmarked => return Err(Unfit::Unmarked(part)),
             };
             if mark.database != self.database.id {
                 return Err(Unfit::Foreign(part));

@@ -73,13 +73,13 @@ impl HandOver {
 /// Questions that wait for the disk, the oldest first, and what of the answers is not taken yet.
 #[derive(Clone, Debug)]
 pub struct Lookups<T> {
-    waiting: VecDeque<Waiting<T>>,
+    waiting: VecDeque<PendingLookup<T>>,
     waiting_bytes: usize,
     found_bytes: usize,
 }
 
 #[derive(Clone, Debug)]
-struct Waiting<T> {
+struct PendingLookup<T> {
     question: T,
     cost: usize,
     /// When nobody waits for the answer any more.
@@ -106,7 +106,7 @@ impl<T> Lookups<T> {
         }
         let (cost, deadline) = (bytes + OVERHEAD, deadline.min(now + OUTDATED_AFTER));
         self.waiting_bytes += cost;
-        self.waiting.push_back(Waiting { question, cost, deadline });
+        self.waiting.push_back(PendingLookup { question, cost, deadline });
         Ok(())
     }
 
@@ -116,7 +116,7 @@ impl<T> Lookups<T> {
             return None;
         }
         loop {
-            let Waiting { question, cost, deadline } = self.waiting.pop_front()?;
+            let PendingLookup { question, cost, deadline } = self.waiting.pop_front()?;
             self.waiting_bytes -= cost;
             if now < deadline {
                 return Some(question);

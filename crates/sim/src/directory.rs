@@ -5,7 +5,7 @@
 //! cut may set the watermark back to where it was when it was last synced.
 
 use crate::disk::Platter;
-use node::directory::{Found, Identity, Mark, Unfit};
+use node::directory::{Identity, Mark, PartFound, Unfit};
 use std::fmt;
 
 /// What is in it.
@@ -126,10 +126,11 @@ impl Directory {
     /// # Errors
     /// What is missing, foreign or older.
     pub fn identify(&self, mut new: impl FnMut() -> Identity, trusting: bool) -> Result<Identity, Unfit> {
-        let watermark = self.watermark.map_or(Found::Nothing, |watermark| Found::Marked(watermark.mark));
+        let watermark =
+            self.watermark.map_or(PartFound::Nothing, |watermark| PartFound::Marked(watermark.mark));
         let database = match &self.database {
-            None => Found::Nothing,
-            Some(stored) => stored.mark.map_or(Found::Unmarked, Found::Marked),
+            None => PartFound::Nothing,
+            Some(stored) => stored.mark.map_or(PartFound::Unmarked, PartFound::Marked),
         };
         let judged = match &self.identity {
             None => Identity::check_without(watermark, database).map(|()| new()),

@@ -1,12 +1,12 @@
 //! What the clients saw.
 
-use crate::plan::Kind;
+use crate::plan::OperationKind;
 use abd::Version;
 use bytes::Bytes;
 
 /// One operation of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
+pub struct OperationRecord {
     /// Whose; a client whose call was lost goes on all the same.
     pub client: u32,
     /// Through which node.
@@ -14,7 +14,7 @@ pub struct Record {
     /// On which key.
     pub key: Bytes,
     /// What.
-    pub kind: Kind,
+    pub kind: OperationKind,
     /// What a Set writes: a value of its own.
     pub value: Bytes,
     /// The version that its coordinator chose for what it writes, once it has been sent.
@@ -24,12 +24,12 @@ pub struct Record {
     /// When it ended.
     pub returned: (u64, u64),
     /// How.
-    pub answer: Answer,
+    pub answer: ClientAnswer,
 }
 
 /// What a client knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum ClientAnswer {
     /// It was never asked.
     NotAsked,
     /// Nothing yet.
@@ -44,19 +44,19 @@ pub enum Answer {
     Unknown(String),
 }
 
-impl Record {
+impl OperationRecord {
     /// What was asked.
     pub fn text(&self) -> String {
         let key = self.key.escape_ascii();
         match self.kind {
-            Kind::Get => format!("get {key}"),
-            Kind::Set => format!("set {key}={}", self.value.escape_ascii()),
-            Kind::Delete => format!("delete {key}"),
+            OperationKind::Get => format!("get {key}"),
+            OperationKind::Set => format!("set {key}={}", self.value.escape_ascii()),
+            OperationKind::Delete => format!("delete {key}"),
         }
     }
 }
 
-impl Answer {
+impl ClientAnswer {
     /// In words.
     pub fn text(&self) -> String {
         match self {

@@ -169,7 +169,7 @@ pub enum What {
 
 /// What a message is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum MessageKind {
     /// `LocalRead`.
     Read,
     /// `LocalReadTimestamp`.
@@ -186,7 +186,7 @@ pub enum Kind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Label {
     /// Its kind.
-    pub kind: Kind,
+    pub kind: MessageKind,
     /// The operation that it belongs to, if it is one of the run's.
     pub operation: Option<usize>,
     /// Its content.
@@ -220,7 +220,7 @@ impl Trace {
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for MessageKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Read => "read",

@@ -3,7 +3,7 @@
 //! It must not make a replica go back (rule S2): once somebody was told version 2, nobody may be told version 1.
 //! **The coherence rule**, in three parts:
 //!
-//! 1. A reader notes the shard's epoch, *then* takes its snapshot, and inserts what it found only if the epoch has not
+//! 1. A reader notes the stripe's epoch, *then* takes its snapshot, and inserts what it found only if the epoch has not
 //!    moved. If there is an entry by then, the larger version stays and is what it tells.
 //! 2. Whatever makes an older snapshot dangerous moves the epoch: an eviction, a commit of a key that has no entry,
 //!    and a reader that tells what it found without leaving it here.
@@ -27,18 +27,18 @@ use rapidhash::v3::{RapidSecrets, rapidhash_v3_seeded};
 use smallvec::SmallVec;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-const SHARDS: usize = 64;
+const STRIPES: usize = 64;
 /// What an entry costs beyond its bytes: its place in a table that is seldom full, the allocation of its value and that
 /// one's count.
 const ENTRY_OVERHEAD: usize = 240;
-/// Values up to this size are kept whatever the budget of a shard; larger ones only if they are a small part of it.
+/// Values up to this size are kept whatever the budget of a stripe; larger ones only if they are a small part of it.
 const ALWAYS_KEPT: usize = 4 << 10;
 /// A content below this size goes with its entry, as dropping it alone would gain too little.
 const DROPPED_ALONE: usize = 64;
 
 /// Entries found by hash; a clock hand goes round the table when room is needed.
 #[derive(Default)]
-struct Shard {
+struct Stripe {
     entries: HashTable<Entry>,
     hand: usize,
     bytes: usize,
@@ -65,9 +65,9 @@ pub(crate) struct Ticket(u64);
 
 /// The cache of one store.
 pub(crate) struct NewestCache {
-    shards: Vec<Mutex<Shard>>,
-    shard_budget: usize,
-    /// Which keys share a shard and a place in it. From a secret in a node, so that nobody can crowd one; fixed where
+    stripes: Vec<Mutex<Stripe>>,
+    stripe_budget: usize,
+    /// Which keys share a stripe and a place in it. From a secret in a node, so that nobody can crowd one; fixed where
     /// a run is replayed.
     secrets: RapidSecrets,
 }
@@ -81,8 +81,8 @@ impl Entry {
         self.content.as_ref().map_or(0, Content::len)
     }
 
-    /// Takes a larger version, or the content of the one that it has. `bytes` are those of the shard.
-    fn put(&mut self, newest: Found, budget: usize, bytes: &mut usize) {
+    /// Takes a larger version, or the content of the one that it has. `bytes` are those of the stripe.
+    fn put(&mut self, newest: NewestFound, budget: usize, bytes: &mut usize) {
         let before = self.content_bytes();
         if newest.version > self.version {
             self.content = None;
@@ -104,13 +104,13 @@ impl Entry {
 
 /// A newest version, and its content if that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Found {
+pub(crate) struct NewestFound {
     pub(crate) version: Version,
     pub(crate) present: bool,
     pub(crate) content: Option<Content>,
 }
 
-impl Found {
+impl NewestFound {
     /// What a key that was never written has.
     pub(crate) const NEVER: Self =
         Self { version: Version::MIN, present: false, content: Some(Content::Tombstone) };
@@ -131,7 +131,7 @@ impl Found {
     }
 }
 
-impl From<StampedValue> for Found {
+impl From<StampedValue> for NewestFound {
     fn from(StampedValue { version, content }: StampedValue) -> Self {
         Self { version, present: content.is_value(), content: Some(content) }
     }
@@ -140,33 +140,33 @@ impl From<StampedValue> for Found {
 impl NewestCache {
     pub(crate) fn new(budget_bytes: usize, seed: u64) -> Self {
         Self {
-            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
-            shard_budget: budget_bytes / SHARDS,
+            stripes: (0..STRIPES).map(|_| Mutex::default()).collect(),
+            stripe_budget: budget_bytes / STRIPES,
             secrets: RapidSecrets::seed(seed),
         }
     }
 
-    fn shard(&self, key: &[u8]) -> (MutexGuard<'_, Shard>, u64) {
+    fn stripe(&self, key: &[u8]) -> (MutexGuard<'_, Stripe>, u64) {
         let hash = rapidhash_v3_seeded(key, &self.secrets);
-        // The table within a shard uses the low bits, and the highest seven.
-        let shard = usize::try_from(hash >> 32).unwrap_or_default() % SHARDS;
-        (self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner), hash)
+        // The table within a stripe uses the low bits, and the highest seven.
+        let stripe = usize::try_from(hash >> 32).unwrap_or_default() % STRIPES;
+        (self.stripes[stripe].lock().unwrap_or_else(PoisonError::into_inner), hash)
     }
 
     /// The newest version, with its content only if that is above `have`; or a ticket for whoever goes and looks. Get it
     /// *before* taking the snapshot.
     pub(crate) fn get(&self, key: &[u8], have: Version) -> Result<Glimpse, Ticket> {
-        let (mut shard, hash) = self.shard(key);
-        let epoch = shard.epoch;
-        let Some(entry) = find(&mut shard.entries, key, hash) else { return Err(Ticket(epoch)) };
+        let (mut stripe, hash) = self.stripe(key);
+        let epoch = stripe.epoch;
+        let Some(entry) = find(&mut stripe.entries, key, hash) else { return Err(Ticket(epoch)) };
         entry.used = true;
         entry.told(have).ok_or(Ticket(epoch))
     }
 
     #[cfg(test)]
     fn peek(&self, key: &[u8]) -> Option<(Version, bool)> {
-        let (mut shard, hash) = self.shard(key);
-        find(&mut shard.entries, key, hash).map(|entry| (entry.version, entry.present))
+        let (mut stripe, hash) = self.stripe(key);
+        find(&mut stripe.entries, key, hash).map(|entry| (entry.version, entry.present))
     }
 
     /// What a reader found in its snapshot, who wants the content if it is above `have`. `Ok` is what it may tell; `Err` means
@@ -174,45 +174,45 @@ impl NewestCache {
     pub(crate) fn publish_read(
         &self,
         key: &[u8],
-        found: &Found,
+        found: &NewestFound,
         have: Version,
         ticket: Ticket,
     ) -> Result<Glimpse, Ticket> {
-        let (mut shard, hash) = self.shard(key);
-        let shard = &mut *shard;
-        let epoch = shard.epoch;
-        if let Some(entry) = find(&mut shard.entries, key, hash) {
+        let (mut stripe, hash) = self.stripe(key);
+        let stripe = &mut *stripe;
+        let epoch = stripe.epoch;
+        if let Some(entry) = find(&mut stripe.entries, key, hash) {
             if entry.version > found.version {
                 return entry.told(have).ok_or(Ticket(epoch));
             }
             // Of an equal version it may have the content already.
             if entry.version < found.version || entry.content.is_none() {
-                entry.put(found.own(), self.shard_budget, &mut shard.bytes);
-                shard.shrink(self.shard_budget);
+                entry.put(found.own(), self.stripe_budget, &mut stripe.bytes);
+                stripe.shrink(self.stripe_budget);
             }
             return Ok(found.clone().told(have));
         }
         if epoch != ticket.0 {
             return Err(Ticket(epoch));
         }
-        shard.insert(key, hash, found.own(), self.shard_budget);
+        stripe.insert(key, hash, found.own(), self.stripe_budget);
         Ok(found.clone().told(have))
     }
 
     /// For a reader that gave up publishing: what it may tell, now that nobody can insert anything older. Its snapshot was
     /// taken after its call began, so `found` was the newest at a moment in between even if an entry knows a newer
     /// version by now and has no content for it.
-    pub(crate) fn tell_unpublished(&self, key: &[u8], found: Found, have: Version) -> Glimpse {
-        let (mut shard, hash) = self.shard(key);
-        let shard = &mut *shard;
-        if let Some(entry) = find(&mut shard.entries, key, hash) {
+    pub(crate) fn tell_unpublished(&self, key: &[u8], found: NewestFound, have: Version) -> Glimpse {
+        let (mut stripe, hash) = self.stripe(key);
+        let stripe = &mut *stripe;
+        if let Some(entry) = find(&mut stripe.entries, key, hash) {
             if entry.version > found.version {
                 return entry.told(have).unwrap_or_else(|| found.told(have));
             }
-            entry.put(found.own(), self.shard_budget, &mut shard.bytes);
-            shard.shrink(self.shard_budget);
+            entry.put(found.own(), self.stripe_budget, &mut stripe.bytes);
+            stripe.shrink(self.stripe_budget);
         } else {
-            shard.epoch += 1;
+            stripe.epoch += 1;
         }
         found.told(have)
     }
@@ -221,23 +221,23 @@ impl NewestCache {
     /// and visible.
     /// Returns the version that the entry held, if there was one.
     pub(crate) fn publish_commit(&self, key: &[u8], committed: StampedValue) -> Option<Version> {
-        let (mut shard, hash) = self.shard(key);
-        let shard = &mut *shard;
-        let Some(entry) = find(&mut shard.entries, key, hash) else {
-            shard.epoch += 1;
+        let (mut stripe, hash) = self.stripe(key);
+        let stripe = &mut *stripe;
+        let Some(entry) = find(&mut stripe.entries, key, hash) else {
+            stripe.epoch += 1;
             return None;
         };
         let held = entry.version;
         if committed.version > held {
-            entry.put(committed.into(), self.shard_budget, &mut shard.bytes);
-            shard.shrink(self.shard_budget);
+            entry.put(committed.into(), self.stripe_budget, &mut stripe.bytes);
+            stripe.shrink(self.stripe_budget);
         }
         Some(held)
     }
 
     #[cfg(test)]
     fn bytes(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().unwrap().bytes).sum()
+        self.stripes.iter().map(|stripe| stripe.lock().unwrap().bytes).sum()
     }
 }
 
@@ -245,9 +245,9 @@ fn find<'a>(entries: &'a mut HashTable<Entry>, key: &[u8], hash: u64) -> Option<
     entries.find_mut(hash, |entry| entry.hash == hash && entry.key[..] == *key)
 }
 
-impl Shard {
-    fn insert(&mut self, key: &[u8], hash: u64, found: Found, budget: usize) {
-        let Found { version, present, content } = found;
+impl Stripe {
+    fn insert(&mut self, key: &[u8], hash: u64, found: NewestFound, budget: usize) {
+        let NewestFound { version, present, content } = found;
         let content = content.and_then(|content| kept(content, budget));
         let entry = Entry { hash, key: SmallVec::from_slice(key), version, present, content, used: false };
         self.bytes += entry.cost();
@@ -280,7 +280,7 @@ impl Shard {
     }
 }
 
-/// The content, if it may take that much of a shard's budget.
+/// The content, if it may take that much of a stripe's budget.
 fn kept(content: Content, budget: usize) -> Option<Content> {
     (content.len() <= ALWAYS_KEPT.max(budget / 16)).then_some(content)
 }
@@ -361,8 +361,8 @@ mod tests {
     fn a_version_without_its_content_is_kept_beside_one_that_has_it() {
         let cache = NewestCache::new(1 << 20, 0);
         let version = |time| stamped(time, 1).version;
-        let alone = |time| Found { content: None, ..stamped(time, 1).into() };
-        let read = |found: &Found, reader| cache.publish_read(b"k", found, Version::MAX, reader).ok();
+        let alone = |time| NewestFound { content: None, ..stamped(time, 1).into() };
+        let read = |found: &NewestFound, reader| cache.publish_read(b"k", found, Version::MAX, reader).ok();
         let reader = ticket(&cache, b"k");
         assert_eq!(read(&alone(2), reader).map(|told| told.version), Some(version(2)));
         assert_eq!((cache.peek(b"k"), held(&cache)), (Some((version(2), true)), None));

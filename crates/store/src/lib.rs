@@ -13,8 +13,8 @@ pub mod key;
 pub mod mvcc;
 pub mod private;
 mod puts;
-mod record;
 pub mod slots;
+mod version_record;
 mod walk;
 
 pub use database::{Change, Database, DatabaseError, DatabaseIterator, HEAD_BYTES, Snapshot, WriteBatch};

@@ -4,12 +4,12 @@
 //! and the same write twice is the same bytes. A read is a snapshot and one seek: the newest version comes first.
 //! No lock of the store's own is held while the database works.
 
-use crate::cache::{Found, NewestCache};
+use crate::cache::{NewestCache, NewestFound};
 use crate::damage::{Part, seek_readable};
 use crate::database::{Database, DatabaseError, DatabaseIterator, HEAD_BYTES, Snapshot, WriteBatch};
 use crate::key;
 use crate::puts::{Put, Puts};
-use crate::record;
+use crate::version_record;
 use abd::{Content, Glimpse, Newest, StampedValue, Version};
 use bytes::Bytes;
 use std::hash::{BuildHasher, RandomState};
@@ -93,7 +93,7 @@ impl<D: Database> MultiVersionStore<D> {
             Ok(told) => return Ok(told),
             Err(ticket) => ticket,
         };
-        let mut found = Found::NEVER;
+        let mut found = NewestFound::NEVER;
         for _ in 0..READ_ATTEMPTS {
             found = self.seek(user_key, have)?;
             match self.cache.publish_read(user_key, &found, have, ticket) {
@@ -110,23 +110,23 @@ impl<D: Database> MultiVersionStore<D> {
     }
 
     /// What a new snapshot has of a key; a content that is neither small nor above `have` is left where it is.
-    fn seek(&self, user_key: &[u8], have: Version) -> Result<Found, DatabaseError> {
+    fn seek(&self, user_key: &[u8], have: Version) -> Result<NewestFound, DatabaseError> {
         let prefix = key::prefix(user_key);
         let mut iterator = self.database.snapshot()?.iterator();
         iterator.seek(&prefix)?;
         let Some(data_key) = iterator.key().filter(|data_key| key::prefix_of(data_key) == prefix) else {
-            return Ok(Found::NEVER);
+            return Ok(NewestFound::NEVER);
         };
         let version = version_in(data_key)?;
         if version <= have && iterator.value_length().is_some_and(|length| length > AT_HAND) {
-            return Ok(Found { version, present: is_present(&iterator)?, content: None });
+            return Ok(NewestFound { version, present: is_present(&iterator)?, content: None });
         }
         let Some(record) = iterator.value()? else {
             return Err(DatabaseError::Damaged(format!(
                 "version {version} is the newest of a key and is gone"
             )));
         };
-        let (recorded_key, content) = record::decode(record)?;
+        let (recorded_key, content) = version_record::decode(record)?;
         if recorded_key.is_some_and(|recorded| recorded != user_key) {
             return Err(DatabaseError::Damaged("two keys share one hash".into()));
         }
@@ -270,15 +270,15 @@ fn check_v1(user_key: &[u8], held: &StampedValue, put: &StampedValue) {
 
 /// Whether the record at a position is a value and not a tombstone.
 fn is_present(iterator: &impl DatabaseIterator) -> Result<bool, DatabaseError> {
-    record::is_value(&iterator.head(HEAD_BYTES)?.unwrap_or_default())
+    version_record::is_value(&iterator.head(HEAD_BYTES)?.unwrap_or_default())
 }
 
 /// The user key in the record at a position whose data key has its hash, without the content.
 fn recorded_key(iterator: &impl DatabaseIterator, prefix: &[u8]) -> Result<Bytes, DatabaseError> {
     let head = |length| iterator.head(length).map(Option::unwrap_or_default);
-    let length = record::key_length(&head(record::HEADER)?)?;
-    let mut header = head(record::HEADER + length)?;
-    let user_key = header.split_off(record::HEADER.min(header.len()));
+    let length = version_record::key_length(&head(version_record::HEADER)?)?;
+    let mut header = head(version_record::HEADER + length)?;
+    let user_key = header.split_off(version_record::HEADER.min(header.len()));
     // The hash shows that it is not damaged.
     if key::prefix(&user_key) != prefix {
         return Err(DatabaseError::Damaged("the key in a record is not the one of its hash".into()));

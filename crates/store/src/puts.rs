@@ -7,7 +7,7 @@
 
 use crate::counted::copied;
 use crate::key;
-use crate::record;
+use crate::version_record;
 use abd::{Content, StampedValue, Version};
 use bytes::Bytes;
 
@@ -35,12 +35,12 @@ pub(crate) struct Put {
 pub struct Puts {
     /// Data keys and records of the small ones, one behind the other.
     encoded: Vec<u8>,
-    puts: Vec<Waiting>,
+    puts: Vec<PutForm>,
     bytes: usize,
 }
 
 #[derive(Debug)]
-enum Waiting {
+enum PutForm {
     /// The next bytes of what is encoded.
     Encoded(Parts),
     /// Too large to be copied twice, or its key does not stand in the data key as it is.
@@ -61,19 +61,19 @@ struct Parts {
 impl Puts {
     /// Adds a version.
     pub fn push(&mut self, user_key: &[u8], stamped: &StampedValue) {
-        let size = user_key.len() + record::size(&stamped.content, None);
+        let size = user_key.len() + version_record::size(&stamped.content, None);
         if size > ENCODED_MAX || !key::is_plain(user_key) {
             let put = Put::whole(user_key, stamped);
             self.bytes += put.data_key.len() + put.record.len();
-            self.puts.push(Waiting::Whole(Box::new(put)));
+            self.puts.push(PutForm::Whole(Box::new(put)));
             return;
         }
         let start = self.encoded.len();
         key::append(&mut self.encoded, user_key, stamped.version);
         let data_key_length = self.encoded.len() - start;
-        record::append(&mut self.encoded, &stamped.content, None);
+        version_record::append(&mut self.encoded, &stamped.content, None);
         self.bytes += self.encoded.len() - start;
-        self.puts.push(Waiting::Encoded(Parts {
+        self.puts.push(PutForm::Encoded(Parts {
             user_key_length: user_key.len(),
             data_key_length,
             record_length: self.encoded.len() - start - data_key_length,
@@ -117,8 +117,8 @@ impl Puts {
     /// In the order in which they were added, whether each is a tombstone.
     pub fn are_tombstones(&self) -> impl Iterator<Item = bool> {
         self.puts.iter().map(|put| match put {
-            Waiting::Encoded(parts) => parts.value_length.is_none(),
-            Waiting::Whole(put) => !put.stamped.content.is_value(),
+            PutForm::Encoded(parts) => parts.value_length.is_none(),
+            PutForm::Whole(put) => !put.stamped.content.is_value(),
         })
     }
 
@@ -140,12 +140,12 @@ impl Puts {
     pub(crate) fn iter(&self) -> impl Iterator<Item = Put> {
         let mut rest = &self.encoded[..];
         self.puts.iter().map(move |put| match put {
-            Waiting::Encoded(parts) => {
+            PutForm::Encoded(parts) => {
                 let (encoded, behind) = rest.split_at(parts.data_key_length + parts.record_length);
                 rest = behind;
                 Put::encoded(encoded, *parts)
             }
-            Waiting::Whole(put) => (**put).clone(),
+            PutForm::Whole(put) => (**put).clone(),
         })
     }
 }
@@ -155,8 +155,8 @@ impl Put {
     fn whole(user_key: &[u8], stamped: &StampedValue) -> Self {
         let data_key = key::encode(user_key, stamped.version);
         let recorded_key = key::is_hashed(&data_key).then_some(user_key);
-        let mut record = Vec::with_capacity(record::size(&stamped.content, recorded_key));
-        record::append(&mut record, &stamped.content, recorded_key);
+        let mut record = Vec::with_capacity(version_record::size(&stamped.content, recorded_key));
+        version_record::append(&mut record, &stamped.content, recorded_key);
         let value_length = stamped.content.value().map(Bytes::len);
         let user_key = key::plain_part(&data_key, user_key.len()).unwrap_or_else(|| copied(user_key));
         Self::new(user_key, data_key, record.into(), value_length, stamped.version)
@@ -226,7 +226,7 @@ mod tests {
             for (put, (key, stamped)) in puts.iter().zip(&pushed) {
                 assert_eq!((&put.user_key[..], &put.stamped), (*key, stamped));
                 assert_eq!(put.data_key, key::encode(key, stamped.version));
-                let (recorded, content) = record::decode(put.record.clone()).unwrap();
+                let (recorded, content) = version_record::decode(put.record.clone()).unwrap();
                 assert_eq!((&content, recorded.is_some()), (&stamped.content, key::is_hashed(put.prefix())));
             }
             puts.clear();

@@ -1,6 +1,6 @@
 //! The end of a tool that has written keys: they are deleted again.
 
-use crate::resp::{Client, Reply};
+use crate::resp::{Client, Response};
 use std::time::{Duration, Instant};
 
 /// Keys of one command: as many as a node carries out at a time.
@@ -55,8 +55,8 @@ fn attempt(
         None => Client::connect(address).and_then(|connected| client.insert(connected).call(command)),
     };
     match answered {
-        Ok(Reply::Integer(_)) => Ok(()),
-        Ok(Reply::Error(why)) => Err(format!("{address}: {why}")),
+        Ok(Response::Integer(_)) => Ok(()),
+        Ok(Response::Error(why)) => Err(format!("{address}: {why}")),
         Ok(other) => Err(format!("{address} answered {other:?}")),
         Err(why) => Err(format!("{address}: {why}")),
     }

@@ -1,6 +1,6 @@
 //! `get`, `set` and `del`.
 
-use crate::resp::{Client, LONGEST_VALUE, Reply};
+use crate::resp::{Client, LONGEST_VALUE, Response};
 use crate::{Addresses, Failed, print};
 use clap::Args;
 use std::ffi::OsString;
@@ -56,12 +56,12 @@ pub struct DelArgs {
 /// When there is none, no node can be reached, or the cluster cannot answer.
 pub fn get(args: &GetArgs) -> Result<(), Failed> {
     match ask(&args.addresses.addr, Effect::Reads, &[b"GET", args.key.as_bytes()])? {
-        Reply::Bulk(Some(value)) if args.raw => say(&value),
-        Reply::Bulk(Some(mut value)) => {
+        Response::Bulk(Some(value)) if args.raw => say(&value),
+        Response::Bulk(Some(mut value)) => {
             value.push(b'\n');
             say(&value)
         }
-        Reply::Bulk(None) => Err(Failed::runtime(format!("there is no key {:?}", args.key))),
+        Response::Bulk(None) => Err(Failed::runtime(format!("there is no key {:?}", args.key))),
         other => Err(unexpected(other)),
     }
 }
@@ -79,7 +79,7 @@ pub fn set(args: &SetArgs) -> Result<(), Failed> {
         args.value.as_bytes()
     };
     match ask(&args.addresses.addr, Effect::Writes, &[b"SET", args.key.as_bytes(), value])? {
-        Reply::Status(text) => say((text + "\n").as_bytes()),
+        Response::Status(text) => say((text + "\n").as_bytes()),
         other => Err(unexpected(other)),
     }
 }
@@ -90,7 +90,7 @@ pub fn set(args: &SetArgs) -> Result<(), Failed> {
 /// As [`set`].
 pub fn del(args: &DelArgs) -> Result<(), Failed> {
     match ask(&args.addresses.addr, Effect::Writes, &[b"DEL", args.key.as_bytes()])? {
-        Reply::Integer(count) => say(format!("{count}\n").as_bytes()),
+        Response::Integer(count) => say(format!("{count}\n").as_bytes()),
         other => Err(unexpected(other)),
     }
 }
@@ -124,7 +124,7 @@ enum Effect {
 /// Asks one node after the other, while the last one certainly did not carry the command out: it could not be reached,
 /// or answered `NOQUORUM`. A read may be repeated after a broken connection too; a write may not, for it may have
 /// taken effect, and a second one could undo what somebody else has written since.
-fn ask(addresses: &[String], effect: Effect, command: &[&[u8]]) -> Result<Reply, Failed> {
+fn ask(addresses: &[String], effect: Effect, command: &[&[u8]]) -> Result<Response, Failed> {
     let mut tried = Vec::new();
     for address in addresses {
         let mut client = match Client::connect(address) {
@@ -135,7 +135,7 @@ fn ask(addresses: &[String], effect: Effect, command: &[&[u8]]) -> Result<Reply,
             }
         };
         match client.call(command) {
-            Ok(Reply::Error(text)) if text.starts_with("NOQUORUM") => {
+            Ok(Response::Error(text)) if text.starts_with("NOQUORUM") => {
                 tried.push(format!("{address}: {text}"));
             }
             Ok(answer) => return Ok(answer),
@@ -155,9 +155,9 @@ fn ask(addresses: &[String], effect: Effect, command: &[&[u8]]) -> Result<Reply,
     )))
 }
 
-fn unexpected(answer: Reply) -> Failed {
+fn unexpected(answer: Response) -> Failed {
     match answer {
-        Reply::Error(text) => Failed::runtime(text),
+        Response::Error(text) => Failed::runtime(text),
         other => Failed::runtime(format!("an unexpected answer: {other:?}")),
     }
 }

@@ -1,6 +1,6 @@
 //! `status`: a line for each node.
 
-use crate::resp::{Client, Reply};
+use crate::resp::{Client, Response};
 use crate::{Addresses, Failed, print};
 use clap::Args;
 use comfy_table::{Table, presets};
@@ -84,7 +84,7 @@ pub fn run(args: &StatusArgs) -> Result<(), Failed> {
 
 fn info(address: &str) -> std::io::Result<HashMap<String, String>> {
     match Client::connect(address)?.call(&[b"INFO"])? {
-        Reply::Bulk(Some(text)) => Ok(String::from_utf8_lossy(&text)
+        Response::Bulk(Some(text)) => Ok(String::from_utf8_lossy(&text)
             .lines()
             .filter_map(|line| line.split_once(':'))
             .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))

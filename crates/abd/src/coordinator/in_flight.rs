@@ -10,33 +10,33 @@ pub(super) struct InFlight(VecDeque<(u64, Option<Box<Running>>)>);
 
 /// Where an operation is, until one ends or begins.
 #[derive(Clone, Copy)]
-pub(super) struct Place(usize);
+pub(super) struct Position(usize);
 
 impl InFlight {
     /// Makes room for an operation with a number above all others.
-    pub(super) fn begin(&mut self, id: u64) -> Place {
+    pub(super) fn begin(&mut self, id: u64) -> Position {
         debug_assert!(self.0.back().is_none_or(|(last, _)| *last < id));
         self.0.push_back((id, None));
-        Place(self.0.len() - 1)
+        Position(self.0.len() - 1)
     }
 
     /// Takes an operation out for a moment: [`InFlight::put_back`] or [`InFlight::end`] follows.
-    pub(super) fn take(&mut self, id: u64) -> Option<(Place, Box<Running>)> {
-        let place = self.0.binary_search_by_key(&id, |(id, _)| *id).ok()?;
-        Some((Place(place), self.0[place].1.take()?))
+    pub(super) fn take(&mut self, id: u64) -> Option<(Position, Box<Running>)> {
+        let position = self.0.binary_search_by_key(&id, |(id, _)| *id).ok()?;
+        Some((Position(position), self.0[position].1.take()?))
     }
 
-    pub(super) fn put_back(&mut self, place: Place, running: Box<Running>) {
-        self.0[place.0].1 = Some(running);
+    pub(super) fn put_back(&mut self, position: Position, running: Box<Running>) {
+        self.0[position.0].1 = Some(running);
     }
 
-    pub(super) fn end(&mut self, place: Place) {
-        self.0.remove(place.0);
+    pub(super) fn end(&mut self, position: Position) {
+        self.0.remove(position.0);
     }
 
     pub(super) fn get(&self, id: u64) -> Option<&Running> {
-        let place = self.0.binary_search_by_key(&id, |(id, _)| *id).ok()?;
-        self.0[place].1.as_deref()
+        let position = self.0.binary_search_by_key(&id, |(id, _)| *id).ok()?;
+        self.0[position].1.as_deref()
     }
 
     pub(super) fn len(&self) -> usize {

@@ -25,7 +25,7 @@ use crate::operation::{Operation, OperationId, Outcome, Reason};
 use crate::quorum::{Members, NodeSet};
 use crate::time::{Instant, Now};
 use crate::version::{NodeId, Version};
-use in_flight::{InFlight, Place};
+use in_flight::{InFlight, Position};
 use nearness::Nearness;
 use phase::{Calls, Phase, ReadPhase, TimestampPhase, WritePhase};
 use running::{Running, stamp};
@@ -100,7 +100,7 @@ pub struct Coordinator {
 
 /// How much an operation holds of what it has read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum ValueFound {
     /// A Get that nobody has answered yet, not even the own replica.
     Nothing,
     /// So many bytes of a content: at first what the own replica has, then the newest.
@@ -155,7 +155,7 @@ impl Coordinator {
     ) -> OperationId {
         let id = self.next_operation;
         self.next_operation += 1;
-        let place = self.running.begin(id);
+        let position = self.running.begin(id);
         let mut running = Box::new(Running {
             phase: match operation {
                 Operation::Get { .. } => Phase::Read(ReadPhase::new()),
@@ -185,15 +185,15 @@ impl Coordinator {
         if matches!(step, Step::Continue) {
             self.call_first(id, &mut running, now.instant);
         }
-        self.take(id, place, running, step, now);
+        self.take(id, position, running, step, now);
         OperationId(id)
     }
 
     /// Ends an operation whose caller is gone. It answers `Refused` or `Indeterminate`, as a deadline would.
     pub fn cancel(&mut self, operation: OperationId) {
-        if let Some((place, running)) = self.running.take(operation.0) {
+        if let Some((position, running)) = self.running.take(operation.0) {
             let outcome = self.give_up(&running, Some(Reason::Cancelled));
-            self.finish(operation.0, place, &running, outcome);
+            self.finish(operation.0, position, &running, outcome);
         }
     }
 
@@ -209,13 +209,13 @@ impl Coordinator {
         let Some(index) = self.config.members.index_of(from) else { return };
         self.suspects.remove(index);
         self.nearness.answered(index, call, matches!(reply, Reply::Refused(_)), now.instant);
-        let Some((place, mut running)) = self.running.take(call.operation) else { return };
+        let Some((position, mut running)) = self.running.take(call.operation) else { return };
         let step = if running.number == call.phase {
             self.absorb(&mut running, index, reply, issuer)
         } else {
             Step::Continue
         };
-        self.take(call.operation, place, running, step, now);
+        self.take(call.operation, position, running, step, now);
     }
 
     /// Fires what is due at `now`.
@@ -225,11 +225,11 @@ impl Coordinator {
                 break;
             }
             self.timers.pop_first();
-            let Some((place, mut running)) = self.running.take(id) else {
+            let Some((position, mut running)) = self.running.take(id) else {
                 unreachable!("a timer outlives its operation {id}");
             };
             let step = self.on_timer(id, &mut running, now);
-            self.take(id, place, running, step, now);
+            self.take(id, position, running, step, now);
         }
     }
 
@@ -261,7 +261,7 @@ impl Coordinator {
     /// A question to the own replica will not be answered soon: its disk is slow. The others are asked at once, as they would be
     /// after [`Config::hedge_after`].
     pub fn handle_local_delay(&mut self, call: CallId, now: Now) {
-        let Some((place, mut running)) = self.running.take(call.operation) else { return };
+        let Some((position, mut running)) = self.running.take(call.operation) else { return };
         let is_question = matches!(running.phase, Phase::Read(_) | Phase::ReadTimestamp(_));
         let step = if is_question && running.number == call.phase && !running.hedged {
             self.suspects.insert(self.local());
@@ -269,7 +269,7 @@ impl Coordinator {
         } else {
             Step::Continue
         };
-        self.take(call.operation, place, running, step, now);
+        self.take(call.operation, position, running, step, now);
     }
 
     /// Everybody is asked, and the same again after a while.
@@ -318,16 +318,16 @@ impl Coordinator {
     }
 
     /// How much an operation holds of what it has read.
-    pub fn found(&self, operation: OperationId) -> Found {
-        let Some(running) = self.running.get(operation.0) else { return Found::Ended };
+    pub fn found(&self, operation: OperationId) -> ValueFound {
+        let Some(running) = self.running.get(operation.0) else { return ValueFound::Ended };
         match &running.phase {
-            Phase::Read(read) if read.answered.is_empty() => Found::Nothing,
-            Phase::Read(read) => Found::Bytes(read.newest.content.len()),
+            Phase::Read(read) if read.answered.is_empty() => ValueFound::Nothing,
+            Phase::Read(read) => ValueFound::Bytes(read.newest.content.len()),
             Phase::Write(WritePhase { write_back: true, stamped, .. })
             | Phase::CommitWait { outcome: Outcome::Read(stamped), .. } => {
-                Found::Bytes(stamped.content.len())
+                ValueFound::Bytes(stamped.content.len())
             }
-            _ => Found::Bytes(0),
+            _ => ValueFound::Bytes(0),
         }
     }
 
@@ -428,7 +428,7 @@ impl Coordinator {
     }
 
     /// Carries out what an input led to, and keeps or ends the operation.
-    fn take(&mut self, id: u64, place: Place, mut running: Box<Running>, step: Step, now: Now) {
+    fn take(&mut self, id: u64, position: Position, mut running: Box<Running>, step: Step, now: Now) {
         match step {
             Step::Continue => {}
             Step::AskMajority => {
@@ -450,21 +450,21 @@ impl Coordinator {
             Step::Settle { version, outcome } => {
                 // T1: every operation, Get included, answers only when its version is in the past for certain.
                 if self.config.mode == TimestampMode::Logical || waited_out(now, version) {
-                    return self.finish(id, place, &running, outcome);
+                    return self.finish(id, position, &running, outcome);
                 }
                 running.number += 1;
                 running.due = running.deadline.min(now.instant + self.commit_wait(now, version));
                 running.phase = Phase::CommitWait { version, outcome };
                 running.calls = Calls::default();
             }
-            Step::End(outcome) => return self.finish(id, place, &running, outcome),
+            Step::End(outcome) => return self.finish(id, position, &running, outcome),
         }
         if running.armed != Some(running.due) {
             self.disarm(id, &running);
             running.armed = Some(running.due);
             self.timers.insert((running.due, id));
         }
-        self.running.put_back(place, running);
+        self.running.put_back(position, running);
     }
 
     fn disarm(&mut self, id: u64, running: &Running) {
@@ -473,9 +473,9 @@ impl Coordinator {
         }
     }
 
-    fn finish(&mut self, id: u64, place: Place, running: &Running, outcome: Outcome) {
+    fn finish(&mut self, id: u64, position: Position, running: &Running, outcome: Outcome) {
         self.disarm(id, running);
-        self.running.end(place);
+        self.running.end(position);
         self.outcomes.push_back((OperationId(id), outcome));
     }
 }

@@ -189,7 +189,7 @@ fn m1_what_was_heard_of_a_member_is_written_down() {
 fn a_later_and_an_earlier_format_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let opened = open(directory.path()).unwrap();
-    let record = Record { format: FORMAT + 1, identity: opened.lock().clone() };
+    let record = WrittenIdentity { format: FORMAT + 1, identity: opened.lock().clone() };
     opened.files().identity.write(toml::to_string(&record).unwrap().as_bytes()).unwrap();
     drop(opened);
     let refused = open(directory.path()).unwrap_err();

@@ -1,7 +1,7 @@
 //! From the outcomes of a request's operations to its reply.
 
-use super::pipeline::Kind;
-use crate::resp::Reply;
+use super::pipeline::ReplyShape;
+use crate::resp::Response;
 use abd::{Content, Outcome, StampedValue};
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -9,19 +9,19 @@ use smallvec::SmallVec;
 /// How the operations of a request have ended; nearly always one.
 pub(super) type Outcomes = SmallVec<[Outcome; 1]>;
 
-/// The reply to a request of this kind.
-pub(super) fn combine(kind: &Kind, outcomes: Outcomes) -> Reply {
+/// The reply to a request of this shape.
+pub(super) fn combine(shape: &ReplyShape, outcomes: Outcomes) -> Response {
     // The worst news first: if any part may have had an effect, the whole may.
     for outcome in &outcomes {
         if let Outcome::Indeterminate(reason) = outcome {
-            return Reply::error(format!("INDETERMINATE the write may or may not take effect: {reason}"));
+            return Response::error(format!("INDETERMINATE the write may or may not take effect: {reason}"));
         }
     }
     let several = outcomes.len() > 1;
     let some_took_effect = outcomes.iter().any(|outcome| matches!(outcome, Outcome::Written { .. }));
     for outcome in &outcomes {
         if let Outcome::Refused(reason) = outcome {
-            return Reply::error(if several && some_took_effect {
+            return Response::error(if several && some_took_effect {
                 format!("INDETERMINATE some of the keys were written, others certainly not: {reason}")
             } else {
                 format!("NOQUORUM no effect: {reason}")
@@ -29,36 +29,38 @@ pub(super) fn combine(kind: &Kind, outcomes: Outcomes) -> Reply {
         }
     }
     let count = |counted: fn(&Outcome) -> bool| {
-        Reply::Integer(
+        Response::Integer(
             i64::try_from(outcomes.iter().filter(|outcome| counted(outcome)).count()).unwrap_or(i64::MAX),
         )
     };
-    match kind {
-        Kind::Ready(_) | Kind::Call(_) | Kind::Cancelled => unreachable!("it has a form of its own"),
-        Kind::Get => outcomes.into_iter().next().map_or(Reply::Null, value),
-        Kind::StrLen => {
+    match shape {
+        ReplyShape::Ready(_) | ReplyShape::Call(_) | ReplyShape::Cancelled => {
+            unreachable!("it has a form of its own")
+        }
+        ReplyShape::Get => outcomes.into_iter().next().map_or(Response::Null, value),
+        ReplyShape::StrLen => {
             let length = outcomes.first().map_or(0, |outcome| match outcome {
                 Outcome::Read(stamped) => stamped.content.len(),
                 _ => 0,
             });
-            Reply::Integer(i64::try_from(length).unwrap_or(i64::MAX))
+            Response::Integer(i64::try_from(length).unwrap_or(i64::MAX))
         }
-        Kind::Set => Reply::OK,
-        Kind::Delete => count(|outcome| matches!(outcome, Outcome::Written { existed: true, .. })),
-        Kind::Exists => {
+        ReplyShape::Set => Response::OK,
+        ReplyShape::Delete => count(|outcome| matches!(outcome, Outcome::Written { existed: true, .. })),
+        ReplyShape::Exists => {
             count(|outcome| matches!(outcome, Outcome::Read(stamped) if stamped.content.is_value()))
         }
-        Kind::MultiGet => Reply::Array(outcomes.into_iter().map(value).collect()),
+        ReplyShape::MultiGet => Response::Array(outcomes.into_iter().map(value).collect()),
     }
 }
 
-fn value(outcome: Outcome) -> Reply {
+fn value(outcome: Outcome) -> Response {
     match outcome {
         Outcome::Read(stamped) => match stamped.content {
-            Content::Value(value) => Reply::Bulk(value),
-            Content::Tombstone => Reply::Null,
+            Content::Value(value) => Response::Bulk(value),
+            Content::Tombstone => Response::Null,
         },
-        _ => Reply::Null,
+        _ => Response::Null,
     }
 }
 

@@ -5,7 +5,7 @@ use super::outcomes::{Outcomes, combine, drop_value, value_of};
 use super::peer::service;
 use super::shard::Shard;
 use super::started::Started;
-use crate::resp::{Counts, Protocol, Reply};
+use crate::resp::{Counts, Protocol, Response};
 use ::node::client::turns::Load;
 use abd::wire::put_frame;
 use abd::{Instant, Operation, Outcome};
@@ -36,8 +36,8 @@ const OWED_OVERHEAD: usize = 256;
 const OPERATION_OVERHEAD: usize = 512;
 
 /// A request on its way to [`Pipeline::push`].
-pub(super) struct Request {
-    pub(super) kind: Kind,
+pub(super) struct PipelineRequest {
+    pub(super) shape: ReplyShape,
     pub(super) operations: Operations,
 }
 
@@ -45,7 +45,7 @@ pub(super) struct Request {
 pub(super) type Operations = SmallVec<[Operation; 1]>;
 
 /// What becomes of the outcomes.
-pub(super) enum Kind {
+pub(super) enum ReplyShape {
     /// Nothing: here is the reply.
     Ready(BytesMut),
     Get,
@@ -81,7 +81,7 @@ struct Held {
 }
 
 struct Owed {
-    kind: Kind,
+    shape: ReplyShape,
     protocol: Protocol,
     /// What has begun; nearly always one.
     parts: SmallVec<[Part; 1]>,
@@ -89,7 +89,7 @@ struct Owed {
     rest: VecDeque<Operation>,
     /// How the first parts have ended.
     outcomes: Outcomes,
-    /// Bytes of the values in the outcomes of a [`Kind::MultiGet`], and whether that is too much for a reply.
+    /// Bytes of the values in the outcomes of a [`ReplyShape::MultiGet`], and whether that is too much for a reply.
     value_bytes: usize,
     is_too_large: bool,
     /// What it adds to [`Pipeline::operations`] and [`Pipeline::bytes`].
@@ -119,9 +119,9 @@ pub(super) enum Until {
     All,
 }
 
-impl Request {
+impl PipelineRequest {
     /// One that needs no operation.
-    pub(super) fn ready(reply: &Reply, protocol: Protocol) -> Self {
+    pub(super) fn ready(reply: &Response, protocol: Protocol) -> Self {
         let mut bytes = BytesMut::new();
         reply.encode(protocol, &mut bytes);
         Self::encoded(bytes)
@@ -129,13 +129,13 @@ impl Request {
 
     /// One whose reply is there already, as bytes.
     pub(super) fn encoded(reply: BytesMut) -> Self {
-        Self { kind: Kind::Ready(reply), operations: Operations::new() }
+        Self { shape: ReplyShape::Ready(reply), operations: Operations::new() }
     }
 
     /// Bytes of its reply, if that is there already, or of its keys and values.
     pub(super) fn bytes(&self) -> usize {
-        match &self.kind {
-            Kind::Ready(reply) => reply.len(),
+        match &self.shape {
+            ReplyShape::Ready(reply) => reply.len(),
             _ => self.operations.iter().map(Operation::size).sum(),
         }
     }
@@ -159,9 +159,9 @@ impl Pipeline {
 
     /// The caller no longer wants the answer to a call. A write may take effect all the same.
     pub(super) fn cancel(&mut self, shard: &Shard, number: u64) {
-        let is_meant = |owed: &&mut Owed| matches!(owed.kind, Kind::Call(call) if call == number);
+        let is_meant = |owed: &&mut Owed| matches!(owed.shape, ReplyShape::Call(call) if call == number);
         if let Some(owed) = self.owed.iter_mut().find(is_meant) {
-            owed.kind = Kind::Cancelled;
+            owed.shape = ReplyShape::Cancelled;
             shard.cancel(owed.parts.iter().filter_map(|part| part.started.id()));
         }
     }
@@ -176,7 +176,7 @@ impl Pipeline {
     }
 
     /// Whether a request may not begin before one that is being carried out has been answered.
-    pub(super) fn has_to_wait(&mut self, shard: &Shard, request: &Request) -> bool {
+    pub(super) fn has_to_wait(&mut self, shard: &Shard, request: &PipelineRequest) -> bool {
         if self.owed.is_empty() {
             return false;
         }
@@ -198,11 +198,11 @@ impl Pipeline {
     }
 
     /// Begins a request that does not have to wait.
-    pub(super) fn push(&mut self, shard: &Shard, request: Request, protocol: Protocol, now: Instant) {
+    pub(super) fn push(&mut self, shard: &Shard, request: PipelineRequest, protocol: Protocol, now: Instant) {
         let bytes = request.bytes();
-        let Request { kind, operations } = request;
+        let PipelineRequest { shape, operations } = request;
         let mut owed = Owed {
-            kind,
+            shape,
             protocol,
             parts: SmallVec::new(),
             rest: VecDeque::new(),
@@ -383,7 +383,7 @@ impl Part {
 impl Owed {
     /// The next part has ended.
     fn take(&mut self, mut outcome: Outcome) {
-        if let Kind::MultiGet = self.kind {
+        if let ReplyShape::MultiGet = self.shape {
             self.value_bytes += value_of(&mut outcome).map_or(0, |value| value.len());
             if !self.is_too_large && self.value_bytes > MULTI_GET_BYTES_MAX && !self.outcomes.is_empty() {
                 self.is_too_large = true;
@@ -391,7 +391,7 @@ impl Owed {
                 self.outcomes.iter_mut().for_each(drop_value);
             }
         }
-        if self.is_too_large || matches!(self.kind, Kind::Exists) {
+        if self.is_too_large || matches!(self.shape, ReplyShape::Exists) {
             drop_value(&mut outcome);
         }
         self.outcomes.push(outcome);
@@ -404,20 +404,20 @@ impl Owed {
             let why = format!(
                 "ERR the values of these {keys} keys are larger than {mebibytes} MiB together: ask for fewer at once"
             );
-            let reply = Reply::error(why);
+            let reply = Response::error(why);
             counts.reply(&reply);
             return reply.encode(self.protocol, out);
         }
-        match self.kind {
-            Kind::Ready(reply) => out.extend_from_slice(&reply),
-            Kind::Cancelled => {}
-            Kind::Call(number) => {
+        match self.shape {
+            ReplyShape::Ready(reply) => out.extend_from_slice(&reply),
+            ReplyShape::Cancelled => {}
+            ReplyShape::Call(number) => {
                 for outcome in self.outcomes {
                     put_frame(out, |body| service::put_answer(body, number, &outcome.into()));
                 }
             }
-            kind => {
-                let reply = combine(&kind, self.outcomes);
+            shape => {
+                let reply = combine(&shape, self.outcomes);
                 counts.reply(&reply);
                 reply.encode(self.protocol, out);
             }

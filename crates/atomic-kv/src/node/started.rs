@@ -3,7 +3,7 @@
 use super::answers::Answers;
 use super::shard::Shard;
 use super::{Node, now_instant};
-use abd::{Found, Instant, Operation, OperationId, Outcome};
+use abd::{Instant, Operation, OperationId, Outcome, ValueFound};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -58,9 +58,9 @@ impl Started {
             Self::Running { id, slot } => {
                 let found = shard.coordinator.borrow().found(id);
                 match found {
-                    Found::Nothing => None,
-                    Found::Bytes(bytes) => Some(bytes),
-                    Found::Ended => Some(answers.found_bytes(slot)),
+                    ValueFound::Nothing => None,
+                    ValueFound::Bytes(bytes) => Some(bytes),
+                    ValueFound::Ended => Some(answers.found_bytes(slot)),
                 }
             }
             Self::Refused { .. } | Self::Parked(_) => Some(0),

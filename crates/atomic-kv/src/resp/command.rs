@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::glob;
-use super::reply::Reply;
+use super::response::Response;
 use super::table::{Arg, COMMANDS, Spec};
 
 /// The most names that one `COMMAND INFO` or `COMMAND DOCS` may ask for: a reply is far larger than a name.
@@ -51,23 +51,23 @@ impl Spec {
 }
 
 /// Answers `COMMAND` with arguments that fit the table.
-pub(super) fn answer(subcommand: Option<&Spec>, args: &[Bytes]) -> Reply {
+pub(super) fn answer(subcommand: Option<&Spec>, args: &[Bytes]) -> Response {
     let Some(subcommand) = subcommand else {
-        return Reply::Array(COMMANDS.iter().map(|spec| info(spec, None)).collect());
+        return Response::Array(COMMANDS.iter().map(|spec| info(spec, None)).collect());
     };
     let names = &args[2..];
     match subcommand.name {
-        "count" => Reply::Integer(i64::try_from(COMMANDS.len()).unwrap_or(i64::MAX)),
+        "count" => Response::Integer(i64::try_from(COMMANDS.len()).unwrap_or(i64::MAX)),
         "docs" | "info" if names.len() > MAX_NAMES => {
-            Reply::error(format!("ERR too many command names: {}, the limit is {MAX_NAMES}", names.len()))
+            Response::error(format!("ERR too many command names: {}, the limit is {MAX_NAMES}", names.len()))
         }
         "docs" if names.is_empty() => docs(COMMANDS.iter().map(|spec| (spec, None))),
         "docs" => docs(names.iter().filter_map(|name| qualified(name))),
-        "info" if names.is_empty() => Reply::Array(COMMANDS.iter().map(|spec| info(spec, None)).collect()),
-        "info" => Reply::Array(
+        "info" if names.is_empty() => Response::Array(COMMANDS.iter().map(|spec| info(spec, None)).collect()),
+        "info" => Response::Array(
             names
                 .iter()
-                .map(|name| qualified(name).map_or(Reply::NullArray, |(spec, parent)| info(spec, parent)))
+                .map(|name| qualified(name).map_or(Response::NullArray, |(spec, parent)| info(spec, parent)))
                 .collect(),
         ),
         "getkeys" => keys(names),
@@ -77,10 +77,11 @@ pub(super) fn answer(subcommand: Option<&Spec>, args: &[Bytes]) -> Reply {
 }
 
 /// The reply to `HELP`, in Redis' form.
-pub(super) fn help(command: &str, lines: &[&'static str]) -> Reply {
+pub(super) fn help(command: &str, lines: &[&'static str]) -> Response {
     let first = format!("{command} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:").into();
-    let rest = lines.iter().chain(&["HELP", "    Print this help."]).map(|&line| Reply::Simple(line.into()));
-    Reply::Array(std::iter::once(Reply::Simple(first)).chain(rest).collect())
+    let rest =
+        lines.iter().chain(&["HELP", "    Print this help."]).map(|&line| Response::Simple(line.into()));
+    Response::Array(std::iter::once(Response::Simple(first)).chain(rest).collect())
 }
 
 type Qualified = (&'static Spec, Option<&'static str>);
@@ -95,59 +96,59 @@ fn qualified(name: &[u8]) -> Option<Qualified> {
     }
 }
 
-fn full_name(spec: &Spec, parent: Option<&str>) -> Reply {
-    Reply::text(parent.map_or_else(|| spec.name.to_owned(), |parent| format!("{parent}|{}", spec.name)))
+fn full_name(spec: &Spec, parent: Option<&str>) -> Response {
+    Response::text(parent.map_or_else(|| spec.name.to_owned(), |parent| format!("{parent}|{}", spec.name)))
 }
 
-fn words(words: &'static [&'static str]) -> Vec<Reply> {
-    words.iter().map(|&word| Reply::Simple(word.into())).collect()
+fn words(words: &'static [&'static str]) -> Vec<Response> {
+    words.iter().map(|&word| Response::Simple(word.into())).collect()
 }
 
-fn number(number: i32) -> Reply {
-    Reply::Integer(number.into())
+fn number(number: i32) -> Response {
+    Response::Integer(number.into())
 }
 
 /// The ten fields of `COMMAND INFO`.
-fn info(spec: &Spec, parent: Option<&str>) -> Reply {
+fn info(spec: &Spec, parent: Option<&str>) -> Response {
     let (first, last, step) = spec.keys;
     let subcommands = spec.subcommands.iter().map(|sub| info(sub, Some(spec.name))).collect();
-    Reply::Array(vec![
+    Response::Array(vec![
         full_name(spec, parent),
         number(spec.arity),
-        Reply::Set(words(spec.flags)),
+        Response::Set(words(spec.flags)),
         number(first),
         number(last),
         number(step),
-        Reply::Set(words(spec.categories)),
-        Reply::Array(Vec::new()),
-        Reply::Array(if first == 0 { Vec::new() } else { vec![key_spec(spec)] }),
-        Reply::Array(subcommands),
+        Response::Set(words(spec.categories)),
+        Response::Array(Vec::new()),
+        Response::Array(if first == 0 { Vec::new() } else { vec![key_spec(spec)] }),
+        Response::Array(subcommands),
     ])
 }
 
-fn map(pairs: Vec<(&'static str, Reply)>) -> Reply {
-    Reply::Map(pairs.into_iter().map(|(name, value)| (Reply::text(name), value)).collect())
+fn map(pairs: Vec<(&'static str, Response)>) -> Response {
+    Response::Map(pairs.into_iter().map(|(name, value)| (Response::text(name), value)).collect())
 }
 
-fn key_spec(spec: &Spec) -> Reply {
+fn key_spec(spec: &Spec) -> Response {
     let (first, last, step) = spec.keys;
     let last = if last < 0 { last } else { last - first };
-    let begin = map(vec![("type", Reply::text("index")), ("spec", map(vec![("index", number(first))]))]);
+    let begin = map(vec![("type", Response::text("index")), ("spec", map(vec![("index", number(first))]))]);
     let range = map(vec![("lastkey", number(last)), ("keystep", number(step)), ("limit", number(0))]);
-    let find = map(vec![("type", Reply::text("range")), ("spec", range)]);
-    map(vec![("flags", Reply::Set(words(spec.key_use))), ("begin_search", begin), ("find_keys", find)])
+    let find = map(vec![("type", Response::text("range")), ("spec", range)]);
+    map(vec![("flags", Response::Set(words(spec.key_use))), ("begin_search", begin), ("find_keys", find)])
 }
 
-fn docs(specs: impl Iterator<Item = Qualified>) -> Reply {
-    Reply::Map(specs.map(|(spec, parent)| (full_name(spec, parent), doc(spec))).collect())
+fn docs(specs: impl Iterator<Item = Qualified>) -> Response {
+    Response::Map(specs.map(|(spec, parent)| (full_name(spec, parent), doc(spec))).collect())
 }
 
-fn doc(spec: &'static Spec) -> Reply {
+fn doc(spec: &'static Spec) -> Response {
     let mut fields = vec![
-        ("summary", Reply::text(spec.summary)),
-        ("since", Reply::text(spec.since)),
-        ("group", Reply::text(spec.group)),
-        ("complexity", Reply::text(spec.complexity)),
+        ("summary", Response::text(spec.summary)),
+        ("since", Response::text(spec.since)),
+        ("group", Response::text(spec.group)),
+        ("complexity", Response::text(spec.complexity)),
     ];
     if !spec.args.is_empty() {
         fields.push(("arguments", arguments(spec.args)));
@@ -158,23 +159,23 @@ fn doc(spec: &'static Spec) -> Reply {
     map(fields)
 }
 
-fn arguments(args: &'static [Arg]) -> Reply {
-    Reply::Array(args.iter().map(argument).collect())
+fn arguments(args: &'static [Arg]) -> Response {
+    Response::Array(args.iter().map(argument).collect())
 }
 
-fn argument(arg: &'static Arg) -> Reply {
-    let mut fields = vec![("name", Reply::text(arg.name)), ("type", Reply::text(arg.kind))];
+fn argument(arg: &'static Arg) -> Response {
+    let mut fields = vec![("name", Response::text(arg.name)), ("type", Response::text(arg.kind))];
     if arg.args.is_empty() {
-        fields.push(("display_text", Reply::text(arg.name)));
+        fields.push(("display_text", Response::text(arg.name)));
     }
     if arg.kind == "key" {
-        fields.push(("key_spec_index", Reply::Integer(0)));
+        fields.push(("key_spec_index", Response::Integer(0)));
     }
     if let Some(token) = arg.token {
-        fields.push(("token", Reply::text(token)));
+        fields.push(("token", Response::text(token)));
     }
     if !arg.flags.is_empty() {
-        fields.push(("flags", Reply::Array(words(arg.flags))));
+        fields.push(("flags", Response::Array(words(arg.flags))));
     }
     if !arg.args.is_empty() {
         fields.push(("arguments", arguments(arg.args)));
@@ -182,20 +183,20 @@ fn argument(arg: &'static Arg) -> Reply {
     map(fields)
 }
 
-fn keys(command: &[Bytes]) -> Reply {
+fn keys(command: &[Bytes]) -> Response {
     let Some(spec) = find(COMMANDS, &command[0]) else {
-        return Reply::error("ERR Invalid command specified");
+        return Response::error("ERR Invalid command specified");
     };
     if spec.keys.0 == 0 {
-        return Reply::error("ERR The command has no key arguments");
+        return Response::error("ERR The command has no key arguments");
     }
     if !spec.accepts(command.len()) {
-        return Reply::error("ERR Invalid number of arguments specified for command");
+        return Response::error("ERR Invalid number of arguments specified for command");
     }
-    Reply::Array(spec.keys_of(command).iter().cloned().map(Reply::Bulk).collect())
+    Response::Array(spec.keys_of(command).iter().cloned().map(Response::Bulk).collect())
 }
 
-fn names_of(filter: &[Bytes]) -> Reply {
+fn names_of(filter: &[Bytes]) -> Response {
     let wanted: Box<dyn Fn(&Spec) -> bool> = match filter {
         [] => Box::new(|_| true),
         [word, kind, value] if word.eq_ignore_ascii_case(b"filterby") => {
@@ -207,10 +208,12 @@ fn names_of(filter: &[Bytes]) -> Reply {
                         .any(|category| value.eq_ignore_ascii_case(&category.as_bytes()[1..]))
                 }),
                 b"pattern" => Box::new(|spec| glob::matches(value, spec.name.as_bytes())),
-                _ => return Reply::error("ERR syntax error"),
+                _ => return Response::error("ERR syntax error"),
             }
         }
-        _ => return Reply::error("ERR syntax error"),
+        _ => return Response::error("ERR syntax error"),
     };
-    Reply::Array(COMMANDS.iter().filter(|spec| wanted(spec)).map(|spec| Reply::text(spec.name)).collect())
+    Response::Array(
+        COMMANDS.iter().filter(|spec| wanted(spec)).map(|spec| Response::text(spec.name)).collect(),
+    )
 }

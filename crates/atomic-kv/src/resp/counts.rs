@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::reply::Reply;
+use super::response::Response;
 use super::table::COMMANDS;
 
 /// The codes that error replies begin with; whatever begins with another counts for the last.
@@ -27,8 +27,8 @@ impl Counts {
     }
 
     /// Counts a reply if it is an error.
-    pub fn reply(&self, reply: &Reply) {
-        if let Reply::Error(text) = reply {
+    pub fn reply(&self, reply: &Response) {
+        if let Response::Error(text) = reply {
             let code = text.split(' ').next().unwrap_or_default();
             let place = CODES.iter().position(|known| *known == code).unwrap_or(CODES.len() - 1);
             self.errors[place].fetch_add(1, Ordering::Relaxed);

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::client::{is_normal, syntax_error};
+use super::client_command::{is_normal, syntax_error};
 use super::listed::Listed;
-use super::reply::Reply;
+use super::response::Response;
 use super::session::{Action, ServerInfo, Session};
 
 /// What the connections to be closed have in common.
@@ -32,7 +32,7 @@ impl Filters {
 
 impl Session {
     /// Answers `CLIENT KILL` with the arguments after it. The own connection is closed after the reply.
-    pub(super) fn kill(&self, args: &[Bytes], server: &dyn ServerInfo) -> Result<Action, Reply> {
+    pub(super) fn kill(&self, args: &[Bytes], server: &dyn ServerInfo) -> Result<Action, Response> {
         let (mut filters, mut spares_itself) = (Filters::default(), true);
         let is_old_form = args.len() == 1;
         if let [address] = args {
@@ -48,7 +48,7 @@ impl Session {
                     b"id" => filters.ids.push(
                         number(value)
                             .filter(|id| *id > 0)
-                            .ok_or_else(|| Reply::error("ERR client-id should be greater than 0"))?,
+                            .ok_or_else(|| Response::error("ERR client-id should be greater than 0"))?,
                     ),
                     b"addr" => filters.peer = Some(text(value)),
                     b"laddr" => filters.local = Some(text(value)),
@@ -56,7 +56,7 @@ impl Session {
                     b"user" => {
                         if &value[..] != b"default" {
                             let shown = text(&value[..value.len().min(128)]);
-                            return Err(Reply::error(format!("ERR No such user '{shown}'")));
+                            return Err(Response::error(format!("ERR No such user '{shown}'")));
                         }
                     }
                     b"maxage" => {
@@ -89,11 +89,11 @@ impl Session {
             closed += 1;
         }
         let reply = match (is_old_form, closed) {
-            (true, 0) => return Err(Reply::error("ERR No such client")),
-            (true, _) => Reply::OK,
-            (false, count) => Reply::Integer(count),
+            (true, 0) => return Err(Response::error("ERR No such client")),
+            (true, _) => Response::OK,
+            (false, count) => Response::Integer(count),
         };
-        Ok(if itself { Action::ReplyAndClose(reply) } else { Action::Reply(reply) })
+        Ok(if itself { Action::RespondAndClose(reply) } else { Action::Respond(reply) })
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::reply::Protocol;
+use super::response::Protocol;
 use super::table::COMMANDS;
 
 /// A connection as others see it.

@@ -58,7 +58,7 @@ const FREQUENT: [&[u8]; 4] = [b"GET", b"SET", b"get", b"set"];
 
 /// One complete request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Request {
+pub enum ClientRequest {
     /// A command with its arguments; there is at least one.
     Command(Args),
     /// A request whose bytes were thrown away as they came. The connection is still in step.
@@ -161,7 +161,7 @@ impl RequestParser {
     /// Takes the next complete request from the front of `buf`; `None` asks for more bytes.
     ///
     /// After an error the connection cannot go on, and every later call returns that error again.
-    pub fn parse(&mut self, buf: &mut BytesMut) -> Result<Option<Request>, ProtocolError> {
+    pub fn parse(&mut self, buf: &mut BytesMut) -> Result<Option<ClientRequest>, ProtocolError> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
@@ -201,7 +201,7 @@ impl RequestParser {
         matches!(self.state, State::Start)
     }
 
-    fn advance(&mut self, buf: &mut BytesMut) -> Result<Option<Request>, ProtocolError> {
+    fn advance(&mut self, buf: &mut BytesMut) -> Result<Option<ClientRequest>, ProtocolError> {
         loop {
             let request = match self.state {
                 State::Start => match buf.first() {
@@ -220,7 +220,7 @@ impl RequestParser {
                         };
                         let args = inline::split(&buf[..line])?;
                         buf.advance(line);
-                        (!args.is_empty()).then_some(Request::Command(args))
+                        (!args.is_empty()).then_some(ClientRequest::Command(args))
                     }
                 },
                 State::Header => {
@@ -325,7 +325,7 @@ impl RequestParser {
         self.args = Args::new();
     }
 
-    fn end_argument(&mut self) -> Option<Request> {
+    fn end_argument(&mut self) -> Option<ClientRequest> {
         self.args_left -= 1;
         if self.args_left > 0 {
             self.state = State::Header;
@@ -335,8 +335,8 @@ impl RequestParser {
         self.size = 0;
         let args = std::mem::take(&mut self.args);
         Some(match self.oversized.take() {
-            Some((what, declared, limit)) => Request::TooLarge { what, declared, limit },
-            None => Request::Command(args),
+            Some((what, declared, limit)) => ClientRequest::TooLarge { what, declared, limit },
+            None => ClientRequest::Command(args),
         })
     }
 }

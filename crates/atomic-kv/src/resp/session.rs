@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::client;
+use super::client_command;
 use super::command::{self, position};
 use super::counts::Counts;
 use super::glob;
 use super::listed::Listed;
-use super::reply::{Protocol, Reply};
-use super::request::{Args, Limits, Oversized, Request};
+use super::request::{Args, ClientRequest, Limits, Oversized};
+use super::response::{Protocol, Response};
 use super::table::{COMMANDS, Spec};
 
 /// `SET`'s options in Redis and Valkey, none of which is supported yet.
@@ -31,16 +31,16 @@ const CONFIG_HELP: &[&str] = &[
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Send this; nothing else is to be done.
-    Reply(Reply),
+    Respond(Response),
     /// Send this and close the connection.
-    ReplyAndClose(Reply),
+    RespondAndClose(Response),
     /// Close the connection without a word: the client is a browser that was tricked into talking to us.
     Close,
-    /// Read a key; the reply is its value or [`Reply::Null`].
+    /// Read a key; the reply is its value or [`Response::Null`].
     Get(Bytes),
     /// Read a key; the reply is the length of its value, 0 without one.
     StrLen(Bytes),
-    /// Write a key; the reply is [`Reply::OK`].
+    /// Write a key; the reply is [`Response::OK`].
     Set {
         /// The key.
         key: Bytes,
@@ -51,7 +51,7 @@ pub enum Action {
     Delete(Vec<Bytes>),
     /// Read keys; the reply counts those that exist, a repeated one as often as it is named.
     Exists(Vec<Bytes>),
-    /// Read keys; the reply lists value or [`Reply::Null`] for each, in order.
+    /// Read keys; the reply lists value or [`Response::Null`] for each, in order.
     MultiGet(Vec<Bytes>),
 }
 
@@ -112,26 +112,26 @@ impl Session {
     }
 
     /// Decides what a request asks for, and does what concerns the connection alone.
-    pub fn handle(&mut self, request: Request, server: &dyn ServerInfo) -> Action {
+    pub fn handle(&mut self, request: ClientRequest, server: &dyn ServerInfo) -> Action {
         let args = match request {
-            Request::Command(args) => args,
-            Request::TooLarge { what, declared, limit } => {
-                return Action::Reply(match what {
+            ClientRequest::Command(args) => args,
+            ClientRequest::TooLarge { what, declared, limit } => {
+                return Action::Respond(match what {
                     Oversized::Argument => too_large("value", declared, limit),
                     Oversized::Request => too_large("request", declared, limit),
                 });
             }
         };
-        let action = self.dispatch(args, server).unwrap_or_else(Action::Reply);
-        if let Action::Reply(reply) = &action {
+        let action = self.dispatch(args, server).unwrap_or_else(Action::Respond);
+        if let Action::Respond(reply) = &action {
             server.counts().reply(reply);
         }
         action
     }
 
-    fn dispatch(&mut self, args: Args, server: &dyn ServerInfo) -> Result<Action, Reply> {
+    fn dispatch(&mut self, args: Args, server: &dyn ServerInfo) -> Result<Action, Response> {
         let Some(name) = args.first() else {
-            return Err(Reply::error("ERR empty command"));
+            return Err(Response::error("ERR empty command"));
         };
         let Some(command) = position(COMMANDS, name) else {
             // These begin an HTTP request: a page may make a browser send them, with commands behind.
@@ -139,7 +139,7 @@ impl Session {
                 return Ok(Action::Close);
             }
             if name.eq_ignore_ascii_case(b"cluster") {
-                return Err(Reply::error("ERR This instance has cluster support disabled"));
+                return Err(Response::error("ERR This instance has cluster support disabled"));
             }
             return Err(unknown_command(&args));
         };
@@ -157,14 +157,14 @@ impl Session {
             "del" | "unlink" => Action::Delete(rest(args)),
             "exists" => Action::Exists(rest(args)),
             "mget" => Action::MultiGet(rest(args)),
-            "quit" => Action::ReplyAndClose(Reply::OK),
+            "quit" => Action::RespondAndClose(Response::OK),
             "client" if subcommand.is_some_and(|sub| sub.name == "kill") => self.kill(&args[2..], server)?,
-            _ => Action::Reply(self.reply(spec, subcommand, args, server)?),
+            _ => Action::Respond(self.reply(spec, subcommand, args, server)?),
         })
     }
 
     /// Whether a command's arguments are as many as it takes, and its keys no longer than they may be. Its subcommand.
-    fn check_arguments(&self, command: usize, args: &Args) -> Result<Option<&'static Spec>, Reply> {
+    fn check_arguments(&self, command: usize, args: &Args) -> Result<Option<&'static Spec>, Response> {
         let spec = &COMMANDS[command];
         let place = subcommand(spec, args)?;
         let subcommand = place.map(|place| &spec.subcommands[place]);
@@ -185,15 +185,15 @@ impl Session {
         subcommand: Option<&Spec>,
         args: Args,
         server: &dyn ServerInfo,
-    ) -> Result<Reply, Reply> {
+    ) -> Result<Response, Response> {
         Ok(match spec.name {
             "ping" => match args.len() {
-                1 => Reply::Simple("PONG".into()),
-                2 => Reply::Bulk(second(args)),
+                1 => Response::Simple("PONG".into()),
+                2 => Response::Bulk(second(args)),
                 _ => return Err(wrong_arity("ping")),
             },
-            "echo" => Reply::Bulk(second(args)),
-            "auth" => client::auth(&args[1..])?,
+            "echo" => Response::Bulk(second(args)),
+            "auth" => client_command::auth(&args[1..])?,
             "hello" => self.hello(&args[1..])?,
             "reset" => self.reset(),
             "select" => select(&args[1])?,
@@ -204,19 +204,19 @@ impl Session {
         })
     }
 
-    fn set(&self, args: Args) -> Result<Action, Reply> {
+    fn set(&self, args: Args) -> Result<Action, Response> {
         let mut options = args[3..].iter();
         let mut first = None;
         while let Some(word) = options.next() {
             let known = SET_OPTIONS.iter().find(|option| word.eq_ignore_ascii_case(option.as_bytes()));
-            let option = known.ok_or_else(|| Reply::error("ERR syntax error"))?;
+            let option = known.ok_or_else(|| Response::error("ERR syntax error"))?;
             first.get_or_insert(option);
             if SET_OPTIONS_WITH_VALUE.contains(option) {
                 options.next();
             }
         }
         if let Some(option) = first {
-            return Err(Reply::error(format!(
+            return Err(Response::error(format!(
                 "ERR SET option '{option}' is not supported yet; the value was not written"
             )));
         }
@@ -228,7 +228,7 @@ impl Session {
         Ok(Action::Set { key, value })
     }
 
-    fn check(&self, what: &str, bytes: &Bytes, limit: usize) -> Result<(), Reply> {
+    fn check(&self, what: &str, bytes: &Bytes, limit: usize) -> Result<(), Response> {
         if bytes.len() > limit { Err(too_large(what, bytes.len() as u64, limit as u64)) } else { Ok(()) }
     }
 }
@@ -242,12 +242,12 @@ fn rest(args: Args) -> Vec<Bytes> {
 }
 
 /// The place of the subcommand that the arguments name, if the command has any.
-fn subcommand(spec: &Spec, args: &Args) -> Result<Option<usize>, Reply> {
+fn subcommand(spec: &Spec, args: &Args) -> Result<Option<usize>, Response> {
     let Some(name) = args.get(1).filter(|_| !spec.subcommands.is_empty()) else {
         return Ok(None);
     };
     position(spec.subcommands, name).map(Some).ok_or_else(|| {
-        Reply::error(format!(
+        Response::error(format!(
             "ERR unknown subcommand '{}'. Try {} HELP.",
             c_text(name, 128),
             spec.name.to_ascii_uppercase()
@@ -262,7 +262,7 @@ fn c_text(bytes: &[u8], limit: usize) -> String {
     String::from_utf8_lossy(&bytes[..end]).into_owned()
 }
 
-fn unknown_command(args: &Args) -> Reply {
+fn unknown_command(args: &Args) -> Response {
     let mut shown = String::new();
     for arg in &args[1..] {
         if shown.len() >= 128 {
@@ -272,30 +272,30 @@ fn unknown_command(args: &Args) -> Reply {
         shown.push_str(&format!("'{text}' "));
     }
     let name = c_text(&args[0], 128);
-    Reply::error(format!("ERR unknown command '{name}', with args beginning with: {shown}"))
+    Response::error(format!("ERR unknown command '{name}', with args beginning with: {shown}"))
 }
 
-fn wrong_arity(name: &str) -> Reply {
-    Reply::error(format!("ERR wrong number of arguments for '{name}' command"))
+fn wrong_arity(name: &str) -> Response {
+    Response::error(format!("ERR wrong number of arguments for '{name}' command"))
 }
 
-fn too_large(what: &str, size: u64, limit: u64) -> Reply {
+fn too_large(what: &str, size: u64, limit: u64) -> Response {
     let adjective = if what == "key" { "long" } else { "large" };
-    Reply::error(format!("ERR {what} is too {adjective}: {size} bytes, the limit is {limit}"))
+    Response::error(format!("ERR {what} is too {adjective}: {size} bytes, the limit is {limit}"))
 }
 
-fn select(index: &[u8]) -> Result<Reply, Reply> {
+fn select(index: &[u8]) -> Result<Response, Response> {
     match std::str::from_utf8(index).ok().and_then(|index| index.parse::<i32>().ok()) {
-        Some(0) => Ok(Reply::OK),
-        Some(_) => Err(Reply::error("ERR DB index is out of range")),
-        None => Err(Reply::error("ERR value is not an integer or out of range")),
+        Some(0) => Ok(Response::OK),
+        Some(_) => Err(Response::error("ERR DB index is out of range")),
+        None => Err(Response::error("ERR value is not an integer or out of range")),
     }
 }
 
 /// Sections that only `INFO all` and `INFO everything` have, or who names them.
 const EXTRA_SECTIONS: [&str; 1] = ["commandstats"];
 
-fn info(sections: &[Bytes], server: &dyn ServerInfo) -> Reply {
+fn info(sections: &[Bytes], server: &dyn ServerInfo) -> Response {
     let names: HashSet<String> =
         sections.iter().map(|name| String::from_utf8_lossy(name).to_ascii_lowercase()).collect();
     let everything = names.contains("all") || names.contains("everything");
@@ -306,18 +306,18 @@ fn info(sections: &[Bytes], server: &dyn ServerInfo) -> Reply {
         let rows = rows.iter().map(|(field, value)| format!("{field}:{value}\r\n"));
         format!("# {name}\r\n{}", rows.collect::<String>())
     });
-    Reply::Verbatim(sections.collect::<Vec<_>>().join("\r\n").into())
+    Response::Verbatim(sections.collect::<Vec<_>>().join("\r\n").into())
 }
 
-fn config(subcommand: Option<&Spec>, args: &[Bytes], server: &dyn ServerInfo) -> Result<Reply, Reply> {
+fn config(subcommand: Option<&Spec>, args: &[Bytes], server: &dyn ServerInfo) -> Result<Response, Response> {
     match subcommand.map(|sub| sub.name) {
         Some("get") => {
             let mut wanted = server.config();
             wanted.retain(|(name, _)| args.iter().any(|pattern| glob::matches(pattern, name.as_bytes())));
-            let pairs = wanted.into_iter().map(|(name, value)| (Reply::text(name), Reply::text(value)));
-            Ok(Reply::Map(pairs.collect()))
+            let pairs = wanted.into_iter().map(|(name, value)| (Response::text(name), Response::text(value)));
+            Ok(Response::Map(pairs.collect()))
         }
-        Some("set") => Err(Reply::error(
+        Some("set") => Err(Response::error(
             "ERR CONFIG SET is not supported: a node takes its settings from flags, environment and file at start",
         )),
         _ => Ok(command::help("CONFIG", CONFIG_HELP)),

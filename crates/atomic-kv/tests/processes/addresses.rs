@@ -1,6 +1,6 @@
 //! Names with several addresses: a node listens at all of them, and tries all of a peer's.
 
-use crate::support::client::{Connection, Reply};
+use crate::support::client::{Connection, Response};
 use crate::support::privileged::{may_change_names, skipped};
 use crate::support::{Cluster, http_get};
 use socket2::{Domain, Socket, Type};
@@ -59,7 +59,7 @@ fn all_addresses_of_a_name_are_listened_at_and_tried() {
         let mut client = Connection::open(&node.address().replace("127.0.0.1", "127.0.0.2"));
         assert_eq!(client.is_ok(), node.id == 1, "node {}", node.id);
         if let Ok(client) = &mut client {
-            assert_eq!(client.call("SET k v"), Reply::ok());
+            assert_eq!(client.call("SET k v"), Response::ok());
         }
     }
     let elsewhere = cluster.nodes[0].http_address().replace("127.0.0.1", "127.0.0.2");

@@ -1,7 +1,7 @@
 //! Clients that write without reading, ask without taking, begin without ending, or come in crowds: they cost a bounded part
 //! of the node, and others do not notice.
 
-use crate::support::client::Reply;
+use crate::support::client::Response;
 use crate::support::{Cluster, Connection, Node, eventually, http_get};
 use ::node::hello::{About, Hello, Limits, Service, Versions};
 use abd::Operation;
@@ -58,8 +58,8 @@ fn whoever_writes_everything_before_reading_is_served() {
         }
         client.send(&batch).unwrap();
         for number in 0..count {
-            assert_eq!(client.read().unwrap(), Reply::ok(), "{number}");
-            assert!(client.read().unwrap() == Reply::Bulk(Some(value.clone())), "{number}");
+            assert_eq!(client.read().unwrap(), Response::ok(), "{number}");
+            assert!(client.read().unwrap() == Response::Bulk(Some(value.clone())), "{number}");
         }
     }
     assert_eq!(cluster.nodes[0].info("evicted_clients"), "0");
@@ -97,21 +97,21 @@ fn what_clients_hold_is_bounded_and_given_back() {
     let value = vec![b'v'; 16 << 20];
     let mut good = node.connect();
     let before = node.memory("VmRSS");
-    assert_eq!(good.try_call(&[b"SET", b"large", &value]).unwrap(), Reply::ok());
+    assert_eq!(good.try_call(&[b"SET", b"large", &value]).unwrap(), Response::ok());
 
     let mut connections = Vec::new();
     let half_sent = &set("never", &value)[..(16 << 20) - 1];
     for _ in 0..40 {
         connections.extend(push(&node.address(), half_sent));
-        assert_eq!(good.call("GET nothing"), Reply::Bulk(None));
+        assert_eq!(good.call("GET nothing"), Response::Bulk(None));
     }
     for _ in 0..40 {
         connections.extend(push(&node.address(), b"GET large\r\n"));
-        assert_eq!(good.call("SET k v"), Reply::ok());
+        assert_eq!(good.call("SET k v"), Response::ok());
     }
     connections.extend(silent_callers(node, "large"));
     for _ in 0..20 {
-        assert_eq!(good.call("SET k v"), Reply::ok());
+        assert_eq!(good.call("SET k v"), Response::ok());
         std::thread::sleep(Duration::from_millis(20));
     }
     // What clients may hold; beside it the cache, four lookups, and with each of two peers a message in either direction on two
@@ -152,7 +152,7 @@ fn a_flood_costs_others_their_share() {
         })
         .collect();
     for _ in 0..4 {
-        assert_eq!(good.call("SET k v"), Reply::ok());
+        assert_eq!(good.call("SET k v"), Response::ok());
     }
     let done = writes(&mut good) - before;
     // Each of the four waits for what is in flight at most, which is some thousands.
@@ -215,17 +215,17 @@ fn clients_leave_descriptors_for_everything_else() {
     for number in 0..200 {
         assert_eq!(
             good.try_call(&[b"SET", format!("k{number}").as_bytes(), &[b'v'; 100_000]]).unwrap(),
-            Reply::ok()
+            Response::ok()
         );
     }
     assert_eq!(http_get(&node.http_address(), "/readyz").0, 200);
     assert_eq!(
         good.call("CONFIG GET maxclients"),
-        Reply::Array(vec![Reply::bulk("maxclients"), Reply::bulk(&limit.to_string())])
+        Response::Array(vec![Response::bulk("maxclients"), Response::bulk(&limit.to_string())])
     );
     assert_eq!(
         good.call("CONFIG GET tcp-keepalive"),
-        Reply::Array(vec![Reply::bulk("tcp-keepalive"), Reply::bulk("300")])
+        Response::Array(vec![Response::bulk("tcp-keepalive"), Response::bulk("300")])
     );
     drop(idle);
     eventually("there is room again", || {
@@ -240,19 +240,22 @@ fn too_many_open_files_are_no_broken_disk() {
     let cluster = Cluster::start(3, &["--cache-bytes", "1000000"]);
     let node = &cluster.nodes[0];
     let mut good = node.connect();
-    assert_eq!(good.call("SET k v"), Reply::ok());
+    assert_eq!(good.call("SET k v"), Response::ok());
     node.limit_open_files(Some(8));
     let value = vec![b'v'; 1 << 20];
     // More than the journal's segments and its memory take: for the rest files would have to be opened.
     for number in 0..200 {
-        assert_eq!(good.try_call(&[b"SET", format!("k{number}").as_bytes(), &value]).unwrap(), Reply::ok());
+        assert_eq!(
+            good.try_call(&[b"SET", format!("k{number}").as_bytes(), &value]).unwrap(),
+            Response::ok()
+        );
     }
-    assert!(good.try_call(&[b"GET", b"k7"]).unwrap() == Reply::Bulk(Some(value.clone())));
+    assert!(good.try_call(&[b"GET", b"k7"]).unwrap() == Response::Bulk(Some(value.clone())));
     node.wait_for_log(&["cannot prepare a journal segment", "Too many open files"]);
     node.limit_open_files(None);
     eventually("the node takes writes again", || good.info("writable") == "1");
     for number in 0..20 {
-        assert_eq!(good.try_call(&[b"SET", format!("k{number}").as_bytes(), b"w"]).unwrap(), Reply::ok());
+        assert_eq!(good.try_call(&[b"SET", format!("k{number}").as_bytes(), b"w"]).unwrap(), Response::ok());
     }
     for node in &cluster.nodes {
         assert_eq!(node.info("ready"), "1");
@@ -266,7 +269,7 @@ fn whoever_is_waited_for_in_vain_is_closed() {
     let node = &cluster.nodes[0];
     let mut good = node.connect();
     let value = vec![b'v'; 4 << 20];
-    assert_eq!(good.try_call(&[b"SET", b"large", &value]).unwrap(), Reply::ok());
+    assert_eq!(good.try_call(&[b"SET", b"large", &value]).unwrap(), Response::ok());
     let mut half_sent = node.connect();
     half_sent.send(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1000\r\nabc").unwrap();
     let unread = push(&node.address(), "GET large\r\n".repeat(20).as_bytes());

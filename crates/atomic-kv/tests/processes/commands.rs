@@ -1,7 +1,7 @@
 //! What a Redis client can do, through any node.
 
 use crate::support::Cluster;
-use crate::support::client::{Connection, Reply};
+use crate::support::client::{Connection, Response};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -11,32 +11,32 @@ fn commands_work_through_any_node() {
     let mut clients: Vec<_> = cluster.nodes.iter().map(|node| node.connect()).collect();
     let [one, two, three] = &mut clients[..] else { unreachable!() };
 
-    assert_eq!(one.call("PING"), Reply::Status("PONG".to_owned()));
-    assert_eq!(one.call("SET a 1"), Reply::ok());
-    assert_eq!(two.call("GET a"), Reply::bulk("1"));
-    assert_eq!(three.call("SET a 2"), Reply::ok());
-    assert_eq!(one.call("GET a"), Reply::bulk("2"));
-    assert_eq!(one.call("STRLEN a"), Reply::Integer(1));
-    assert_eq!(one.call("GET b"), Reply::Bulk(None));
-    assert_eq!(two.call("SET b x"), Reply::ok());
+    assert_eq!(one.call("PING"), Response::Status("PONG".to_owned()));
+    assert_eq!(one.call("SET a 1"), Response::ok());
+    assert_eq!(two.call("GET a"), Response::bulk("1"));
+    assert_eq!(three.call("SET a 2"), Response::ok());
+    assert_eq!(one.call("GET a"), Response::bulk("2"));
+    assert_eq!(one.call("STRLEN a"), Response::Integer(1));
+    assert_eq!(one.call("GET b"), Response::Bulk(None));
+    assert_eq!(two.call("SET b x"), Response::ok());
     assert_eq!(
         three.call("MGET a b c"),
-        Reply::Array(vec![Reply::bulk("2"), Reply::bulk("x"), Reply::Bulk(None)])
+        Response::Array(vec![Response::bulk("2"), Response::bulk("x"), Response::Bulk(None)])
     );
-    assert_eq!(one.call("EXISTS a b c a"), Reply::Integer(3));
-    assert_eq!(two.call("DEL a b c"), Reply::Integer(2));
-    assert_eq!(three.call("EXISTS a b c"), Reply::Integer(0));
-    assert_eq!(one.call("UNLINK a"), Reply::Integer(0));
+    assert_eq!(one.call("EXISTS a b c a"), Response::Integer(3));
+    assert_eq!(two.call("DEL a b c"), Response::Integer(2));
+    assert_eq!(three.call("EXISTS a b c"), Response::Integer(0));
+    assert_eq!(one.call("UNLINK a"), Response::Integer(0));
     assert!(one.call("LPUSH a 1").error().starts_with("ERR unknown command 'LPUSH'"));
     assert!(one.call("SET a 1 NX").error().starts_with("ERR"));
-    assert_eq!(one.call("GET a"), Reply::Bulk(None), "a refused SET had an effect");
+    assert_eq!(one.call("GET a"), Response::Bulk(None), "a refused SET had an effect");
 
     // Any bytes are a key and a value.
     let odd: &[u8] = b"\x00\r\n\xff$*";
-    assert_eq!(one.try_call(&[b"SET", odd, odd]).unwrap(), Reply::ok());
-    assert_eq!(two.try_call(&[b"GET", odd]).unwrap(), Reply::Bulk(Some(odd.to_vec())));
-    assert_eq!(two.try_call(&[b"SET", b"", b""]).unwrap(), Reply::ok());
-    assert_eq!(three.try_call(&[b"GET", b""]).unwrap(), Reply::bulk(""));
+    assert_eq!(one.try_call(&[b"SET", odd, odd]).unwrap(), Response::ok());
+    assert_eq!(two.try_call(&[b"GET", odd]).unwrap(), Response::Bulk(Some(odd.to_vec())));
+    assert_eq!(two.try_call(&[b"SET", b"", b""]).unwrap(), Response::ok());
+    assert_eq!(three.try_call(&[b"GET", b""]).unwrap(), Response::bulk(""));
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn resp2_resp3_and_pipelines() {
 fn a_reply_does_not_wait_for_later_requests() {
     let cluster = Cluster::start(3, &["--op-timeout", "25s"]);
     let mut client = cluster.nodes[0].connect();
-    assert_eq!(client.call("SET a 1"), Reply::ok());
+    assert_eq!(client.call("SET a 1"), Response::ok());
     // Nobody answers the write for now.
     cluster.nodes[1].pause();
     cluster.nodes[2].pause();
@@ -175,10 +175,10 @@ fn a_deep_pipeline_of_large_values_does_not_fill_the_memory() {
     // The node serves others meanwhile.
     let mut other = node.connect();
     for _ in 0..100 {
-        assert_eq!(other.call("SET k v"), Reply::ok());
+        assert_eq!(other.call("SET k v"), Response::ok());
     }
     for number in 0..4 * COUNT {
-        let Reply::Bulk(Some(value)) = client.read().unwrap() else { panic!("no value {number}") };
+        let Response::Bulk(Some(value)) = client.read().unwrap() else { panic!("no value {number}") };
         assert!(value == large_value(number % COUNT), "the value of another key in place of {number}");
     }
     assert!(node.memory("VmHWM") < 170 << 20, "{} bytes at the most", node.memory("VmHWM"));
@@ -197,22 +197,22 @@ fn one_request_for_many_large_values_does_not_fill_the_memory() {
         client.try_call(&command.collect::<Vec<_>>()).unwrap()
     };
     // More keys than there are values.
-    assert_eq!(ask(&mut client, "EXISTS", COUNT + 5), Reply::Integer(i64::try_from(COUNT).unwrap()));
+    assert_eq!(ask(&mut client, "EXISTS", COUNT + 5), Response::Integer(i64::try_from(COUNT).unwrap()));
     assert!(node.memory("VmHWM") < 150 << 20, "{} bytes at the most", node.memory("VmHWM"));
     let too_many = ask(&mut client, "MGET", COUNT).error();
     assert!(
         too_many.starts_with("ERR the values of these 150 keys are larger than 64 MiB together"),
         "{too_many}"
     );
-    let Reply::Array(values) = ask(&mut client, "MGET", 20) else { panic!("no values") };
-    assert!(values.into_iter().eq((0..20).map(|number| Reply::Bulk(Some(large_value(number))))));
+    let Response::Array(values) = ask(&mut client, "MGET", 20) else { panic!("no values") };
+    assert!(values.into_iter().eq((0..20).map(|number| Response::Bulk(Some(large_value(number))))));
     assert_eq!(
         client.call("MGET large-1000 large-1001"),
-        Reply::Array(vec![Reply::Bulk(None), Reply::Bulk(None)])
+        Response::Array(vec![Response::Bulk(None), Response::Bulk(None)])
     );
     // Deletes go out in parts, too.
-    assert_eq!(ask(&mut client, "DEL", 3000), Reply::Integer(i64::try_from(COUNT).unwrap()));
-    assert_eq!(ask(&mut client, "EXISTS", 3000), Reply::Integer(0));
+    assert_eq!(ask(&mut client, "DEL", 3000), Response::Integer(i64::try_from(COUNT).unwrap()));
+    assert_eq!(ask(&mut client, "EXISTS", 3000), Response::Integer(0));
     assert!(node.memory("VmHWM") < 400 << 20, "{} bytes at the most", node.memory("VmHWM"));
 }
 
@@ -227,7 +227,7 @@ fn with_large_values(count: usize, flags: &[&str]) -> (Cluster, Connection) {
         }
     });
     for _ in 0..count {
-        assert_eq!(client.read().unwrap(), Reply::ok());
+        assert_eq!(client.read().unwrap(), Response::ok());
     }
     sender.join().unwrap();
     (cluster, client)

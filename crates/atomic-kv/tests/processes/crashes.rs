@@ -1,6 +1,6 @@
 //! Nodes that are killed, paused and restarted under load, in both timestamp modes, and with several event loops.
 
-use crate::support::client::Reply;
+use crate::support::client::Response;
 use crate::support::{Background, Cluster, SEVERAL_LOOPS};
 use std::time::Duration;
 
@@ -26,8 +26,8 @@ fn skewed(count: u32, flags: &[&str]) -> Cluster {
 fn serves(cluster: &Cluster, living: &[usize]) {
     for &index in living {
         let mut client = cluster.nodes[index].connect();
-        assert_eq!(client.call("SET probe 1"), Reply::ok(), "node {}", index + 1);
-        assert_eq!(client.call("GET probe"), Reply::bulk("1"), "node {}", index + 1);
+        assert_eq!(client.call("SET probe 1"), Response::ok(), "node {}", index + 1);
+        assert_eq!(client.call("GET probe"), Response::bulk("1"), "node {}", index + 1);
     }
 }
 
@@ -180,7 +180,7 @@ fn what_was_acknowledged_is_there_after_all_nodes_were_killed() {
     for node in &cluster.nodes {
         let mut client = node.connect();
         for number in 0..300 {
-            assert_eq!(client.call(&format!("GET key-{number}")), Reply::bulk(&number.to_string()));
+            assert_eq!(client.call(&format!("GET key-{number}")), Response::bulk(&number.to_string()));
         }
     }
 }
@@ -191,11 +191,11 @@ fn a_node_that_was_away_does_not_bring_deleted_keys_back() {
     let mut cluster = Cluster::start(3, &[]);
     let mut client = cluster.nodes[0].connect();
     for number in 0..50 {
-        assert_eq!(client.call(&format!("SET key-{number} old")), Reply::ok());
+        assert_eq!(client.call(&format!("SET key-{number} old")), Response::ok());
     }
     cluster.nodes[2].kill();
     for number in 0..50 {
-        assert_eq!(client.call(&format!("DEL key-{number}")), Reply::Integer(1));
+        assert_eq!(client.call(&format!("DEL key-{number}")), Response::Integer(1));
     }
     cluster.nodes[2].start();
     cluster.nodes[2].wait_ready();
@@ -203,7 +203,7 @@ fn a_node_that_was_away_does_not_bring_deleted_keys_back() {
     cluster.nodes[0].kill();
     let mut client = cluster.nodes[2].connect();
     for number in 0..50 {
-        assert_eq!(client.call(&format!("GET key-{number}")), Reply::Bulk(None));
+        assert_eq!(client.call(&format!("GET key-{number}")), Response::Bulk(None));
     }
 }
 

@@ -1,6 +1,6 @@
 //! Bits that flip on disks (rule S3): they cost what they hit, and nothing else.
 
-use crate::support::client::{Connection, Reply};
+use crate::support::client::{Connection, Response};
 use crate::support::privileged::{Tracer, skipped};
 use crate::support::{Cluster, Node, eventually, http_get};
 use std::os::unix::fs::FileExt;
@@ -13,7 +13,7 @@ fn value(number: usize, round: usize) -> String {
 }
 
 /// All at once: what is not answered costs its time only once.
-fn all(client: &mut Connection, command: impl Fn(usize) -> String) -> Vec<Reply> {
+fn all(client: &mut Connection, command: impl Fn(usize) -> String) -> Vec<Response> {
     let commands: String = (0..KEYS).map(|number| command(number) + "\r\n").collect();
     client.send(commands.as_bytes()).unwrap();
     (0..KEYS).map(|_| client.read().unwrap()).collect()
@@ -21,13 +21,13 @@ fn all(client: &mut Connection, command: impl Fn(usize) -> String) -> Vec<Reply>
 
 fn set_all(client: &mut Connection, round: usize) {
     let set = |number| format!("SET key-{number:04} {}", value(number, round));
-    assert!(all(client, set).iter().all(|reply| *reply == Reply::ok()));
+    assert!(all(client, set).iter().all(|reply| *reply == Response::ok()));
 }
 
 fn get_all(client: &mut Connection, round: usize) {
     let replies = all(client, |number| format!("GET key-{number:04}"));
     for (number, reply) in replies.iter().enumerate() {
-        assert_eq!(*reply, Reply::bulk(&value(number, round)), "key {number}");
+        assert_eq!(*reply, Response::bulk(&value(number, round)), "key {number}");
     }
 }
 
@@ -112,7 +112,7 @@ fn s3_a_bit_in_each_of_two_nodes_costs_nobody_anything() {
     let mut refused = 0;
     for number in 0..KEYS {
         let reply = client.call(&format!("GET key-{number:04}"));
-        if reply == Reply::bulk(&value(number, 3)) {
+        if reply == Response::bulk(&value(number, 3)) {
             continue;
         }
         let why = reply.error();
@@ -124,7 +124,11 @@ fn s3_a_bit_in_each_of_two_nodes_costs_nobody_anything() {
     }
     assert_eq!(refused, 3, "all keys have a majority");
     for number in (0..KEYS).rev().take(KEYS / 10) {
-        assert_eq!(client.call(&format!("GET key-{number:04}")), Reply::bulk(&value(number, 3)), "{number}");
+        assert_eq!(
+            client.call(&format!("GET key-{number:04}")),
+            Response::bulk(&value(number, 3)),
+            "{number}"
+        );
     }
 }
 
@@ -132,7 +136,7 @@ fn s3_a_bit_in_each_of_two_nodes_costs_nobody_anything() {
 #[test]
 fn a_bit_of_the_list_of_tables_is_refused_with_a_clear_line() {
     let mut cluster = Cluster::start(1, &[]);
-    assert_eq!(cluster.nodes[0].connect().call("SET k v"), Reply::ok());
+    assert_eq!(cluster.nodes[0].connect().call("SET k v"), Response::ok());
     assert!(cluster.nodes[0].terminate().success());
     let mut folders = vec![cluster.nodes[0].data.clone()];
     let mut lists = 0;
@@ -166,7 +170,7 @@ fn s3_a_table_that_cannot_be_read_is_no_reason_to_end() {
     const LARGE_KEYS: usize = 30_000;
     let value = |number: usize| format!("{number}-").repeat(1_000 / (number.to_string().len() + 1));
     let each_thousand =
-        |client: &mut Connection, ask: &dyn Fn(usize) -> String, expect: &dyn Fn(usize) -> Reply| {
+        |client: &mut Connection, ask: &dyn Fn(usize) -> String, expect: &dyn Fn(usize) -> Response| {
             for first in (0..LARGE_KEYS).step_by(1_000) {
                 let numbers = first..first + 1_000;
                 let commands: String = numbers.clone().map(|number| ask(number) + "\r\n").collect();
@@ -178,7 +182,7 @@ fn s3_a_table_that_cannot_be_read_is_no_reason_to_end() {
         };
     let mut cluster = Cluster::start(3, &["--cache-bytes", "1048576"]);
     let set = |number| format!("SET key-{number:05} {}", value(number));
-    each_thousand(&mut cluster.nodes[0].connect(), &set, &|_| Reply::ok());
+    each_thousand(&mut cluster.nodes[0].connect(), &set, &|_| Response::ok());
     // What is in the journal goes to a table.
     cluster.nodes.iter_mut().for_each(|node| assert!(node.terminate().success()));
     cluster.start_all();
@@ -189,9 +193,9 @@ fn s3_a_table_that_cannot_be_read_is_no_reason_to_end() {
     };
     let mut client = cluster.nodes[0].connect();
     let get = |number| format!("GET key-{number:05}");
-    each_thousand(&mut client, &get, &|number| Reply::bulk(&value(number)));
+    each_thousand(&mut client, &get, &|number| Response::bulk(&value(number)));
     assert_ne!(cluster.nodes[0].info("abstentions"), "0", "it has read from the table");
     eventually("the damage is known", || damaged_parts(&cluster.nodes[0]) > 0);
-    each_thousand(&mut client, &set, &|_| Reply::ok());
-    each_thousand(&mut client, &get, &|number| Reply::bulk(&value(number)));
+    each_thousand(&mut client, &set, &|_| Response::ok());
+    each_thousand(&mut client, &get, &|number| Response::bulk(&value(number)));
 }

@@ -1,6 +1,6 @@
 //! Disks that lose power, fill up or fail. Root only; elsewhere these tests say that they did nothing.
 
-use crate::support::client::Reply;
+use crate::support::client::Response;
 use crate::support::privileged::{Mount, Tracer, skipped};
 use crate::support::{Background, Cluster, Node, eventually};
 use std::path::PathBuf;
@@ -37,7 +37,7 @@ fn cut_power_under_load(options: &'static str) {
         while acknowledged < 100 {
             let key = format!("round-{round}-{acknowledged}");
             let set = [&b"SET"[..], key.as_bytes(), &value(acknowledged)];
-            assert_eq!(client.try_call(&set).unwrap(), Reply::ok());
+            assert_eq!(client.try_call(&set).unwrap(), Response::ok());
             acknowledged += 1;
         }
         // Stopped first, so that no answer leaves after the cut.
@@ -49,7 +49,7 @@ fn cut_power_under_load(options: &'static str) {
         let mut client = cluster.nodes[(round + 1) % 3].connect();
         for number in 0..acknowledged {
             let found = client.call(&format!("GET round-{round}-{number}"));
-            assert!(found == Reply::Bulk(Some(value(number))), "{number} in round {round}");
+            assert!(found == Response::Bulk(Some(value(number))), "{number} in round {round}");
         }
     }
     load.judge();
@@ -67,11 +67,11 @@ fn a_full_disk_is_survived_and_recovers_by_itself() {
     cluster.nodes[2].data = disk.path().join("node-3");
     cluster.start_all();
     let mut client = cluster.nodes[2].connect();
-    assert_eq!(client.call("SET before 1"), Reply::ok());
+    assert_eq!(client.call("SET before 1"), Response::ok());
     let value = vec![b'x'; 64 << 10];
     for key in 1..=KEYS {
         let key = format!("old-{key}");
-        assert_eq!(client.try_call(&[b"SET", key.as_bytes(), &value]).unwrap(), Reply::ok());
+        assert_eq!(client.try_call(&[b"SET", key.as_bytes(), &value]).unwrap(), Response::ok());
     }
     let ballast = disk.path().join("ballast");
     fill(&ballast);
@@ -80,7 +80,7 @@ fn a_full_disk_is_survived_and_recovers_by_itself() {
     let mut write = |client: &mut crate::support::Connection| {
         number += 1;
         let key = format!("key-{number}");
-        assert_eq!(client.try_call(&[b"SET", key.as_bytes(), &value]).unwrap(), Reply::ok());
+        assert_eq!(client.try_call(&[b"SET", key.as_bytes(), &value]).unwrap(), Response::ok());
     };
     eventually("the node notices that its disk is full", || {
         // Through the node itself too: the other two are a majority.
@@ -88,8 +88,8 @@ fn a_full_disk_is_survived_and_recovers_by_itself() {
         client.info("writable") == "0"
     });
     cluster.nodes[2].wait_for_log(&["disk full", "refuses writes", "still serves reads"]);
-    assert_eq!(client.call("GET before"), Reply::bulk("1"));
-    assert_eq!(client.call("GET key-1"), Reply::Bulk(Some(value.clone())));
+    assert_eq!(client.call("GET before"), Response::bulk("1"));
+    assert_eq!(client.call("GET key-1"), Response::Bulk(Some(value.clone())));
     let (code, text) = crate::support::http_get(&cluster.nodes[2].http_address(), "/readyz");
     assert!(code == 200 && text.contains("full"), "{code} {text}");
 
@@ -98,20 +98,20 @@ fn a_full_disk_is_survived_and_recovers_by_itself() {
     let mut other = cluster.nodes[1].connect();
     let told = other.call("SET refused 1").error();
     assert!(told.starts_with("NOQUORUM") || told.starts_with("INDETERMINATE"), "{told}");
-    assert_eq!(other.call("GET before"), Reply::bulk("1"));
+    assert_eq!(other.call("GET before"), Response::bulk("1"));
 
     // Deletes go on even now, and give room back when there is a little to work with.
     for key in 1..=KEYS {
-        assert_eq!(other.call(&format!("DEL old-{key}")), Reply::Integer(1), "{key}");
+        assert_eq!(other.call(&format!("DEL old-{key}")), Response::Integer(1), "{key}");
     }
     assert_eq!(client.info("writable"), "0");
     let file = std::fs::File::options().write(true).open(&ballast).unwrap();
     file.set_len(file.metadata().unwrap().len() - (3 << 20)).unwrap();
     eventually("deletes have made room", || client.info("writable") == "1");
-    assert_eq!(other.call("SET deletes-made-room 1"), Reply::ok());
+    assert_eq!(other.call("SET deletes-made-room 1"), Response::ok());
     std::fs::remove_file(ballast).unwrap();
-    assert_eq!(client.call("SET after 1"), Reply::ok());
-    assert_eq!(other.call("GET after"), Reply::bulk("1"));
+    assert_eq!(client.call("SET after 1"), Response::ok());
+    assert_eq!(other.call("GET after"), Response::bulk("1"));
     cluster.nodes[0].start();
     cluster.wait_ready();
     cluster.kill_all();
@@ -152,9 +152,9 @@ fn d1_a_node_takes_writes_again_when_there_is_room_although_nobody_writes() {
     // It is needed for a majority now.
     cluster.nodes[0].kill();
     eventually("a write succeeds", || {
-        cluster.nodes[1].connect().try_call(&[b"SET", b"k", b"v"]).unwrap() == Reply::ok()
+        cluster.nodes[1].connect().try_call(&[b"SET", b"k", b"v"]).unwrap() == Response::ok()
     });
-    assert_eq!(cluster.nodes[2].connect().call("GET k"), Reply::bulk("v"));
+    assert_eq!(cluster.nodes[2].connect().call("GET k"), Response::bulk("v"));
     // It says so, and not only when it finds out later.
     assert!(cluster.nodes[2].terminate().success());
     fill(&ballast);
@@ -208,7 +208,7 @@ fn a_failure_of(calls: &str, file: impl Fn(&Node) -> Option<PathBuf>, why: &str)
     assert!(told.lines().any(|line| line.contains("refuses to serve") && line.contains(why)), "{told}");
     assert!(told.lines().last().unwrap().starts_with("atomic-kv: "), "{told}");
     for index in [0, 2] {
-        assert_eq!(cluster.nodes[index].connect().call("SET probe 1"), Reply::ok());
+        assert_eq!(cluster.nodes[index].connect().call("SET probe 1"), Response::ok());
     }
     // With a disk that works it comes back, with everything that it had acknowledged.
     cluster.nodes[1].start();

@@ -1,6 +1,6 @@
 //! Rule M1 on real directories: who lost its memory must not vote. And who belongs to another cluster is not met.
 
-use crate::support::client::Reply;
+use crate::support::client::Response;
 use crate::support::privileged::{Unwritable, skipped};
 use crate::support::{Background, Cluster, Node, copy_directory, eventually};
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::time::Duration;
 fn writes(cluster: &Cluster, index: usize, count: usize) {
     let mut client = cluster.nodes[index].connect();
     for number in 0..count {
-        assert_eq!(client.call(&format!("SET key-{number} x")), Reply::ok());
+        assert_eq!(client.call(&format!("SET key-{number} x")), Response::ok());
     }
 }
 
@@ -110,7 +110,7 @@ fn m1_a_database_that_is_gone_is_noticed_by_the_node_alone() {
     let mut cluster = Cluster::start(3, &[]);
     cluster.nodes[0].kill();
     let mut client = cluster.nodes[1].connect();
-    assert_eq!(client.call("SET k v"), Reply::ok());
+    assert_eq!(client.call("SET k v"), Response::ok());
     drop(client);
     cluster.nodes[1].kill();
     cluster.nodes[2].kill();
@@ -132,7 +132,7 @@ fn m1_a_database_that_is_gone_is_noticed_by_the_node_alone() {
     std::fs::rename(&aside, &database).unwrap();
     cluster.nodes[2].start();
     cluster.nodes[2].wait_ready();
-    assert_eq!(cluster.nodes[0].connect().call("GET k"), Reply::bulk("v"));
+    assert_eq!(cluster.nodes[0].connect().call("GET k"), Response::bulk("v"));
 }
 
 /// With a copy of the database from the same run, and with one from an earlier run.
@@ -194,7 +194,7 @@ fn m1_an_identity_or_a_watermark_that_is_gone_or_older_is_noticed_by_the_node_al
     }
     node.nodes[0].start();
     node.nodes[0].wait_ready();
-    assert_eq!(node.nodes[0].connect().call("GET key-9"), Reply::bulk("x"));
+    assert_eq!(node.nodes[0].connect().call("GET key-9"), Response::bulk("x"));
 }
 
 /// All nodes are restarted, those who knew better first: what they had heard of the other is on their disks.
@@ -339,7 +339,7 @@ fn a_node_that_is_killed_while_it_waits_for_a_change_of_mode_waits_again() {
     node.flags = [&truetime[..], &["--clock-offset".to_owned(), "5000000000".to_owned()]].concat();
     node.start();
     node.wait_ready();
-    assert_eq!(node.connect().call("SET k ahead"), Reply::ok());
+    assert_eq!(node.connect().call("SET k ahead"), Response::ok());
     node.kill();
     node.flags = Vec::new();
     node.start();
@@ -356,8 +356,8 @@ fn a_node_that_is_killed_while_it_waits_for_a_change_of_mode_waits_again() {
         }
     }
     node.wait_ready();
-    assert_eq!(node.connect().call("SET k later"), Reply::ok());
-    assert_eq!(node.connect().call("GET k"), Reply::bulk("later"));
+    assert_eq!(node.connect().call("SET k later"), Response::ok());
+    assert_eq!(node.connect().call("GET k"), Response::bulk("later"));
     node.kill();
     node.start();
     node.wait_ready();
@@ -377,7 +377,7 @@ fn nobody_else_may_read_what_a_node_writes() {
     for number in 0..20 {
         let value = vec![b'x'; 100 << 10];
         let key = format!("key-{number}");
-        assert_eq!(client.try_call(&[b"SET", key.as_bytes(), &value]).unwrap(), Reply::ok());
+        assert_eq!(client.try_call(&[b"SET", key.as_bytes(), &value]).unwrap(), Response::ok());
     }
     drop(client);
     // The start after that writes tables.

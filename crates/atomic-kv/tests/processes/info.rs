@@ -1,6 +1,6 @@
 //! What monitoring tools and client libraries read: INFO, CLIENT LIST; and CLIENT KILL.
 
-use crate::support::client::Reply;
+use crate::support::client::Response;
 use crate::support::{Cluster, Connection, SEVERAL_LOOPS, eventually};
 use std::collections::HashMap;
 
@@ -56,7 +56,7 @@ const READ_BY_TOOLS: [&str; 47] = [
 ];
 
 fn info(client: &mut Connection, sections: &str) -> HashMap<String, String> {
-    let Reply::Bulk(Some(text)) = client.call(&format!("INFO {sections}")) else { panic!("no text") };
+    let Response::Bulk(Some(text)) = client.call(&format!("INFO {sections}")) else { panic!("no text") };
     let text = String::from_utf8(text).unwrap();
     let fields = text.lines().filter_map(|line| line.split_once(':'));
     fields.map(|(field, value)| (field.to_owned(), value.to_owned())).collect()
@@ -68,11 +68,11 @@ fn info_has_what_tools_read_and_it_is_true() {
     let node = &cluster.nodes[0];
     let mut clients: Vec<Connection> = (0..5).map(|_| node.connect()).collect();
     for client in &mut clients {
-        assert_eq!(client.call("SET k 1234567890"), Reply::ok());
-        assert_eq!(client.call("GET k"), Reply::bulk("1234567890"));
+        assert_eq!(client.call("SET k 1234567890"), Response::ok());
+        assert_eq!(client.call("GET k"), Response::bulk("1234567890"));
         assert_eq!(
             client.call("MGET k none"),
-            Reply::Array(vec![Reply::bulk("1234567890"), Reply::Bulk(None)])
+            Response::Array(vec![Response::bulk("1234567890"), Response::Bulk(None)])
         );
         client.call("GET").error();
         client.call("FLY").error();
@@ -100,7 +100,7 @@ fn info_has_what_tools_read_and_it_is_true() {
     assert_eq!(counted["errorstat_ERR"], "count=10");
     assert!(!counted.contains_key("redis_version"));
     eventually("the rate of the last second is told", || {
-        (0..200).for_each(|_| assert_eq!(clients[1].call("PING"), Reply::Status("PONG".to_owned())));
+        (0..200).for_each(|_| assert_eq!(clients[1].call("PING"), Response::Status("PONG".to_owned())));
         info(&mut clients[0], "stats")["instantaneous_ops_per_sec"].parse::<u64>().unwrap() > 10
     });
 }
@@ -110,10 +110,10 @@ fn clients_of_all_event_loops_are_listed_and_can_be_closed() {
     let cluster = Cluster::start(1, SEVERAL_LOOPS);
     let mut clients: Vec<Connection> = (0..6).map(|_| cluster.nodes[0].connect()).collect();
     for (number, client) in clients.iter_mut().enumerate() {
-        assert_eq!(client.call(&format!("CLIENT SETNAME c{number}")), Reply::ok());
+        assert_eq!(client.call(&format!("CLIENT SETNAME c{number}")), Response::ok());
     }
     let list = |client: &mut Connection| {
-        let Reply::Bulk(Some(text)) = client.call("CLIENT LIST") else { panic!("no list") };
+        let Response::Bulk(Some(text)) = client.call("CLIENT LIST") else { panic!("no list") };
         String::from_utf8(text).unwrap()
     };
     let lines = list(&mut clients[0]);
@@ -124,13 +124,13 @@ fn clients_of_all_event_loops_are_listed_and_can_be_closed() {
         assert!(named.next().is_none(), "{lines}");
     }
     let id = |client: &mut Connection| match client.call("CLIENT ID") {
-        Reply::Integer(id) => id,
+        Response::Integer(id) => id,
         other => panic!("{other:?}"),
     };
     // Whichever event loop it belongs to, and also one that waits for nothing.
     for victim in 1..5 {
         let number = id(&mut clients[victim]);
-        assert_eq!(clients[0].call(&format!("CLIENT KILL ID {number}")), Reply::Integer(1));
+        assert_eq!(clients[0].call(&format!("CLIENT KILL ID {number}")), Response::Integer(1));
         assert_eq!(clients[victim].rest().unwrap(), b"", "it is closed");
     }
     eventually("they are gone from the list", || {
@@ -139,7 +139,7 @@ fn clients_of_all_event_loops_are_listed_and_can_be_closed() {
     });
     // Its own connection is closed after the reply.
     clients[0].send(b"CLIENT KILL TYPE normal SKIPME no\r\nPING\r\n").unwrap();
-    assert!(matches!(clients[0].read().unwrap(), Reply::Integer(2..)));
+    assert!(matches!(clients[0].read().unwrap(), Response::Integer(2..)));
     assert_eq!(clients[0].rest().unwrap(), b"");
     assert_eq!(clients[5].rest().unwrap(), b"");
 }

@@ -1,6 +1,6 @@
 //! Garbage on a port closes that connection and nothing else; what is too large is refused and nothing is lost.
 
-use crate::support::client::Reply;
+use crate::support::client::Response;
 use crate::support::member::Wire;
 use crate::support::{Cluster, Connection, Node, eventually};
 use node::directory::Identity;
@@ -25,7 +25,7 @@ fn garbage() -> Vec<Vec<u8>> {
 fn garbage_on_the_peer_port_closes_that_connection_only() {
     let cluster = Cluster::start(3, &[]);
     let mut good = cluster.nodes[0].connect();
-    assert_eq!(good.call("SET k v"), Reply::ok());
+    assert_eq!(good.call("SET k v"), Response::ok());
     for bytes in garbage() {
         let mut intruder = Connection::open(cluster.nodes[0].peer_address(1)).unwrap();
         // The node may close it before all is written.
@@ -33,7 +33,7 @@ fn garbage_on_the_peer_port_closes_that_connection_only() {
         let _ = intruder.finish_sending();
         let answer = intruder.rest().unwrap_or_default();
         assert!(answer.is_empty(), "a stranger was answered: {answer:?}");
-        assert_eq!(good.call("GET k"), Reply::bulk("v"));
+        assert_eq!(good.call("GET k"), Response::bulk("v"));
     }
     for node in &cluster.nodes {
         assert!(!node.log().contains("lost a peer"), "{}", node.log());
@@ -46,7 +46,7 @@ fn garbage_on_the_peer_port_closes_that_connection_only() {
 fn garbage_on_the_client_port_closes_that_connection_only() {
     let cluster = Cluster::start(3, &[]);
     let mut good = cluster.nodes[0].connect();
-    assert_eq!(good.call("SET k v"), Reply::ok());
+    assert_eq!(good.call("SET k v"), Response::ok());
     for (bytes, told) in [
         (&b"*x\r\n"[..], "-ERR Protocol error"),
         (b"*1\r\n$-7\r\n", "-ERR Protocol error"),
@@ -64,9 +64,9 @@ fn garbage_on_the_client_port_closes_that_connection_only() {
         let _ = intruder.send(&bytes);
         let _ = intruder.finish_sending();
         let _ = intruder.rest();
-        assert_eq!(good.call("PING"), Reply::Status("PONG".to_owned()));
+        assert_eq!(good.call("PING"), Response::Status("PONG".to_owned()));
     }
-    assert_eq!(good.call("GET k"), Reply::bulk("v"));
+    assert_eq!(good.call("GET k"), Response::bulk("v"));
 }
 
 #[test]
@@ -75,10 +75,10 @@ fn what_is_too_large_is_refused_and_the_connection_stays_usable() {
     let mut client = cluster.nodes[0].connect();
     let largest = vec![b'x'; 16 << 20];
     let key = vec![b'k'; 64 << 10];
-    assert_eq!(client.try_call(&[b"SET", &key, &largest]).unwrap(), Reply::ok());
+    assert_eq!(client.try_call(&[b"SET", &key, &largest]).unwrap(), Response::ok());
     let mut reader = cluster.nodes[1].connect();
-    assert_eq!(reader.try_call(&[b"STRLEN", &key]).unwrap(), Reply::Integer(16 << 20));
-    assert!(reader.try_call(&[b"GET", &key]).unwrap() == Reply::Bulk(Some(largest.clone())));
+    assert_eq!(reader.try_call(&[b"STRLEN", &key]).unwrap(), Response::Integer(16 << 20));
+    assert!(reader.try_call(&[b"GET", &key]).unwrap() == Response::Bulk(Some(largest.clone())));
 
     let too_large = [&largest[..], b"!"].concat();
     let told = client.try_call(&[b"SET", b"k", &too_large]).unwrap().error();
@@ -88,8 +88,8 @@ fn what_is_too_large_is_refused_and_the_connection_stays_usable() {
         let told = client.try_call(command).unwrap().error();
         assert!(told.starts_with("ERR ") && told.contains("65536"), "{told}");
     }
-    assert_eq!(client.call("SET k v"), Reply::ok());
-    assert_eq!(client.call("GET k"), Reply::bulk("v"));
+    assert_eq!(client.call("SET k v"), Response::ok());
+    assert_eq!(client.call("GET k"), Response::bulk("v"));
 }
 
 /// What stands in the identity of a node that is down.
@@ -105,7 +105,7 @@ fn identity_of(node: &Node) -> Identity {
 #[test]
 fn v1_a_stranger_learns_nothing_and_changes_nothing() {
     let mut cluster = Cluster::start(3, &[]);
-    assert_eq!(cluster.nodes[0].connect().call("SET k v"), Reply::ok());
+    assert_eq!(cluster.nodes[0].connect().call("SET k v"), Response::ok());
     let welcome = Wire::welcome(&cluster.nodes[0]);
     cluster.nodes[0].kill();
     let real = identity_of(&cluster.nodes[0]);
@@ -136,7 +136,7 @@ fn v1_a_stranger_learns_nothing_and_changes_nothing() {
         cluster.nodes[0].start();
         cluster.nodes[0].wait_ready();
         eventually("both have met it", || cluster.nodes[0].info("peers") == "2=up,3=up");
-        assert_eq!(cluster.nodes[0].connect().call("GET k"), Reply::bulk("v"), "round {round}");
+        assert_eq!(cluster.nodes[0].connect().call("GET k"), Response::bulk("v"), "round {round}");
         cluster.nodes[0].kill();
     }
 }
@@ -159,5 +159,5 @@ fn a_strangers_verdict_is_not_believed() {
     cluster.nodes[0].wait_ready();
     cluster.nodes[2].start();
     cluster.nodes[2].wait_ready();
-    assert_eq!(cluster.nodes[0].connect().call("SET k v"), Reply::ok());
+    assert_eq!(cluster.nodes[0].connect().call("SET k v"), Response::ok());
 }

@@ -1,7 +1,7 @@
 //! Nodes with different limits, and with limits that were lowered: what is too large is refused by itself, and what is stored
 //! stays readable.
 
-use crate::support::client::Reply;
+use crate::support::client::Response;
 use crate::support::{Cluster, Node, eventually};
 
 const LARGE: usize = 20 << 20;
@@ -23,7 +23,7 @@ fn allowing(mebibytes: [usize; 3]) -> Cluster {
     cluster
 }
 
-fn set(node: &Node, key: &str, value: &[u8]) -> Reply {
+fn set(node: &Node, key: &str, value: &[u8]) -> Response {
     node.connect().try_call(&[b"SET", key.as_bytes(), value]).unwrap()
 }
 
@@ -31,7 +31,7 @@ fn set(node: &Node, key: &str, value: &[u8]) -> Reply {
 fn everybody_reads(cluster: &Cluster, key: &str, value: &[u8]) {
     for node in &cluster.nodes {
         let read = node.connect().try_call(&[b"GET", key.as_bytes()]).unwrap();
-        assert!(read == Reply::Bulk(Some(value.to_vec())), "node {} reads something else", node.id);
+        assert!(read == Response::Bulk(Some(value.to_vec())), "node {} reads something else", node.id);
     }
 }
 
@@ -42,10 +42,10 @@ fn a_value_that_too_many_nodes_refuse_is_not_written_anywhere() {
     let told = set(&cluster.nodes[0], "large", &value).error();
     assert!(told.starts_with("NOQUORUM") && told.contains("2 of 3 replicas refused"), "{told}");
     assert!(told.contains("--max-value-bytes"), "{told}");
-    assert_eq!(set(&cluster.nodes[0], "small", small), Reply::ok());
+    assert_eq!(set(&cluster.nodes[0], "small", small), Response::ok());
     everybody_reads(&cluster, "small", small);
     for node in &cluster.nodes {
-        assert_eq!(node.connect().call("GET large"), Reply::Bulk(None));
+        assert_eq!(node.connect().call("GET large"), Response::Bulk(None));
         assert!(!node.log().contains("lost"), "{}", node.log());
     }
 }
@@ -54,12 +54,12 @@ fn a_value_that_too_many_nodes_refuse_is_not_written_anywhere() {
 fn what_a_majority_allows_is_written_and_everybody_reads_it() {
     let mut cluster = allowing([64, 64, 16]);
     let value = vec![b'v'; LARGE];
-    assert_eq!(set(&cluster.nodes[0], "large", &value), Reply::ok());
+    assert_eq!(set(&cluster.nodes[0], "large", &value), Response::ok());
     everybody_reads(&cluster, "large", &value);
     assert!(set(&cluster.nodes[2], "large", &value).error().starts_with("ERR "), "its own limit is smaller");
     // One more, that the last node does not get now. Then nobody allows it any more.
     cluster.nodes[2].kill();
-    assert_eq!(set(&cluster.nodes[0], "later", &value), Reply::ok());
+    assert_eq!(set(&cluster.nodes[0], "later", &value), Response::ok());
     for node in &mut cluster.nodes[..2] {
         node.kill();
     }
@@ -74,7 +74,7 @@ fn what_a_majority_allows_is_written_and_everybody_reads_it() {
     cluster.nodes[0].kill();
     for key in ["large", "later"] {
         let read = cluster.nodes[2].connect().try_call(&[b"GET", key.as_bytes()]).unwrap();
-        assert!(read == Reply::Bulk(Some(value.clone())), "{key}");
+        assert!(read == Response::Bulk(Some(value.clone())), "{key}");
     }
     for node in &cluster.nodes[1..] {
         assert!(!node.log().contains("too long"), "{}", node.log());

@@ -1,7 +1,7 @@
 //! Nodes with several event loops: connections of clients and peers are spread over them, and nobody can tell. What happens
 //! when they crash, lose connections or stop is in the modules for that, beside nodes with one.
 
-use crate::support::client::Reply;
+use crate::support::client::Response;
 use crate::support::{Cluster, Connection, Node, SEVERAL_LOOPS};
 
 #[test]
@@ -13,9 +13,12 @@ fn what_one_event_loop_wrote_all_others_read() {
     // Of all sizes: one that travels with others, one with frames of its own, one that stays in the journal.
     let values = ["a".repeat(10), "b".repeat(3_000), "c".repeat(100_000)];
     for (writer, value) in (0..clients.len()).zip(values.iter().cycle()) {
-        assert_eq!(clients[writer].call(&format!("SET key {value}")), Reply::ok());
+        assert_eq!(clients[writer].call(&format!("SET key {value}")), Response::ok());
         for reader in &mut clients {
-            assert!(reader.call("GET key") == Reply::bulk(value), "after a write over connection {writer}");
+            assert!(
+                reader.call("GET key") == Response::bulk(value),
+                "after a write over connection {writer}"
+            );
         }
     }
     // All of them wait for the same group commits.
@@ -24,10 +27,10 @@ fn what_one_event_loop_wrote_all_others_read() {
         client.ask(&[b"SET", name.as_bytes(), b"1"]).unwrap();
     }
     for client in &mut clients {
-        assert_eq!(client.read().unwrap(), Reply::ok());
+        assert_eq!(client.read().unwrap(), Response::ok());
     }
     for client in &mut clients {
-        assert_eq!(client.call(&format!("EXISTS {}", names.join(" "))), Reply::Integer(12));
+        assert_eq!(client.call(&format!("EXISTS {}", names.join(" "))), Response::Integer(12));
     }
 }
 
@@ -46,9 +49,9 @@ fn nodes_with_different_numbers_of_event_loops() {
             // One on each event loop.
             for number in 0..6 {
                 let (mut client, key) = (node.connect(), format!("{round}-{}-{number}", node.id));
-                assert_eq!(client.call(&format!("SET {key} {value}")), Reply::ok());
-                assert_eq!(client.call(&format!("SET {key} small")), Reply::ok());
-                assert_eq!(client.call(&format!("GET {key}")), Reply::bulk("small"));
+                assert_eq!(client.call(&format!("SET {key} {value}")), Response::ok());
+                assert_eq!(client.call(&format!("SET {key} small")), Response::ok());
+                assert_eq!(client.call(&format!("GET {key}")), Response::bulk("small"));
             }
         }
     };
@@ -62,7 +65,7 @@ fn nodes_with_different_numbers_of_event_loops() {
     cluster.nodes[2].kill();
     for node in &cluster.nodes[..2] {
         for number in 0..8 {
-            assert_eq!(node.connect().call(&format!("SET third-{number} {value}")), Reply::ok());
+            assert_eq!(node.connect().call(&format!("SET third-{number} {value}")), Response::ok());
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Members that do what no node does: the others bear it.
 
-use crate::support::client::Reply;
+use crate::support::client::Response;
 use crate::support::member::{Lanes, Listening, Manner, Member, Wire};
 use crate::support::{Cluster, Node, eventually};
 use abd::wire::{get_reply, is_reply, put_request};
@@ -18,7 +18,7 @@ const KEPT_BYTES_MAX: u64 = 64 << 20;
 
 fn set_large(node: &Node) {
     let value = vec![b'v'; VALUE_BYTES];
-    assert_eq!(node.connect().try_call(&[b"SET", &KEY, &value]).unwrap(), Reply::ok());
+    assert_eq!(node.connect().try_call(&[b"SET", &KEY, &value]).unwrap(), Response::ok());
 }
 
 /// Two nodes that hold a large value, and a third one that is played: both dial it.
@@ -69,8 +69,8 @@ fn ask_without_reading(node: &Node, mut lanes: Lanes) {
     // It serves others meanwhile.
     let (mut client, start) = (node.connect(), Instant::now());
     for _ in 0..20 {
-        assert_eq!(client.call("SET k v"), Reply::ok());
-        assert_eq!(client.call("GET k"), Reply::bulk("v"));
+        assert_eq!(client.call("SET k v"), Response::ok());
+        assert_eq!(client.call("GET k"), Response::bulk("v"));
         lanes.small.ping().unwrap();
         lanes.bulk.ping().unwrap();
         if start.elapsed() > Duration::from_secs(2) {
@@ -125,10 +125,10 @@ fn a_large_value_delays_no_small_message() {
     // More than all buffers on the way take.
     for number in 0..3 {
         let key = format!("huge-{number}");
-        assert_eq!(client.try_call(&[b"SET", key.as_bytes(), &value]).unwrap(), Reply::ok());
+        assert_eq!(client.try_call(&[b"SET", key.as_bytes(), &value]).unwrap(), Response::ok());
         bulk.ping().unwrap();
     }
-    assert_eq!(client.call("SET tiny 1"), Reply::ok());
+    assert_eq!(client.call("SET tiny 1"), Response::ok());
     eventually("the small value arrives", || {
         bulk.ping().unwrap();
         small.any(|request| matches!(request, Request::LocalWrite { key, .. } if key == "tiny"))
@@ -144,7 +144,7 @@ fn the_newest_lane_takes_the_place_of_the_older() {
     let _bulk = lanes.bulk.listen(Manner::Answers);
     let asked = |listening: &Listening, client: &mut crate::support::Connection| {
         let before = listening.count();
-        assert_eq!(client.call("SET k v"), Reply::ok());
+        assert_eq!(client.call("SET k v"), Response::ok());
         listening.count() > before
     };
     let old = lanes.small.listen(Manner::Answers);
@@ -153,7 +153,7 @@ fn the_newest_lane_takes_the_place_of_the_older() {
     eventually("the new lane is asked", || asked(&new, &mut client));
     let before = old.count();
     for _ in 0..20 {
-        assert_eq!(client.call("SET k v"), Reply::ok());
+        assert_eq!(client.call("SET k v"), Response::ok());
     }
     assert_eq!(old.count(), before, "the old one is closed");
 }
@@ -166,7 +166,7 @@ fn what_was_not_acknowledged_when_a_lane_broke_comes_again() {
     let lanes = lanes.listen(Manner::Forgets);
     let mut client = cluster.nodes[0].connect();
     for number in 0..KEYS {
-        assert_eq!(client.call(&format!("SET lost-{number} v")), Reply::ok());
+        assert_eq!(client.call(&format!("SET lost-{number} v")), Response::ok());
     }
     // While one lane is down the other takes all.
     let got = |lanes: &[Listening; 2]| {
@@ -196,15 +196,15 @@ fn what_a_member_cannot_take_is_not_sent_to_it() {
     cluster.nodes[0].wait_ready();
     let mut client = cluster.nodes[0].connect();
     let value = vec![b'v'; 40 << 20];
-    assert_eq!(client.try_call(&[b"SET", b"huge", &value]).unwrap(), Reply::ok());
-    assert_eq!(client.call("SET tiny 1"), Reply::ok());
+    assert_eq!(client.try_call(&[b"SET", b"huge", &value]).unwrap(), Response::ok());
+    assert_eq!(client.call("SET tiny 1"), Response::ok());
     let got = |name: &str| {
         let is_it = |request: &Request| matches!(request, Request::LocalWrite { key, .. } if key == name);
         lanes.iter().flatten().any(|lane| lane.any(is_it))
     };
     eventually("the small value arrives", || got("tiny"));
     assert!(!got("huge"));
-    assert!(cluster.nodes[1].connect().try_call(&[b"GET", b"huge"]).unwrap() == Reply::Bulk(Some(value)));
+    assert!(cluster.nodes[1].connect().try_call(&[b"GET", b"huge"]).unwrap() == Response::Bulk(Some(value)));
     assert!(!cluster.nodes[0].log().contains("lost"), "{}", cluster.nodes[0].log());
 }
 

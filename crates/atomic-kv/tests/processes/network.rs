@@ -1,6 +1,6 @@
 //! A bad network between the nodes: slow, cut one way, half-open, broken connections.
 
-use crate::support::client::Reply;
+use crate::support::client::Response;
 use crate::support::proxy::Proxy;
 use crate::support::{Background, Cluster, SEVERAL_LOOPS, eventually};
 use std::time::Duration;
@@ -15,9 +15,9 @@ fn start(flags: &[&str]) -> (Cluster, Vec<Proxy>) {
 #[track_caller]
 fn recovers(cluster: &Cluster) {
     cluster.wait_ready();
-    assert_eq!(cluster.nodes[0].connect().call("SET probe 1"), Reply::ok());
+    assert_eq!(cluster.nodes[0].connect().call("SET probe 1"), Response::ok());
     for node in &cluster.nodes {
-        assert_eq!(node.connect().call("GET probe"), Reply::bulk("1"));
+        assert_eq!(node.connect().call("GET probe"), Response::bulk("1"));
     }
 }
 
@@ -46,11 +46,11 @@ fn cut_one_way_at_a_time() {
     // Nobody dials the first.
     for (proxy, living) in proxies[1..].iter().zip([2, 0]) {
         proxy.cut_requests();
-        assert_eq!(cluster.nodes[living].connect().call("SET probe 0"), Reply::ok());
+        assert_eq!(cluster.nodes[living].connect().call("SET probe 0"), Response::ok());
         Background::for_a_moment();
         proxy.mend();
         proxy.cut_replies();
-        assert_eq!(cluster.nodes[living].connect().call("SET probe 0"), Reply::ok());
+        assert_eq!(cluster.nodes[living].connect().call("SET probe 0"), Response::ok());
         Background::for_a_moment();
         proxy.mend();
     }
@@ -67,7 +67,7 @@ fn half_open_connections(flags: &[&str]) {
     proxies[2].cut_replies();
     for node in &cluster.nodes[..2] {
         node.wait_for_log(&["lost a peer", "peer=3", "no answer within"]);
-        assert_eq!(node.connect().call("SET probe 0"), Reply::ok());
+        assert_eq!(node.connect().call("SET probe 0"), Response::ok());
     }
     for peer in ["peer=1", "peer=2"] {
         cluster.nodes[2].wait_for_log(&["lost a peer", peer, "no answer within"]);
@@ -124,7 +124,7 @@ fn the_lower_id_dials_for_both() {
     let before = passed();
     let mut client = cluster.nodes[2].connect();
     for number in 0..WRITES {
-        assert_eq!(client.call(&format!("SET k{number} {}", "v".repeat(1000))), Reply::ok());
+        assert_eq!(client.call(&format!("SET k{number} {}", "v".repeat(1000))), Response::ok());
     }
     let after = passed();
     assert!(after.1 - before.1 > WRITES * 1000, "{before:?}, {after:?}");
@@ -132,11 +132,11 @@ fn the_lower_id_dials_for_both() {
     // When nothing passes there any more, and nobody says so, it dials by itself before an operation gives up.
     proxies[2].cut_requests();
     proxies[2].cut_replies();
-    assert_eq!(client.call("SET cut 1"), Reply::ok());
+    assert_eq!(client.call("SET cut 1"), Response::ok());
     eventually("the last node dials the first", || passed().0 > after.0);
     // When that breaks, too.
     proxies[0].reset();
-    assert_eq!(client.call("SET last 1"), Reply::ok());
+    assert_eq!(client.call("SET last 1"), Response::ok());
     proxies[2].mend();
     recovers(&cluster);
 }

@@ -1,6 +1,6 @@
 //! What an operator uses: HTTP, signals, and the other subcommands.
 
-use crate::support::client::Reply;
+use crate::support::client::Response;
 use crate::support::ports::Port;
 use crate::support::{Background, Cluster, Connection, SEVERAL_LOOPS, eventually, http_get, program, run};
 use rustix::process::{Pid, Signal, kill_process};
@@ -13,7 +13,7 @@ fn stdout(output: &Output) -> String {
 #[test]
 fn health_and_metrics_over_http() {
     let mut cluster = Cluster::start(3, &[]);
-    assert_eq!(cluster.nodes[0].connect().call("SET k v"), Reply::ok());
+    assert_eq!(cluster.nodes[0].connect().call("SET k v"), Response::ok());
     let address = cluster.nodes[0].http_address();
     assert_eq!(http_get(&address, "/livez").0, 200);
     assert_eq!(http_get(&address, "/readyz").0, 200);
@@ -132,8 +132,8 @@ fn a_whole_cluster_in_one_process() {
         if ended {
             continue;
         }
-        assert_eq!(Connection::open(&address(0)).unwrap().call("SET greeting hello"), Reply::ok());
-        assert_eq!(Connection::open(&address(2)).unwrap().call("GET greeting"), Reply::bulk("hello"));
+        assert_eq!(Connection::open(&address(0)).unwrap().call("SET greeting hello"), Response::ok());
+        assert_eq!(Connection::open(&address(2)).unwrap().call("GET greeting"), Response::bulk("hello"));
         assert_eq!(http_get(&format!("127.0.0.1:{}", first + 2_000), "/readyz"), (200, "ok\n".to_owned()));
         // A second one, whose peer port alone is taken.
         let taken = run(&["dev", "--nodes", "1", "--port", &(first + 10_000).to_string()]);

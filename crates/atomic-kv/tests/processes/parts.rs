@@ -1,6 +1,6 @@
 //! A part of a node never dies alone, and a log that cannot be written costs nothing but its lines.
 
-use crate::support::client::Reply;
+use crate::support::client::Response;
 use crate::support::privileged::skipped;
 use crate::support::{Cluster, Connection, Node, eventually, finish, http_get, program};
 use rustix::fs::OFlags;
@@ -15,7 +15,7 @@ fn parts() -> BTreeSet<String> {
     let log = cluster.directory().join("parts.log");
     let environment = [("ATOMIC_KV_LOG", "atomic_kv::node::supervise=debug")];
     cluster.nodes[0].start_with(File::create(&log).unwrap(), &environment);
-    assert_eq!(cluster.nodes[0].connect().call("PING"), Reply::Status("PONG".to_owned()));
+    assert_eq!(cluster.nodes[0].connect().call("PING"), Response::Status("PONG".to_owned()));
     assert_eq!(cluster.nodes[0].terminate().code(), Some(0));
     let log = std::fs::read_to_string(log).unwrap();
     let names = log.lines().filter_map(|line| line.split_once("part=\"")?.1.split_once('"'));
@@ -86,7 +86,7 @@ fn goes_on_without_its_log(cluster: &mut Cluster) {
         cluster.nodes[1].start();
         eventually("the peer is connected to again", || cluster.nodes[0].info("peers").contains("2=up"));
     }
-    assert_eq!(cluster.nodes[0].connect().call("SET k v"), Reply::ok());
+    assert_eq!(cluster.nodes[0].connect().call("SET k v"), Response::ok());
     let dropped = lines_dropped(&cluster.nodes[0]);
     assert!(dropped > 0);
     assert_eq!(cluster.nodes[0].info("log_lines_dropped").parse::<u64>().unwrap(), dropped);
@@ -140,7 +140,7 @@ fn a_log_that_nobody_reads_does_not_hold_up_an_event_loop() {
         let mut stranger = Connection::open(node.peer_address(1)).unwrap();
         let _ = stranger.send(b"GET / HTTP/1.1\r\n\r\n");
         assert!(stranger.rest().unwrap_or_default().is_empty());
-        assert_eq!(client.call(&format!("SET k {number}")), Reply::ok());
+        assert_eq!(client.call(&format!("SET k {number}")), Response::ok());
     }
     // Whoever reads at last finds a few lines about them, and how many more there were.
     let mut about_strangers = 0;

@@ -1,6 +1,6 @@
 //! What questions and writes cost after a restart, when nothing is in memory: no more than their answers.
 
-use crate::support::client::Reply;
+use crate::support::client::Response;
 use crate::support::{Cluster, http_get};
 
 fn large_values_read(cluster: &Cluster) -> u64 {
@@ -17,7 +17,7 @@ fn a_restarted_node_reads_values_for_gets_alone() {
         let mut client = cluster.nodes[0].connect();
         let value = "v".repeat(64 << 10);
         for number in 0..20 {
-            assert_eq!(client.call(&format!("SET {number} {value}")), Reply::ok());
+            assert_eq!(client.call(&format!("SET {number} {value}")), Response::ok());
         }
         assert!(cluster.nodes[0].terminate().success());
         cluster.start_all();
@@ -25,13 +25,13 @@ fn a_restarted_node_reads_values_for_gets_alone() {
         let mut client = cluster.nodes[0].connect();
         assert_eq!(client.info("keys_estimate"), "20", "before any write");
         for number in 0..10 {
-            assert_eq!(client.call(&format!("SET {number} small")), Reply::ok());
+            assert_eq!(client.call(&format!("SET {number} small")), Response::ok());
         }
         for (number, there) in [(10, 1), (11, 1), (10, 0), (99, 0)] {
-            assert_eq!(client.call(&format!("DEL {number}")), Reply::Integer(there), "{flags:?} {number}");
+            assert_eq!(client.call(&format!("DEL {number}")), Response::Integer(there), "{flags:?} {number}");
         }
         assert_eq!(large_values_read(&cluster), 0, "{flags:?}");
-        assert_eq!(client.call("GET 12"), Reply::bulk(&value));
+        assert_eq!(client.call("GET 12"), Response::bulk(&value));
         assert_eq!(large_values_read(&cluster), 1, "{flags:?}");
     }
 }

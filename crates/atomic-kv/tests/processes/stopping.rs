@@ -1,10 +1,10 @@
 //! A graceful stop: nothing new begins, what has begun may end, and everybody is told.
 
-use crate::support::client::Reply;
+use crate::support::client::Response;
 use crate::support::member::Wire;
 use crate::support::{Cluster, Connection, Node, eventually, http_get};
 use abd::Operation;
-use atomic_kv::node::peer::service::Answer;
+use atomic_kv::node::peer::service::CallAnswer;
 
 /// A cluster whose first node has a SET in flight that nobody else answers, and has been told to stop: the connection of the SET, and
 /// another one.
@@ -12,7 +12,7 @@ fn stopping_with_a_write_in_flight() -> (Cluster, Connection, Connection, Wire) 
     let cluster = Cluster::start(3, &[]);
     let node = &cluster.nodes[0];
     let (mut writer, mut other, caller) = (node.connect(), node.connect(), Wire::of_client(node));
-    assert_eq!(other.call("SET k before"), Reply::ok());
+    assert_eq!(other.call("SET k before"), Response::ok());
     cluster.nodes[1].pause();
     cluster.nodes[2].pause();
     ask_for_a_set(node, &mut writer);
@@ -27,7 +27,7 @@ fn stopping_with_a_write_in_flight() -> (Cluster, Connection, Connection, Wire) 
 fn ask_for_a_set(node: &Node, client: &mut Connection) {
     client.ask(&[b"SET", b"k", b"in-flight"]).unwrap();
     for _ in 0..3 {
-        assert_eq!(node.connect().call("PING"), Reply::Status("PONG".to_owned()));
+        assert_eq!(node.connect().call("PING"), Response::Status("PONG".to_owned()));
     }
 }
 
@@ -39,7 +39,8 @@ fn a_stopping_node_refuses_what_is_new_and_ends_what_has_begun() {
         let told = other.call(command).error();
         assert!(told.starts_with("NOQUORUM") && told.contains(refused), "{command}: {told}");
     }
-    let Answer::Refused(told) = caller.run(Operation::Set { key: "k".into(), value: "late".into() }) else {
+    let CallAnswer::Refused(told) = caller.run(Operation::Set { key: "k".into(), value: "late".into() })
+    else {
         panic!("a stopping node carries out what it is asked for");
     };
     assert!(told.contains(refused), "{told}");
@@ -47,9 +48,9 @@ fn a_stopping_node_refuses_what_is_new_and_ends_what_has_begun() {
     assert!(code == 503 && told.contains(refused), "{code} {told}");
     cluster.nodes[1].resume();
     cluster.nodes[2].resume();
-    assert_eq!(writer.read().unwrap(), Reply::ok());
+    assert_eq!(writer.read().unwrap(), Response::ok());
     assert_eq!(cluster.nodes[0].wait().code(), Some(0));
-    assert_eq!(cluster.nodes[1].connect().call("GET k"), Reply::bulk("in-flight"));
+    assert_eq!(cluster.nodes[1].connect().call("GET k"), Response::bulk("in-flight"));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What a program finds around it: variables, signals, its standard output, the clock.
 
-use crate::support::client::Reply;
+use crate::support::client::Response;
 use crate::support::ports::Port;
 use crate::support::privileged::skipped;
 use crate::support::{Cluster, Node, finish, program};
@@ -76,7 +76,7 @@ fn signals_that_mean_nothing_to_a_node_are_told_and_do_nothing() {
         cluster.nodes[0].signal(signal);
         cluster.nodes[0].wait_for_log(&["a signal that does nothing", name]);
     }
-    assert_eq!(cluster.nodes[0].connect().call("SET k v"), Reply::ok());
+    assert_eq!(cluster.nodes[0].connect().call("SET k v"), Response::ok());
     assert_eq!(cluster.nodes[0].terminate().code(), Some(0));
 }
 
@@ -90,7 +90,7 @@ fn a_node_that_is_told_to_stop_while_it_starts_says_so() {
     node.flags = [&truetime[..], &ahead[..]].concat();
     node.start();
     node.wait_ready();
-    assert_eq!(node.connect().call("SET k v"), Reply::ok());
+    assert_eq!(node.connect().call("SET k v"), Response::ok());
     assert_eq!(node.terminate().code(), Some(0));
     node.flags.clear();
     node.start();
@@ -227,7 +227,7 @@ fn a_clock_before_1970_does_not_concern_logical_mode() {
     cluster.nodes[0].flags = truetime.to_vec();
     cluster.nodes[0].start();
     cluster.nodes[0].wait_ready();
-    assert_eq!(cluster.nodes[0].connect().call("SET k today"), Reply::ok());
+    assert_eq!(cluster.nodes[0].connect().call("SET k today"), Response::ok());
     assert_eq!(cluster.nodes[0].terminate().code(), Some(0));
 
     let environment = [("LD_PRELOAD", shim.as_str())];
@@ -238,18 +238,18 @@ fn a_clock_before_1970_does_not_concern_logical_mode() {
         cluster.nodes[0].wait_ready();
         let mut client = cluster.nodes[0].connect();
         let before = if round == 0 { "today".to_owned() } else { format!("round-{}", round - 1) };
-        assert_eq!(client.call("GET k"), Reply::bulk(&before));
-        assert_eq!(client.call(&format!("SET k round-{round}")), Reply::ok());
+        assert_eq!(client.call("GET k"), Response::bulk(&before));
+        assert_eq!(client.call(&format!("SET k round-{round}")), Response::ok());
         if round == 0 {
             // More than one memtable takes.
             for number in 0..FILLERS {
                 client.ask(&[b"SET", format!("filler-{number}").as_bytes(), &[b'x'; 1000]]).unwrap();
             }
             for _ in 0..FILLERS {
-                assert_eq!(client.read().unwrap(), Reply::ok());
+                assert_eq!(client.read().unwrap(), Response::ok());
             }
         }
-        assert_eq!(client.call(&format!("STRLEN filler-{}", FILLERS - 1)), Reply::Integer(1000));
+        assert_eq!(client.call(&format!("STRLEN filler-{}", FILLERS - 1)), Response::Integer(1000));
         assert_eq!(cluster.nodes[0].terminate().code(), Some(0));
     }
     // With a clock that is right it writes the tables that it owes.
@@ -257,7 +257,7 @@ fn a_clock_before_1970_does_not_concern_logical_mode() {
     cluster.nodes[0].wait_ready();
     let mut client = cluster.nodes[0].connect();
     for number in (0..FILLERS).step_by(100) {
-        assert_eq!(client.call(&format!("STRLEN filler-{number}")), Reply::Integer(1000));
+        assert_eq!(client.call(&format!("STRLEN filler-{number}")), Response::Integer(1000));
     }
     assert_eq!(cluster.nodes[0].terminate().code(), Some(0));
 

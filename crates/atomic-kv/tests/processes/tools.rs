@@ -1,7 +1,7 @@
 //! The tools as a new user meets them: they leave a cluster as they found it, save what they saw, take any bytes, and bear a
 //! standard output that is closed or full.
 
-use crate::support::client::Reply;
+use crate::support::client::Response;
 use crate::support::{Cluster, Node, eventually, program, run};
 use rustix::process::{Pid, Signal, kill_process};
 use std::ffi::{OsStr, OsString};
@@ -30,7 +30,7 @@ const QUICK: [&str; 6] = ["--seconds", "1", "--clients", "8", "--keys", "700"];
 fn bench_deletes_what_it_has_written() {
     let cluster = Cluster::start(3, &[]);
     let all = cluster.address_list();
-    assert_eq!(cluster.nodes[0].connect().call("SET key:0000000000 mine"), Reply::ok());
+    assert_eq!(cluster.nodes[0].connect().call("SET key:0000000000 mine"), Response::ok());
     let bench = |flags: &[&str]| {
         let output = run(&[&["bench", "--addr", &all], &QUICK[..], flags].concat());
         assert!(output.status.success(), "{output:?}");
@@ -41,7 +41,7 @@ fn bench_deletes_what_it_has_written() {
     has_keys(&cluster.nodes[0], 1);
     bench(&["--hot"]);
     has_keys(&cluster.nodes[0], 1);
-    assert_eq!(cluster.nodes[0].connect().call("GET key:0000000000"), Reply::bulk("mine"));
+    assert_eq!(cluster.nodes[0].connect().call("GET key:0000000000"), Response::bulk("mine"));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Nodes of several releases in one cluster: the highest common version of the peer protocol is spoken, and who has none with
 //! the others is told so.
 
-use crate::support::client::Reply;
+use crate::support::client::Response;
 use crate::support::privileged::skipped;
 use crate::support::{Cluster, Node, eventually};
 
@@ -22,9 +22,9 @@ fn speaking(versions: [&str; 3]) -> Option<Cluster> {
 #[track_caller]
 fn serve(nodes: &[Node]) {
     for node in nodes {
-        assert_eq!(node.connect().call(&format!("SET key {}", node.id)), Reply::ok());
+        assert_eq!(node.connect().call(&format!("SET key {}", node.id)), Response::ok());
         for other in nodes {
-            assert_eq!(other.connect().call("GET key"), Reply::bulk(&node.id.to_string()));
+            assert_eq!(other.connect().call("GET key"), Response::bulk(&node.id.to_string()));
         }
     }
 }
@@ -55,6 +55,6 @@ fn a_node_without_a_common_version_is_told_so_and_the_others_go_on() {
     cluster.nodes[2].environment[0].1 = "3..=6".to_owned();
     cluster.nodes[2].start();
     cluster.wait_ready();
-    eventually("all nodes serve", || cluster.nodes[2].connect().call("GET key") == Reply::bulk("2"));
+    eventually("all nodes serve", || cluster.nodes[2].connect().call("GET key") == Response::bulk("2"));
     serve(&cluster.nodes);
 }

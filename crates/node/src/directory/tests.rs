@@ -11,10 +11,10 @@ struct Directory {
 }
 
 fn check(directory: &Directory) -> Result<(), Unfit> {
-    let watermark = directory.watermark.map_or(Found::Nothing, |(mark, _)| Found::Marked(mark));
+    let watermark = directory.watermark.map_or(PartFound::Nothing, |(mark, _)| PartFound::Marked(mark));
     let database = match directory.database {
-        None => Found::Nothing,
-        Some((mark, _)) => mark.map_or(Found::Unmarked, Found::Marked),
+        None => PartFound::Nothing,
+        Some((mark, _)) => mark.map_or(PartFound::Unmarked, PartFound::Marked),
     };
     let Some(identity) = &directory.identity else { return Identity::check_without(watermark, database) };
     identity.check(false, watermark, database)?;
@@ -128,7 +128,7 @@ fn m1_a_crash_at_any_moment_leaves_a_directory_that_is_taken_for_what_it_is() {
 
 /// What an accepted directory may lack, and who else notices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Outcome {
+enum Acceptance {
     Refused,
     Whole,
     /// Identity, watermark and database are of an earlier time, all three: the peers notice.
@@ -143,7 +143,7 @@ enum Outcome {
 #[test]
 fn m1_whatever_is_missing_or_older_is_refused_or_nothing_is_lost() {
     let life = Life::all();
-    let mut counts: BTreeMap<Outcome, usize> = BTreeMap::new();
+    let mut counts: BTreeMap<Acceptance, usize> = BTreeMap::new();
     for &last in &life.steady {
         let current = &life.states[last];
         let missing = Directory::default();
@@ -164,14 +164,14 @@ fn m1_whatever_is_missing_or_older_is_refused_or_nothing_is_lost() {
             }
         }
     }
-    let refused = counts[&Outcome::Refused];
+    let refused = counts[&Acceptance::Refused];
     assert!(refused > 50_000, "{counts:?}");
     assert!(counts.values().all(|count| *count > 0) && counts.len() == 4, "{counts:?}");
 }
 
-fn outcome(mixed: &Directory, current: &Directory) -> Outcome {
+fn outcome(mixed: &Directory, current: &Directory) -> Acceptance {
     if check(mixed).is_err() {
-        return Outcome::Refused;
+        return Acceptance::Refused;
     }
     let older = |same: bool| !same;
     let identity = older(mixed.identity == current.identity);
@@ -179,19 +179,19 @@ fn outcome(mixed: &Directory, current: &Directory) -> Outcome {
     let lost = batches(mixed) != batches(current);
     if !identity && !lost {
         // The mark or the watermark may be older: both are written again at the start.
-        return Outcome::Whole;
+        return Acceptance::Whole;
     }
     let (watermark, database) =
         (older(mixed.watermark == current.watermark), older(mixed.database == current.database));
     if identity && watermark && database {
-        return Outcome::OlderCopy;
+        return Acceptance::OlderCopy;
     }
     let remembered = current.identity.as_ref().map(|identity| identity.database.batches);
     assert!(
         !identity && watermark && database && batches(mixed) >= remembered,
         "{mixed:?} is taken for {current:?}, and nobody notices"
     );
-    Outcome::OlderTail
+    Acceptance::OlderTail
 }
 
 #[test]
@@ -232,7 +232,7 @@ fn v1_a_lost_copy_of_the_identity_never_brings_a_boot_count_back() {
     identity.set_marked();
     // The copy that is lost was one start, and one generation, further.
     let newer = Mark { boot: 2, generation: 1, ..identity.mark() };
-    let found = Found::Marked(newer);
+    let found = PartFound::Marked(newer);
     assert_eq!(identity.check(true, found, found), Ok(()));
     assert!(identity.check(false, found, found).is_err());
     identity.start(Nonce([6; 16]), true).unwrap();

@@ -1,7 +1,7 @@
 //! Liveness: after the chaos a majority is healed; then every operation ends in time, and those that were asked of the
 //! healed cluster do what they were asked.
 
-use crate::history::{Answer, Record};
+use crate::history::{ClientAnswer, OperationRecord};
 
 /// What the check must know of the world.
 #[derive(Clone, Copy, Debug)]
@@ -18,15 +18,15 @@ pub struct Deadline {
 ///
 /// # Errors
 /// Which, and what it came to.
-pub fn check(records: &[Record], deadline: Deadline) -> Result<(), String> {
+pub fn check(records: &[OperationRecord], deadline: Deadline) -> Result<(), String> {
     for (index, record) in records.iter().enumerate() {
         let healed = record.client >= deadline.last_clients;
         let late = healed || record.invoked.0 + deadline.limit < deadline.now;
         match &record.answer {
-            Answer::Pending if late => {
+            ClientAnswer::Pending if late => {
                 return Err(format!("operation {index} ({}) has not ended", record.text()));
             }
-            Answer::Refused(why) | Answer::Unknown(why) if healed => {
+            ClientAnswer::Refused(why) | ClientAnswer::Unknown(why) if healed => {
                 let text = record.text();
                 return Err(format!("operation {index} ({text}) failed on a healed cluster: {why}"));
             }

@@ -2,24 +2,26 @@
 //! for ever; reads that failed are left out; writes that were refused must not be seen by anybody.
 
 use super::{Conviction, Verdict};
-use crate::history::{Answer, Record};
-use crate::plan::Kind;
+use crate::history::{ClientAnswer, OperationRecord};
+use crate::plan::OperationKind;
 use lincheck::{Action, History, Operation, check_register};
 
 /// Judges a run's operations.
-pub fn check(records: &[Record]) -> Verdict {
+pub fn check(records: &[OperationRecord]) -> Verdict {
     let mut indices = Vec::new();
     let mut operations = Vec::new();
     for (index, record) in records.iter().enumerate() {
         let known = match (&record.answer, record.kind) {
-            (Answer::Refused(_) | Answer::NotAsked, _)
-            | (Answer::Unknown(_) | Answer::Pending, Kind::Get) => continue,
-            (Answer::Unknown(_) | Answer::Pending, _) => None,
-            (Answer::Read(_) | Answer::Written, _) => Some(record.returned.1),
+            (ClientAnswer::Refused(_) | ClientAnswer::NotAsked, _)
+            | (ClientAnswer::Unknown(_) | ClientAnswer::Pending, OperationKind::Get) => continue,
+            (ClientAnswer::Unknown(_) | ClientAnswer::Pending, _) => None,
+            (ClientAnswer::Read(_) | ClientAnswer::Written, _) => Some(record.returned.1),
         };
         let action = match (record.kind, &record.answer) {
-            (Kind::Get, Answer::Read(value)) => Action::Read(value.as_ref().map(|value| value.to_vec())),
-            (Kind::Set, _) => Action::Write(record.value.to_vec()),
+            (OperationKind::Get, ClientAnswer::Read(value)) => {
+                Action::Read(value.as_ref().map(|value| value.to_vec()))
+            }
+            (OperationKind::Set, _) => Action::Write(record.value.to_vec()),
             _ => Action::Delete,
         };
         indices.push(index);

@@ -1,11 +1,11 @@
 //! Linearizability by brute force (Herlihy and Wing 1990): is there an order of all operations that explains the
 //! answers and respects real time?
 
-use super::scenario::{Kind, MAX_OPERATIONS, Operation};
+use super::scenario::{MAX_OPERATIONS, Operation, OperationKind};
 
 /// What a client got to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Answer {
+pub(super) enum Response {
     /// A Set or Delete took effect.
     Written,
     /// The value that this operation wrote, or no value.
@@ -22,18 +22,18 @@ pub(super) enum Progress {
     /// Its coordinator crashed: nobody will ever answer, and it may take effect at any time, or never.
     Lost,
     /// Over.
-    Answered(Answer),
+    Answered(Response),
 }
 
 /// An operation's place in the history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Record {
+pub(super) struct HistoryEntry {
     pub(super) progress: Progress,
     /// The operations, as a bit set, that had answered when this one was invoked.
     pub(super) before: u8,
 }
 
-impl Record {
+impl HistoryEntry {
     pub(super) const IDLE: Self = Self { progress: Progress::Idle, before: 0 };
 
     pub(super) fn answered(self) -> bool {
@@ -42,7 +42,7 @@ impl Record {
 }
 
 /// Whether the history is linearizable. Every order is tried; writes without an answer may be left out.
-pub(super) fn linearizable(operations: &[Operation], records: &[Record; MAX_OPERATIONS]) -> bool {
+pub(super) fn linearizable(operations: &[Operation], records: &[HistoryEntry; MAX_OPERATIONS]) -> bool {
     let must = (0..operations.len()).filter(|&i| records[i].answered()).fold(0, |set, i| set | 1 << i);
     extend(operations, records, must, 0, None)
 }
@@ -50,7 +50,7 @@ pub(super) fn linearizable(operations: &[Operation], records: &[Record; MAX_OPER
 /// Whether an order that has `placed` so far, and left `value` in the register, can be completed.
 fn extend(
     operations: &[Operation],
-    records: &[Record; MAX_OPERATIONS],
+    records: &[HistoryEntry; MAX_OPERATIONS],
     must: u8,
     placed: u8,
     value: Option<u8>,
@@ -64,11 +64,11 @@ fn extend(
             continue;
         }
         let after = match (operation.kind, record.progress) {
-            (_, Progress::Idle) | (Kind::Get, Progress::Open | Progress::Lost) => continue,
-            (Kind::Get, Progress::Answered(answer)) if answer != Answer::Read(value) => continue,
-            (Kind::Get, Progress::Answered(_)) => value,
-            (Kind::Set, _) => u8::try_from(index).ok(),
-            (Kind::Delete, _) => None,
+            (_, Progress::Idle) | (OperationKind::Get, Progress::Open | Progress::Lost) => continue,
+            (OperationKind::Get, Progress::Answered(answer)) if answer != Response::Read(value) => continue,
+            (OperationKind::Get, Progress::Answered(_)) => value,
+            (OperationKind::Set, _) => u8::try_from(index).ok(),
+            (OperationKind::Delete, _) => None,
         };
         if extend(operations, records, must, placed | 1 << index, after) {
             return true;
@@ -95,14 +95,20 @@ mod tests {
     }
 
     /// A random history twice: for the search here and for the checker.
-    fn draw(random: &mut Random) -> (Vec<Operation>, [Record; MAX_OPERATIONS], History) {
+    fn draw(random: &mut Random) -> (Vec<Operation>, [HistoryEntry; MAX_OPERATIONS], History) {
         let count = 1 + random.below(MAX_OPERATIONS);
-        let kinds = [Kind::Get, Kind::Get, Kind::Set, Kind::Set, Kind::Delete];
+        let kinds = [
+            OperationKind::Get,
+            OperationKind::Get,
+            OperationKind::Set,
+            OperationKind::Set,
+            OperationKind::Delete,
+        ];
         let operations: Vec<Operation> =
             (0..count).map(|_| Operation { kind: kinds[random.below(5)], event_loop: 0 }).collect();
         let sets: Vec<u8> =
-            (0u8..).zip(&operations).filter(|(_, o)| o.kind == Kind::Set).map(|(i, _)| i).collect();
-        let mut records = [Record::IDLE; MAX_OPERATIONS];
+            (0u8..).zip(&operations).filter(|(_, o)| o.kind == OperationKind::Set).map(|(i, _)| i).collect();
+        let mut records = [HistoryEntry::IDLE; MAX_OPERATIONS];
         let (mut invoked, mut returned) = ([None; MAX_OPERATIONS], [None; MAX_OPERATIONS]);
         for time in (0..).take(random.below(3 * count)) {
             let index = random.below(count);
@@ -114,13 +120,13 @@ mod tests {
                     let before = (0..count).filter(|&i| returned[i].is_some());
                     record.before = before.fold(0, |set, i| set | 1 << i);
                 }
-                Progress::Open if operations[index].kind == Kind::Get => {
+                Progress::Open if operations[index].kind == OperationKind::Get => {
                     let read = sets.get(random.below(1 + sets.len())).copied();
-                    record.progress = Progress::Answered(Answer::Read(read));
+                    record.progress = Progress::Answered(Response::Read(read));
                     returned[index] = Some(time);
                 }
                 Progress::Open => {
-                    record.progress = Progress::Answered(Answer::Written);
+                    record.progress = Progress::Answered(Response::Written);
                     returned[index] = Some(time);
                 }
                 Progress::Lost | Progress::Answered(_) => {}
@@ -129,12 +135,12 @@ mod tests {
         let same = (0..count).filter_map(|index| {
             let letter = u8::try_from(index).unwrap_or(u8::MAX);
             let action = match (operations[index].kind, records[index].progress) {
-                (Kind::Get, Progress::Answered(Answer::Read(Some(writer)))) => {
+                (OperationKind::Get, Progress::Answered(Response::Read(Some(writer)))) => {
                     Action::Read(Some(vec![writer]))
                 }
-                (Kind::Get, _) => Action::Read(None),
-                (Kind::Set, _) => Action::Write(vec![letter]),
-                (Kind::Delete, _) => Action::Delete,
+                (OperationKind::Get, _) => Action::Read(None),
+                (OperationKind::Set, _) => Action::Write(vec![letter]),
+                (OperationKind::Delete, _) => Action::Delete,
             };
             let (client, invoke, ret) = (u64::from(letter), invoked[index]?, returned[index]);
             Some(lincheck::Operation { client, key: b"k".to_vec(), action, invoke, ret })

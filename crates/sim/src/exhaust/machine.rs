@@ -11,8 +11,8 @@
 //! * *`previous` in an acknowledgement.* Replicas do not know it (`None`, as the message allows). It enters only the
 //!   `existed` of an outcome, which is a report and not part of the history.
 
-use super::history::Answer;
-use super::scenario::{Break, Kind, LETTERS, REPLICAS, Scenario};
+use super::history::Response;
+use super::scenario::{Break, LETTERS, OperationKind, REPLICAS, Scenario};
 use super::symmetry::Renaming;
 use super::values::{Cell, Store, ValueId, ValueSet, Values};
 use abd::{
@@ -59,7 +59,7 @@ pub(super) struct Output {
     /// The values that are sent to be stored.
     pub(super) sent: ValueSet,
     /// The operations that end.
-    pub(super) answers: [Option<(u8, Answer)>; 2],
+    pub(super) answers: [Option<(u8, Response)>; 2],
 }
 
 /// What machines run in: the scenario with its lies, and the values by number.
@@ -70,7 +70,7 @@ pub(super) struct Surroundings {
 
 /// What an operation in flight is waiting for: bit `i` is replica `i`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Waiting {
+pub(super) struct Awaited {
     pub(super) operation: u8,
     /// Replicas that were asked what they hold.
     pub(super) queried: u8,
@@ -149,9 +149,11 @@ impl Surroundings {
         let now = self.now(machine.mode, 0, latest, false);
         let letter = usize::from(operation);
         let wish = match self.scenario.operations[letter].kind {
-            Kind::Get => Operation::Get { key: KEY },
-            Kind::Set => Operation::Set { key: KEY, value: Bytes::from_static(&LETTERS[letter..=letter]) },
-            Kind::Delete => Operation::Delete { key: KEY },
+            OperationKind::Get => Operation::Get { key: KEY },
+            OperationKind::Set => {
+                Operation::Set { key: KEY, value: Bytes::from_static(&LETTERS[letter..=letter]) }
+            }
+            OperationKind::Delete => Operation::Delete { key: KEY },
         };
         let id = machine.coordinator.submit(wish, DEADLINE, now, &machine.issuer);
         let first = CallId { operation: id.0, phase: 0 };
@@ -172,7 +174,7 @@ impl Surroundings {
             let Some((&operation, call)) = asker else { unreachable!("a call of nobody: {transmit:?}") };
             if let Request::LocalWrite { stamped, .. } = &transmit.request {
                 let kind = self.scenario.operations[usize::from(operation)].kind;
-                if self.scenario.breaks == Break::WriteBack && kind == Kind::Get {
+                if self.scenario.breaks == Break::WriteBack && kind == OperationKind::Get {
                     let Machine { coordinator, issuer, .. } = machine;
                     coordinator.handle_reply(transmit.to, transmit.call, WRITTEN, now, issuer);
                     continue;
@@ -190,8 +192,8 @@ impl Surroundings {
             let Some((&operation, _)) = ended else { unreachable!("{id:?} ended twice") };
             machine.calls.remove(&operation);
             let answer = match outcome {
-                Outcome::Written { .. } => Answer::Written,
-                Outcome::Read(stamped) => Answer::Read(Values::writer(&stamped)),
+                Outcome::Written { .. } => Response::Written,
+                Outcome::Read(stamped) => Response::Read(Values::writer(&stamped)),
                 Outcome::Refused(_) | Outcome::Indeterminate(_) => {
                     unreachable!("{outcome:?} without a reason")
                 }
@@ -212,8 +214,8 @@ impl Surroundings {
         let kind = self.scenario.operations[usize::from(operation)].kind;
         let all_past = match self.scenario.breaks {
             Break::AllWaits => true,
-            Break::SetWait => kind == Kind::Set,
-            Break::GetWait => kind == Kind::Get,
+            Break::SetWait => kind == OperationKind::Set,
+            Break::GetWait => kind == OperationKind::Get,
             _ => false,
         };
         self.now(machine.mode, now, now, all_past)
@@ -327,7 +329,7 @@ impl Machine {
     }
 
     /// What its operations are waiting for.
-    pub(super) fn waiting(&self, values: &mut Values) -> [Option<Waiting>; 2] {
+    pub(super) fn waiting(&self, values: &mut Values) -> [Option<Awaited>; 2] {
         let mut waiting = [None; 2];
         for (place, (&operation, call)) in waiting.iter_mut().zip(&self.calls) {
             *place = Some(call.waiting(operation, values));
@@ -337,8 +339,8 @@ impl Machine {
 }
 
 impl Call {
-    fn waiting(&self, operation: u8, values: &mut Values) -> Waiting {
-        let mut waiting = Waiting { operation, queried: 0, for_timestamp: false, written: None };
+    fn waiting(&self, operation: u8, values: &mut Values) -> Awaited {
+        let mut waiting = Awaited { operation, queried: 0, for_timestamp: false, written: None };
         for (index, request) in self.requests.iter().enumerate() {
             match request {
                 None => {}

@@ -5,7 +5,7 @@
 //! number, and what an input does to it is computed once, by the production code, and looked up from then on.
 
 use super::hash::Map;
-use super::machine::{Input, Machine, Output, Surroundings, Waiting};
+use super::machine::{Awaited, Input, Machine, Output, Surroundings};
 use super::scenario::Scenario;
 use super::symmetry::RENAMINGS;
 use super::values::{Cell, ValueId, Values};
@@ -30,7 +30,7 @@ struct Entry {
     origin: Option<(MachineId, Input)>,
     /// Itself under each renaming of the replicas, once known.
     images: [Option<MachineId>; RENAMINGS.len()],
-    waiting: [Option<Waiting>; 2],
+    waiting: [Option<Awaited>; 2],
 }
 
 /// All machines of a run.
@@ -67,7 +67,7 @@ impl Machines {
     }
 
     /// What the operations of a machine are waiting for.
-    pub(super) fn waiting(&self, machine: MachineId) -> [Option<Waiting>; 2] {
+    pub(super) fn waiting(&self, machine: MachineId) -> [Option<Awaited>; 2] {
         self.entries[usize::from(machine)].waiting
     }
 

@@ -54,14 +54,14 @@ mod history;
 mod machine;
 mod machines;
 mod narrate;
-mod report;
 mod rows;
 mod scenario;
 mod search;
 mod symmetry;
+mod table;
 mod values;
 mod world;
 
-pub use report::command;
 pub use rows::{Expected, Row, rows};
 pub use search::{CounterExample, Finding, Violation};
+pub use table::command;

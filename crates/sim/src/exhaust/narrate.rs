@@ -1,7 +1,7 @@
 //! Steps in words.
 
-use super::history::{Answer, Progress};
-use super::scenario::{Kind, LETTERS};
+use super::history::{Progress, Response};
+use super::scenario::{LETTERS, OperationKind};
 use super::values::{ValueId, members};
 use super::world::{Action, Rules, World};
 use std::fmt::Write;
@@ -78,11 +78,11 @@ fn outcome(rules: &Rules, operation: usize, progress: Progress) -> String {
         Progress::Idle => name,
         Progress::Open => format!("{name} is open"),
         Progress::Lost => format!("{name} was lost in a crash"),
-        Progress::Answered(Answer::Written) => format!("{name} is answered"),
-        Progress::Answered(Answer::Read(None)) => format!("{name} returns nothing"),
-        Progress::Answered(Answer::Read(Some(writer))) => {
+        Progress::Answered(Response::Written) => format!("{name} is answered"),
+        Progress::Answered(Response::Read(None)) => format!("{name} returns nothing"),
+        Progress::Answered(Response::Read(Some(writer))) => {
             debug_assert!(
-                rules.scenario.operations[usize::from(writer)].kind == Kind::Set,
+                rules.scenario.operations[usize::from(writer)].kind == OperationKind::Set,
                 "only Sets have values"
             );
             format!("{name} returns {}", char::from(LETTERS[usize::from(writer)]))

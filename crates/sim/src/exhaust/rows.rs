@@ -1,9 +1,9 @@
 //! The rows of PROTOCOL section 10 that concern Get, Set and Delete, and what each must come to.
 
-use super::report::grouped;
-use super::scenario::Kind::{Delete, Get, Set};
+use super::scenario::OperationKind::{Delete, Get, Set};
 use super::scenario::{Break, Scenario};
 use super::search::{Finding, Violation, search};
+use super::table::grouped;
 use abd::TimestampMode;
 
 /// What a row must come to.

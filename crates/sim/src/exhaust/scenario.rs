@@ -1,5 +1,6 @@
 //! What a tiny world consists of: who does what, what may go wrong, and which rule is broken on purpose.
 
+pub(super) use crate::plan::OperationKind;
 use abd::TimestampMode;
 
 /// Replicas in every world.
@@ -11,18 +12,10 @@ pub(super) const MAX_OPERATIONS: usize = 5;
 /// Most event loops that a world may have.
 pub(super) const MAX_LOOPS: usize = 5;
 
-/// What a client asks for. Every Set of a world has a value of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Get,
-    Set,
-    Delete,
-}
-
-/// An operation: its kind and the event loop that coordinates it.
+/// An operation: its kind and the event loop that coordinates it. Every Set of a world has a value of its own.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Operation {
-    pub(super) kind: Kind,
+    pub(super) kind: OperationKind,
     pub(super) event_loop: usize,
 }
 
@@ -113,13 +106,13 @@ impl Scenario {
     }
 
     /// Adds an event loop that runs `kinds` one after the other.
-    pub(super) fn run(self, kinds: &[Kind]) -> Self {
+    pub(super) fn run(self, kinds: &[OperationKind]) -> Self {
         let mode = if self.clocks.is_some() { TimestampMode::TrueTime } else { TimestampMode::Logical };
         self.run_in(mode, kinds)
     }
 
     /// The same, in a mode of its own.
-    pub(super) fn run_in(mut self, mode: TimestampMode, kinds: &[Kind]) -> Self {
+    pub(super) fn run_in(mut self, mode: TimestampMode, kinds: &[OperationKind]) -> Self {
         let event_loop = self.loops.len();
         let node = u32::try_from((event_loop + 1).min(REPLICAS)).unwrap_or(1);
         self.loops.push(EventLoop { node, mode, concurrent: false, crashes: false });
@@ -129,7 +122,8 @@ impl Scenario {
             "too large a world"
         );
         let writers = |node| {
-            let on_node = |o: &&Operation| o.kind != Kind::Get && self.loops[o.event_loop].node == node;
+            let on_node =
+                |o: &&Operation| o.kind != OperationKind::Get && self.loops[o.event_loop].node == node;
             let mut loops: Vec<usize> =
                 self.operations.iter().filter(on_node).map(|o| o.event_loop).collect();
             loops.dedup();

@@ -193,9 +193,9 @@ impl Seen {
 
 #[cfg(test)]
 mod tests {
-    use super::super::history::Record;
-    use super::super::scenario::Kind::{Get, Set};
+    use super::super::history::HistoryEntry;
     use super::super::scenario::MAX_OPERATIONS;
+    use super::super::scenario::OperationKind::{Get, Set};
     use super::*;
     use std::collections::HashSet;
 
@@ -229,15 +229,16 @@ mod tests {
     }
 
     /// The histories of all runs that came to their end.
-    fn endings(scenario: &Scenario) -> HashSet<[Record; MAX_OPERATIONS]> {
+    fn endings(scenario: &Scenario) -> HashSet<[HistoryEntry; MAX_OPERATIONS]> {
         let mut rules = Rules::new(scenario.clone());
         let all = unreduced(&mut rules);
         all.iter().filter(|world| rules.all_answered(world)).map(|world| world.records).collect()
     }
 
     /// Whether `strong` has the answers of `weak` and at least its real-time order.
-    fn dominates(strong: &[Record], weak: &[Record]) -> bool {
-        let same = |(s, w): (&Record, &Record)| s.progress == w.progress && w.before & !s.before == 0;
+    fn dominates(strong: &[HistoryEntry], weak: &[HistoryEntry]) -> bool {
+        let same =
+            |(s, w): (&HistoryEntry, &HistoryEntry)| s.progress == w.progress && w.before & !s.before == 0;
         strong.iter().zip(weak).all(same)
     }
 

@@ -1,9 +1,9 @@
 //! The state of a tiny world, and every step that it can take.
 
-use super::history::{Progress, Record};
-use super::machine::{Input, Output, Waiting};
+use super::history::{HistoryEntry, Progress};
+use super::machine::{Awaited, Input, Output};
 use super::machines::{Effect, MachineId, Machines};
-use super::scenario::{Break, Kind, MAX_LOOPS, MAX_OPERATIONS, REPLICAS, Scenario};
+use super::scenario::{Break, MAX_LOOPS, MAX_OPERATIONS, OperationKind, REPLICAS, Scenario};
 use super::symmetry::{RENAMINGS, rename};
 use super::values::{Cell, ValueId, ValueSet, members};
 use abd::TimestampMode;
@@ -16,7 +16,7 @@ pub(super) struct World {
     /// The machines of each event loop.
     pub(super) machines: [MachineId; MAX_LOOPS],
     /// The history so far.
-    pub(super) records: [Record; MAX_OPERATIONS],
+    pub(super) records: [HistoryEntry; MAX_OPERATIONS],
     /// Every value that was ever sent to be stored: deliverable for ever, to anybody, any number of times.
     pub(super) sent: ValueSet,
     /// Answers of replicas to the timestamp queries of the first two operations that are still on their way, where
@@ -82,7 +82,7 @@ impl Rules {
         World {
             replicas: [Cell::default(); REPLICAS],
             machines,
-            records: [Record::IDLE; MAX_OPERATIONS],
+            records: [HistoryEntry::IDLE; MAX_OPERATIONS],
             sent: 0,
             travelling: [[None; REPLICAS]; 2],
             // Timestamps start at 1, and so does time, later where clocks may be behind.
@@ -247,7 +247,7 @@ impl Rules {
     /// What may be an operation's first effect.
     fn first_steps(&self, world: &World, operation: u8, actions: &mut Vec<Action>) {
         let wish = self.scenario.operations[usize::from(operation)];
-        let reads = wish.kind == Kind::Get;
+        let reads = wish.kind == OperationKind::Get;
         let mode = self.scenario.loops[wish.event_loop].mode;
         match self.scenario.clocks {
             Some(clocks) if mode == TimestampMode::TrueTime && !reads => {
@@ -288,7 +288,7 @@ impl Rules {
         begun && progress.any(|progress| matches!(progress, Progress::Idle | Progress::Open))
     }
 
-    fn waiting(&self, world: &World) -> impl Iterator<Item = Waiting> {
+    fn waiting(&self, world: &World) -> impl Iterator<Item = Awaited> {
         let loops = self.scenario.loops.len();
         world.machines.into_iter().take(loops).flat_map(|machine| self.machines.waiting(machine)).flatten()
     }
@@ -296,7 +296,7 @@ impl Rules {
     fn begin(&mut self, world: &mut World, operation: u8, latest: u8) {
         let before =
             (0..MAX_OPERATIONS).filter(|&i| world.records[i].answered()).fold(0, |set, i| set | 1 << i);
-        world.records[usize::from(operation)] = Record { progress: Progress::Open, before };
+        world.records[usize::from(operation)] = HistoryEntry { progress: Progress::Open, before };
         self.input_for(world, operation, Input::Submit { operation, latest });
     }
 
@@ -320,7 +320,7 @@ impl Rules {
         }
         let now = self.clock(world);
         let mut waiting = [None; MAX_OPERATIONS];
-        let asked = |w: &Waiting| w.written.is_some_and(|(v, to)| v == value && to & 1 << replica != 0);
+        let asked = |w: &Awaited| w.written.is_some_and(|(v, to)| v == value && to & 1 << replica != 0);
         for (place, found) in waiting.iter_mut().zip(self.waiting(world).filter(asked)) {
             *place = Some(found.operation);
         }

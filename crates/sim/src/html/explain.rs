@@ -2,8 +2,8 @@
 
 use super::{Drawing, escape};
 use crate::checks::{Conviction, Verdict};
-use crate::history::{Answer, Record};
-use crate::plan::Kind;
+use crate::history::{ClientAnswer, OperationRecord};
+use crate::plan::OperationKind;
 use crate::time::{self, EPOCH};
 use abd::{TimestampMode, Version};
 use std::fmt::Write;
@@ -41,13 +41,13 @@ fn wrong(drawing: &Drawing<'_>, conviction: &Conviction) -> String {
     for index in &order {
         let record = &records[*index];
         let answer = match &record.answer {
-            Answer::Read(None) => "and was told that there is nothing".to_owned(),
-            Answer::Read(Some(value)) => {
+            ClientAnswer::Read(None) => "and was told that there is nothing".to_owned(),
+            ClientAnswer::Read(Some(value)) => {
                 format!("and was told <b>{}</b>", escape(&value.escape_ascii().to_string()))
             }
-            Answer::Written => "and was told that it is done".to_owned(),
-            Answer::Refused(_) => "and was refused".to_owned(),
-            Answer::Unknown(_) | Answer::Pending | Answer::NotAsked => {
+            ClientAnswer::Written => "and was told that it is done".to_owned(),
+            ClientAnswer::Refused(_) => "and was refused".to_owned(),
+            ClientAnswer::Unknown(_) | ClientAnswer::Pending | ClientAnswer::NotAsked => {
                 "and never learnt whether it was done".to_owned()
             }
         };
@@ -77,40 +77,41 @@ fn timestamp(drawing: &Drawing<'_>, version: Version) -> String {
     }
 }
 
-fn ended(record: &Record) -> bool {
-    matches!(record.answer, Answer::Read(_) | Answer::Written)
+fn ended(record: &OperationRecord) -> bool {
+    matches!(record.answer, ClientAnswer::Read(_) | ClientAnswer::Written)
 }
 
 /// Whether the first had ended before the second began.
-fn before(first: &Record, second: &Record) -> bool {
+fn before(first: &OperationRecord, second: &OperationRecord) -> bool {
     ended(first) && first.returned.1 < second.invoked.1
 }
 
 /// Whether a read saw what a write wrote.
-fn saw(read: &Record, write: &Record) -> bool {
+fn saw(read: &OperationRecord, write: &OperationRecord) -> bool {
     match (&read.answer, write.kind) {
-        (Answer::Read(Some(value)), Kind::Set) => *value == write.value,
-        (Answer::Read(None), Kind::Delete) => true,
+        (ClientAnswer::Read(Some(value)), OperationKind::Set) => *value == write.value,
+        (ClientAnswer::Read(None), OperationKind::Delete) => true,
         _ => false,
     }
 }
 
-fn quoted(record: &Record) -> String {
+fn quoted(record: &OperationRecord) -> String {
     format!("<b>{}</b>", escape(&record.text()))
 }
 
 /// The two shapes that nearly every violation has: a lost update, and time running backwards between two reads.
-fn pattern(records: &[Record], order: &[usize]) -> String {
-    let of = |kinds: &[Kind]| -> Vec<&Record> {
+fn pattern(records: &[OperationRecord], order: &[usize]) -> String {
+    let of = |kinds: &[OperationKind]| -> Vec<&OperationRecord> {
         order.iter().map(|index| &records[*index]).filter(|record| kinds.contains(&record.kind)).collect()
     };
-    let (writes, reads) = (of(&[Kind::Set, Kind::Delete]), of(&[Kind::Get]));
+    let (writes, reads) = (of(&[OperationKind::Set, OperationKind::Delete]), of(&[OperationKind::Get]));
     // A write has happened when it was acknowledged, or when somebody has seen it.
-    let seen_before =
-        |write: &Record, later: &Record| reads.iter().any(|read| saw(read, write) && before(read, later));
+    let seen_before = |write: &OperationRecord, later: &OperationRecord| {
+        reads.iter().any(|read| saw(read, write) && before(read, later))
+    };
     for read in &reads {
         for newer in writes.iter().filter(|write| before(write, read) && !saw(read, write)) {
-            let came_before = |older: &&&Record| before(older, newer) || seen_before(older, newer);
+            let came_before = |older: &&&OperationRecord| before(older, newer) || seen_before(older, newer);
             if let Some(older) = writes.iter().find(|older| saw(read, older) && came_before(older)) {
                 let why = match (older.version, newer.version) {
                     (Some(older), Some(newer)) if newer < older => {
@@ -126,7 +127,7 @@ fn pattern(records: &[Record], order: &[usize]) -> String {
                     quoted(older)
                 );
             }
-            if matches!(read.answer, Answer::Read(None)) {
+            if matches!(read.answer, ClientAnswer::Read(None)) {
                 return format!(
                     "{} had been acknowledged before the read began, yet the read saw nothing of it.",
                     quoted(newer)
@@ -136,7 +137,7 @@ fn pattern(records: &[Record], order: &[usize]) -> String {
     }
     for second in &reads {
         // Whatever the second read saw was there, or on its way, when the first one ended.
-        let is_older = |first: &&&Record| {
+        let is_older = |first: &&&OperationRecord| {
             before(first, second)
                 && first.answer != second.answer
                 && writes.iter().all(|write| !saw(second, write) || write.invoked.1 < first.returned.1)

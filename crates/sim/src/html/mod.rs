@@ -9,7 +9,7 @@ mod layout;
 mod svg;
 
 use crate::checks::Verdict;
-use crate::history::{Answer, Record};
+use crate::history::{ClientAnswer, OperationRecord};
 use crate::mutant::Mutant;
 use crate::plan::Plan;
 use crate::script::Script;
@@ -25,7 +25,7 @@ pub struct Drawing<'a> {
     nodes: u32,
     mode: TimestampMode,
     trace: &'a Trace,
-    records: &'a [Record],
+    records: &'a [OperationRecord],
     verdict: &'a Verdict,
     mutant: Option<&'a Mutant>,
     /// The script or the plan, as text.
@@ -110,10 +110,9 @@ pub fn page(drawing: &Drawing<'_>) -> String {
 fn counts(drawing: &Drawing<'_>) -> String {
     let entries = &drawing.trace.entries;
     let count = |wanted: fn(&What) -> bool| entries.iter().filter(|entry| wanted(&entry.what)).count();
-    let answered = drawing
-        .records
-        .iter()
-        .filter(|record| matches!(record.answer, Answer::Read(_) | Answer::Written | Answer::Refused(_)));
+    let answered = drawing.records.iter().filter(|record| {
+        matches!(record.answer, ClientAnswer::Read(_) | ClientAnswer::Written | ClientAnswer::Refused(_))
+    });
     format!(
         "{} operations, {} of them answered, {} messages, {} faults, {} of simulated time",
         drawing.records.len(),

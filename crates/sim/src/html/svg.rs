@@ -2,9 +2,9 @@
 
 use super::layout::{LEFT, Layout};
 use super::{Drawing, escape};
-use crate::history::Answer;
+use crate::history::ClientAnswer;
 use crate::time;
-use crate::trace::{Kind, Label, What};
+use crate::trace::{Label, MessageKind, What};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -168,7 +168,10 @@ impl Picture<'_> {
         for (operation, from, to) in spans {
             let record = &drawing.records[operation];
             let is_answered = to < self.layout.width - 50.0;
-            let open = !matches!(record.answer, Answer::Read(_) | Answer::Written | Answer::Refused(_));
+            let open = !matches!(
+                record.answer,
+                ClientAnswer::Read(_) | ClientAnswer::Written | ClientAnswer::Refused(_)
+            );
             let (y, node) = (self.layout.client(record.client), self.layout.node(record.node));
             let guilty = if drawing.guilty().contains(&operation) { " guilty" } else { "" };
             let open = if open { " open" } else { "" };
@@ -321,11 +324,11 @@ pub(super) fn round(nanos: u64) -> u64 {
     (nanos + unit / 2) / unit * unit
 }
 
-fn class_of(kind: Kind) -> &'static str {
+fn class_of(kind: MessageKind) -> &'static str {
     match kind {
-        Kind::Read | Kind::Query | Kind::Compare => "query",
-        Kind::Write => "write",
-        Kind::Reply => "reply",
+        MessageKind::Read | MessageKind::Query | MessageKind::Compare => "query",
+        MessageKind::Write => "write",
+        MessageKind::Reply => "reply",
     }
 }
 

@@ -2,7 +2,7 @@
 //! those that are in have weights of their own, because a run with only reordering finds what one with everything
 //! hides. Faults and operations meet in *storms*: what happens far apart in time rarely matters together.
 
-use super::{Clocks, Fault, Kind, Network, Plan, Planned, Point, Shape, What};
+use super::{Clocks, Fault, Network, OperationKind, Plan, Planned, Point, Shape, What};
 use crate::directory::PartState;
 use crate::rng::{Ratio, Rng};
 use crate::time::{MS, S, US};
@@ -193,9 +193,9 @@ impl Draw {
             let at = self.storm() + self.rng.below(spread);
             let client = self.rng.node(clients);
             let kind = match self.rng.below(10 + delete) {
-                draw if draw < get => Kind::Get,
-                draw if draw < 10 => Kind::Set,
-                _ => Kind::Delete,
+                draw if draw < get => OperationKind::Get,
+                draw if draw < 10 => OperationKind::Set,
+                _ => OperationKind::Delete,
             };
             let key = if self.rng.one_in(2) { 0 } else { self.rng.node(keys) };
             let node = if sticky { client % self.nodes } else { self.rng.node(self.nodes) };

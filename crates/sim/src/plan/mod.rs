@@ -106,14 +106,14 @@ pub struct Planned {
     /// On which key.
     pub key: u32,
     /// What.
-    pub kind: Kind,
+    pub kind: OperationKind,
     /// After this long the client wants no answer any more; zero: it waits.
     pub patience: u64,
 }
 
 /// What a client does to a key. A value is written only once in a run, so every read says which write it saw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum OperationKind {
     /// Reads it.
     Get,
     /// Gives it a new value.

@@ -32,15 +32,15 @@
 //! the run.
 
 mod parse;
-mod record;
 mod stage;
+mod transcript;
 
 pub use parse::ParseError;
-pub use record::from_trace;
 pub use stage::{Performance, perform};
+pub use transcript::from_trace;
 
 use crate::directory::{self, Parts};
-use crate::plan::Kind;
+use crate::plan::OperationKind;
 use crate::time;
 use crate::trace;
 use abd::TimestampMode;
@@ -83,7 +83,7 @@ pub enum Direction {
         /// Which.
         node: u32,
         /// What.
-        kind: Kind,
+        kind: OperationKind,
         /// On which key.
         key: String,
         /// What a Set writes.
@@ -98,7 +98,7 @@ pub enum Direction {
         /// To whom.
         to: u32,
         /// What.
-        kind: trace::Kind,
+        kind: trace::MessageKind,
         /// The name of the operation.
         name: String,
         /// What happens to it.
@@ -189,9 +189,9 @@ impl fmt::Display for Direction {
             Self::Ask { client, node, kind, key, value, name } => {
                 write!(f, "c{} asks {}: ", client + 1, n(node))?;
                 match kind {
-                    Kind::Get => write!(f, "get {key}")?,
-                    Kind::Set => write!(f, "set {key}={value}")?,
-                    Kind::Delete => write!(f, "delete {key}")?,
+                    OperationKind::Get => write!(f, "get {key}")?,
+                    OperationKind::Set => write!(f, "set {key}={value}")?,
+                    OperationKind::Delete => write!(f, "delete {key}")?,
                 }
                 write!(f, " as {name}")
             }

@@ -2,7 +2,7 @@
 
 use super::{Direction, Expected, Fate, Script};
 use crate::directory::{NAMES, PartState, Parts};
-use crate::plan::Kind;
+use crate::plan::OperationKind;
 use crate::time;
 use crate::trace;
 use abd::TimestampMode;
@@ -108,11 +108,11 @@ fn direction(words: &[&str]) -> Result<Direction, String> {
         [client, "asks", node, request @ .., "as", name] => {
             let node = node.strip_suffix(':').ok_or("a colon is missing behind the node")?;
             let (kind, key, value) = match request {
-                ["get", key] => (Kind::Get, *key, ""),
-                ["delete", key] => (Kind::Delete, *key, ""),
+                ["get", key] => (OperationKind::Get, *key, ""),
+                ["delete", key] => (OperationKind::Delete, *key, ""),
                 ["set", both] => {
                     let (key, value) = both.split_once('=').ok_or("`set` wants key=value")?;
-                    (Kind::Set, key, value)
+                    (OperationKind::Set, key, value)
                 }
                 _ => return Err("a client asks `get k`, `set k=x` or `delete k`".into()),
             };
@@ -124,10 +124,10 @@ fn direction(words: &[&str]) -> Result<Direction, String> {
         [from, "->", to, "has", "room"] => Direction::Backlog(member(from)?, member(to)?, false),
         [from, "->", to, kind, name, fate @ ..] => {
             let kind = match *kind {
-                "read" => trace::Kind::Read,
-                "query" => trace::Kind::Query,
-                "write" => trace::Kind::Write,
-                "reply" => trace::Kind::Reply,
+                "read" => trace::MessageKind::Read,
+                "query" => trace::MessageKind::Query,
+                "write" => trace::MessageKind::Write,
+                "reply" => trace::MessageKind::Reply,
                 other => return Err(format!("`{other}` is no message: read, query, write or reply")),
             };
             let fate = match fate {

@@ -4,7 +4,7 @@ use super::{Direction, Expected, Fate, Script};
 use crate::checks::Verdict;
 use crate::directory::PartState;
 use crate::disk::Mood;
-use crate::history::Answer;
+use crate::history::ClientAnswer;
 use crate::mutant::Lies;
 use crate::plan::{Clocks, Network, Plan, Planned};
 use crate::rng::Ratio;
@@ -275,12 +275,12 @@ impl Stage {
             return Err(format!("there is no operation {name}"));
         };
         let met = match (expected, &record.answer) {
-            (Expected::Pending, Answer::Pending)
-            | (Expected::Ok, Answer::Written)
-            | (Expected::Refused, Answer::Refused(_) | Answer::NotAsked)
-            | (Expected::Unknown, Answer::Unknown(_))
-            | (Expected::Absent, Answer::Read(None)) => true,
-            (Expected::Value(value), Answer::Read(Some(found))) => found == value.as_bytes(),
+            (Expected::Pending, ClientAnswer::Pending)
+            | (Expected::Ok, ClientAnswer::Written)
+            | (Expected::Refused, ClientAnswer::Refused(_) | ClientAnswer::NotAsked)
+            | (Expected::Unknown, ClientAnswer::Unknown(_))
+            | (Expected::Absent, ClientAnswer::Read(None)) => true,
+            (Expected::Value(value), ClientAnswer::Read(Some(found))) => found == value.as_bytes(),
             _ => false,
         };
         if met { Ok(()) } else { Err(format!("it is {}", record.answer.text())) }

@@ -1,8 +1,8 @@
 //! Clients: each does one thing at a time, writes values that nobody else writes, and remembers what it was told.
 
 use super::{Event, World};
-use crate::history::{Answer, Record};
-use crate::plan::{Kind, Plan, Planned};
+use crate::history::{ClientAnswer, OperationRecord};
+use crate::plan::{OperationKind, Plan, Planned};
 use crate::time::MS;
 use crate::trace::What;
 use abd::{Content, Instant, Operation, Outcome};
@@ -45,7 +45,7 @@ impl World {
             .find(|node| self.nodes[*node as usize].process.is_some());
         let asked = self.ask(&planned, up);
         if up.is_none() {
-            self.end(asked, Answer::NotAsked);
+            self.end(asked, ClientAnswer::NotAsked);
         } else if planned.patience > 0 {
             self.queue.push(self.now + planned.patience, Event::GiveUp { operation: asked });
         }
@@ -66,7 +66,7 @@ impl World {
         value: Bytes,
     ) -> usize {
         let operation = self.records.len();
-        let record = Record {
+        let record = OperationRecord {
             client: planned.client,
             node: node.unwrap_or(planned.node),
             key,
@@ -75,7 +75,7 @@ impl World {
             version: None,
             invoked: (self.now, self.moment),
             returned: (0, 0),
-            answer: Answer::Pending,
+            answer: ClientAnswer::Pending,
         };
         self.stats.operations += 1;
         let text = if self.trace.is_on() { record.text() } else { String::new() };
@@ -103,18 +103,18 @@ impl World {
         }
         if !admitted {
             // Rule M1, and V1: such a node issues no timestamp.
-            return self.end(operation, Answer::Refused("the disk is not confirmed yet".into()));
+            return self.end(operation, ClientAnswer::Refused("the disk is not confirmed yet".into()));
         }
         // Rule V1: it may be on an old copy of its disk, and whoever has met its former self would say so.
         if !self.has_met_majority(node) && !self.lies.begins_alone {
-            return self.end(operation, Answer::Refused("no majority was met since the start".into()));
+            return self.end(operation, ClientAnswer::Refused("no majority was met since the start".into()));
         }
         let request = match kind {
-            Kind::Get => Operation::Get { key },
-            Kind::Set => Operation::Set { key, value },
-            Kind::Delete => Operation::Delete { key },
+            OperationKind::Get => Operation::Get { key },
+            OperationKind::Set => Operation::Set { key, value },
+            OperationKind::Delete => Operation::Delete { key },
         };
-        let is_get = kind == Kind::Get;
+        let is_get = kind == OperationKind::Get;
         self.forget_issued(node);
         let now = self.now_at(node, is_get);
         let deadline = Instant(self.now) + Duration::from_nanos(self.plan.op_timeout);
@@ -134,14 +134,14 @@ impl World {
         self.end(
             operation,
             match outcome {
-                _ if lost => Answer::Unknown("the answer was lost".into()),
-                Outcome::Read(stamped) => Answer::Read(match stamped.content {
+                _ if lost => ClientAnswer::Unknown("the answer was lost".into()),
+                Outcome::Read(stamped) => ClientAnswer::Read(match stamped.content {
                     Content::Value(value) => Some(value),
                     Content::Tombstone => None,
                 }),
-                Outcome::Written { .. } => Answer::Written,
-                Outcome::Refused(why) => Answer::Refused(why.to_string()),
-                Outcome::Indeterminate(why) => Answer::Unknown(why.to_string()),
+                Outcome::Written { .. } => ClientAnswer::Written,
+                Outcome::Refused(why) => ClientAnswer::Refused(why.to_string()),
+                Outcome::Indeterminate(why) => ClientAnswer::Unknown(why.to_string()),
             },
         );
     }
@@ -165,7 +165,7 @@ impl World {
 
     /// The process that had the operation is gone: nobody will ever know.
     pub(super) fn answer_unknown(&mut self, operation: usize, why: &str) {
-        self.end(operation, Answer::Unknown(why.into()));
+        self.end(operation, ClientAnswer::Unknown(why.into()));
     }
 
     /// The client does not want to wait any longer. The operation goes on without it.
@@ -173,14 +173,15 @@ impl World {
         self.answer_unknown(operation, "the client gave up");
     }
 
-    fn end(&mut self, operation: usize, answer: Answer) {
+    fn end(&mut self, operation: usize, answer: ClientAnswer) {
         let record = &mut self.records[operation];
-        if record.answer != Answer::Pending {
+        if record.answer != ClientAnswer::Pending {
             return;
         }
         record.answer = answer;
         record.returned = (self.now, self.moment);
-        self.stats.answered += u64::from(matches!(record.answer, Answer::Read(_) | Answer::Written));
+        self.stats.answered +=
+            u64::from(matches!(record.answer, ClientAnswer::Read(_) | ClientAnswer::Written));
         let client = record.client as usize;
         if self.trace.is_on() {
             let text = self.records[operation].answer.text();
@@ -206,8 +207,9 @@ impl World {
             }
             let client = first + node;
             let operation = |key, kind| Planned { at: self.now, client, node, key, kind, patience: 0 };
-            let todo =
-                (0..keys).flat_map(|key| [operation(key, Kind::Get), operation(key, Kind::Set)]).collect();
+            let todo = (0..keys)
+                .flat_map(|key| [operation(key, OperationKind::Get), operation(key, OperationKind::Set)])
+                .collect();
             while self.clients.len() <= client as usize {
                 self.clients.push(Client { todo: VecDeque::new() });
             }

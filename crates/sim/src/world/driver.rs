@@ -4,7 +4,7 @@
 use super::view::{Memory, View};
 use super::{Event, PendingWrite, Source, World};
 use crate::plan::Point;
-use crate::trace::{Kind, What};
+use crate::trace::{MessageKind, What};
 use abd::{CallId, Instant, Reaction, Reply, Request, Standing, TimestampIssuer, Transmit, Version};
 use bytes::Bytes;
 use node::repair::is_repair;
@@ -261,10 +261,10 @@ impl World {
 }
 
 /// The kind of a request, for the trace.
-pub(super) fn kind_of(request: &Request) -> Kind {
+pub(super) fn kind_of(request: &Request) -> MessageKind {
     match request {
-        Request::LocalRead { .. } => Kind::Read,
-        Request::LocalReadTimestamp { .. } => Kind::Query,
-        Request::LocalWrite { .. } => Kind::Write,
+        Request::LocalRead { .. } => MessageKind::Read,
+        Request::LocalReadTimestamp { .. } => MessageKind::Query,
+        Request::LocalWrite { .. } => MessageKind::Write,
     }
 }

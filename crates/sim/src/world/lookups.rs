@@ -12,13 +12,13 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(crate) struct Lookup {
     source: Source,
-    found: Found,
+    found: LookupMoment,
     took: u64,
 }
 
 /// The snapshot that a look-up is answered from is of any moment of the time that it takes.
 #[derive(Debug)]
-enum Found {
+enum LookupMoment {
     AtItsBeginning(Option<Reply>),
     AtItsEnd(Request),
 }
@@ -63,8 +63,8 @@ impl World {
             let incarnation = process.incarnation;
             let took = self.rng.between(from, to);
             let found = match self.rng.one_in(2) {
-                true => Found::AtItsBeginning(self.react(node, question, source)),
-                false => Found::AtItsEnd(question),
+                true => LookupMoment::AtItsBeginning(self.react(node, question, source)),
+                false => LookupMoment::AtItsEnd(question),
             };
             let lookup = Box::new(Lookup { source, found, took });
             self.queue.push(self.now + took, Event::LookedUp { node, incarnation, lookup });
@@ -80,8 +80,8 @@ impl World {
         process.looking -= 1;
         process.hand_over.has_read(Duration::from_nanos(lookup.took), Instant(self.now));
         let reply = match lookup.found {
-            Found::AtItsBeginning(reply) => reply,
-            Found::AtItsEnd(question) => self.react(node, question, lookup.source),
+            LookupMoment::AtItsBeginning(reply) => reply,
+            LookupMoment::AtItsEnd(question) => self.react(node, question, lookup.source),
         };
         match (lookup.source, reply) {
             (_, None) => {}

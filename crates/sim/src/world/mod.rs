@@ -22,7 +22,7 @@ pub(crate) use node::{Job, Node, PendingWrite, Source};
 use crate::checks::monotone::Monotone;
 use crate::checks::unique::Unique;
 use crate::checks::{Conviction, Verdict, alive, converged, linearizable};
-use crate::history::Record;
+use crate::history::OperationRecord;
 use crate::mutant::{ClockLie, Lies};
 use crate::plan::Plan;
 use crate::rng::{Ratio, Rng};
@@ -136,7 +136,7 @@ pub struct World {
     /// Connections that broke with messages under way.
     pub(crate) broken: BTreeSet<u64>,
     pub(crate) clients: Vec<Client>,
-    pub(crate) records: Vec<Record>,
+    pub(crate) records: Vec<OperationRecord>,
     /// Messages that wait for a script to deliver them; `None`: messages find their way by themselves.
     pub(crate) held: Option<Vec<Held>>,
     pub(crate) unique: Unique,
@@ -166,7 +166,7 @@ pub struct Report {
     /// What happened, if it was recorded.
     pub trace: Trace,
     /// What the clients saw.
-    pub records: Vec<Record>,
+    pub records: Vec<OperationRecord>,
 }
 
 impl World {

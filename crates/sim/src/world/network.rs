@@ -10,7 +10,7 @@
 use super::driver::kind_of;
 use super::{Event, Source, World};
 use crate::time::MS;
-use crate::trace::{Kind, Label, What};
+use crate::trace::{Label, MessageKind, What};
 use abd::wire::{get_reply, get_request, put_frame, put_reply, put_request, take_frame};
 use abd::{Reply, Request, Transmit};
 use bytes::{Bytes, BytesMut};
@@ -149,7 +149,7 @@ impl World {
             Envelope { message: 0, from: node, to, is_reply: true, connection, server, frame: out.freeze() };
         let asker = self.nodes[to as usize].process.as_ref();
         let operation = asker.and_then(|process| process.running.get(&call.operation)).map(|r| r.operation);
-        self.send(envelope, || Label { kind: Kind::Reply, operation, text: reply_text(reply) });
+        self.send(envelope, || Label { kind: MessageKind::Reply, operation, text: reply_text(reply) });
     }
 
     fn send(&mut self, mut envelope: Envelope, label: impl Fn() -> Label) {

@@ -1,7 +1,7 @@
 //! Repair: the node's own state machine, with this world around it. A page of a store, or a look at it, takes no time here.
 
 use super::{Event, Source, World};
-use crate::trace::{Kind, Label};
+use crate::trace::{Label, MessageKind};
 use abd::wire::put_frame;
 use abd::{CallId, Instant, Refusal, Request, Transmit, Version};
 use bytes::{Bytes, BytesMut};
@@ -153,7 +153,7 @@ impl World {
         };
         let mut out = BytesMut::new();
         put_frame(&mut out, |body| put_question(body, call, question));
-        let label = || Label { kind: Kind::Compare, operation: None, text: question_text(question) };
+        let label = || Label { kind: MessageKind::Compare, operation: None, text: question_text(question) };
         self.send_frame((node, to), false, (connection, server), out.freeze(), label);
         true
     }
@@ -170,7 +170,7 @@ impl World {
             .unwrap_or(Answer::Refused(Refusal::StoreFailed));
         let mut out = BytesMut::new();
         put_frame(&mut out, |body| put_answer(body, call, &answer));
-        let label = || Label { kind: Kind::Reply, operation: None, text: answer_text(&answer) };
+        let label = || Label { kind: MessageKind::Reply, operation: None, text: answer_text(&answer) };
         self.send_frame((to, from), true, route, out.freeze(), label);
         true
     }

@@ -1,7 +1,7 @@
 //! Frozen views: memtables over tables, the newest that knows a key decides.
 
 use super::failure::unreadable;
-use super::large::{Files, Found, Pointer, Stored};
+use super::large::{Files, Pointer, PointerTarget, Stored};
 use super::memtable::{Memtable, Seen};
 use super::tables::{Entries, FIRST, Tables, Tree};
 use crate::damage::DamagedParts;
@@ -97,11 +97,13 @@ impl View {
             Stored::At(pointer, _) => {
                 self.tables.large_reads.fetch_add(1, Ordering::Relaxed);
                 match self.files.read(&pointer) {
-                    Ok(Found::Value(value)) => Ok(Some(value)),
-                    Ok(Found::Gone) | Err(DatabaseError::Unreadable { .. }) if self.is_dominated(key)? => {
+                    Ok(PointerTarget::Value(value)) => Ok(Some(value)),
+                    Ok(PointerTarget::Gone) | Err(DatabaseError::Unreadable { .. })
+                        if self.is_dominated(key)? =>
+                    {
                         Ok(None)
                     }
-                    Ok(Found::Gone) => Err(is_gone(&pointer)),
+                    Ok(PointerTarget::Gone) => Err(is_gone(&pointer)),
                     Err(why) => Err(why),
                 }
             }
@@ -117,8 +119,8 @@ impl View {
             Stored::Value(value) => Ok(value.slice(..length.min(value.len()))),
             Stored::At(_, head) if length <= head.len() => Ok(head.slice(..length)),
             Stored::At(pointer, _) => match self.files.read_head(pointer, length)? {
-                Found::Value(head) => Ok(head),
-                Found::Gone => Err(is_gone(pointer)),
+                PointerTarget::Value(head) => Ok(head),
+                PointerTarget::Gone => Err(is_gone(pointer)),
             },
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Every client is one task with at most one batch of requests in flight; all of them run on one thread, so nothing
 //! here is locked. The loop ([`run`]) knows nothing of a protocol: a [`Target`] opens a [`Link`], and a link
-//! exchanges a batch of [`Request`]s for [`Answer`]s. [`Resp`] and, for clients that share connections, [`SharedResp`]
+//! exchanges a batch of [`LoadRequest`]s for [`LoadAnswer`]s. [`Resp`] and, for clients that share connections, [`SharedResp`]
 //! are those for this project's nodes; another system is measured with the same loop, the same keys and the same
 //! bookkeeping by bringing its own link.
 //!
@@ -23,10 +23,10 @@ mod timeline;
 mod tests;
 
 pub use histogram::Histogram;
-pub use plan::{Kind, Plan, Random, Request, Workload};
+pub use plan::{LoadRequest, Plan, Random, ReadOrWrite, Workload};
 pub use recorder::{Failure, Recorder};
 pub use report::{Errors, Fairness, KindReport, Report};
 pub use resp::{Resp, RespLink, look_up, run_resp};
-pub use run::{Answer, Link, Phase, Progress, Target, run};
+pub use run::{Link, LoadAnswer, Phase, Progress, Target, run};
 pub use shared::{SharedLink, SharedResp};
 pub use timeline::{SLOT, Timeline};

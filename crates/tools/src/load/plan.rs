@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// What a request does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ReadOrWrite {
     /// Reads a key.
     Read,
     /// Gives a key a new value.
@@ -13,9 +13,9 @@ pub enum Kind {
 
 /// One request. Its key is a number; a link makes bytes of it with [`Workload::key`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Request {
+pub struct LoadRequest {
     /// Read or write.
-    pub kind: Kind,
+    pub kind: ReadOrWrite,
     /// Which key, below [`Workload::keys`].
     pub key: u64,
 }
@@ -55,10 +55,11 @@ impl Workload {
     }
 
     /// Draws the next request.
-    pub fn draw(&self, random: &mut Random) -> Request {
-        let kind = if random.below(100) < u64::from(self.reads) { Kind::Read } else { Kind::Write };
+    pub fn draw(&self, random: &mut Random) -> LoadRequest {
+        let kind =
+            if random.below(100) < u64::from(self.reads) { ReadOrWrite::Read } else { ReadOrWrite::Write };
         let key = if self.hot { 0 } else { random.below(self.keys) };
-        Request { kind, key }
+        LoadRequest { kind, key }
     }
 }
 
@@ -127,8 +128,8 @@ mod tests {
     fn requests_follow_the_mix() {
         let mut workload = Workload { keys: 50, value_size: 7, reads: 25, hot: false };
         let mut random = Random::new(1);
-        let drawn: Vec<Request> = (0..10_000).map(|_| workload.draw(&mut random)).collect();
-        let reads = drawn.iter().filter(|request| request.kind == Kind::Read).count();
+        let drawn: Vec<LoadRequest> = (0..10_000).map(|_| workload.draw(&mut random)).collect();
+        let reads = drawn.iter().filter(|request| request.kind == ReadOrWrite::Read).count();
         assert!((2300..2700).contains(&reads), "{reads} reads in 10,000 at 25 %");
         for key in 0..50 {
             let count = drawn.iter().filter(|request| request.key == key).count();

@@ -1,7 +1,7 @@
 //! What happened while it is measured.
 
 use super::histogram::Histogram;
-use super::plan::{Kind, Plan};
+use super::plan::{Plan, ReadOrWrite};
 use super::report::Errors;
 use super::timeline::Timeline;
 use std::time::{Duration, Instant};
@@ -47,10 +47,10 @@ impl Recorder {
     }
 
     /// Counts a completed operation.
-    pub fn complete(&mut self, client: usize, kind: Kind, took: Duration, now: Instant) {
+    pub fn complete(&mut self, client: usize, kind: ReadOrWrite, took: Duration, now: Instant) {
         match kind {
-            Kind::Read => self.reads.record(took),
-            Kind::Write => self.writes.record(took),
+            ReadOrWrite::Read => self.reads.record(took),
+            ReadOrWrite::Write => self.writes.record(took),
         }
         self.timeline.complete(now);
         self.by_client[client] += 1;

@@ -1,11 +1,11 @@
 //! A link to a node's client port: just enough RESP to count answers, and nothing allocated for an operation.
 
-use super::plan::{Kind, Plan, Request, Workload};
+use super::plan::{LoadRequest, Plan, ReadOrWrite, Workload};
 use super::recorder::Failure;
 use super::report::Report;
-use super::run::{Answer, Link, Progress, Target, run};
+use super::run::{Link, LoadAnswer, Progress, Target, run};
 use super::shared::SharedResp;
-use crate::resp::{Decoded, ReplyRef, connect_to_any, decode, encode};
+use crate::resp::{Decoded, ResponseRef, connect_to_any, decode, encode};
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
@@ -121,11 +121,11 @@ impl Commands {
         Self { get: Template::new(b"GET", None), set: Template::new(b"SET", Some(value)) }
     }
 
-    pub(super) fn append(&self, batch: &[Request], out: &mut Vec<u8>) {
+    pub(super) fn append(&self, batch: &[LoadRequest], out: &mut Vec<u8>) {
         for request in batch {
             match request.kind {
-                Kind::Read => self.get.append(request.key, out),
-                Kind::Write => self.set.append(request.key, out),
+                ReadOrWrite::Read => self.get.append(request.key, out),
+                ReadOrWrite::Write => self.set.append(request.key, out),
             }
         }
     }
@@ -160,7 +160,7 @@ impl Input {
     pub(super) async fn receive(
         &mut self,
         from: &mut (impl AsyncRead + Unpin),
-        mut answered: impl FnMut(Answer),
+        mut answered: impl FnMut(LoadAnswer),
     ) -> io::Result<()> {
         let scratch = Rc::clone(&self.scratch);
         poll_fn(|context| {
@@ -175,7 +175,7 @@ impl Input {
         .await
     }
 
-    fn take(&mut self, arrived: &[u8], answered: &mut impl FnMut(Answer)) -> io::Result<()> {
+    fn take(&mut self, arrived: &[u8], answered: &mut impl FnMut(LoadAnswer)) -> io::Result<()> {
         if self.part.is_empty() {
             let (used, needed) = tell(arrived, answered)?;
             self.part.extend_from_slice(&arrived[used..]);
@@ -196,7 +196,7 @@ impl Input {
 }
 
 /// Tells the answers that are whole. How many bytes they have, and how many the one behind them has at least.
-fn tell(mut input: &[u8], answered: &mut impl FnMut(Answer)) -> io::Result<(usize, usize)> {
+fn tell(mut input: &[u8], answered: &mut impl FnMut(LoadAnswer)) -> io::Result<(usize, usize)> {
     let arrived = input.len();
     while !input.is_empty() {
         match decode(input)? {
@@ -210,13 +210,17 @@ fn tell(mut input: &[u8], answered: &mut impl FnMut(Answer)) -> io::Result<(usiz
     Ok((arrived, 0))
 }
 
-fn answer(reply: &ReplyRef<'_>) -> Answer {
+fn answer(reply: &ResponseRef<'_>) -> LoadAnswer {
     match reply {
-        ReplyRef::Error(line) if line.starts_with(b"NOQUORUM") => Answer::Failed(Failure::NoQuorum),
-        ReplyRef::Error(line) if line.starts_with(b"INDETERMINATE") => Answer::Failed(Failure::Indeterminate),
-        ReplyRef::Error(_) => Answer::Failed(Failure::Error),
-        ReplyRef::Bulk(None) => Answer::Missing,
-        ReplyRef::Status(_) | ReplyRef::Integer(_) | ReplyRef::Bulk(_) | ReplyRef::Array(_) => Answer::Done,
+        ResponseRef::Error(line) if line.starts_with(b"NOQUORUM") => LoadAnswer::Failed(Failure::NoQuorum),
+        ResponseRef::Error(line) if line.starts_with(b"INDETERMINATE") => {
+            LoadAnswer::Failed(Failure::Indeterminate)
+        }
+        ResponseRef::Error(_) => LoadAnswer::Failed(Failure::Error),
+        ResponseRef::Bulk(None) => LoadAnswer::Missing,
+        ResponseRef::Status(_) | ResponseRef::Integer(_) | ResponseRef::Bulk(_) | ResponseRef::Array(_) => {
+            LoadAnswer::Done
+        }
     }
 }
 
@@ -228,7 +232,11 @@ pub struct RespLink {
 }
 
 impl Link for RespLink {
-    async fn exchange(&mut self, batch: &[Request], answered: &mut dyn FnMut(Answer)) -> io::Result<()> {
+    async fn exchange(
+        &mut self,
+        batch: &[LoadRequest],
+        answered: &mut dyn FnMut(LoadAnswer),
+    ) -> io::Result<()> {
         let rest = self.send_at_once(batch)?;
         self.stream.write_all(&rest).await?;
         let mut arrived = 0;
@@ -250,7 +258,7 @@ impl Link for RespLink {
 
 impl RespLink {
     /// Sends what the socket takes now, nearly always all. The rest is returned.
-    fn send_at_once(&self, batch: &[Request]) -> io::Result<Vec<u8>> {
+    fn send_at_once(&self, batch: &[LoadRequest]) -> io::Result<Vec<u8>> {
         let mut out = self.input.scratch.output.borrow_mut();
         out.clear();
         self.commands.append(batch, &mut out);
@@ -283,12 +291,12 @@ mod tests {
     fn answers_arrive_in_pieces_of_any_size() {
         let replies = b"+OK\r\n$-1\r\n$5\r\na\r\nb\n\r\n-NOQUORUM x\r\n-INDETERMINATE x\r\n-ERR x\r\n";
         let expected = [
-            Answer::Done,
-            Answer::Missing,
-            Answer::Done,
-            Answer::Failed(Failure::NoQuorum),
-            Answer::Failed(Failure::Indeterminate),
-            Answer::Failed(Failure::Error),
+            LoadAnswer::Done,
+            LoadAnswer::Missing,
+            LoadAnswer::Done,
+            LoadAnswer::Failed(Failure::NoQuorum),
+            LoadAnswer::Failed(Failure::Indeterminate),
+            LoadAnswer::Failed(Failure::Error),
         ];
         for size in 1..=replies.len() {
             let (mut input, mut answers) = (Input::default(), Vec::new());

@@ -1,6 +1,6 @@
 //! The closed loop.
 
-use super::plan::{Kind, Plan, Random, Request};
+use super::plan::{LoadRequest, Plan, Random, ReadOrWrite};
 use super::recorder::{Failure, Recorder};
 use super::report::Report;
 use std::cell::{Cell, RefCell};
@@ -26,7 +26,7 @@ const AFTER_ERROR: Duration = Duration::from_millis(1);
 
 /// What became of a request that was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum LoadAnswer {
     /// Done.
     Done,
     /// A read, done, of a key without a value.
@@ -41,8 +41,8 @@ pub trait Link {
     /// latest when all have.
     fn exchange(
         &mut self,
-        batch: &[Request],
-        answered: &mut dyn FnMut(Answer),
+        batch: &[LoadRequest],
+        answered: &mut dyn FnMut(LoadAnswer),
     ) -> impl Future<Output = io::Result<()>>;
 }
 
@@ -212,12 +212,12 @@ impl Shared {
     }
 
     /// Chooses a client's next batch; true when it is one that fills keys.
-    fn next(&self, batch: &mut Vec<Request>, random: &mut Random, keys: u64) -> bool {
+    fn next(&self, batch: &mut Vec<LoadRequest>, random: &mut Random, keys: u64) -> bool {
         batch.clear();
         let mut again = self.again.borrow_mut();
         while batch.len() < PREFILL_BATCH && (self.unfilled.get() < keys || !again.is_empty()) {
             let key = again.pop().unwrap_or_else(|| self.unfilled.replace(self.unfilled.get() + 1));
-            batch.push(Request { kind: Kind::Write, key });
+            batch.push(LoadRequest { kind: ReadOrWrite::Write, key });
         }
         if !batch.is_empty() {
             return true;
@@ -226,8 +226,8 @@ impl Shared {
         false
     }
 
-    fn filled(&self, request: Request, answer: Answer, keys: u64) {
-        if matches!(answer, Answer::Failed(_)) {
+    fn filled(&self, request: LoadRequest, answer: LoadAnswer, keys: u64) {
+        if matches!(answer, LoadAnswer::Failed(_)) {
             self.again.borrow_mut().push(request.key);
             return;
         }
@@ -237,13 +237,13 @@ impl Shared {
         }
     }
 
-    fn count(&self, client: usize, request: Request, answer: Answer, sent: Instant) {
+    fn count(&self, client: usize, request: LoadRequest, answer: LoadAnswer, sent: Instant) {
         let mut recorder = self.recorder.borrow_mut();
         let Some(recorder) = recorder.as_mut() else { return };
         match answer {
-            Answer::Failed(failure) => return recorder.fail(failure),
-            Answer::Missing => recorder.miss(),
-            Answer::Done => {}
+            LoadAnswer::Failed(failure) => return recorder.fail(failure),
+            LoadAnswer::Missing => recorder.miss(),
+            LoadAnswer::Done => {}
         }
         let now = Instant::now();
         recorder.complete(client, request.kind, now - sent, now);
@@ -279,10 +279,10 @@ async fn serve<T: Target>(client: usize, target: Rc<T>, shared: Rc<Shared>, keys
             let filling = shared.next(&mut batch, &mut random, keys);
             let sent = Instant::now();
             let (mut answers, mut failed) = (0, false);
-            let mut answered = |answer: Answer| {
+            let mut answered = |answer: LoadAnswer| {
                 let request = batch[answers];
                 answers += 1;
-                failed |= matches!(answer, Answer::Failed(_));
+                failed |= matches!(answer, LoadAnswer::Failed(_));
                 match filling {
                     true => shared.filled(request, answer, keys),
                     false => shared.count(client, request, answer, sent),

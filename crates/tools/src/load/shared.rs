@@ -1,9 +1,9 @@
 //! Clients that share connections, as the callers of a multiplexing client library do: each still has one batch in
 //! flight, and what several of them ask at about the same time travels together.
 
-use super::plan::{Request, Workload};
+use super::plan::{LoadRequest, Workload};
 use super::resp::{Commands, Input};
-use super::run::{Answer, Link, Target};
+use super::run::{Link, LoadAnswer, Target};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
@@ -20,12 +20,12 @@ pub struct SharedResp {
     nodes: Vec<SocketAddr>,
     workload: Workload,
     /// Opened by the first client that needs them, again when they broke.
-    connections: Vec<Mutex<Place>>,
+    connections: Vec<Mutex<SharedConnection>>,
 }
 
 /// A connection, and how many there were before it: each is opened to the node after the last one's.
 #[derive(Default)]
-struct Place {
+struct SharedConnection {
     connection: Option<Rc<Connection>>,
     opened: usize,
 }
@@ -76,7 +76,7 @@ struct Connection {
 /// A client's requests in flight.
 struct Batch {
     missing: Cell<usize>,
-    answers: RefCell<Vec<Answer>>,
+    answers: RefCell<Vec<LoadAnswer>>,
     /// Told when no answer is missing, or none will come.
     over: Notify,
 }
@@ -127,7 +127,7 @@ impl Connection {
         }
     }
 
-    fn hand_over(&self, answer: Answer) {
+    fn hand_over(&self, answer: LoadAnswer) {
         let mut waiting = self.waiting.borrow_mut();
         // An answer that nobody asked for is nobody's.
         let Some(batch) = waiting.front() else { return };
@@ -147,7 +147,11 @@ pub struct SharedLink {
 }
 
 impl Link for SharedLink {
-    async fn exchange(&mut self, requests: &[Request], answered: &mut dyn FnMut(Answer)) -> io::Result<()> {
+    async fn exchange(
+        &mut self,
+        requests: &[LoadRequest],
+        answered: &mut dyn FnMut(LoadAnswer),
+    ) -> io::Result<()> {
         if self.connection.broken.get() {
             return Err(io::ErrorKind::BrokenPipe.into());
         }

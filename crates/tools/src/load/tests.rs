@@ -1,7 +1,7 @@
 //! The whole loop against small servers of its own.
 
 use super::{Phase, Plan, Report, Workload, look_up, run_resp};
-use crate::resp::{Decoded, ReplyRef, decode};
+use crate::resp::{Decoded, ResponseRef, decode};
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -33,13 +33,14 @@ fn talk(mut stream: TcpStream, map: &Map, requests: usize) {
     let mut left = requests;
     loop {
         // A command is an array of values.
-        while let Decoded::Whole { reply: ReplyRef::Array(Some(items)), length } = decode(&input).unwrap() {
+        while let Decoded::Whole { reply: ResponseRef::Array(Some(items)), length } = decode(&input).unwrap()
+        {
             if left == 0 {
                 return;
             }
             left -= 1;
-            let argument = |item: &ReplyRef<'_>| match item {
-                ReplyRef::Bulk(Some(bytes)) => bytes.to_vec(),
+            let argument = |item: &ResponseRef<'_>| match item {
+                ResponseRef::Bulk(Some(bytes)) => bytes.to_vec(),
                 other => panic!("{other:?} is no argument"),
             };
             let args: Vec<Vec<u8>> = items.iter().map(argument).collect();

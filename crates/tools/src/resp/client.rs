@@ -1,6 +1,6 @@
 //! A small blocking client.
 
-use super::{Decoded, Reply, decode, encode};
+use super::{Decoded, Response, decode, encode};
 use crate::Failed;
 use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
@@ -79,7 +79,7 @@ impl Client {
     ///
     /// # Errors
     /// When the connection breaks: then nobody knows whether the command was carried out.
-    pub fn call(&mut self, arguments: &[&[u8]]) -> Result<Reply> {
+    pub fn call(&mut self, arguments: &[&[u8]]) -> Result<Response> {
         let mut out = Vec::new();
         encode(arguments, &mut out);
         self.stream.write_all(&out)?;
@@ -88,7 +88,7 @@ impl Client {
             if self.input.len() >= needed {
                 match decode(&self.input)? {
                     Decoded::Whole { reply, length } => {
-                        let reply = Reply::from(&reply);
+                        let reply = Response::from(&reply);
                         self.input.drain(..length);
                         return Ok(reply);
                     }

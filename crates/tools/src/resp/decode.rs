@@ -13,7 +13,7 @@ const DEEPEST: usize = 8;
 
 /// A reply within the bytes that it was read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ReplyRef<'a> {
+pub enum ResponseRef<'a> {
     /// A status line.
     Status(&'a [u8]),
     /// An error line.
@@ -23,7 +23,7 @@ pub enum ReplyRef<'a> {
     /// A value, or none.
     Bulk(Option<&'a [u8]>),
     /// Several replies, or none.
-    Array(Option<Vec<ReplyRef<'a>>>),
+    Array(Option<Vec<ResponseRef<'a>>>),
 }
 
 /// What the bytes so far hold.
@@ -32,7 +32,7 @@ pub enum Decoded<'a> {
     /// A reply of so many bytes.
     Whole {
         /// The reply.
-        reply: ReplyRef<'a>,
+        reply: ResponseRef<'a>,
         /// Its length in bytes.
         length: usize,
     },
@@ -56,31 +56,31 @@ pub fn decode(input: &[u8]) -> io::Result<Decoded<'_>> {
 }
 
 /// The reply that begins at `at`, which moves behind it; without a whole one, to where its known part ends.
-fn item<'a>(input: &'a [u8], at: &mut usize, depth: usize) -> io::Result<Option<ReplyRef<'a>>> {
+fn item<'a>(input: &'a [u8], at: &mut usize, depth: usize) -> io::Result<Option<ResponseRef<'a>>> {
     let Some(line) = line(input, at)? else { return Ok(None) };
     let [kind, rest @ ..] = line else { return Err(strange(line)) };
     Ok(Some(match kind {
-        b'+' => ReplyRef::Status(rest),
-        b'-' => ReplyRef::Error(rest),
-        b':' => ReplyRef::Integer(number(rest).ok_or_else(|| strange(line))?),
+        b'+' => ResponseRef::Status(rest),
+        b'-' => ResponseRef::Error(rest),
+        b':' => ResponseRef::Integer(number(rest).ok_or_else(|| strange(line))?),
         b'$' => match count(rest, LONGEST_VALUE).ok_or_else(|| strange(line))? {
-            None => ReplyRef::Bulk(None),
+            None => ResponseRef::Bulk(None),
             Some(length) => {
                 let begin = *at;
                 *at += length + 2;
                 let Some(value) = input.get(begin..*at) else { return Ok(None) };
-                ReplyRef::Bulk(Some(value.strip_suffix(b"\r\n").ok_or_else(|| strange(line))?))
+                ResponseRef::Bulk(Some(value.strip_suffix(b"\r\n").ok_or_else(|| strange(line))?))
             }
         },
         b'*' => match count(rest, MOST_ITEMS).filter(|_| depth > 0).ok_or_else(|| strange(line))? {
-            None => ReplyRef::Array(None),
+            None => ResponseRef::Array(None),
             Some(length) => {
                 let mut items = Vec::new();
                 for _ in 0..length {
                     let Some(reply) = item(input, at, depth - 1)? else { return Ok(None) };
                     items.push(reply);
                 }
-                ReplyRef::Array(Some(items))
+                ResponseRef::Array(Some(items))
             }
         },
         _ => return Err(strange(line)),
@@ -121,18 +121,18 @@ mod tests {
     #[test]
     fn replies_are_told_apart_and_cut_at_every_byte() {
         for (bytes, reply) in [
-            (&b"+OK\r\n"[..], ReplyRef::Status(b"OK")),
-            (b":-12\r\n", ReplyRef::Integer(-12)),
-            (b"$-1\r\n", ReplyRef::Bulk(None)),
-            (b"$5\r\na\r\nb\n\r\n", ReplyRef::Bulk(Some(b"a\r\nb\n"))),
-            (b"$0\r\n\r\n", ReplyRef::Bulk(Some(b""))),
-            (b"-NOQUORUM no effect: x\r\n", ReplyRef::Error(b"NOQUORUM no effect: x")),
-            (b"*-1\r\n", ReplyRef::Array(None)),
+            (&b"+OK\r\n"[..], ResponseRef::Status(b"OK")),
+            (b":-12\r\n", ResponseRef::Integer(-12)),
+            (b"$-1\r\n", ResponseRef::Bulk(None)),
+            (b"$5\r\na\r\nb\n\r\n", ResponseRef::Bulk(Some(b"a\r\nb\n"))),
+            (b"$0\r\n\r\n", ResponseRef::Bulk(Some(b""))),
+            (b"-NOQUORUM no effect: x\r\n", ResponseRef::Error(b"NOQUORUM no effect: x")),
+            (b"*-1\r\n", ResponseRef::Array(None)),
             (
                 b"*2\r\n*1\r\n:1\r\n$2\r\n\r\n\r\n",
-                ReplyRef::Array(Some(vec![
-                    ReplyRef::Array(Some(vec![ReplyRef::Integer(1)])),
-                    ReplyRef::Bulk(Some(b"\r\n")),
+                ResponseRef::Array(Some(vec![
+                    ResponseRef::Array(Some(vec![ResponseRef::Integer(1)])),
+                    ResponseRef::Bulk(Some(b"\r\n")),
                 ])),
             ),
         ] {

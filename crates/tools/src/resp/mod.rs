@@ -9,11 +9,11 @@ mod decode;
 
 pub use client::Client;
 pub(crate) use client::connect_to_any;
-pub use decode::{Decoded, LONGEST_VALUE, ReplyRef, decode};
+pub use decode::{Decoded, LONGEST_VALUE, ResponseRef, decode};
 
 /// What a node answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reply {
+pub enum Response {
     /// A status line, such as `OK`.
     Status(String),
     /// An error line, which begins with the error's code.
@@ -23,18 +23,18 @@ pub enum Reply {
     /// A value, or none.
     Bulk(Option<Vec<u8>>),
     /// Several replies, or none.
-    Array(Option<Vec<Reply>>),
+    Array(Option<Vec<Response>>),
 }
 
-impl From<&ReplyRef<'_>> for Reply {
-    fn from(reply: &ReplyRef<'_>) -> Self {
+impl From<&ResponseRef<'_>> for Response {
+    fn from(reply: &ResponseRef<'_>) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         match reply {
-            ReplyRef::Status(line) => Self::Status(text(line)),
-            ReplyRef::Error(line) => Self::Error(text(line)),
-            ReplyRef::Integer(number) => Self::Integer(*number),
-            ReplyRef::Bulk(value) => Self::Bulk(value.map(<[u8]>::to_vec)),
-            ReplyRef::Array(items) => {
+            ResponseRef::Status(line) => Self::Status(text(line)),
+            ResponseRef::Error(line) => Self::Error(text(line)),
+            ResponseRef::Integer(number) => Self::Integer(*number),
+            ResponseRef::Bulk(value) => Self::Bulk(value.map(<[u8]>::to_vec)),
+            ResponseRef::Array(items) => {
                 Self::Array(items.as_ref().map(|items| items.iter().map(Self::from).collect()))
             }
         }

@@ -1,7 +1,7 @@
 //! The clients: what they ask, and what may be concluded from the answers.
 
 use crate::picture::Event;
-use crate::resp::{Client, Reply};
+use crate::resp::{Client, Response};
 use lincheck::{Action, History, Operation};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -92,7 +92,7 @@ struct Driver<'a> {
 /// What an attempt came to.
 enum Ended {
     /// With this answer.
-    Answered(Reply),
+    Answered(Response),
     /// Nothing was sent.
     NotSent(String),
     /// Sent, and then nothing.
@@ -148,12 +148,12 @@ impl<'a> Driver<'a> {
             });
         };
         let (kind, unknown) = match (ended, &action) {
-            (Ended::Answered(Reply::Bulk(value)), Action::Read(_)) => {
+            (Ended::Answered(Response::Bulk(value)), Action::Read(_)) => {
                 return record(Action::Read(value), Some(ret));
             }
-            (Ended::Answered(Reply::Status(_)), Action::Write(_))
-            | (Ended::Answered(Reply::Integer(_)), Action::Delete) => return record(action, Some(ret)),
-            (Ended::Answered(Reply::Error(text)), _) => {
+            (Ended::Answered(Response::Status(_)), Action::Write(_))
+            | (Ended::Answered(Response::Integer(_)), Action::Delete) => return record(action, Some(ret)),
+            (Ended::Answered(Response::Error(text)), _) => {
                 let kind = text.split(' ').next().unwrap_or_default().to_owned();
                 // What the node promises about its errors; of any other nobody knows.
                 let unknown = !matches!(kind.as_str(), "NOQUORUM" | "ERR");

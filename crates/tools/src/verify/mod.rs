@@ -4,8 +4,8 @@
 //! wrong meanwhile (kill a node, pause it, unplug it) the record must be explainable by operations that happened one
 //! at a time. The keys are new ones and are deleted at the end.
 
+mod figures;
 mod load;
-mod report;
 
 pub use load::{Load, Recording, drive};
 
@@ -14,8 +14,8 @@ use crate::picture::{self, Drawing, Unit};
 use crate::resp::Client;
 use crate::{Addresses, Failed, clean, print};
 use clap::Args;
+use figures::Figures;
 use lincheck::{DEFAULT_LIMIT, Model, Verdict};
-use report::Report;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -98,7 +98,7 @@ pub fn run(args: &VerifyArgs) -> Result<(), Failed> {
     let recording = drive(&load, || began.elapsed() < limit && !interrupt.is_wanted());
     let mut keys = load.keys.iter().map(|key| key.clone().into_bytes());
     let cleaned = clean::delete(addresses, &mut keys, &mut |_| ());
-    say(Report::new(&recording).to_string())?;
+    say(Figures::new(&recording).to_string())?;
     if let Err(why) = cleaned {
         say(format!("{why}: their names begin with {}\n", load.keys[0].trim_end_matches('0')))?;
     }

@@ -3,8 +3,8 @@
 use super::account::{Client, Seat};
 use super::{Ended, Front, Next, converse};
 use crate::node::peer::missing_bytes;
-use crate::node::peer::service::{Answer, Call, get_call, put_answer};
-use crate::node::pipeline::{Kind, Request};
+use crate::node::peer::service::{Call, CallAnswer, get_call, put_answer};
+use crate::node::pipeline::{PipelineRequest, ReplyShape};
 use crate::node::shard::Shard;
 use ::node::limits::FRAME_ROOM;
 use abd::Operation;
@@ -43,15 +43,18 @@ impl Front for Calls {
         };
         if let Err(why) = shard.node.check_sizes(&operation) {
             let mut reply = BytesMut::new();
-            put_frame(&mut reply, |body| put_answer(body, number, &Answer::Refused(why)));
-            return Ok(Next::Request(Request::encoded(reply)));
+            put_frame(&mut reply, |body| put_answer(body, number, &CallAnswer::Refused(why)));
+            return Ok(Next::Request(PipelineRequest::encoded(reply)));
         }
         let operation = match operation {
             Operation::Get { key } => Operation::Get { key: own(key) },
             Operation::Set { key, value } => Operation::Set { key: own(key), value: own(value) },
             Operation::Delete { key } => Operation::Delete { key: own(key) },
         };
-        Ok(Next::Request(Request { kind: Kind::Call(number), operations: smallvec![operation] }))
+        Ok(Next::Request(PipelineRequest {
+            shape: ReplyShape::Call(number),
+            operations: smallvec![operation],
+        }))
     }
 
     fn missing_bytes(&self, input: &BytesMut) -> usize {

@@ -23,7 +23,7 @@ pub(crate) use calls::serve_calls;
 pub(crate) use resp::serve;
 
 use super::now_instant;
-use super::pipeline::{OUT_BYTES, Pipeline, Request, Until};
+use super::pipeline::{OUT_BYTES, Pipeline, PipelineRequest, Until};
 use super::shard::Shard;
 use super::stats::LoopStats;
 use crate::resp::Protocol;
@@ -42,9 +42,9 @@ const TURN_REQUESTS: usize = 128;
 
 /// What comes next on a connection.
 enum Next {
-    Request(Request),
+    Request(PipelineRequest),
     /// The last one: the connection is closed after its reply.
-    Last(Request),
+    Last(PipelineRequest),
     /// The caller of an earlier request no longer wants its answer.
     Cancel(u64),
     /// The connection is to be closed, when all replies are sent.
@@ -126,7 +126,7 @@ async fn talk(
     // Replies that are gathered, and those that wait for the client to read.
     let (mut out, mut output) = (BytesMut::new(), Output::default());
     // A request that waits for one before it.
-    let mut held: Option<Request> = None;
+    let mut held: Option<PipelineRequest> = None;
     // Whether requests come in while others are carried out; whether no more will; whether no more are wanted.
     let (mut shared, mut ended, mut closing) = (false, false, false);
     // One look at the clock for all that arrived together.
@@ -179,7 +179,7 @@ async fn talk(
         let reads = !is_full && !closing && !ended && (held.is_none() || input.len() < INPUT_BYTES);
         shard.buffers.take_back(&mut input);
         let half_sent = input.capacity() + front.held_bytes();
-        let requests = half_sent + held.as_ref().map_or(0, Request::bytes) + pipeline.memory();
+        let requests = half_sent + held.as_ref().map_or(0, PipelineRequest::bytes) + pipeline.memory();
         client.hold(shard, requests + output.memory() + out.capacity());
         let waits_for_more = reads && held.is_none() && half_sent > 0;
         client.wait_for_request(waits_for_more, begun > 0, front.arrived_bytes(&input), now);

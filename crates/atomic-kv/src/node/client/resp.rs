@@ -3,9 +3,9 @@
 use super::account::{Client, Seat};
 use super::{Ended, Front, Next, converse};
 use crate::logging::limit::limited;
-use crate::node::pipeline::{Kind, Operations, Request};
+use crate::node::pipeline::{Operations, PipelineRequest, ReplyShape};
 use crate::node::shard::Shard;
-use crate::resp::{Action, Limits, Protocol, Reply, RequestParser, Session};
+use crate::resp::{Action, Limits, Protocol, RequestParser, Response, Session};
 use abd::{Instant, Operation};
 use bytes::BytesMut;
 use smallvec::smallvec;
@@ -57,13 +57,13 @@ impl Front for Resp {
             Ok(Some(request)) => request,
             Ok(None) => return Ok(Next::Incomplete),
             Err(why) => {
-                let reply = Reply::error(why.to_string());
+                let reply = Response::error(why.to_string());
                 shard.stats().requests.reply(&reply);
-                return Ok(Next::Last(Request::ready(&reply, self.session.protocol())));
+                return Ok(Next::Last(PipelineRequest::ready(&reply, self.session.protocol())));
             }
         };
         let action = self.session.handle(request, shard);
-        let is_last = matches!(action, Action::ReplyAndClose(_) | Action::Close);
+        let is_last = matches!(action, Action::RespondAndClose(_) | Action::Close);
         Ok(match request_of(action, self.session.protocol()) {
             Some(request) if is_last => Next::Last(request),
             Some(request) => Next::Request(request),
@@ -93,22 +93,26 @@ impl Front for Resp {
 }
 
 /// What a request leads to; `None` for one without an answer.
-fn request_of(action: Action, protocol: Protocol) -> Option<Request> {
-    let (kind, operations): (Kind, Operations) = match action {
-        Action::Reply(reply) | Action::ReplyAndClose(reply) => return Some(Request::ready(&reply, protocol)),
+fn request_of(action: Action, protocol: Protocol) -> Option<PipelineRequest> {
+    let (shape, operations): (ReplyShape, Operations) = match action {
+        Action::Respond(reply) | Action::RespondAndClose(reply) => {
+            return Some(PipelineRequest::ready(&reply, protocol));
+        }
         Action::Close => return None,
-        Action::Get(key) => (Kind::Get, smallvec![Operation::Get { key }]),
-        Action::StrLen(key) => (Kind::StrLen, smallvec![Operation::Get { key }]),
-        Action::Set { key, value } => (Kind::Set, smallvec![Operation::Set { key, value }]),
+        Action::Get(key) => (ReplyShape::Get, smallvec![Operation::Get { key }]),
+        Action::StrLen(key) => (ReplyShape::StrLen, smallvec![Operation::Get { key }]),
+        Action::Set { key, value } => (ReplyShape::Set, smallvec![Operation::Set { key, value }]),
         Action::Delete(mut keys) => {
             keys.sort();
             keys.dedup();
-            (Kind::Delete, keys.into_iter().map(|key| Operation::Delete { key }).collect())
+            (ReplyShape::Delete, keys.into_iter().map(|key| Operation::Delete { key }).collect())
         }
-        Action::Exists(keys) => (Kind::Exists, keys.into_iter().map(|key| Operation::Get { key }).collect()),
+        Action::Exists(keys) => {
+            (ReplyShape::Exists, keys.into_iter().map(|key| Operation::Get { key }).collect())
+        }
         Action::MultiGet(keys) => {
-            (Kind::MultiGet, keys.into_iter().map(|key| Operation::Get { key }).collect())
+            (ReplyShape::MultiGet, keys.into_iter().map(|key| Operation::Get { key }).collect())
         }
     };
-    Some(Request { kind, operations })
+    Some(PipelineRequest { shape, operations })
 }

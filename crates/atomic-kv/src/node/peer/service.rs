@@ -32,7 +32,7 @@ pub enum Call {
 
 /// One answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum CallAnswer {
     /// A Get found this, or nothing.
     Read(Option<Bytes>),
     /// A write took effect; whether a value was seen before.
@@ -81,23 +81,23 @@ pub fn get_call(mut body: Bytes) -> Result<(u64, Call), WireError> {
 }
 
 /// Appends an answer's body.
-pub fn put_answer(out: &mut BytesMut, number: u64, answer: &Answer) {
+pub fn put_answer(out: &mut BytesMut, number: u64, answer: &CallAnswer) {
     out.put_u64(number);
     match answer {
-        Answer::Read(Some(value)) => {
+        CallAnswer::Read(Some(value)) => {
             out.put_u8(VALUE);
             put_bytes(out, value);
         }
-        Answer::Read(None) => out.put_u8(ABSENT),
-        Answer::Written(existed) => {
+        CallAnswer::Read(None) => out.put_u8(ABSENT),
+        CallAnswer::Written(existed) => {
             out.put_u8(WRITTEN);
             out.put_u8(u8::from(*existed));
         }
-        Answer::Refused(why) => {
+        CallAnswer::Refused(why) => {
             out.put_u8(REFUSED);
             put_bytes(out, why.as_bytes());
         }
-        Answer::Indeterminate(why) => {
+        CallAnswer::Indeterminate(why) => {
             out.put_u8(INDETERMINATE);
             put_bytes(out, why.as_bytes());
         }
@@ -108,20 +108,22 @@ pub fn put_answer(out: &mut BytesMut, number: u64, answer: &Answer) {
 ///
 /// # Errors
 /// When it is anything but exactly one answer.
-pub fn get_answer(mut body: Bytes) -> Result<(u64, Answer), WireError> {
+pub fn get_answer(mut body: Bytes) -> Result<(u64, CallAnswer), WireError> {
     let number = body.try_get_u64().map_err(|_| WireError::Length)?;
     let answer = match body.try_get_u8().map_err(|_| WireError::Length)? {
-        VALUE => Answer::Read(Some(get_bytes(&mut body)?)),
-        ABSENT => Answer::Read(None),
-        WRITTEN => Answer::Written(body.try_get_u8().map_err(|_| WireError::Length)? == 1),
-        REFUSED => Answer::Refused(String::from_utf8_lossy(&get_bytes(&mut body)?).into_owned()),
-        INDETERMINATE => Answer::Indeterminate(String::from_utf8_lossy(&get_bytes(&mut body)?).into_owned()),
+        VALUE => CallAnswer::Read(Some(get_bytes(&mut body)?)),
+        ABSENT => CallAnswer::Read(None),
+        WRITTEN => CallAnswer::Written(body.try_get_u8().map_err(|_| WireError::Length)? == 1),
+        REFUSED => CallAnswer::Refused(String::from_utf8_lossy(&get_bytes(&mut body)?).into_owned()),
+        INDETERMINATE => {
+            CallAnswer::Indeterminate(String::from_utf8_lossy(&get_bytes(&mut body)?).into_owned())
+        }
         other => return Err(WireError::Kind(other)),
     };
     if body.is_empty() { Ok((number, answer)) } else { Err(WireError::Length) }
 }
 
-impl From<Outcome> for Answer {
+impl From<Outcome> for CallAnswer {
     fn from(outcome: Outcome) -> Self {
         match outcome {
             Outcome::Read(stamped) => Self::Read(match stamped.content {

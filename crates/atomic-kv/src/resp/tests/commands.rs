@@ -152,7 +152,7 @@ fn compat_has_a_row_for_every_command_and_says_where_it_is_partly_or_not_served(
     for (command, supported) in rows {
         assert!(["yes", "partly", "no"].contains(&supported), "{command}: {supported}");
         let refused = match handle(&mut session(), &format!("{command} a b")) {
-            Action::Reply(reply) => encoded(&reply, Protocol::Resp2).contains("not supported"),
+            Action::Respond(reply) => encoded(&reply, Protocol::Resp2).contains("not supported"),
             _ => false,
         };
         assert_eq!(supported == "no", refused, "{command}");

@@ -11,7 +11,7 @@ fn ping_echo_select_quit() {
     assert_eq!(ask_fresh("SELECT 1"), "-ERR DB index is out of range\r\n");
     assert_eq!(ask_fresh("SELECT -1"), "-ERR DB index is out of range\r\n");
     assert_eq!(ask_fresh("SELECT x"), "-ERR value is not an integer or out of range\r\n");
-    assert_eq!(handle(&mut session(), "QUIT"), Action::ReplyAndClose(Reply::OK));
+    assert_eq!(handle(&mut session(), "QUIT"), Action::RespondAndClose(Response::OK));
 }
 
 fn name(session: &Session) -> String {
@@ -108,15 +108,15 @@ fn client_kill_closes_those_that_all_filters_fit() {
     let closed = |line: &str| {
         let mut session = session();
         let node = Node { own: Some(session.listed().clone()), ..Node::default() };
-        let action = session.handle(Request::Command(args(line)), &node);
+        let action = session.handle(ClientRequest::Command(args(line)), &node);
         let mut killed = node.killed.into_inner().unwrap();
         killed.sort_unstable();
         (action, killed)
     };
-    let count = |count| Action::Reply(Reply::Integer(count));
-    assert_eq!(closed("CLIENT KILL 127.0.0.1:3"), (Action::Reply(Reply::OK), vec![3]));
-    assert_eq!(closed("CLIENT KILL 127.0.0.1:50000"), (Action::ReplyAndClose(Reply::OK), vec![]));
-    let nobody = Action::Reply(Reply::error("ERR No such client"));
+    let count = |count| Action::Respond(Response::Integer(count));
+    assert_eq!(closed("CLIENT KILL 127.0.0.1:3"), (Action::Respond(Response::OK), vec![3]));
+    assert_eq!(closed("CLIENT KILL 127.0.0.1:50000"), (Action::RespondAndClose(Response::OK), vec![]));
+    let nobody = Action::Respond(Response::error("ERR No such client"));
     assert_eq!(closed("CLIENT KILL 127.0.0.1:4"), (nobody, vec![]));
     for (filters, killed) in [
         ("TYPE normal", &[3, 9][..]),
@@ -132,7 +132,7 @@ fn client_kill_closes_those_that_all_filters_fit() {
         let expected = count(i64::try_from(killed.len()).unwrap());
         assert_eq!(closed(&format!("CLIENT KILL {filters}")), (expected, killed.to_vec()), "{filters}");
     }
-    let with_itself = Action::ReplyAndClose(Reply::Integer(3));
+    let with_itself = Action::RespondAndClose(Response::Integer(3));
     assert_eq!(closed("client kill type normal skipme no"), (with_itself, vec![3, 9]));
     for (filters, told) in [
         ("ID x", "client-id should be greater than 0"),
@@ -146,7 +146,7 @@ fn client_kill_closes_those_that_all_filters_fit() {
         let (action, killed) = closed(&format!("CLIENT KILL {filters}"));
         assert_eq!(
             (action, killed),
-            (Action::Reply(Reply::error(format!("ERR {told}"))), vec![]),
+            (Action::Respond(Response::error(format!("ERR {told}"))), vec![]),
             "{filters}"
         );
     }
@@ -156,7 +156,7 @@ fn client_kill_closes_those_that_all_filters_fit() {
 fn requests_are_counted_by_command_and_errors_by_code() {
     let (mut session, node) = (session(), Node::default());
     for line in ["GET k", "get k", "GET", "SET waytoolong v", "FLY", "HELLO 4", "PING", "client kill id x"] {
-        session.handle(Request::Command(args(line)), &node);
+        session.handle(ClientRequest::Command(args(line)), &node);
     }
     let all = || std::iter::once(&node.counts);
     assert_eq!(

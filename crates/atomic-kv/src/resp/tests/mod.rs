@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::listed::Listed;
 use super::{
-    Action, Args, Counts, Limits, Protocol, ProtocolError, Reply, Request, RequestParser, Section,
+    Action, Args, ClientRequest, Counts, Limits, Protocol, ProtocolError, RequestParser, Response, Section,
     ServerInfo, Session,
 };
 
@@ -72,10 +72,10 @@ fn args(line: &str) -> Args {
 fn handle(session: &mut Session, line: &str) -> Action {
     let node = Node { own: Some(session.listed().clone()), ..Node::default() };
     session.heard(node.uptime());
-    session.handle(Request::Command(args(line)), &node)
+    session.handle(ClientRequest::Command(args(line)), &node)
 }
 
-fn encoded(reply: &Reply, protocol: Protocol) -> String {
+fn encoded(reply: &Response, protocol: Protocol) -> String {
     let mut out = BytesMut::new();
     reply.encode(protocol, &mut out);
     String::from_utf8(out.to_vec()).expect("the tests' replies are text")
@@ -84,7 +84,7 @@ fn encoded(reply: &Reply, protocol: Protocol) -> String {
 /// The bytes a client sees in answer to a line of words.
 fn ask(session: &mut Session, line: &str) -> String {
     match handle(session, line) {
-        Action::Reply(reply) | Action::ReplyAndClose(reply) => encoded(&reply, session.protocol()),
+        Action::Respond(reply) | Action::RespondAndClose(reply) => encoded(&reply, session.protocol()),
         other => panic!("{line}: {other:?}"),
     }
 }
@@ -97,7 +97,7 @@ fn ask_fresh(line: &str) -> String {
 fn parse_chunks<'a>(
     limits: Limits,
     chunks: impl IntoIterator<Item = &'a [u8]>,
-) -> (Vec<Request>, Option<ProtocolError>) {
+) -> (Vec<ClientRequest>, Option<ProtocolError>) {
     let mut parser = RequestParser::new(limits);
     let mut buf = BytesMut::new();
     let mut requests = Vec::new();

@@ -9,12 +9,12 @@ use redis_protocol::resp2::{
 use super::super::Oversized;
 use super::*;
 
-fn parse(bytes: &[u8]) -> (Vec<Request>, Option<ProtocolError>) {
+fn parse(bytes: &[u8]) -> (Vec<ClientRequest>, Option<ProtocolError>) {
     parse_chunks(SMALL, [bytes])
 }
 
-fn commands(lines: &[&str]) -> Vec<Request> {
-    lines.iter().map(|line| Request::Command(args(line))).collect()
+fn commands(lines: &[&str]) -> Vec<ClientRequest> {
+    lines.iter().map(|line| ClientRequest::Command(args(line))).collect()
 }
 
 /// A command as a client library encodes it.
@@ -40,7 +40,7 @@ fn a_pipeline_of_arrays_and_inline_commands() {
 fn inline_quotes_and_escapes() {
     let (requests, error) = parse(b"a \"x\\x41\\n\\\"\\xzz y\" 'it\\'s \\n'\r\n");
     let words = [&b"a"[..], b"xA\n\"xzz y", b"it's \\n"].map(Bytes::copy_from_slice).into();
-    assert_eq!((requests, error), (vec![Request::Command(words)], None));
+    assert_eq!((requests, error), (vec![ClientRequest::Command(words)], None));
     for bad in [&b"a \"b\r\n"[..], b"a 'b\r\n", b"\"a\"b\r\n", b"a \"\\\r\n"] {
         assert_eq!(parse(bad).1, Some(ProtocolError::UnbalancedQuotes), "{}", bad.escape_ascii());
     }
@@ -92,11 +92,11 @@ fn a_large_argument_is_skipped_while_it_streams() {
         assert!(buf.is_empty());
     }
     buf.extend_from_slice(b"\r\n$1\r\nx\r\nPING\r\n");
-    let refused = Request::TooLarge { what: Oversized::Argument, declared: 1_000_000, limit: 32 };
+    let refused = ClientRequest::TooLarge { what: Oversized::Argument, declared: 1_000_000, limit: 32 };
     assert_eq!(parser.parse(&mut buf), Ok(Some(refused.clone())));
     assert_eq!(parser.parse(&mut buf).map(|request| request.into_iter().collect()), Ok(commands(&["PING"])));
     match session().handle(refused, &Node::default()) {
-        Action::Reply(Reply::Error(text)) => {
+        Action::Respond(Response::Error(text)) => {
             assert_eq!(text, "ERR value is too large: 1000000 bytes, the limit is 32");
         }
         other => panic!("{other:?}"),
@@ -112,7 +112,10 @@ fn a_request_of_many_arguments_is_bounded_too() {
     chunks.push(b"PING\r\n");
     let (requests, error) = parse_chunks(limits, chunks);
     assert_eq!(error, None);
-    assert!(matches!(requests[0], Request::TooLarge { what: Oversized::Request, limit: 71_303_168, .. }));
+    assert!(matches!(
+        requests[0],
+        ClientRequest::TooLarge { what: Oversized::Request, limit: 71_303_168, .. }
+    ));
     assert_eq!(requests[1..], commands(&["PING"]));
 }
 
@@ -122,7 +125,8 @@ fn large_arguments_share_the_buffer_and_small_ones_leave_it_free() {
         let header = format!("*1\r\n${}\r\n", argument.len());
         let mut buf = BytesMut::from(&[header.as_bytes(), argument, b"\r\n"].concat()[..]);
         let start = buf.as_ptr() as usize + header.len();
-        let Ok(Some(Request::Command(args))) = RequestParser::new(Limits::default()).parse(&mut buf) else {
+        let Ok(Some(ClientRequest::Command(args))) = RequestParser::new(Limits::default()).parse(&mut buf)
+        else {
             panic!("a whole command was there");
         };
         (args[0].as_ptr() as usize, start)
@@ -172,8 +176,8 @@ proptest! {
         size in 1_usize..50,
     ) {
         let bytes: Vec<u8> = sent.iter().flat_map(|args| oracle_encoding(args)).collect();
-        let expected: Vec<Request> = sent.into_iter()
-            .map(|args| Request::Command(args.into_iter().map(Bytes::from).collect()))
+        let expected: Vec<ClientRequest> = sent.into_iter()
+            .map(|args| ClientRequest::Command(args.into_iter().map(Bytes::from).collect()))
             .collect();
         prop_assert_eq!(parse_chunks(SMALL, bytes.chunks(size)), (expected, None));
     }
@@ -204,7 +208,7 @@ proptest! {
         let mut session = session();
         let mut args = Args::from_iter([Bytes::from(name)]);
         args.extend(words.into_iter().map(Bytes::from));
-        if let Action::Reply(reply) = session.handle(Request::Command(args), &Node::default()) {
+        if let Action::Respond(reply) = session.handle(ClientRequest::Command(args), &Node::default()) {
             let mut out = BytesMut::new();
             reply.encode(session.protocol(), &mut out);
             let bytes = out.freeze();

@@ -6,21 +6,21 @@ use super::*;
 
 #[test]
 fn each_kind_in_both_protocols() {
-    let one = || vec![Reply::Integer(1)];
+    let one = || vec![Response::Integer(1)];
     let cases = [
-        (Reply::OK, "+OK\r\n", "+OK\r\n"),
-        (Reply::error("ERR a\r\nb"), "-ERR a  b\r\n", "-ERR a  b\r\n"),
-        (Reply::Integer(-5), ":-5\r\n", ":-5\r\n"),
-        (Reply::text("ab"), "$2\r\nab\r\n", "$2\r\nab\r\n"),
-        (Reply::text(""), "$0\r\n\r\n", "$0\r\n\r\n"),
-        (Reply::Null, "$-1\r\n", "_\r\n"),
-        (Reply::NullArray, "*-1\r\n", "_\r\n"),
-        (Reply::Array(one()), "*1\r\n:1\r\n", "*1\r\n:1\r\n"),
-        (Reply::Set(one()), "*1\r\n:1\r\n", "~1\r\n:1\r\n"),
-        (Reply::Map(vec![(Reply::OK, Reply::Null)]), "*2\r\n+OK\r\n$-1\r\n", "%1\r\n+OK\r\n_\r\n"),
-        (Reply::Boolean(true), ":1\r\n", "#t\r\n"),
-        (Reply::Boolean(false), ":0\r\n", "#f\r\n"),
-        (Reply::Verbatim("ab".into()), "$2\r\nab\r\n", "=6\r\ntxt:ab\r\n"),
+        (Response::OK, "+OK\r\n", "+OK\r\n"),
+        (Response::error("ERR a\r\nb"), "-ERR a  b\r\n", "-ERR a  b\r\n"),
+        (Response::Integer(-5), ":-5\r\n", ":-5\r\n"),
+        (Response::text("ab"), "$2\r\nab\r\n", "$2\r\nab\r\n"),
+        (Response::text(""), "$0\r\n\r\n", "$0\r\n\r\n"),
+        (Response::Null, "$-1\r\n", "_\r\n"),
+        (Response::NullArray, "*-1\r\n", "_\r\n"),
+        (Response::Array(one()), "*1\r\n:1\r\n", "*1\r\n:1\r\n"),
+        (Response::Set(one()), "*1\r\n:1\r\n", "~1\r\n:1\r\n"),
+        (Response::Map(vec![(Response::OK, Response::Null)]), "*2\r\n+OK\r\n$-1\r\n", "%1\r\n+OK\r\n_\r\n"),
+        (Response::Boolean(true), ":1\r\n", "#t\r\n"),
+        (Response::Boolean(false), ":0\r\n", "#f\r\n"),
+        (Response::Verbatim("ab".into()), "$2\r\nab\r\n", "=6\r\ntxt:ab\r\n"),
     ];
     for (reply, resp2, resp3) in cases {
         assert_eq!(encoded(&reply, Protocol::Resp2), resp2);
@@ -33,7 +33,7 @@ fn a_client_library_decodes_the_whole_command_table() {
     for line in
         ["COMMAND", "COMMAND DOCS", "COMMAND INFO get nope client|list", "COMMAND LIST", "COMMAND HELP"]
     {
-        let Action::Reply(reply) = handle(&mut session(), line) else { panic!("{line}") };
+        let Action::Respond(reply) = handle(&mut session(), line) else { panic!("{line}") };
         let bytes = Bytes::from(encoded(&reply, Protocol::Resp2));
         let (_, taken) = redis_protocol::resp2::decode::decode_bytes(&bytes).unwrap().unwrap();
         assert_eq!(taken, bytes.len(), "{line}");

@@ -10,7 +10,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a node answered, in RESP2 terms.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Reply {
+pub(crate) enum Response {
     /// `+text`
     Status(String),
     /// `-text`
@@ -20,12 +20,12 @@ pub(crate) enum Reply {
     /// `$length`, or none.
     Bulk(Option<Vec<u8>>),
     /// `*count`
-    Array(Vec<Reply>),
+    Array(Vec<Response>),
 }
 
-impl From<tools::resp::Reply> for Reply {
-    fn from(reply: tools::resp::Reply) -> Self {
-        use tools::resp::Reply as Told;
+impl From<tools::resp::Response> for Response {
+    fn from(reply: tools::resp::Response) -> Self {
+        use tools::resp::Response as Told;
         match reply {
             Told::Status(text) => Self::Status(text),
             Told::Error(text) => Self::Error(text),
@@ -38,7 +38,7 @@ impl From<tools::resp::Reply> for Reply {
     }
 }
 
-impl Reply {
+impl Response {
     /// A value.
     pub(crate) fn bulk(text: &str) -> Self {
         Self::Bulk(Some(text.as_bytes().to_vec()))
@@ -141,14 +141,14 @@ impl Connection {
     }
 
     /// Sends a command and waits for its reply.
-    pub(crate) fn try_call(&mut self, arguments: &[&[u8]]) -> io::Result<Reply> {
+    pub(crate) fn try_call(&mut self, arguments: &[&[u8]]) -> io::Result<Response> {
         self.ask(arguments)?;
         self.read()
     }
 
     /// Sends a command of words; fails the test when the connection breaks.
     #[track_caller]
-    pub(crate) fn call(&mut self, command: &str) -> Reply {
+    pub(crate) fn call(&mut self, command: &str) -> Response {
         let words: Vec<&[u8]> = command.split_whitespace().map(str::as_bytes).collect();
         self.try_call(&words).unwrap_or_else(|why| panic!("{command}: {why}"))
     }
@@ -161,7 +161,7 @@ impl Connection {
 
     /// A field of `INFO`, if the node answers.
     pub(crate) fn try_info(&mut self, field: &str) -> io::Result<String> {
-        let Reply::Bulk(Some(text)) = self.try_call(&[b"INFO"])? else {
+        let Response::Bulk(Some(text)) = self.try_call(&[b"INFO"])? else {
             return Err(io::Error::other("INFO without a text"));
         };
         let text = String::from_utf8(text).map_err(io::Error::other)?;
@@ -172,13 +172,13 @@ impl Connection {
     }
 
     /// Reads one reply.
-    pub(crate) fn read(&mut self) -> io::Result<Reply> {
+    pub(crate) fn read(&mut self) -> io::Result<Response> {
         let mut needed = 1;
         loop {
             if self.input.len() >= needed {
                 match decode(&self.input)? {
                     Decoded::Whole { reply, length } => {
-                        let reply = Reply::from(tools::resp::Reply::from(&reply));
+                        let reply = Response::from(tools::resp::Response::from(&reply));
                         self.input.drain(..length);
                         return Ok(reply);
                     }

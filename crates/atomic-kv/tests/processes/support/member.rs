@@ -4,7 +4,7 @@ use super::node::Node;
 use super::{PATIENCE, eventually};
 use abd::wire::{get_request, put_frame, put_reply, put_request, take_frame};
 use abd::{CallId, Operation, Reply, Request, Version};
-use atomic_kv::node::peer::service::{Answer, Call, get_answer, put_call};
+use atomic_kv::node::peer::service::{Call, CallAnswer, get_answer, put_call};
 use atomic_kv::node::peer::{PING, put_pong};
 use bytes::{BufMut, Bytes, BytesMut};
 use node::directory::Identity;
@@ -13,7 +13,7 @@ use node::hello::{
 };
 use node::introduction::Introduction;
 use node::nonce::{Challenges, Nonce};
-use node::repair::message::{Answer as Told, Question, get_question, is_question, put_answer};
+use node::repair::message::{Answer, Question, get_question, is_question, put_answer};
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -225,7 +225,7 @@ impl Wire {
     }
 
     /// Has the node run an operation.
-    pub(crate) fn run(&mut self, operation: Operation) -> Answer {
+    pub(crate) fn run(&mut self, operation: Operation) -> CallAnswer {
         self.send(|body| put_call(body, 1, &Call::Run(operation))).unwrap();
         get_answer(self.receive()).unwrap().1
     }
@@ -314,8 +314,8 @@ impl Wire {
             let (call, question) = get_question(body).unwrap();
             // It lacks what it is asked about, and wants nothing else.
             let told = match question {
-                Question::Digest { .. } => Told::Same(true),
-                Question::Versions { listed, .. } => Told::Versions {
+                Question::Digest { .. } => Answer::Same(true),
+                Question::Versions { listed, .. } => Answer::Versions {
                     versions: vec![Version::MIN; listed.len()],
                     others: Vec::new(),
                     told_up_to: None,

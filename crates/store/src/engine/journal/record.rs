@@ -46,14 +46,14 @@ pub(super) struct Header {
 
 /// One batch as it was found.
 #[derive(Debug)]
-pub(super) struct Record {
+pub(super) struct BatchRecord {
     pub(super) number: u64,
     pub(super) changes: Vec<Change>,
     /// Where in the segment its changes begin.
     payload_at: u64,
 }
 
-impl Record {
+impl BatchRecord {
     /// Where its large values are, in a segment of this number.
     pub(super) fn large_values(&self, segment: u64) -> Vec<(usize, Pointer)> {
         large_values(&self.changes, Location { segment, offset: self.payload_at })
@@ -220,14 +220,14 @@ impl Records {
     }
 
     /// The next record; `None` at the end.
-    pub(super) fn next(&mut self) -> Result<Option<Record>, Damage> {
+    pub(super) fn next(&mut self) -> Result<Option<BatchRecord>, Damage> {
         if let Some((number, payload, size)) = self.read(self.at).filter(|(number, ..)| *number == self.next)
             && let Some(changes) = changes_in(payload)
         {
             let payload_at = (self.at + RECORD_HEADER) as u64;
             self.at += size;
             self.next += 1;
-            return Ok(Some(Record { number, changes, payload_at }));
+            return Ok(Some(BatchRecord { number, changes, payload_at }));
         }
         let mut ahead = self.at + BLOCK;
         while ahead < self.segment.len() {

@@ -41,7 +41,7 @@ impl Recovered {
     }
 }
 
-struct Found {
+struct SegmentFound {
     path: PathBuf,
     header: Header,
 }
@@ -73,11 +73,12 @@ pub(in crate::engine) fn recover(
             newest.header.flushed
         )));
     }
-    let (kept, found): (Vec<Found>, Vec<Found>) = found.into_iter().partition(|found| found.header.kept);
-    for Found { path, header } in kept {
+    let (kept, found): (Vec<SegmentFound>, Vec<SegmentFound>) =
+        found.into_iter().partition(|found| found.header.kept);
+    for SegmentFound { path, header } in kept {
         journal.kept.push(Kept::new(reopen(&path)?, header));
     }
-    for (at, Found { path, header }) in found.iter().enumerate() {
+    for (at, SegmentFound { path, header }) in found.iter().enumerate() {
         let next = found.get(at + 1).map(|next| next.header.first);
         // Everything in it is in the tables.
         if next.is_some_and(|next| next <= flushed + 1) {
@@ -150,7 +151,7 @@ fn missing(from: u64, to: u64) -> DatabaseError {
 
 /// The segments that were in use, in the order of their use; the files that were made ready and never used; and the first
 /// free file number.
-fn list(directory: &Path) -> Result<(Vec<Found>, Vec<PathBuf>, u64), DatabaseError> {
+fn list(directory: &Path) -> Result<(Vec<SegmentFound>, Vec<PathBuf>, u64), DatabaseError> {
     let failed = |why: std::io::Error| io_error("read the journal", &why);
     let (mut found, mut blank) = (Vec::new(), Vec::new());
     let mut next_file = 1;
@@ -174,7 +175,7 @@ fn list(directory: &Path) -> Result<(Vec<Found>, Vec<PathBuf>, u64), DatabaseErr
             Err(why) => return Err(failed(why)),
         }
         match Header::get(&block) {
-            Some(header) => found.push(Found { path, header }),
+            Some(header) => found.push(SegmentFound { path, header }),
             None if block == blank_block() => blank.push(path),
             None if Records::are_there_without_header(std::fs::read(&path).map_err(failed)?.into()) => {
                 return Err(damaged(format!(
@@ -185,7 +186,7 @@ fn list(directory: &Path) -> Result<(Vec<Found>, Vec<PathBuf>, u64), DatabaseErr
             None => blank.push(path),
         }
     }
-    found.sort_by_key(|found: &Found| found.header.id);
+    found.sort_by_key(|found: &SegmentFound| found.header.id);
     Ok((found, blank, next_file))
 }
 

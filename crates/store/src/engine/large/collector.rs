@@ -12,7 +12,7 @@
 
 use super::policy::{self, Effort};
 use super::used::UsedSegments;
-use super::{Files, Found, Location, Pointer, Stored};
+use super::{Files, Location, Pointer, PointerTarget, Stored};
 use crate::database::DatabaseError;
 use crate::engine::failure::caught;
 use crate::engine::journal::{Blank, Kept, Segment};
@@ -362,8 +362,8 @@ impl Collector {
         keys.sort_unstable_by_key(|(_, pointer)| pointer.location);
         for (key, pointer) in keys {
             let value = match files.read(&pointer) {
-                Ok(Found::Value(value)) => value,
-                Ok(Found::Gone) => continue,
+                Ok(PointerTarget::Value(value)) => value,
+                Ok(PointerTarget::Gone) => continue,
                 // Whoever asks for it hears the same. The segment stays, and the other values go on.
                 Err(DatabaseError::Unreadable { why, .. }) => {
                     log::error!("a large value cannot be moved: {why}");

@@ -17,7 +17,7 @@ pub(in crate::engine) struct Files(Arc<BTreeMap<u64, Arc<File>>>);
 
 /// What is at the end of a pointer.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::engine) enum Found {
+pub(in crate::engine) enum PointerTarget {
     Value(Bytes),
     /// The segment is not in use any more.
     Gone,
@@ -47,9 +47,9 @@ impl Files {
     ///
     /// # Errors
     /// [`DatabaseError::Unreadable`] when something else is there, or nothing can be read.
-    pub(in crate::engine) fn read(&self, pointer: &Pointer) -> Result<Found, DatabaseError> {
+    pub(in crate::engine) fn read(&self, pointer: &Pointer) -> Result<PointerTarget, DatabaseError> {
         let found = self.read_head(pointer, pointer.length as usize)?;
-        if let Found::Value(value) = &found
+        if let PointerTarget::Value(value) = &found
             && crc32fast::hash(value) != pointer.checksum
         {
             return Err(unreadable(format!("the large value at {pointer:?} does not match its checksum")));
@@ -65,8 +65,8 @@ impl Files {
         &self,
         pointer: &Pointer,
         length: usize,
-    ) -> Result<Found, DatabaseError> {
-        let Some(file) = self.0.get(&pointer.location.segment) else { return Ok(Found::Gone) };
+    ) -> Result<PointerTarget, DatabaseError> {
+        let Some(file) = self.0.get(&pointer.location.segment) else { return Ok(PointerTarget::Gone) };
         let failed =
             |why: io::Error| unreadable(format!("cannot read the large value at {pointer:?}: {why}"));
         // Before memory is asked for.
@@ -76,7 +76,7 @@ impl Files {
         }
         let mut value = vec![0; length.min(pointer.length as usize)];
         file.read_exact_at(&mut value, pointer.location.offset).map_err(failed)?;
-        Ok(Found::Value(value.into()))
+        Ok(PointerTarget::Value(value.into()))
     }
 }
 
@@ -92,18 +92,18 @@ mod tests {
         file.write_all_at(&value, 512).unwrap();
         let pointer = Pointer::new(Location { segment: 3, offset: 512 }, &value);
         let mut files = Files::default();
-        assert_eq!(files.read(&pointer).unwrap(), Found::Gone);
+        assert_eq!(files.read(&pointer).unwrap(), PointerTarget::Gone);
         files.add(3, &Arc::new(file));
-        assert_eq!(files.read(&pointer).unwrap(), Found::Value(value.into()));
+        assert_eq!(files.read(&pointer).unwrap(), PointerTarget::Value(value.into()));
         let head = files.read_head(&pointer, 9).unwrap();
-        assert_eq!((head, files.have(&pointer)), (Found::Value(vec![7; 9].into()), true));
+        assert_eq!((head, files.have(&pointer)), (PointerTarget::Value(vec![7; 9].into()), true));
         let view = files.clone();
         for offset in [511, 513] {
             let elsewhere = Pointer { location: Location { segment: 3, offset }, ..pointer };
             assert!(matches!(files.read(&elsewhere), Err(DatabaseError::Unreadable { .. })), "{offset}");
         }
         files.remove(3);
-        assert_eq!(files.read(&pointer).unwrap(), Found::Gone);
-        assert!(matches!(view.read(&pointer), Ok(Found::Value(_))));
+        assert_eq!(files.read(&pointer).unwrap(), PointerTarget::Gone);
+        assert!(matches!(view.read(&pointer), Ok(PointerTarget::Value(_))));
     }
 }

@@ -12,7 +12,7 @@ mod policy;
 mod used;
 
 pub(super) use collector::{Collector, Move};
-pub(super) use files::{Files, Found};
+pub(super) use files::{Files, PointerTarget};
 pub(super) use pointer::{Location, Pointer, Stored, stored};
 
 use bytes::Bytes;

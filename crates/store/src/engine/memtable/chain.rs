@@ -2,7 +2,7 @@
 
 use crate::engine::large::Pointer;
 use crate::key;
-use crate::record::is_value;
+use crate::version_record::is_value;
 use abd::Version;
 use bytes::Bytes;
 use smallvec::SmallVec;

@@ -26,7 +26,7 @@ struct Slot {
 }
 
 /// A place in the table by hash. The hash lies beside the number, so that the table grows without a look at the slots.
-struct Place {
+struct Bucket {
     hash: u32,
     slot: u32,
 }
@@ -34,7 +34,7 @@ struct Place {
 /// Chains by the first part of the key ([`crate::key::parts`]).
 pub(super) struct Chains {
     slots: Vec<Vec<Slot>>,
-    by_hash: HashTable<Place>,
+    by_hash: HashTable<Bucket>,
     in_order: BTreeMap<First, u32>,
     /// So that nobody can choose keys that crowd one place.
     secrets: RapidSecrets,
@@ -47,7 +47,7 @@ impl Default for Chains {
     }
 }
 
-impl Place {
+impl Bucket {
     /// The table looks at the highest bits and at the lowest.
     fn spread(hash: u32) -> u64 {
         u64::from(hash) << 32 | u64::from(hash)
@@ -60,8 +60,8 @@ impl Chains {
     }
 
     fn find(&self, first: &[u8], hash: u32) -> Option<u32> {
-        let is_it = |place: &Place| place.hash == hash && self.slot(place.slot).first[..] == *first;
-        self.by_hash.find(Place::spread(hash), is_it).map(|place| place.slot)
+        let is_it = |bucket: &Bucket| bucket.hash == hash && self.slot(bucket.slot).first[..] == *first;
+        self.by_hash.find(Bucket::spread(hash), is_it).map(|bucket| bucket.slot)
     }
 
     fn hash(&self, first: &[u8]) -> u32 {
@@ -103,8 +103,8 @@ impl Chains {
         if let Some(last) = self.slots.last_mut() {
             last.push(Slot { first, chain: Chain::default() });
         }
-        self.by_hash.insert_unique(Place::spread(hash), Place { hash, slot: number }, |place| {
-            Place::spread(place.hash)
+        self.by_hash.insert_unique(Bucket::spread(hash), Bucket { hash, slot: number }, |bucket| {
+            Bucket::spread(bucket.hash)
         });
         number
     }

@@ -6,7 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 /// The figures of a recording.
-pub(super) struct Report<'a> {
+pub(super) struct Figures<'a> {
     recording: &'a Recording,
 }
 
@@ -16,7 +16,7 @@ struct Gap {
     length: u64,
 }
 
-impl<'a> Report<'a> {
+impl<'a> Figures<'a> {
     pub(super) fn new(recording: &'a Recording) -> Self {
         Self { recording }
     }
@@ -43,7 +43,7 @@ impl<'a> Report<'a> {
     }
 }
 
-impl fmt::Display for Report<'_> {
+impl fmt::Display for Figures<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let operations = &self.recording.history.operations;
         let completed = self.recording.completed();
@@ -131,7 +131,7 @@ mod tests {
     fn a_gap_may_lie_at_either_end() {
         let longest = |returns: &[(u64, Option<u64>)]| {
             let recording = recording(returns);
-            let gap = Report::new(&recording).longest_gap(recording.history.operations.iter());
+            let gap = Figures::new(&recording).longest_gap(recording.history.operations.iter());
             (gap.begin, gap.length)
         };
         assert_eq!(longest(&[(1, Some(10)), (2, Some(51)), (1, Some(90))]), (10, 41));
@@ -142,9 +142,9 @@ mod tests {
     #[test]
     fn the_client_that_waited_longest_is_named() {
         let recording = recording(&[(0, Some(30)), (1, Some(80)), (0, Some(60)), (1, None)]);
-        let (client, gap) = Report::new(&recording).unluckiest().unwrap();
+        let (client, gap) = Figures::new(&recording).unluckiest().unwrap();
         assert_eq!((client, gap.begin, gap.length), (1, 0, 80));
-        let text = Report::new(&recording).to_string();
+        let text = Figures::new(&recording).to_string();
         assert!(text.contains("writes of unknown outcome: 1"), "{text}");
     }
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::command;
-use super::reply::{Protocol, Reply};
+use super::response::{Protocol, Response};
 use super::session::{ServerInfo, Session};
 use super::table::Spec;
 
@@ -33,36 +33,36 @@ const HELP: &[&str] = &[
 ];
 
 /// Checks credentials. There is one user, `default`, without a password.
-pub(super) fn auth(args: &[Bytes]) -> Result<Reply, Reply> {
+pub(super) fn auth(args: &[Bytes]) -> Result<Response, Response> {
     match args {
-        [_password] => Err(Reply::error(
+        [_password] => Err(Response::error(
             "ERR AUTH <password> called without any password configured for the default user. \
              Are you sure your configuration is correct?",
         )),
-        [user, _password] => check_user(user).map(|()| Reply::OK),
+        [user, _password] => check_user(user).map(|()| Response::OK),
         _ => Err(syntax_error()),
     }
 }
 
 /// As in Redis, a user without a password may give any.
-fn check_user(user: &[u8]) -> Result<(), Reply> {
+fn check_user(user: &[u8]) -> Result<(), Response> {
     if user == b"default" {
         return Ok(());
     }
-    Err(Reply::error("WRONGPASS invalid username-password pair or user is disabled."))
+    Err(Response::error("WRONGPASS invalid username-password pair or user is disabled."))
 }
 
 impl Session {
-    pub(super) fn hello(&mut self, args: &[Bytes]) -> Result<Reply, Reply> {
+    pub(super) fn hello(&mut self, args: &[Bytes]) -> Result<Response, Response> {
         let mut protocol = self.protocol;
         let mut name = None;
         if let [version, options @ ..] = args {
             protocol = match std::str::from_utf8(version).ok().and_then(|text| text.parse::<i64>().ok()) {
                 Some(2) => Protocol::Resp2,
                 Some(3) => Protocol::Resp3,
-                Some(_) => return Err(Reply::error("NOPROTO unsupported protocol version")),
+                Some(_) => return Err(Response::error("NOPROTO unsupported protocol version")),
                 None => {
-                    return Err(Reply::error("ERR Protocol version is not an integer or out of range"));
+                    return Err(Response::error("ERR Protocol version is not an integer or out of range"));
                 }
             };
             let mut options = options;
@@ -78,7 +78,7 @@ impl Session {
                     }
                     _ => {
                         let shown = String::from_utf8_lossy(&option[..option.len().min(128)]);
-                        return Err(Reply::error(format!("ERR Syntax error in HELLO option '{shown}'")));
+                        return Err(Response::error(format!("ERR Syntax error in HELLO option '{shown}'")));
                     }
                 };
             }
@@ -91,24 +91,24 @@ impl Session {
         Ok(self.greeting())
     }
 
-    fn greeting(&self) -> Reply {
+    fn greeting(&self) -> Response {
         let fields = [
-            ("server", Reply::text("atomic-kv")),
-            ("version", Reply::text(env!("CARGO_PKG_VERSION"))),
-            ("proto", Reply::Integer(self.protocol.number())),
-            ("id", Reply::Integer(i64::try_from(self.listed.id).unwrap_or(i64::MAX))),
-            ("mode", Reply::text("standalone")),
-            ("role", Reply::text("master")),
-            ("modules", Reply::Array(Vec::new())),
+            ("server", Response::text("atomic-kv")),
+            ("version", Response::text(env!("CARGO_PKG_VERSION"))),
+            ("proto", Response::Integer(self.protocol.number())),
+            ("id", Response::Integer(i64::try_from(self.listed.id).unwrap_or(i64::MAX))),
+            ("mode", Response::text("standalone")),
+            ("role", Response::text("master")),
+            ("modules", Response::Array(Vec::new())),
         ];
-        Reply::Map(fields.into_iter().map(|(name, value)| (Reply::text(name), value)).collect())
+        Response::Map(fields.into_iter().map(|(name, value)| (Response::text(name), value)).collect())
     }
 
-    pub(super) fn reset(&mut self) -> Reply {
+    pub(super) fn reset(&mut self) -> Response {
         self.protocol = Protocol::Resp2;
         self.listed.speaks(self.protocol);
         self.listed.names().name.clear();
-        Reply::Simple("RESET".into())
+        Response::Simple("RESET".into())
     }
 
     /// Answers `CLIENT` with the arguments after the subcommand.
@@ -117,41 +117,41 @@ impl Session {
         subcommand: Option<&Spec>,
         args: &[Bytes],
         server: &dyn ServerInfo,
-    ) -> Result<Reply, Reply> {
+    ) -> Result<Response, Response> {
         Ok(match subcommand.map_or("help", |sub| sub.name) {
-            "id" => Reply::Integer(i64::try_from(self.listed.id).unwrap_or(i64::MAX)),
+            "id" => Response::Integer(i64::try_from(self.listed.id).unwrap_or(i64::MAX)),
             "getname" => match self.listed.names().name.as_str() {
-                "" => Reply::Null,
-                name => Reply::text(name),
+                "" => Response::Null,
+                name => Response::text(name),
             },
             "setname" => {
                 self.listed.names().name = checked("Client names", &args[0])?;
-                Reply::OK
+                Response::OK
             }
             "setinfo" => self.set_info(&args[0], &args[1])?,
-            "info" => Reply::Verbatim(format!("{}\n", self.listed.describe(server.uptime())).into()),
+            "info" => Response::Verbatim(format!("{}\n", self.listed.describe(server.uptime())).into()),
             "list" => self.list(args, server)?,
             "no-evict" | "no-touch" => match args[0].to_ascii_lowercase().as_slice() {
-                b"on" | b"off" => Reply::OK,
+                b"on" | b"off" => Response::OK,
                 _ => return Err(syntax_error()),
             },
             _ => command::help("CLIENT", HELP),
         })
     }
 
-    fn set_info(&mut self, attribute: &[u8], value: &[u8]) -> Result<Reply, Reply> {
+    fn set_info(&mut self, attribute: &[u8], value: &[u8]) -> Result<Response, Response> {
         if attribute.eq_ignore_ascii_case(b"lib-name") {
             self.listed.names().library = checked("lib-name", value)?;
         } else if attribute.eq_ignore_ascii_case(b"lib-ver") {
             self.listed.names().library_version = checked("lib-ver", value)?;
         } else {
             let shown = String::from_utf8_lossy(&attribute[..attribute.len().min(128)]);
-            return Err(Reply::error(format!("ERR Unrecognized option '{shown}'")));
+            return Err(Response::error(format!("ERR Unrecognized option '{shown}'")));
         }
-        Ok(Reply::OK)
+        Ok(Response::OK)
     }
 
-    fn list(&self, args: &[Bytes], server: &dyn ServerInfo) -> Result<Reply, Reply> {
+    fn list(&self, args: &[Bytes], server: &dyn ServerInfo) -> Result<Response, Response> {
         let mut clients = server.clients();
         clients.sort_unstable_by_key(|client| client.id);
         match args {
@@ -166,42 +166,42 @@ impl Session {
                     .iter()
                     .map(|id| std::str::from_utf8(id).ok()?.parse::<u64>().ok())
                     .collect::<Option<std::collections::HashSet<u64>>>()
-                    .ok_or_else(|| Reply::error("ERR Invalid client ID"))?;
+                    .ok_or_else(|| Response::error("ERR Invalid client ID"))?;
                 clients.retain(|client| wanted.contains(&client.id));
             }
             _ => return Err(syntax_error()),
         }
         let now = server.uptime();
         let lines = clients.iter().map(|client| client.describe(now) + "\n");
-        Ok(Reply::Verbatim(lines.collect::<String>().into()))
+        Ok(Response::Verbatim(lines.collect::<String>().into()))
     }
 }
 
 /// Whether a type of client in `CLIENT LIST` and `CLIENT KILL` is the only one that there is here.
-pub(super) fn is_normal(kind: &[u8]) -> Result<bool, Reply> {
+pub(super) fn is_normal(kind: &[u8]) -> Result<bool, Response> {
     match kind.to_ascii_lowercase().as_slice() {
         b"normal" => Ok(true),
         b"master" | b"replica" | b"slave" | b"pubsub" => Ok(false),
         _ => {
             let shown = String::from_utf8_lossy(&kind[..kind.len().min(128)]);
-            Err(Reply::error(format!("ERR Unknown client type '{shown}'")))
+            Err(Response::error(format!("ERR Unknown client type '{shown}'")))
         }
     }
 }
 
 /// A name that fits into a line of `CLIENT LIST`.
-fn checked(what: &str, name: &[u8]) -> Result<String, Reply> {
+fn checked(what: &str, name: &[u8]) -> Result<String, Response> {
     if name.len() > MAX_NAME_BYTES {
-        return Err(Reply::error(format!("ERR {what} cannot be longer than {MAX_NAME_BYTES} bytes")));
+        return Err(Response::error(format!("ERR {what} cannot be longer than {MAX_NAME_BYTES} bytes")));
     }
     if !name.iter().all(u8::is_ascii_graphic) {
-        return Err(Reply::error(format!(
+        return Err(Response::error(format!(
             "ERR {what} cannot contain spaces, newlines or special characters."
         )));
     }
     Ok(String::from_utf8_lossy(name).into_owned())
 }
 
-pub(super) fn syntax_error() -> Reply {
-    Reply::error("ERR syntax error")
+pub(super) fn syntax_error() -> Response {
+    Response::error("ERR syntax error")
 }

@@ -2,7 +2,7 @@
 
 use super::{Direction, Fate, Script};
 use crate::directory::PartState;
-use crate::history::Record;
+use crate::history::OperationRecord;
 use crate::plan::Plan;
 use crate::time::MS;
 use crate::trace::{Label, Trace, What};
@@ -13,7 +13,7 @@ const SLACK: u64 = 100 * MS;
 
 /// Writes down what happened in a run. What a script cannot say (damaged frames, slow disks) is in it as the order of
 /// events that it led to.
-pub fn from_trace(plan: &Plan, trace: &Trace, records: &[Record]) -> Script {
+pub fn from_trace(plan: &Plan, trace: &Trace, records: &[OperationRecord]) -> Script {
     let mut arrivals: BTreeMap<u64, usize> = BTreeMap::new();
     for entry in &trace.entries {
         if let What::Arrived { message } = entry.what {
@@ -67,7 +67,7 @@ struct Recorder<'a> {
     sent: BTreeMap<u64, (u32, u32, Label)>,
     /// How often each message arrives in the whole run.
     arrivals: BTreeMap<u64, usize>,
-    records: &'a [Record],
+    records: &'a [OperationRecord],
     /// Nodes that are down because their disk is being replaced: how they come back.
     replaced: BTreeMap<u32, Direction>,
 }

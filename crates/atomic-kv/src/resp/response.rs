@@ -26,7 +26,7 @@ impl Protocol {
 
 /// An answer to a client. Kinds that RESP2 lacks are sent there in the form that Redis gives them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reply {
+pub enum Response {
     /// A short word such as `OK`. Line ends in it become spaces.
     Simple(Cow<'static, str>),
     /// An error that begins with its code, such as `ERR`. Line ends in it become spaces.
@@ -40,18 +40,18 @@ pub enum Reply {
     /// No array: differs from [`Null`](Self::Null) in RESP2 only.
     NullArray,
     /// A list.
-    Array(Vec<Reply>),
+    Array(Vec<Response>),
     /// A set; a list in RESP2.
-    Set(Vec<Reply>),
+    Set(Vec<Response>),
     /// Names and values; a flat list in RESP2.
-    Map(Vec<(Reply, Reply)>),
+    Map(Vec<(Response, Response)>),
     /// A truth value; 1 or 0 in RESP2.
     Boolean(bool),
     /// Text to be shown as it is; plain bytes in RESP2.
     Verbatim(Bytes),
 }
 
-impl Reply {
+impl Response {
     /// `+OK`.
     pub const OK: Self = Self::Simple(Cow::Borrowed("OK"));
 
@@ -102,7 +102,7 @@ fn header(kind: u8, number: impl itoa::Integer, out: &mut BytesMut) {
     out.put_slice(b"\r\n");
 }
 
-fn list(kind: u8, items: &[Reply], protocol: Protocol, out: &mut BytesMut) {
+fn list(kind: u8, items: &[Response], protocol: Protocol, out: &mut BytesMut) {
     header(kind, items.len(), out);
     for item in items {
         item.encode(protocol, out);
