@@ -29,7 +29,7 @@ fn panicked(panic: &PanicHookInfo<'_>) {
     }
     let trace = std::backtrace::Backtrace::capture();
     if trace.status() == std::backtrace::BacktraceStatus::Captured {
-        tracing::error!("{trace}");
+        trace.to_string().lines().for_each(|line| tracing::error!("{line}"));
     }
     end(&format!("thread \"{name}\" panicked at {place}: {what}"));
 }

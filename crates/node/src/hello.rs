@@ -173,14 +173,20 @@ pub struct Welcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Met;
 
+/// What the other side has said, as it may be shown: it may be a stranger, who must not begin a line in a log or do something to
+/// a terminal.
+pub fn harmless(said: &str) -> String {
+    said.replace(char::is_control, "\u{fffd}")
+}
+
 /// Why one side does not go on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// Wrong cluster, mode or protocol version: a mistake that somebody can correct.
-    #[error("it refuses to talk to this node: {0}")]
+    #[error("it refuses to talk to this node: {}", harmless(.0))]
     Mismatch(String),
     /// Your data directory is not the one that this node remembers: refuse to serve. With it, what shows who says so.
-    #[error("it refuses this node: {0}")]
+    #[error("it refuses this node: {}", harmless(.0))]
     Impostor(String, Vec<Tag>),
 }
 

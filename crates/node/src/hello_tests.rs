@@ -121,3 +121,12 @@ fn a_field_that_is_missing_comes_twice_or_is_cut_is_an_error() {
     let expected = Err(HelloError::Fields(FieldsError::Order(CHALLENGE)));
     assert_eq!(Hello::get(twice.freeze(), Versions::OURS), expected);
 }
+
+#[test]
+fn what_a_stranger_says_is_shown_without_control_characters() {
+    let why = "bad\n2026 ERROR forged \u{1b}[31m\u{9b}31m".to_owned();
+    for refused in [Refused::Mismatch(why.clone()), Refused::Impostor(why, Vec::new())] {
+        let shown = HelloError::from(refused).to_string();
+        assert!(shown.ends_with("bad\u{fffd}2026 ERROR forged \u{fffd}[31m\u{fffd}31m"), "{shown:?}");
+    }
+}

@@ -4,7 +4,7 @@ use super::limit;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::cell::Cell;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -78,13 +78,27 @@ impl Write for Queued {
 
 fn enqueue(line: &[u8]) {
     let Some(queue) = QUEUE.get() else { return };
-    let mut line = line[..line.len().min(LINE_BYTES_MAX)].to_vec();
-    if line.last() != Some(&b'\n') {
-        line.push(b'\n');
-    }
-    if queue.try_send(Message::Line(line)).is_err() {
+    if queue.try_send(Message::Line(one_line(line, io::stderr().is_terminal()))).is_err() {
         DROPPED.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+/// What is said at once is one line, of [`LINE_BYTES_MAX`] bytes at most. It may quote what strangers have sent, who must not be
+/// able to write lines of their own.
+fn one_line(said: &[u8], may_have_colours: bool) -> Vec<u8> {
+    let said = &said[..said.len().min(LINE_BYTES_MAX)];
+    let said = said.strip_suffix(b"\n").unwrap_or(said);
+    let mut line = Vec::with_capacity(said.len() + 1);
+    for byte in said {
+        match byte {
+            b'\t' => line.push(b' '),
+            b'\x1b' if may_have_colours => line.push(*byte),
+            byte if byte.is_ascii_control() => line.extend(byte.escape_ascii()),
+            byte => line.push(*byte),
+        }
+    }
+    line.push(b'\n');
+    line
 }
 
 /// Says why the program ends to whoever started it: as the last line, behind everything that has been logged so far. Waits for
@@ -193,5 +207,18 @@ impl Output {
             Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(why) => Err(why),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_strangers_send_begins_no_line() {
+        let said = b"why=bad\r\n2026 ERROR forged\t\x1b[31m\n";
+        assert_eq!(one_line(said, false), b"why=bad\\r\\n2026 ERROR forged \\x1b[31m\n");
+        assert_eq!(one_line(b"\x1b[32m INFO\x1b[0m \xc3\xa4\n", true), b"\x1b[32m INFO\x1b[0m \xc3\xa4\n");
+        assert_eq!(one_line(&vec![b'x'; 2 * LINE_BYTES_MAX], false).len(), LINE_BYTES_MAX + 1);
     }
 }

@@ -161,3 +161,14 @@ fn a_strangers_verdict_is_not_believed() {
     cluster.nodes[2].wait_ready();
     assert_eq!(cluster.nodes[0].connect().call("SET k v"), Response::ok());
 }
+
+/// Somebody may give a reason with more lines, which look like those of the node.
+#[test]
+fn a_stranger_writes_no_lines_of_the_log() {
+    let cluster = Cluster::start(3, &[]);
+    let forged = "2026-01-01T00:00:00Z ERROR forged";
+    Wire::refuse_welcome(&cluster.nodes[0], 2, &Refused::Mismatch(format!("bad\n{forged} \u{1b}[31m")));
+    cluster.nodes[0].wait_for_log(&["closed a peer connection", forged]);
+    let log = cluster.nodes[0].log();
+    assert!(!log.lines().any(|line| line.starts_with(forged)) && !log.contains('\u{1b}'), "{log}");
+}

@@ -4,7 +4,9 @@
 use super::{ConnectionError, peer_versions, read_frame};
 use crate::identity::random;
 use crate::node::Node;
-use ::node::hello::{About, HANDSHAKE_BYTES_MAX, Hello, HelloError, LaneId, Met, Refused, Service, Welcome};
+use ::node::hello::{
+    About, HANDSHAKE_BYTES_MAX, Hello, HelloError, LaneId, Met, Refused, Service, Welcome, harmless,
+};
 use ::node::introduction::Introduction;
 use ::node::lanes::pair_count;
 use ::node::nonce::Challenges;
@@ -137,7 +139,7 @@ fn told<T>(
     if let Err(HelloError::Refused(Refused::Impostor(why, tags))) = &message
         && node.identity.believes(peer.0, challenges, why, tags)
     {
-        node.fail(format!("node {peer} refuses this node: {why}"));
+        node.fail(format!("node {peer} refuses this node: {}", harmless(why)));
     }
     Ok(message?)
 }

@@ -167,11 +167,25 @@ impl Wire {
 
     /// Presents somebody to a node as a member; what the node makes of that.
     pub(crate) fn present(node: &Node, stranger: &Identity) -> Result<Introduction, HelloError> {
+        let (mut wire, welcome) = Self::greeted_as(node, stranger.node)?;
+        let challenges = Challenges { dialler: [1; 16], acceptor: welcome.about.challenge };
+        let said = stranger.introduce(node.id, challenges, 1 << 40);
+        wire.send(|body| said.put(body)).unwrap();
+        Introduction::get(wire.receive(), Versions::OURS)
+    }
+
+    /// Greets a node as another one, and refuses it when it answers.
+    pub(crate) fn refuse_welcome(node: &Node, as_node: u32, why: &Refused) {
+        let (mut wire, _) = Self::greeted_as(node, as_node).unwrap();
+        wire.send(|body| why.put(body)).unwrap();
+    }
+
+    fn greeted_as(node: &Node, as_node: u32) -> Result<(Self, Welcome), HelloError> {
         let mut wire = Self::new(TcpStream::connect(node.peer_address(node.id)).unwrap());
         let about = About {
             cluster: node.cluster.clone(),
             timestamps: "logical".to_owned(),
-            member: Some(stranger.node),
+            member: Some(as_node),
             challenge: [1; 16],
             admitted: true,
             limits: Limits { key: 64 << 10, value: 16 << 20, frame: 32 << 20 },
@@ -181,10 +195,7 @@ impl Wire {
         let hello = Hello { versions: Versions::OURS, service: Service::Replica, lane, about };
         wire.send(|body| hello.put(body)).unwrap();
         let welcome = Welcome::get(wire.receive(), Versions::OURS)?;
-        let challenges = Challenges { dialler: [1; 16], acceptor: welcome.about.challenge };
-        let said = stranger.introduce(node.id, challenges, 1 << 40);
-        wire.send(|body| said.put(body)).unwrap();
-        Introduction::get(wire.receive(), Versions::OURS)
+        Ok((wire, welcome))
     }
 
     /// Refuses whoever has connected, in place of a welcome.
