@@ -173,10 +173,16 @@ impl RequestParser {
         parsed
     }
 
-    /// Bytes of memory that a half-sent request takes beside the buffer; not zero while there is one.
+    /// Bytes of memory that a half-sent request takes beside the buffer; not zero while there is one. It is asked for whenever
+    /// something has come, so it does not look at each argument.
     pub fn held_bytes(&self) -> usize {
-        let held = self.args.iter().map(|argument| argument.len() as u64 + ARGUMENT_OVERHEAD_BYTES).sum();
-        if self.is_between_requests() { 0 } else { usize::try_from(u64::max(held, 1)).unwrap_or(usize::MAX) }
+        let coming = match self.state {
+            State::Start => return 0,
+            State::Argument { len } => len as u64 + ARGUMENT_OVERHEAD_BYTES,
+            State::Header | State::Skip { .. } => 0,
+        };
+        let held = if self.oversized.is_some() { 0 } else { self.size - coming };
+        usize::try_from(held.max(1)).unwrap_or(usize::MAX)
     }
 
     /// How many bytes of a half-sent request have come, of which so many are in the buffer.
@@ -195,10 +201,6 @@ impl RequestParser {
             State::Argument { len } => (len + 2).saturating_sub(in_buffer),
             State::Start | State::Header | State::Skip { .. } => 0,
         }
-    }
-
-    fn is_between_requests(&self) -> bool {
-        matches!(self.state, State::Start)
     }
 
     fn advance(&mut self, buf: &mut BytesMut) -> Result<Option<ClientRequest>, ProtocolError> {

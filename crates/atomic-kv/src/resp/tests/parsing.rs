@@ -119,6 +119,25 @@ fn a_request_of_many_arguments_is_bounded_too() {
     assert_eq!(requests[1..], commands(&["PING"]));
 }
 
+/// What it holds is asked for whenever something has come. To look at each argument then would take minutes here.
+#[test]
+fn what_a_half_sent_request_holds_is_known_at_once() {
+    const ARGUMENTS: usize = 500_000;
+    let mut parser = RequestParser::new(Limits::default());
+    let mut buf = BytesMut::from(format!("*{}\r\n", ARGUMENTS + 1).as_bytes());
+    for number in 1..=ARGUMENTS {
+        buf.extend_from_slice(b"$3\r\nabc\r\n");
+        assert_eq!(parser.parse(&mut buf), Ok(None));
+        assert_eq!(parser.held_bytes(), number * 67);
+    }
+    buf.extend_from_slice(b"$3\r\na");
+    assert_eq!(parser.parse(&mut buf), Ok(None));
+    assert_eq!(parser.held_bytes(), ARGUMENTS * 67);
+    buf.extend_from_slice(b"bc\r\n");
+    assert!(matches!(parser.parse(&mut buf), Ok(Some(_))));
+    assert_eq!(parser.held_bytes(), 0);
+}
+
 #[test]
 fn large_arguments_share_the_buffer_and_small_ones_leave_it_free() {
     let place_of = |argument: &[u8]| {
