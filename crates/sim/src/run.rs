@@ -4,7 +4,7 @@ use crate::checks::Verdict;
 use crate::mutant::{Lies, Mutant};
 use crate::plan::{Features, Plan};
 use crate::trace::Trace;
-use crate::world::{Report, Stats, World};
+use crate::world::{RunReport, Stats, World};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The plan of a seed, bent to what a mutant needs.
@@ -18,19 +18,19 @@ pub fn lies(mutant: Option<&Mutant>) -> Lies {
 }
 
 /// Runs a plan.
-pub fn run(plan: &Plan, lies: Lies, trace: bool) -> Report {
+pub fn run(plan: &Plan, lies: Lies, trace: bool) -> RunReport {
     guarded(|| World::new(plan.clone(), lies, trace).run())
 }
 
 /// Turns a panic into a verdict.
-pub fn guarded(body: impl FnOnce() -> Report) -> Report {
+pub fn guarded(body: impl FnOnce() -> RunReport) -> RunReport {
     catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
         let text = panic
             .downcast_ref::<String>()
             .cloned()
             .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
             .unwrap_or_else(|| "a panic without a message".into());
-        Report {
+        RunReport {
             verdict: Verdict::Crashed(text),
             stats: Stats::default(),
             trace: Trace::default(),

@@ -11,7 +11,7 @@ use crate::rng::{Ratio, mix};
 use crate::run::run;
 use crate::script::{Direction, Script, from_trace, perform};
 use crate::time::MS;
-use crate::world::Report;
+use crate::world::RunReport;
 use bytes::Bytes;
 use std::num::NonZeroU64;
 
@@ -27,7 +27,7 @@ pub struct Shrunk {
     /// The smallest plan found.
     pub plan: Plan,
     /// Its run.
-    pub report: Report,
+    pub report: RunReport,
     /// The same as a script, if a script can say it.
     pub script: Option<Script>,
 }
@@ -44,7 +44,7 @@ pub fn shrink(plan: &Plan, lies: Lies) -> Shrunk {
 struct Shrinker {
     lies: Lies,
     plan: Plan,
-    report: Report,
+    report: RunReport,
     left: u64,
 }
 

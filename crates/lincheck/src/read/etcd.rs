@@ -1,7 +1,7 @@
 //! The etcd logs.
 
 use crate::history::Action;
-use crate::read::events::{Events, Outcome};
+use crate::read::events::{Ending, Events};
 use crate::read::{Format, ReadError, Recording};
 
 /// What every line with an event contains.
@@ -30,15 +30,15 @@ pub(crate) fn read(text: &str) -> Result<Recording, ReadError> {
             || action(function, &values).ok_or_else(|| error("not a read, write or cas with its values"));
         match (kind, function) {
             (":invoke", _) => events.invoke(number, process, Vec::new(), action()?)?,
-            (":ok", _) => events.complete(number, process, Outcome::Done(action()?))?,
-            (":fail", ":read") => events.complete(number, process, Outcome::Dropped)?,
+            (":ok", _) => events.complete(number, process, Ending::Done(action()?))?,
+            (":fail", ":read") => events.complete(number, process, Ending::Dropped)?,
             (":fail", ":cas") => {
                 let Action::Cas { from, to, .. } = action()? else { return Err(error("not a cas")) };
                 let refused = Action::Cas { from, to, applied: false };
-                events.complete(number, process, Outcome::Done(refused))?;
+                events.complete(number, process, Ending::Done(refused))?;
             }
             (":fail", _) => return Err(error("only a read or a cas can fail")),
-            (":info", _) => events.complete(number, process, Outcome::Unknown)?,
+            (":info", _) => events.complete(number, process, Ending::Unknown)?,
             _ => return Err(error("the type is none of :invoke, :ok, :fail and :info")),
         }
     }

@@ -7,7 +7,7 @@ use crate::history::{Action, History, Operation};
 use crate::read::ReadError;
 
 /// What happened to an operation.
-pub(crate) enum Outcome {
+pub(crate) enum Ending {
     /// It happened like this.
     Done(Action),
     /// It did not happen, or says nothing.
@@ -57,19 +57,19 @@ impl Events {
     }
 
     /// A process learns how its call ended.
-    pub(crate) fn complete(&mut self, line: usize, client: u64, outcome: Outcome) -> Result<(), ReadError> {
+    pub(crate) fn complete(&mut self, line: usize, client: u64, outcome: Ending) -> Result<(), ReadError> {
         self.now += 1;
         let Some(open) = self.open.remove(&client) else {
             return Err(ReadError::new(line, format!("process {client} gets an answer but asked nothing")));
         };
         match outcome {
-            Outcome::Done(action) if discriminant(&action) != discriminant(&open.action) => {
+            Ending::Done(action) if discriminant(&action) != discriminant(&open.action) => {
                 let message = format!("process {client} asked for something else on line {}", open.line);
                 return Err(ReadError::new(line, message));
             }
-            Outcome::Done(action) => self.push(client, Open { action, ..open }, Some(self.now)),
-            Outcome::Unknown => self.push(client, open, None),
-            Outcome::Dropped => {}
+            Ending::Done(action) => self.push(client, Open { action, ..open }, Some(self.now)),
+            Ending::Unknown => self.push(client, open, None),
+            Ending::Dropped => {}
         }
         Ok(())
     }

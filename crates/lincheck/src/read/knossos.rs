@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::history::{Access, Action};
 use crate::read::edn::{self, Edn, Spot};
-use crate::read::events::{Events, Outcome};
+use crate::read::events::{Ending, Events};
 use crate::read::{Format, ReadError, Recording};
 use crate::transaction;
 
@@ -79,15 +79,15 @@ fn event(events: &mut Events, spot: &Spot) -> Result<(), ReadError> {
         }
         "ok" => {
             let outcome = match action()? {
-                (done, Says::Something) => Outcome::Done(done),
-                (_, Says::Nothing) => Outcome::Dropped,
+                (done, Says::Something) => Ending::Done(done),
+                (_, Says::Nothing) => Ending::Dropped,
             };
             events.complete(spot.line, process, outcome)
         }
-        "fail" => events.complete(spot.line, process, Outcome::Dropped),
+        "fail" => events.complete(spot.line, process, Ending::Dropped),
         // A second :info of a process that already gave up adds nothing.
         "info" if events.pending(process).is_none() => Ok(()),
-        "info" => events.complete(spot.line, process, Outcome::Unknown),
+        "info" => events.complete(spot.line, process, Ending::Unknown),
         _ => Err(error(format!("the type :{kind} is none of :invoke, :ok, :fail and :info"))),
     }
 }

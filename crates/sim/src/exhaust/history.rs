@@ -5,7 +5,7 @@ use super::scenario::{MAX_OPERATIONS, Operation, OperationKind};
 
 /// What a client got to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Response {
+pub(super) enum ModelAnswer {
     /// A Set or Delete took effect.
     Written,
     /// The value that this operation wrote, or no value.
@@ -22,7 +22,7 @@ pub(super) enum Progress {
     /// Its coordinator crashed: nobody will ever answer, and it may take effect at any time, or never.
     Lost,
     /// Over.
-    Answered(Response),
+    Answered(ModelAnswer),
 }
 
 /// An operation's place in the history.
@@ -65,7 +65,9 @@ fn extend(
         }
         let after = match (operation.kind, record.progress) {
             (_, Progress::Idle) | (OperationKind::Get, Progress::Open | Progress::Lost) => continue,
-            (OperationKind::Get, Progress::Answered(answer)) if answer != Response::Read(value) => continue,
+            (OperationKind::Get, Progress::Answered(answer)) if answer != ModelAnswer::Read(value) => {
+                continue;
+            }
             (OperationKind::Get, Progress::Answered(_)) => value,
             (OperationKind::Set, _) => u8::try_from(index).ok(),
             (OperationKind::Delete, _) => None,
@@ -122,11 +124,11 @@ mod tests {
                 }
                 Progress::Open if operations[index].kind == OperationKind::Get => {
                     let read = sets.get(random.below(1 + sets.len())).copied();
-                    record.progress = Progress::Answered(Response::Read(read));
+                    record.progress = Progress::Answered(ModelAnswer::Read(read));
                     returned[index] = Some(time);
                 }
                 Progress::Open => {
-                    record.progress = Progress::Answered(Response::Written);
+                    record.progress = Progress::Answered(ModelAnswer::Written);
                     returned[index] = Some(time);
                 }
                 Progress::Lost | Progress::Answered(_) => {}
@@ -135,7 +137,7 @@ mod tests {
         let same = (0..count).filter_map(|index| {
             let letter = u8::try_from(index).unwrap_or(u8::MAX);
             let action = match (operations[index].kind, records[index].progress) {
-                (OperationKind::Get, Progress::Answered(Response::Read(Some(writer)))) => {
+                (OperationKind::Get, Progress::Answered(ModelAnswer::Read(Some(writer)))) => {
                     Action::Read(Some(vec![writer]))
                 }
                 (OperationKind::Get, _) => Action::Read(None),

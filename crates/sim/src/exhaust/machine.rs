@@ -11,7 +11,7 @@
 //! * *`previous` in an acknowledgement.* Replicas do not know it (`None`, as the message allows). It enters only the
 //!   `existed` of an outcome, which is a report and not part of the history.
 
-use super::history::Response;
+use super::history::ModelAnswer;
 use super::scenario::{Break, LETTERS, OperationKind, REPLICAS, Scenario};
 use super::symmetry::Renaming;
 use super::values::{Cell, Store, ValueId, ValueSet, Values};
@@ -59,7 +59,7 @@ pub(super) struct Output {
     /// The values that are sent to be stored.
     pub(super) sent: ValueSet,
     /// The operations that end.
-    pub(super) answers: [Option<(u8, Response)>; 2],
+    pub(super) answers: [Option<(u8, ModelAnswer)>; 2],
 }
 
 /// What machines run in: the scenario with its lies, and the values by number.
@@ -192,8 +192,8 @@ impl Surroundings {
             let Some((&operation, _)) = ended else { unreachable!("{id:?} ended twice") };
             machine.calls.remove(&operation);
             let answer = match outcome {
-                Outcome::Written { .. } => Response::Written,
-                Outcome::Read(stamped) => Response::Read(Values::writer(&stamped)),
+                Outcome::Written { .. } => ModelAnswer::Written,
+                Outcome::Read(stamped) => ModelAnswer::Read(Values::writer(&stamped)),
                 Outcome::Refused(_) | Outcome::Indeterminate(_) => {
                     unreachable!("{outcome:?} without a reason")
                 }

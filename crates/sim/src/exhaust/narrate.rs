@@ -1,6 +1,6 @@
 //! Steps in words.
 
-use super::history::{Progress, Response};
+use super::history::{ModelAnswer, Progress};
 use super::scenario::{LETTERS, OperationKind};
 use super::values::{ValueId, members};
 use super::world::{Action, Rules, World};
@@ -78,9 +78,9 @@ fn outcome(rules: &Rules, operation: usize, progress: Progress) -> String {
         Progress::Idle => name,
         Progress::Open => format!("{name} is open"),
         Progress::Lost => format!("{name} was lost in a crash"),
-        Progress::Answered(Response::Written) => format!("{name} is answered"),
-        Progress::Answered(Response::Read(None)) => format!("{name} returns nothing"),
-        Progress::Answered(Response::Read(Some(writer))) => {
+        Progress::Answered(ModelAnswer::Written) => format!("{name} is answered"),
+        Progress::Answered(ModelAnswer::Read(None)) => format!("{name} returns nothing"),
+        Progress::Answered(ModelAnswer::Read(Some(writer))) => {
             debug_assert!(
                 rules.scenario.operations[usize::from(writer)].kind == OperationKind::Set,
                 "only Sets have values"

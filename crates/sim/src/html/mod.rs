@@ -15,7 +15,7 @@ use crate::plan::Plan;
 use crate::script::Script;
 use crate::time;
 use crate::trace::{Trace, What};
-use crate::world::Report;
+use crate::world::RunReport;
 use abd::TimestampMode;
 use std::fmt::Write;
 
@@ -35,7 +35,7 @@ pub struct Drawing<'a> {
 
 impl<'a> Drawing<'a> {
     /// Of a run with a plan.
-    pub fn of_run(plan: &Plan, report: &'a Report, mutant: Option<&'a Mutant>, title: &str) -> Self {
+    pub fn of_run(plan: &Plan, report: &'a RunReport, mutant: Option<&'a Mutant>, title: &str) -> Self {
         Self {
             title: title.to_owned(),
             nodes: plan.nodes,
@@ -50,7 +50,12 @@ impl<'a> Drawing<'a> {
     }
 
     /// Of a script.
-    pub fn of_script(script: &Script, report: &'a Report, mutant: Option<&'a Mutant>, title: &str) -> Self {
+    pub fn of_script(
+        script: &Script,
+        report: &'a RunReport,
+        mutant: Option<&'a Mutant>,
+        title: &str,
+    ) -> Self {
         Self {
             title: title.to_owned(),
             nodes: script.nodes,

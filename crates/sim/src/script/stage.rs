@@ -11,7 +11,7 @@ use crate::rng::Ratio;
 use crate::run::guarded;
 use crate::time::{EPOCH, S, US};
 use crate::trace::What;
-use crate::world::{Event, Held, Report, World};
+use crate::world::{Event, Held, RunReport, World};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
@@ -26,7 +26,7 @@ const LINE: u64 = US;
 #[derive(Clone, Debug)]
 pub struct Performance {
     /// The run, with its trace.
-    pub report: Report,
+    pub report: RunReport,
     /// The first line that did not go as written: its number and what was wrong.
     pub failed: Option<(usize, String)>,
 }

@@ -158,7 +158,7 @@ pub struct World {
 
 /// What a run leaves behind.
 #[derive(Clone, Debug)]
-pub struct Report {
+pub struct RunReport {
     /// How it ended.
     pub verdict: Verdict,
     /// In numbers.
@@ -207,7 +207,7 @@ impl World {
     }
 
     /// Runs the plan to its end.
-    pub fn run(mut self) -> Report {
+    pub fn run(mut self) -> RunReport {
         for node in 0..self.plan.nodes {
             self.start(node);
         }
@@ -229,7 +229,7 @@ impl World {
     }
 
     /// Judges what has happened.
-    pub fn finish(mut self) -> Report {
+    pub fn finish(mut self) -> RunReport {
         let mut verdict = match self.conviction.take() {
             Some(conviction) => Verdict::Wrong(conviction),
             None => linearizable::check(&self.records),
@@ -250,7 +250,7 @@ impl World {
         }
         self.stats.events = self.moment;
         self.stats.simulated = self.now;
-        Report { verdict, stats: self.stats, trace: self.trace, records: self.records }
+        RunReport { verdict, stats: self.stats, trace: self.trace, records: self.records }
     }
 
     /// Something happens, or waits because its node stands still.
