@@ -18,10 +18,10 @@ mod version_record;
 mod walk;
 
 pub use database::{Change, Database, DatabaseError, DatabaseIterator, HEAD_BYTES, Snapshot, WriteBatch};
-pub use engine::catches_panics;
 pub use engine::disk::{DiskDatabase, DiskOptions};
 pub use engine::memory::MemoryDatabase;
 pub use engine::watermark::Watermark;
+pub use engine::{LOG_FILTER, catches_panics};
 pub use mvcc::{CACHE_BYTES, Fit, MultiVersionStore};
 pub use puts::Puts;
 pub use walk::Walked;

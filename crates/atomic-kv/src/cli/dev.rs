@@ -77,7 +77,7 @@ impl Ports {
 /// As [`serve`](super::serve).
 pub fn dev(args: DevArgs) -> Result<(), Fatal> {
     private::set_umask();
-    logging::start("warn,lsm_tree=error,lsm_tree::table::block=off")?;
+    logging::start(&format!("warn,{}", store::LOG_FILTER))?;
     let ports = Ports::choose(&args)?;
     ports.check()?;
     let temporary = match &args.data_dir {

@@ -21,8 +21,7 @@ use lifetime::HangUp;
 /// Exit code 2 for a wrong configuration, 1 for a node that cannot go on.
 pub fn serve(args: ServeArgs) -> Result<(), Fatal> {
     private::set_umask();
-    // Every read of a damaged block is an error that is told, and limited, where it is handled.
-    logging::start("info,lsm_tree=warn,lsm_tree::table::block=off")?;
+    logging::start(&format!("info,{}", store::LOG_FILTER))?;
     let settings = args.settle()?;
     if settings.cluster.len() % 2 == 0 {
         tracing::warn!("an even number of nodes survives no more failures than one node less");

@@ -17,3 +17,4 @@ mod workers;
 mod writeback;
 
 pub use failure::catches_panics;
+pub use tables::LOG_FILTER;

@@ -1,4 +1,4 @@
-//! The engine on disk: a journal of our own before the tables of the crate `lsm-tree`.
+//! The engine on disk: a journal of our own before the tables of a library.
 //!
 //! ```text
 //! write    journal (one write, one sync) ─► memtable: visible ─► the watermark

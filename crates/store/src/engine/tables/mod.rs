@@ -7,6 +7,7 @@
 mod lsm;
 mod repair;
 
+pub use lsm::LOG_FILTER;
 pub(super) use lsm::{Entries, Row, Tree};
 
 use super::failure::{caught, damaged};

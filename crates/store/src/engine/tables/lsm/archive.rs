@@ -8,8 +8,8 @@
 //! All integers are little-endian. The crate asks for memory for as many sections as the file claims to have before it looks at
 //! the checksum, so the contents are looked at here before it opens anything.
 
+use super::library::ChecksummedWriter;
 use bytes::Buf;
-use lsm_tree::checksum::ChecksummedWriter;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;

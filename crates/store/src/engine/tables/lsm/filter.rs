@@ -1,7 +1,7 @@
 //! What a merge leaves out.
 
+use super::library::{self, CompactionFilter, Context, Factory, ItemAccessor, Verdict};
 use crate::engine::merge::Merge;
-use lsm_tree::compaction::filter::{CompactionFilter, Context, Factory, ItemAccessor, Verdict};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,7 +25,7 @@ impl Factory for Merges {
 struct Filter(Merge);
 
 impl CompactionFilter for Filter {
-    fn filter_item(&mut self, item: ItemAccessor<'_>, _: &Context) -> lsm_tree::Result<Verdict> {
+    fn filter_item(&mut self, item: ItemAccessor<'_>, _: &Context) -> library::Result<Verdict> {
         let keeps = self.0.keeps(item.key(), item.value()?.len());
         Ok(if keeps { Verdict::Keep } else { Verdict::Destroy })
     }

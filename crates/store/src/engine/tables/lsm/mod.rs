@@ -1,5 +1,5 @@
-//! The tables of the crate `lsm-tree`. This is the only place that names it: what the engine relies on is here, and so is what
-//! the crate does beyond what it documents. Its version is pinned; read these files again before another one is taken.
+//! The tables of another crate, which [`library`] names: what the engine relies on is in this module, and so is what the crate
+//! does beyond what it documents. Its version is pinned; read these files again before another one is taken.
 //!
 //! Relied on beyond the crate's documentation: the file `current` has the number of the list of tables in force, and is what
 //! takes effect last; table files are named by numbers that go up; a set of tables that a snapshot looks at stays until
@@ -13,6 +13,7 @@
 
 mod archive;
 mod filter;
+mod library;
 mod list;
 mod mend;
 mod salvage;
@@ -24,10 +25,10 @@ use crate::engine::lost::NAME as LOST;
 use crate::engine::strays::{is_number, leave_alone, set_aside, strays};
 use bytes::Bytes;
 use filter::Merges;
+pub use library::LOG_FILTER;
+use library::{AbstractTree, AnyTree, Cache, Config, Guard, InternalValue, IterGuardImpl, Leveled};
+use library::{SequenceNumberCounter, UserKey, ValueType};
 use list::List;
-use lsm_tree::compaction::Leveled;
-use lsm_tree::{AbstractTree, AnyTree, Cache, Config, Guard, IterGuardImpl, SequenceNumberCounter};
-use lsm_tree::{InternalValue, UserKey, ValueType};
 use mend::DAMAGED;
 pub(super) use mend::{Depth, Salvaged};
 use std::fs::File;

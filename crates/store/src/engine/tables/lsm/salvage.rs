@@ -5,6 +5,8 @@
 //! head of one is damaged, and how far the keys of a damaged one reach. What lies between what can be read is lost.
 
 use super::archive::{Section, contents};
+use super::library::{self, Block, BlockType, Cache, Checksum, CompressionType, DataBlock, Decode, Header};
+use super::library::{IndexBlock, InternalValue, ParsedItem, Table, Writer};
 use super::list::Listed;
 use crate::damage::Part;
 use crate::database::DatabaseError;
@@ -12,11 +14,6 @@ use crate::engine::failure::{caught, io_error};
 use crate::engine::tables::repair::begins as begins_of;
 use crate::engine::tables::{FIRST, FLUSHED_KEY};
 use bytes::Bytes;
-use lsm_tree::coding::Decode;
-use lsm_tree::table::block::decoder::ParsedItem;
-use lsm_tree::table::block::{BlockType, Header};
-use lsm_tree::table::{Block, DataBlock, IndexBlock, Writer};
-use lsm_tree::{Cache, Checksum, CompressionType, InternalValue, Table};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -259,7 +256,7 @@ pub(super) fn opens(path: &Path, listed: Listed) -> bool {
 /// [`DatabaseError::Full`] or [`DatabaseError::Fatal`]. The file is not left behind then.
 pub(super) fn rewrite(path: &Path, listed: Listed, number: u64) -> Result<Option<Listed>, DatabaseError> {
     let new = path.with_file_name(number.to_string());
-    let failed = |why: lsm_tree::Error| super::engine_error(why);
+    let failed = |why: library::Error| super::engine_error(why);
     let written = Writer::new(new.clone(), number, 0).map_err(failed).and_then(|mut writer| {
         read(path, |entry| writer.write(entry).map_err(failed))?;
         writer.finish().map_err(failed)

@@ -1,5 +1,6 @@
 //! What the crate's errors mean, and who hears of those that say damage.
 
+use super::library::Error;
 use crate::database::DatabaseError;
 use crate::engine::failure::{damaged, io_error, unreadable};
 use std::sync::OnceLock;
@@ -39,20 +40,18 @@ impl Suspicion {
 
 /// A short file is damage, a checksum that does not match too, and a missing file is lost data; everything else that a file
 /// system reports is a disk that fails.
-pub(super) fn engine_error(why: lsm_tree::Error) -> DatabaseError {
+pub(super) fn engine_error(why: Error) -> DatabaseError {
     use std::io::ErrorKind::{InvalidData, NotFound, UnexpectedEof};
     match &why {
-        lsm_tree::Error::Io(io) if io.kind() == NotFound => damaged(&why),
-        lsm_tree::Error::Io(io) if !matches!(io.kind(), InvalidData | UnexpectedEof) => {
-            io_error("use the tables", io)
-        }
+        Error::Io(io) if io.kind() == NotFound => damaged(&why),
+        Error::Io(io) if !matches!(io.kind(), InvalidData | UnexpectedEof) => io_error("use the tables", io),
         _ => unreadable(&why),
     }
 }
 
 /// The same for what only reads: whatever keeps it from reading concerns what it wanted to read, and nothing else. Somebody will
 /// look into it.
-pub(super) fn read_error(why: lsm_tree::Error, suspicion: &Suspicion) -> DatabaseError {
+pub(super) fn read_error(why: Error, suspicion: &Suspicion) -> DatabaseError {
     suspicion.raise();
     unreadable(&why)
 }
