@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
-use tools::load::{LoadAnswer, Failure, ReadOrWrite, Link, LoadRequest, Target, Workload};
+use tools::load::{Failure, Link, LoadAnswer, LoadRequest, ReadOrWrite, Target, Workload};
 
 const PUT: &str = "/etcdserverpb.KV/Put";
 const RANGE: &str = "/etcdserverpb.KV/Range";
@@ -128,7 +128,11 @@ pub(crate) struct EtcdLink {
 }
 
 impl Link for EtcdLink {
-    async fn exchange(&mut self, batch: &[LoadRequest], answered: &mut dyn FnMut(LoadAnswer)) -> io::Result<()> {
+    async fn exchange(
+        &mut self,
+        batch: &[LoadRequest],
+        answered: &mut dyn FnMut(LoadAnswer),
+    ) -> io::Result<()> {
         for request in batch {
             self.message.clear();
             protobuf::put_bytes(&mut self.message, 1, &Workload::key(request.key));

@@ -1,7 +1,7 @@
 //! Instructions of the client protocol: a pipeline of requests parsed.
 #![allow(missing_docs, unused_qualifications, reason = "the harness's macros write such code")]
 
-use atomic_kv::resp::{Limits, Protocol, Response, RequestParser};
+use atomic_kv::resp::{Limits, Protocol, RequestParser, Response};
 use bytes::{Bytes, BytesMut};
 use gungraun::{library_benchmark, library_benchmark_group, main};
 use std::hint::black_box;
