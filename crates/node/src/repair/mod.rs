@@ -13,7 +13,7 @@
 //!   start, the node walks through its own store and compares it with the peer's, digest by digest ([`ranges`]). What the peer
 //!   lacks it gets; what this node lacks it fetches, and asks the others about it.
 //!
-//! Both lead to the same round ([`peer`]): ask the peer for its versions of some keys, then move what is newer on either
+//! Both lead to the same round (`peer`): ask the peer for its versions of some keys, then move what is newer on either
 //! side. A round that comes to nothing is tried again by time, whatever the reason was.
 //!
 //! This is a pure state machine. Whoever drives it carries out each [`Action`] and reports what came of it; the node and

@@ -5,8 +5,8 @@
 //! the Replica service is a lane, on which both sides ask and reply (see [`::node::lanes`]). Many requests are under way at a
 //! time, and are answered in any order.
 //!
-//! A node [dials] the members with higher ids and [accepts](accept) the others; after the handshake a [`lane`] is the same at
-//! either side. [`lanes`] has those of an event loop to one peer, and chooses.
+//! A node dials the members with higher ids (`dial`) and accepts the others (`accept`); after the handshake a `lane` is the same at
+//! either side. `lanes` has those of an event loop to one peer, and chooses.
 
 mod accept;
 mod connect;
