@@ -32,7 +32,7 @@ fn run() -> Result<(), Fatal> {
 }
 
 /// Keeps the kernel from backing the heap with pages of 2 MiB: every thread's heap would hold several of them, mostly
-/// empty, and a node twice the memory (PERFORMANCE.md). Where it can't be done, the memory is the price.
+/// empty, and a node twice the memory (docs/lab/huge-pages.md). Where it can't be done, the memory is the price.
 fn save_memory() {
     #[cfg(target_os = "linux")]
     let _ = rustix::thread::disable_transparent_huge_pages(true);

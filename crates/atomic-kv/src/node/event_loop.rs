@@ -7,6 +7,7 @@ use crate::logging::limit::limited;
 use abd::NodeId;
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -36,13 +37,23 @@ pub(super) fn run(
     mut accepted: mpsc::UnboundedReceiver<Accepted>,
     listeners: Option<Listeners>,
 ) {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let busy = Arc::new(AtomicBool::new(false));
+    let about_to_sleep = {
+        let busy = busy.clone();
+        move || {
+            if busy.load(Ordering::Relaxed) {
+                std::thread::yield_now();
+            }
+        }
+    };
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = match builder.enable_all().on_thread_park(about_to_sleep).build() {
         Ok(runtime) => runtime,
         Err(why) => return node.fail(format!("cannot start an event loop: {why}")),
     };
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
-        let shard = Shard::new(node.clone(), index);
+        let shard = Shard::new(node.clone(), index, busy);
         supervise::task(node, "completions", shard.clone().deliver_completions());
         supervise::task(node, "timer", shard.clone().keep_time());
         supervise::task(node, "client patience", client::keep_patience(shard.clone()));
