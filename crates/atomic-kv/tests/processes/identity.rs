@@ -3,7 +3,7 @@
 use crate::support::client::Response;
 use crate::support::privileged::{Unwritable, skipped};
 use crate::support::{Background, Cluster, Node, copy_directory, eventually};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 fn writes(cluster: &Cluster, index: usize, count: usize) {
@@ -73,16 +73,22 @@ fn m1_an_older_copy_and_a_clone_are_refused() {
     writes(&cluster, 2, 1);
 }
 
+/// A copy of node 3's directory as it is at one moment.
+fn snapshot_of_a_running_node(cluster: &Cluster) -> PathBuf {
+    let snapshot = cluster.directory().join("snapshot");
+    cluster.nodes[2].pause();
+    copy_directory(&cluster.nodes[2].data, &snapshot);
+    cluster.nodes[2].resume();
+    snapshot
+}
+
 /// A snapshot of the disk under a running node, put back later: its boot count looks good, its memory is not.
 #[test]
 fn m1_a_snapshot_from_before_the_last_writes_is_refused() {
     let mut cluster = Cluster::start(3, &[]);
     let load = Background::start(cluster.addresses());
     Background::for_a_moment();
-    let snapshot = cluster.directory().join("snapshot");
-    cluster.nodes[2].pause();
-    copy_directory(&cluster.nodes[2].data, &snapshot);
-    cluster.nodes[2].resume();
+    let snapshot = snapshot_of_a_running_node(&cluster);
     // The others ask once a second how much it has made durable, however busy they are.
     std::thread::sleep(Duration::from_millis(2500));
     cluster.nodes[2].kill();
@@ -203,10 +209,7 @@ fn m1_what_was_heard_of_a_member_survives_a_restart_of_all() {
     let mut cluster = Cluster::start(3, &[]);
     let load = Background::start(cluster.addresses());
     Background::for_a_moment();
-    let snapshot = cluster.directory().join("snapshot");
-    cluster.nodes[2].pause();
-    copy_directory(&cluster.nodes[2].data, &snapshot);
-    cluster.nodes[2].resume();
+    let snapshot = snapshot_of_a_running_node(&cluster);
     // The others ask once a second how much it has made durable, and write it down a second later.
     std::thread::sleep(Duration::from_millis(3500));
     load.judge();

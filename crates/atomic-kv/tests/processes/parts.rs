@@ -6,7 +6,7 @@ use crate::support::{Cluster, Connection, Node, eventually, finish, http_get, pr
 use rustix::fs::OFlags;
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write, pipe};
+use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Write, pipe};
 use std::process::Stdio;
 
 /// The parts of a node, as it tells them itself: so none is forgotten here.
@@ -121,16 +121,22 @@ fn a_node_whose_log_has_no_room_goes_on() {
     goes_on_without_its_log(&mut cluster);
 }
 
-/// More strangers than there may be lines about them, and than a full pipe has room for.
-const STRANGERS: usize = 365;
-
-#[test]
-fn a_log_that_nobody_reads_does_not_hold_up_an_event_loop() {
+/// A pipe that nobody reads and that has no room: whoever writes to it waits.
+fn full_pipe() -> (PipeReader, PipeWriter) {
     let (reader, mut writer) = pipe().unwrap();
     let flags = rustix::fs::fcntl_getfl(&writer).unwrap();
     rustix::fs::fcntl_setfl(&writer, flags | OFlags::NONBLOCK).unwrap();
     while writer.write(b".").is_ok() {}
     rustix::fs::fcntl_setfl(&writer, flags).unwrap();
+    (reader, writer)
+}
+
+/// More strangers than there may be lines about them, and than a full pipe has room for.
+const STRANGERS: usize = 365;
+
+#[test]
+fn a_log_that_nobody_reads_does_not_hold_up_an_event_loop() {
+    let (reader, writer) = full_pipe();
     let mut cluster = Cluster::new(1, &[]);
     let node = &mut cluster.nodes[0];
     node.start_logging_to(writer);
@@ -162,11 +168,7 @@ fn a_log_that_nobody_reads_does_not_hold_up_an_event_loop() {
 /// The end waits for nobody either.
 #[test]
 fn a_node_whose_log_nobody_reads_stops_when_it_is_told_to() {
-    let (reader, mut writer) = pipe().unwrap();
-    let flags = rustix::fs::fcntl_getfl(&writer).unwrap();
-    rustix::fs::fcntl_setfl(&writer, flags | OFlags::NONBLOCK).unwrap();
-    while writer.write(b".").is_ok() {}
-    rustix::fs::fcntl_setfl(&writer, flags).unwrap();
+    let (reader, writer) = full_pipe();
     let mut cluster = Cluster::new(1, &[]);
     cluster.nodes[0].start_logging_to(writer.try_clone().unwrap());
     cluster.nodes[0].wait_ready();
