@@ -4,8 +4,8 @@
 //! both have seen the same maximum. Without `last_issued` either would give two values one timestamp.
 
 use crate::version::{NodeId, TIME_CEILING, Timestamp};
-use std::hash::{Hash, Hasher};
-use std::sync::atomic::{AtomicU64, Ordering};
+use core::hash::{Hash, Hasher};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Issues timestamps of one incarnation of one node. Shared by all event loops of the process.
 #[derive(Debug)]

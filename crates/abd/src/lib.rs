@@ -17,6 +17,10 @@
 //! assert_eq!(stamped.content.value().unwrap(), "v");
 //! ```
 
+#![no_std]
+
+extern crate alloc;
+
 pub mod coordinator;
 pub mod issuer;
 pub mod loopback;

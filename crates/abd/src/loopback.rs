@@ -9,11 +9,11 @@ use crate::replica::{Reaction, Replica, Standing, VersionStore};
 use crate::time::{Instant, Now};
 use crate::value::{Newest, StampedValue};
 use crate::version::NodeId;
+use alloc::collections::BTreeMap;
 use bytes::Bytes;
-use std::collections::BTreeMap;
-use std::convert::Infallible;
-use std::num::NonZeroU64;
-use std::time::Duration;
+use core::convert::Infallible;
+use core::num::NonZeroU64;
+use core::time::Duration;
 
 /// A map from key to newest version: a store for examples.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]

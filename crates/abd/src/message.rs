@@ -3,7 +3,7 @@
 use crate::value::{Content, StampedValue};
 use crate::version::Version;
 use bytes::Bytes;
-use std::fmt;
+use core::fmt;
 
 /// One phase of one operation: replies carry it back, so that a reply of an earlier phase is never counted in a later
 /// one.

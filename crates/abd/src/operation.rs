@@ -3,6 +3,7 @@
 use crate::message::Refusal;
 use crate::value::StampedValue;
 use crate::version::Version;
+use alloc::{format, string::String};
 use bytes::Bytes;
 
 /// A client's operation on one key.

@@ -1,7 +1,8 @@
 //! Who is a member, and who suffices: a majority. Any two majorities meet, which is all that ABD needs of them.
 
 use crate::version::NodeId;
-use std::fmt;
+use alloc::vec::Vec;
+use core::fmt;
 
 /// The fixed set of replicas, in ascending order of id.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -124,7 +125,7 @@ impl NodeSet {
     /// Indexes in ascending order.
     pub fn iter(self) -> impl Iterator<Item = usize> {
         let mut left = self.0;
-        std::iter::from_fn(move || {
+        core::iter::from_fn(move || {
             let index = (left != 0).then_some(left.trailing_zeros() as usize);
             left &= left.saturating_sub(1);
             index

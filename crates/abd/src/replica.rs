@@ -4,7 +4,7 @@ use crate::message::{Refusal, Reply, Request};
 use crate::value::{Glimpse, Newest, StampedValue};
 use crate::version::Version;
 use bytes::Bytes;
-use std::time::Duration;
+use core::time::Duration;
 
 /// What a replica needs of its store to answer reads.
 pub trait VersionStore {

@@ -1,7 +1,8 @@
 //! Time as data: the core never looks at a clock; whoever drives it says what time it is.
 
-use std::ops::Add;
-use std::time::Duration;
+use alloc::string::String;
+use core::ops::Add;
+use core::time::Duration;
 
 /// A monotonic point in time: nanoseconds since an origin that the driver chooses. Timers and deadlines only; it
 /// never enters a timestamp.

@@ -5,7 +5,7 @@
 //! see `x`, then `y`, then `x`. So a timestamp also names the writer's *incarnation*, a counter in its data
 //! directory that rises at every start, and one process never issues a time twice (see [`crate::issuer`]).
 
-use std::fmt;
+use core::fmt;
 
 /// The largest time, in ticks, that a timestamp may carry. Above it a timestamp is rejected at decode, so that no
 /// peer and no damaged disk can exhaust the counter.

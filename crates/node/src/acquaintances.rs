@@ -6,6 +6,7 @@
 
 use crate::introduction::{Introduction, Present};
 use crate::nonce::{Challenges, Nonce, Occasion, Purpose, Tag};
+use alloc::{string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
 
 /// Why a member is not who this node remembers.

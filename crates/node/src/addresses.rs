@@ -1,6 +1,7 @@
 //! In which order the addresses of a name are tried (RFC 8305, section 4).
 
-use std::net::SocketAddr;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
 
 /// The two families in turns, beginning with that of the first address, so that a family that leads nowhere costs one attempt
 /// and not all of its own. What was tried in vain last time comes last.

@@ -5,7 +5,8 @@
 //! sets: if they have parted, the wall clock was set, or the machine slept, and nobody vouches for it any more.
 
 use abd::{ClockError, Interval};
-use std::time::Duration;
+use alloc::{format, string::String};
+use core::time::Duration;
 
 /// Faster no clock drifts, as the kernel sees it (`MAXFREQ`): 500 ppm.
 const DRIFT_PPM: u64 = 500;

@@ -12,8 +12,9 @@
 use crate::acquaintances::{Acquaintances, PeerRefusal};
 use crate::introduction::{ANCESTRY_MAX, Introduction, Present, Proof, statement};
 use crate::nonce::{Challenges, Nonce, Occasion, Purpose, Tag};
+use alloc::{string::String, vec::Vec};
+use core::fmt;
 use serde::{Deserialize, Serialize};
-use std::fmt;
 
 /// Who a node is, and whom it has met. What is written of it is one generation; the newest is what counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -90,6 +90,7 @@ impl Frames {
 mod tests {
     use super::*;
     use abd::wire::put_frame;
+    use alloc::{vec, vec::Vec};
 
     fn taken(stream: &[u8], piece: usize) -> (Vec<Incoming>, Option<WireError>) {
         let (mut frames, mut input, mut all) = (Frames::new(20), BytesMut::new(), Vec::new());

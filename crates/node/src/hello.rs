@@ -22,8 +22,9 @@ use crate::fields::{Fields, FieldsError, put_field};
 use crate::introduction::{INTRODUCTION, Introduction, get_tags, sixteen};
 use crate::nonce::Tag;
 use abd::wire::{WireError, get_bytes, put_bytes};
+use alloc::{string::String, vec::Vec};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use std::fmt;
+use core::fmt;
 
 /// No message of the handshake is longer, in bytes.
 pub const HANDSHAKE_BYTES_MAX: usize = 64 << 10;

@@ -1,4 +1,5 @@
 use super::*;
+use alloc::{borrow::ToOwned, string::ToString, vec};
 
 fn about() -> About {
     About {

@@ -9,6 +9,7 @@ use crate::fields::{Fields, FieldsError, put_field};
 use crate::hello::HelloError;
 use crate::nonce::{Nonce, Tag};
 use abd::wire::WireError;
+use alloc::vec::Vec;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 /// How many earlier starts a directory remembers.

@@ -1,6 +1,12 @@
 //! What a node decides, as pure parts: no socket, no thread, no clock, no file. The process (`atomic-kv`) and the simulator
 //! (`sim`) run the same parts.
 
+#![no_std]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
 pub mod acquaintances;
 pub mod addresses;
 pub mod client;

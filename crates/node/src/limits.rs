@@ -40,6 +40,7 @@ pub fn reason_to_refuse(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::{string::ToString, vec};
     use bytes::Bytes;
 
     #[test]

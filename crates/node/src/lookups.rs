@@ -6,8 +6,8 @@
 //! from the disk ([`HandOver`]); what is handed over waits in [`Lookups`]. Writes are never among them: they are blind.
 
 use abd::Instant;
-use std::collections::VecDeque;
-use std::time::Duration;
+use alloc::collections::VecDeque;
+use core::time::Duration;
 
 /// How many look-ups of a node may wait for the disk at a time, beside those of its event loops.
 pub const READERS: usize = 4;

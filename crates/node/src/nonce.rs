@@ -1,5 +1,6 @@
 //! Random numbers that a node keeps, and proofs that it knows one without telling it.
 
+use alloc::string::String;
 use hmac::{Hmac, Mac};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::Sha256;
@@ -15,8 +16,8 @@ impl Nonce {
 }
 
 /// It is a secret: no log has it.
-impl std::fmt::Debug for Nonce {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl core::fmt::Debug for Nonce {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(if *self == Self::UNKNOWN { "unknown" } else { "…" })
     }
 }
@@ -108,6 +109,7 @@ impl Occasion<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::format;
 
     #[test]
     fn a_proof_serves_one_purpose_once() {

@@ -1,7 +1,7 @@
 //! Whether the disk has room for values, and when that is looked at again (rule D1).
 
 use abd::Instant;
-use std::time::Duration;
+use core::time::Duration;
 
 /// The disk is looked at this often, whether or not anybody wants to write.
 pub const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -35,12 +35,12 @@ impl DiskRoom {
     /// The disk was looked at; whether that is news.
     pub fn looked(&mut self, has_room: bool, now: Instant) -> bool {
         self.look_at = now + LOOK_EVERY;
-        std::mem::replace(&mut self.has_room, has_room) != has_room
+        core::mem::replace(&mut self.has_room, has_room) != has_room
     }
 
     /// A batch has shown whether there is room for values; whether that is news.
     pub fn shown(&mut self, has_room: bool) -> bool {
-        std::mem::replace(&mut self.has_room, has_room) != has_room
+        core::mem::replace(&mut self.has_room, has_room) != has_room
     }
 }
 

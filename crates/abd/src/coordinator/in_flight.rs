@@ -1,7 +1,7 @@
 //! Operations in flight by number.
 
 use super::running::Running;
-use std::collections::VecDeque;
+use alloc::{boxed::Box, collections::VecDeque};
 
 /// In ascending order of number. Operations begin in that order and end in nearly that order, so a queue that is
 /// searched by halves is faster than a tree: its entries lie side by side, and the one that goes is near the front.

@@ -25,13 +25,14 @@ use crate::operation::{Operation, OperationId, Outcome, Reason};
 use crate::quorum::{Members, NodeSet};
 use crate::time::{Instant, Now};
 use crate::version::{NodeId, Version};
+use alloc::boxed::Box;
+use alloc::collections::{BTreeSet, VecDeque};
+use core::num::NonZeroU64;
+use core::time::Duration;
 use in_flight::{InFlight, Position};
 use nearness::Nearness;
 use phase::{Calls, Phase, ReadPhase, TimestampPhase, WritePhase};
 use running::{Running, stamp};
-use std::collections::{BTreeSet, VecDeque};
-use std::num::NonZeroU64;
-use std::time::Duration;
 
 /// How the cluster chooses timestamps. All members use the same: a TrueTime Set is ordered after a logical operation
 /// only if that one waited too (PROTOCOL 3.7, run BT4).

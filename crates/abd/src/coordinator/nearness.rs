@@ -8,7 +8,8 @@
 use crate::message::CallId;
 use crate::quorum::NodeSet;
 use crate::time::Instant;
-use std::time::Duration;
+use alloc::{vec, vec::Vec};
+use core::time::Duration;
 
 /// A member is far if it takes twice as long as the others need for a majority, and this much longer: what a busy processor
 /// takes does not count.

@@ -41,7 +41,7 @@ impl Coordinator {
                 }
                 if read.holders.len() >= majority {
                     // The phase is over: its content moves into the answer.
-                    let newest = std::mem::replace(&mut read.newest, StampedValue::NEVER);
+                    let newest = core::mem::replace(&mut read.newest, StampedValue::NEVER);
                     return Step::Settle { version: newest.version, outcome: Outcome::Read(newest) };
                 }
                 Step::Enter(Phase::Write(WritePhase {

@@ -8,8 +8,8 @@ use crate::quorum::{Members, NodeSet};
 use crate::time::Instant;
 use crate::value::{Content, StampedValue};
 use crate::version::{NodeId, Version};
-use std::collections::VecDeque;
-use std::time::Duration;
+use alloc::collections::VecDeque;
+use core::time::Duration;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Running {

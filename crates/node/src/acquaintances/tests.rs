@@ -2,6 +2,7 @@ use super::*;
 use crate::directory::Identity;
 use crate::hello::Versions;
 use crate::introduction::ANCESTRY_MAX;
+use alloc::vec;
 use bytes::BytesMut;
 
 fn random(number: u64) -> [u8; 16] {

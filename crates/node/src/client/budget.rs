@@ -2,6 +2,7 @@
 //!
 //! As Redis' `maxmemory-clients`: when all clients together hold too much, the connection that holds most is closed. So a
 //! node's memory has a bound, and whoever behaves does not notice.
+use alloc::vec::Vec;
 
 /// What a connection counts for that holds nothing: its state, its tasks, its place in tables.
 pub const IDLE_BYTES: u64 = 4 << 10;
@@ -123,7 +124,7 @@ impl Charged {
     /// The connection holds so many bytes now: what it is to be charged, if that has changed.
     pub fn change(&mut self, held: usize) -> Option<u64> {
         let charge = IDLE_BYTES + (held as u64).saturating_sub(IDLE_BYTES).next_multiple_of(STEP_BYTES);
-        (std::mem::replace(&mut self.0, charge) != charge).then_some(charge)
+        (core::mem::replace(&mut self.0, charge) != charge).then_some(charge)
     }
 }
 

@@ -1,7 +1,7 @@
 //! How long a node waits for a client that has begun something.
 
 use abd::Instant;
-use std::time::Duration;
+use core::time::Duration;
 
 /// A request has this long from its first byte to its last, whatever its size.
 const REQUEST: Duration = Duration::from_secs(30);

@@ -85,6 +85,7 @@ impl Turns {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec;
 
     const ONE: Load = Load { operations: 1, bytes: 10 };
 

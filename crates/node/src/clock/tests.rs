@@ -1,4 +1,5 @@
 use super::*;
+use alloc::string::ToString;
 
 const US: u64 = 1_000;
 const MS: u64 = 1_000_000;

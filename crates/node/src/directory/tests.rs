@@ -1,5 +1,5 @@
 use super::*;
-use std::collections::BTreeMap;
+use alloc::{collections::BTreeMap, vec};
 
 /// What is in a directory: the identity as it was last written, and of the others the mark and the batches.
 #[derive(Clone, Debug, Default, PartialEq)]

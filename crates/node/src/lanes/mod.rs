@@ -84,6 +84,7 @@ pub fn pairs_of(index: u16, ours: u16, theirs: u16) -> impl Iterator<Item = u16>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec::Vec;
 
     #[test]
     fn every_event_loop_has_a_pair_and_both_sides_agree() {

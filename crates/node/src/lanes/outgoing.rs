@@ -10,8 +10,8 @@ use super::Bounds;
 use crate::hello::LaneKind;
 use abd::wire::{put_frame, put_reply, put_request};
 use abd::{CallId, Instant, Reply, Request, Transmit};
+use alloc::collections::VecDeque;
 use bytes::BytesMut;
-use std::collections::VecDeque;
 
 /// While so many bytes wait the most patient frames are no more patient than the others.
 pub const LONG_BYTES: usize = 64 << 10;
@@ -123,7 +123,7 @@ impl Outgoing {
     /// When the buffer is not empty.
     pub fn take(&mut self, buffer: &mut BytesMut) {
         assert!(buffer.is_empty(), "what was in it would be lost");
-        std::mem::swap(buffer, &mut self.encoded);
+        core::mem::swap(buffer, &mut self.encoded);
         self.patience = None;
         self.largest = 0;
     }
@@ -161,7 +161,7 @@ impl Outgoing {
     /// The requests that wait unencoded, when the lane has ended.
     pub fn take_backlog(&mut self) -> VecDeque<Transmit> {
         self.backlog_bytes = 0;
-        std::mem::take(&mut self.backlog)
+        core::mem::take(&mut self.backlog)
     }
 }
 

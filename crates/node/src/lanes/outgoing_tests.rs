@@ -1,8 +1,9 @@
 use super::*;
 use abd::wire::{get_request, take_frame};
 use abd::{Content, NodeId, StampedValue, Timestamp, Version};
+use alloc::{vec, vec::Vec};
 use bytes::Bytes;
-use std::time::Duration;
+use core::time::Duration;
 
 fn transmit(operation: u64, request: Request) -> Transmit {
     Transmit {

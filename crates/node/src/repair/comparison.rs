@@ -2,8 +2,9 @@
 
 use super::ranges::{Chunk, Page, Range};
 use abd::Instant;
+use alloc::{vec, vec::Vec};
 use bytes::Bytes;
-use std::time::Duration;
+use core::time::Duration;
 
 /// How much somebody waits for a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -6,6 +6,7 @@
 use super::ranges::{CHUNK_KEYS, DIGEST_LEN, Digest, PAGE_KEYS, Range};
 use abd::wire::{WireError, get_bytes, put_bytes};
 use abd::{CallId, Refusal, Version, VersionError};
+use alloc::vec::Vec;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 /// Bytes of keys, versions and lengths in one list, unless a single key is longer. With the ends of a range, at most three

@@ -1,9 +1,9 @@
 //! The list of keys whose newest version a peer may lack, bounded in memory.
 
 use abd::{Instant, Version};
+use alloc::{collections::BTreeMap, vec::Vec};
 use bytes::Bytes;
-use std::collections::BTreeMap;
-use std::ops::Bound;
+use core::ops::Bound;
 
 /// What a listed key costs beside its bytes.
 const ENTRY_BYTES: usize = 128;
@@ -121,6 +121,7 @@ impl MissedKeys {
 mod tests {
     use super::*;
     use abd::Timestamp;
+    use alloc::{format, vec};
 
     fn version(time: u64) -> Version {
         Version::of_write(Timestamp { time, node: 1, boot: 1 })

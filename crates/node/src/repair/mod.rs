@@ -28,13 +28,13 @@ pub mod ranges;
 pub mod unacknowledged;
 
 use abd::{CallId, Instant, Reply, StampedValue, Version};
+use alloc::{collections::VecDeque, vec::Vec};
 use bytes::Bytes;
 use comparison::Urgency;
+use core::time::Duration;
 use message::{Answer, KeyVersion, Question};
 use peer::{Peer, Turn};
 use ranges::{Page, Range};
-use std::collections::VecDeque;
-use std::time::Duration;
 
 /// Times and sizes.
 #[derive(Clone, Debug)]

@@ -4,8 +4,9 @@ use super::Action;
 use super::message::KeyVersion;
 use super::peer::{Listed, Origin, Peer, Round, Turn};
 use abd::{Instant, Reply, StampedValue, Version};
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
 use bytes::Bytes;
-use std::collections::{BTreeMap, VecDeque};
 
 /// Versions that may be under way to or from a peer at a time.
 const WINDOW: usize = 16;
@@ -134,13 +135,13 @@ impl Peer {
 
     pub(super) fn give_up_transfers(&mut self) {
         if let Round::Moving(moving) = &mut self.round {
-            moving.failed.extend(std::mem::take(&mut moving.under_way).into_values());
+            moving.failed.extend(core::mem::take(&mut moving.under_way).into_values());
         }
     }
 
     /// Nothing is under way any more.
     pub(super) fn end_of_transfers(&mut self, turn: &mut Turn<'_>) {
-        let Round::Moving(moving) = std::mem::replace(&mut self.round, Round::Idle) else { return };
+        let Round::Moving(moving) = core::mem::replace(&mut self.round, Round::Idle) else { return };
         let has_failed = moving.origin == Origin::List || !moving.failed.is_empty();
         let came_to_nothing = has_failed && !moving.moved;
         // What was refused must not keep what stands behind it from its turn.

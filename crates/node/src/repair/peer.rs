@@ -11,8 +11,9 @@ use super::moving::Moving;
 use super::ranges::{CHUNK_KEYS, Page};
 use super::{Action, Config, Counts};
 use abd::{Instant, Refusal, Version};
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
 use bytes::Bytes;
-use std::collections::{BTreeMap, VecDeque};
 
 /// What a peer's methods need of the whole.
 pub(super) struct Turn<'a> {
@@ -84,7 +85,7 @@ pub(super) struct Peer {
     /// The next round begins no earlier.
     next_at: Instant,
     /// How long to wait after a round that came to nothing.
-    retry: std::time::Duration,
+    retry: core::time::Duration,
     /// The list and the comparison take turns.
     listed_last: bool,
     pub(super) counts: Counts,
@@ -216,7 +217,7 @@ impl Peer {
         if *expected != look {
             return;
         }
-        let keys = std::mem::take(keys);
+        let keys = core::mem::take(keys);
         let Some(versions) = versions else { return self.came_to_nothing(turn) };
         assert!(versions.len() == keys.len(), "one version for each key");
         let listed: Vec<Listed> = keys.into_iter().zip(versions).collect();
@@ -276,7 +277,7 @@ impl Peer {
                 }
             }
             Round::Listing { number: asked, origin, listed, .. } if *asked == number => {
-                let (origin, listed) = (*origin, std::mem::take(listed));
+                let (origin, listed) = (*origin, core::mem::take(listed));
                 match answer {
                     Answer::Versions { versions, others, told_up_to } if versions.len() == listed.len() => {
                         // Only a question about a range is answered with more than was listed.

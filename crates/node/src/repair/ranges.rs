@@ -7,9 +7,9 @@
 
 use super::message::{Answer, KeyVersion, LIST_BYTES_MAX, Question, fit};
 use abd::{Refusal, Version};
+use alloc::{collections::BTreeMap, vec::Vec};
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
-use std::collections::BTreeMap;
 
 /// Keys that one digest is made of at most.
 pub const PAGE_KEYS: usize = 1024;
@@ -72,7 +72,7 @@ pub fn digest(entries: &[KeyVersion]) -> Digest {
         hash.update(version.to_bytes());
     }
     let whole: [u8; 32] = hash.finalize().into();
-    std::array::from_fn(|index| whole[index])
+    core::array::from_fn(|index| whole[index])
 }
 
 /// A replica's answer, from one bounded look at its store. `admitted`: rule M1, as for every other request.

@@ -1,9 +1,10 @@
 //! Writes that were handed to the way to one peer, until the peer has acknowledged each.
 
 use abd::{CallId, Instant, Version};
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
 use bytes::Bytes;
-use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
+use core::time::Duration;
 
 /// More than a healthy peer leaves unanswered; beyond it the oldest count as missed.
 const WRITES_MAX: usize = 1 << 16;
@@ -76,7 +77,7 @@ impl Unacknowledged {
     pub fn take_all(&mut self) -> Vec<Missing> {
         self.order.clear();
         self.bytes = 0;
-        std::mem::take(&mut self.writes).into_values().collect()
+        core::mem::take(&mut self.writes).into_values().collect()
     }
 
     fn pass_over(&mut self) {
@@ -90,6 +91,7 @@ impl Unacknowledged {
 mod tests {
     use super::*;
     use abd::Timestamp;
+    use alloc::{format, vec};
 
     fn call(operation: u64) -> CallId {
         CallId { operation, phase: 0 }
