@@ -6,7 +6,7 @@
 //! answered as ever.
 
 use crate::database::{DatabaseError, DatabaseIterator};
-use crate::key;
+use crate::encoding::key;
 use bytes::Bytes;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -212,7 +212,7 @@ pub(crate) fn seek_readable(
 mod tests {
     use super::*;
     use crate::database::{Database, Snapshot};
-    use crate::engine::memory::MemoryDatabase;
+    use crate::memory::MemoryDatabase;
 
     fn part(from: &'static str, to: &'static str) -> Part {
         Part { from: from.into(), to: to.into() }

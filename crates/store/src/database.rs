@@ -84,7 +84,7 @@ impl WriteBatch {
 /// An ordered map from bytes to bytes, one value per key.
 ///
 /// Keys have 1 to 65,535 bytes and do not begin with zero: those are an engine's own. An engine leaves dominated versions out
-/// when it rewrites what it holds (see [`crate::garbage::DominatedFilter`]).
+/// when it rewrites what it holds (see [`crate::encoding::dominated::DominatedFilter`]).
 pub trait Database: Send + Sync + 'static {
     /// A frozen view.
     type Snapshot: Snapshot;

@@ -1,27 +1,28 @@
 //! The multi-version store of a replica: versions by key, over an ordered database with atomic batches and snapshots.
 //!
-//! Read [`database`] (what is asked of an engine), [`key`] (how versions become ordered bytes), [`mvcc`] (reads,
-//! writes and garbage collection), then [`engine::disk`].
+//! ```text
+//! versions    newest, commit, scan: many versions of a key, a cache of the newest
+//! ────────    database: what is asked of an engine         encoding: what the bytes of a data key and a record say
+//! disk        rounds    flush, merge, collect, repair, and their threads
+//!             ground    log, memtable, tables, large values, frozen views
+//! memory      the same interface for tests and simulations
+//! ────────
+//! files       private files, slots that are written in turn
+//! ```
+//!
+//! Each floor names only those below it (`tests/fence.rs`). Read [`database`], [`key`] and [`versions`], then [`disk`].
 
-mod cache;
-pub mod counted;
 pub mod damage;
 pub mod database;
-pub mod engine;
-pub mod garbage;
-pub mod key;
-pub mod mvcc;
-pub mod private;
-mod puts;
-pub mod slots;
-mod version_record;
-mod walk;
+pub mod disk;
+mod encoding;
+mod files;
+pub mod memory;
+pub mod versions;
 
 pub use database::{Change, Database, DatabaseError, DatabaseIterator, HEAD_BYTES, Snapshot, WriteBatch};
-pub use engine::disk::{DiskDatabase, DiskOptions};
-pub use engine::memory::MemoryDatabase;
-pub use engine::watermark::Watermark;
-pub use engine::{LOG_FILTER, catches_panics};
-pub use mvcc::{CACHE_BYTES, Fit, MultiVersionStore};
-pub use puts::Puts;
-pub use walk::Walked;
+pub use disk::{DiskDatabase, DiskOptions, LOG_FILTER, Watermark, catches_panics};
+pub use encoding::{dominated, key};
+pub use files::{private, slots};
+pub use memory::MemoryDatabase;
+pub use versions::{CACHE_BYTES, Fit, MultiVersionStore, Puts, Walked, counted};

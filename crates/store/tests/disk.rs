@@ -344,7 +344,7 @@ fn a_hot_key_stays_one_version() {
             store.commit(&[("hot".into(), stamped)]).unwrap();
         }
     };
-    let versions_in = |snapshot: &store::engine::snapshot::DiskSnapshot| {
+    let versions_in = |snapshot: &store::disk::DiskSnapshot| {
         let mut iterator = snapshot.iterator();
         iterator.seek_to_first().unwrap();
         let mut versions = Vec::new();

@@ -18,8 +18,8 @@ use crate::rng::Rng;
 use bytes::Bytes;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use store::damage::{DamagedParts, Guarded, Part};
-use store::engine::memory::{MemoryIterator, MemorySnapshot};
-use store::garbage::DominatedFilter;
+use store::dominated::DominatedFilter;
+use store::memory::{MemoryIterator, MemorySnapshot};
 use store::{
     Change, Database, DatabaseError, DatabaseIterator, MemoryDatabase, Snapshot, WriteBatch, key::prefix_of,
 };

@@ -1,0 +1,213 @@
+//! What is found when a database is opened.
+
+use super::record::{self, BLOCK, Damage, Header, Records, blank_block};
+use super::{Journal, Kept, Sealed, Segment, segment_path};
+use crate::database::{Change, DatabaseError};
+use crate::disk::ground::failure::{damaged, io_error};
+use crate::disk::ground::strays::leave_alone;
+use crate::disk::ground::values::LargeValues;
+use crate::files::private;
+use bytes::Bytes;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// The journal and the last batch in it.
+pub(crate) struct Recovered {
+    pub(crate) journal: Journal,
+    /// Number of the last batch of all, in the journal or in the tables; zero when there is none.
+    pub(crate) last: u64,
+    /// Files that nobody needs. They are deleted only when all is known to be well.
+    stale: Vec<PathBuf>,
+}
+
+/// A batch that the tables do not have.
+pub(crate) struct Replayed {
+    pub(crate) number: u64,
+    pub(crate) changes: Vec<Change>,
+    pub(crate) large: LargeValues,
+}
+
+impl Recovered {
+    /// Deletes what was found and is not needed.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub(crate) fn clean_up(&mut self) -> Result<(), DatabaseError> {
+        for path in self.stale.drain(..) {
+            std::fs::remove_file(path).map_err(|why| io_error("delete an old journal segment", &why))?;
+        }
+        Ok(())
+    }
+}
+
+struct SegmentFound {
+    path: PathBuf,
+    header: Header,
+}
+
+/// Reads the journal in `directory` and hands every batch after `flushed` to `replay`, in order. `flushed` is what the
+/// tables say that they hold; they hold more if `flushed_is_lost`. Then what is not in the journal any more is in the tables, because a
+/// segment is given up for no other reason.
+///
+/// # Errors
+/// [`DatabaseError::Damaged`] when a batch that must be there is not; whatever `replay` returns.
+pub(crate) fn recover(
+    directory: &Path,
+    mut flushed: u64,
+    flushed_is_lost: bool,
+    mut replay: impl FnMut(Replayed) -> Result<(), DatabaseError>,
+) -> Result<Recovered, DatabaseError> {
+    let (found, mut stale, next_file) = list(directory)?;
+    let next_id = found.last().map_or(1, |newest| newest.header.id + 1);
+    let mut journal = Journal::new(directory.to_path_buf(), next_id, next_file);
+    if flushed_is_lost {
+        flushed = found.iter().map(|found| found.header.flushed).fold(flushed, u64::max);
+    }
+    let mut last = flushed;
+    if let Some(newest) = found.last()
+        && newest.header.flushed > flushed
+    {
+        return Err(damaged(format!(
+            "the tables end at batch {flushed}, but held batch {} before: they are an older copy",
+            newest.header.flushed
+        )));
+    }
+    let (kept, found): (Vec<SegmentFound>, Vec<SegmentFound>) =
+        found.into_iter().partition(|found| found.header.kept);
+    for SegmentFound { path, header } in kept {
+        journal.kept.push(Kept::new(reopen(&path)?, header));
+    }
+    for (at, SegmentFound { path, header }) in found.iter().enumerate() {
+        let next = found.get(at + 1).map(|next| next.header.first);
+        // Everything in it is in the tables.
+        if next.is_some_and(|next| next <= flushed + 1) {
+            if has_large_values(path, *header)? {
+                journal.kept.push(Kept::new(reopen(path)?, *header));
+            } else {
+                stale.push(path.clone());
+            }
+            continue;
+        }
+        if header.first > last + 1 {
+            if !flushed_is_lost {
+                return Err(missing(last + 1, header.first));
+            }
+            last = header.first - 1;
+        }
+        let (segment, bytes) = read(path)?;
+        let mut records = Records::new(bytes, *header);
+        let mut ends_at = header.first - 1;
+        let mut has_large_values = false;
+        while let Some(record) = records.next().map_err(|Damage { number }| {
+            damaged(format!("batch {number} in the journal does not match its checksum"))
+        })? {
+            // A batch that was refused may have been written, and its number used again in the next segment.
+            if next.is_some_and(|next| record.number >= next) {
+                break;
+            }
+            ends_at = record.number;
+            has_large_values |= record::has_large_values(&record.changes);
+            if record.number > flushed {
+                last = record.number;
+                let pointers = record.large_values(header.id);
+                let segment = (!pointers.is_empty()).then(|| (header.id, segment.file.clone()));
+                let large = LargeValues { segment, pointers };
+                replay(Replayed { number: record.number, changes: record.changes, large })?;
+            }
+        }
+        if let Some(next) = next
+            && next != ends_at + 1
+            && !flushed_is_lost
+        {
+            return Err(missing(ends_at + 1, next));
+        }
+        journal.sealed.push_back(Sealed { segment, header: *header, last: ends_at, has_large_values });
+    }
+    // Segments that are gone had numbers up to this, as numbers of batches rise faster: no pointer that one of them left
+    // behind leads into a new one.
+    journal.next_id = journal.next_id.max(last + 1);
+    journal.written = journal.disk_bytes();
+    Ok(Recovered { journal, last, stale })
+}
+
+/// Whether tables may point into a segment that was left between its last batch's flush and its mark.
+fn has_large_values(path: &Path, header: Header) -> Result<bool, DatabaseError> {
+    let bytes = std::fs::read(path).map_err(|why| io_error("read the journal", &why))?;
+    let mut records = Records::new(bytes.into(), header);
+    loop {
+        match records.next() {
+            Ok(Some(record)) if !record::has_large_values(&record.changes) => {}
+            // The tables have what is damaged, unless it is a large value: then its reader will find out.
+            Ok(Some(_)) | Err(Damage { .. }) => return Ok(true),
+            Ok(None) => return Ok(false),
+        }
+    }
+}
+
+fn missing(from: u64, to: u64) -> DatabaseError {
+    damaged(format!("batches {from} to {} are missing in the journal", to.saturating_sub(1)))
+}
+
+/// The segments that were in use, in the order of their use; the files that were made ready and never used; and the first
+/// free file number.
+fn list(directory: &Path) -> Result<(Vec<SegmentFound>, Vec<PathBuf>, u64), DatabaseError> {
+    let failed = |why: std::io::Error| io_error("read the journal", &why);
+    let (mut found, mut blank) = (Vec::new(), Vec::new());
+    let mut next_file = 1;
+    for entry in std::fs::read_dir(directory).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let path = entry.path();
+        let number = entry.file_name().to_str().and_then(|name| name.parse::<u64>().ok());
+        let is_ours = |number: &u64| path == segment_path(directory, *number);
+        let number = number.filter(is_ours);
+        // Whatever it is, its name is taken.
+        next_file = next_file.max(number.map_or(0, |number| number + 1));
+        if number.is_none() || !entry.file_type().map_err(failed)?.is_file() {
+            leave_alone(&path);
+            continue;
+        }
+        let mut block = [0; BLOCK];
+        let file = File::open(&path).map_err(failed)?;
+        match file.read_exact_at(&mut block, 0) {
+            Ok(()) => {}
+            Err(short) if short.kind() == std::io::ErrorKind::UnexpectedEof => {}
+            Err(why) => return Err(failed(why)),
+        }
+        match Header::get(&block) {
+            Some(header) => found.push(SegmentFound { path, header }),
+            None if block == blank_block() => blank.push(path),
+            None if Records::are_there_without_header(std::fs::read(&path).map_err(failed)?.into()) => {
+                return Err(damaged(format!(
+                    "the header of the journal segment {} is damaged",
+                    path.display()
+                )));
+            }
+            None => blank.push(path),
+        }
+    }
+    found.sort_by_key(|found: &SegmentFound| found.header.id);
+    Ok((found, blank, next_file))
+}
+
+fn open(path: &Path) -> Result<File, DatabaseError> {
+    let file = private::options().write(true).open(path);
+    file.map_err(|why| io_error("open a journal segment", &why))
+}
+
+fn reopen(path: &Path) -> Result<Segment, DatabaseError> {
+    let file = open(path)?;
+    let capacity = file.metadata().map_err(|why| io_error("look at a journal segment", &why))?.len();
+    Ok(Segment::found(file, path.to_path_buf(), capacity))
+}
+
+/// The whole segment, durable. After kill -9 the page cache may hold bytes that the disk does not, and after a sync that
+/// failed it may take them for written: only writing them again makes sure.
+fn read(path: &Path) -> Result<(Segment, Bytes), DatabaseError> {
+    let failed = |why: std::io::Error| io_error("read the journal", &why);
+    let file = open(path)?;
+    let bytes = std::fs::read(path).map_err(failed)?;
+    file.write_all_at(&bytes, 0).and_then(|()| file.sync_all()).map_err(failed)?;
+    let capacity = bytes.len() as u64;
+    Ok((Segment::found(file, path.to_path_buf(), capacity), bytes.into()))
+}

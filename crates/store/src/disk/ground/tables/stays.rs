@@ -1,0 +1,59 @@
+//! What is left out when a memtable is written and when tables are merged: dominated versions (rule G1).
+//!
+//! The journal or a synced table has every version that is seen here, so it is durable, and the new table replaces what
+//! it was made of at one instant. A snapshot keeps the memtables and tables that it began with: a reader that does not
+//! see the newer version yet still sees the older one.
+
+use super::lsm::Row;
+use super::writeback::Writeback;
+use crate::disk::ground::memtable::Contents;
+use crate::disk::ground::values::stored;
+use crate::encoding::dominated::DominatedFilter;
+use bytes::Bytes;
+use std::path::PathBuf;
+
+/// What happens to the entries of one merge, in their order.
+pub(crate) struct Merge {
+    filter: DominatedFilter,
+    writeback: Writeback,
+}
+
+impl Merge {
+    /// Into tables in a folder, from a number on.
+    pub(crate) fn new(folder: PathBuf, first: u64) -> Self {
+        Self { filter: DominatedFilter::new(), writeback: Writeback::new(folder, first) }
+    }
+
+    /// Whether the next entry stays.
+    ///
+    /// No tombstone is left behind for one that goes: if the same version was put twice and an older copy lies in another
+    /// table, it is a dominated version again, and goes with a later merge.
+    pub(crate) fn keeps(&mut self, key: &[u8], value_length: usize) -> bool {
+        self.writeback.entry(key.len() + value_length);
+        !self.filter.is_dominated(key)
+    }
+}
+
+/// What a table gets of a memtable: its entries, in order, without dominated versions, and pointers to large values. A
+/// version that was deleted dominates nothing. `writeback` hears of what is about to be written.
+pub(crate) fn without_dominated(memtable: &Contents, mut writeback: Writeback) -> impl Iterator<Item = Row> {
+    let mut filter = DominatedFilter::new();
+    let (mut key, mut deleted) = (Vec::new(), Vec::new());
+    memtable.walk().filter_map(move |(first, entry)| {
+        key.clear();
+        key.extend_from_slice(first);
+        key.extend_from_slice(entry.version());
+        if entry.value().is_none() {
+            deleted.clone_from(&key);
+        }
+        if deleted != key && filter.is_dominated(&key) {
+            return None;
+        }
+        let row_key = Bytes::copy_from_slice(&key);
+        let value = entry.value().map(|value| stored(value, entry.pointer()));
+        if let Some(value) = &value {
+            writeback.entry(key.len() + value.len());
+        }
+        Some(Row { key: row_key, value, number: entry.number() })
+    })
+}

@@ -1,0 +1,20 @@
+//! What goes on above the ground, in threads of its own ([`workers`]) while batches are written.
+//!
+//! ```text
+//! flush      a full memtable becomes a synced table
+//! merge      tables become fewer
+//! repair     what is left of damaged tables takes their place
+//! collect    large values still in use are written again, and their segment is given back
+//! ```
+//! [`Upkeep`] is what the first three share: who may change the files of tables, and what is in doubt after a failure.
+
+pub(crate) mod collect;
+mod flush;
+mod merge;
+mod policy;
+mod repair;
+#[cfg(test)]
+mod tests;
+pub(crate) mod upkeep;
+mod used;
+pub(crate) mod workers;

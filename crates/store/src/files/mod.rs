@@ -1,0 +1,4 @@
+//! Files of a data directory.
+
+pub mod private;
+pub mod slots;

@@ -1,0 +1,172 @@
+//! An ordered map in memory. Snapshots share it and a write copies it when somebody still looks: simple, and meant
+//! for tests and simulations.
+
+use crate::database::{Change, Database, DatabaseError, DatabaseIterator, Snapshot, WriteBatch};
+use crate::encoding::dominated::DominatedFilter;
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, PoisonError};
+
+type Map = BTreeMap<Bytes, Bytes>;
+
+/// A database that forgets everything when it is dropped.
+#[derive(Debug, Default)]
+pub struct MemoryDatabase {
+    map: Mutex<Arc<Map>>,
+    /// Batches that were begun and not synced: invisible, and what a crash may keep a prefix of.
+    pending: Mutex<Vec<WriteBatch>>,
+}
+
+impl MemoryDatabase {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Hands over a batch without waiting for it. Nobody sees it before [`MemoryDatabase::sync`].
+    pub fn begin(&self, batch: WriteBatch) {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner).push(batch);
+    }
+
+    /// Makes everything begun durable and visible, in order.
+    pub fn sync(&self) {
+        self.crash(usize::MAX);
+    }
+
+    /// A power cut: of the batches begun and not synced the disk happens to hold the first `keep_prefix`.
+    pub fn crash(&self, keep_prefix: usize) {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        for batch in std::mem::take(&mut *pending).into_iter().take(keep_prefix) {
+            self.apply(batch);
+        }
+    }
+
+    fn apply(&self, batch: WriteBatch) {
+        let mut map = self.map.lock().unwrap_or_else(PoisonError::into_inner);
+        let map = Arc::make_mut(&mut map);
+        for change in batch.changes {
+            match change {
+                Change::Put(key, value) => map.insert(key, value),
+                Change::Delete(key) => map.remove(&key),
+            };
+        }
+    }
+
+    /// Leaves dominated versions out, as an engine does that merges its tables.
+    pub fn merge(&self) {
+        let mut map = self.map.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut filter = DominatedFilter::new();
+        Arc::make_mut(&mut map).retain(|key, _| !filter.is_dominated(key));
+    }
+
+    /// How many keys there are.
+    pub fn len(&self) -> usize {
+        self.map.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Whether there is no key.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Database for MemoryDatabase {
+    type Snapshot = MemorySnapshot;
+
+    fn write(&self, batch: WriteBatch) -> Result<(), DatabaseError> {
+        // A journal has one order: what was begun earlier is durable with whatever is synced later.
+        self.sync();
+        self.apply(batch);
+        Ok(())
+    }
+
+    fn keys_estimate(&self) -> u64 {
+        self.len() as u64
+    }
+
+    fn snapshot(&self) -> Result<MemorySnapshot, DatabaseError> {
+        Ok(MemorySnapshot { map: self.map.lock().unwrap_or_else(PoisonError::into_inner).clone() })
+    }
+}
+
+/// A frozen map.
+#[derive(Clone, Debug)]
+pub struct MemorySnapshot {
+    map: Arc<Map>,
+}
+
+impl Snapshot for MemorySnapshot {
+    type Iterator = MemoryIterator;
+
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, DatabaseError> {
+        Ok(self.map.get(key).cloned())
+    }
+
+    fn iterator(&self) -> MemoryIterator {
+        MemoryIterator { map: self.map.clone(), at: None }
+    }
+}
+
+/// A position in a frozen map.
+#[derive(Clone, Debug)]
+pub struct MemoryIterator {
+    map: Arc<Map>,
+    at: Option<(Bytes, Bytes)>,
+}
+
+impl MemoryIterator {
+    fn stand(&mut self, entry: Option<(Bytes, Bytes)>) -> Result<(), DatabaseError> {
+        self.at = entry;
+        Ok(())
+    }
+}
+
+fn owned((key, value): (&Bytes, &Bytes)) -> (Bytes, Bytes) {
+    (key.clone(), value.clone())
+}
+
+impl DatabaseIterator for MemoryIterator {
+    fn seek(&mut self, key: &[u8]) -> Result<(), DatabaseError> {
+        let found = self.map.range::<[u8], _>((Bound::Included(key), Bound::Unbounded)).next().map(owned);
+        self.stand(found)
+    }
+
+    fn seek_to_first(&mut self) -> Result<(), DatabaseError> {
+        let found = self.map.first_key_value().map(owned);
+        self.stand(found)
+    }
+
+    fn seek_to_last(&mut self) -> Result<(), DatabaseError> {
+        let found = self.map.last_key_value().map(owned);
+        self.stand(found)
+    }
+
+    fn next(&mut self) -> Result<(), DatabaseError> {
+        let Some((key, _)) = self.at.take() else { return Ok(()) };
+        let found = self.map.range((Bound::Excluded(key), Bound::Unbounded)).next().map(owned);
+        self.stand(found)
+    }
+
+    fn prev(&mut self) -> Result<(), DatabaseError> {
+        let Some((key, _)) = self.at.take() else { return Ok(()) };
+        let found = self.map.range((Bound::Unbounded, Bound::Excluded(key))).next_back().map(owned);
+        self.stand(found)
+    }
+
+    fn key(&self) -> Option<&Bytes> {
+        self.at.as_ref().map(|(key, _)| key)
+    }
+
+    fn value_length(&self) -> Option<usize> {
+        self.at.as_ref().map(|(_, value)| value.len())
+    }
+
+    fn head(&self, length: usize) -> Result<Option<Bytes>, DatabaseError> {
+        Ok(self.at.as_ref().map(|(_, value)| value.slice(..length.min(value.len()))))
+    }
+
+    fn value(&self) -> Result<Option<Bytes>, DatabaseError> {
+        Ok(self.at.as_ref().map(|(_, value)| value.clone()))
+    }
+}
