@@ -22,6 +22,7 @@
 extern crate alloc;
 
 pub mod coordinator;
+pub mod counted;
 pub mod issuer;
 pub mod loopback;
 pub mod message;

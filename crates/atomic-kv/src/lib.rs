@@ -11,4 +11,3 @@ pub mod logging;
 pub mod memory;
 pub mod node;
 pub mod private;
-pub mod resp;

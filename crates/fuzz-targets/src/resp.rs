@@ -1,5 +1,5 @@
-use atomic_kv::resp::{ClientRequest, Limits, ProtocolError, RequestParser};
 use bytes::BytesMut;
+use node::resp::{ClientRequest, Limits, ProtocolError, RequestParser};
 
 /// Small, so that a short input can reach them.
 const LIMITS: Limits = Limits { max_key_bytes: 64, max_value_bytes: 256, max_args: 64 };

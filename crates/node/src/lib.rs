@@ -21,4 +21,5 @@ pub mod limits;
 pub mod lookups;
 pub mod nonce;
 pub mod repair;
+pub mod resp;
 pub mod room;

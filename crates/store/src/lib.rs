@@ -25,4 +25,4 @@ pub use disk::{DiskDatabase, DiskOptions, LOG_FILTER, Watermark, catches_panics}
 pub use encoding::{dominated, key};
 pub use files::{private, slots};
 pub use memory::MemoryDatabase;
-pub use versions::{CACHE_BYTES, Fit, MultiVersionStore, Puts, Walked, counted};
+pub use versions::{CACHE_BYTES, Fit, MultiVersionStore, Puts, Walked};

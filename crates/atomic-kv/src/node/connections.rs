@@ -1,6 +1,6 @@
 //! The client connections of all event loops, for `CLIENT LIST` and `CLIENT KILL`.
 
-use crate::resp::Listed;
+use ::node::resp::{Listed, Names};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
@@ -12,6 +12,7 @@ pub(crate) struct Connections(Mutex<HashMap<u64, Connection>>);
 #[derive(Debug)]
 struct Connection {
     listed: Arc<Listed>,
+    names: Names,
     /// Told when the connection is to be closed.
     end: Arc<Notify>,
 }
@@ -26,12 +27,18 @@ impl Connections {
     /// Makes a connection known; whoever serves it closes it when `end` is told.
     pub(crate) fn add(&self, listed: Arc<Listed>, end: Arc<Notify>) -> Known<'_> {
         let id = listed.id();
-        self.lock().insert(id, Connection { listed, end });
+        self.lock().insert(id, Connection { listed, names: Names::default(), end });
         Known { connections: self, id }
     }
 
-    pub(crate) fn all(&self) -> Vec<Arc<Listed>> {
-        self.lock().values().map(|connection| connection.listed.clone()).collect()
+    pub(crate) fn all(&self) -> Vec<(Arc<Listed>, Names)> {
+        self.lock().values().map(|connection| (connection.listed.clone(), connection.names.clone())).collect()
+    }
+
+    pub(crate) fn rename(&self, id: u64, names: &Names) {
+        if let Some(connection) = self.lock().get_mut(&id) {
+            connection.names = names.clone();
+        }
     }
 
     /// Has a connection closed, if it is still there.

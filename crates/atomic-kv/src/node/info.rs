@@ -5,8 +5,8 @@ use super::process::{Memory, human, processor_seconds, run_id, system};
 use super::shard::Shard;
 use super::{Node, now_instant};
 use crate::logging;
-use crate::resp::{Counts, Listed, Section, ServerInfo, by_command, by_error};
 use ::node::client::patience;
+use ::node::resp::{Counts, Host, Listed, Names, Section, by_command, by_error};
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -237,7 +237,7 @@ impl Node {
     }
 }
 
-impl ServerInfo for Shard {
+impl Host for Shard {
     fn info(&self, wanted: &dyn Fn(&str) -> bool) -> Vec<Section> {
         let node = &self.node;
         let mut sections = Vec::new();
@@ -294,8 +294,12 @@ impl ServerInfo for Shard {
         self.node.uptime()
     }
 
-    fn clients(&self) -> Vec<Arc<Listed>> {
+    fn clients(&self) -> Vec<(Arc<Listed>, Names)> {
         self.node.connections.all()
+    }
+
+    fn rename(&self, id: u64, names: &Names) {
+        self.node.connections.rename(id, names);
     }
 
     fn kill(&self, id: u64) {

@@ -21,7 +21,6 @@ mod limits;
 mod listen;
 mod metrics;
 mod mode;
-mod outcomes;
 pub mod peer;
 mod pipeline;
 mod process;

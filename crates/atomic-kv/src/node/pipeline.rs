@@ -1,12 +1,11 @@
 //! What one connection has asked for and not been answered yet, in order.
 
 use super::answers::Answers;
-use super::outcomes::{Outcomes, combine, drop_value, value_of};
 use super::peer::service;
 use super::shard::Shard;
 use super::started::Started;
-use crate::resp::{Counts, Protocol, Response};
 use ::node::client::turns::Load;
+use ::node::resp::{Answer, Counts, Operations, Outcomes, Protocol, Response, drop_value, length, reply};
 use abd::wire::put_frame;
 use abd::{Instant, Operation, Outcome};
 use bytes::BytesMut;
@@ -28,7 +27,7 @@ const FOUND_BYTES_MAX: usize = 4 << 20;
 /// What a Get counts for while its value is sought on the disk.
 const SOUGHT_BYTES: usize = 1 << 20;
 /// Bytes of all values in one reply, but for a single value.
-const MULTI_GET_BYTES_MAX: usize = 64 << 20;
+const VALUES_BYTES_MAX: usize = 64 << 20;
 /// Replies gathered before they are written although more are ready.
 pub(super) const OUT_BYTES: usize = 256 << 10;
 /// What a request that is owed takes for each of its operations, and an operation in flight, beside their bytes; about.
@@ -41,20 +40,15 @@ pub(super) struct PipelineRequest {
     pub(super) operations: Operations,
 }
 
-/// What a request leads to; nearly always one operation.
-pub(super) type Operations = SmallVec<[Operation; 1]>;
-
 /// What becomes of the outcomes.
 pub(super) enum ReplyShape {
     /// Nothing: here is the reply.
     Ready(BytesMut),
-    Get,
-    StrLen,
-    Set,
-    /// Repeated keys count once, as they are deleted once.
-    Delete,
-    Exists,
-    MultiGet,
+    /// A reply over RESP, as in [`::node::resp::Run`].
+    Answer {
+        needs_values: bool,
+        answer: Answer,
+    },
     /// A call of the Coordinator service, by its number; and one whose caller no longer wants the answer.
     Call(u64),
     Cancelled,
@@ -89,7 +83,7 @@ struct Owed {
     rest: VecDeque<Operation>,
     /// How the first parts have ended.
     outcomes: Outcomes,
-    /// Bytes of the values in the outcomes of a [`ReplyShape::MultiGet`], and whether that is too much for a reply.
+    /// Bytes of the values in the outcomes, and whether that is too much for a reply.
     value_bytes: usize,
     is_too_large: bool,
     /// What it adds to [`Pipeline::operations`] and [`Pipeline::bytes`].
@@ -383,24 +377,23 @@ impl Part {
 impl Owed {
     /// The next part has ended.
     fn take(&mut self, mut outcome: Outcome) {
-        if let ReplyShape::MultiGet = self.shape {
-            self.value_bytes += value_of(&mut outcome).map_or(0, |value| value.len());
-            if !self.is_too_large && self.value_bytes > MULTI_GET_BYTES_MAX && !self.outcomes.is_empty() {
-                self.is_too_large = true;
-                self.rest.clear();
-                self.outcomes.iter_mut().for_each(drop_value);
-            }
-        }
-        if self.is_too_large || matches!(self.shape, ReplyShape::Exists) {
+        let needs_values = !matches!(self.shape, ReplyShape::Answer { needs_values: false, .. });
+        if !needs_values || self.is_too_large {
             drop_value(&mut outcome);
         }
+        self.value_bytes += length(&outcome);
         self.outcomes.push(outcome);
+        if self.value_bytes > VALUES_BYTES_MAX && self.outcomes.len() > 1 && !self.is_too_large {
+            self.is_too_large = true;
+            self.rest.clear();
+            self.outcomes.iter_mut().for_each(drop_value);
+        }
     }
 
     /// The reply, when all parts have ended.
     fn reply(self, counts: &Counts, out: &mut BytesMut) {
         if self.is_too_large {
-            let (keys, mebibytes) = (self.operations, MULTI_GET_BYTES_MAX >> 20);
+            let (keys, mebibytes) = (self.operations, VALUES_BYTES_MAX >> 20);
             let why = format!(
                 "ERR the values of these {keys} keys are larger than {mebibytes} MiB together: ask for fewer at once"
             );
@@ -416,8 +409,8 @@ impl Owed {
                     put_frame(out, |body| service::put_answer(body, number, &outcome.into()));
                 }
             }
-            shape => {
-                let reply = combine(&shape, self.outcomes);
+            ReplyShape::Answer { answer, .. } => {
+                let reply = reply(self.outcomes, answer);
                 counts.reply(&reply);
                 reply.encode(self.protocol, out);
             }

@@ -2,7 +2,7 @@
 //! other; whoever asks adds them up.
 
 use super::Node;
-use crate::resp::Counts;
+use ::node::resp::Counts;
 use abd::{Content, Outcome};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

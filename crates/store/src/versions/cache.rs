@@ -20,7 +20,7 @@
 //! are about versions alone (the timestamps of a Set, what a write dominates, the replicas that a Get asks second). A
 //! reader that finds an entry with a version above its snapshot's looks again.
 
-use super::counted::copied;
+use abd::counted::copied;
 use abd::{Content, Glimpse, StampedValue, Version};
 use hashbrown::HashTable;
 use rapidhash::v3::{RapidSecrets, rapidhash_v3_seeded};

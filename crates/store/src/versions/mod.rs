@@ -5,7 +5,6 @@
 //! No lock of the store's own is held while the database works.
 
 mod cache;
-pub mod counted;
 mod puts;
 mod walk;
 

@@ -5,8 +5,8 @@
 //! so the allocator hands out what is still in its processor's cache; allocations that one thread makes and another one frees
 //! cost several cache misses each. And what waits for the disk does not keep network buffers from being used again.
 
-use super::counted::copied;
 use crate::encoding::{key, record};
+use abd::counted::copied;
 use abd::{Content, StampedValue, Version};
 use bytes::Bytes;
 

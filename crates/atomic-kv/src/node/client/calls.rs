@@ -63,5 +63,5 @@ impl Front for Calls {
 }
 
 fn own(bytes: Bytes) -> Bytes {
-    if bytes.len() <= COPIED_MAX_BYTES { store::counted::copied(&bytes) } else { bytes }
+    if bytes.len() <= COPIED_MAX_BYTES { abd::counted::copied(&bytes) } else { bytes }
 }

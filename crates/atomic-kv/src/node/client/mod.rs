@@ -26,7 +26,7 @@ use super::now_instant;
 use super::pipeline::{OUT_BYTES, Pipeline, PipelineRequest, Until};
 use super::shard::Shard;
 use super::stats::LoopStats;
-use crate::resp::Protocol;
+use ::node::resp::Protocol;
 use abd::wire::WireError;
 use bytes::BytesMut;
 use output::Output;

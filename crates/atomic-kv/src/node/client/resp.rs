@@ -3,12 +3,11 @@
 use super::account::{Client, Seat};
 use super::{Ended, Front, Next, converse};
 use crate::logging::limit::limited;
-use crate::node::pipeline::{Operations, PipelineRequest, ReplyShape};
+use crate::node::pipeline::{PipelineRequest, ReplyShape};
 use crate::node::shard::Shard;
-use crate::resp::{Action, Limits, Protocol, RequestParser, Response, Session};
-use abd::{Instant, Operation};
+use ::node::resp::{Limits, Plan, Protocol, RequestParser, Response, Run, Session};
+use abd::Instant;
 use bytes::BytesMut;
-use smallvec::smallvec;
 use std::rc::Rc;
 use std::sync::Arc;
 use tokio::net::TcpStream;
@@ -62,12 +61,16 @@ impl Front for Resp {
                 return Ok(Next::Last(PipelineRequest::ready(&reply, self.session.protocol())));
             }
         };
-        let action = self.session.handle(request, shard);
-        let is_last = matches!(action, Action::RespondAndClose(_) | Action::Close);
-        Ok(match request_of(action, self.session.protocol()) {
-            Some(request) if is_last => Next::Last(request),
-            Some(request) => Next::Request(request),
-            None => Next::Close,
+        let plan = self.session.handle(request, shard);
+        let ready = |reply: Response| PipelineRequest::ready(&reply, self.session.protocol());
+        Ok(match plan {
+            Plan::Reply(reply) => Next::Request(ready(reply)),
+            Plan::Last(reply) => Next::Last(ready(reply)),
+            Plan::Close => Next::Close,
+            Plan::Run(Run { operations, needs_values, answer }) => {
+                let shape = ReplyShape::Answer { needs_values, answer };
+                Next::Request(PipelineRequest { shape, operations })
+            }
         })
     }
 
@@ -90,29 +93,4 @@ impl Front for Resp {
     fn heard(&mut self, now: Instant) {
         self.session.heard(now.since(Instant(0)));
     }
-}
-
-/// What a request leads to; `None` for one without an answer.
-fn request_of(action: Action, protocol: Protocol) -> Option<PipelineRequest> {
-    let (shape, operations): (ReplyShape, Operations) = match action {
-        Action::Respond(reply) | Action::RespondAndClose(reply) => {
-            return Some(PipelineRequest::ready(&reply, protocol));
-        }
-        Action::Close => return None,
-        Action::Get(key) => (ReplyShape::Get, smallvec![Operation::Get { key }]),
-        Action::StrLen(key) => (ReplyShape::StrLen, smallvec![Operation::Get { key }]),
-        Action::Set { key, value } => (ReplyShape::Set, smallvec![Operation::Set { key, value }]),
-        Action::Delete(mut keys) => {
-            keys.sort();
-            keys.dedup();
-            (ReplyShape::Delete, keys.into_iter().map(|key| Operation::Delete { key }).collect())
-        }
-        Action::Exists(keys) => {
-            (ReplyShape::Exists, keys.into_iter().map(|key| Operation::Get { key }).collect())
-        }
-        Action::MultiGet(keys) => {
-            (ReplyShape::MultiGet, keys.into_iter().map(|key| Operation::Get { key }).collect())
-        }
-    };
-    Some(PipelineRequest { shape, operations })
 }

@@ -1,19 +1,20 @@
 //! What others may see of a connection: its line in `CLIENT LIST`.
 //!
 //! The connection's own event loop writes it, any other reads it; so it is shared, and what changes with every request is
-//! a number that costs no lock.
+//! a number that costs no lock. Names change rarely: the [`Host`](super::Host) is told them.
 
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
-
+use super::commands::COMMANDS;
 use super::response::Protocol;
-use super::table::COMMANDS;
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::String;
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use core::time::Duration;
 
 /// A connection as others see it.
 #[derive(Debug)]
 pub struct Listed {
-    pub(super) id: u64,
+    id: u64,
     pub(super) peer: String,
     pub(super) local: String,
     pub(super) opened: Duration,
@@ -23,15 +24,17 @@ pub struct Listed {
     last_command: AtomicU32,
     /// 2 or 3.
     protocol: AtomicU8,
-    names: Mutex<Names>,
 }
 
 /// What a client says about itself.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Names {
-    pub(super) name: String,
-    pub(super) library: String,
-    pub(super) library_version: String,
+pub struct Names {
+    /// Its own name.
+    pub name: String,
+    /// The library that it uses.
+    pub library: String,
+    /// And that one's version.
+    pub library_version: String,
 }
 
 fn nanoseconds(time: Duration) -> u64 {
@@ -48,7 +51,6 @@ impl Listed {
             active: AtomicU64::new(nanoseconds(opened)),
             last_command: AtomicU32::new(0),
             protocol: AtomicU8::new(2),
-            names: Mutex::default(),
         }
     }
 
@@ -63,10 +65,6 @@ impl Listed {
 
     pub(super) fn speaks(&self, protocol: Protocol) {
         self.protocol.store(u8::try_from(protocol.number()).unwrap_or(2), Ordering::Relaxed);
-    }
-
-    pub(super) fn names(&self) -> MutexGuard<'_, Names> {
-        self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes a command and its subcommand, by their places in the table.
@@ -93,11 +91,11 @@ impl Listed {
         now.saturating_sub(self.opened)
     }
 
-    /// The line, without its end. `now` is [`ServerInfo::uptime`](super::ServerInfo::uptime).
+    /// The line, without its end. `now` is [`Host::uptime`](super::Host::uptime).
     ///
     /// Client libraries insist on fields that mean nothing here; those are zero.
-    pub fn describe(&self, now: Duration) -> String {
-        let Names { name, library, library_version } = self.names().clone();
+    pub fn describe(&self, names: &Names, now: Duration) -> String {
+        let Names { name, library, library_version } = names;
         let idle = nanoseconds(now).saturating_sub(self.active.load(Ordering::Relaxed)) / 1_000_000_000;
         format!(
             "id={} addr={} laddr={} fd=0 name={name} age={} idle={idle} flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 \

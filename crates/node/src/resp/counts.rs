@@ -1,19 +1,26 @@
 //! What is counted of the requests: calls and refusals by command, error replies by their code.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
+use super::commands::{COMMANDS, COUNT};
 use super::response::Response;
-use super::table::COMMANDS;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 /// The codes that error replies begin with; whatever begins with another counts for the last.
 const CODES: [&str; 6] = ["NOQUORUM", "INDETERMINATE", "WRONGPASS", "NOPROTO", "NOPERM", "ERR"];
 
 /// Counters of one event loop, so that loops do not take them from each other.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Counts {
-    calls: [AtomicU64; COMMANDS.len()],
-    rejected: [AtomicU64; COMMANDS.len()],
+    calls: [AtomicU64; COUNT],
+    rejected: [AtomicU64; COUNT],
     errors: [AtomicU64; CODES.len()],
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        let zeros = || [const { AtomicU64::new(0) }; COUNT];
+        Self { calls: zeros(), rejected: zeros(), errors: Default::default() }
+    }
 }
 
 impl Counts {
@@ -43,7 +50,7 @@ impl Counts {
 
 /// Each command that was called or refused, with both counts.
 pub fn by_command<'a>(all: impl Iterator<Item = &'a Counts> + Clone) -> Vec<(&'static str, u64, u64)> {
-    let sum = |of: fn(&Counts) -> &[AtomicU64; COMMANDS.len()], place: usize| {
+    let sum = |of: fn(&Counts) -> &[AtomicU64; COUNT], place: usize| {
         all.clone().map(|counts| of(counts)[place].load(Ordering::Relaxed)).sum::<u64>()
     };
     let commands = COMMANDS.iter().enumerate();

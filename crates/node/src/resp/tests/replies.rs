@@ -1,8 +1,7 @@
 //! From replies to bytes.
 
-use redis_protocol::resp3::types::BytesFrame;
-
 use super::*;
+use redis_protocol::resp3::types::BytesFrame;
 
 #[test]
 fn each_kind_in_both_protocols() {
@@ -33,7 +32,7 @@ fn a_client_library_decodes_the_whole_command_table() {
     for line in
         ["COMMAND", "COMMAND DOCS", "COMMAND INFO get nope client|list", "COMMAND LIST", "COMMAND HELP"]
     {
-        let Action::Respond(reply) = handle(&mut session(), line) else { panic!("{line}") };
+        let Plan::Reply(reply) = handle(&mut session(), line) else { panic!("{line}") };
         let bytes = Bytes::from(encoded(&reply, Protocol::Resp2));
         let (_, taken) = redis_protocol::resp2::decode::decode_bytes(&bytes).unwrap().unwrap();
         assert_eq!(taken, bytes.len(), "{line}");

@@ -1,8 +1,7 @@
 //! Inline commands: what a person types into `nc` or `telnet`.
 
-use bytes::{Bytes, BytesMut};
-
 use super::request::{Args, ProtocolError};
+use bytes::{Bytes, BytesMut};
 
 /// Splits a line into words, with the quotes and escapes that Redis knows.
 pub(super) fn split(line: &[u8]) -> Result<Args, ProtocolError> {

@@ -1,13 +1,12 @@
 //! From bytes to requests.
 
+use super::super::Oversized;
+use super::*;
 use proptest::prelude::*;
 use redis_protocol::resp2::{
     encode::encode_bytes,
     types::{BytesFrame, Resp2Frame},
 };
-
-use super::super::Oversized;
-use super::*;
 
 fn parse(bytes: &[u8]) -> (Vec<ClientRequest>, Option<ProtocolError>) {
     parse_chunks(SMALL, [bytes])
@@ -96,7 +95,7 @@ fn a_large_argument_is_skipped_while_it_streams() {
     assert_eq!(parser.parse(&mut buf), Ok(Some(refused.clone())));
     assert_eq!(parser.parse(&mut buf).map(|request| request.into_iter().collect()), Ok(commands(&["PING"])));
     match session().handle(refused, &Node::default()) {
-        Action::Respond(Response::Error(text)) => {
+        Plan::Reply(Response::Error(text)) => {
             assert_eq!(text, "ERR value is too large: 1000000 bytes, the limit is 32");
         }
         other => panic!("{other:?}"),
@@ -227,7 +226,7 @@ proptest! {
         let mut session = session();
         let mut args = Args::from_iter([Bytes::from(name)]);
         args.extend(words.into_iter().map(Bytes::from));
-        if let Action::Respond(reply) = session.handle(ClientRequest::Command(args), &Node::default()) {
+        if let Plan::Reply(reply) = session.handle(ClientRequest::Command(args), &Node::default()) {
             let mut out = BytesMut::new();
             reply.encode(session.protocol(), &mut out);
             let bytes = out.freeze();

@@ -1,9 +1,12 @@
 //! From bytes to requests, incrementally, and without copying large arguments.
 
-use bytes::{Buf, Bytes, BytesMut};
-use smallvec::SmallVec;
-
 use super::inline;
+use abd::counted;
+use alloc::format;
+use alloc::string::String;
+use bytes::{Buf, Bytes, BytesMut};
+use core::fmt::Display;
+use smallvec::SmallVec;
 
 /// The longest header line or inline command, as in Redis.
 const MAX_LINE_BYTES: usize = 64 * 1024;
@@ -36,6 +39,28 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Whether a key may be so long.
+    ///
+    /// # Errors
+    /// Why it may not.
+    pub fn check_key(&self, key: &[u8]) -> Result<(), String> {
+        let (size, limit) = (key.len(), self.max_key_bytes);
+        if size <= limit {
+            Ok(())
+        } else {
+            Err(format!("key is too long: {size} bytes, the limit is {limit}"))
+        }
+    }
+
+    /// Whether a value may be so large.
+    ///
+    /// # Errors
+    /// Why it may not.
+    pub fn check_value(&self, value: &[u8]) -> Result<(), String> {
+        let (size, limit) = (value.len(), self.max_value_bytes);
+        if size <= limit { Ok(()) } else { Err(too_large("value", size, limit)) }
+    }
+
     /// The longest argument that the parser lets through. A key may be longer than a value where the
     /// configuration says so, and the slack leaves the exact error message to the session.
     fn argument_bytes(&self) -> u64 {
@@ -335,7 +360,7 @@ impl RequestParser {
         }
         self.state = State::Start;
         self.size = 0;
-        let args = std::mem::take(&mut self.args);
+        let args = core::mem::take(&mut self.args);
         Some(match self.oversized.take() {
             Some((what, declared, limit)) => ClientRequest::TooLarge { what, declared, limit },
             None => ClientRequest::Command(args),
@@ -347,8 +372,13 @@ impl RequestParser {
 fn copied(arg: &[u8], is_name: bool) -> Bytes {
     match FREQUENT.iter().find(|name| is_name && **name == arg) {
         Some(name) => Bytes::from_static(name),
-        None => store::counted::copied(arg),
+        None => counted::copied(arg),
     }
+}
+
+/// Why something is refused for its size.
+pub(super) fn too_large(what: &str, size: impl Display, limit: impl Display) -> String {
+    format!("{what} is too large: {size} bytes, the limit is {limit}")
 }
 
 fn take_crlf(buf: &mut BytesMut) -> Result<(), ProtocolError> {

@@ -11,11 +11,11 @@ fn ping_echo_select_quit() {
     assert_eq!(ask_fresh("SELECT 1"), "-ERR DB index is out of range\r\n");
     assert_eq!(ask_fresh("SELECT -1"), "-ERR DB index is out of range\r\n");
     assert_eq!(ask_fresh("SELECT x"), "-ERR value is not an integer or out of range\r\n");
-    assert_eq!(handle(&mut session(), "QUIT"), Action::RespondAndClose(Response::OK));
+    assert!(matches!(handle(&mut session(), "QUIT"), Plan::Last(reply) if reply == Response::OK));
 }
 
 fn name(session: &Session) -> String {
-    session.listed().names().name.clone()
+    session.names().name.clone()
 }
 
 #[test]
@@ -108,16 +108,19 @@ fn client_kill_closes_those_that_all_filters_fit() {
     let closed = |line: &str| {
         let mut session = session();
         let node = Node { own: Some(session.listed().clone()), ..Node::default() };
-        let action = session.handle(ClientRequest::Command(args(line)), &node);
-        let mut killed = node.killed.into_inner().unwrap();
+        let (reply, itself) = match session.handle(ClientRequest::Command(args(line)), &node) {
+            Plan::Reply(reply) => (reply, false),
+            Plan::Last(reply) => (reply, true),
+            other => panic!("{line}: {other:?}"),
+        };
+        let mut killed = node.killed.into_inner();
         killed.sort_unstable();
-        (action, killed)
+        (reply, itself, killed)
     };
-    let count = |count| Action::Respond(Response::Integer(count));
-    assert_eq!(closed("CLIENT KILL 127.0.0.1:3"), (Action::Respond(Response::OK), vec![3]));
-    assert_eq!(closed("CLIENT KILL 127.0.0.1:50000"), (Action::RespondAndClose(Response::OK), vec![]));
-    let nobody = Action::Respond(Response::error("ERR No such client"));
-    assert_eq!(closed("CLIENT KILL 127.0.0.1:4"), (nobody, vec![]));
+    assert_eq!(closed("CLIENT KILL 127.0.0.1:3"), (Response::OK, false, vec![3]));
+    assert_eq!(closed("CLIENT KILL 127.0.0.1:50000"), (Response::OK, true, vec![]));
+    let nobody = (Response::error("ERR No such client"), false, vec![]);
+    assert_eq!(closed("CLIENT KILL 127.0.0.1:4"), nobody);
     for (filters, killed) in [
         ("TYPE normal", &[3, 9][..]),
         ("TYPE pubsub", &[]),
@@ -129,11 +132,11 @@ fn client_kill_closes_those_that_all_filters_fit() {
         ("MAXAGE 20", &[3]),
         ("ID 7", &[]),
     ] {
-        let expected = count(i64::try_from(killed.len()).unwrap());
-        assert_eq!(closed(&format!("CLIENT KILL {filters}")), (expected, killed.to_vec()), "{filters}");
+        let expected = (Response::count(killed.len()), false, killed.to_vec());
+        assert_eq!(closed(&format!("CLIENT KILL {filters}")), expected, "{filters}");
     }
-    let with_itself = Action::RespondAndClose(Response::Integer(3));
-    assert_eq!(closed("client kill type normal skipme no"), (with_itself, vec![3, 9]));
+    let with_itself = (Response::Integer(3), true, vec![3, 9]);
+    assert_eq!(closed("client kill type normal skipme no"), with_itself);
     for (filters, told) in [
         ("ID x", "client-id should be greater than 0"),
         ("ID 0", "client-id should be greater than 0"),
@@ -143,13 +146,22 @@ fn client_kill_closes_those_that_all_filters_fit() {
         ("COLOUR red", "syntax error"),
         ("SKIPME maybe", "syntax error"),
     ] {
-        let (action, killed) = closed(&format!("CLIENT KILL {filters}"));
-        assert_eq!(
-            (action, killed),
-            (Action::Respond(Response::error(format!("ERR {told}"))), vec![]),
-            "{filters}"
-        );
+        let expected = (Response::error(format!("ERR {told}")), false, vec![]);
+        assert_eq!(closed(&format!("CLIENT KILL {filters}")), expected, "{filters}");
     }
+}
+
+#[test]
+fn whoever_lists_clients_is_told_their_names() {
+    let (mut session, node) = (session(), Node::default());
+    for line in ["HELLO 3 SETNAME me", "CLIENT SETINFO LIB-VER 8.0"] {
+        session.handle(ClientRequest::Command(args(line)), &node);
+    }
+    let (id, names) = node.renamed.take().unwrap();
+    assert_eq!((id, names.name.as_str(), names.library_version.as_str()), (7, "me", "8.0"));
+    session.handle(ClientRequest::Command(args("RESET")), &node);
+    let (_, names) = node.renamed.take().unwrap();
+    assert_eq!((names.name.as_str(), names.library_version.as_str()), ("", "8.0"));
 }
 
 #[test]
@@ -158,7 +170,7 @@ fn requests_are_counted_by_command_and_errors_by_code() {
     for line in ["GET k", "get k", "GET", "SET waytoolong v", "FLY", "HELLO 4", "PING", "client kill id x"] {
         session.handle(ClientRequest::Command(args(line)), &node);
     }
-    let all = || std::iter::once(&node.counts);
+    let all = || core::iter::once(&node.counts);
     assert_eq!(
         crate::resp::by_command(all()),
         [("client", 1, 0), ("get", 2, 1), ("hello", 1, 0), ("ping", 1, 0), ("set", 0, 1)]

@@ -1,7 +1,8 @@
 //! Replies and their bytes.
 
-use std::borrow::Cow;
-
+use alloc::borrow::Cow;
+use alloc::string::String;
+use alloc::vec::Vec;
 use bytes::{BufMut, Bytes, BytesMut};
 
 /// The protocol version that a connection has agreed on.
@@ -63,6 +64,21 @@ impl Response {
     /// An error with its code in front.
     pub fn error(text: impl Into<String>) -> Self {
         Self::Error(text.into())
+    }
+
+    /// An error without a code of its own.
+    pub(super) fn err(why: impl core::fmt::Display) -> Self {
+        Self::Error(alloc::format!("ERR {why}"))
+    }
+
+    /// A number of things.
+    pub(super) fn count(count: usize) -> Self {
+        Self::Integer(i64::try_from(count).unwrap_or(i64::MAX))
+    }
+
+    /// Names and what they stand for.
+    pub(super) fn map(fields: impl IntoIterator<Item = (&'static str, Self)>) -> Self {
+        Self::Map(fields.into_iter().map(|(name, value)| (Self::text(name), value)).collect())
     }
 
     /// Appends the reply's bytes.

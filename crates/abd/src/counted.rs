@@ -47,6 +47,7 @@ pub fn copied(from: &[u8]) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec::Vec;
 
     #[test]
     fn bytes_of_any_length_come_back() {

@@ -5,26 +5,31 @@ mod connection;
 mod parsing;
 mod replies;
 
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
-
-use bytes::{Bytes, BytesMut};
-
-use super::listed::Listed;
 use super::{
-    Action, Args, ClientRequest, Counts, Limits, Protocol, ProtocolError, RequestParser, Response, Section,
-    ServerInfo, Session,
+    Args, ClientRequest, Counts, Host, Limits, Listed, Names, Operations, Plan, Protocol, ProtocolError,
+    RequestParser, Response, Section, Session, reply,
 };
+use abd::Outcome;
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+use bytes::{Bytes, BytesMut};
+use core::cell::RefCell;
+use core::time::Duration;
 
 /// A node with two sections, and two other clients. Notes whom it was asked to close.
 #[derive(Default)]
 struct Node {
     own: Option<Arc<Listed>>,
     counts: Counts,
-    killed: Mutex<Vec<u64>>,
+    killed: RefCell<Vec<u64>>,
+    renamed: RefCell<Option<(u64, Names)>>,
 }
 
-impl ServerInfo for Node {
+impl Host for Node {
     fn info(&self, wanted: &dyn Fn(&str) -> bool) -> Vec<Section> {
         let section = |name, field: &'static str, value: &str| Section {
             name,
@@ -44,15 +49,19 @@ impl ServerInfo for Node {
     fn uptime(&self) -> Duration {
         Duration::from_secs(70)
     }
-    fn clients(&self) -> Vec<Arc<Listed>> {
+    fn clients(&self) -> Vec<(Arc<Listed>, Names)> {
         let other = |id: u64, opened| {
             let peer = format!("127.0.0.1:{id}");
             Arc::new(Listed::new(id, peer, "127.0.0.1:6380".to_owned(), Duration::from_secs(opened)))
         };
-        [other(9, 60), other(3, 20)].into_iter().chain(self.own.clone()).collect()
+        let all = [other(9, 60), other(3, 20)].into_iter().chain(self.own.clone());
+        all.map(|listed| (listed, Names::default())).collect()
+    }
+    fn rename(&self, id: u64, names: &Names) {
+        *self.renamed.borrow_mut() = Some((id, names.clone()));
     }
     fn kill(&self, id: u64) {
-        self.killed.lock().unwrap().push(id);
+        self.killed.borrow_mut().push(id);
     }
     fn counts(&self) -> &Counts {
         &self.counts
@@ -69,7 +78,7 @@ fn args(line: &str) -> Args {
     line.split(' ').map(|word| Bytes::copy_from_slice(word.as_bytes())).collect()
 }
 
-fn handle(session: &mut Session, line: &str) -> Action {
+fn handle(session: &mut Session, line: &str) -> Plan {
     let node = Node { own: Some(session.listed().clone()), ..Node::default() };
     session.heard(node.uptime());
     session.handle(ClientRequest::Command(args(line)), &node)
@@ -84,13 +93,24 @@ fn encoded(reply: &Response, protocol: Protocol) -> String {
 /// The bytes a client sees in answer to a line of words.
 fn ask(session: &mut Session, line: &str) -> String {
     match handle(session, line) {
-        Action::Respond(reply) | Action::RespondAndClose(reply) => encoded(&reply, session.protocol()),
+        Plan::Reply(reply) | Plan::Last(reply) => encoded(&reply, session.protocol()),
         other => panic!("{line}: {other:?}"),
     }
 }
 
 fn ask_fresh(line: &str) -> String {
     ask(&mut session(), line)
+}
+
+/// The operations that a line of words leads to, and the bytes that a client sees once they have ended so.
+fn run(line: &str, outcomes: impl IntoIterator<Item = Outcome>) -> (Operations, String) {
+    match handle(&mut session(), line) {
+        Plan::Run(run) => {
+            let reply = reply(outcomes.into_iter().collect(), run.answer);
+            (run.operations, encoded(&reply, Protocol::Resp2))
+        }
+        other => panic!("{line}: {other:?}"),
+    }
 }
 
 /// What a parser makes of chunks, each appended only after all before it were parsed.

@@ -1,9 +1,9 @@
 //! Commands that touch keys, and the words of errors.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use super::super::table::COMMANDS;
+use super::super::commands::COMMANDS;
 use super::*;
+use abd::{Content, Operation, Reason, StampedValue, Version};
+use alloc::collections::{BTreeMap, BTreeSet};
 
 fn error(line: &str) -> String {
     let text = ask_fresh(line);
@@ -13,27 +13,66 @@ fn error(line: &str) -> String {
         .to_owned()
 }
 
+fn found(value: &'static str) -> Outcome {
+    Outcome::Read(StampedValue { version: Version::MIN, content: Content::Value(value.into()) })
+}
+
+const NOTHING: Outcome = Outcome::Read(StampedValue::NEVER);
+
+fn written(existed: bool) -> Outcome {
+    Outcome::Written { version: Version::MIN, existed }
+}
+
 #[test]
-fn keys_and_values_reach_the_node() {
-    let mut session = session();
-    let keys = || args("a b a").to_vec();
-    assert_eq!(handle(&mut session, "GET k"), Action::Get("k".into()));
-    assert_eq!(handle(&mut session, "sTrLeN k"), Action::StrLen("k".into()));
-    assert_eq!(handle(&mut session, "set k v"), Action::Set { key: "k".into(), value: "v".into() });
-    assert_eq!(handle(&mut session, "del a b a"), Action::Delete(keys()));
-    assert_eq!(handle(&mut session, "UNLINK a b a"), Action::Delete(keys()));
-    assert_eq!(handle(&mut session, "EXISTS a b a"), Action::Exists(keys()));
-    assert_eq!(handle(&mut session, "MGET a b a"), Action::MultiGet(keys()));
-    assert_eq!(handle(&mut session, "get "), Action::Get(Bytes::new()));
+fn keys_and_values_become_operations_and_outcomes_replies() {
+    let get = |key: &'static str| Operation::Get { key: key.into() };
+    let delete = |key: &'static str| Operation::Delete { key: key.into() };
+    let set = || Operation::Set { key: "k".into(), value: "v".into() };
+    let cases: [(&str, &[Operation], &[Outcome], &str); 12] = [
+        ("GET k", &[get("k")], &[found("v")], "$1\r\nv\r\n"),
+        ("get k", &[get("k")], &[NOTHING], "$-1\r\n"),
+        ("get ", &[get("")], &[found("")], "$0\r\n\r\n"),
+        ("sTrLeN k", &[get("k")], &[found("four")], ":4\r\n"),
+        ("strlen k", &[get("k")], &[NOTHING], ":0\r\n"),
+        ("set k v", &[set()], &[written(false)], "+OK\r\n"),
+        ("SET k v", &[set()], &[written(true)], "+OK\r\n"),
+        ("del a b a", &[delete("a"), delete("b")], &[written(true), written(false)], ":1\r\n"),
+        ("UNLINK b a", &[delete("a"), delete("b")], &[written(true), written(true)], ":2\r\n"),
+        ("EXISTS a b a", &[get("a"), get("b"), get("a")], &[found(""), NOTHING, found("")], ":2\r\n"),
+        ("MGET a b", &[get("a"), get("b")], &[NOTHING, found("v")], "*2\r\n$-1\r\n$1\r\nv\r\n"),
+        ("mget a a", &[get("a"), get("a")], &[found("v"), found("v")], "*2\r\n$1\r\nv\r\n$1\r\nv\r\n"),
+    ];
+    for (line, operations, outcomes, reply) in cases {
+        let (planned, told) = run(line, outcomes.iter().cloned());
+        assert_eq!((planned.as_slice(), told.as_str()), (operations, reply), "{line}");
+    }
+}
+
+#[test]
+fn bad_news_is_told_whatever_the_command() {
+    let (refused, unclear) = (Outcome::Refused(Reason::Stopping), Outcome::Indeterminate(Reason::Cancelled));
+    let told = |line, outcomes: &[&Outcome]| run(line, outcomes.iter().map(|one| (*one).clone())).1;
+    let refusal = format!("-NOQUORUM no effect: {}\r\n", Reason::Stopping);
+    assert_eq!(told("GET k", &[&refused]), refusal);
+    assert_eq!(told("MGET a b", &[&NOTHING, &refused]), refusal);
+    assert_eq!(told("DEL a b", &[&refused, &refused]), refusal);
+    let doubt = format!("-INDETERMINATE the write may or may not take effect: {}\r\n", Reason::Cancelled);
+    assert_eq!(told("SET k v", &[&unclear]), doubt);
+    assert_eq!(told("DEL a b", &[&refused, &unclear]), doubt, "the worst first");
+    let some = format!(
+        "-INDETERMINATE some of the keys were written, others certainly not: {}\r\n",
+        Reason::Stopping
+    );
+    assert_eq!(told("DEL a b", &[&written(true), &refused]), some);
 }
 
 #[test]
 fn limits_are_exact() {
-    assert!(matches!(handle(&mut session(), "get 12345678"), Action::Get(_)));
+    assert_eq!(run("get 12345678", [NOTHING]).0.len(), 1);
     assert_eq!(error("get 123456789"), "ERR key is too long: 9 bytes, the limit is 8");
     assert_eq!(error("mget a 123456789"), "ERR key is too long: 9 bytes, the limit is 8");
     assert_eq!(error("set 123456789 v"), "ERR key is too long: 9 bytes, the limit is 8");
-    assert!(matches!(handle(&mut session(), &format!("set k {}", "v".repeat(32))), Action::Set { .. }));
+    assert_eq!(run(&format!("set k {}", "v".repeat(32)), [written(true)]).1, "+OK\r\n");
     let long = format!("set k {}", "v".repeat(33));
     assert_eq!(error(&long), "ERR value is too large: 33 bytes, the limit is 32");
 }
@@ -83,8 +122,9 @@ fn unknown_commands_read_as_in_redis() {
         error("client MAINT_NOTIFICATIONS on"),
         "ERR unknown subcommand 'MAINT_NOTIFICATIONS'. Try CLIENT HELP."
     );
-    assert_eq!(handle(&mut session(), "POST / HTTP/1.1"), Action::Close);
-    assert_eq!(handle(&mut session(), "Host: localhost"), Action::Close);
+    for line in ["POST / HTTP/1.1", "Host: localhost"] {
+        assert!(matches!(handle(&mut session(), line), Plan::Close), "{line}");
+    }
 }
 
 #[test]
@@ -127,6 +167,7 @@ fn the_readme_lists_the_commands_that_are_served() {
     let readme = include_str!("../../../../../README.md");
     let section = readme.split("\n## Commands\n").nth(1).unwrap().trim_start();
     let listed = quoted(section.lines().next().unwrap());
+    assert!(COMMANDS.is_sorted_by_key(|command| command.name));
     let served: BTreeSet<String> = COMMANDS.iter().map(|spec| spec.name.to_ascii_uppercase()).collect();
     assert_eq!(listed, served);
 }
@@ -152,7 +193,7 @@ fn compat_has_a_row_for_every_command_and_says_where_it_is_partly_or_not_served(
     for (command, supported) in rows {
         assert!(["yes", "partly", "no"].contains(&supported), "{command}: {supported}");
         let refused = match handle(&mut session(), &format!("{command} a b")) {
-            Action::Respond(reply) => encoded(&reply, Protocol::Resp2).contains("not supported"),
+            Plan::Reply(reply) => encoded(&reply, Protocol::Resp2).contains("not supported"),
             _ => false,
         };
         assert_eq!(supported == "no", refused, "{command}");

@@ -1,0 +1,84 @@
+//! The commands, one file for each family. To add one: a row and a function in the file of its family.
+
+mod client;
+mod connection;
+mod documentation;
+mod keys;
+mod kill;
+mod server;
+mod strings;
+
+use super::command::{Arg, Command, arg};
+use super::response::Response;
+use alloc::format;
+use core::iter::once;
+
+const FAMILIES: [&[Command]; 4] = [connection::COMMANDS, keys::COMMANDS, server::COMMANDS, strings::COMMANDS];
+
+/// How many there are.
+pub(super) const COUNT: usize = FAMILIES[0].len() + FAMILIES[1].len() + FAMILIES[2].len() + FAMILIES[3].len();
+
+/// Every command, by name.
+pub(super) static COMMANDS: [Command; COUNT] = by_name();
+
+const READ: &[&str] = &["readonly", "fast"];
+const WRITE: &[&str] = &["write"];
+const SESSION: &[&str] = &["noscript", "loading", "stale", "fast"];
+const OPEN: &[&str] = &["noscript", "loading", "stale", "fast", "no_auth"];
+const SERVER: &[&str] = &["loading", "stale"];
+
+const CAT_READ: &[&str] = &["@read", "@string", "@fast"];
+const CAT_READ_KEY: &[&str] = &["@keyspace", "@read", "@fast"];
+const CAT_WRITE: &[&str] = &["@write", "@string", "@slow"];
+const CAT_WRITE_KEY: &[&str] = &["@keyspace", "@write", "@slow"];
+const CAT_CONNECTION: &[&str] = &["@fast", "@connection"];
+const CAT_SLOW: &[&str] = &["@slow", "@connection"];
+const CAT_ADMIN: &[&str] = &["@admin", "@slow", "@dangerous"];
+
+/// Where the keys are: the first argument, or all.
+const FIRST: (i32, i32, i32) = (1, 1, 1);
+const ALL: (i32, i32, i32) = (1, -1, 1);
+
+const KEY: &[Arg] = &[arg("key", "key")];
+const KEYS: &[Arg] = &[arg("key", "key").flags(&["multiple"])];
+
+/// Sorts the families into one table, when this is compiled.
+const fn by_name() -> [Command; COUNT] {
+    let mut all = [FAMILIES[0][0]; COUNT];
+    let (mut family, mut count) = (0, 0);
+    while family < FAMILIES.len() {
+        let mut row = 0;
+        while row < FAMILIES[family].len() {
+            let command = FAMILIES[family][row];
+            let mut place = count;
+            while place > 0 && is_before(command.name.as_bytes(), all[place - 1].name.as_bytes()) {
+                all[place] = all[place - 1];
+                place -= 1;
+            }
+            all[place] = command;
+            count += 1;
+            row += 1;
+        }
+        family += 1;
+    }
+    all
+}
+
+const fn is_before(one: &[u8], other: &[u8]) -> bool {
+    let mut at = 0;
+    while at < one.len() && at < other.len() {
+        if one[at] != other[at] {
+            return one[at] < other[at];
+        }
+        at += 1;
+    }
+    one.len() < other.len()
+}
+
+/// The reply to `HELP`, in Redis' form.
+fn help(command: &str, lines: &[&'static str]) -> Response {
+    let first = format!("{command} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:").into();
+    let rest =
+        lines.iter().chain(&["HELP", "    Print this help."]).map(|&line| Response::Simple(line.into()));
+    Response::Array(once(Response::Simple(first)).chain(rest).collect())
+}

@@ -1,0 +1,27 @@
+//! The client port: RESP2 and RESP3, as pure code.
+//!
+//! Bytes become [`ClientRequest`]s in [`RequestParser`]. A [`Session`] finds the command of each and lets its function make a
+//! [`Plan`]: a reply, or operations and how their outcomes become one. A [`Response`] becomes bytes again. What all this must
+//! know of the node around it, it asks its [`Host`].
+
+mod command;
+mod commands;
+mod counts;
+mod glob;
+mod inline;
+mod listed;
+mod outcomes;
+mod request;
+mod response;
+mod session;
+
+#[cfg(test)]
+mod tests;
+
+pub use command::{Answer, Operations, Plan, Run};
+pub use counts::{Counts, by_command, by_error};
+pub use listed::{Listed, Names};
+pub use outcomes::{Outcomes, drop_value, length, reply};
+pub use request::{Args, ClientRequest, Limits, Oversized, ProtocolError, RequestParser};
+pub use response::{Protocol, Response};
+pub use session::{Host, Section, Session};

@@ -1,0 +1,180 @@
+//! One connection: what it has agreed on, and what each of its requests asks for.
+
+use super::command::{Call, Command, Plan, Planned, position, wrong_arity};
+use super::commands::COMMANDS;
+use super::counts::Counts;
+use super::listed::{Listed, Names};
+use super::request::{Args, ClientRequest, Limits, Oversized, too_large};
+use super::response::{Protocol, Response};
+use alloc::borrow::Cow;
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// A section of `INFO`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Section {
+    /// Its name, capitalised.
+    pub name: &'static str,
+    /// Fields and values, in order.
+    pub rows: Vec<(Cow<'static, str>, String)>,
+}
+
+/// The node around a session.
+pub trait Host {
+    /// Those sections of `INFO` that are wanted by their names in lower case, in Redis' order.
+    fn info(&self, wanted: &dyn Fn(&str) -> bool) -> Vec<Section>;
+    /// Names and values for `CONFIG GET`.
+    fn config(&self) -> Vec<(String, String)>;
+    /// The time since the process started, by which sessions measure their age.
+    fn uptime(&self) -> Duration;
+    /// All open connections of the node, and what they call themselves.
+    fn clients(&self) -> Vec<(Arc<Listed>, Names)>;
+    /// A connection has other names now.
+    fn rename(&self, id: u64, names: &Names);
+    /// Closes another connection.
+    fn kill(&self, id: u64);
+    /// Where requests are counted.
+    fn counts(&self) -> &Counts;
+}
+
+/// The state of one connection.
+#[derive(Debug)]
+pub struct Session {
+    listed: Arc<Listed>,
+    names: Names,
+    protocol: Protocol,
+    pub(super) limits: Limits,
+}
+
+impl Session {
+    /// A fresh connection. `opened` is [`Host::uptime`] now; `peer` and `local` are its addresses.
+    pub fn new(id: u64, peer: String, local: String, opened: Duration, limits: Limits) -> Self {
+        let listed = Arc::new(Listed::new(id, peer, local, opened));
+        Self { listed, names: Names::default(), protocol: Protocol::Resp2, limits }
+    }
+
+    /// What others may see of the connection.
+    pub fn listed(&self) -> &Arc<Listed> {
+        &self.listed
+    }
+
+    pub(super) fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// Changes what the connection calls itself.
+    pub(super) fn rename(&mut self, host: &dyn Host, change: impl FnOnce(&mut Names)) {
+        change(&mut self.names);
+        host.rename(self.listed.id(), &self.names);
+    }
+
+    /// The protocol for the reply to the request handled last. With pipelining, note it per request: a
+    /// later `HELLO` does not change the form of earlier replies.
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    pub(super) fn speak(&mut self, protocol: Protocol) {
+        self.protocol = protocol;
+        self.listed.speaks(protocol);
+    }
+
+    /// Notes when the client sent something; `now` is [`Host::uptime`]. Requests that arrive together need it once.
+    pub fn heard(&self, now: Duration) {
+        self.listed.heard(now);
+    }
+
+    /// Decides what a request asks for, and does what concerns the connection alone.
+    pub fn handle(&mut self, request: ClientRequest, host: &dyn Host) -> Plan {
+        let args = match request {
+            ClientRequest::Command(args) => args,
+            ClientRequest::TooLarge { what, declared, limit } => {
+                let what = match what {
+                    Oversized::Argument => "value",
+                    Oversized::Request => "request",
+                };
+                return Plan::Reply(Response::err(too_large(what, declared, limit)));
+            }
+        };
+        let plan = self.plan(args, host).unwrap_or_else(Plan::Reply);
+        if let Plan::Reply(reply) = &plan {
+            host.counts().reply(reply);
+        }
+        plan
+    }
+
+    fn plan(&mut self, args: Args, host: &dyn Host) -> Planned {
+        let Some(name) = args.first() else {
+            return Err(Response::error("ERR empty command"));
+        };
+        let Some(place) = position(&COMMANDS, name) else {
+            // These begin an HTTP request: a page may make a browser send them, with commands behind.
+            if name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:") {
+                return Ok(Plan::Close);
+            }
+            if name.eq_ignore_ascii_case(b"cluster") {
+                return Err(Response::error("ERR This instance has cluster support disabled"));
+            }
+            return Err(unknown_command(&args));
+        };
+        let checked = self.check_arguments(place, &args);
+        match checked {
+            Ok(_) => host.counts().call(place),
+            Err(_) => host.counts().reject(place),
+        }
+        (checked?.run)(Call { args, session: self, host })
+    }
+
+    /// The command or subcommand that the arguments name, if they are as many as it takes and its keys no longer than they may
+    /// be.
+    fn check_arguments(&self, place: usize, args: &Args) -> Result<&'static Command, Response> {
+        let command = &COMMANDS[place];
+        let subcommand = subcommand(command, args)?;
+        self.listed.note(place, subcommand);
+        let meant = subcommand.map_or(command, |place| &command.subcommands[place]);
+        if !meant.accepts(args.len()) {
+            return Err(wrong_arity(&self.listed.last_command()));
+        }
+        for key in meant.keys_of(args) {
+            self.limits.check_key(key).map_err(Response::err)?;
+        }
+        Ok(meant)
+    }
+}
+
+/// The place of the subcommand that the arguments name, if the command has any.
+fn subcommand(command: &Command, args: &Args) -> Result<Option<usize>, Response> {
+    let Some(name) = args.get(1).filter(|_| !command.subcommands.is_empty()) else {
+        return Ok(None);
+    };
+    position(command.subcommands, name).map(Some).ok_or_else(|| {
+        Response::error(format!(
+            "ERR unknown subcommand '{}'. Try {} HELP.",
+            c_text(name, 128),
+            command.name.to_ascii_uppercase()
+        ))
+    })
+}
+
+/// A command's argument as C's `%.*s` prints it: up to a length, or the first zero byte.
+fn c_text(bytes: &[u8], limit: usize) -> String {
+    let bytes = &bytes[..bytes.len().min(limit)];
+    let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
+    String::from_utf8_lossy(&bytes[..end]).into_owned()
+}
+
+fn unknown_command(args: &Args) -> Response {
+    let mut shown = String::new();
+    for arg in &args[1..] {
+        if shown.len() >= 128 {
+            break;
+        }
+        let text = c_text(arg, 128 - shown.len());
+        shown.push_str(&format!("'{text}' "));
+    }
+    let name = c_text(&args[0], 128);
+    Response::error(format!("ERR unknown command '{name}', with args beginning with: {shown}"))
+}
