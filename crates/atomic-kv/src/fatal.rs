@@ -27,6 +27,7 @@ impl Fatal {
                 Err(why) if why.kind() != std::io::ErrorKind::BrokenPipe => {
                     return Self::runtime(format!("cannot print to the standard output: {why}"));
                 }
+                #[expect(clippy::disallowed_methods, reason = "help was wanted, and nothing has begun")]
                 _ => std::process::exit(why.exit_code()),
             }
         }

@@ -15,6 +15,7 @@ pub fn line(text: Arguments<'_>) {
     match writeln!(out, "{text}") {
         Err(why) if why.kind() != ErrorKind::BrokenPipe => {
             let _ = writeln!(std::io::stderr(), "error: cannot print to the standard output: {why}");
+            #[expect(clippy::disallowed_methods, reason = "nobody can be told anything any more")]
             std::process::exit(2);
         }
         _ => {}

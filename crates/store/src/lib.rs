@@ -12,6 +12,8 @@
 //!
 //! Each floor names only those below it (`tests/fence.rs`). Read [`database`], [`key`] and [`versions`], then [`disk`].
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests wait, on threads of their own"))]
+
 pub mod damage;
 pub mod database;
 pub mod disk;

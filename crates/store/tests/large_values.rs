@@ -1,5 +1,7 @@
 //! Large values stay in the journal: they are there after reopening, and garbage among them goes.
 
+#![expect(clippy::disallowed_methods, reason = "tests wait, on threads of their own")]
+
 use abd::{Content, StampedValue, Timestamp, Version};
 use bytes::Bytes;
 use std::collections::BTreeSet;

@@ -1,5 +1,7 @@
 //! The multi-version layer against a map that a child could check, and under threads.
 
+#![expect(clippy::disallowed_methods, reason = "tests wait, on threads of their own")]
+
 use abd::{Content, StampedValue, Timestamp, Version};
 use bytes::Bytes;
 use proptest::prelude::*;

@@ -36,6 +36,7 @@ pub(crate) fn delete(
             }
             client = None;
             turn += 1;
+            #[expect(clippy::disallowed_methods, reason = "no event loop runs here")]
             std::thread::sleep(PAUSE);
         }
         done += batch.len() as u64;

@@ -36,6 +36,10 @@ impl Interrupt {
                         _ = terminate.recv() => {}
                     }
                     if told.0.swap(true, Ordering::Relaxed) {
+                        #[expect(
+                            clippy::disallowed_methods,
+                            reason = "a second interrupt does not wait for an end in order"
+                        )]
                         std::process::exit(INTERRUPTED.into());
                     }
                 }

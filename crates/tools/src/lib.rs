@@ -1,6 +1,8 @@
 //! The tools around a cluster: the command-line client, the load generator, the driver that verifies a live cluster, the
 //! judge of recorded histories and its pictures. They know a node by its client port alone.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests wait, on threads of their own"))]
+
 pub mod bench;
 pub mod check;
 mod clean;

@@ -125,6 +125,7 @@ pub fn flush() {
             return;
         }
         message = back;
+        #[expect(clippy::disallowed_methods, reason = "the process ends, in a second at most")]
         std::thread::sleep(RETRY_AFTER);
     }
     let _ = done.recv_timeout(deadline.saturating_duration_since(Instant::now()));

@@ -57,6 +57,7 @@ fn wait_until_past(time: u64, clock: &(dyn IntervalClock + Send + Sync)) {
             );
             told = true;
         }
+        #[expect(clippy::disallowed_methods, reason = "no event loop has begun")]
         std::thread::sleep(LOOK_EVERY);
     }
 }

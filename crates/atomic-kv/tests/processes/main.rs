@@ -3,6 +3,8 @@
 //! One binary, so that the tests share the machine well; a module for each kind of promise. Nothing here measures
 //! time: what must happen is waited for, and what clients saw is judged.
 
+#![expect(clippy::disallowed_methods, reason = "tests wait, on threads of their own")]
+
 mod addresses;
 mod clients;
 mod commands;

@@ -28,6 +28,7 @@ pub(super) fn run(arguments: &Arguments, seeds: Range<u64>) -> Result<ExitCode, 
         bar.set_style(style);
     }
     bar.enable_steady_tick(Duration::from_millis(200));
+    #[expect(clippy::disallowed_methods, reason = "the reader's time, not the world's")]
     let begun = Instant::now();
     let next = AtomicU64::new(seeds.start);
     // Nobody needs seeds above a failing one.

@@ -3,6 +3,7 @@
 use std::hash::{BuildHasherDefault, Hasher};
 
 /// A map that behaves the same in every run.
+#[expect(clippy::disallowed_types, reason = "its hasher is fixed")]
 pub(super) type Map<K, V> = std::collections::HashMap<K, V, BuildHasherDefault<Mix>>;
 
 /// Multiplies and rotates, a word at a time. No defence against chosen keys, and none is needed.

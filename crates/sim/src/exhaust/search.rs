@@ -192,6 +192,7 @@ impl Seen {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_types, reason = "sets are compared and counted, in no order")]
 mod tests {
     use super::super::history::HistoryEntry;
     use super::super::scenario::MAX_OPERATIONS;

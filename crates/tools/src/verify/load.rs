@@ -173,6 +173,7 @@ impl<'a> Driver<'a> {
         *self.recording.errors.entry(kind).or_default() += 1;
         self.connection = None;
         self.turn = (self.turn + 1) % self.load.addresses.len();
+        #[expect(clippy::disallowed_methods, reason = "a client has a thread of its own")]
         std::thread::sleep(PAUSE);
     }
 

@@ -66,6 +66,7 @@ impl Blocks {
                 Err(why) if why.kind() != ErrorKind::UnexpectedEof && self.again.get() > 0 => {
                     self.again.set(self.again.get() - 1);
                     log::warn!("a table cannot be read ({why}); again in {AGAIN_AFTER:?}");
+                    #[expect(clippy::disallowed_methods, reason = "no event loop salvages")]
                     std::thread::sleep(AGAIN_AFTER);
                 }
                 done => return done,
