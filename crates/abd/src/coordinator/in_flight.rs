@@ -15,7 +15,7 @@ pub(super) struct Position(usize);
 impl InFlight {
     /// Makes room for an operation with a number above all others.
     pub(super) fn begin(&mut self, id: u64) -> Position {
-        debug_assert!(self.0.back().is_none_or(|(last, _)| *last < id));
+        assert!(self.0.back().is_none_or(|(last, _)| *last < id), "operations are numbered upwards");
         self.0.push_back((id, None));
         Position(self.0.len() - 1)
     }

@@ -81,7 +81,7 @@ fn outcome(rules: &Rules, operation: usize, progress: Progress) -> String {
         Progress::Answered(ModelAnswer::Written) => format!("{name} is answered"),
         Progress::Answered(ModelAnswer::Read(None)) => format!("{name} returns nothing"),
         Progress::Answered(ModelAnswer::Read(Some(writer))) => {
-            debug_assert!(
+            assert!(
                 rules.scenario.operations[usize::from(writer)].kind == OperationKind::Set,
                 "only Sets have values"
             );

@@ -267,6 +267,7 @@ impl<D: Database> MultiVersionStore<D> {
 }
 
 /// Rule V1: one version names one content. Two contents are a bug in the protocol or in a peer; one of them stays.
+/// Only tests end here, as what a peer sends may not end a node.
 fn check_v1(user_key: &[u8], held: &StampedValue, put: &StampedValue) {
     if held.version == put.version && held.content != put.content {
         log::error!("two contents for key {user_key:02x?} at version {}: one is lost", put.version);

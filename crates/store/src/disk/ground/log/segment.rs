@@ -189,8 +189,8 @@ impl Segment {
 
     /// Writes whole pages, from memory that [`align`] gave, durably.
     pub(super) fn write_durably(&mut self, pages: &[u8], at: u64) -> Result<(), Undurable> {
-        debug_assert!(pages.len().is_multiple_of(PAGE) && at.is_multiple_of(PAGE as u64));
-        debug_assert!(pages.as_ptr().align_offset(PAGE) == 0, "the buffer has moved");
+        assert!(pages.len().is_multiple_of(PAGE) && at.is_multiple_of(PAGE as u64));
+        assert!(pages.as_ptr().align_offset(PAGE) == 0, "the buffer has moved");
         if let Some(direct) = &self.direct {
             match direct.file.write_all_at(pages, at) {
                 Ok(()) if direct.durable => return Ok(()),
