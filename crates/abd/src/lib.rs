@@ -21,6 +21,7 @@
 
 extern crate alloc;
 
+pub mod commit;
 pub mod coordinator;
 pub mod counted;
 pub mod issuer;
@@ -34,6 +35,7 @@ pub mod value;
 pub mod version;
 pub mod wire;
 
+pub use commit::{Fit, WriteGroup};
 pub use coordinator::{Config, Coordinator, TimestampMode, Transmit, ValueFound};
 pub use issuer::{CeilingReached, TimestampIssuer};
 pub use message::{CallId, Refusal, Reply, Request};

@@ -5,8 +5,9 @@
 //! system's page cache, though. So an event loop looks up for itself what is not in memory, until one of these look-ups has read
 //! from the disk ([`HandOver`]); what is handed over waits in [`Lookups`]. Writes are never among them: they are blind.
 
-use abd::Instant;
+use abd::{Instant, Refusal, Reply, Request};
 use alloc::collections::VecDeque;
+use bytes::Bytes;
 use core::time::Duration;
 
 /// How many look-ups of a node may wait for the disk at a time, beside those of its event loops.
@@ -70,56 +71,69 @@ impl HandOver {
     }
 }
 
-/// Questions that wait for the disk, the oldest first, and what of the answers is not taken yet.
+/// Questions that wait for the disk, the oldest first, each with where its answer goes, and what of the answers is not taken yet.
 #[derive(Clone, Debug)]
-pub struct Lookups<T> {
-    waiting: VecDeque<PendingLookup<T>>,
+pub struct Lookups<To> {
+    waiting: VecDeque<PendingLookup<To>>,
     waiting_bytes: usize,
     found_bytes: usize,
+    closed: bool,
 }
 
 #[derive(Clone, Debug)]
-struct PendingLookup<T> {
-    question: T,
+struct PendingLookup<To> {
+    question: Request,
+    to: To,
     cost: usize,
     /// When nobody waits for the answer any more.
     deadline: Instant,
 }
 
-impl<T> Default for Lookups<T> {
+impl<To> Default for Lookups<To> {
     fn default() -> Self {
-        Self { waiting: VecDeque::new(), waiting_bytes: 0, found_bytes: 0 }
+        Self { waiting: VecDeque::new(), waiting_bytes: 0, found_bytes: 0, closed: false }
     }
 }
 
-impl<T> Lookups<T> {
-    /// Has a question of so many bytes wait, whose asker gives up at `deadline`; hands it back when too much waits already.
+impl<To> Lookups<To> {
+    /// Has a question wait, whose asker gives up at `deadline`; refuses it when too much waits already.
     ///
     /// # Errors
-    /// The question.
-    pub fn ask(&mut self, question: T, bytes: usize, deadline: Instant, now: Instant) -> Result<(), T> {
+    /// The refusal.
+    pub fn ask(&mut self, question: Request, to: To, deadline: Instant, now: Instant) -> Result<(), Reply> {
+        assert!(question.is_read(), "writes are blind: none waits for a look-up");
         if self.waiting_bytes > WAITING_BYTES_MAX {
             self.forget_outdated(now);
         }
-        if self.waiting_bytes > WAITING_BYTES_MAX {
-            return Err(question);
+        if self.closed || self.waiting_bytes > WAITING_BYTES_MAX {
+            return Err(Reply::Refused(Refusal::Overloaded));
         }
-        let (cost, deadline) = (bytes + OVERHEAD, deadline.min(now + OUTDATED_AFTER));
+        let (cost, deadline) = (question.bytes() + OVERHEAD, deadline.min(now + OUTDATED_AFTER));
         self.waiting_bytes += cost;
-        self.waiting.push_back(PendingLookup { question, cost, deadline });
+        self.waiting.push_back(PendingLookup { question: own(question), to, cost, deadline });
         Ok(())
     }
 
+    /// Takes no more, and forgets what still waits.
+    pub fn close(&mut self) {
+        *self = Self { closed: true, found_bytes: self.found_bytes, ..Self::default() };
+    }
+
+    /// Whether there will be nothing more to look up.
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
     /// The next question to look up; none while too much that was found is not taken.
-    pub fn next(&mut self, now: Instant) -> Option<T> {
+    pub fn next(&mut self, now: Instant) -> Option<(Request, To)> {
         if !self.may_begin() {
             return None;
         }
         loop {
-            let PendingLookup { question, cost, deadline } = self.waiting.pop_front()?;
+            let PendingLookup { question, to, cost, deadline } = self.waiting.pop_front()?;
             self.waiting_bytes -= cost;
             if now < deadline {
-                return Some(question);
+                return Some((question, to));
             }
         }
     }
@@ -153,9 +167,26 @@ impl<T> Lookups<T> {
     }
 }
 
+/// Bytes of the value that a reply brings: what counts as found, and later as taken.
+pub fn found_bytes(reply: &Reply) -> usize {
+    match reply {
+        Reply::Read { content: Some(content), .. } => content.len(),
+        _ => 0,
+    }
+}
+
+/// In memory of its own, so that it does not keep a network buffer alive while it waits.
+fn own(mut question: Request) -> Request {
+    if let Request::LocalRead { key, .. } | Request::LocalReadTimestamp { key } = &mut question {
+        *key = Bytes::copy_from_slice(key);
+    }
+    question
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec;
 
     const LATER: Instant = Instant(u64::MAX);
 
@@ -163,46 +194,60 @@ mod tests {
         Instant(milliseconds * 1_000_000)
     }
 
+    fn question(bytes: usize) -> Request {
+        Request::LocalReadTimestamp { key: vec![7; bytes].into() }
+    }
+
     #[test]
-    fn what_waits_is_bounded() {
+    fn b1_what_waits_is_bounded() {
         let mut lookups = Lookups::default();
+        let cost = question(1 << 20).bytes() + OVERHEAD;
         let mut taken = 0;
-        while lookups.ask(taken, 100, LATER, at(0)).is_ok() {
+        while lookups.ask(question(1 << 20), taken, LATER, at(0)).is_ok() {
             taken += 1;
         }
-        assert_eq!(taken, WAITING_BYTES_MAX / (100 + OVERHEAD) + 1);
-        assert_eq!(lookups.next(at(0)), Some(0));
-        assert_eq!(lookups.ask(taken, 100, LATER, at(0)), Ok(()));
-        assert_eq!(lookups.ask(taken, 100, LATER, at(0)), Err(taken));
+        assert_eq!(taken, WAITING_BYTES_MAX / cost + 1);
+        assert_eq!(lookups.next(at(0)), Some((question(1 << 20), 0)));
+        let refused = Err(Reply::Refused(Refusal::Overloaded));
+        assert_eq!(lookups.ask(question(1 << 20), taken, LATER, at(0)), Ok(()));
+        assert_eq!(lookups.ask(question(0), taken, LATER, at(0)), refused);
         // What nobody waits for any more is not in the way.
-        assert_eq!(lookups.ask(taken, 100, LATER, at(1000)), Ok(()));
-        assert_eq!((lookups.next(at(1000)), lookups.next(at(1000))), (Some(taken), None));
+        assert_eq!(lookups.ask(question(0), taken, LATER, at(1000)), Ok(()));
+        assert_eq!((lookups.next(at(1000)), lookups.next(at(1000))), (Some((question(0), taken)), None));
         assert_eq!(lookups.waiting_bytes, 0);
+        lookups.ask(question(0), 1, LATER, at(1000)).unwrap();
+        lookups.close();
+        assert_eq!((lookups.next(at(1000)), lookups.is_closed()), (None, true));
+        assert_eq!(lookups.ask(question(0), 2, LATER, at(1000)), refused);
     }
 
     #[test]
     fn a_question_is_forgotten_with_its_deadline_or_when_it_was_asked_again() {
         let mut lookups = Lookups::default();
-        for (question, deadline) in [(1, at(10)), (2, LATER), (3, at(10)), (4, at(900))] {
-            lookups.ask(question, 0, deadline, at(0)).unwrap();
+        for (asker, deadline) in [(1, at(10)), (2, LATER), (3, at(10)), (4, at(900))] {
+            lookups.ask(question(9), asker, deadline, at(0)).unwrap();
         }
-        lookups.ask(5, 0, LATER, at(1)).unwrap();
-        assert_eq!(lookups.next(at(9)), Some(1));
-        assert_eq!(lookups.next(at(10)), Some(2));
-        assert_eq!(lookups.next(at(10)), Some(4));
-        assert_eq!(lookups.next(at(1000)), Some(5));
-        lookups.ask(6, 0, LATER, at(0)).unwrap();
-        assert_eq!((lookups.next(at(1000)), lookups.waiting_bytes), (None, 0));
+        lookups.ask(question(9), 5, LATER, at(1)).unwrap();
+        let next = |lookups: &mut Lookups<i32>, now| lookups.next(now).map(|(_, asker)| asker);
+        assert_eq!(next(&mut lookups, at(9)), Some(1));
+        assert_eq!(next(&mut lookups, at(10)), Some(2));
+        assert_eq!(next(&mut lookups, at(10)), Some(4));
+        assert_eq!(next(&mut lookups, at(1000)), Some(5));
+        lookups.ask(question(9), 6, LATER, at(0)).unwrap();
+        assert_eq!((next(&mut lookups, at(1000)), lookups.waiting_bytes), (None, 0));
     }
 
     #[test]
     fn no_lookup_begins_while_much_that_was_found_is_not_taken() {
         let mut lookups = Lookups::default();
-        lookups.ask((), 0, LATER, at(0)).unwrap();
+        lookups.ask(question(1), 1, LATER, at(0)).unwrap();
         lookups.found(FOUND_BYTES_MAX + 2);
         assert_eq!(lookups.next(at(0)), None);
         assert!(!lookups.taken(1) && lookups.taken(1) && !lookups.taken(1));
-        assert_eq!((lookups.next(at(0)), lookups.found_bytes()), (Some(()), FOUND_BYTES_MAX - 1));
+        assert_eq!(
+            (lookups.next(at(0)), lookups.found_bytes()),
+            (Some((question(1), 1)), FOUND_BYTES_MAX - 1)
+        );
     }
 
     #[test]

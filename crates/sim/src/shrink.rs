@@ -12,6 +12,7 @@ use crate::run::run;
 use crate::script::{Direction, Script, from_trace, perform};
 use crate::time::MS;
 use crate::world::RunReport;
+use ::node::commit::QUEUE_BYTES_MAX;
 use bytes::Bytes;
 use std::num::NonZeroU64;
 
@@ -182,7 +183,7 @@ impl Shrinker {
             |plan| plan.clocks.drift_ppm = 0,
             |plan| plan.lookups = None,
             |plan| plan.early_reads = false,
-            |plan| plan.queue_max = 1000,
+            |plan| plan.queue_bytes = QUEUE_BYTES_MAX,
             |plan| plan.rotate_after = NonZeroU64::MAX,
             |plan| plan.operations.iter_mut().for_each(|operation| operation.patience = 0),
         ];

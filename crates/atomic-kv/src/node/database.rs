@@ -1,6 +1,7 @@
 //! The node's store: the multi-version layer over the disk engine.
 
 use crate::logging::limit::limited;
+use ::node::commit::Tidied;
 use abd::{Content, Glimpse, Newest, StampedValue, Version, VersionStore};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,14 +20,6 @@ pub(crate) struct ReplicaStore {
     maintaining: Mutex<Option<JoinHandle<Result<(), DatabaseError>>>>,
     /// Questions that were not answered because what they are about may be damaged.
     abstentions: AtomicU64,
-}
-
-/// How far housekeeping is.
-pub(crate) enum Tidied {
-    /// A thread of the engine is at it.
-    Running,
-    /// Nothing is left to do, or can be done.
-    All,
 }
 
 impl ReplicaStore {

@@ -43,6 +43,7 @@ use ::node::hello::{About, Limits};
 use ::node::introduction::Introduction;
 use ::node::limits::FRAME_BYTES_MAX;
 use ::node::nonce::Challenges;
+use abd::WriteGroup as _;
 use abd::{
     Config, Instant, Interval, IntervalClock, Members, NodeId, Operation, Reaction, Reason, Replica, Reply,
     Standing, TimestampIssuer,

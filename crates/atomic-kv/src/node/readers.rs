@@ -5,26 +5,19 @@
 use super::Node;
 use super::completions::ReplyTo;
 use super::now_instant;
-use ::node::lookups::{HandOver, Lookups};
-use abd::{Instant, Reaction, Refusal, Reply, Request};
-use bytes::Bytes;
+use ::node::lookups::{HandOver, Lookups, found_bytes};
+use abd::{Instant, Reaction, Reply, Request};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// The queue in front of the reader threads, and whether to use it.
 #[derive(Default)]
 pub(crate) struct Readers {
-    queue: Mutex<Queue>,
+    queue: Mutex<Lookups<ReplyTo>>,
     /// Something is to be looked up, or may be again.
     wake: Condvar,
     hand_over: Mutex<HandOver>,
     handed_over: AtomicU64,
-}
-
-#[derive(Default)]
-struct Queue {
-    lookups: Lookups<(Request, ReplyTo)>,
-    closed: bool,
 }
 
 impl Readers {
@@ -55,14 +48,7 @@ impl Readers {
 
     /// Queues a question, whose asker gives up at `deadline`; refuses it when too much waits already.
     pub(crate) fn ask(&self, question: Request, to: ReplyTo, deadline: Instant) -> Result<(), Reply> {
-        assert!(question.is_read(), "writes are blind: none waits for a lookup");
-        let (question, overloaded) = (own(question), Err(Reply::Refused(Refusal::Overloaded)));
-        let (bytes, now) = (question.bytes(), now_instant());
-        let mut queue = self.queue();
-        if queue.closed || queue.lookups.ask((question, to), bytes, deadline, now).is_err() {
-            return overloaded;
-        }
-        drop(queue);
+        self.queue().ask(question, to, deadline, now_instant())?;
         self.handed_over.fetch_add(1, Ordering::Relaxed);
         self.wake.notify_one();
         Ok(())
@@ -75,14 +61,14 @@ impl Readers {
 
     /// An event loop has taken values of so many bytes over.
     pub(crate) fn taken(&self, found_bytes: usize) {
-        if self.queue().lookups.taken(found_bytes) {
+        if self.queue().taken(found_bytes) {
             self.wake.notify_all();
         }
     }
 
     /// Lets the threads end; what still waits is forgotten.
     pub(crate) fn close(&self) {
-        self.queue().closed = true;
+        self.queue().close();
         self.wake.notify_all();
     }
 
@@ -94,7 +80,7 @@ impl Readers {
             let Reaction::Reply(reply) = reaction else { unreachable!("a question stores nothing") };
             let found = found_bytes(&reply);
             if found > 0 {
-                self.queue().lookups.found(found);
+                self.queue().found(found);
             }
             node.completions[to.shard].give([(to, reply)]);
         }
@@ -103,34 +89,18 @@ impl Readers {
     fn next(&self) -> Option<(Request, ReplyTo)> {
         let mut queue = self.queue();
         loop {
-            if queue.closed {
+            if queue.is_closed() {
                 return None;
             }
-            if let Some(lookup) = queue.lookups.next(now_instant()) {
+            if let Some(lookup) = queue.next(now_instant()) {
                 return Some(lookup);
             }
             queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    fn queue(&self) -> MutexGuard<'_, Queue> {
+    fn queue(&self) -> MutexGuard<'_, Lookups<ReplyTo>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// In memory of its own, so that it does not keep a network buffer alive while it waits.
-fn own(mut question: Request) -> Request {
-    if let Request::LocalRead { key, .. } | Request::LocalReadTimestamp { key } = &mut question {
-        *key = Bytes::copy_from_slice(key);
-    }
-    question
-}
-
-/// Bytes of the value that a reply brings.
-pub(super) fn found_bytes(reply: &Reply) -> usize {
-    match reply {
-        Reply::Read { content: Some(content), .. } => content.len(),
-        _ => 0,
     }
 }
 
@@ -232,7 +202,7 @@ mod tests {
         // Each key before its first write, and large values again.
         assert!(node.readers.handed_over() > 300, "{}", node.readers.handed_over());
         // One that was asked for again may be on its way.
-        let is_taken = |_: &i32| node.readers.queue().lookups.found_bytes() == 0;
+        let is_taken = |_: &i32| node.readers.queue().found_bytes() == 0;
         let tries = 0..1000;
         assert!(tries.inspect(|_| std::thread::sleep(Duration::from_millis(10))).any(|n| is_taken(&n)));
         drop(client);

@@ -11,7 +11,6 @@ use super::completions::{LOCAL, ReplyTo};
 use super::crowd::Crowd;
 use super::database::{InMemory, OnDisk};
 use super::peer::{Lane, Lanes};
-use super::readers::found_bytes;
 use super::signal::Signal;
 use super::started::{Parked, Started};
 use super::stats::LoopStats;
@@ -19,6 +18,7 @@ use super::{Node, now_instant};
 use crate::buffers::Buffers;
 use ::node::client::descriptors;
 use ::node::client::turns::{Load, Turns};
+use ::node::lookups::found_bytes;
 use ::node::repair::is_repair;
 use abd::{
     CallId, Coordinator, Instant, NodeId, Now, Operation, OperationId, Outcome, Reply, Request, Unanswered,

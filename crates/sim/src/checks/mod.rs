@@ -2,6 +2,7 @@
 
 pub mod acked;
 pub mod alive;
+pub mod bounded;
 pub mod converged;
 pub mod linearizable;
 pub mod monotone;

@@ -66,6 +66,14 @@ pub struct Lies {
     pub forgets_undelivered: bool,
     /// Ranges are never compared.
     pub compares_nothing: bool,
+    /// A node takes its own write for durable when its disk has begun with it.
+    pub opens_early: bool,
+    /// A batch that a full disk has taken in part is taken for a whole one.
+    pub all_fits: bool,
+    /// What the own replica has refused is not remembered for repair.
+    pub refuses_silently: bool,
+    /// The queue in front of the disk has no bound.
+    pub queues_all: bool,
 }
 
 /// Lies about time.
@@ -127,6 +135,10 @@ const LIES: Lies = Lies {
     repair_stops: false,
     forgets_undelivered: false,
     compares_nothing: false,
+    opens_early: false,
+    all_fits: false,
+    refuses_silently: false,
+    queues_all: false,
 };
 
 const ANY: Features = Features {
@@ -149,6 +161,7 @@ const ANY: Features = Features {
     full_disks: None,
     lanes: None,
     short_lists: None,
+    short_queues: None,
     lasting: false,
 };
 
@@ -328,6 +341,27 @@ pub const MUTANTS: &[Mutant] = &[
         lies: Lies { cancels_batches: true, ..LIES },
     },
     Mutant {
+        name: "opens-early",
+        rule: "S1",
+        what: "a coordinator counts the write to its own disk before it is synced",
+        features: Features { crashes: Some(true), slow_sync: Some(true), ..ANY },
+        lies: Lies { opens_early: true, ..LIES },
+    },
+    Mutant {
+        name: "acks-what-did-not-fit",
+        rule: "S1",
+        what: "of a batch that a full disk takes in part all writes are acknowledged",
+        features: Features { full_disks: Some(true), ..ANY },
+        lies: Lies { all_fits: true, ..LIES },
+    },
+    Mutant {
+        name: "queue-without-bound",
+        rule: "B1",
+        what: "any number of writes waits for a slow disk",
+        features: Features { slow_sync: Some(true), short_queues: Some(true), ..ANY },
+        lies: Lies { queues_all: true, ..LIES },
+    },
+    Mutant {
         name: "full-disk-stays",
         rule: "D1",
         what: "a replica whose disk was full waits for a batch to show that there is room again",
@@ -340,6 +374,13 @@ pub const MUTANTS: &[Mutant] = &[
         what: "a round of repair that finds no room is not tried again",
         features: LISTS_ALONE,
         lies: Lies { repair_stops: true, ..LIES },
+    },
+    Mutant {
+        name: "refuses-silently",
+        rule: "R2",
+        what: "a node does not remember which of its own writes its full disk has refused",
+        features: Features { full_disks: Some(true), ..LISTS_ALONE },
+        lies: Lies { refuses_silently: true, ..LIES },
     },
     Mutant {
         name: "forgets-undelivered",

@@ -2,10 +2,11 @@
 //! those that are in have weights of their own, because a run with only reordering finds what one with everything
 //! hides. Faults and operations meet in *storms*: what happens far apart in time rarely matters together.
 
-use super::{Clocks, Fault, Network, OperationKind, Plan, Planned, Point, Shape, What};
+use super::{Clocks, Fault, Network, OperationKind, Plan, Planned, Point, SHORT_QUEUE, Shape, What};
 use crate::directory::PartState;
 use crate::rng::{Ratio, Rng};
 use crate::time::{MS, S, US};
+use ::node::commit::QUEUE_BYTES_MAX;
 use abd::{TIME_CEILING, TimestampMode};
 use std::num::NonZeroU64;
 
@@ -63,6 +64,8 @@ pub struct Features {
     pub lanes: Option<bool>,
     /// Whether a list holds only a few keys.
     pub short_lists: Option<bool>,
+    /// Whether only a few writes may wait for a disk.
+    pub short_queues: Option<bool>,
     /// No node forgets anything, so that the lists of what peers missed must suffice.
     pub lasting: bool,
 }
@@ -108,6 +111,8 @@ impl Draw {
         let operations = self.operations(features.deletes);
         let faults = self.faults(seed, features, mode);
         let forget = faults.iter().any(|fault| fault.what.forgets());
+        let drawn = self.rng.one_in(3);
+        let short_queue = features.short_queues.unwrap_or(drawn);
         let short_lists = features.short_lists.unwrap_or(self.rng.one_in(4));
         Plan {
             seed,
@@ -117,7 +122,7 @@ impl Draw {
             // A small cache still holds a few entries in each of its parts, so some keys come and go.
             cache_bytes: if no_cache { 0 } else { *self.rng.pick(&[64 * 300, 1 << 20]) },
             rotate_after: *self.rng.pick(&[NonZeroU64::MIN, NonZeroU64::MAX]),
-            queue_max: *self.rng.pick(&[4, 1000, 1000]),
+            queue_bytes: if short_queue { SHORT_QUEUE } else { QUEUE_BYTES_MAX },
             early_reads,
             network,
             clocks,

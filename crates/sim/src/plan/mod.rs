@@ -14,6 +14,9 @@ use bytes::Bytes;
 use std::fmt;
 use std::num::NonZeroU64;
 
+/// Bytes of writes that may wait for a disk where only a few may.
+pub const SHORT_QUEUE: usize = 1 << 10;
+
 /// A whole run.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -29,8 +32,8 @@ pub struct Plan {
     pub cache_bytes: usize,
     /// So many operations of a node in a row ask the same majority first.
     pub rotate_after: NonZeroU64,
-    /// Writes that may wait for a disk; more are refused.
-    pub queue_max: usize,
+    /// Bytes of writes that may wait for a disk; more are refused.
+    pub queue_bytes: usize,
     /// Whether replicas show writes, marked as not durable, while they are being synced (PROTOCOL section 4).
     pub early_reads: bool,
     /// What messages suffer all the time.
@@ -196,9 +199,9 @@ impl fmt::Display for Plan {
         )?;
         writeln!(
             f,
-            "  a sync takes {}, {} writes may wait, cache of {} bytes, unsynced writes {}; look-ups take {}; {}",
+            "  a sync takes {}, {} bytes of writes may wait, cache of {} bytes, unsynced writes {}; look-ups take {}; {}",
             span(self.sync),
-            self.queue_max,
+            self.queue_bytes,
             self.cache_bytes,
             if self.early_reads { "are shown as not durable" } else { "are not shown" },
             self.lookups.map_or_else(|| "no time".into(), span),

@@ -1,7 +1,8 @@
 //! Scripts: a schedule written down as stage directions, so that a run needs no chance at all.
 //!
 //! ```text
-//! cluster 3 truetime                      or logical; behind it perhaps "repairs", "shows unsynced", "remembers", "ticks 10ms"
+//! cluster 3 truetime                      or logical; behind it perhaps "repairs", "shows unsynced", "remembers", "short queues",
+//!                                         "ticks 10ms"
 //! n1 clock -2ms +3ms                      the interval: true time is that far from its bounds
 //! n1 wall +5s                             the wall clock, compared with true time
 //! n2 syncs when told                      its disk waits for a line "n2 syncs"
@@ -59,6 +60,8 @@ pub struct Script {
     pub shows_unsynced: bool,
     /// Whether replicas remember what they have read: then they acknowledge at once what they hold.
     pub remembers: bool,
+    /// Whether only a few writes may wait for a disk.
+    pub short_queues: bool,
     /// Interval clocks are read in steps of this, in nanoseconds.
     pub tick: u64,
     /// The directions with their line numbers.
@@ -257,8 +260,9 @@ impl fmt::Display for Script {
         let repairs = if self.repairs { " repairs" } else { "" };
         let unsynced = if self.shows_unsynced { " shows unsynced" } else { "" };
         let remembers = if self.remembers { " remembers" } else { "" };
+        let queues = if self.short_queues { " short queues" } else { "" };
         let ticks = if self.tick > 1 { format!(" ticks {}", time::text(self.tick)) } else { String::new() };
-        writeln!(f, "cluster {} {mode}{repairs}{unsynced}{remembers}{ticks}", self.nodes)?;
+        writeln!(f, "cluster {} {mode}{repairs}{unsynced}{remembers}{queues}{ticks}", self.nodes)?;
         self.directions.iter().try_for_each(|(_, direction)| writeln!(f, "{direction}"))
     }
 }

@@ -84,13 +84,17 @@ fn cluster(words: &[&str]) -> Result<Script, String> {
         ["remembers", rest @ ..] => (true, rest),
         _ => (false, rest),
     };
+    let (short_queues, rest) = match rest {
+        ["short", "queues", rest @ ..] => (true, rest),
+        _ => (false, rest),
+    };
     let tick = match rest {
         [] => 1,
         ["ticks", tick] => time::parse(tick).ok_or_else(|| format!("`{tick}` is no duration"))?,
         _ => return Err(format!("nobody understands `{}`", rest.join(" "))),
     };
     let (directions, preface) = (Vec::new(), Vec::new());
-    Ok(Script { nodes, mode, repairs, shows_unsynced, remembers, tick, directions, preface })
+    Ok(Script { nodes, mode, repairs, shows_unsynced, remembers, short_queues, tick, directions, preface })
 }
 
 fn direction(words: &[&str]) -> Result<Direction, String> {
@@ -262,7 +266,7 @@ mod tests {
 
     const ALL: &str = "\
 # The title
-cluster 3 truetime repairs shows unsynced remembers ticks 10ms
+cluster 3 truetime repairs shows unsynced remembers short queues ticks 10ms
 n1 clock -2ms +3ms
 n2 wall -1.5s
 n2 syncs when told

@@ -6,12 +6,13 @@ use crate::directory::PartState;
 use crate::disk::Mood;
 use crate::history::ClientAnswer;
 use crate::mutant::Lies;
-use crate::plan::{Clocks, Network, Plan, Planned};
+use crate::plan::{Clocks, Network, Plan, Planned, SHORT_QUEUE};
 use crate::rng::Ratio;
 use crate::run::guarded;
 use crate::time::{EPOCH, S, US};
 use crate::trace::What;
 use crate::world::{Event, Held, RunReport, World};
+use ::node::commit::QUEUE_BYTES_MAX;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
@@ -73,7 +74,7 @@ fn quiet_plan(script: &Script) -> Plan {
         op_timeout: 3600 * S,
         cache_bytes: if script.remembers { 1 << 20 } else { 0 },
         rotate_after: NonZeroU64::MAX,
-        queue_max: usize::MAX,
+        queue_bytes: if script.short_queues { SHORT_QUEUE } else { QUEUE_BYTES_MAX },
         early_reads: script.shows_unsynced,
         network: Network {
             latency: (0, 0),

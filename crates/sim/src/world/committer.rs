@@ -1,51 +1,175 @@
-//! Group commit, as in the node: one batch at a time, all that waits goes into it, and replies stay sealed until it is
-//! durable. Then a round of garbage collection.
+//! Group commit, by the rules of the node ([`node::commit`]): the disk does what they want done, one thing at a time, and takes a
+//! while. After a batch the engine may collect garbage, which is its own affair.
 
-use super::node::committer_puts;
-use super::{Event, Job, PendingWrite, Source, World};
-use crate::checks::Conviction;
+use super::{Event, Job, Source, World};
+use crate::checks::{Conviction, bounded};
 use crate::plan::Point;
 use crate::trace::What;
-use abd::{Content, Refusal, Reply};
-use node::repair::is_repair;
-use store::{DatabaseError, Fit};
+use abd::{AfterCommit, CallId, Fit, Instant, Reply, StampedValue, Version, WriteGroup};
+use bytes::Bytes;
+use node::commit::{Address, Batch, Opened, Round, Tidied};
+use store::{DatabaseError, Puts};
+
+/// Writes in the order in which they came.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Writes(pub(crate) Vec<(Bytes, StampedValue)>);
+
+impl Writes {
+    /// As the store takes them.
+    pub(super) fn encoded(&self) -> Puts {
+        let mut puts = Puts::default();
+        self.0.iter().for_each(|(key, stamped)| puts.push(key, stamped));
+        puts
+    }
+}
+
+impl WriteGroup for Writes {
+    fn push(&mut self, key: &[u8], stamped: &StampedValue) {
+        self.0.push((Bytes::copy_from_slice(key), stamped.clone()));
+    }
+
+    fn append(&mut self, other: &mut Self) {
+        self.0.append(&mut other.0);
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.iter().map(|(key, stamped)| key.len() + stamped.content.len()).sum()
+    }
+
+    fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    fn are_tombstones(&self) -> impl Iterator<Item = bool> {
+        self.0.iter().map(|(_, stamped)| !stamped.content.is_value())
+    }
+
+    fn versions(&self) -> impl Iterator<Item = (Bytes, Version)> {
+        self.0.iter().map(|(key, stamped)| (key.clone(), stamped.version))
+    }
+}
+
+impl Address for Source {
+    fn own_call(&self) -> Option<CallId> {
+        match self {
+            Self::Local(call) => Some(*call),
+            Self::Peer { .. } => None,
+        }
+    }
+}
 
 impl World {
     /// Queues a write; hands back a refusal when too much waits already.
-    pub(super) fn enqueue(&mut self, node: u32, write: PendingWrite) -> Option<Reply> {
+    pub(super) fn enqueue(
+        &mut self,
+        node: u32,
+        write: (Bytes, StampedValue),
+        reply: AfterCommit,
+        source: Source,
+    ) -> Option<Reply> {
         let process = self.nodes[node as usize].process.as_mut()?;
-        if process.waiting.len() >= self.plan.queue_max {
-            return Some(Reply::Refused(Refusal::Overloaded));
+        let before = process.writes.bytes();
+        if let Err(refused) = process.writes.enqueue(&mut Writes(vec![write]), reply, source) {
+            return Some(refused);
         }
-        process.waiting.push(write);
-        self.start_job(node, false);
+        self.convict(bounded::check(node, "writes that wait for its disk", before, self.plan.queue_bytes));
+        self.work(node);
         None
     }
 
-    /// Gives the disk something to do, if there is anything and it is idle.
-    fn start_job(&mut self, node: u32, collect: bool) {
+    /// The rounds of a node are due by time.
+    pub(super) fn rounds_due(&mut self, node: u32, incarnation: u64, at: u64) {
+        let Some(process) = self.nodes[node as usize].process.as_mut() else { return };
+        if process.incarnation == incarnation && process.rounds_armed == at {
+            process.rounds_armed = u64::MAX;
+            self.work(node);
+        }
+    }
+
+    /// Gives the disk what there is to do, if it is idle.
+    pub(super) fn work(&mut self, node: u32) {
+        let now = Instant(self.now);
+        loop {
+            let Some(process) = self.nodes[node as usize].process.as_mut() else { return };
+            if process.job.is_some() {
+                return;
+            }
+            match process.rounds.poll(!process.writes.is_empty(), now) {
+                Round::Look => {
+                    // The mutant `full-disk-stays` sees what it saw before.
+                    let sees = !self.lies.never_looks;
+                    let has_room = if sees { process.database.has_room() } else { process.rounds.has_room() };
+                    process.rounds.handle_looked(has_room, now);
+                }
+                Round::Tidy => match self.collect(node) {
+                    Ok(tidied) => {
+                        let Some(process) = self.nodes[node as usize].process.as_mut() else { return };
+                        process.rounds.handle_tidied(tidied, now);
+                    }
+                    Err(why) => return self.fail(node, &why),
+                },
+                Round::Commit => return self.begin_batch(node),
+                Round::Wait(until) => {
+                    if until.0 < process.rounds_armed {
+                        process.rounds_armed = until.0;
+                        let incarnation = process.incarnation;
+                        self.queue.push(until.0, Event::RoundsDue { node, incarnation, at: until.0 });
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    fn begin_batch(&mut self, node: u32) {
+        let Some(process) = self.nodes[node as usize].process.as_mut() else { return };
+        let mut batch = Batch::default();
+        process.writes.take(&mut batch);
+        let early = self.lies.opens_early.then(|| batch.clone());
+        process.job = Some(Job::Commit { batch, thrown_away: false });
+        if !self.nodes[node as usize].lazy_disk {
+            let takes = self.sync_time(node);
+            self.disk_takes(node, takes, Point::InSync);
+        }
+        if let Some(batch) = early {
+            self.open_early(node, batch);
+        }
+    }
+
+    /// The mutant `opens-early`: what the node asked of its own disk it takes for done.
+    fn open_early(&mut self, node: u32, mut batch: Batch<Writes, Source>) {
+        let writes = batch.writes.0.clone();
+        let mut writes = writes.iter();
+        batch.open(&Fit::All, |opened| {
+            if let (Some(write), true) = (writes.next(), opened.to.own_call().is_some()) {
+                self.give(node, opened, write);
+            }
+        });
+        self.pump(node);
+    }
+
+    /// The engine begins to collect garbage, if the disk is idle. Mostly there is nothing to collect; now and then it takes as
+    /// long as a batch.
+    fn begin_collection(&mut self, node: u32) {
         let Some(process) = self.nodes[node as usize].process.as_mut() else { return };
         if process.job.is_some() {
             return;
         }
-        let incarnation = process.incarnation;
+        process.job = Some(Job::Collect);
         let scripted = self.held.is_some();
-        let takes = if collect {
-            process.job = Some(Job::Collect);
-            // Mostly there is nothing to collect; now and then it takes as long as a batch.
-            if !scripted && self.rng.one_in(8) { self.sync_time(node) } else { u64::from(!scripted) }
-        } else if process.waiting.is_empty() {
-            return;
-        } else {
-            let writes = std::mem::take(&mut process.waiting);
-            process.job = Some(Job::Commit { writes, thrown_away: false });
-            if self.nodes[node as usize].lazy_disk {
-                return;
-            }
-            self.sync_time(node)
-        };
+        let takes = if !scripted && self.rng.one_in(8) { self.sync_time(node) } else { u64::from(!scripted) };
+        self.disk_takes(node, takes, Point::InCollection);
+    }
+
+    fn disk_takes(&mut self, node: u32, takes: u64, point: Point) {
+        let Some(process) = &self.nodes[node as usize].process else { return };
+        let incarnation = process.incarnation;
         self.queue.push(self.now + takes, Event::DiskDone { node, incarnation });
-        self.springs(node, if collect { Point::InCollection } else { Point::InSync });
+        self.springs(node, point);
     }
 
     /// The disk is done.
@@ -56,60 +180,78 @@ impl World {
         }
         match process.job.take() {
             None => {}
-            Some(Job::Commit { writes, thrown_away }) => self.commit(node, writes, thrown_away),
+            Some(Job::Commit { batch, thrown_away }) => self.commit(node, batch, thrown_away),
             Some(Job::Collect) => {
-                match process.collect(&mut self.rng, self.held.is_some()) {
-                    Ok(()) | Err(DatabaseError::Full(_)) => {}
-                    Err(why) => return self.fail(node, &why),
+                if let Err(why) = self.collect(node) {
+                    return self.fail(node, &why);
                 }
-                self.look_at_garbage(node);
-                self.start_job(node, false);
+                self.work(node);
             }
         }
     }
 
-    fn commit(&mut self, node: u32, writes: Vec<PendingWrite>, thrown_away: bool) {
+    /// Collects garbage now, if there is room for that.
+    fn collect(&mut self, node: u32) -> Result<Tidied, DatabaseError> {
+        let Some(process) = &self.nodes[node as usize].process else { return Ok(Tidied::All) };
+        let tidied = match process.collect(&mut self.rng, self.held.is_some()) {
+            Ok(()) => Tidied::All,
+            Err(DatabaseError::Full(_)) => Tidied::PutOff,
+            Err(why) => return Err(why),
+        };
+        self.look_at_garbage(node);
+        Ok(tidied)
+    }
+
+    fn commit(&mut self, node: u32, mut batch: Batch<Writes, Source>, thrown_away: bool) {
         let Some(process) = self.nodes[node as usize].process.as_mut() else { return };
-        let puts = committer_puts(&writes);
+        let puts = batch.writes.encoded();
         let fit = if thrown_away { Ok(Fit::All) } else { process.store.commit_what_fits(&puts) };
         let fit = match fit {
             Ok(fit) => fit,
             Err(why) => return self.fail(node, &why),
         };
-        // Tombstones alone may be in although there is no room.
-        process.room.shown(fit == Fit::All && process.database.has_room());
+        process.rounds.handle_committed(&fit, process.database.has_room(), Instant(self.now));
+        let writes = batch.writes.0.clone();
         let count = writes.len();
         self.trace.record(self.now, || What::Synced { node, writes: count });
         if self.lies.drops_tombstones && fit.has(true) {
-            for write in writes.iter().filter(|write| write.stamped.content == Content::Tombstone) {
+            for (key, _) in writes.iter().filter(|(_, stamped)| !stamped.content.is_value()) {
                 // The lie is told by the disk; if the disk cannot, there is no lie this time.
-                let _ = process.database.forget(&write.key);
+                let _ = process.database.forget(key);
             }
         }
         self.look_at_garbage(node);
         if self.springs(node, Point::AfterSync) {
             return;
         }
-        for write in writes {
-            let (key, version) = (write.key, write.stamped.version);
-            let reply = if fit.has(write.stamped.content == Content::Tombstone) {
-                self.note_promise(node, &key, version);
-                write.reply.committed()
-            } else {
-                Reply::Refused(Refusal::DiskFull)
-            };
-            match write.source {
-                Source::Local(call) => {
-                    if matches!(reply, Reply::Refused(_)) && !is_repair(call) {
-                        self.missed(node, node, &key, version);
-                    }
-                    self.handle_reply(node, node, call, reply);
-                }
-                Source::Peer { .. } => self.send_reply(node, write.source, &reply),
+        // The mutant `acks-what-did-not-fit` takes a batch that was written in part for a whole one.
+        let told = if self.lies.all_fits { &Fit::All } else { &fit };
+        let mut writes = writes.iter();
+        batch.open(told, |opened| {
+            if let Some(write) = writes.next() {
+                self.give(node, opened, write);
             }
-        }
+        });
         self.pump(node);
-        self.start_job(node, fit == Fit::All);
+        if fit == Fit::All {
+            self.begin_collection(node);
+        }
+        self.work(node);
+    }
+
+    /// Brings an opened reply to whoever waits for it.
+    fn give(&mut self, node: u32, opened: Opened<Source>, (key, stamped): &(Bytes, StampedValue)) {
+        let Opened { to, reply, missed } = opened;
+        if let Reply::Written { .. } = reply {
+            self.note_promise(node, key, stamped.version);
+        }
+        if let Some((key, version)) = missed {
+            self.missed(node, node, &key, version);
+        }
+        match to {
+            Source::Local(call) => self.handle_reply(node, node, call, reply),
+            Source::Peer { .. } => self.send_reply(node, to, &reply),
+        }
     }
 
     fn look_at_garbage(&mut self, node: u32) {
@@ -123,16 +265,16 @@ impl World {
     /// The mutant `cancel-batch`: an operation has ended, and with it go the batches that hold its writes.
     pub(super) fn cancel_batches(&mut self, owner: u32, operation: u64) {
         for state in &mut self.nodes {
-            let Some(Job::Commit { writes, thrown_away }) =
+            let Some(Job::Commit { batch, thrown_away }) =
                 state.process.as_mut().and_then(|process| process.job.as_mut())
             else {
                 continue;
             };
-            let holds = |write: &PendingWrite| match write.source {
-                Source::Peer { node, call, .. } => node == owner && call.operation == operation,
+            let holds = |source: &Source| match source {
+                Source::Peer { node, call, .. } => *node == owner && call.operation == operation,
                 Source::Local(_) => false,
             };
-            *thrown_away |= writes.iter().any(holds);
+            *thrown_away |= batch.replies.iter().any(|(to, _)| holds(to));
         }
     }
 }

@@ -2,7 +2,7 @@
 //! node's own event loop does, in the same order, and it is where the mutants tell their lies.
 
 use super::view::{Memory, View};
-use super::{Event, PendingWrite, Source, World};
+use super::{Event, Source, World};
 use crate::plan::Point;
 use crate::trace::{MessageKind, What};
 use abd::{CallId, Instant, Reaction, Reply, Request, Standing, TimestampIssuer, Transmit, Version};
@@ -207,10 +207,10 @@ impl World {
             .filter(|_| self.plan.mode == abd::TimestampMode::TrueTime)
             .map_or_else(|| state.clocks.wall(self.now), |interval| interval.latest);
         let process = state.process.as_ref()?;
-        let standing = Standing { admitted: state.identity.admitted, writable: process.room.has_room() };
+        let standing = Standing { admitted: state.identity.admitted, writable: process.rounds.has_room() };
         let shows_early = self.plan.early_reads || self.lies.counts_unsynced;
         let early = match &process.job {
-            Some(super::Job::Commit { writes, .. }) if shows_early => &writes[..],
+            Some(super::Job::Commit { batch, .. }) if shows_early => &batch.writes.0[..],
             _ => &[],
         };
         let view = View { store: &process.store, early, early_is_durable: self.lies.counts_unsynced };
@@ -224,9 +224,7 @@ impl World {
                 self.note_reply(node, &key, wanted, &reply);
                 Some(reply)
             }
-            Reaction::Commit { key, stamped, reply } => {
-                self.enqueue(node, PendingWrite { key, stamped, reply, source })
-            }
+            Reaction::Commit { key, stamped, reply } => self.enqueue(node, (key, stamped), reply, source),
         }
     }
 

@@ -143,16 +143,12 @@ impl World {
         }
     }
 
-    /// Once a second a node asks its peers how they are, gives up those that were silent for too long, and looks
-    /// whether its own disk has room again.
+    /// Once a second a node asks its peers how they are, and gives up those that were silent for too long.
     pub(super) fn tick(&mut self, node: u32, incarnation: u64) {
         let takes = self.plan.network.latency.0 * 2;
         let Some(process) = self.nodes[node as usize].process.as_mut() else { return };
         if process.incarnation != incarnation {
             return;
-        }
-        if process.room.next_look() <= Instant(self.now) && !self.lies.never_looks {
-            process.room.looked(process.database.has_room(), Instant(self.now));
         }
         self.look_after_directory(node);
         let Some(process) = self.nodes[node as usize].process.as_mut() else { return };
@@ -187,7 +183,7 @@ impl World {
         }
         let sequence = self.nodes[peer as usize].sequence();
         let Some(there) = self.nodes[peer as usize].process.as_ref() else { return };
-        let (server, writable) = (there.incarnation, there.room.has_room());
+        let (server, writable) = (there.incarnation, there.rounds.has_room());
         let state = &mut self.nodes[node as usize];
         let Some(process) = state.process.as_mut() else { return };
         let link = &mut process.links[peer as usize];

@@ -5,7 +5,7 @@
 
 use super::{Event, Source, World};
 use ::node::lookups::READERS;
-use abd::{Instant, Refusal, Reply, Request};
+use abd::{Instant, Reply, Request};
 use std::time::Duration;
 
 /// A look-up that takes a while.
@@ -42,9 +42,8 @@ impl World {
         }) else {
             return self.react(node, question, source);
         };
-        let bytes = question.bytes();
-        if process.lookups.ask((question, source), bytes, deadline, now).is_err() {
-            return Some(Reply::Refused(Refusal::Overloaded));
+        if let Err(refused) = process.lookups.ask(question, source, deadline, now) {
+            return Some(refused);
         }
         self.begin_lookups(node, (from, to));
         None

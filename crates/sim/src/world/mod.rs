@@ -17,7 +17,7 @@ mod repair;
 mod view;
 
 pub use network::Held;
-pub(crate) use node::{Job, Node, PendingWrite, Source};
+pub(crate) use node::{Job, Node, Source};
 
 use crate::checks::monotone::Monotone;
 use crate::checks::unique::Unique;
@@ -53,6 +53,8 @@ pub(crate) enum Event {
     Wake { node: u32, incarnation: u64, at: u64 },
     /// Repair's timer is due.
     RepairDue { node: u32, incarnation: u64, at: u64 },
+    /// The rounds of a node's committer are due.
+    RoundsDue { node: u32, incarnation: u64, at: u64 },
     /// The disk is done with what it was given.
     DiskDone { node: u32, incarnation: u64 },
     /// A look-up that waited for the disk is over.
@@ -63,7 +65,7 @@ pub(crate) enum Event {
     LinkLost { node: u32, peer: u32, connection: u64 },
     /// The answer to "are you there?" is due.
     Pong { node: u32, peer: u32, connection: u64 },
-    /// A node looks after its links and its disk.
+    /// A node looks after its links.
     Tick { node: u32, incarnation: u64 },
     /// A client may go on.
     Begin { client: usize },
@@ -90,6 +92,7 @@ impl Event {
             Self::Arrive(envelope) => Some(envelope.to),
             Self::Wake { node, .. }
             | Self::RepairDue { node, .. }
+            | Self::RoundsDue { node, .. }
             | Self::DiskDone { node, .. }
             | Self::LookedUp { node, .. }
             | Self::Connect { node, .. }
@@ -265,6 +268,7 @@ impl World {
             Event::Arrive(envelope) => self.arrive(envelope),
             Event::Wake { node, incarnation, at } => self.wake(node, incarnation, at),
             Event::RepairDue { node, incarnation, at } => self.wake_repair(node, incarnation, at),
+            Event::RoundsDue { node, incarnation, at } => self.rounds_due(node, incarnation, at),
             Event::DiskDone { node, incarnation } => self.disk_done(node, incarnation),
             Event::LookedUp { node, incarnation, lookup } => self.looked_up(node, incarnation, *lookup),
             Event::Connect { node, peer, incarnation } => self.connect(node, peer, incarnation),

@@ -1,5 +1,6 @@
 //! A node: what survives its process, and the process.
 
+use super::committer::Writes;
 use super::directories::{new_identity, random};
 use super::{Event, World};
 use crate::clock::NodeClocks;
@@ -11,19 +12,16 @@ use crate::time::{MS, S};
 use crate::trace::What;
 use ::node::directory::Identity;
 use ::node::nonce::Nonce;
-use abd::{
-    AfterCommit, CallId, Config, Coordinator, Instant, Replica, Request, StampedValue, TimestampIssuer,
-};
-use bytes::Bytes;
+use abd::{CallId, Config, Coordinator, Instant, Replica, TimestampIssuer};
+use node::commit::{Batch, Queue, Rounds};
 use node::lookups::{HandOver, Lookups};
 use node::repair::Repair;
 use node::repair::unacknowledged::Unacknowledged;
-use node::room::DiskRoom;
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
-use store::{DatabaseError, MultiVersionStore, Puts};
+use store::{DatabaseError, MultiVersionStore};
 
 /// As in the node: a query phase that a bare majority has not answered by then asks everybody.
 const HEDGE_AFTER: Duration = Duration::from_millis(10);
@@ -86,13 +84,14 @@ pub(crate) struct Process {
     pub(crate) replica: Replica,
     pub(crate) database: Arc<SimDatabase>,
     pub(crate) store: MultiVersionStore<Arc<SimDatabase>>,
-    pub(crate) room: DiskRoom,
     /// Whether look-ups leave the event loop, those that wait, and how many threads are at one.
     pub(crate) hand_over: HandOver,
-    pub(crate) lookups: Lookups<(Request, Source)>,
+    pub(crate) lookups: Lookups<Source>,
     pub(crate) looking: usize,
     /// Writes that wait for the disk.
-    pub(crate) waiting: Vec<PendingWrite>,
+    pub(crate) writes: Queue<Writes, Source>,
+    pub(crate) rounds: Rounds,
+    pub(crate) rounds_armed: u64,
     pub(crate) job: Option<Job>,
     pub(crate) links: Vec<Link>,
     /// Who has confirmed this node's disk.
@@ -136,18 +135,10 @@ pub(crate) enum Source {
     Peer { node: u32, connection: u64, server: u64, call: CallId },
 }
 
-/// A write that waits for the disk, and its reply.
-pub(crate) struct PendingWrite {
-    pub(crate) key: Bytes,
-    pub(crate) stamped: StampedValue,
-    pub(crate) reply: AfterCommit,
-    pub(crate) source: Source,
-}
-
 /// What the disk is at.
 pub(crate) enum Job {
     /// A batch. `thrown_away` is what the mutant `cancel-batch` does to it.
-    Commit { writes: Vec<PendingWrite>, thrown_away: bool },
+    Commit { batch: Batch<Writes, Source>, thrown_away: bool },
     /// Garbage collection.
     Collect,
 }
@@ -273,12 +264,13 @@ impl World {
             issuer: TimestampIssuer::new(id, issued_as),
             replica: Replica { max_future: Some(MAX_FUTURE) },
             store: MultiVersionStore::with_seed(database.clone(), self.plan.cache_bytes, u64::from(node)),
-            room: DiskRoom::new(database.has_room(), Instant(self.now)),
             hand_over: HandOver::default(),
             lookups: Lookups::default(),
             looking: 0,
+            writes: Queue::new(if self.lies.queues_all { usize::MAX } else { self.plan.queue_bytes }),
+            rounds: Rounds::new(database.has_room(), Instant(self.now)),
+            rounds_armed: u64::MAX,
             database,
-            waiting: Vec::new(),
             job: None,
             links: (0..self.plan.nodes).map(|_| Link::default()).collect(),
             confirmed: BTreeSet::new(),
@@ -300,6 +292,7 @@ impl World {
         if self.springs(node, Point::InRecovery) {
             return;
         }
+        self.work(node);
         self.connect_all(node, incarnation);
         let phase = if self.held.is_some() { TICK } else { self.rng.below(TICK) };
         self.queue.push(self.now + phase, Event::Tick { node, incarnation });
@@ -321,7 +314,7 @@ impl World {
             }
             // It fails, of course; what counts is the bytes that it leaves behind.
             let _ = match job {
-                Job::Commit { writes, .. } => process.store.commit_puts(&committer_puts(&writes)),
+                Job::Commit { batch, .. } => process.store.commit_puts(&batch.writes.encoded()),
                 Job::Collect => process.collect(&mut self.rng, self.held.is_some()),
             };
         }
@@ -412,10 +405,4 @@ impl World {
         let state = &self.nodes[node as usize];
         state.slow_sync.unwrap_or(drawn) + state.slow_by.min(50 * MS)
     }
-}
-
-pub(super) fn committer_puts(writes: &[PendingWrite]) -> Puts {
-    let mut puts = Puts::default();
-    writes.iter().for_each(|write| puts.push(&write.key, &write.stamped));
-    puts
 }

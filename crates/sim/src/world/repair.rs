@@ -48,6 +48,9 @@ impl World {
     /// A write did not reach a member, or was not acknowledged for certain.
     pub(super) fn missed(&mut self, node: u32, peer: u32, key: &Bytes, version: Version) {
         let now = Instant(self.now);
+        if self.lies.refuses_silently && peer == node {
+            return;
+        }
         if let Some(process) = self.nodes[node as usize].process.as_mut() {
             process.repair.handle_missed(peer as usize, key, version, now);
         }

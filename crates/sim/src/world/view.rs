@@ -1,8 +1,8 @@
 //! A node's store, as its replica sees it.
 
-use super::PendingWrite;
 use crate::disk::SimDatabase;
 use abd::{Content, Glimpse, Newest, StampedValue, Version, VersionStore};
+use bytes::Bytes;
 use std::sync::Arc;
 use store::{DatabaseError, MultiVersionStore};
 
@@ -10,7 +10,7 @@ use store::{DatabaseError, MultiVersionStore};
 pub(crate) struct View<'a> {
     pub(crate) store: &'a MultiVersionStore<Arc<SimDatabase>>,
     /// What is on its way to the disk and shown already.
-    pub(crate) early: &'a [PendingWrite],
+    pub(crate) early: &'a [(Bytes, StampedValue)],
     /// What is said about it.
     pub(crate) early_is_durable: bool,
 }
@@ -20,16 +20,16 @@ impl VersionStore for View<'_> {
 
     fn newest(&self, key: &[u8]) -> Result<Newest, DatabaseError> {
         let mut newest = self.store.newest(key)?;
-        for write in self.early {
-            if write.key == key && write.stamped.version > newest.stamped.version {
-                newest = Newest { stamped: write.stamped.clone(), durable: self.early_is_durable };
+        for (_, stamped) in self.early.iter().filter(|(early, _)| early == key) {
+            if stamped.version > newest.stamped.version {
+                newest = Newest { stamped: stamped.clone(), durable: self.early_is_durable };
             }
         }
         Ok(newest)
     }
 
     fn newest_above(&self, key: &[u8], have: Version) -> Result<Glimpse, DatabaseError> {
-        if self.early.iter().any(|write| write.key == key) {
+        if self.early.iter().any(|(early, _)| early == key) {
             return Ok(self.newest(key)?.glimpse(have));
         }
         self.store.newest_above(key, have)
@@ -38,10 +38,10 @@ impl VersionStore for View<'_> {
     fn remembered_above(&self, key: &[u8], have: Version) -> Option<Glimpse> {
         let known = self.store.remembered_above(key, have);
         let version = known.as_ref().map_or(Version::MIN, |known| known.version);
-        let early = self.early.iter().filter(|write| write.key == key && write.stamped.version > version);
+        let early = self.early.iter().filter(|(early, stamped)| early == key && stamped.version > version);
         let newest = early
-            .max_by_key(|write| write.stamped.version)
-            .map(|write| Newest { stamped: write.stamped.clone(), durable: self.early_is_durable });
+            .max_by_key(|(_, stamped)| stamped.version)
+            .map(|(_, stamped)| Newest { stamped: stamped.clone(), durable: self.early_is_durable });
         newest.map(|newest| newest.glimpse(have)).or(known)
     }
 

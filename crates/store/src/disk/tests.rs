@@ -4,8 +4,8 @@ use crate::database::{DatabaseIterator, Snapshot};
 use crate::disk::ground::snapshot::DiskIterator;
 use crate::disk::ground::values::{LARGE, Location, Stored};
 use crate::encoding::key;
-use crate::versions::{Fit, MultiVersionStore, Puts};
-use abd::{Content, StampedValue, Timestamp, Version};
+use crate::versions::{MultiVersionStore, Puts};
+use abd::{Content, Fit, StampedValue, Timestamp, Version, WriteGroup};
 use bytes::Bytes;
 
 #[test]

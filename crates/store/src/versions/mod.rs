@@ -14,7 +14,7 @@ pub use walk::Walked;
 use crate::damage::{Part, seek_readable};
 use crate::database::{Database, DatabaseError, DatabaseIterator, HEAD_BYTES, Snapshot, WriteBatch};
 use crate::encoding::{key, record};
-use abd::{Content, Glimpse, Newest, StampedValue, Version};
+use abd::{Content, Fit, Glimpse, Newest, StampedValue, Version, WriteGroup};
 use bytes::Bytes;
 use cache::{NewestCache, NewestFound};
 use puts::Put;
@@ -32,28 +32,6 @@ const AT_HAND: usize = 1 << 10;
 pub struct MultiVersionStore<D> {
     database: D,
     cache: NewestCache,
-}
-
-/// What of a group of versions has become durable.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fit {
-    /// All of it.
-    All,
-    /// The tombstones; why the values did not fit.
-    Tombstones(String),
-    /// Nothing; why.
-    Nothing(String),
-}
-
-impl Fit {
-    /// Whether the tombstones of the group have become durable, or its values.
-    pub fn has(&self, tombstones: bool) -> bool {
-        match self {
-            Self::All => true,
-            Self::Tombstones(_) => tombstones,
-            Self::Nothing(_) => false,
-        }
-    }
 }
 
 impl<D: Database> MultiVersionStore<D> {

@@ -7,7 +7,7 @@
 
 use crate::encoding::{key, record};
 use abd::counted::copied;
-use abd::{Content, StampedValue, Version};
+use abd::{Content, StampedValue, Version, WriteGroup};
 use bytes::Bytes;
 
 /// Larger records get their allocation at once: to copy them twice would cost more.
@@ -57,9 +57,8 @@ struct Parts {
     version: Version,
 }
 
-impl Puts {
-    /// Adds a version.
-    pub fn push(&mut self, user_key: &[u8], stamped: &StampedValue) {
+impl WriteGroup for Puts {
+    fn push(&mut self, user_key: &[u8], stamped: &StampedValue) {
         let size = user_key.len() + record::size(&stamped.content, None);
         if size > ENCODED_MAX || !key::is_plain(user_key) {
             let put = Put::whole(user_key, stamped);
@@ -81,31 +80,22 @@ impl Puts {
         }));
     }
 
-    /// Moves those of another group behind these, which takes less time than to encode them.
-    pub fn append(&mut self, other: &mut Self) {
+    fn append(&mut self, other: &mut Self) {
         self.encoded.extend_from_slice(&other.encoded);
         self.puts.append(&mut other.puts);
         self.bytes += other.bytes;
         other.clear();
     }
 
-    /// How many there are.
-    pub fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.puts.len()
     }
 
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.puts.is_empty()
-    }
-
-    /// Bytes of data keys and records.
-    pub fn bytes(&self) -> usize {
+    fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Forgets all of them, and keeps some of the room for others.
-    pub fn clear(&mut self) {
+    fn clear(&mut self) {
         self.puts.clear();
         self.puts.shrink_to(KEPT);
         self.encoded.clear();
@@ -113,19 +103,19 @@ impl Puts {
         self.bytes = 0;
     }
 
-    /// In the order in which they were added, whether each is a tombstone.
-    pub fn are_tombstones(&self) -> impl Iterator<Item = bool> {
+    fn are_tombstones(&self) -> impl Iterator<Item = bool> {
         self.puts.iter().map(|put| match put {
             PutForm::Encoded(parts) => parts.value_length.is_none(),
             PutForm::Whole(put) => !put.stamped.content.is_value(),
         })
     }
 
-    /// In the order in which they were added, their keys and versions.
-    pub fn versions(&self) -> impl Iterator<Item = (Bytes, Version)> {
+    fn versions(&self) -> impl Iterator<Item = (Bytes, Version)> {
         self.iter().map(|put| (put.user_key, put.stamped.version))
     }
+}
 
+impl Puts {
     /// Those that are tombstones.
     pub(crate) fn tombstones(&self) -> Self {
         let mut tombstones = Self::default();
