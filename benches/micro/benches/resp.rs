@@ -1,9 +1,9 @@
 //! Instructions of the client protocol: a pipeline of requests parsed.
 #![allow(missing_docs, unused_qualifications, reason = "the harness's macros write such code")]
 
-use atomic_kv::resp::{Limits, Protocol, RequestParser, Response};
 use bytes::{Bytes, BytesMut};
 use gungraun::{library_benchmark, library_benchmark_group, main};
+use node::resp::{Limits, Protocol, RequestParser, Response};
 use std::hint::black_box;
 
 /// Requests in a pipeline, half of them SET.
