@@ -9,10 +9,11 @@ use crate::private;
 use ::node::acquaintances::PeerRefusal;
 use ::node::directory::{Identity, Mark, Part, PartFound, Unfit};
 use ::node::introduction::Introduction;
-use ::node::nonce::{Challenges, Nonce, Tag};
+use ::node::nonce::{Challenges, Nonce};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, Read};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -182,19 +183,9 @@ impl DataDir {
         }
     }
 
-    /// How often this directory was started, this time included.
-    pub fn boot(&self) -> u32 {
-        self.lock().boot
-    }
-
-    /// Whether every other member has confirmed this directory.
-    pub fn admitted(&self) -> bool {
-        self.lock().admitted
-    }
-
-    /// How timestamps were chosen last; `None` before the first time.
-    pub fn timestamps(&self) -> Option<String> {
-        Some(self.lock().timestamps.clone()).filter(|timestamps| !timestamps.is_empty())
+    /// Who this is, and whom it has met.
+    pub fn identity(&self) -> impl Deref<Target = Identity> + '_ {
+        self.lock()
     }
 
     /// How timestamps are chosen from now on. To be called when what was issued before cannot do harm any more.
@@ -203,21 +194,6 @@ impl DataDir {
     /// When it cannot be written; then none may be issued.
     pub fn set_timestamps(&self, timestamps: &str) -> io::Result<()> {
         self.change(&mut self.files(), |identity| timestamps.clone_into(&mut identity.timestamps))
-    }
-
-    /// How this node presents itself to another. `sequence` is its last durable batch.
-    pub fn introduce(&self, to: u32, challenges: Challenges, sequence: u64) -> Introduction {
-        self.lock().introduce(to, challenges, sequence)
-    }
-
-    /// See [`Identity::vouch`].
-    pub fn vouch(&self, to: u32, challenges: Challenges, verdict: &str) -> Vec<Tag> {
-        self.lock().vouch(to, challenges, verdict)
-    }
-
-    /// See [`Identity::believes`].
-    pub fn believes(&self, from: u32, challenges: Challenges, verdict: &str, tags: &[Tag]) -> bool {
-        self.lock().believes(from, challenges, verdict, tags)
     }
 
     /// A member has met this node in this start: remembers that, so that it can be shown to that member however often this node

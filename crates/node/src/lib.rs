@@ -9,6 +9,7 @@ extern crate std;
 
 pub mod acquaintances;
 pub mod addresses;
+pub mod admission;
 pub mod client;
 pub mod clock;
 pub mod commit;
@@ -21,5 +22,6 @@ pub mod lanes;
 pub mod limits;
 pub mod lookups;
 pub mod nonce;
+pub mod peer;
 pub mod repair;
 pub mod resp;

@@ -6,6 +6,8 @@
 
 use crate::hello::Limits;
 use abd::{Operation, Reason, Refusal};
+use alloc::boxed::Box;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 /// Longest key, in bytes.
 pub const KEY_BYTES_MAX: usize = 64 << 10;
@@ -16,25 +18,39 @@ pub const FRAME_BYTES_MAX: usize = KEY_BYTES_MAX + VALUE_BYTES_MAX + FRAME_ROOM;
 /// What a request or a reply has beside its key and its value, with room to spare, in bytes.
 pub const FRAME_ROOM: usize = 4096;
 
-/// Why an operation may not begin, as too many members refuse what is so large. `limits` are those of all members as far as
-/// they are known; who has said nothing yet refuses nothing.
-pub fn reason_to_refuse(
-    operation: &Operation,
-    limits: impl Iterator<Item = Option<Limits>>,
-    majority: usize,
-) -> Option<Reason> {
-    let Operation::Set { key, value } = operation else { return None };
-    let fits = |limits: Limits| key.len() as u64 <= limits.key && value.len() as u64 <= limits.value;
-    let (mut members, mut refused) = (0, 0);
-    for limits in limits {
-        members += 1;
-        refused += usize::from(!limits.is_none_or(fits));
+/// The limits of all members, as far as they have said so: who has said nothing yet refuses nothing.
+#[derive(Debug)]
+pub struct KnownLimits {
+    /// By index: largest key, largest value. Both may be changed while an operation looks at them, which then counts as one that
+    /// came before or after.
+    by_member: Box<[[AtomicUsize; 2]]>,
+}
+
+impl KnownLimits {
+    /// Of so many members, none of whom has said anything.
+    pub fn new(members: usize) -> Self {
+        Self { by_member: (0..members).map(|_| [usize::MAX; 2].map(AtomicUsize::new)).collect() }
     }
-    (members - refused < majority).then_some(Reason::TooManyRefused {
-        refused,
-        members,
-        refusal: Some(Refusal::TooLarge),
-    })
+
+    /// The member at an index has said what it takes.
+    pub fn learn(&self, member: usize, limits: Limits) {
+        for (known, said) in self.by_member[member].iter().zip([limits.key, limits.value]) {
+            known.store(usize::try_from(said).unwrap_or(usize::MAX), Ordering::Relaxed);
+        }
+    }
+
+    /// Why an operation may not begin, as too many members refuse what is so large.
+    pub fn reason_to_refuse(&self, operation: &Operation, majority: usize) -> Option<Reason> {
+        let Operation::Set { key, value } = operation else { return None };
+        let refuses = |[largest_key, largest_value]: &[AtomicUsize; 2]| {
+            key.len() > largest_key.load(Ordering::Relaxed)
+                || value.len() > largest_value.load(Ordering::Relaxed)
+        };
+        let (members, refused) =
+            (self.by_member.len(), self.by_member.iter().filter(|limits| refuses(limits)).count());
+        let refusal = Some(Refusal::TooLarge);
+        (members - refused < majority).then_some(Reason::TooManyRefused { refused, members, refusal })
+    }
 }
 
 #[cfg(test)]
@@ -45,22 +61,24 @@ mod tests {
 
     #[test]
     fn a_majority_of_the_limits_decides() {
-        let limits = |value| Some(Limits { key: 10, value, frame: 1000 });
+        let limits = |value| Limits { key: 10, value, frame: 1000 };
         let set = |key: usize, value: usize| Operation::Set {
             key: Bytes::from(vec![b'k'; key]),
             value: Bytes::from(vec![b'v'; value]),
         };
-        let refused = |operation: Operation, values: [u64; 3]| {
-            reason_to_refuse(&operation, values.into_iter().map(limits), 2).map(|why| why.to_string())
+        let refused = |operation: Operation, values: &[u64]| {
+            let known = KnownLimits::new(3);
+            values.iter().enumerate().for_each(|(member, value)| known.learn(member, limits(*value)));
+            known.reason_to_refuse(&operation, 2).map(|why| why.to_string())
         };
-        assert_eq!(refused(set(1, 20), [64, 20, 16]), None);
-        let why = refused(set(1, 21), [64, 20, 16]).unwrap();
+        assert_eq!(refused(set(1, 20), &[64, 20, 16]), None);
+        let why = refused(set(1, 21), &[64, 20, 16]).unwrap();
         assert!(why.contains("2 of 3 replicas refused"), "{why}");
-        assert!(refused(set(11, 1), [64, 64, 64]).is_some_and(|why| why.contains("3 of 3")));
+        assert!(refused(set(11, 1), &[64, 64, 64]).is_some_and(|why| why.contains("3 of 3")));
         // Nobody knows better.
-        assert_eq!(reason_to_refuse(&set(1, 21), [limits(64), None, limits(16)].into_iter(), 2), None);
+        assert_eq!(refused(set(1, 21), &[20, 64]), None);
         // What is stored is read and deleted whatever the limits are.
-        assert_eq!(refused(Operation::Get { key: vec![b'k'; 20].into() }, [1, 1, 1]), None);
-        assert_eq!(refused(Operation::Delete { key: vec![b'k'; 20].into() }, [1, 1, 1]), None);
+        assert_eq!(refused(Operation::Get { key: vec![b'k'; 20].into() }, &[1, 1, 1]), None);
+        assert_eq!(refused(Operation::Delete { key: vec![b'k'; 20].into() }, &[1, 1, 1]), None);
     }
 }

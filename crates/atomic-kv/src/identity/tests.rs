@@ -20,7 +20,8 @@ fn v1_every_start_has_a_larger_boot_count() {
     let disk = open(directory.path()).unwrap().lock().disk;
     for boot in 2..5 {
         let opened = open(directory.path()).unwrap();
-        assert_eq!((opened.boot(), opened.lock().disk), (boot, disk));
+        let identity = opened.identity();
+        assert_eq!((identity.boot, identity.disk), (boot, disk));
     }
 }
 
@@ -47,8 +48,8 @@ fn a_first_start_that_was_not_completed_is_completed_by_the_next() {
     std::fs::create_dir(path.join("db")).unwrap();
     std::fs::write(path.join("db/mark.new"), b"half").unwrap();
     drop(open(path).unwrap());
-    assert_eq!(start(path, 1).unwrap().boot(), 4);
-    assert_eq!(start(path, 1).unwrap().boot(), 5);
+    assert_eq!(start(path, 1).unwrap().identity().boot, 4);
+    assert_eq!(start(path, 1).unwrap().identity().boot, 5);
 }
 
 #[test]
@@ -107,13 +108,13 @@ fn v1_a_damaged_slot_never_brings_a_boot_count_back() {
     for slot in [0, SLOT] {
         let directory = tempfile::tempdir().unwrap();
         drop(open(directory.path()).unwrap());
-        let used = open(directory.path()).unwrap().boot();
+        let used = open(directory.path()).unwrap().identity().boot;
         let path = directory.path().join("identity");
         let mut bytes = std::fs::read(&path).unwrap();
         bytes[slot + 20] ^= 1;
         std::fs::write(&path, &bytes).unwrap();
-        assert!(open(directory.path()).unwrap().boot() > used);
-        assert!(open(directory.path()).unwrap().boot() > used + 1);
+        assert!(open(directory.path()).unwrap().identity().boot > used);
+        assert!(open(directory.path()).unwrap().identity().boot > used + 1);
     }
 }
 
@@ -126,7 +127,7 @@ fn m1_a_restored_backup_and_a_clone_are_refused() {
     let here = open(here.path()).unwrap();
     let meet = |path: &Path, sequence| {
         let there = DataDir::open(path, 2, &[1, 2, 3]).unwrap();
-        here.meet(&there.introduce(1, CHALLENGES, sequence), CHALLENGES)
+        here.meet(&there.identity().introduce(1, CHALLENGES, sequence), CHALLENGES)
     };
     let copy = |to: &Path| {
         std::fs::create_dir_all(to).unwrap();
@@ -214,14 +215,14 @@ fn what_is_observed_while_the_disk_is_waited_for_is_kept() {
         opened
             .change(&mut files, |_| {
                 opened.observe_sequence(2, 200);
-                opened.introduce(2, CHALLENGES, 0);
+                opened.identity().introduce(2, CHALLENGES, 0);
             })
             .unwrap();
     }
     assert_eq!(heard(), 200);
     assert!(opened.news.load(Ordering::Acquire), "it is not written down yet");
     opened.set_admitted().unwrap();
-    assert!(opened.admitted());
+    assert!(opened.identity().admitted);
     assert_eq!(heard(), 200);
 }
 
@@ -229,10 +230,10 @@ fn what_is_observed_while_the_disk_is_waited_for_is_kept() {
 fn how_timestamps_are_chosen_is_what_was_said_last() {
     let directory = tempfile::tempdir().unwrap();
     let opened = open(directory.path()).unwrap();
-    assert_eq!(opened.timestamps(), None);
+    assert_eq!(opened.identity().timestamps, "");
     opened.set_timestamps("logical").unwrap();
     drop(opened);
-    assert_eq!(open(directory.path()).unwrap().timestamps().as_deref(), Some("logical"));
+    assert_eq!(open(directory.path()).unwrap().identity().timestamps, "logical");
 }
 
 #[test]

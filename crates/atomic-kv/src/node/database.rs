@@ -67,6 +67,12 @@ impl ReplicaStore {
         self.database.sequence()
     }
 
+    /// The same, for whoever has nothing to do with the rest.
+    pub(crate) fn durable(&self) -> impl Fn() -> u64 + Send + Sync + use<> {
+        let database = self.database.clone();
+        move || database.sequence()
+    }
+
     pub(crate) fn accepts_writes(&self) -> bool {
         self.database.accepts_writes()
     }

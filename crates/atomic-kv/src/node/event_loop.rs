@@ -76,7 +76,7 @@ pub(super) fn run(
                 supervise::task(node, "http", http::serve(shard.clone(), listener));
             }
         }
-        let mut stops = std::pin::pin!(node.wait_to_stop());
+        let mut stops = std::pin::pin!(node.membership.wait_to_stop());
         loop {
             let connection = tokio::select! {
                 biased;
@@ -113,7 +113,7 @@ async fn accept(node: Arc<Node>, listener: TcpListener, admit: Admit) {
         Err(why) => return node.fail(format!("cannot accept connections: {why}")),
     };
     let mut turn = 0;
-    let mut stops = std::pin::pin!(node.wait_to_stop());
+    let mut stops = std::pin::pin!(node.membership.wait_to_stop());
     loop {
         let accepted = tokio::select! {
             biased;

@@ -206,13 +206,15 @@ impl Node {
             .iter()
             .enumerate()
             .filter(|(_, id)| **id != self.id)
-            .map(|(index, id)| format!("{id}={}", if self.is_peer_up(index) { "up" } else { "down" }))
+            .map(|(index, id)| {
+                format!("{id}={}", if self.membership.admission.is_up(index) { "up" } else { "down" })
+            })
             .collect();
         rows([
             ("node_id", self.id.to_string()),
-            ("boot", self.boot().to_string()),
+            ("boot", self.membership.directory.identity().boot.to_string()),
             ("cluster", self.settings.cluster_text()),
-            ("admitted", u8::from(self.is_admitted()).to_string()),
+            ("admitted", u8::from(self.membership.admission.is_admitted()).to_string()),
             ("ready", u8::from(not_ready.is_none()).to_string()),
             ("not_ready_because", not_ready.map_or_else(String::new, |why| why.to_string())),
             ("writable", u8::from(self.committer.writable()).to_string()),

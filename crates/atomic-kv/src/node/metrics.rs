@@ -81,7 +81,12 @@ impl Node {
                 self.store.abstentions(),
             ),
             ("atomic_kv_disk_bytes", "gauge", "Bytes that the database takes", self.store.disk_bytes()),
-            ("atomic_kv_boot", "gauge", "Starts of this data directory", u64::from(self.boot())),
+            (
+                "atomic_kv_boot",
+                "gauge",
+                "Starts of this data directory",
+                u64::from(self.membership.directory.identity().boot),
+            ),
             (
                 "atomic_kv_writable",
                 "gauge",
@@ -146,7 +151,11 @@ impl Node {
             "# HELP atomic_kv_peer_up 1 while a link to the peer is up\n# TYPE atomic_kv_peer_up gauge\n",
         );
         for (index, id) in self.members.ids().iter().enumerate().filter(|(_, id)| **id != self.id) {
-            let _ = writeln!(out, "atomic_kv_peer_up{{peer=\"{id}\"}} {}", u64::from(self.is_peer_up(index)));
+            let _ = writeln!(
+                out,
+                "atomic_kv_peer_up{{peer=\"{id}\"}} {}",
+                u64::from(self.membership.admission.is_up(index))
+            );
         }
         self.repair_metrics(&mut out);
         out

@@ -17,8 +17,8 @@ mod database;
 mod event_loop;
 mod http;
 mod info;
-mod limits;
 mod listen;
+mod membership;
 mod metrics;
 mod mode;
 pub mod peer;
@@ -34,15 +34,8 @@ mod started;
 mod stats;
 mod supervise;
 
-use crate::config::{Settings, parse_cluster};
+use crate::config::Settings;
 use crate::fatal::Fatal;
-use crate::identity::DataDir;
-use crate::logging::limit::limited;
-use ::node::acquaintances::PeerRefusal;
-use ::node::hello::{About, Limits};
-use ::node::introduction::Introduction;
-use ::node::limits::FRAME_BYTES_MAX;
-use ::node::nonce::Challenges;
 use abd::WriteGroup as _;
 use abd::{
     Config, Instant, Interval, IntervalClock, Members, NodeId, Operation, Reaction, Reason, Replica, Reply,
@@ -54,14 +47,13 @@ use completions::{Completions, ReplyTo};
 use connections::Connections;
 use database::ReplicaStore;
 use event_loop::Accepted;
+use membership::Membership;
 use readers::Readers;
 pub use running::RunningNode;
 pub(crate) use sockets::descriptor_limit;
 use stats::{LoopStats, Rates};
-use std::collections::BTreeSet;
 use std::num::NonZeroU64;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use store::Puts;
 use tokio::sync::{mpsc, watch};
@@ -94,20 +86,8 @@ pub(crate) struct Node {
     /// What has waited for the disk, for each event loop.
     pub(crate) completions: Arc<[Completions]>,
     clock: Option<Box<dyn IntervalClock + Send + Sync>>,
-    identity: DataDir,
-    /// Whether every other member has confirmed this node's data directory, now or in an earlier run (rule M1).
-    admitted: AtomicBool,
-    /// The members that have confirmed it in this run.
-    confirmed: Mutex<BTreeSet<u32>>,
-    /// Whether this node may begin operations: see [`Node::may_begin`].
-    begins: watch::Sender<bool>,
-    /// The same, for whoever asks at every request: a look costs no lock. Set first, so that whoever was woken sees it.
-    begun: AtomicBool,
+    pub(crate) membership: Arc<Membership>,
     failure: watch::Sender<Option<Fatal>>,
-    stopping: watch::Sender<bool>,
-    /// Event loops that have a lane to it, by member.
-    links_up: Vec<AtomicUsize>,
-    limits: limits::KnownLimits,
     /// The way to each event loop.
     loops: Vec<mpsc::UnboundedSender<Accepted>>,
     pub(crate) repairs: repair::Repairs,
@@ -145,7 +125,7 @@ impl Node {
     }
 
     pub(crate) fn standing(&self) -> Standing {
-        Standing { admitted: self.is_admitted(), writable: self.committer.writable() }
+        self.membership.admission.standing(self.committer.writable())
     }
 
     /// What a request to the own replica has led to: the reply, if there is one now. `put` is where a write is encoded, and
@@ -161,90 +141,15 @@ impl Node {
         }
     }
 
-    pub(crate) fn is_admitted(&self) -> bool {
-        self.admitted.load(Ordering::Acquire)
-    }
-
-    /// Whether this node may begin operations, and so issue timestamps (rule V1): its directory is confirmed, and since
-    /// its start a majority has met it. On an old copy of its disk it would issue with TrueTime, which asks nobody first,
-    /// what its former self has issued under the same boot count; whoever met that one refuses the copy.
-    pub(crate) fn may_begin(&self) -> bool {
-        self.begun.load(Ordering::Acquire)
-    }
-
-    pub(crate) async fn wait_to_begin(&self) {
-        // The sender lives as long as the node.
-        let _ = self.begins.subscribe().wait_for(|begins| *begins).await;
-    }
-
-    /// From now on no operation begins here, and what waits to begin is refused.
-    fn begin_to_stop(&self) {
-        self.stopping.send_replace(true);
-        self.begun.store(false, Ordering::Release);
-    }
-
-    fn is_stopping(&self) -> bool {
-        *self.stopping.borrow()
-    }
-
-    pub(crate) async fn wait_to_stop(&self) {
-        // The sender lives as long as the node.
-        let _ = self.stopping.subscribe().wait_for(|stopping| *stopping).await;
-    }
-
-    /// Why it may not.
-    pub(crate) fn not_begun(&self) -> Reason {
-        if self.is_stopping() {
-            return Reason::Stopping;
-        }
-        if !self.is_admitted() {
-            return Reason::NotAdmitted;
-        }
-        let met = self.confirmed.lock().unwrap_or_else(PoisonError::into_inner).len() + 1;
-        Reason::MajorityNotMet { met, needed: self.members.majority(), members: self.members.count() }
-    }
-
-    /// Why no operation can be expected to succeed now, in the words of the errors that clients get. `None`: this node is
-    /// ready.
+    /// Why no operation can be expected to succeed now. `None`: this node is ready.
     pub(crate) fn not_ready(&self) -> Option<Reason> {
-        if !self.may_begin() {
-            return Some(self.not_begun());
-        }
-        if self.clock.as_ref().is_some_and(|clock| clock.now().is_err()) {
-            return Some(Reason::ClockUnknown);
-        }
-        let local = self.members.index_of(self.id);
-        let members = self.members.count();
-        let answered = (0..members).filter(|index| Some(*index) == local || self.is_peer_up(*index)).count();
-        let needed = self.members.majority();
-        (answered < needed).then_some(Reason::NoQuorum { answered, needed, members, refusal: None })
-    }
-
-    pub(crate) fn boot(&self) -> u32 {
-        self.identity.boot()
-    }
-
-    /// What this node says about itself to whoever it meets.
-    pub(crate) fn about(&self) -> About {
-        About {
-            cluster: self.settings.cluster_text(),
-            timestamps: self.settings.timestamps_name().to_owned(),
-            member: Some(self.id.0),
-            challenge: [0; 16],
-            admitted: self.is_admitted(),
-            limits: own_limits(&self.settings),
-            loops: self.loop_count(),
-        }
-    }
-
-    /// How many event loops this node has.
-    pub(crate) fn loop_count(&self) -> u16 {
-        u16::try_from(self.loops.len()).unwrap_or(u16::MAX)
+        let has_time = self.clock.as_ref().is_none_or(|clock| clock.now().is_ok());
+        self.membership.admission.not_ready(has_time)
     }
 
     /// Why an operation may not begin, as too many members refuse what is so large.
     pub(crate) fn reason_to_refuse(&self, operation: &Operation) -> Option<Reason> {
-        self.limits.reason_to_refuse(operation, self.members.majority())
+        self.membership.limits.reason_to_refuse(operation, self.members.majority())
     }
 
     /// Hands a connection to an event loop. One that is gone ends the node, unless that stops anyway.
@@ -252,77 +157,8 @@ impl Node {
         let _ = self.loops[index].send(connection);
     }
 
-    /// A member has said what it lets its clients write.
-    pub(crate) fn learn_limits(&self, peer: NodeId, limits: Limits) {
-        if let Some(index) = self.members.index_of(peer) {
-            self.limits.learn(index, limits);
-        }
-    }
-
-    /// Whether the other side belongs to the same cluster: one of the same members. Their addresses may differ, as they do
-    /// while a changed one is made known to one node after the other; who is who is told by the data directories (M1).
-    pub(crate) fn check_cluster(&self, theirs: &About) -> Result<(), String> {
-        let is_same = parse_cluster(&theirs.cluster).is_ok_and(|cluster| {
-            cluster.len() == self.members.count()
-                && cluster.iter().all(|(id, _)| self.members.index_of(NodeId(*id)).is_some())
-        });
-        if !is_same {
-            let ours = self.settings.cluster_text();
-            return Err(format!(
-                "its --cluster is \"{}\", this node's is \"{ours}\": the ids must be the same",
-                theirs.cluster
-            ));
-        }
-        let ours = self.settings.timestamps_name();
-        if theirs.timestamps != ours {
-            return Err(format!("its --timestamps is {}, this node's is {ours}", theirs.timestamps));
-        }
-        match &theirs.member {
-            Some(member) if self.members.index_of(NodeId(*member)).is_none() => {
-                Err(format!("node {member} is not in --cluster"))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Meets a member on a thread that may wait for the disk.
-    pub(crate) async fn meet(
-        self: &Arc<Self>,
-        peer: Introduction,
-        challenges: Challenges,
-    ) -> Result<(), PeerRefusal> {
-        let node = self.clone();
-        supervise::blocking(move || node.identity.meet(&peer, challenges)).await
-    }
-
-    /// A member has durably remembered this node's directory (rule M1).
-    pub(crate) async fn confirmed_by(self: &Arc<Self>, peer: NodeId) {
-        let met = {
-            let mut confirmed = self.confirmed.lock().unwrap_or_else(PoisonError::into_inner);
-            confirmed.insert(peer.0);
-            confirmed.len() + 1
-        };
-        let node = self.clone();
-        if let Err(why) = supervise::blocking(move || node.identity.was_met_by(peer.0)).await {
-            limited!(warn, "cannot write down who has met this node", %why);
-        }
-        if met == self.members.count() && !self.is_admitted() {
-            let node = self.clone();
-            if let Err(why) = supervise::blocking(move || node.identity.set_admitted()).await {
-                return self.fail(format!("cannot write the identity file: {why}"));
-            }
-            if !self.admitted.swap(true, Ordering::AcqRel) {
-                tracing::info!("every member has confirmed this data directory: this node votes from now on");
-            }
-        }
-        if met >= self.members.majority() && self.is_admitted() && !self.may_begin() && !self.is_stopping() {
-            self.begun.store(true, Ordering::Release);
-            self.begins.send_replace(true);
-        }
-    }
-
     pub(crate) fn observe(&self, peer: NodeId, sequence: u64) {
-        self.identity.observe_sequence(peer.0, sequence);
+        self.membership.directory.observe_sequence(peer.0, sequence);
     }
 
     /// This node must not go on: says why, once, and ends the program.
@@ -341,21 +177,13 @@ impl Node {
         });
     }
 
+    /// An event loop has a lane to a peer, or has none any more.
     pub(crate) fn peer_is_up(&self, peer: NodeId, up: bool) {
-        if let Some(index) = self.members.index_of(peer) {
-            let before = if up {
-                self.links_up[index].fetch_add(1, Ordering::Relaxed)
-            } else {
-                self.links_up[index].fetch_sub(1, Ordering::Relaxed)
-            };
-            if before == usize::from(!up) {
-                self.repairs.peer_is_up(index, up);
-            }
+        if self.membership.admission.lanes_changed(peer, up)
+            && let Some(index) = self.members.index_of(peer)
+        {
+            self.repairs.peer_is_up(index, up);
         }
-    }
-
-    pub(crate) fn is_peer_up(&self, index: usize) -> bool {
-        self.links_up[index].load(Ordering::Relaxed) > 0
     }
 
     pub(crate) fn check_sizes(&self, operation: &Operation) -> Result<(), String> {
@@ -374,9 +202,4 @@ impl Node {
         }
         Ok(())
     }
-}
-
-fn own_limits(settings: &Settings) -> Limits {
-    let Settings { max_key_bytes, max_value_bytes, .. } = *settings;
-    Limits { key: max_key_bytes as u64, value: max_value_bytes as u64, frame: FRAME_BYTES_MAX as u64 }
 }

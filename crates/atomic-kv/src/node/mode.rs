@@ -26,7 +26,7 @@ pub(super) fn enter(
     store: &ReplicaStore,
     clock: Option<&(dyn IntervalClock + Send + Sync)>,
 ) -> Result<(), Fatal> {
-    if identity.timestamps().as_deref() == Some(settings.timestamps_name()) {
+    if identity.identity().timestamps == settings.timestamps_name() {
         return Ok(());
     }
     if settings.timestamps == TimestampMode::TrueTime

@@ -204,7 +204,7 @@ pub(super) fn take_question(shard: &Shard, lane: &Lane, body: Bytes) -> Result<(
     }
     let (node, number, lanes) = (shard.node.clone(), lane.number(), shard.open_lanes());
     tokio::task::spawn_local(async move {
-        let look = move || ranges::answer(&node.store, &question, node.is_admitted());
+        let look = move || ranges::answer(&node.store, &question, node.membership.admission.is_admitted());
         let answer = supervise::blocking(look).await;
         let answer = told(answer).unwrap_or(Answer::Refused(Refusal::StoreFailed));
         // It may be gone, and its question with it.
@@ -231,7 +231,7 @@ impl Node {
     /// A write did not reach a member, or was not acknowledged for certain.
     pub(crate) fn missed(self: &Arc<Self>, member: NodeId, key: &Bytes, version: Version) {
         if let Some(index) = self.members.index_of(member) {
-            let is_away = member != self.id && !self.is_peer_up(index);
+            let is_away = member != self.id && !self.membership.admission.is_up(index);
             self.repairs.missed(index, key, version, is_away);
         }
     }

@@ -6,17 +6,21 @@ use super::committer::Committer;
 use super::completions::Completions;
 use super::connections::Connections;
 use super::database::ReplicaStore;
+use super::membership::Membership;
+use super::peer::peer_versions;
 use super::readers::Readers;
 use super::stats::{LoopStats, Rates};
-use super::{EPOCH, Node, event_loop, limits, listen, mode, own_limits, repair, sockets, supervise};
+use super::{EPOCH, Node, event_loop, listen, mode, repair, sockets, supervise};
 use crate::config::Settings;
 use crate::fatal::Fatal;
 use crate::identity::DataDir;
 use crate::logging::limit::limited;
+use ::node::hello::Limits;
+use ::node::limits::FRAME_BYTES_MAX;
 use ::node::lookups::READERS;
+use ::node::peer::greeting::Own;
 use abd::{ClockError, IntervalClock, Members, NodeId, Replica, TimestampIssuer, TimestampMode};
-use std::sync::atomic::{AtomicBool, AtomicUsize};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, LazyLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use store::DatabaseError;
@@ -67,29 +71,25 @@ impl RunningNode {
         mode::enter(&settings, &identity, &store, clock.as_deref())?;
         let (loops, receivers): (Vec<_>, Vec<_>) =
             (0..settings.threads).map(|_| mpsc::unbounded_channel()).unzip();
-        let own = members.index_of(id).unwrap_or_default();
         let completions = Completions::of_all(settings.threads);
+        let boot = identity.identity().boot;
+        let own_index = members.index_of(id).unwrap_or_default();
+        let own = own(&settings, id, members.clone());
+        let membership = Membership::new(own, identity, Box::new(store.durable()));
         let node = Arc::new(Node {
-            limits: limits::KnownLimits::new(members.count(), own, own_limits(&settings)),
             loops,
-            issuer: TimestampIssuer::new(id, identity.boot()),
+            issuer: TimestampIssuer::new(id, boot),
             replica: Replica { max_future: Some(MAX_FUTURE) },
             committer: Committer::new(completions.clone(), store.accepts_writes()),
             completions,
             readers: Readers::default(),
-            admitted: AtomicBool::new(identity.admitted()),
-            confirmed: Mutex::default(),
-            begins: watch::Sender::new(members.majority() == 1),
-            begun: AtomicBool::new(members.majority() == 1),
-            links_up: members.ids().iter().map(|_| AtomicUsize::new(0)).collect(),
-            repairs: repair::Repairs::new(members.count(), own),
+            membership,
+            repairs: repair::Repairs::new(members.count(), own_index),
             id,
             members,
             store,
             clock,
-            identity,
             failure: watch::Sender::new(None),
-            stopping: watch::Sender::new(false),
             clients: Clients::new(settings.max_clients, settings.clients_memory),
             stats: (0..settings.threads).map(|_| LoopStats::default()).collect(),
             rates: Rates::default(),
@@ -98,12 +98,12 @@ impl RunningNode {
         });
         tracing::info!(
             node = id.0,
-            boot = node.boot(),
+            boot,
             timestamps = node.settings.timestamps_name(),
             listen = listen::shown(&clients),
             peers = listen::shown(&peers),
             http = listen::shown(&http),
-            admitted = node.is_admitted(),
+            admitted = node.membership.admission.is_admitted(),
             "started"
         );
         let committer = supervise::thread(&node, "committer", |node| {
@@ -140,7 +140,7 @@ impl RunningNode {
     /// Takes nothing new any more, from clients or peers that are not connected yet. What those ask who are is refused as without
     /// effect; operations in flight go on, and requests of peers are served.
     pub fn begin_to_stop(&self) {
-        self.node.begin_to_stop();
+        self.node.membership.stop();
     }
 
     /// Stops gracefully: operations in flight may end, what is queued becomes durable.
@@ -166,13 +166,28 @@ fn keep_remembering(node: &Node) {
     loop {
         std::thread::park_timeout(REMEMBER_EVERY);
         // Before the last time: what is durable after that is nobody's business any more.
-        let last = *node.stopping.borrow();
-        if let Err(why) = node.identity.remember() {
+        let last = node.membership.admission.is_stopping();
+        if let Err(why) = node.membership.directory.remember() {
             limited!(warn, "cannot write down what was heard of the members", %why);
         }
         if last {
             return;
         }
+    }
+}
+
+fn own(settings: &Settings, id: NodeId, members: Members) -> Own {
+    let Settings { max_key_bytes, max_value_bytes, .. } = *settings;
+    let limits =
+        Limits { key: max_key_bytes as u64, value: max_value_bytes as u64, frame: FRAME_BYTES_MAX as u64 };
+    Own {
+        id,
+        members,
+        cluster: settings.cluster_text(),
+        timestamps: settings.timestamps_name().to_owned(),
+        limits,
+        loops: u16::try_from(settings.threads).unwrap_or(u16::MAX),
+        versions: peer_versions(),
     }
 }
 

@@ -119,8 +119,8 @@ impl Shard {
     /// look at the clock: only the deadline and the timers depend on it.
     pub(crate) fn start(&self, operation: Operation, instant: Instant, answers: &Rc<Answers>) -> Started {
         let deadline = instant + self.node.settings.op_timeout;
-        if !self.node.may_begin() {
-            return Started::Parked(Box::new(Parked::new(operation, deadline, self.node.clone())));
+        if !self.node.membership.admission.may_begin() {
+            return Started::Parked(Box::new(Parked::new(operation, deadline, self.node.membership.clone())));
         }
         self.submit(operation, deadline, instant, answers)
     }

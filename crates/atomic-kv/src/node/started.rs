@@ -1,8 +1,9 @@
 //! An operation from its start to its outcome, as whoever asked for it sees it.
 
 use super::answers::Answers;
+use super::membership::Membership;
+use super::now_instant;
 use super::shard::Shard;
-use super::{Node, now_instant};
 use abd::{Instant, Operation, OperationId, Outcome, ValueFound};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -15,7 +16,7 @@ pub(crate) enum Started {
     Running { id: OperationId, slot: usize },
     /// Refused before it began.
     Refused { slot: usize },
-    /// Waits until this node may begin operations ([`Node::may_begin`]).
+    /// Waits until this node may begin operations ([`::node::admission::Admission::may_begin`]).
     Parked(Box<Parked>),
 }
 
@@ -28,14 +29,14 @@ pub(crate) struct Parked {
 }
 
 impl Parked {
-    pub(super) fn new(operation: Operation, deadline: Instant, node: Arc<Node>) -> Self {
+    pub(super) fn new(operation: Operation, deadline: Instant, membership: Arc<Membership>) -> Self {
         // Fixed now, whenever the wait is first looked at.
         let until = tokio::time::Instant::now() + deadline.since(now_instant());
         let begins = async move {
             tokio::select! {
                 biased;
-                () = node.wait_to_stop() => false,
-                begins = tokio::time::timeout_at(until, node.wait_to_begin()) => begins.is_ok(),
+                () = membership.wait_to_stop() => false,
+                begins = tokio::time::timeout_at(until, membership.wait_to_begin()) => begins.is_ok(),
             }
         };
         Self { operation, deadline, begins: Box::pin(begins) }
@@ -69,7 +70,7 @@ impl Started {
 
     /// Whether it waits although it need not any more.
     pub(crate) fn could_begin(&self, shard: &Shard) -> bool {
-        matches!(self, Self::Parked(_)) && shard.node.may_begin()
+        matches!(self, Self::Parked(_)) && shard.node.membership.admission.may_begin()
     }
 
     /// Begins it now if it has only waited so far, as it may; whether it had.
@@ -88,7 +89,7 @@ impl Started {
     ) -> Poll<Outcome> {
         if let Self::Parked(parked) = self {
             if !ready!(parked.begins.as_mut().poll(context)) {
-                return Poll::Ready(Outcome::Refused(shard.node.not_begun()));
+                return Poll::Ready(Outcome::Refused(shard.node.membership.admission.not_begun()));
             }
             self.begin(shard, answers);
         }

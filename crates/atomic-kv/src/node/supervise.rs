@@ -76,7 +76,7 @@ impl Drop for Guard {
 impl Node {
     /// A part that lives as long as the node has ended.
     fn part_ended(&self, part: &str) {
-        if !self.is_stopping() {
+        if !self.membership.admission.is_stopping() {
             self.fail_as(Fatal::fault(format!(
                 "a fault in the program: its part \"{part}\" has ended by itself; start this node again, and report this line"
             )));

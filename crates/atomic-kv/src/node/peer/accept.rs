@@ -1,31 +1,21 @@
 //! The accepting side: greets, and serves one of the two services.
 
-use super::greet::{self, Greeted, GreetingError, Visitor};
+use super::greet::{self, GreetingError, NewLane, Visitor};
 use super::{ConnectionError, lane};
 use crate::logging::limit::limited;
 use crate::node::shard::Shard;
 use crate::node::{Accepted, client};
-use ::node::hello::{About, LaneId};
 use ::node::lanes::loop_of;
-use abd::NodeId;
-use bytes::BytesMut;
 use std::rc::Rc;
 use tokio::net::TcpStream;
 
 /// A lane on its way to the event loop that it is for.
-pub(crate) struct Handover {
-    peer: NodeId,
-    id: LaneId,
-    stream: std::net::TcpStream,
-    input: BytesMut,
-    about: About,
-    boot: u32,
-}
+pub(crate) type Handover = NewLane<std::net::TcpStream>;
 
 /// Serves one accepted peer connection until it ends. Whatever arrives, only this connection suffers.
 pub(crate) async fn serve_connection(shard: Rc<Shard>, stream: TcpStream) {
     let from = stream.peer_addr().map_or_else(|_| "?".to_owned(), |address| address.to_string());
-    let Some(greeted) = shard.newcomers.serve(greet::accepted(&shard.node, stream)).await else {
+    let Some(greeted) = shard.newcomers.serve(greet::accepted(&shard.node.membership, stream)).await else {
         return limited!(
             info,
             "closed a connection of somebody who did not greet: too many others have come",
@@ -33,16 +23,15 @@ pub(crate) async fn serve_connection(shard: Rc<Shard>, stream: TcpStream) {
         );
     };
     let ended = match greeted {
-        Ok(Visitor::Member(peer, id, greeted)) => {
-            return take_lane(&shard, peer, id, greeted).await;
-        }
-        Ok(Visitor::Caller(Greeted { stream, input, .. })) => {
+        Ok(Visitor::Member(lane)) => return take_lane(&shard, lane).await,
+        Ok(Visitor::Caller(stream, input)) => {
             client::serve_calls(&shard, stream, input).await.map_err(ConnectionError::from)
         }
         Err(GreetingError::Refused { peer, why }) => {
             limited!(warn, "refused a peer", from, peer, why);
             return;
         }
+        Err(GreetingError::Fatal(why)) => return shard.node.fail(why),
         Err(GreetingError::Silent) => return,
         Err(GreetingError::Connection(why)) => Err(why),
     };
@@ -52,29 +41,27 @@ pub(crate) async fn serve_connection(shard: Rc<Shard>, stream: TcpStream) {
 }
 
 /// Serves a lane here if it is for this event loop, and hands it over otherwise.
-async fn take_lane(shard: &Rc<Shard>, peer: NodeId, id: LaneId, greeted: Greeted) {
-    let index = usize::from(loop_of(id.pair, shard.node.loop_count()));
+async fn take_lane(shard: &Rc<Shard>, lane: NewLane) {
+    let index = usize::from(loop_of(lane.member.lane.pair, shard.node.membership.own.loops));
     if index == shard.index {
-        return serve_lane(shard, peer, id, greeted).await;
+        return serve_lane(shard, lane).await;
     }
-    let Greeted { stream, input, about, boot } = greeted;
+    let NewLane { member, stream, input } = lane;
     if let Ok(stream) = stream.into_std() {
-        shard
-            .node
-            .hand_to(index, Accepted::Lane(Box::new(Handover { peer, id, stream, input, about, boot })));
+        shard.node.hand_to(index, Accepted::Lane(Box::new(Handover { member, stream, input })));
     }
 }
 
 /// Serves a lane that another event loop has greeted.
 pub(crate) async fn serve_handed_over(shard: Rc<Shard>, handover: Handover) {
-    let Handover { peer, id, stream, input, about, boot } = handover;
+    let Handover { member, stream, input } = handover;
     if let Ok(stream) = TcpStream::from_std(stream) {
-        serve_lane(&shard, peer, id, Greeted { stream, input, about, boot }).await;
+        serve_lane(&shard, NewLane { member, stream, input }).await;
     }
 }
 
-async fn serve_lane(shard: &Rc<Shard>, peer: NodeId, id: LaneId, greeted: Greeted) {
-    if let Some(lanes) = shard.lanes(peer) {
-        lane::serve(shard, lanes, id, greeted).await;
+async fn serve_lane(shard: &Rc<Shard>, lane: NewLane) {
+    if let Some(lanes) = shard.lanes(lane.member.id) {
+        lane::serve(shard, lanes, lane).await;
     }
 }

@@ -1,11 +1,7 @@
 //! The dialling side: an event loop's lanes to a member, each opened anew whenever it is lost.
-//!
-//! The node with the lower id dials. The other one does so, too, when it has waited for that in vain: nobody may know where it
-//! listens now, or the way to it may be barred. Should both dial at once, the later connection takes the place of the earlier
-//! one; if that costs both, as either side has seen the other order, one of them dials again at once and the other waits.
 
 use super::connect::{ConnectError, connect};
-use super::greet::{self, Greeted, GreetingError};
+use super::greet::{self, GreetingError, NewLane};
 use super::lane;
 use super::lanes::Lanes;
 use crate::logging::limit::limited;
@@ -13,19 +9,12 @@ use crate::node::now_instant;
 use crate::node::shard::Shard;
 use crate::node::supervise;
 use ::node::hello::{LaneId, LaneKind};
-use ::node::lanes::{pair_count, pairs_of};
+use ::node::peer::dialling::{Dialling, Redial, is_wanted, lanes_of};
+use ::node::peer::greeting::Own;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Duration;
-
-/// Pauses between attempts to connect.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
-/// So long the node with the higher id waits to be dialled.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// How often somebody who need not dial looks whether that is still so.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 struct Dialler {
     shard: Rc<Shard>,
@@ -55,49 +44,47 @@ impl Dialler {
     /// Keeps those up that are not kept up yet.
     fn keep_all(self: &Rc<Self>) {
         let index = u16::try_from(self.shard.index).unwrap_or(u16::MAX);
-        for pair in pairs_of(index, self.shard.node.loop_count(), self.their_loops.get()) {
-            for kind in [LaneKind::Small, LaneKind::Bulk] {
-                let id = LaneId { kind, pair };
-                if self.kept.borrow_mut().insert(id) {
-                    supervise::task(&self.shard.node, "lane", self.clone().keep(id));
-                }
+        for id in lanes_of(index, self.own().loops, self.their_loops.get()) {
+            if self.kept.borrow_mut().insert(id) {
+                supervise::task(&self.shard.node, "lane", self.clone().keep(id));
             }
         }
+    }
+
+    fn own(&self) -> &Own {
+        &self.shard.node.membership.own
     }
 
     async fn keep(self: Rc<Self>, id: LaneId) {
-        let (mut pause, mut complaint, mut in_vain) = (PAUSE.0, String::new(), None);
-        let patience = if self.lanes.peer > self.shard.node.id { Duration::ZERO } else { PATIENCE };
-        let mut last_up = now_instant();
+        let mut dialling = Dialling::new(self.own().id, self.lanes.peer, now_instant());
+        let (mut complaint, mut in_vain) = (String::new(), None);
         loop {
-            // The peer may have fewer event loops than it had.
-            let is_wanted = id.pair < pair_count(self.shard.node.loop_count(), self.their_loops.get());
-            if !is_wanted || self.lanes.has(id) {
-                last_up = now_instant();
-            }
-            if !is_wanted || self.lanes.has(id) || now_instant().since(last_up) < patience {
-                tokio::time::sleep(LOOK_EVERY).await;
+            let is_wanted = is_wanted(id, self.own().loops, self.their_loops.get());
+            if let Redial::At(then) = dialling.poll(is_wanted && !self.lanes.has(id), now_instant()) {
+                tokio::time::sleep(then.since(now_instant())).await;
                 continue;
             }
             match self.dial(id, &mut in_vain).await {
-                Ok(greeted) => {
-                    (pause, complaint, in_vain) = (PAUSE.0, String::new(), None);
-                    self.their_loops.set(greeted.about.loops);
+                Ok(lane) => {
+                    (complaint, in_vain) = (String::new(), None);
+                    self.their_loops.set(lane.member.about.loops);
                     self.keep_all();
-                    lane::serve(&self.shard, &self.lanes, id, greeted).await;
-                    last_up = now_instant();
+                    lane::serve(&self.shard, &self.lanes, lane).await;
+                    dialling.handle_ended(now_instant());
                 }
-                Err(why) => self.complain(id, &why, &mut complaint),
+                Err(DialError::Greeting(GreetingError::Fatal(why))) => return self.shard.node.fail(why),
+                Err(why) => {
+                    self.complain(id, &why, &mut complaint);
+                    dialling.handle_failed(now_instant());
+                }
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(PAUSE.1);
         }
     }
 
-    async fn dial(&self, id: LaneId, in_vain: &mut Option<SocketAddr>) -> Result<Greeted, DialError> {
+    async fn dial(&self, id: LaneId, in_vain: &mut Option<SocketAddr>) -> Result<NewLane, DialError> {
         let stream = connect(&self.address, *in_vain).await?;
         let there = stream.peer_addr().ok();
-        let greeted = greet::dialled(&self.shard.node, self.lanes.peer, id, stream).await;
+        let greeted = greet::dialled(&self.shard.node.membership, self.lanes.peer, id, stream).await;
         if greeted.is_err() {
             // Somebody else may listen there.
             *in_vain = there;

@@ -1,18 +1,14 @@
-//! The handshake of a peer connection, at either side; its messages are in [`::node::hello`], how a member shows that it is
-//! one in [`::node::introduction`].
+//! The handshake of a peer connection: what [`::node::peer::greeting`] wants is sent, read and remembered.
 
-use super::{ConnectionError, peer_versions, read_frame};
+use super::{ConnectionError, read_frame};
 use crate::identity::random;
-use crate::node::Node;
-use ::node::hello::{
-    About, HANDSHAKE_BYTES_MAX, Hello, HelloError, LaneId, Met, Refused, Service, Welcome, harmless,
-};
-use ::node::introduction::Introduction;
-use ::node::lanes::pair_count;
-use ::node::nonce::Challenges;
+use crate::node::membership::Membership;
+use crate::node::supervise;
+use ::node::hello::{HANDSHAKE_BYTES_MAX, HelloError, LaneId};
+use ::node::peer::greeting::{Greeted, Greeting, Member, Next, Step};
 use abd::NodeId;
 use abd::wire::put_frame;
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
@@ -35,6 +31,15 @@ pub(super) enum GreetingError {
         peer: Option<u32>,
         why: String,
     },
+    /// This node must not go on.
+    #[error("{0}")]
+    Fatal(String),
+}
+
+impl From<std::io::Error> for GreetingError {
+    fn from(why: std::io::Error) -> Self {
+        Self::Connection(why.into())
+    }
 }
 
 impl From<HelloError> for GreetingError {
@@ -43,34 +48,43 @@ impl From<HelloError> for GreetingError {
     }
 }
 
-/// A connection whose handshake is over.
-pub(super) struct Greeted {
-    pub(super) stream: TcpStream,
-    /// What was read after the handshake.
+/// A lane whose handshake is over.
+pub(crate) struct NewLane<S = TcpStream> {
+    pub(super) member: Member,
+    pub(super) stream: S,
+    /// What was read behind the handshake.
     pub(super) input: BytesMut,
-    /// The other side.
-    pub(super) about: About,
-    /// In which start a member is; zero for whoever is none.
-    pub(super) boot: u32,
 }
 
 /// What a connection was accepted for.
 pub(super) enum Visitor {
-    /// A member's lane.
-    Member(NodeId, LaneId, Greeted),
-    /// A connection of the Coordinator service.
-    Caller(Greeted),
+    Member(NewLane),
+    /// It asks for the Coordinator service.
+    Caller(TcpStream, BytesMut),
 }
 
-async fn send(stream: &mut TcpStream, body: impl FnOnce(&mut BytesMut)) -> Result<(), GreetingError> {
-    let mut out = BytesMut::new();
-    put_frame(&mut out, body);
-    stream.write_all(&out).await.map_err(ConnectionError::from)?;
-    Ok(())
+/// Greets a member as the side that has connected to it.
+pub(super) async fn dialled(
+    membership: &Arc<Membership>,
+    peer: NodeId,
+    lane: LaneId,
+    stream: TcpStream,
+) -> Result<NewLane, GreetingError> {
+    let challenge = random()?;
+    let begun = membership.host(|host| Greeting::dial(peer, lane, challenge, host));
+    match in_time(greet(membership, begun, stream)).await? {
+        Visitor::Member(lane) => Ok(lane),
+        Visitor::Caller(..) => unreachable!("whoever is dialled asks for nothing"),
+    }
 }
 
-async fn receive(stream: &mut TcpStream, input: &mut BytesMut) -> Result<Bytes, GreetingError> {
-    read_frame(stream, input, HANDSHAKE_BYTES_MAX).await?.ok_or(GreetingError::Silent)
+/// Greets whoever has connected to this node.
+pub(super) async fn accepted(
+    membership: &Arc<Membership>,
+    stream: TcpStream,
+) -> Result<Visitor, GreetingError> {
+    let begun = Greeting::accept(random()?);
+    in_time(greet(membership, begun, stream)).await
 }
 
 async fn in_time<T>(greeting: impl Future<Output = Result<T, GreetingError>>) -> Result<T, GreetingError> {
@@ -80,174 +94,44 @@ async fn in_time<T>(greeting: impl Future<Output = Result<T, GreetingError>>) ->
     }
 }
 
-/// Tells the other side why this one does not go on. It may be gone.
-async fn refuse(stream: &mut TcpStream, peer: Option<u32>, why: Refused) -> GreetingError {
-    let _ = send(stream, |body| why.put(body)).await;
-    let (Refused::Mismatch(why) | Refused::Impostor(why, _)) = why;
-    GreetingError::Refused { peer, why }
-}
-
-/// A number for one handshake.
-fn draw() -> Result<[u8; 16], GreetingError> {
-    Ok(random().map_err(ConnectionError::from)?)
-}
-
-/// Meets the member who has to be at the other side; the connection goes on if each has met the other. `Err` has been said.
-async fn meet(
-    node: &Arc<Node>,
-    peer: NodeId,
-    challenges: Challenges,
-    introduction: Introduction,
-    stream: &mut TcpStream,
-) -> Result<(), GreetingError> {
-    if introduction.node != peer.0 {
-        let why =
-            format!("it says that it is node {}, and before that it was node {peer}", introduction.node);
-        return Err(refuse(stream, Some(peer.0), Refused::Mismatch(why)).await);
-    }
-    let Err(why) = node.meet(introduction, challenges).await else { return Ok(()) };
-    // What is not certain, or this node's own trouble, is no verdict on the other one.
-    let told = why.to_string();
-    let refused = if why.is_final() {
-        let tags = node.identity.vouch(peer.0, challenges, &told);
-        Refused::Impostor(told, tags)
-    } else {
-        Refused::Mismatch(told)
-    };
-    Err(refuse(stream, Some(peer.0), refused).await)
-}
-
-/// Presents this node.
-async fn introduce(
-    node: &Arc<Node>,
-    to: NodeId,
-    challenges: Challenges,
-    stream: &mut TcpStream,
-) -> Result<(), GreetingError> {
-    let introduction = node.identity.introduce(to.0, challenges, node.store.sequence());
-    send(stream, |body| introduction.put(body)).await
-}
-
-/// What is to be made of a message in whose place there may be a refusal. Whoever has met this node may say that it must not go
-/// on, and whoever it has never met.
-fn told<T>(
-    node: &Arc<Node>,
-    peer: NodeId,
-    challenges: Challenges,
-    message: Result<T, HelloError>,
-) -> Result<T, GreetingError> {
-    if let Err(HelloError::Refused(Refused::Impostor(why, tags))) = &message
-        && node.identity.believes(peer.0, challenges, why, tags)
-    {
-        node.fail(format!("node {peer} refuses this node: {}", harmless(why)));
-    }
-    Ok(message?)
-}
-
-/// Greets a member as the side that has connected to it.
-pub(super) async fn dialled(
-    node: &Arc<Node>,
-    peer: NodeId,
-    lane: LaneId,
+async fn greet(
+    membership: &Arc<Membership>,
+    (mut greeting, mut step): (Greeting, Step),
     mut stream: TcpStream,
-) -> Result<Greeted, GreetingError> {
-    let greeting = async {
-        stream.set_nodelay(true).map_err(ConnectionError::from)?;
-        let versions = peer_versions();
-        let about = About { challenge: draw()?, ..node.about() };
-        let dialler = about.challenge;
-        let hello = Hello { versions, service: Service::Replica, lane: Some(lane), about };
-        send(&mut stream, |body| hello.put(body)).await?;
-        let mut input = BytesMut::new();
-        let Welcome { about, .. } = Welcome::get(receive(&mut stream, &mut input).await?, versions)?;
-        if let Err(why) = node.check_cluster(&about) {
-            return Err(refuse(&mut stream, Some(peer.0), Refused::Mismatch(why)).await);
-        }
-        if about.member != Some(peer.0) {
-            let why = format!("its address is that of node {peer} in --cluster, which it is not");
-            return Err(refuse(&mut stream, Some(peer.0), Refused::Mismatch(why)).await);
-        }
-        let challenges = Challenges { dialler, acceptor: about.challenge };
-        introduce(node, peer, challenges, &mut stream).await?;
-        let introduction = Introduction::get(receive(&mut stream, &mut input).await?, versions);
-        let introduction = told(node, peer, challenges, introduction)?;
-        let boot = introduction.boot;
-        meet(node, peer, challenges, introduction, &mut stream).await?;
-        send(&mut stream, |body| Met.put(body)).await?;
-        node.confirmed_by(peer).await;
-        Ok(Greeted { stream, input, about, boot })
-    };
-    in_time(greeting).await
-}
-
-/// Greets whoever has connected to this node.
-pub(super) async fn accepted(node: &Arc<Node>, mut stream: TcpStream) -> Result<Visitor, GreetingError> {
-    let greeting = async {
-        stream.set_nodelay(true).map_err(ConnectionError::from)?;
-        let mut input = BytesMut::new();
-        let hello = match Hello::get(receive(&mut stream, &mut input).await?, peer_versions()) {
-            Ok(hello) => hello,
-            Err(why @ HelloError::Version { theirs, ours }) => {
-                // In the other side's words.
-                let told = HelloError::Version { theirs: ours, ours: theirs };
-                refuse(&mut stream, None, Refused::Mismatch(told.to_string())).await;
-                return Err(GreetingError::Refused { peer: None, why: why.to_string() });
+) -> Result<Visitor, GreetingError> {
+    stream.set_nodelay(true)?;
+    let mut input = BytesMut::new();
+    loop {
+        if let Some(frame) = step.send {
+            let mut out = BytesMut::new();
+            put_frame(&mut out, |body| body.extend_from_slice(&frame));
+            let sent = stream.write_all(&out).await;
+            if !matches!(step.next, Next::Refused { .. }) {
+                sent?;
             }
-            Err(why) => return Err(why.into()),
-        };
-        let Some(version) = hello.versions.common(peer_versions()) else {
-            unreachable!("a hello without a common version is an error");
-        };
-        let checked = check(node, &hello);
-        let about = hello.about;
-        let member = match checked {
-            Ok(member) => member,
-            Err(why) => {
-                return Err(refuse(&mut stream, about.member, Refused::Mismatch(why)).await);
+        }
+        step = match step.next {
+            Next::Frame => {
+                let body = read_frame(&mut stream, &mut input, HANDSHAKE_BYTES_MAX).await?;
+                let body = body.ok_or(GreetingError::Silent)?;
+                membership.host(|host| greeting.handle_frame(body, host))
             }
+            Next::Meet(peer, challenges) => {
+                // On a thread that may wait for the disk.
+                let this = membership.clone();
+                let met = supervise::blocking(move || this.directory.meet(&peer, challenges)).await;
+                membership.host(|host| greeting.handle_met(met, host))
+            }
+            Next::Done(Greeted::Caller) => return Ok(Visitor::Caller(stream, input)),
+            Next::Done(Greeted::Member(member)) => {
+                let confirmed = membership.confirmed_by(member.id).await;
+                confirmed
+                    .map_err(|why| GreetingError::Fatal(format!("cannot write the identity file: {why}")))?;
+                return Ok(Visitor::Member(NewLane { member, stream, input }));
+            }
+            Next::Refused { peer, why } => return Err(GreetingError::Refused { peer, why }),
+            Next::Failed(why) => return Err(why.into()),
+            Next::Fatal(why) => return Err(GreetingError::Fatal(why)),
         };
-        let acceptor = draw()?;
-        // Somebody who is no member is not told which one this is.
-        let own = node.about();
-        let own = About { member: own.member.filter(|_| about.member.is_some()), challenge: acceptor, ..own };
-        let welcome = Welcome { version, about: own };
-        send(&mut stream, |body| welcome.put(body)).await?;
-        let Some((peer, lane)) = member else {
-            return Ok(Visitor::Caller(Greeted { stream, input, about, boot: 0 }));
-        };
-        let challenges = Challenges { dialler: about.challenge, acceptor };
-        let introduction = Introduction::get(receive(&mut stream, &mut input).await?, peer_versions());
-        let introduction = told(node, peer, challenges, introduction)?;
-        let boot = introduction.boot;
-        meet(node, peer, challenges, introduction, &mut stream).await?;
-        introduce(node, peer, challenges, &mut stream).await?;
-        let met = Met::get(receive(&mut stream, &mut input).await?, peer_versions());
-        told(node, peer, challenges, met)?;
-        node.confirmed_by(peer).await;
-        Ok(Visitor::Member(peer, lane, Greeted { stream, input, about, boot }))
-    };
-    in_time(greeting).await
-}
-
-/// Who it is and which lane it opens, if it is for the Replica service; or why it may not come in.
-fn check(node: &Node, hello: &Hello) -> Result<Option<(NodeId, LaneId)>, String> {
-    let about = &hello.about;
-    if let Some(member) = about.member {
-        node.check_cluster(about)?;
-        if member == node.id.0 {
-            return Err(format!("this is node {member}, too: two nodes have one id"));
-        }
-    }
-    match (hello.service, about.member, hello.lane) {
-        (Service::Coordinator, ..) => Ok(None),
-        (Service::Replica, None, _) => Err("the Replica service is for members only".into()),
-        (Service::Replica, Some(member), Some(lane))
-            if lane.pair < pair_count(about.loops, node.loop_count()) =>
-        {
-            Ok(Some((NodeId(member), lane)))
-        }
-        (Service::Replica, Some(_), _) => {
-            Err("it does not say which lane it opens, or one that is not there".into())
-        }
     }
 }

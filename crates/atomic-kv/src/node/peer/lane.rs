@@ -1,6 +1,6 @@
 //! One lane: the same at either side, once the handshake is over.
 
-use super::greet::Greeted;
+use super::greet::NewLane;
 use super::lanes::{Lanes, Pair};
 use super::{ConnectionError, Outbox, PING, PING_EVERY, PONG, SILENCE_LIMIT, put_pong, read_some};
 use crate::logging::limit::limited;
@@ -88,10 +88,11 @@ impl Lane {
 }
 
 /// Serves a lane until it ends.
-pub(super) async fn serve(shard: &Shard, lanes: &Lanes, id: LaneId, greeted: Greeted) {
-    let Greeted { stream, input, about, boot: run } = greeted;
-    lanes.learn(shard, about.limits);
-    let lane = lanes.open(shard, id, run);
+pub(super) async fn serve(shard: &Shard, lanes: &Lanes, lane: NewLane) {
+    let NewLane { member, stream, input } = lane;
+    let id = member.lane;
+    lanes.learn(shard, member.about.limits);
+    let lane = lanes.open(shard, id, member.boot);
     let (reader, writer) = stream.into_split();
     let ended = tokio::select! {
         biased;

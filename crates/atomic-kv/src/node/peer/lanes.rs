@@ -74,7 +74,7 @@ impl Lanes {
     /// The peer has said what it takes.
     pub(super) fn learn(&self, shard: &Shard, limits: Limits) {
         self.frame_limit.set(limits.frame);
-        shard.node.learn_limits(self.peer, limits);
+        shard.node.membership.learn_limits(self.peer, limits);
     }
 
     /// Queues a request, over the first pair that is up.

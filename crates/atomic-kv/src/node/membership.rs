@@ -1,0 +1,91 @@
+//! What lets this node take part (rules M1 and V1): its data directory, who has confirmed that, and what the members say.
+
+use super::supervise;
+use crate::identity::DataDir;
+use crate::logging::limit::limited;
+use ::node::admission::Admission;
+use ::node::hello::Limits;
+use ::node::limits::KnownLimits;
+use ::node::peer::greeting::{Host, Own};
+use abd::NodeId;
+use std::io;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// A node's membership in its cluster.
+pub(crate) struct Membership {
+    /// What it says of itself.
+    pub(crate) own: Own,
+    pub(crate) directory: DataDir,
+    pub(crate) admission: Admission,
+    pub(crate) limits: KnownLimits,
+    /// The last durable batch.
+    sequence: Box<dyn Fn() -> u64 + Send + Sync>,
+    /// There is news for those who wait for a fact of the admission.
+    news: watch::Sender<()>,
+}
+
+impl Membership {
+    pub(crate) fn new(
+        own: Own,
+        directory: DataDir,
+        sequence: Box<dyn Fn() -> u64 + Send + Sync>,
+    ) -> Arc<Self> {
+        let admission = Admission::new(own.members.clone(), own.id, directory.identity().admitted);
+        let limits = KnownLimits::new(own.members.count());
+        let membership = Self { own, directory, admission, limits, sequence, news: watch::Sender::new(()) };
+        membership.learn_limits(membership.own.id, membership.own.limits);
+        Arc::new(membership)
+    }
+
+    /// Who greets others.
+    pub(crate) fn host<T>(&self, act: impl FnOnce(Host<'_>) -> T) -> T {
+        let sequence = (self.sequence)();
+        act(Host { own: &self.own, identity: &self.directory.identity(), sequence })
+    }
+
+    /// A member has said what it lets its clients write.
+    pub(crate) fn learn_limits(&self, peer: NodeId, limits: Limits) {
+        if let Some(index) = self.own.members.index_of(peer) {
+            self.limits.learn(index, limits);
+        }
+    }
+
+    async fn wait_until(&self, fact: impl Fn(&Admission) -> bool) {
+        // The sender lives as long as this.
+        let _ = self.news.subscribe().wait_for(|()| fact(&self.admission)).await;
+    }
+
+    pub(crate) async fn wait_to_begin(&self) {
+        self.wait_until(Admission::may_begin).await;
+    }
+
+    pub(crate) async fn wait_to_stop(&self) {
+        self.wait_until(Admission::is_stopping).await;
+    }
+
+    pub(super) fn stop(&self) {
+        self.admission.stop();
+        self.news.send_replace(());
+    }
+
+    /// A member has durably remembered this node's directory (rule M1).
+    ///
+    /// # Errors
+    /// When that it is admitted cannot be written down: the node must not go on.
+    pub(crate) async fn confirmed_by(self: &Arc<Self>, peer: NodeId) -> io::Result<()> {
+        let this = self.clone();
+        if let Err(why) = supervise::blocking(move || this.directory.was_met_by(peer.0)).await {
+            limited!(warn, "cannot write down who has met this node", %why);
+        }
+        if self.admission.confirmed_by(peer) {
+            let this = self.clone();
+            supervise::blocking(move || this.directory.set_admitted()).await?;
+            if self.admission.admit() {
+                tracing::info!("every member has confirmed this data directory: this node votes from now on");
+            }
+        }
+        self.news.send_replace(());
+        Ok(())
+    }
+}
