@@ -8,6 +8,7 @@ pub mod linearizable;
 pub mod monotone;
 pub mod strangers;
 pub mod unique;
+pub mod verdicts;
 
 use std::fmt;
 

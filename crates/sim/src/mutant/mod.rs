@@ -50,6 +50,10 @@ pub struct Lies {
     pub keeps_identity: bool,
     /// A member is taken at its word, whatever it can show.
     pub believes_strangers: bool,
+    /// Whoever says that a node must not go on is believed, whatever he can show.
+    pub believes_verdicts: bool,
+    /// A member that does not go on for reasons of its own is believed to say that the node must not.
+    pub believes_trouble: bool,
     /// A node takes whatever lies in its directory for what it left there.
     pub forgets_database: bool,
     /// What a node hears of others' batches is not written down by time.
@@ -127,6 +131,8 @@ const LIES: Lies = Lies {
     drops_tombstones: false,
     keeps_identity: false,
     believes_strangers: false,
+    believes_verdicts: false,
+    believes_trouble: false,
     forgets_database: false,
     forgets_counts: false,
     cancels_batches: false,
@@ -156,6 +162,7 @@ const ANY: Features = Features {
     amnesia: None,
     parts: None,
     strangers: None,
+    read_only: None,
     clock_faults: None,
     damage: None,
     full_disks: None,
@@ -318,6 +325,20 @@ pub const MUTANTS: &[Mutant] = &[
         what: "a boot count is believed without a proof",
         features: Features { strangers: Some(true), ..ANY },
         lies: Lies { believes_strangers: true, ..LIES },
+    },
+    Mutant {
+        name: "stranger-ends-node",
+        rule: "M1",
+        what: "a verdict is believed although nothing shows that a member says so",
+        features: Features { strangers: Some(true), ..ANY },
+        lies: Lies { believes_verdicts: true, ..LIES },
+    },
+    Mutant {
+        name: "believes-trouble",
+        rule: "M1",
+        what: "what another node cannot do is taken for a verdict on this one",
+        features: Features { read_only: Some(true), ..ANY },
+        lies: Lies { believes_trouble: true, ..LIES },
     },
     Mutant {
         name: "database-not-remembered",

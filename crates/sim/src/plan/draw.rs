@@ -22,6 +22,8 @@ const DAMAGE_STREAM: u64 = 0xda;
 const PARTS_STREAM: u64 = 0xdb;
 /// And for strangers.
 const STRANGERS_STREAM: u64 = 0xdc;
+/// And for identities that cannot be written.
+const READ_ONLY_STREAM: u64 = 0xdd;
 
 /// What a run is to contain. `None` leaves it to the seed; a mutant fixes what it needs to show itself.
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,6 +54,8 @@ pub struct Features {
     pub amnesia: Option<bool>,
     /// Strangers greet as members.
     pub strangers: Option<bool>,
+    /// Identities that cannot be written for a while.
+    pub read_only: Option<bool>,
     /// Parts of data directories are lost.
     pub parts: Option<bool>,
     /// Faults of clocks.
@@ -264,6 +268,7 @@ impl Draw {
         self.damage(&mut faults, seed, features.damage);
         self.parts(&mut faults, seed, features.parts);
         self.strangers(&mut faults, seed, features.strangers);
+        self.read_only(&mut faults, seed, features.read_only);
         if features.full_disks.unwrap_or(self.rng.one_in(8)) {
             self.full_disks(&mut faults);
         }
@@ -429,6 +434,25 @@ impl Draw {
             let at = self.storms[rng.index(self.storms.len())] + rng.below(150 * MS);
             if node != claimed {
                 faults.push(Fault { at, lasts: 0, what: What::Stranger(node, claimed) });
+            }
+        }
+    }
+
+    /// A node cannot write down whom it meets, and others start meanwhile. Chance of its own, as above.
+    fn read_only(&self, faults: &mut Vec<Fault>, seed: u64, wanted: Option<bool>) {
+        let mut rng = Rng::new(seed, READ_ONLY_STREAM);
+        let drawn = rng.one_in(4);
+        if !wanted.unwrap_or(drawn) {
+            return;
+        }
+        for _ in 0..rng.between(1, 4) {
+            let node = rng.node(self.nodes);
+            let at = self.storms[rng.index(self.storms.len())] + rng.below(150 * MS);
+            let lasts = rng.magnitude(100 * MS, 4 * S);
+            faults.push(Fault { at, lasts, what: What::ReadOnly(node) });
+            if rng.one_in(2) {
+                let what = What::Kill(vec![(node + 1 + rng.node(self.nodes - 1)) % self.nodes]);
+                faults.push(Fault { at: at + rng.below(lasts), lasts: rng.magnitude(MS, S), what });
             }
         }
     }

@@ -60,9 +60,11 @@ pub enum What {
     OldDisk(u32),
     /// The node comes back with parts of its directory missing or from another time.
     Parts(u32, Parts),
+    /// Nothing can be written to the node's identity.
+    ReadOnly(u32),
     /// Somebody sends this node a version of the far future.
     Poison(u32, u64),
-    /// Somebody who is no member greets this node as that one.
+    /// Somebody who is no member greets this node as that one, and says that it must not go on.
     Stranger(u32, u32),
     /// Both directions of all connections of this node are reset.
     Reset(u32),
@@ -128,6 +130,7 @@ impl What {
             | Self::DiskFull(node)
             | Self::DiskSlow(node, _)
             | Self::SyncFails(node)
+            | Self::ReadOnly(node)
             | Self::BitFlip(node)
             | Self::Zeroed(node)
             | Self::Damage(node, _)
@@ -213,6 +216,7 @@ impl fmt::Display for What {
             Self::DiskFull(node) => write!(f, "the disk of n{} is full", n(node)),
             Self::DiskSlow(node, by) => write!(f, "a sync at n{} takes {}", n(node), time::text(*by)),
             Self::SyncFails(node) => write!(f, "the next sync at n{} fails", n(node)),
+            Self::ReadOnly(node) => write!(f, "n{} cannot write its identity", n(node)),
             Self::BitFlip(node) => write!(f, "a bit flips on the disk of n{}", n(node)),
             Self::Zeroed(node) => write!(f, "a block of the disk of n{} reads as zeros", n(node)),
             Self::Damage(node, key) => {

@@ -15,7 +15,8 @@
 //! n1 has no room                          on its disk; later perhaps "n1 has room"
 //! n1 crashes     n1 loses power     n1 starts     n1 stands still     n1 goes on
 //! n1 comes back empty                     or old: on a copy of its disk as it was before the last start
-//! a stranger greets n2 as n1              with a boot count far ahead, and without any proof
+//! a stranger greets n2 as n1              with a boot count far ahead and without any proof, and says that n2 must not go on
+//! n1 cannot write its identity            later perhaps "n1 can write its identity", which starts it if it is down
 //! n1 is copied                            somebody copies its directory
 //! n1 comes back db gone watermark copied  parts of its directory (identity, watermark, db) are gone, copied, or older: as
 //!                                         they were before the last start
@@ -113,6 +114,8 @@ pub enum Direction {
     Sync(u32),
     /// The disk is full, or not any more.
     Room(u32, bool),
+    /// Its identity can be written, or not.
+    Writable(u32, bool),
     /// The process ends; the kernel keeps what was written.
     Crash(u32),
     /// The machine ends; what was not synced is gone.
@@ -213,6 +216,9 @@ impl fmt::Display for Direction {
             Self::Sync(node) => write!(f, "{} syncs", n(node)),
             Self::Room(node, room) => {
                 write!(f, "{} has {}", n(node), if *room { "room" } else { "no room" })
+            }
+            Self::Writable(node, can) => {
+                write!(f, "{} {} write its identity", n(node), if *can { "can" } else { "cannot" })
             }
             Self::Crash(node) => write!(f, "{} crashes", n(node)),
             Self::PowerCut(node) => write!(f, "{} loses power", n(node)),

@@ -176,6 +176,9 @@ fn direction(words: &[&str]) -> Result<Direction, String> {
         ["a", "stranger", "greets", node, "as", claimed] => {
             Direction::Stranger(member(node)?, member(claimed)?)
         }
+        [node, can @ ("can" | "cannot"), "write", "its", "identity"] => {
+            Direction::Writable(member(node)?, *can == "can")
+        }
         [node, "is", "copied"] => Direction::Copy(member(node)?),
         [node, "comes", "back", changed @ ..] => Direction::Parts(member(node)?, parts(changed)?),
         [node, "stands", "still"] => Direction::Pause(member(node)?),
@@ -233,6 +236,7 @@ fn check_nodes(direction: &Direction, count: u32) -> Result<(), String> {
         | Direction::Ask { node, .. }
         | Direction::Sync(node)
         | Direction::Room(node, _)
+        | Direction::Writable(node, _)
         | Direction::Crash(node)
         | Direction::PowerCut(node)
         | Direction::Start(node)
@@ -281,6 +285,8 @@ n1 n2 settle
 n2 syncs
 n1 has no room
 n1 has room
+n1 cannot write its identity
+n1 can write its identity
 n1 crashes
 n1 loses power
 n1 starts

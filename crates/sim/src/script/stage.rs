@@ -165,6 +165,8 @@ impl Stage {
             Direction::Room(node, room) => {
                 self.world.set_mood(*node, if *room { Mood::Good } else { Mood::Full });
             }
+            Direction::Writable(node, true) => self.world.make_writable(*node),
+            Direction::Writable(node, false) => self.world.nodes[*node as usize].read_only = true,
             Direction::Crash(node) => self.world.crash(*node, false, "killed"),
             Direction::PowerCut(node) => self.world.crash(*node, true, "no power"),
             Direction::Start(node) => {

@@ -95,19 +95,15 @@ impl World {
         let record = &self.records[operation];
         let (key, value) = (record.key.clone(), record.value.clone());
         let kind = record.kind;
-        let admitted = self.nodes[node as usize].identity.admitted;
-        let is_current =
-            self.nodes[node as usize].process.as_ref().is_some_and(|p| p.incarnation == incarnation);
-        if !is_current {
+        let process = self.nodes[node as usize].process.as_ref();
+        let Some(process) = process.filter(|process| process.incarnation == incarnation) else {
             return self.answer_unknown(operation, "the node ended");
-        }
-        if !admitted {
-            // Rule M1, and V1: such a node issues no timestamp.
-            return self.end(operation, ClientAnswer::Refused("the disk is not confirmed yet".into()));
-        }
-        // Rule V1: it may be on an old copy of its disk, and whoever has met its former self would say so.
-        if !self.has_met_majority(node) && !self.lies.begins_alone {
-            return self.end(operation, ClientAnswer::Refused("no majority was met since the start".into()));
+        };
+        let admission = &process.admission;
+        let begins_alone = self.lies.begins_alone && admission.is_admitted();
+        if !admission.may_begin() && !begins_alone {
+            let why = admission.not_begun().to_string();
+            return self.end(operation, ClientAnswer::Refused(why));
         }
         let request = match kind {
             OperationKind::Get => Operation::Get { key },

@@ -1,7 +1,6 @@
 //! What a node does with its data directory while it runs, and what somebody may do to it meanwhile.
 
 use super::{Node, World};
-use crate::checks::strangers;
 use crate::directory::Directory;
 use crate::plan::Plan;
 use crate::rng::Rng;
@@ -9,10 +8,7 @@ use crate::trace::What;
 use ::node::acquaintances::{Acquaintances, PeerRefusal};
 use ::node::directory::Identity;
 use ::node::introduction::Introduction;
-use ::node::nonce::{Challenges, Nonce};
-
-/// By so much a stranger's boot count is ahead of the real one.
-const AHEAD: u32 = 3;
+use ::node::nonce::Challenges;
 
 /// A number that nobody else has.
 pub(super) fn random(rng: &mut Rng) -> [u8; 16] {
@@ -42,6 +38,20 @@ impl Node {
         image
     }
 
+    /// Changes the identity, durably.
+    ///
+    /// # Errors
+    /// When it cannot be written. Nothing has changed then.
+    pub(super) fn write_identity(&mut self, change: impl FnOnce(&mut Identity)) -> Result<(), String> {
+        if self.read_only {
+            return Err("the file system is read-only".into());
+        }
+        change(&mut self.identity);
+        self.directory.save(&mut self.identity);
+        self.note_remembered();
+        Ok(())
+    }
+
     /// Meets a member; what is new of it is written before anybody is told.
     pub(super) fn meet(
         &mut self,
@@ -49,24 +59,18 @@ impl Node {
         challenges: Challenges,
         believing: bool,
     ) -> Result<(), PeerRefusal> {
-        let mut met = self.identity.meet(peer, challenges);
+        let mut changed = self.identity.clone();
+        let mut met = changed.meet(peer, challenges);
         if believing && matches!(met, Err(PeerRefusal::Unproven(_) | PeerRefusal::Copy(..))) {
             // The mutant `believes-strangers`: as if nobody had been met before.
-            self.identity.peers = Acquaintances::default();
-            met = self.identity.meet(peer, challenges);
+            changed.peers = Acquaintances::default();
+            met = changed.meet(peer, challenges);
         }
         if met? {
-            self.directory.save(&mut self.identity);
-            self.note_remembered();
+            return self.write_identity(|identity| *identity = changed).map_err(PeerRefusal::CannotRemember);
         }
+        self.identity = changed;
         Ok(())
-    }
-
-    /// A member has met this node.
-    pub(super) fn was_met_by(&mut self, peer: u32) {
-        if self.identity.was_met_by(peer + 1) {
-            self.directory.save(&mut self.identity);
-        }
     }
 
     fn note_remembered(&mut self) {
@@ -89,39 +93,15 @@ impl World {
         if let Some(watermark) = &mut state.directory.watermark {
             watermark.synced = batches;
         }
-        state.note_remembered();
-        if !forgets {
-            state.identity.set_batches(batches);
-            state.directory.save(&mut state.identity);
+        if forgets {
+            state.note_remembered();
+        } else {
+            // The next time is soon.
+            let _ = state.write_identity(|identity| _ = identity.set_batches(batches));
         }
         if copies {
             self.copy_directory(node);
         }
-    }
-
-    /// Somebody who knows all about a member but its nonces greets a node as that, with a boot count far ahead.
-    pub(crate) fn greet_as_stranger(&mut self, node: u32, claimed: u32) {
-        let real = &self.nodes[claimed as usize].identity;
-        let (disk, boot) = (real.disk, real.boot);
-        let knows = self.nodes[node as usize].identity.peers.boot_and_batches(claimed + 1).is_some();
-        if self.nodes[node as usize].process.is_none() || !knows {
-            // Whoever was never met is taken at his word.
-            return;
-        }
-        self.trace.record(self.now, || What::Stranger { node, claimed });
-        let mut stranger = Identity::new(claimed + 1, Vec::new(), disk, disk);
-        for _ in 0..boot + AHEAD {
-            assert!(stranger.start(Nonce(random(&mut self.rng)), false).is_ok(), "there are numbers left");
-        }
-        let challenges = Challenges { dialler: random(&mut self.rng), acceptor: random(&mut self.rng) };
-        let said = stranger.introduce(node + 1, challenges, u64::MAX);
-        let believing = self.lies.believes_strangers;
-        let state = &mut self.nodes[node as usize];
-        let before = state.identity.peers.clone();
-        // Whatever he is told.
-        let _ = state.meet(&said, challenges, believing);
-        let unchanged = strangers::check(node, claimed, &before, &state.identity.peers);
-        self.convict(unchanged);
     }
 
     /// Somebody copies a node's directory, whether a process has it or not.

@@ -5,7 +5,7 @@ use super::view::{Memory, View};
 use super::{Event, Source, World};
 use crate::plan::Point;
 use crate::trace::{MessageKind, What};
-use abd::{CallId, Instant, Reaction, Reply, Request, Standing, TimestampIssuer, Transmit, Version};
+use abd::{CallId, Instant, Reaction, Reply, Request, TimestampIssuer, Transmit, Version};
 use bytes::Bytes;
 use node::repair::is_repair;
 
@@ -194,7 +194,7 @@ impl World {
         let state = &self.nodes[node as usize];
         let Some(process) = &state.process else { return true };
         let view = View { store: &process.store, early: &[], early_is_durable: false };
-        let standing = Standing { admitted: state.identity.admitted, writable: true };
+        let standing = process.admission.standing(true);
         process.replica.try_handle(&Memory(&view), question.clone(), standing, 0).is_ok()
     }
 
@@ -207,7 +207,7 @@ impl World {
             .filter(|_| self.plan.mode == abd::TimestampMode::TrueTime)
             .map_or_else(|| state.clocks.wall(self.now), |interval| interval.latest);
         let process = state.process.as_ref()?;
-        let standing = Standing { admitted: state.identity.admitted, writable: process.rounds.has_room() };
+        let standing = process.admission.standing(process.rounds.has_room());
         let shows_early = self.plan.early_reads || self.lies.counts_unsynced;
         let early = match &process.job {
             Some(super::Job::Commit { batch, .. }) if shows_early => &batch.writes.0[..],

@@ -1,19 +1,21 @@
 //! Connections: each node keeps one up to each peer, and both look at who is there (rule M1).
 //!
-//! The handshake is one event here, at the time when it would be complete; in the node it is two frames.
+//! The handshake is one event here, at the time when it would be complete.
 
-use super::directories::random;
 use super::{Event, World};
 use crate::time::{MS, S};
 use crate::trace::What;
-use ::node::nonce::Challenges;
-use abd::Instant;
+use ::node::peer::dialling::{Dialling, Redial};
+use abd::{Instant, NodeId};
 use std::time::Duration;
 
-/// As in the node: pauses between attempts to connect.
-const RECONNECT: (u64, u64) = (20 * MS, 500 * MS);
 /// As in the node: a link that was silent for this long is given up.
 const SILENCE_LIMIT: u64 = 5 * S;
+
+/// Each node dials for its own requests here, so each is the one that dials at once.
+pub(super) fn new_dialling(now: Instant) -> Dialling {
+    Dialling::new(NodeId(1), NodeId(2), now)
+}
 
 impl World {
     /// A process begins to connect to everybody.
@@ -43,46 +45,19 @@ impl World {
         let reachable = self.wires.open(node, peer) && self.wires.open(peer, node);
         let state = &self.nodes[peer as usize];
         let server = state.process.as_ref().filter(|_| reachable && !state.paused).map(|p| p.incarnation);
-        let Some(server) = server else { return self.connect_later(node, peer, incarnation) };
-        let believing = self.lies.believes_strangers;
-        let mut draw = || random(&mut self.rng);
-        let challenges = Challenges { dialler: draw(), acceptor: draw() };
-        let introduce =
-            |state: &super::Node, to: u32| state.identity.introduce(to + 1, challenges, state.sequence());
-        let ours = introduce(&self.nodes[node as usize], peer);
-        if let Err(why) = self.nodes[peer as usize].meet(&ours, challenges, believing) {
-            let told = why.to_string();
-            let tags = self.nodes[peer as usize].identity.vouch(node + 1, challenges, &told);
-            if why.is_final()
-                && self.nodes[node as usize].identity.believes(peer + 1, challenges, &told, &tags)
-            {
-                return self.lose(node, format!("n{} says: {told}", peer + 1));
-            }
-            return self.connect_later(node, peer, incarnation);
+        let Some(server) = server else { return self.connect_failed(node, peer, incarnation) };
+        if !self.greet(node, peer) {
+            return self.connect_failed(node, peer, incarnation);
         }
-        let theirs = introduce(&self.nodes[peer as usize], node);
-        if self.nodes[node as usize].meet(&theirs, challenges, believing).is_err() {
-            return self.connect_later(node, peer, incarnation);
-        }
-        self.nodes[node as usize].was_met_by(peer);
-        self.nodes[peer as usize].was_met_by(node);
         let connection = self.next_connection;
         self.next_connection += 1;
-        let count = self.plan.nodes as usize;
-        let state = &mut self.nodes[node as usize];
-        let Some(process) = state.process.as_mut() else { return };
+        let Some(process) = self.nodes[node as usize].process.as_mut() else { return };
         let link = &mut process.links[peer as usize];
         if link.up.is_some() {
             return;
         }
         link.up = Some((connection, server));
         link.last_heard = self.now;
-        link.pause = 0;
-        process.confirmed.insert(peer);
-        if process.confirmed.len() + 1 == count {
-            state.identity.admitted = true;
-            state.directory.save(&mut state.identity);
-        }
         self.trace.record(self.now, || What::Link { node, peer, up: true });
         process.coordinator.handle_peer_up(self.members.id(peer as usize));
         process.repair.handle_peer_up(peer as usize, Instant(self.now));
@@ -90,10 +65,12 @@ impl World {
         self.pump(node);
     }
 
-    /// Whether a majority has confirmed a node's disk since its process started.
-    pub(super) fn has_met_majority(&self, node: u32) -> bool {
-        let process = self.nodes[node as usize].process.as_ref();
-        process.is_some_and(|process| process.confirmed.len() + 1 >= self.plan.majority() as usize)
+    fn connect_failed(&mut self, node: u32, peer: u32, incarnation: u64) {
+        let now = Instant(self.now);
+        if let Some(process) = self.nodes[node as usize].process.as_mut() {
+            process.links[peer as usize].dialling.handle_failed(now);
+        }
+        self.connect_later(node, peer, incarnation);
     }
 
     fn connect_later(&mut self, node: u32, peer: u32, incarnation: u64) {
@@ -102,9 +79,12 @@ impl World {
         }
         let Some(process) = self.nodes[node as usize].process.as_mut() else { return };
         let link = &mut process.links[peer as usize];
-        link.pause = (link.pause * 2).clamp(RECONNECT.0, RECONNECT.1);
-        let at = self.now + link.pause;
-        self.queue.push(at, Event::Connect { node, peer, incarnation });
+        let now = Instant(self.now);
+        let at = match link.dialling.poll(true, now) {
+            Redial::At(at) => at,
+            Redial::Now => now,
+        };
+        self.queue.push(at.0, Event::Connect { node, peer, incarnation });
     }
 
     /// A node learns that a connection is gone.
@@ -115,6 +95,7 @@ impl World {
             return;
         }
         link.up = None;
+        link.dialling.handle_ended(Instant(self.now));
         let undelivered = link.unacknowledged.take_all();
         process.repair.handle_peer_down(peer as usize);
         let incarnation = process.incarnation;

@@ -7,6 +7,7 @@ mod clients;
 mod committer;
 mod directories;
 mod driver;
+mod greetings;
 mod links;
 mod lookups;
 mod nemesis;

@@ -49,6 +49,7 @@ impl World {
             Fault::Parts(node, parts) => self.replace(node, parts),
             Fault::Poison(node, time) => self.poison(node, time),
             Fault::Reset(node) => self.reset(node),
+            Fault::ReadOnly(node) => self.nodes[node as usize].read_only = true,
             Fault::Stranger(node, claimed) => self.greet_as_stranger(node, claimed),
             Fault::Break(from, to) => self.break_lane(from, to),
             Fault::Backlog(from, to) => self.backlogs.cut(&[(from, to)]),
@@ -81,6 +82,7 @@ impl World {
                 self.set_mood(node, Mood::Good);
                 self.start(node);
             }
+            Fault::ReadOnly(node) => self.make_writable(node),
             Fault::DiskSlow(node, _) => self.nodes[node as usize].slow_sync = None,
             Fault::BitFlip(node) | Fault::Zeroed(node) => {
                 // A disk that rots is looked at when the node starts.
@@ -96,6 +98,12 @@ impl World {
             | Fault::Reset(_)
             | Fault::Break(..) => {}
         }
+    }
+
+    /// An identity can be written again.
+    pub(crate) fn make_writable(&mut self, node: u32) {
+        self.nodes[node as usize].read_only = false;
+        self.start(node);
     }
 
     /// A process comes to a point; whether it ends there.
@@ -190,7 +198,9 @@ impl World {
     }
 
     fn rot(&mut self, node: u32, zeros: bool) {
-        let Some(process) = &self.nodes[node as usize].process else { return };
+        let state = &mut self.nodes[node as usize];
+        let Some(process) = &state.process else { return };
+        state.meddled = true;
         if !zeros && self.rng.one_in(2) {
             // What only reads can notice; a restart finds the truth in the journal.
             let _ = process.database.rot_record(store::key::FIRST);
@@ -207,6 +217,7 @@ impl World {
         self.trace.record(self.now, || What::Replaced { node, parts });
         self.reset_links_to(node);
         let state = &mut self.nodes[node as usize];
+        state.meddled = true;
         if self.lies.keeps_identity && parts == [PartState::Gone; 3] {
             state.claims = state.sequence() - 1;
             if let Some(stored) = &mut state.directory.database {

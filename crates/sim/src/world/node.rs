@@ -10,8 +10,11 @@ use crate::plan::{Plan, Point};
 use crate::rng::Rng;
 use crate::time::{MS, S};
 use crate::trace::What;
+use ::node::admission::Admission;
 use ::node::directory::Identity;
 use ::node::nonce::Nonce;
+use ::node::peer::dialling::Dialling;
+use ::node::peer::greeting::Own;
 use abd::{CallId, Config, Coordinator, Instant, Replica, TimestampIssuer};
 use node::commit::{Batch, Queue, Rounds};
 use node::lookups::{HandOver, Lookups};
@@ -37,6 +40,8 @@ pub(super) const TICK: u64 = S;
 /// A member of the cluster, up or down.
 pub(crate) struct Node {
     pub(crate) clocks: NodeClocks,
+    /// What it says of itself.
+    pub(crate) own: Own,
     /// What the process knows of itself and the others; what is on the disk may be older.
     pub(crate) identity: Identity,
     /// What is on the disk.
@@ -54,6 +59,10 @@ pub(crate) struct Node {
     pub(crate) replaced: bool,
     /// Parts of its directory were exchanged, and it has not looked at them yet.
     pub(crate) exchanged: bool,
+    /// Something was done to its directory at some time.
+    pub(crate) meddled: bool,
+    /// Its identity cannot be written.
+    pub(crate) read_only: bool,
     /// Synced bytes have changed. It must notice at its next start, or have lost nothing.
     pub(crate) rotten: bool,
     /// Of some key it cannot read what it has stored, for good.
@@ -95,7 +104,7 @@ pub(crate) struct Process {
     pub(crate) job: Option<Job>,
     pub(crate) links: Vec<Link>,
     /// Who has confirmed this node's disk.
-    pub(crate) confirmed: BTreeSet<u32>,
+    pub(crate) admission: Admission,
     /// By the coordinator's number: whose operation it is.
     pub(crate) running: BTreeMap<u64, RunningOperation>,
     pub(crate) armed: u64,
@@ -116,14 +125,20 @@ pub(crate) struct RunningOperation {
 }
 
 /// A connection that this node keeps up to a peer.
-#[derive(Default)]
 pub(crate) struct Link {
     /// While it is up: its number and the peer's process.
     pub(crate) up: Option<(u64, u64)>,
     pub(crate) last_heard: u64,
-    pub(crate) pause: u64,
+    pub(crate) dialling: Dialling,
     /// Writes that the peer has not acknowledged.
     pub(crate) unacknowledged: Unacknowledged,
+}
+
+impl Link {
+    fn new(now: Instant) -> Self {
+        let (dialling, unacknowledged) = (super::links::new_dialling(now), Unacknowledged::default());
+        Self { up: None, last_heard: 0, dialling, unacknowledged }
+    }
 }
 
 /// Where a request came from.
@@ -158,6 +173,7 @@ impl Node {
     pub(super) fn new(rng: &mut Rng, id: u32, plan: &Plan) -> Self {
         Self {
             clocks: NodeClocks::draw(rng, &plan.clocks),
+            own: super::greetings::own(id, plan.nodes),
             identity: new_identity(rng, id, plan),
             directory: Directory::default(),
             backup: None,
@@ -167,6 +183,8 @@ impl Node {
             lost: false,
             replaced: false,
             exchanged: false,
+            meddled: false,
+            read_only: false,
             rotten: false,
             damaged: false,
             claims: 0,
@@ -200,7 +218,7 @@ impl World {
     /// Starts a node's process on its disk.
     pub(crate) fn start(&mut self, node: u32) {
         let state = &mut self.nodes[node as usize];
-        if state.lost || state.process.is_some() {
+        if state.lost || state.read_only || state.process.is_some() {
             return;
         }
         let before = state.directory.clone();
@@ -234,7 +252,7 @@ impl World {
         state.directory.save(&mut identity);
         identity.set_marked();
         state.directory.save(&mut identity);
-        let boot = identity.boot;
+        let (boot, admitted) = (identity.boot, identity.admitted);
         state.identity = identity;
         let id = self.members.id(node as usize);
         let issued_as = if self.lies.boot_one { 1 } else { boot };
@@ -272,8 +290,8 @@ impl World {
             rounds_armed: u64::MAX,
             database,
             job: None,
-            links: (0..self.plan.nodes).map(|_| Link::default()).collect(),
-            confirmed: BTreeSet::new(),
+            links: (0..self.plan.nodes).map(|_| Link::new(Instant(self.now))).collect(),
+            admission: Admission::new(self.members.clone(), id, admitted),
             running: BTreeMap::new(),
             armed: u64::MAX,
             repair: Repair::new(super::repair::config(&self.plan), self.members.count(), node as usize),
@@ -371,6 +389,7 @@ impl World {
         state.trap = None;
         state.slow_by = 0;
         state.slow_sync = None;
+        state.read_only = false;
         state.clocks.freeze(None);
         state.clocks.unknown = false;
         state.mood = Mood::Good;

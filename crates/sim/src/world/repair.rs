@@ -169,7 +169,7 @@ impl World {
             // The connection ended with the process that it was opened to.
             return true;
         };
-        let answer = ranges::answer(&Walks(&process.store), &question, state.identity.admitted)
+        let answer = ranges::answer(&Walks(&process.store), &question, process.admission.is_admitted())
             .unwrap_or(Answer::Refused(Refusal::StoreFailed));
         let mut out = BytesMut::new();
         put_frame(&mut out, |body| put_answer(body, call, &answer));
