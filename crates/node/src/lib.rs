@@ -25,3 +25,4 @@ pub mod nonce;
 pub mod peer;
 pub mod repair;
 pub mod resp;
+pub mod shard;

@@ -27,7 +27,9 @@
 //! ([`Unacknowledged`](crate::repair::unacknowledged::Unacknowledged)); the operations that wait for it ask again over what is
 //! left.
 
+pub mod lane;
 pub mod outgoing;
+pub(crate) mod peer;
 
 use crate::hello::LaneKind;
 

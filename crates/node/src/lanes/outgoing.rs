@@ -153,9 +153,9 @@ impl Outgoing {
         self.len() <= self.bounds.contents
     }
 
-    /// Whether the peer has left too much unread.
-    pub fn is_overrun(&self) -> bool {
-        self.len() - self.largest > self.bounds.unread
+    /// Bytes that the peer has left unread, if they are too many.
+    pub fn overrun(&self) -> Option<usize> {
+        (self.len() - self.largest > self.bounds.unread).then_some(self.len())
     }
 
     /// The requests that wait unencoded, when the lane has ended.

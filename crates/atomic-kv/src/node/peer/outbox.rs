@@ -83,8 +83,7 @@ impl Outbox {
 
     /// Bytes that the peer has left unread, if they are too many.
     pub(super) fn overrun(&self) -> Option<usize> {
-        let outgoing = self.outgoing.borrow();
-        outgoing.is_overrun().then(|| outgoing.len())
+        self.outgoing.borrow().overrun()
     }
 
     /// The requests that wait unencoded, when the lane has ended.

@@ -1,0 +1,143 @@
+//! The lanes of an event loop to one peer, and which of them a message takes.
+
+use super::kind_of;
+use super::lane::{Lane, LaneKey};
+use crate::hello::{LaneId, LaneKind};
+use crate::repair::unacknowledged::{Missing, Unacknowledged};
+use abd::{Instant, NodeId, Transmit};
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// Two lanes that join the same event loops.
+#[derive(Debug)]
+pub(crate) struct Pair {
+    number: u16,
+    small: Option<Lane>,
+    bulk: Option<Lane>,
+    /// Of what was handed to either: acknowledgements may come over the other one.
+    pub(crate) unacknowledged: Unacknowledged,
+}
+
+impl Pair {
+    fn place(&mut self, kind: LaneKind) -> &mut Option<Lane> {
+        match kind {
+            LaneKind::Small => &mut self.small,
+            LaneKind::Bulk => &mut self.bulk,
+        }
+    }
+
+    fn lanes(&self) -> impl Iterator<Item = &Lane> {
+        self.small.iter().chain(&self.bulk)
+    }
+
+    fn has(&self, kind: LaneKind) -> bool {
+        match kind {
+            LaneKind::Small => self.small.is_some(),
+            LaneKind::Bulk => self.bulk.is_some(),
+        }
+    }
+
+    /// The lane for a message of so many bytes, or the other one while that is down; and what was handed to both.
+    pub(crate) fn way_for(&mut self, bytes: usize) -> Option<(&mut Lane, &mut Unacknowledged)> {
+        let kind = kind_of(bytes);
+        let Self { small, bulk, unacknowledged, .. } = self;
+        let (first, second) = if kind == LaneKind::Small { (small, bulk) } else { (bulk, small) };
+        first.as_mut().or(second.as_mut()).map(|lane| (lane, unacknowledged))
+    }
+
+    /// The lane that an answer of this size takes to what came over a lane: it leads to the same run of the peer.
+    pub(crate) fn way_back(&mut self, key: LaneKey, bytes: usize) -> Option<&mut Lane> {
+        let run = self.place(key.id.kind).as_ref().filter(|lane| lane.key == key)?.run;
+        let kind = kind_of(bytes);
+        let other = self.place(kind).as_ref().is_some_and(|lane| lane.run == run);
+        self.place(if other { kind } else { key.id.kind }).as_mut()
+    }
+}
+
+/// All lanes of an event loop to one peer.
+#[derive(Debug)]
+pub(crate) struct PeerLanes {
+    pub(crate) peer: NodeId,
+    /// In ascending order; each has a lane that is up.
+    pairs: Vec<Pair>,
+    /// The largest frame that the peer takes.
+    pub(crate) frame_limit: u64,
+}
+
+/// A lane that has ended: what was under way over its pair, in either direction, may be lost.
+#[derive(Debug)]
+pub(crate) struct Closed {
+    pub(crate) missed: Vec<Missing>,
+    /// What had not gone yet.
+    pub(crate) backlog: VecDeque<Transmit>,
+}
+
+impl PeerLanes {
+    pub(crate) fn new(peer: NodeId) -> Self {
+        Self { peer, pairs: Vec::new(), frame_limit: u64::MAX }
+    }
+
+    /// Whether any lane is up.
+    pub(crate) fn is_up(&self) -> bool {
+        !self.pairs.is_empty()
+    }
+
+    /// Whether the lane in this place is up.
+    pub(crate) fn has(&self, id: LaneId) -> bool {
+        self.pairs.iter().any(|pair| pair.number == id.pair && pair.has(id.kind))
+    }
+
+    /// What requests go over.
+    pub(crate) fn first(&mut self) -> Option<&mut Pair> {
+        self.pairs.first_mut()
+    }
+
+    pub(crate) fn pair(&mut self, number: u16) -> Option<&mut Pair> {
+        self.pairs.iter_mut().find(|pair| pair.number == number)
+    }
+
+    /// A lane, if it is up still.
+    pub(crate) fn lane(&mut self, key: LaneKey) -> Option<&mut Lane> {
+        self.pair(key.id.pair)?.place(key.id.kind).as_mut().filter(|lane| lane.key == key)
+    }
+
+    /// Bytes that the peer has left unread on a lane or on the way back of small answers, if they are too many.
+    pub(crate) fn unread(&mut self, key: LaneKey) -> Option<usize> {
+        let pair = self.pair(key.id.pair)?;
+        let overrun = |lane: Option<&mut Lane>| lane?.outgoing.overrun();
+        overrun(pair.place(key.id.kind).as_mut()).or_else(|| overrun(pair.way_back(key, 0)))
+    }
+
+    /// Those that a new one takes the place of: in the same place, or to another run of the peer.
+    pub(crate) fn replaced_by(&self, id: LaneId, run: u32) -> Vec<LaneKey> {
+        let all = self.pairs.iter().flat_map(Pair::lanes);
+        all.filter(|lane| lane.key.id == id || lane.run != run).map(|lane| lane.key).collect()
+    }
+
+    /// A lane is up.
+    pub(crate) fn open(&mut self, lane: Lane) {
+        let LaneId { kind, pair: number } = lane.key.id;
+        let place = self.pairs.binary_search_by_key(&number, |pair| pair.number).unwrap_or_else(|place| {
+            let pair = Pair { number, small: None, bulk: None, unacknowledged: Unacknowledged::default() };
+            self.pairs.insert(place, pair);
+            place
+        });
+        let before = self.pairs[place].place(kind).replace(lane);
+        assert!(before.is_none(), "a lane that is replaced is closed first");
+    }
+
+    /// A lane has ended; `None` if it had before.
+    pub(crate) fn close(&mut self, key: LaneKey) -> Option<Closed> {
+        let pair = self.pair(key.id.pair)?;
+        let mut lane = pair.place(key.id.kind).take_if(|lane| lane.key == key)?;
+        let closed = Closed { missed: pair.unacknowledged.take_all(), backlog: lane.outgoing.take_backlog() };
+        self.pairs.retain(|pair| pair.lanes().next().is_some());
+        Some(closed)
+    }
+
+    /// Writes over a lane's pair that were never answered.
+    pub(crate) fn give_up(&mut self, key: LaneKey, after: Duration, now: Instant) -> Vec<Missing> {
+        self.pair(key.id.pair).map_or_else(Vec::new, |pair| pair.unacknowledged.give_up(after, now))
+    }
+}

@@ -1,0 +1,176 @@
+//! What arrives over a lane: replies, requests, pings, and what repair asks and answers.
+
+use super::own::found_bytes;
+use super::{Environment, PeerQuestion, ReplyTo, Return, Shard};
+use crate::frames::Incoming;
+use crate::lanes::lane::{LaneError, LaneKey, PING, PONG, SILENCE_LIMIT, put_pong};
+use crate::lanes::outgoing::Patience;
+use crate::limits::FRAME_BYTES_MAX;
+use crate::repair::message::{Answer, get_answer, get_question, is_answer, is_question, put_answer};
+use abd::wire::{call_of, get_reply, get_request, is_reply};
+use abd::{CallId, Instant, Now, Refusal, Reply};
+use bytes::{Buf, Bytes, BytesMut};
+use core::time::Duration;
+
+impl<E: Environment, R: Return> Shard<E, R> {
+    /// Takes all frames that are there: one look at what to send after all of them.
+    ///
+    /// # Errors
+    /// [`LaneError`]: the lane is to be closed.
+    pub fn handle_bytes(&mut self, key: LaneKey, input: &mut BytesMut, now: Now) -> Result<(), LaneError> {
+        let (mut any, mut taken) = (false, Ok(()));
+        // Should it be replaced meanwhile, nothing that it has brought counts any more.
+        while let Some(lane) = self.lane(key) {
+            lane.last_heard = now.instant;
+            match lane.frames.take(input) {
+                Ok(Some(incoming)) => {
+                    any = true;
+                    taken = match incoming {
+                        Incoming::Frame(body) => self.handle_frame(key, body, now),
+                        Incoming::TooLong { head, length } => {
+                            self.pass_over(key, &head, length, now);
+                            Ok(())
+                        }
+                    };
+                }
+                Ok(None) => break,
+                Err(why) => taken = Err(why.into()),
+            }
+            if taken.is_err() {
+                break;
+            }
+        }
+        if any {
+            self.pump(now);
+        }
+        taken.and_then(|()| self.look_after(key, now.instant))
+    }
+
+    /// Looks after a lane: to be called every [`PING_EVERY`](crate::lanes::lane::PING_EVERY) while nothing comes.
+    ///
+    /// # Errors
+    /// [`LaneError::Silence`]: the lane is to be closed.
+    pub fn look_after(&mut self, key: LaneKey, now: Instant) -> Result<(), LaneError> {
+        let give_up_after = self.op_timeout + SILENCE_LIMIT;
+        let Some(lane) = self.lane(key) else { return Ok(()) };
+        if now.since(lane.last_heard) > SILENCE_LIMIT {
+            return Err(LaneError::Silence(SILENCE_LIMIT));
+        }
+        let (pinged, wakes) = lane.ping(now);
+        self.wake_if(wakes, key);
+        if pinged && let Some(lanes) = &mut self.lanes[key.member] {
+            // Writes that were never answered count as missed after a while.
+            for (missing, version) in lanes.give_up(key, give_up_after, now) {
+                self.environment.missed(key.member, &missing, version);
+            }
+        }
+        Ok(())
+    }
+
+    fn handle_frame(&mut self, key: LaneKey, mut body: Bytes, now: Now) -> Result<(), LaneError> {
+        match body.first() {
+            Some(&PING) if body.len() == 1 => {
+                let (writable, sequence) =
+                    (self.environment.standing().writable, self.environment.sequence());
+                self.frame(key, |body| put_pong(body, writable, sequence));
+            }
+            Some(&PONG) => {
+                if body.len() == 10 {
+                    body.advance(1);
+                    let writable = body.get_u8() == 1;
+                    let (peer, sequence) = (self.members.id(key.member), body.get_u64());
+                    self.coordinator.handle_peer_writable(peer, writable);
+                    self.environment.observe(peer, sequence);
+                }
+            }
+            _ if is_reply(&body) => {
+                let (call, reply) = get_reply(body)?;
+                self.handle_lane_reply(key, call, reply, now);
+            }
+            _ if is_answer(&body) => {
+                let (call, answer) = get_answer(body)?;
+                self.environment.repair(|repair, now| repair.handle_answer(key.member, call, answer, now));
+            }
+            _ => return self.handle_request(key, body, now),
+        }
+        Ok(())
+    }
+
+    fn handle_request(&mut self, key: LaneKey, body: Bytes, now: Now) -> Result<(), LaneError> {
+        if let Some(waiting) = self.lanes[key.member].as_mut().and_then(|lanes| lanes.unread(key)) {
+            return Err(LaneError::Unread(waiting));
+        }
+        if is_question(&body) {
+            let (call, question) = get_question(body)?;
+            let Some(lane) = self.lane(key) else { return Ok(()) };
+            // It may wait for the disk, so one is looked at per lane and time.
+            if core::mem::replace(&mut lane.answers, true) {
+                self.tell(key, call, &Answer::Refused(Refusal::Overloaded));
+            } else {
+                self.questions.push_back(PeerQuestion { key, call, question });
+            }
+            return Ok(());
+        }
+        let (call, remaining, request) = get_request(body)?;
+        let deadline = now.instant + Duration::from_millis(u64::from(remaining));
+        if let Some(reply) = self.serve(request, ReplyTo { lane: Some(key), call }, deadline) {
+            self.answer(key, call, &reply);
+        }
+        Ok(())
+    }
+
+    /// What was too long is refused by itself.
+    fn pass_over(&mut self, key: LaneKey, head: &[u8], length: usize, now: Now) {
+        assert!(length > FRAME_BYTES_MAX, "only what is too long is passed over");
+        self.environment.passed_over(self.members.id(key.member), length);
+        let refusal = Reply::Refused(Refusal::TooLarge);
+        match call_of(head) {
+            Some((call, true)) => self.handle_lane_reply(key, call, refusal, now),
+            Some((call, false)) => self.answer(key, call, &refusal),
+            None => {}
+        }
+    }
+
+    fn handle_lane_reply(&mut self, key: LaneKey, call: CallId, reply: Reply, now: Now) {
+        let has_written = matches!(reply, Reply::Written { .. });
+        let pair = self.lanes[key.member].as_mut().and_then(|lanes| lanes.pair(key.id.pair));
+        if let Some((missing, version)) =
+            pair.and_then(|pair| pair.unacknowledged.answered(call, has_written))
+        {
+            self.environment.missed(key.member, &missing, version);
+        }
+        self.handle_reply(key.member, call, reply, now);
+    }
+
+    /// What the own store says to a [`PeerQuestion`]; `None` if it cannot be read.
+    pub fn handle_answered(&mut self, key: LaneKey, call: CallId, answer: Option<Answer>) {
+        // The lane may be gone, and its question with it.
+        let Some(lane) = self.lane(key) else { return };
+        lane.answers = false;
+        self.tell(key, call, &answer.unwrap_or(Answer::Refused(Refusal::StoreFailed)));
+    }
+
+    fn tell(&mut self, key: LaneKey, call: CallId, answer: &Answer) {
+        self.frame(key, |body| put_answer(body, call, answer));
+    }
+
+    /// Queues a small frame that answers what came over a lane.
+    fn frame(&mut self, key: LaneKey, body: impl FnOnce(&mut BytesMut)) {
+        if let Some(lane) = self.way_back(key, 0) {
+            let (wakes, key) = (lane.outgoing.frame(Patience::None, body), lane.key);
+            self.wake_if(wakes, key);
+        }
+    }
+
+    /// Sends a reply to what came over a lane.
+    pub(super) fn answer(&mut self, key: LaneKey, call: CallId, reply: &Reply) {
+        let found = found_bytes(reply);
+        let Some(lane) = self.way_back(key, found) else { return };
+        if found > 0 && !lane.outgoing.takes_contents() {
+            // It is asked again; others are asked at once.
+            return self.answer(key, call, &Reply::Refused(Refusal::Overloaded));
+        }
+        let (wakes, key) = (lane.outgoing.reply(call, reply), lane.key);
+        self.wake_if(wakes, key);
+    }
+}

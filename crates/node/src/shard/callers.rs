@@ -1,0 +1,60 @@
+//! Who waits for which operation of an event loop.
+
+use abd::{OperationId, Outcome};
+use alloc::collections::VecDeque;
+
+/// The way back of one operation.
+pub trait Return {
+    /// Has whoever waits look how it stands, although there is no outcome yet.
+    fn wake(&self);
+
+    /// Hands the outcome over.
+    fn send(self, outcome: Outcome);
+}
+
+/// Who waits for which operation. Numbers count up, so a queue that begins with the oldest one waited for is enough: it
+/// has a slot for each operation since then, at most those of one operation timeout.
+#[derive(Debug)]
+pub(super) struct Callers<R> {
+    /// The number of the first one.
+    first: u64,
+    slots: VecDeque<Option<R>>,
+}
+
+impl<R> Default for Callers<R> {
+    fn default() -> Self {
+        Self { first: 0, slots: VecDeque::new() }
+    }
+}
+
+impl<R: Return> Callers<R> {
+    fn index(&self, id: OperationId) -> Option<usize> {
+        id.0.checked_sub(self.first).and_then(|index| usize::try_from(index).ok())
+    }
+
+    pub(super) fn insert(&mut self, id: OperationId, back: R) {
+        if self.slots.is_empty() {
+            self.first = id.0;
+        }
+        let Some(index) = self.index(id) else { unreachable!("operation numbers count up") };
+        while self.slots.len() <= index {
+            self.slots.push_back(None);
+        }
+        self.slots[index] = Some(back);
+    }
+
+    pub(super) fn wake(&self, id: OperationId) {
+        if let Some(Some(back)) = self.index(id).and_then(|index| self.slots.get(index)) {
+            back.wake();
+        }
+    }
+
+    pub(super) fn remove(&mut self, id: OperationId) -> Option<R> {
+        let back = self.slots.get_mut(self.index(id)?)?.take();
+        while let Some(None) = self.slots.front() {
+            self.slots.pop_front();
+            self.first += 1;
+        }
+        back
+    }
+}

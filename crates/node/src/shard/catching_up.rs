@@ -1,0 +1,147 @@
+//! Catching up (rule R2): carries out what [`crate::repair`] decides. The node's first event loop does, over its own lanes; looks at
+//! the store that may wait for the disk are handed out as a [`Look`].
+
+use super::own::{InMemory, OnDisk};
+use super::{Environment, ReplyTo, Return, Shard};
+use crate::repair::Action;
+use crate::repair::ranges::{self, Page, Range, Ranges};
+use abd::{CallId, Newest, Now, Request, Transmit, Version, VersionStore};
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+/// A look at the own store that may wait for the disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// Which versions there are of some keys.
+    Versions {
+        /// For whom.
+        peer: usize,
+        /// Which look.
+        look: u64,
+        /// The keys.
+        keys: Vec<Bytes>,
+    },
+    /// A page of a range.
+    Page {
+        /// For whom.
+        peer: usize,
+        /// Which look.
+        look: u64,
+        /// The range.
+        range: Range,
+    },
+    /// What is to be sent to a peer.
+    Newest {
+        /// To whom.
+        peer: usize,
+        /// As which call.
+        call: CallId,
+        /// Of which key.
+        key: Bytes,
+    },
+}
+
+/// What a look has found; `None` in it if the store cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Looked {
+    /// By key; see [`Ranges::version`].
+    Versions(usize, u64, Option<Vec<Option<Version>>>),
+    /// The page.
+    Page(usize, u64, Option<Page>),
+    /// What is to be sent.
+    Newest(usize, CallId, Bytes, Option<Newest>),
+}
+
+impl Look {
+    /// Looks, and may wait for the disk. That the store cannot be read is told by the store itself.
+    pub fn carry_out<S: VersionStore + Ranges>(self, store: &S) -> Looked {
+        match self {
+            Self::Versions { peer, look, keys } => {
+                let versions = keys.iter().map(|key| store.version(key)).collect::<Result<Vec<_>, _>>();
+                Looked::Versions(peer, look, versions.ok())
+            }
+            Self::Page { peer, look, range } => {
+                Looked::Page(peer, look, store.walk(&range, ranges::PAGE_KEYS, ranges::PAGE_BYTES).ok())
+            }
+            Self::Newest { peer, call, key } => {
+                let newest = store.newest(&key).ok();
+                Looked::Newest(peer, call, key, newest)
+            }
+        }
+    }
+
+    /// The same from memory alone.
+    fn from_memory<S: VersionStore>(&self, store: &S) -> Result<Looked, OnDisk> {
+        let memory = InMemory(store);
+        Ok(match self {
+            Self::Versions { peer, look, keys } => {
+                let version = |key: &Bytes| Ok(Some(memory.newest_above(key, Version::MAX)?.version));
+                Looked::Versions(*peer, *look, Some(keys.iter().map(version).collect::<Result<Vec<_>, _>>()?))
+            }
+            Self::Page { .. } => return Err(OnDisk),
+            Self::Newest { peer, call, key } => {
+                Looked::Newest(*peer, *call, key.clone(), Some(memory.newest(key)?))
+            }
+        })
+    }
+}
+
+impl<E: Environment, R: Return> Shard<E, R> {
+    /// Does one thing that repair wants done; the look that it may need is handed out.
+    pub fn carry_out_repair(&mut self, action: Action, now: Now) -> Option<Look> {
+        let look = match action {
+            Action::LookUp { peer, look, keys } => Look::Versions { peer, look, keys },
+            Action::Walk { peer, look, range } => Look::Page { peer, look, range },
+            Action::Push { peer, call, key } => Look::Newest { peer, call, key },
+            Action::Ask { peer, call, question } => {
+                if !self.ask(peer, call, &question) {
+                    self.environment.repair(|repair, now| repair.not_sent(call, now));
+                }
+                return None;
+            }
+            Action::Fetch { peer, call, key, have } => {
+                self.send_for_repair(peer, call, Request::LocalRead { key, have }, now);
+                return None;
+            }
+            Action::Store { call, key, stamped } => {
+                let (request, to) = (Request::LocalWrite { key, stamped }, ReplyTo { lane: None, call });
+                if let Some(reply) = self.serve(request, to, now.instant + self.op_timeout) {
+                    let own = self.own_index;
+                    self.environment.repair(|repair, now| repair.handle_reply(own, call, reply, now));
+                }
+                return None;
+            }
+        };
+        let found = look.from_memory(&*self.environment.store());
+        match found {
+            Ok(looked) => {
+                self.handle_looked(looked, now);
+                None
+            }
+            Err(OnDisk) => Some(look),
+        }
+    }
+
+    /// What a [`Look`] has found.
+    pub fn handle_looked(&mut self, looked: Looked, now: Now) {
+        match looked {
+            Looked::Versions(peer, look, versions) => {
+                self.environment.repair(|repair, now| repair.looked_up(peer, look, versions, now));
+            }
+            Looked::Page(peer, look, page) => {
+                self.environment.repair(|repair, now| repair.walked(peer, look, page, now));
+            }
+            Looked::Newest(peer, call, key, Some(newest)) if newest.stamped.version > Version::MIN => {
+                self.send_for_repair(peer, call, Request::LocalWrite { key, stamped: newest.stamped }, now);
+            }
+            Looked::Newest(_, call, ..) => {
+                self.environment.repair(|repair, now| repair.not_sent(call, now));
+            }
+        }
+    }
+
+    fn send_for_repair(&mut self, peer: usize, call: CallId, request: Request, now: Now) {
+        let (to, deadline) = (self.members.id(peer), now.instant + self.op_timeout);
+        self.send(Transmit { to, call, deadline, request, may_wait: false, again: false }, now);
+    }
+}

@@ -1,0 +1,238 @@
+//! An event loop without its sockets, threads and clocks: a coordinator, the own replica, the lanes to the peers, and who waits for
+//! which operation.
+//!
+//! Inputs are methods (`handle_*`, [`submit`](Shard::submit)), outputs are polled for or arise from an input at once: what waits
+//! for the disk goes through the [`Environment`], an outcome goes the way back that its operation came with, frames wait for
+//! whoever sends them ([`poll_sender`](Shard::poll_sender), [`take_output`](Shard::take_output)). An operation lives and
+//! ends on one event loop. Event loops of a node share what the environment gives them: the store, one counter of timestamps, the
+//! queue for the disk, the list of what repair has to do.
+
+mod arriving;
+mod callers;
+mod catching_up;
+mod environment;
+mod own;
+mod sending;
+
+pub use callers::Return;
+pub use catching_up::{Look, Looked};
+pub use environment::{Environment, ReplyTo};
+pub use own::{InMemory, OnDisk, found_bytes};
+
+use crate::lanes::lane::LaneKey;
+use crate::lanes::peer::PeerLanes;
+use crate::repair::is_repair;
+use crate::repair::message::Question;
+use abd::{
+    CallId, Config, Coordinator, Instant, Members, NodeId, Now, Operation, OperationId, Outcome, Reason,
+    Replica, Reply, ValueFound, Version,
+};
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use bytes::Bytes;
+use callers::Callers;
+use core::time::Duration;
+
+/// A value that was sought and found counts for its client at once if it is so large.
+const FOUND_MUCH_BYTES: usize = 64 << 10;
+
+/// A question of a peer's repair. Whoever may wait for the disk looks for the answer, which goes to
+/// [`Shard::handle_answered`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerQuestion {
+    /// Over which lane it came.
+    pub key: LaneKey,
+    /// Which call.
+    pub call: CallId,
+    /// What is asked.
+    pub question: Question,
+}
+
+/// One event loop's state.
+pub struct Shard<E, R> {
+    environment: E,
+    local: NodeId,
+    own_index: usize,
+    /// All members, whatever the coordinator is told.
+    members: Members,
+    op_timeout: Duration,
+    replica: Replica,
+    coordinator: Coordinator,
+    callers: Callers<R>,
+    /// By member; `None` at this node's own place.
+    lanes: Vec<Option<PeerLanes>>,
+    next_lane: u64,
+    /// Lanes whose senders are to be woken.
+    senders: Vec<LaneKey>,
+    replaced: VecDeque<LaneKey>,
+    questions: VecDeque<PeerQuestion>,
+}
+
+impl<E: Environment, R: Return> Shard<E, R> {
+    /// An event loop of the node that `config` calls local. `members` are all members. Nobody waits for an answer for much longer
+    /// than `op_timeout`.
+    ///
+    /// # Panics
+    /// When the node is not a member.
+    pub fn new(
+        environment: E,
+        config: Config,
+        members: Members,
+        replica: Replica,
+        op_timeout: Duration,
+    ) -> Self {
+        let local = config.local;
+        let Some(own_index) = members.index_of(local) else { panic!("node {local} is not a member") };
+        let ids = members.ids().iter();
+        let lanes = ids.map(|id| (*id != local).then(|| PeerLanes::new(*id))).collect();
+        Self {
+            environment,
+            local,
+            own_index,
+            op_timeout,
+            replica,
+            coordinator: Coordinator::new(config),
+            callers: Callers::default(),
+            lanes,
+            members,
+            next_lane: 0,
+            senders: Vec::new(),
+            replaced: VecDeque::new(),
+            questions: VecDeque::new(),
+        }
+    }
+
+    /// What it reaches beyond itself.
+    pub fn environment(&self) -> &E {
+        &self.environment
+    }
+
+    /// Starts an operation, to be ended by `deadline`. Its outcome goes the way `back`.
+    ///
+    /// # Errors
+    /// Why it may not begin, and the way back.
+    pub fn submit(
+        &mut self,
+        operation: Operation,
+        deadline: Instant,
+        instant: Instant,
+        back: R,
+    ) -> Result<OperationId, (Reason, R)> {
+        if let Some(reason) = self.environment.reason_to_refuse(&operation) {
+            self.environment.count(&Outcome::Refused(reason.clone()));
+            return Err((reason, back));
+        }
+        // T2: the interval is read after the invocation, whatever the age of `instant`.
+        let now = Now { instant, interval: self.environment.interval() };
+        let id = self.coordinator.submit(operation, deadline, now, &self.environment.issuer());
+        self.callers.insert(id, back);
+        self.pump(now);
+        Ok(id)
+    }
+
+    /// Ends operations whose callers are gone.
+    pub fn cancel(&mut self, operations: impl Iterator<Item = OperationId>, instant: Instant) {
+        let mut are_any = false;
+        for operation in operations {
+            are_any = true;
+            self.coordinator.cancel(operation);
+        }
+        if are_any {
+            self.pump(self.at(instant));
+        }
+    }
+
+    /// How much an operation holds of what it has read.
+    pub fn found(&self, operation: OperationId) -> ValueFound {
+        self.coordinator.found(operation)
+    }
+
+    /// Operations in flight.
+    pub fn in_flight(&self) -> usize {
+        self.coordinator.in_flight()
+    }
+
+    /// What time it is, for the coordinator.
+    pub fn at(&self, instant: Instant) -> Now {
+        Now { instant, interval: self.environment.interval() }
+    }
+
+    /// Replies that had to wait for the disk, and writes of the own coordinator that the own replica has refused.
+    pub fn handle_completions(
+        &mut self,
+        replies: impl IntoIterator<Item = (ReplyTo, Reply)>,
+        refused: impl IntoIterator<Item = (Bytes, Version)>,
+        now: Now,
+    ) {
+        for (key, version) in refused {
+            self.environment.missed(self.own_index, &key, version);
+        }
+        let mut found = 0;
+        for (to, reply) in replies {
+            found += found_bytes(&reply);
+            match to.lane {
+                None => self.handle_reply(self.own_index, to.call, reply, now),
+                Some(key) => self.answer(key, to.call, &reply),
+            }
+        }
+        if found > 0 {
+            self.environment.taken(found);
+        }
+        self.pump(now);
+    }
+
+    /// Fires the coordinator's timers. With `instant` at its largest all operations end: whoever waits is told what may have
+    /// become of his write.
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.coordinator.handle_timeout(now);
+        self.pump(now);
+    }
+
+    /// When [`Shard::handle_timeout`] is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.coordinator.poll_timeout()
+    }
+
+    /// The next lane whose sender is to be woken.
+    pub fn poll_sender(&mut self) -> Option<LaneKey> {
+        self.senders.pop()
+    }
+
+    /// The next lane whose connection is to be closed, as another one took its place.
+    pub fn poll_replaced(&mut self) -> Option<LaneKey> {
+        self.replaced.pop_front()
+    }
+
+    /// The next question of a peer's repair.
+    pub fn poll_question(&mut self) -> Option<PeerQuestion> {
+        self.questions.pop_front()
+    }
+
+    /// A reply of the member at an index. `now` may be a little old: an older `earliest` makes rule T1 wait longer, never
+    /// shorter.
+    fn handle_reply(&mut self, from: usize, call: CallId, reply: Reply, now: Now) {
+        if is_repair(call) {
+            return self.environment.repair(|repair, now| repair.handle_reply(from, call, reply, now));
+        }
+        let found = found_bytes(&reply);
+        let from = self.members.id(from);
+        self.coordinator.handle_reply(from, call, reply, now, &self.environment.issuer());
+        if found >= FOUND_MUCH_BYTES {
+            // The operation may hold it for long: its client is to be charged for it.
+            self.callers.wake(OperationId(call.operation));
+        }
+    }
+
+    /// Carries out everything that the coordinator wants done. `now` is that of the input.
+    fn pump(&mut self, now: Now) {
+        while let Some(transmit) = self.coordinator.poll_transmit() {
+            self.transmit(transmit, now);
+        }
+        while let Some((id, outcome)) = self.coordinator.poll_outcome() {
+            self.environment.count(&outcome);
+            if let Some(back) = self.callers.remove(id) {
+                back.send(outcome);
+            }
+        }
+    }
+}

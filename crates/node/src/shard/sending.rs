@@ -1,0 +1,202 @@
+//! What an event loop sends: its coordinator's requests and those of repair, over the lanes to each member.
+
+use super::{Environment, ReplyTo, Return, Shard};
+use crate::hello::LaneId;
+use crate::lanes::lane::{Lane, LaneKey};
+use crate::lanes::outgoing::Patience;
+use crate::lanes::peer::Closed;
+use crate::limits::FRAME_ROOM;
+use crate::repair::is_repair;
+use crate::repair::message::{Question, put_question};
+use abd::{CallId, Instant, NodeId, Now, Refusal, Reply, Request, Transmit};
+use bytes::BytesMut;
+
+impl<E: Environment, R: Return> Shard<E, R> {
+    /// A lane to the member at an index is up, to the run of it with this boot count, which takes frames of this size. It takes the
+    /// place of an earlier one and of those to an earlier run: those are closed, and named by
+    /// [`poll_replaced`](Self::poll_replaced). `None` for this node itself.
+    pub fn open_lane(
+        &mut self,
+        member: usize,
+        id: LaneId,
+        run: u32,
+        frame_limit: u64,
+        now: Now,
+    ) -> Option<LaneKey> {
+        for replaced in self.lanes.get(member)?.as_ref()?.replaced_by(id, run) {
+            self.close_lane(replaced, now);
+            self.replaced.push_back(replaced);
+        }
+        let key = LaneKey { member, id, serial: self.next_lane };
+        self.next_lane += 1;
+        let lanes = self.lanes[member].as_mut()?;
+        lanes.frame_limit = frame_limit;
+        let (was_up, peer) = (lanes.is_up(), lanes.peer);
+        lanes.open(Lane::new(key, run, now.instant));
+        if !was_up {
+            self.environment.peer_is_up(member, true);
+            self.coordinator.handle_peer_up(peer);
+            self.pump(now);
+        }
+        let looked = self.look_after(key, now.instant);
+        assert!(looked.is_ok(), "a lane that was just opened is not silent");
+        Some(key)
+    }
+
+    /// A lane has ended: what was under way over its pair may be lost, and is remembered.
+    pub fn close_lane(&mut self, key: LaneKey, now: Now) {
+        let Some(lanes) = self.lanes.get_mut(key.member).and_then(Option::as_mut) else { return };
+        let Some(Closed { missed, backlog }) = lanes.close(key) else { return };
+        let (is_up, peer) = (lanes.is_up(), lanes.peer);
+        for (missing, version) in missed {
+            self.environment.missed(key.member, &missing, version);
+        }
+        for transmit in backlog.into_iter().filter(|transmit| transmit.request.is_read()) {
+            self.not_sent(peer, transmit.call);
+        }
+        self.coordinator.handle_peer_down(peer);
+        self.pump(now);
+        if is_up {
+            // What the peer has not answered is asked again over what is left, and meanwhile others are.
+            self.coordinator.handle_peer_up(peer);
+            self.pump(now);
+        } else {
+            self.environment.peer_is_up(key.member, false);
+        }
+    }
+
+    /// Whether the lane in this place is up.
+    pub fn has_lane(&self, member: usize, id: LaneId) -> bool {
+        self.lanes.get(member).and_then(Option::as_ref).is_some_and(|lanes| lanes.has(id))
+    }
+
+    /// Whether any lane to a member is up.
+    pub fn is_up(&self, member: usize) -> bool {
+        self.lanes.get(member).and_then(Option::as_ref).is_some_and(|lanes| lanes.is_up())
+    }
+
+    /// Exchanges what waits to go over a lane for an empty buffer.
+    ///
+    /// # Panics
+    /// When the buffer is not empty.
+    pub fn take_output(&mut self, key: LaneKey, buffer: &mut BytesMut, now: Instant) {
+        let Self { lanes, coordinator, .. } = self;
+        let Some(lane) = lanes[key.member].as_mut().and_then(|lanes| lanes.lane(key)) else { return };
+        let peer = self.members.id(key.member);
+        if lane.outgoing.has_backlog() {
+            lane.outgoing.refill(now, |call| {
+                let is_over = !is_repair(call) && !coordinator.is_open(call);
+                if is_over {
+                    coordinator.handle_not_sent(peer, call);
+                }
+                is_over
+            });
+        }
+        lane.outgoing.take(buffer);
+    }
+
+    /// For how long what waits to go over a lane may wait; `None` if nothing waits.
+    pub fn patience(&mut self, key: LaneKey) -> Option<Patience> {
+        self.lane(key)?.outgoing.patience()
+    }
+
+    /// Carries out one of the coordinator's calls.
+    pub(super) fn transmit(&mut self, transmit: Transmit, now: Now) {
+        if transmit.to != self.local {
+            return self.send(transmit, now);
+        }
+        // The own replica is a call, not a message.
+        let Transmit { request, call, deadline, .. } = transmit;
+        let is_read = request.is_read();
+        let write = match &request {
+            Request::LocalWrite { key, stamped } => Some((key.clone(), stamped.version)),
+            _ => None,
+        };
+        match self.serve(request, ReplyTo { lane: None, call }, deadline) {
+            Some(reply) => {
+                if let (Some((key, version)), Reply::Refused(_)) = (write, &reply) {
+                    self.environment.missed(self.own_index, &key, version);
+                }
+                self.handle_reply(self.own_index, call, reply, now);
+            }
+            // It was handed over.
+            None if is_read && self.environment.is_slow() => {
+                self.coordinator.handle_local_delay(call, now);
+            }
+            None => {}
+        }
+    }
+
+    /// Queues a request to a peer, over the first pair that is up.
+    pub(super) fn send(&mut self, transmit: Transmit, now: Now) {
+        let Some(member) = self.members.index_of(transmit.to) else { return };
+        let Some(lanes) = self.lanes[member].as_mut() else { return };
+        let (call, bytes) = (transmit.call, transmit.request.bytes());
+        let frame_limit = lanes.frame_limit;
+        let Some((lane, unacknowledged)) = lanes.first().and_then(|pair| pair.way_for(bytes)) else {
+            return match &transmit.request {
+                Request::LocalWrite { key, stamped } if !is_repair(call) => {
+                    self.environment.missed(member, key, stamped.version);
+                }
+                _ => self.not_sent(transmit.to, call),
+            };
+        };
+        if (bytes + FRAME_ROOM) as u64 > frame_limit {
+            // As it would answer itself, if it were sent that.
+            return self.handle_reply(member, call, Reply::Refused(Refusal::TooLarge), now);
+        }
+        let key = lane.key;
+        let Request::LocalWrite { key: written, stamped } = &transmit.request else {
+            return match lane.outgoing.request(transmit, now.instant) {
+                Ok(wakes) => self.wake_if(wakes, key),
+                Err(_) => self.not_sent(self.members.id(member), call),
+            };
+        };
+        if transmit.again && lane.outgoing.has_backlog() && unacknowledged.is_under_way(call) {
+            // It waits here, or what is before it in the connection does.
+            return;
+        }
+        let given_up = unacknowledged.sent(call, written, stamped.version, now.instant);
+        let queued = lane.outgoing.request(transmit, now.instant);
+        let not_queued = queued.err().and_then(|_| unacknowledged.answered(call, false));
+        self.wake_if(queued == Ok(true), key);
+        if is_repair(call) && not_queued.is_some() {
+            self.environment.repair(|repair, now| repair.not_sent(call, now));
+        }
+        for (missing, version) in given_up.into_iter().chain(not_queued) {
+            self.environment.missed(member, &missing, version);
+        }
+    }
+
+    /// Asks a peer's replica something for repair; whether there is a lane.
+    pub(super) fn ask(&mut self, member: usize, call: CallId, question: &Question) -> bool {
+        let lanes = self.lanes.get_mut(member).and_then(Option::as_mut);
+        let Some((lane, _)) = lanes.and_then(|lanes| lanes.first()?.way_for(0)) else { return false };
+        let wakes = lane.outgoing.frame(Patience::None, |body| put_question(body, call, question));
+        let key = lane.key;
+        self.wake_if(wakes, key);
+        true
+    }
+
+    /// A question was not sent.
+    fn not_sent(&mut self, peer: NodeId, call: CallId) {
+        if is_repair(call) {
+            return self.environment.repair(|repair, now| repair.not_sent(call, now));
+        }
+        self.coordinator.handle_not_sent(peer, call);
+    }
+
+    pub(super) fn lane(&mut self, key: LaneKey) -> Option<&mut Lane> {
+        self.lanes.get_mut(key.member)?.as_mut()?.lane(key)
+    }
+
+    pub(super) fn way_back(&mut self, key: LaneKey, bytes: usize) -> Option<&mut Lane> {
+        self.lanes.get_mut(key.member)?.as_mut()?.pair(key.id.pair)?.way_back(key, bytes)
+    }
+
+    pub(super) fn wake_if(&mut self, wakes: bool, key: LaneKey) {
+        if wakes {
+            self.senders.push(key);
+        }
+    }
+}
