@@ -63,16 +63,15 @@ impl Answers {
     }
 }
 
-impl Return {
-    /// Wakes the client although there is no outcome yet.
-    pub(crate) fn wake(&self) {
+impl ::node::shard::Return for Return {
+    fn wake(&self) {
         if let Some(waker) = &self.answers.0.borrow().waker {
             waker.wake_by_ref();
         }
     }
 
-    /// Hands the outcome over. The client may be gone; the operation was carried out all the same.
-    pub(crate) fn send(self, outcome: Outcome) {
+    /// The client may be gone; the operation was carried out all the same.
+    fn send(self, outcome: Outcome) {
         let mut slots = self.answers.0.borrow_mut();
         slots.outcomes[self.slot] = Some(outcome);
         // Whoever waits for an earlier one finds this one later without being woken for it.
@@ -87,6 +86,7 @@ impl Return {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ::node::shard::Return as _;
     use abd::Reason;
 
     const OUTCOME: Outcome = Outcome::Refused(Reason::Cancelled);

@@ -1,7 +1,7 @@
 //! The group committer: one thread per database. What it does when, and what follows from it, is in [`::node::commit`]; here are the
 //! lock, the waiting, the disk, and the way back to the event loops.
 
-use super::completions::{Completions, LOCAL, ReplyTo};
+use super::completions::{Completions, ReplyTo};
 use super::database::ReplicaStore;
 use super::now_instant;
 use crate::logging::limit::limited;
@@ -19,7 +19,7 @@ const YIELDS_MAX: usize = 4;
 
 impl Address for ReplyTo {
     fn own_call(&self) -> Option<CallId> {
-        (self.connection == LOCAL).then_some(self.call)
+        (self.lane.is_none()).then_some(self.call)
     }
 }
 
@@ -199,7 +199,7 @@ mod tests {
         let mut put = Puts::default();
         // One batch for all of them: they write the same key.
         for (shard, time) in [(2, 1), (0, 2), (1, 3), (2, 4)] {
-            let to = ReplyTo { shard, connection: LOCAL, call: CallId { operation: time, phase: 0 } };
+            let to = ReplyTo { shard, lane: None, call: CallId { operation: time, phase: 0 } };
             let version = Version::of_write(Timestamp { time, node: 1, boot: 1 });
             let stamped = StampedValue { version, content: Content::Tombstone };
             let request = Request::LocalWrite { key: "k".into(), stamped };

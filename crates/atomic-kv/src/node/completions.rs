@@ -1,22 +1,20 @@
 //! Replies that had to wait for the disk, on their way back to an event loop: those of finished writes, and what look-ups have
 //! found.
 
+use ::node::lanes::lane::LaneKey;
 use abd::{CallId, Reply, Version};
 use bytes::Bytes;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 
-/// Where a reply goes: an event loop and one of its connections.
+/// Where a reply goes: an event loop and one of its lanes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ReplyTo {
     pub(crate) shard: usize,
-    /// [`LOCAL`] for the shard's own coordinator.
-    pub(crate) connection: u64,
+    /// `None` for the event loop's own coordinator.
+    pub(crate) lane: Option<LaneKey>,
     pub(crate) call: CallId,
 }
-
-/// The connection number of a shard's own coordinator.
-pub(crate) const LOCAL: u64 = 0;
 
 /// What waits for one event loop.
 #[derive(Default)]

@@ -2,7 +2,7 @@
 
 use crate::logging::limit::limited;
 use ::node::commit::Tidied;
-use abd::{Content, Glimpse, Newest, StampedValue, Version, VersionStore};
+use abd::{Glimpse, Newest, Version, VersionStore};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -163,27 +163,5 @@ impl VersionStore for ReplicaStore {
 
     fn is_damage(why: &DatabaseError) -> bool {
         matches!(why, DatabaseError::Unreadable { .. })
-    }
-}
-
-/// The part of the store that is in memory: whoever asks it never waits for the disk.
-pub(crate) struct InMemory<'a>(pub(crate) &'a ReplicaStore);
-
-/// What was asked for is not in memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct OnDisk;
-
-impl VersionStore for InMemory<'_> {
-    type Error = OnDisk;
-
-    fn newest(&self, key: &[u8]) -> Result<Newest, OnDisk> {
-        let Glimpse { version, content, durable, .. } = self.newest_above(key, Version::MIN)?;
-        // A key that was never written has no content that could be above that.
-        let content = content.unwrap_or(Content::Tombstone);
-        Ok(Newest { stamped: StampedValue { version, content }, durable })
-    }
-
-    fn newest_above(&self, key: &[u8], have: Version) -> Result<Glimpse, OnDisk> {
-        self.0.versions.remembered_above(key, have).ok_or(OnDisk)
     }
 }

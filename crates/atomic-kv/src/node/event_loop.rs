@@ -56,10 +56,11 @@ pub(super) fn run(
         let shard = Shard::new(node.clone(), index, busy);
         supervise::task(node, "completions", shard.clone().deliver_completions());
         supervise::task(node, "timer", shard.clone().keep_time());
+        supervise::task(node, "questions", shard.clone().answer_repair());
         supervise::task(node, "client patience", client::keep_patience(shard.clone()));
         for (id, address) in &node.settings.cluster {
-            if let Some(lanes) = shard.lanes(NodeId(*id)) {
-                peer::keep_lanes(&shard, lanes, address);
+            if *id != node.id.0 {
+                peer::keep_lanes(&shard, NodeId(*id), address);
             }
         }
         if let Some([peers, clients, http]) = listeners {

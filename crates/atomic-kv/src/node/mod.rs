@@ -6,7 +6,6 @@
 
 mod alarm;
 mod answers;
-mod callers;
 mod client;
 pub mod clock;
 mod committer;
@@ -33,17 +32,17 @@ mod sockets;
 mod started;
 mod stats;
 mod supervise;
+mod surroundings;
 
 use crate::config::Settings;
 use crate::fatal::Fatal;
-use abd::WriteGroup as _;
 use abd::{
-    Config, Instant, Interval, IntervalClock, Members, NodeId, Operation, Reaction, Reason, Replica, Reply,
-    Standing, TimestampIssuer,
+    Config, Instant, Interval, IntervalClock, Members, NodeId, Operation, Reason, Replica, Standing,
+    TimestampIssuer,
 };
 use client::Clients;
 use committer::Committer;
-use completions::{Completions, ReplyTo};
+use completions::Completions;
 use connections::Connections;
 use database::ReplicaStore;
 use event_loop::Accepted;
@@ -55,7 +54,6 @@ use stats::{LoopStats, Rates};
 use std::num::NonZeroU64;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
-use store::Puts;
 use tokio::sync::{mpsc, watch};
 
 /// A query phase that a bare majority has not answered by then asks everybody.
@@ -64,6 +62,8 @@ const HEDGE_AFTER: Duration = Duration::from_millis(10);
 const PROBE_AFTER: Duration = Duration::from_millis(50);
 /// Long enough that most of what is in flight at any time asks the same members.
 const ROTATE_AFTER: NonZeroU64 = NonZeroU64::new(256).unwrap();
+/// A version may lie this far in a replica's future, no further (PROTOCOL section 1).
+const REPLICA: Replica = Replica { max_future: Some(Duration::from_secs(60)) };
 /// First pause before an unanswered call is sent again.
 const RESEND_AFTER: Duration = Duration::from_millis(100);
 static EPOCH: LazyLock<std::time::Instant> = LazyLock::new(std::time::Instant::now);
@@ -79,7 +79,6 @@ pub(crate) struct Node {
     pub(crate) id: NodeId,
     pub(crate) members: Members,
     pub(crate) issuer: TimestampIssuer,
-    pub(crate) replica: Replica,
     pub(crate) store: ReplicaStore,
     pub(crate) committer: Committer,
     pub(crate) readers: Readers,
@@ -126,19 +125,6 @@ impl Node {
 
     pub(crate) fn standing(&self) -> Standing {
         self.membership.admission.standing(self.committer.writable())
-    }
-
-    /// What a request to the own replica has led to: the reply, if there is one now. `put` is where a write is encoded, and
-    /// empty otherwise.
-    pub(crate) fn carry_out(&self, reaction: Reaction, to: ReplyTo, put: &mut Puts) -> Option<Reply> {
-        match reaction {
-            Reaction::Reply(reply) => Some(reply),
-            Reaction::Commit { key, stamped, reply } => {
-                // Before the queue is locked, which other threads use, too.
-                put.push(&key, &stamped);
-                self.committer.enqueue(put, reply, to).err()
-            }
-        }
     }
 
     /// Why no operation can be expected to succeed now. `None`: this node is ready.

@@ -2,9 +2,9 @@
 //! [`::node::lookups`]; here are the threads, the clock, and what tells that a lookup has read from the disk. A reply goes back to
 //! its event loop as that of a write does.
 
-use super::Node;
 use super::completions::ReplyTo;
 use super::now_instant;
+use super::{Node, REPLICA};
 use ::node::lookups::{HandOver, Lookups, found_bytes};
 use abd::{Instant, Reaction, Reply, Request};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -76,7 +76,7 @@ impl Readers {
     pub(crate) fn run(&self, node: &Node) {
         while let Some((question, to)) = self.next() {
             // The horizon is a rule of writes alone.
-            let reaction = self.look_up(|| node.replica.handle(&node.store, question, node.standing(), 0));
+            let reaction = self.look_up(|| REPLICA.handle(&node.store, question, node.standing(), 0));
             let Reaction::Reply(reply) = reaction else { unreachable!("a question stores nothing") };
             let found = found_bytes(&reply);
             if found > 0 {

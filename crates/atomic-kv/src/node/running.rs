@@ -19,15 +19,13 @@ use ::node::hello::Limits;
 use ::node::limits::FRAME_BYTES_MAX;
 use ::node::lookups::READERS;
 use ::node::peer::greeting::Own;
-use abd::{ClockError, IntervalClock, Members, NodeId, Replica, TimestampIssuer, TimestampMode};
+use abd::{ClockError, IntervalClock, Members, NodeId, TimestampIssuer, TimestampMode};
 use std::sync::{Arc, LazyLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use store::DatabaseError;
 use tokio::sync::{mpsc, watch};
 
-/// A version may lie this far in a replica's future, no further (PROTOCOL section 1).
-const MAX_FUTURE: Duration = Duration::from_secs(60);
 /// What was heard of a member is durable after this time.
 const REMEMBER_EVERY: Duration = Duration::from_secs(1);
 
@@ -79,7 +77,6 @@ impl RunningNode {
         let node = Arc::new(Node {
             loops,
             issuer: TimestampIssuer::new(id, boot),
-            replica: Replica { max_future: Some(MAX_FUTURE) },
             committer: Committer::new(completions.clone(), store.accepts_writes()),
             completions,
             readers: Readers::default(),

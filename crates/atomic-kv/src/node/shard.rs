@@ -1,63 +1,55 @@
-//! An event loop: its own coordinator, its own links to the peers, its own client connections.
-//!
-//! A shard shares nothing on the hot path with other shards but the store (whose locks are held for a look at a cache or a
-//! memtable, never during a sync), the timestamp issuer (one atomic) and the committer's queue. An operation lives and ends on the shard that its client is connected to.
+//! The shell around an event loop's machine ([`::node::shard`]): its clients and its senders, and the tasks that wait for it.
 
 use super::alarm::Alarm;
-use super::answers::Answers;
-use super::callers::Callers;
+use super::answers::{Answers, Return};
 use super::client::Client;
-use super::completions::{LOCAL, ReplyTo};
 use super::crowd::Crowd;
-use super::database::{InMemory, OnDisk};
-use super::peer::{Lane, Lanes};
 use super::signal::Signal;
 use super::started::{Parked, Started};
 use super::stats::LoopStats;
-use super::{Node, now_instant};
+use super::surroundings::Surroundings;
+use super::{Node, REPLICA, now_instant, supervise};
 use crate::buffers::Buffers;
 use ::node::client::descriptors;
 use ::node::client::turns::{Load, Turns};
-use ::node::lookups::found_bytes;
-use ::node::repair::is_repair;
-use abd::{
-    CallId, Coordinator, Instant, NodeId, Now, Operation, OperationId, Outcome, Reply, Request, Unanswered,
-};
+use ::node::lanes::lane::LaneKey;
+use ::node::repair::ranges;
+use ::node::shard::{PeerQuestion, ReplyTo};
+use abd::{Instant, Now, Operation, OperationId, Outcome, ValueFound};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use store::Puts;
 
 /// What clients may have in flight here, but for one operation each. More makes all of them wait longer, and brings no more
 /// through; bytes beyond what a link takes would be dropped there.
 const IN_FLIGHT_MAX: Load = Load { operations: 2048, bytes: 32 << 20 };
 
-/// A value that was sought and found counts for its client at once if it is so large.
-const FOUND_MUCH_BYTES: usize = 64 << 10;
-
 /// With more operations in flight than this, an event loop lets other threads run before it sleeps: it then finds more to do
 /// at once, and one write to a peer carries it all. With few it answers faster without.
 const BUSY_ABOVE: usize = 4;
 
-/// Lanes that are up, by their numbers.
-pub(crate) type OpenLanes = Rc<RefCell<Vec<(u64, Rc<Lane>)>>>;
+/// The machine of an event loop of this process.
+pub(crate) type Machine = ::node::shard::Shard<Surroundings, Return>;
+
+/// Tells the task of a lane something.
+#[derive(Default)]
+pub(crate) struct LaneSignals {
+    /// There may be something to send.
+    pub(crate) sends: Signal,
+    /// Another lane took its place.
+    pub(crate) replaced: Signal,
+}
 
 /// One event loop's state. Single-threaded: borrow, act, release; never across an `await`.
 pub(crate) struct Shard {
     pub(crate) node: Arc<Node>,
     pub(crate) index: usize,
-    pub(super) coordinator: RefCell<Coordinator>,
-    /// By member index; `None` at this node's own.
-    lanes: Vec<Option<Rc<Lanes>>>,
-    callers: RefCell<Callers>,
-    /// Lanes that are up: replies that go over them may come later. There are about twice as many as members.
-    open_lanes: OpenLanes,
-    next_lane: Cell<u64>,
-    /// Where a write is encoded; empty otherwise.
-    put: RefCell<Puts>,
+    machine: RefCell<Machine>,
+    /// Those of the lanes that are up; there are about twice as many as members.
+    lanes: RefCell<Vec<(LaneKey, Rc<LaneSignals>)>>,
     /// For requests and replies of clients.
     pub(crate) buffers: Buffers,
     /// Which of them may begin operations.
@@ -71,24 +63,26 @@ pub(crate) struct Shard {
     rearm: Signal,
     /// Given when nothing is in flight.
     drained: Signal,
+    /// Given when a peer's repair has asked something.
+    asked: Signal,
     /// Whether so much is in flight that the thread lets others run before it sleeps.
     busy: Arc<AtomicBool>,
 }
 
 impl Shard {
     pub(crate) fn new(node: Arc<Node>, index: usize, busy: Arc<AtomicBool>) -> Rc<Self> {
-        let coordinator = Coordinator::new(node.coordinator_config());
-        let ids = node.members.ids().iter();
-        let lanes = ids.map(|id| (*id != node.id).then(|| Lanes::new(*id))).collect();
+        let machine = Machine::new(
+            Surroundings::new(node.clone(), index),
+            node.coordinator_config(),
+            node.members.clone(),
+            REPLICA,
+            node.settings.op_timeout,
+        );
         Rc::new(Self {
             node,
             index,
-            coordinator: RefCell::new(coordinator),
-            lanes,
-            callers: RefCell::default(),
-            open_lanes: Rc::default(),
-            next_lane: Cell::new(LOCAL + 1),
-            put: RefCell::default(),
+            machine: RefCell::new(machine),
+            lanes: RefCell::default(),
             buffers: Buffers::default(),
             turns: RefCell::new(Turns::new(IN_FLIGHT_MAX)),
             newcomers: Crowd::new(descriptors::NEWCOMERS),
@@ -96,23 +90,62 @@ impl Shard {
             armed: Cell::new(u64::MAX),
             rearm: Signal::default(),
             drained: Signal::default(),
+            asked: Signal::default(),
             busy,
         })
+    }
+
+    /// Gives the machine an input, and wakes whoever has to do something then.
+    pub(crate) fn with<T>(&self, input: impl FnOnce(&mut Machine) -> T) -> T {
+        let mut machine = self.machine.borrow_mut();
+        let output = input(&mut machine);
+        while let Some(key) = machine.poll_sender() {
+            self.tell(key, |lane| lane.sends.give());
+        }
+        while let Some(key) = machine.poll_replaced() {
+            self.tell(key, |lane| lane.replaced.give());
+        }
+        if machine.has_question() {
+            self.asked.give();
+        }
+        let in_flight = machine.in_flight();
+        self.busy.store(in_flight > BUSY_ABOVE, Ordering::Relaxed);
+        if in_flight == 0 {
+            self.drained.give();
+        }
+        if machine.poll_timeout().is_some_and(|due| due.0 < self.armed.get()) {
+            self.rearm.give();
+        }
+        output
+    }
+
+    /// A question to the machine, which changes nothing.
+    pub(crate) fn look<T>(&self, question: impl FnOnce(&Machine) -> T) -> T {
+        question(&self.machine.borrow())
+    }
+
+    fn tell(&self, key: LaneKey, tell: impl FnOnce(&LaneSignals)) {
+        if let Some((_, lane)) = self.lanes.borrow().iter().find(|(other, _)| *other == key) {
+            tell(lane);
+        }
+    }
+
+    /// A lane is up: whoever serves it listens to these.
+    pub(crate) fn add_lane(&self, key: LaneKey) -> Rc<LaneSignals> {
+        let signals = Rc::<LaneSignals>::default();
+        self.lanes.borrow_mut().push((key, signals.clone()));
+        signals
+    }
+
+    pub(crate) fn remove_lane(&self, key: LaneKey) {
+        self.lanes.borrow_mut().retain(|(other, _)| *other != key);
+        let now = self.now();
+        self.with(|machine| machine.close_lane(key, now));
     }
 
     /// Where this event loop counts.
     pub(crate) fn stats(&self) -> &LoopStats {
         &self.node.stats[self.index]
-    }
-
-    /// The lanes to the member at an index, but to this node itself.
-    pub(crate) fn lanes_at(&self, index: usize) -> Option<&Rc<Lanes>> {
-        self.lanes.get(index)?.as_ref()
-    }
-
-    /// The lanes to a member, but to this node itself.
-    pub(crate) fn lanes(&self, peer: NodeId) -> Option<&Rc<Lanes>> {
-        self.lanes[self.node.members.index_of(peer)?].as_ref()
     }
 
     /// Starts an operation now; the result is awaited later. `instant` may be a little old, so that a batch needs one
@@ -132,175 +165,30 @@ impl Shard {
         instant: Instant,
         answers: &Rc<Answers>,
     ) -> Started {
+        use ::node::shard::Return as _;
         let (back, slot) = answers.open();
-        if let Some(reason) = self.node.reason_to_refuse(&operation) {
-            let outcome = Outcome::Refused(reason);
-            self.stats().count_outcome(&outcome);
-            back.send(outcome);
-            return Started::Refused { slot };
+        match self.with(|machine| machine.submit(operation, deadline, instant, back)) {
+            Ok(id) => Started::Running { id, slot },
+            Err((reason, back)) => {
+                back.send(Outcome::Refused(reason));
+                Started::Refused { slot }
+            }
         }
-        // T2: the interval is read after the invocation, whatever the age of `instant`.
-        let now = Now { instant, interval: self.node.interval() };
-        let id = self.coordinator.borrow_mut().submit(operation, deadline, now, &self.node.issuer);
-        self.callers.borrow_mut().insert(id, back);
-        self.pump(now);
-        Started::Running { id, slot }
     }
 
     /// Ends operations whose callers are gone.
     pub(crate) fn cancel(&self, operations: impl Iterator<Item = OperationId>) {
-        let mut are_any = false;
-        for operation in operations {
-            are_any = true;
-            self.coordinator.borrow_mut().cancel(operation);
-        }
-        if are_any {
-            self.pump(self.now());
-        }
+        self.with(|machine| machine.cancel(operations, now_instant()));
     }
 
-    /// What time it is, for the coordinator.
+    /// How much an operation holds of what it has read.
+    pub(crate) fn found(&self, operation: OperationId) -> ValueFound {
+        self.look(|machine| machine.found(operation))
+    }
+
+    /// What time it is, for the machine.
     pub(crate) fn now(&self) -> Now {
         Now { instant: now_instant(), interval: self.node.interval() }
-    }
-
-    /// A reply arrived over a link. `now` may be a little old: an older `earliest` makes rule T1 wait longer, never
-    /// shorter.
-    pub(crate) fn handle_reply(&self, from: NodeId, call: CallId, reply: Reply, now: Now) {
-        if is_repair(call) {
-            if let Some(from) = self.node.members.index_of(from) {
-                self.node.repairs.handle_reply(from, call, reply);
-            }
-            return;
-        }
-        let found = found_bytes(&reply);
-        self.coordinator.borrow_mut().handle_reply(from, call, reply, now, &self.node.issuer);
-        if found >= FOUND_MUCH_BYTES {
-            // The operation may hold it for long: its client is to be charged for it.
-            self.callers.borrow().wake(OperationId(call.operation));
-        }
-    }
-
-    pub(crate) fn peer_up(&self, peer: NodeId) {
-        self.coordinator.borrow_mut().handle_peer_up(peer);
-        self.pump(self.now());
-    }
-
-    pub(crate) fn peer_down(&self, peer: NodeId) {
-        self.coordinator.borrow_mut().handle_peer_down(peer);
-        self.pump(self.now());
-    }
-
-    pub(crate) fn peer_writable(&self, peer: NodeId, writable: bool) {
-        self.coordinator.borrow_mut().handle_peer_writable(peer, writable);
-    }
-
-    /// A lane has dropped a question.
-    pub(crate) fn not_sent(&self, peer: NodeId, call: CallId) {
-        if is_repair(call) {
-            return self.node.repairs.not_sent(call);
-        }
-        self.coordinator.borrow_mut().handle_not_sent(peer, call);
-    }
-
-    pub(crate) fn is_open(&self, call: CallId) -> bool {
-        is_repair(call) || self.coordinator.borrow().is_open(call)
-    }
-
-    /// Carries out everything that the coordinator wants done. To be called after every input, or after several that
-    /// arrived together. `now` is that of the input.
-    pub(crate) fn pump(&self, now: Now) {
-        loop {
-            let transmit = self.coordinator.borrow_mut().poll_transmit();
-            let Some(transmit) = transmit else { break };
-            if transmit.to == self.node.id {
-                // The own replica is a call, not a message.
-                let is_read = transmit.request.is_read();
-                let write = match &transmit.request {
-                    Request::LocalWrite { key, stamped } => Some((key.clone(), stamped.version)),
-                    _ => None,
-                };
-                match self.serve(transmit.request, transmit.call, LOCAL, transmit.deadline) {
-                    Some(reply) => {
-                        if let (Some((key, version)), Reply::Refused(_)) = (write, &reply) {
-                            self.node.missed(self.node.id, &key, version);
-                        }
-                        self.handle_reply(self.node.id, transmit.call, reply, now);
-                    }
-                    // It was handed over.
-                    None if is_read && self.node.readers.are_slow() => {
-                        self.coordinator.borrow_mut().handle_local_delay(transmit.call, now);
-                    }
-                    None => {}
-                }
-            } else if let Some(lanes) = self.lanes(transmit.to) {
-                lanes.send(self, transmit, now);
-            }
-        }
-        loop {
-            let ended = self.coordinator.borrow_mut().poll_outcome();
-            let Some((id, outcome)) = ended else { break };
-            self.stats().count_outcome(&outcome);
-            let back = self.callers.borrow_mut().remove(id);
-            if let Some(back) = back {
-                back.send(outcome);
-            }
-        }
-        let coordinator = self.coordinator.borrow();
-        self.busy.store(coordinator.in_flight() > BUSY_ABOVE, Ordering::Relaxed);
-        if coordinator.in_flight() == 0 {
-            self.drained.give();
-        }
-        let due = coordinator.poll_timeout();
-        if due.is_some_and(|due| due.0 < self.armed.get()) {
-            self.rearm.give();
-        }
-    }
-
-    /// Answers one request of the Replica service; or queues it for the committer, or for a reader. `deadline`: when nobody
-    /// waits for the answer any more.
-    pub(crate) fn serve(
-        &self,
-        request: Request,
-        call: CallId,
-        connection: u64,
-        deadline: Instant,
-    ) -> Option<Reply> {
-        let node = &self.node;
-        let to = ReplyTo { shard: self.index, connection, call };
-        // The horizon is a rule of writes alone.
-        let latest = if request.is_read() { 0 } else { node.horizon_clock() };
-        match node.replica.try_handle(&InMemory(&node.store), request, node.standing(), latest) {
-            Ok(reaction) => node.carry_out(reaction, to, &mut self.put.borrow_mut()),
-            Err(Unanswered { request, why: OnDisk }) if node.readers.are_needed() => {
-                node.readers.ask(request, to, deadline).err()
-            }
-            Err(Unanswered { request, why: OnDisk }) => {
-                let looked_up = || node.replica.handle(&node.store, request, node.standing(), latest);
-                node.carry_out(node.readers.look_up(looked_up), to, &mut self.put.borrow_mut())
-            }
-        }
-    }
-
-    /// A number that no lane of this event loop has had.
-    pub(crate) fn next_lane_number(&self) -> u64 {
-        let number = self.next_lane.get();
-        self.next_lane.set(number + 1);
-        number
-    }
-
-    /// Makes a lane known, so that replies that come later find it.
-    pub(crate) fn open_lane(&self, lane: &Rc<Lane>) {
-        self.open_lanes.borrow_mut().push((lane.number(), lane.clone()));
-    }
-
-    pub(crate) fn close_lane(&self, lane: &Lane) {
-        self.open_lanes.borrow_mut().retain(|(number, _)| *number != lane.number());
-    }
-
-    /// Lanes that are up, by their numbers.
-    pub(crate) fn open_lanes(&self) -> OpenLanes {
-        self.open_lanes.clone()
     }
 
     /// Brings the replies of the committer and the readers home.
@@ -308,40 +196,43 @@ impl Shard {
         let completions = &self.node.completions[self.index];
         loop {
             completions.wake.notified().await;
+            let (refused, replies) = (completions.take_refused(), completions.take());
+            let replies =
+                replies.into_iter().map(|(to, reply)| (ReplyTo { lane: to.lane, call: to.call }, reply));
             let now = self.now();
-            for (key, version) in completions.take_refused() {
-                self.node.missed(self.node.id, &key, version);
-            }
-            let mut found = 0;
-            for (to, reply) in completions.take() {
-                found += found_bytes(&reply);
-                if to.connection == LOCAL {
-                    self.handle_reply(self.node.id, to.call, reply, now);
-                } else if let Some((_, lane)) =
-                    self.open_lanes.borrow().iter().find(|(number, _)| *number == to.connection)
-                {
-                    lane.answer(to.call, &reply);
-                }
-            }
-            if found > 0 {
-                self.node.readers.taken(found);
-            }
-            self.pump(now);
+            self.with(|machine| machine.handle_completions(replies, refused, now));
         }
     }
 
-    /// Fires the coordinator's timers.
+    /// Looks up what the peers' repair asks.
+    pub(crate) async fn answer_repair(self: Rc<Self>) {
+        loop {
+            self.asked.wait().await;
+            while let Some(PeerQuestion { key, call, question }) = self.with(Machine::poll_question) {
+                let shard = self.clone();
+                tokio::task::spawn_local(async move {
+                    let node = shard.node.clone();
+                    let look = move || {
+                        ranges::answer(&node.store, &question, node.membership.admission.is_admitted()).ok()
+                    };
+                    let answer = supervise::blocking(look).await;
+                    shard.with(|machine| machine.handle_answered(key, call, answer));
+                });
+            }
+        }
+    }
+
+    /// Fires the timers.
     pub(crate) async fn keep_time(self: Rc<Self>) {
         let alarm = Alarm::new();
         loop {
-            let due = self.coordinator.borrow().poll_timeout();
+            let due = self.look(Machine::poll_timeout);
             let now = now_instant();
             match due {
                 Some(due) if due <= now => {
                     self.armed.set(0);
-                    let moment = self.now();
-                    self.coordinator.borrow_mut().handle_timeout(moment);
-                    self.pump(moment);
+                    let now = self.now();
+                    self.with(|machine| machine.handle_timeout(now));
                 }
                 Some(due) => {
                     self.armed.set(due.0);
@@ -362,15 +253,14 @@ impl Shard {
     /// Lets the operations in flight end, for a while; then gives up what is left.
     pub(crate) async fn drain(&self, limit: Duration) {
         let drained = async {
-            while self.coordinator.borrow().in_flight() > 0 {
+            while self.look(Machine::in_flight) > 0 {
                 self.drained.wait().await;
             }
         };
         if tokio::time::timeout(limit, drained).await.is_err() {
-            // As if all deadlines had passed: whoever waits is told what may have become of his write.
+            // As if all deadlines had passed.
             let now = Now { instant: Instant(u64::MAX), interval: self.node.interval() };
-            self.coordinator.borrow_mut().handle_timeout(now);
-            self.pump(now);
+            self.with(|machine| machine.handle_timeout(now));
         }
     }
 }

@@ -57,7 +57,7 @@ impl Started {
     pub(crate) fn found_bytes(&self, shard: &Shard, answers: &Answers) -> Option<usize> {
         match *self {
             Self::Running { id, slot } => {
-                let found = shard.coordinator.borrow().found(id);
+                let found = shard.found(id);
                 match found {
                     ValueFound::Nothing => None,
                     ValueFound::Bytes(bytes) => Some(bytes),

@@ -102,6 +102,10 @@ impl PeerLanes {
         self.pair(key.id.pair)?.place(key.id.kind).as_mut().filter(|lane| lane.key == key)
     }
 
+    pub(crate) fn look_at(&self, key: LaneKey) -> Option<&Lane> {
+        self.pairs.iter().flat_map(Pair::lanes).find(|lane| lane.key == key)
+    }
+
     /// Bytes that the peer has left unread on a lane or on the way back of small answers, if they are too many.
     pub(crate) fn unread(&mut self, key: LaneKey) -> Option<usize> {
         let pair = self.pair(key.id.pair)?;

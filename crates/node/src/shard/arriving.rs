@@ -1,11 +1,11 @@
 //! What arrives over a lane: replies, requests, pings, and what repair asks and answers.
 
-use super::own::found_bytes;
 use super::{Environment, PeerQuestion, ReplyTo, Return, Shard};
 use crate::frames::Incoming;
 use crate::lanes::lane::{LaneError, LaneKey, PING, PONG, SILENCE_LIMIT, put_pong};
 use crate::lanes::outgoing::Patience;
 use crate::limits::FRAME_BYTES_MAX;
+use crate::lookups::found_bytes;
 use crate::repair::message::{Answer, get_answer, get_question, is_answer, is_question, put_answer};
 use abd::wire::{call_of, get_reply, get_request, is_reply};
 use abd::{CallId, Instant, Now, Refusal, Reply};

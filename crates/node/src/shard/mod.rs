@@ -17,10 +17,11 @@ mod sending;
 pub use callers::Return;
 pub use catching_up::{Look, Looked};
 pub use environment::{Environment, ReplyTo};
-pub use own::{InMemory, OnDisk, found_bytes};
+pub use own::{InMemory, OnDisk};
 
 use crate::lanes::lane::LaneKey;
 use crate::lanes::peer::PeerLanes;
+use crate::lookups::found_bytes;
 use crate::repair::is_repair;
 use crate::repair::message::Question;
 use abd::{
@@ -201,6 +202,11 @@ impl<E: Environment, R: Return> Shard<E, R> {
     /// The next lane whose connection is to be closed, as another one took its place.
     pub fn poll_replaced(&mut self) -> Option<LaneKey> {
         self.replaced.pop_front()
+    }
+
+    /// Whether a peer's repair has asked something.
+    pub fn has_question(&self) -> bool {
+        !self.questions.is_empty()
     }
 
     /// The next question of a peer's repair.

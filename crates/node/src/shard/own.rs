@@ -29,14 +29,6 @@ impl<S: VersionStore> VersionStore for InMemory<'_, S> {
     }
 }
 
-/// Bytes of the value that a reply brings.
-pub fn found_bytes(reply: &Reply) -> usize {
-    match reply {
-        Reply::Read { content: Some(content), .. } => content.len(),
-        _ => 0,
-    }
-}
-
 impl<E: Environment, R: Return> Shard<E, R> {
     /// Answers one request of the Replica service; or queues it for the disk, and its reply comes later. `deadline`: when nobody
     /// waits for the answer any more.

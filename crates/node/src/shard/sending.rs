@@ -96,8 +96,8 @@ impl<E: Environment, R: Return> Shard<E, R> {
     }
 
     /// For how long what waits to go over a lane may wait; `None` if nothing waits.
-    pub fn patience(&mut self, key: LaneKey) -> Option<Patience> {
-        self.lane(key)?.outgoing.patience()
+    pub fn patience(&self, key: LaneKey) -> Option<Patience> {
+        self.lanes.get(key.member)?.as_ref()?.look_at(key)?.outgoing.patience()
     }
 
     /// Carries out one of the coordinator's calls.

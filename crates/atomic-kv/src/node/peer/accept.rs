@@ -44,7 +44,7 @@ pub(crate) async fn serve_connection(shard: Rc<Shard>, stream: TcpStream) {
 async fn take_lane(shard: &Rc<Shard>, lane: NewLane) {
     let index = usize::from(loop_of(lane.member.lane.pair, shard.node.membership.own.loops));
     if index == shard.index {
-        return serve_lane(shard, lane).await;
+        return lane::serve(shard, lane).await;
     }
     let NewLane { member, stream, input } = lane;
     if let Ok(stream) = stream.into_std() {
@@ -56,12 +56,6 @@ async fn take_lane(shard: &Rc<Shard>, lane: NewLane) {
 pub(crate) async fn serve_handed_over(shard: Rc<Shard>, handover: Handover) {
     let Handover { member, stream, input } = handover;
     if let Ok(stream) = TcpStream::from_std(stream) {
-        serve_lane(&shard, NewLane { member, stream, input }).await;
-    }
-}
-
-async fn serve_lane(shard: &Rc<Shard>, lane: NewLane) {
-    if let Some(lanes) = shard.lanes(lane.member.id) {
-        lane::serve(shard, lanes, lane).await;
+        lane::serve(&shard, NewLane { member, stream, input }).await;
     }
 }

@@ -3,7 +3,6 @@
 use super::connect::{ConnectError, connect};
 use super::greet::{self, GreetingError, NewLane};
 use super::lane;
-use super::lanes::Lanes;
 use crate::logging::limit::limited;
 use crate::node::now_instant;
 use crate::node::shard::Shard;
@@ -11,6 +10,7 @@ use crate::node::supervise;
 use ::node::hello::{LaneId, LaneKind};
 use ::node::peer::dialling::{Dialling, Redial, is_wanted, lanes_of};
 use ::node::peer::greeting::Own;
+use abd::NodeId;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -18,7 +18,8 @@ use std::rc::Rc;
 
 struct Dialler {
     shard: Rc<Shard>,
-    lanes: Rc<Lanes>,
+    peer: NodeId,
+    member: usize,
     address: String,
     /// How many event loops the peer has, as far as it has said.
     their_loops: Cell<u16>,
@@ -26,10 +27,11 @@ struct Dialler {
 }
 
 /// Keeps an event loop's lanes to a peer up, for as long as the node lives.
-pub(crate) fn keep_lanes(shard: &Rc<Shard>, lanes: &Rc<Lanes>, address: &str) {
-    let (shard, lanes, address) = (shard.clone(), lanes.clone(), address.to_owned());
+pub(crate) fn keep_lanes(shard: &Rc<Shard>, peer: NodeId, address: &str) {
+    let Some(member) = shard.node.members.index_of(peer) else { return };
+    let (shard, address) = (shard.clone(), address.to_owned());
     let (their_loops, kept) = (Cell::new(1), RefCell::default());
-    Rc::new(Dialler { shard, lanes, address, their_loops, kept }).keep_all();
+    Rc::new(Dialler { shard, peer, member, address, their_loops, kept }).keep_all();
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -56,11 +58,11 @@ impl Dialler {
     }
 
     async fn keep(self: Rc<Self>, id: LaneId) {
-        let mut dialling = Dialling::new(self.own().id, self.lanes.peer, now_instant());
+        let mut dialling = Dialling::new(self.own().id, self.peer, now_instant());
         let (mut complaint, mut in_vain) = (String::new(), None);
         loop {
             let is_wanted = is_wanted(id, self.own().loops, self.their_loops.get());
-            if let Redial::At(then) = dialling.poll(is_wanted && !self.lanes.has(id), now_instant()) {
+            if let Redial::At(then) = dialling.poll(is_wanted && !self.has(id), now_instant()) {
                 tokio::time::sleep(then.since(now_instant())).await;
                 continue;
             }
@@ -69,7 +71,7 @@ impl Dialler {
                     (complaint, in_vain) = (String::new(), None);
                     self.their_loops.set(lane.member.about.loops);
                     self.keep_all();
-                    lane::serve(&self.shard, &self.lanes, lane).await;
+                    lane::serve(&self.shard, lane).await;
                     dialling.handle_ended(now_instant());
                 }
                 Err(DialError::Greeting(GreetingError::Fatal(why))) => return self.shard.node.fail(why),
@@ -81,10 +83,14 @@ impl Dialler {
         }
     }
 
+    fn has(&self, id: LaneId) -> bool {
+        self.shard.look(|machine| machine.has_lane(self.member, id))
+    }
+
     async fn dial(&self, id: LaneId, in_vain: &mut Option<SocketAddr>) -> Result<NewLane, DialError> {
         let stream = connect(&self.address, *in_vain).await?;
         let there = stream.peer_addr().ok();
-        let greeted = greet::dialled(&self.shard.node.membership, self.lanes.peer, id, stream).await;
+        let greeted = greet::dialled(&self.shard.node.membership, self.peer, id, stream).await;
         if greeted.is_err() {
             // Somebody else may listen there.
             *in_vain = there;
@@ -95,10 +101,12 @@ impl Dialler {
     /// Says once why a peer cannot be reached. While no lane is up, one of them speaks for all.
     fn complain(&self, id: LaneId, why: &DialError, complaint: &mut String) {
         let text = why.to_string();
-        if text == *complaint || (id.kind == LaneKind::Bulk && !self.lanes.is_up()) {
+        if text == *complaint
+            || (id.kind == LaneKind::Bulk && !self.shard.look(|machine| machine.is_up(self.member)))
+        {
             return;
         }
-        let (peer, address) = (self.lanes.peer.0, &self.address);
+        let (peer, address) = (self.peer.0, &self.address);
         if let DialError::Greeting(GreetingError::Refused { .. }) = why {
             limited!(warn, "refused a peer", peer, address, why = text);
         } else {

@@ -6,38 +6,24 @@
 //! time, and are answered in any order.
 //!
 //! A node dials the members with higher ids (`dial`) and accepts the others (`accept`); after the handshake a `lane` is the same at
-//! either side. `lanes` has those of an event loop to one peer, and chooses.
+//! either side.
 
 mod accept;
 mod connect;
 mod dial;
 mod greet;
 mod lane;
-mod lanes;
-mod outbox;
+mod sender;
 pub mod service;
 
 pub(crate) use accept::{Handover, serve_connection, serve_handed_over};
 pub(crate) use dial::keep_lanes;
-pub(crate) use lane::Lane;
-pub(crate) use lanes::Lanes;
-pub(crate) use outbox::Outbox;
 
 use ::node::hello::Versions;
 use abd::wire::{FRAME_HEADER, WireError, take_frame};
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
-
-/// "I am here; are you?" Each side of a lane says so every now and then, whatever else it says.
-pub const PING: u8 = 132;
-/// The answer: `writable u8 | sequence u64`.
-pub const PONG: u8 = 133;
-
-/// How often.
-const PING_EVERY: Duration = Duration::from_secs(1);
-/// A lane on which nothing has come for this long is closed, and dialled anew.
-const SILENCE_LIMIT: Duration = Duration::from_secs(5);
 
 /// The versions of the peer protocol that this node speaks. A debug build may be told to claim others, for tests.
 pub(crate) fn peer_versions() -> Versions {
@@ -68,8 +54,8 @@ pub(crate) enum ConnectionError {
     Hello(#[from] ::node::hello::HelloError),
     #[error("no answer within {0:?}")]
     Silence(Duration),
-    #[error("it does not read what it is sent: {0} bytes wait")]
-    Unread(usize),
+    #[error("{0}")]
+    Lane(#[from] ::node::lanes::lane::LaneError),
     #[error("{0}")]
     Client(#[from] crate::node::client::Ended),
     #[error("a later connection took its place")]
@@ -111,11 +97,4 @@ async fn read_some(stream: &mut (impl AsyncRead + Unpin), input: &mut BytesMut) 
 pub(crate) fn missing_bytes(input: &BytesMut) -> usize {
     let length = input.first_chunk().map_or(0, |length: &[u8; 4]| u32::from_be_bytes(*length));
     (FRAME_HEADER + length as usize).saturating_sub(input.len())
-}
-
-/// Appends the body of the answer to [`PING`]: whether the disk has room, and the last durable batch.
-pub fn put_pong(out: &mut BytesMut, writable: bool, sequence: u64) {
-    out.put_u8(PONG);
-    out.put_u8(u8::from(writable));
-    out.put_u64(sequence);
 }
