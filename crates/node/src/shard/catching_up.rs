@@ -71,7 +71,7 @@ impl Look {
     }
 
     /// The same from memory alone.
-    fn from_memory<S: VersionStore>(&self, store: &S) -> Result<Looked, OnDisk> {
+    fn in_memory<S: VersionStore>(&self, store: &S) -> Result<Looked, OnDisk> {
         let memory = InMemory(store);
         Ok(match self {
             Self::Versions { peer, look, keys } => {
@@ -112,7 +112,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
                 return None;
             }
         };
-        let found = look.from_memory(&*self.environment.store());
+        let found = look.in_memory(&*self.environment.store());
         match found {
             Ok(looked) => {
                 self.handle_looked(looked, now);

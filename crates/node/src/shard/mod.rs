@@ -120,7 +120,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
         back: R,
     ) -> Result<OperationId, (Reason, R)> {
         if let Some(reason) = self.environment.reason_to_refuse(&operation) {
-            self.environment.count(&Outcome::Refused(reason.clone()));
+            self.environment.count(&Outcome::Refused(reason));
             return Err((reason, back));
         }
         // T2: the interval is read after the invocation, whatever the age of `instant`.

@@ -5,13 +5,13 @@ use super::{PATIENCE, eventually};
 use abd::wire::{get_request, put_frame, put_reply, put_request, take_frame};
 use abd::{CallId, Operation, Reply, Request, Version};
 use atomic_kv::node::peer::service::{Call, CallAnswer, get_answer, put_call};
-use atomic_kv::node::peer::{PING, put_pong};
 use bytes::{BufMut, Bytes, BytesMut};
 use node::directory::Identity;
 use node::hello::{
     About, Hello, HelloError, LaneId, LaneKind, Limits, Met, Refused, Service, Versions, Welcome,
 };
 use node::introduction::Introduction;
+use node::lanes::lane::{PING, put_pong};
 use node::nonce::{Challenges, Nonce};
 use node::repair::message::{Answer, Question, get_question, is_question, put_answer};
 use std::collections::BTreeMap;
