@@ -49,6 +49,12 @@ pub fn put_frame(out: &mut BytesMut, body: impl FnOnce(&mut BytesMut)) {
     out[start + 4..start + 8].copy_from_slice(&checksum.to_be_bytes());
 }
 
+/// Bytes that are still to come of the frame at the front of `input`, as far as that is known.
+pub fn missing_bytes(input: &[u8]) -> usize {
+    let length = input.first_chunk().map_or(0, |length: &[u8; 4]| u32::from_be_bytes(*length));
+    (FRAME_HEADER + length as usize).saturating_sub(input.len())
+}
+
 /// Takes the next whole frame's body off the front of `input`, or `None` if it is not all there yet.
 ///
 /// # Errors

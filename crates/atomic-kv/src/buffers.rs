@@ -6,9 +6,9 @@
 
 use bytes::BytesMut;
 use std::cell::RefCell;
-use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
+use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// The size of a buffer.
@@ -72,23 +72,21 @@ impl Buffers {
         }
     }
 
-    /// Waits for bytes and appends them to a buffer, which is lent for that; their count is 0 at the end. `missing` bytes are
-    /// known to come.
-    pub(crate) async fn read(
+    /// Appends bytes that have come to a buffer, which is lent for that; their count is 0 at the end. `missing` bytes are known to
+    /// come.
+    pub(crate) fn poll_read(
         &self,
         from: &mut (impl AsyncRead + Unpin),
         buffer: &mut BytesMut,
         missing: usize,
-    ) -> io::Result<usize> {
-        poll_fn(|context| {
-            self.lend_for(buffer, missing);
-            let read = pin!(from.read_buf(buffer)).poll(context);
-            if read.is_pending() || buffer.is_empty() {
-                self.take_back(buffer);
-            }
-            read
-        })
-        .await
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        self.lend_for(buffer, missing);
+        let read = pin!(from.read_buf(buffer)).poll(context);
+        if read.is_pending() || buffer.is_empty() {
+            self.take_back(buffer);
+        }
+        read
     }
 }
 
@@ -103,6 +101,16 @@ pub(crate) fn grow(buffer: &mut BytesMut, missing: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::future::poll_fn;
+
+    async fn read(
+        buffers: &Buffers,
+        from: &mut tokio::io::DuplexStream,
+        buffer: &mut BytesMut,
+        missing: usize,
+    ) -> usize {
+        poll_fn(|context| buffers.poll_read(from, buffer, missing, context)).await.unwrap()
+    }
 
     #[test]
     fn the_buffer_that_was_used_last_is_lent_next_and_from_its_front() {
@@ -182,18 +190,17 @@ mod tests {
         };
         for (bytes, keeps) in [(100, false), (1_000, false), (10_000, true)] {
             write(&mut far, &vec![7; bytes]).await;
-            assert_eq!(buffers.read(&mut near, &mut input, 0).await.unwrap(), bytes);
+            assert_eq!(read(&buffers, &mut near, &mut input, 0).await, bytes);
             {
-                let mut read = pin!(buffers.read(&mut near, &mut input, 0));
-                let pending =
-                    poll_fn(|context| std::task::Poll::Ready(read.as_mut().poll(context).is_pending()));
-                assert!(pending.await);
+                let mut look =
+                    |context: &mut Context<'_>| buffers.poll_read(&mut near, &mut input, 0, context);
+                assert!(poll_fn(|context| Poll::Ready(look(context).is_pending())).await);
             }
             assert_eq!(input.capacity() > COPIED_MAX_BYTES, keeps, "{bytes} bytes");
         }
         assert_eq!(input[..], [7; 11_100]);
         drop(far);
-        assert_eq!(buffers.read(&mut near, &mut input, 0).await.unwrap(), 0);
+        assert_eq!(read(&buffers, &mut near, &mut input, 0).await, 0);
     }
     #[tokio::test]
     async fn a_large_argument_takes_the_memory_of_what_has_come_and_no_more_than_its_own() {
@@ -206,7 +213,7 @@ mod tests {
         });
         while input.len() < SIZE {
             let missing = SIZE - input.len();
-            buffers.read(&mut near, &mut input, missing).await.unwrap();
+            read(&buffers, &mut near, &mut input, missing).await;
             assert!(input.capacity() <= (2 * input.len()).max(input.len() + ANNOUNCED_MAX_BYTES));
         }
         assert_eq!(input.capacity(), SIZE);

@@ -1,6 +1,6 @@
 use abd::wire;
-use atomic_kv::node::peer::service;
 use bytes::{Bytes, BytesMut};
+use node::client::service;
 use node::frames::{Frames, HEAD_BYTES, Incoming};
 use node::hello::{Hello, Met, Versions, Welcome};
 use node::introduction::Introduction;

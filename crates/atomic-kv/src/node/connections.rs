@@ -1,9 +1,9 @@
 //! The client connections of all event loops, for `CLIENT LIST` and `CLIENT KILL`.
 
+use super::client::Notice;
 use ::node::resp::{Listed, Names};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::Notify;
 
 /// Who is connected, by number.
 #[derive(Debug, Default)]
@@ -14,7 +14,7 @@ struct Connection {
     listed: Arc<Listed>,
     names: Names,
     /// Told when the connection is to be closed.
-    end: Arc<Notify>,
+    end: Arc<Notice>,
 }
 
 /// A connection that is known until this is dropped.
@@ -25,7 +25,7 @@ pub(crate) struct Known<'a> {
 
 impl Connections {
     /// Makes a connection known; whoever serves it closes it when `end` is told.
-    pub(crate) fn add(&self, listed: Arc<Listed>, end: Arc<Notify>) -> Known<'_> {
+    pub(crate) fn add(&self, listed: Arc<Listed>, end: Arc<Notice>) -> Known<'_> {
         let id = listed.id();
         self.lock().insert(id, Connection { listed, names: Names::default(), end });
         Known { connections: self, id }
@@ -44,7 +44,7 @@ impl Connections {
     /// Has a connection closed, if it is still there.
     pub(crate) fn end(&self, id: u64) {
         if let Some(connection) = self.lock().get(&id) {
-            connection.end.notify_one();
+            connection.end.tell(None);
         }
     }
 

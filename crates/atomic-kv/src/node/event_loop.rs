@@ -4,7 +4,7 @@ use super::client::{self, Seat};
 use super::shard::Shard;
 use super::{Node, http, peer, repair, sockets, stats, supervise};
 use crate::logging::limit::limited;
-use abd::NodeId;
+use abd::{Instant, NodeId};
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -78,10 +78,17 @@ pub(super) fn run(
             }
         }
         let mut stops = std::pin::pin!(node.membership.wait_to_stop());
+        let mut begins = std::pin::pin!(node.membership.wait_to_begin());
+        let mut has_begun = false;
         loop {
             let connection = tokio::select! {
                 biased;
                 () = &mut stops => break,
+                () = &mut begins, if !has_begun => {
+                    has_begun = true;
+                    shard.parked.borrow().wake();
+                    continue;
+                }
                 connection = accepted.recv() => connection,
             };
             let Some(connection) = connection else { break };
@@ -101,6 +108,7 @@ pub(super) fn run(
                 }
             }
         }
+        shard.refuse_parked(Instant(u64::MAX));
         shard.drain(DRAIN_LIMIT).await;
         // Answers that are ready still go out.
         tokio::time::sleep(LAST_WORDS).await;

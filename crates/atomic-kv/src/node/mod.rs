@@ -5,7 +5,6 @@
 //! has threads of its own: those of `store::engine`, and `tidy` while it tidies.
 
 mod alarm;
-mod answers;
 mod client;
 pub mod clock;
 mod committer;
@@ -21,7 +20,6 @@ mod membership;
 mod metrics;
 mod mode;
 pub mod peer;
-mod pipeline;
 mod process;
 mod readers;
 mod repair;
@@ -29,7 +27,6 @@ mod running;
 mod shard;
 mod signal;
 mod sockets;
-mod started;
 mod stats;
 mod supervise;
 mod surroundings;
@@ -170,22 +167,5 @@ impl Node {
         {
             self.repairs.peer_is_up(index, up);
         }
-    }
-
-    pub(crate) fn check_sizes(&self, operation: &Operation) -> Result<(), String> {
-        let key = operation.key().len();
-        if key > self.settings.max_key_bytes {
-            return Err(format!(
-                "key is too long: {key} bytes, the limit is {}",
-                self.settings.max_key_bytes
-            ));
-        }
-        if let Operation::Set { value, .. } = operation
-            && value.len() > self.settings.max_value_bytes
-        {
-            let (size, limit) = (value.len(), self.settings.max_value_bytes);
-            return Err(format!("value is too large: {size} bytes, the limit is {limit}"));
-        }
-        Ok(())
     }
 }

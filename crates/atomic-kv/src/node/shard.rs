@@ -1,21 +1,22 @@
 //! The shell around an event loop's machine ([`::node::shard`]): its clients and its senders, and the tasks that wait for it.
 
 use super::alarm::Alarm;
-use super::answers::{Answers, Return};
 use super::client::Client;
 use super::crowd::Crowd;
 use super::signal::Signal;
-use super::started::{Parked, Started};
 use super::stats::LoopStats;
 use super::surroundings::Surroundings;
 use super::{Node, REPLICA, now_instant, supervise};
 use crate::buffers::Buffers;
+use ::node::client::answers::WayBack;
 use ::node::client::descriptors;
+use ::node::client::operations::Started;
+use ::node::client::parked::Parked;
 use ::node::client::turns::{Load, Turns};
 use ::node::lanes::lane::LaneKey;
 use ::node::repair::ranges;
-use ::node::shard::{PeerQuestion, ReplyTo};
-use abd::{Instant, Now, Operation, OperationId, Outcome, ValueFound};
+use ::node::shard::{PeerQuestion, ReplyTo, Return};
+use abd::{Instant, Now, Operation, Outcome, Reason};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -32,7 +33,7 @@ const IN_FLIGHT_MAX: Load = Load { operations: 2048, bytes: 32 << 20 };
 const BUSY_ABOVE: usize = 4;
 
 /// The machine of an event loop of this process.
-pub(crate) type Machine = ::node::shard::Shard<Surroundings, Return>;
+pub(crate) type Machine = ::node::shard::Shard<Surroundings, WayBack>;
 
 /// Tells the task of a lane something.
 #[derive(Default)]
@@ -54,6 +55,8 @@ pub(crate) struct Shard {
     pub(crate) buffers: Buffers,
     /// Which of them may begin operations.
     pub(crate) turns: RefCell<Turns>,
+    /// Operations that may not begin yet.
+    pub(crate) parked: RefCell<Parked>,
     /// Who has come to the peers' port and has not said yet who he is.
     pub(crate) newcomers: Crowd,
     /// The clients here, by account.
@@ -85,6 +88,7 @@ impl Shard {
             lanes: RefCell::default(),
             buffers: Buffers::default(),
             turns: RefCell::new(Turns::new(IN_FLIGHT_MAX)),
+            parked: RefCell::default(),
             newcomers: Crowd::new(descriptors::NEWCOMERS),
             clients: RefCell::default(),
             armed: Cell::new(u64::MAX),
@@ -148,42 +152,38 @@ impl Shard {
         &self.node.stats[self.index]
     }
 
-    /// Starts an operation now; the result is awaited later. `instant` may be a little old, so that a batch needs one
-    /// look at the clock: only the deadline and the timers depend on it.
-    pub(crate) fn start(&self, operation: Operation, instant: Instant, answers: &Rc<Answers>) -> Started {
-        let deadline = instant + self.node.settings.op_timeout;
-        if !self.node.membership.admission.may_begin() {
-            return Started::Parked(Box::new(Parked::new(operation, deadline, self.node.membership.clone())));
-        }
-        self.submit(operation, deadline, instant, answers)
-    }
-
+    /// Starts an operation whose outcome goes the way `back`.
     pub(super) fn submit(
         &self,
         operation: Operation,
         deadline: Instant,
         instant: Instant,
-        answers: &Rc<Answers>,
+        back: WayBack,
     ) -> Started {
-        use ::node::shard::Return as _;
-        let (back, slot) = answers.open();
         match self.with(|machine| machine.submit(operation, deadline, instant, back)) {
-            Ok(id) => Started::Running { id, slot },
+            Ok(id) => Started::Running(id),
             Err((reason, back)) => {
                 back.send(Outcome::Refused(reason));
-                Started::Refused { slot }
+                Started::Refused
             }
         }
     }
 
-    /// Ends operations whose callers are gone.
-    pub(crate) fn cancel(&self, operations: impl Iterator<Item = OperationId>) {
-        self.with(|machine| machine.cancel(operations, now_instant()));
+    /// Has an operation wait until this node may begin it, unless it never will.
+    pub(super) fn park(&self, operation: Operation, deadline: Instant, back: WayBack) -> Started {
+        if self.node.membership.admission.is_stopping() {
+            back.send(Outcome::Refused(Reason::Stopping));
+            return Started::Refused;
+        }
+        if deadline.0 < self.armed.get() {
+            self.rearm.give();
+        }
+        Started::Parked(self.parked.borrow_mut().park(operation, deadline, back))
     }
 
-    /// How much an operation holds of what it has read.
-    pub(crate) fn found(&self, operation: OperationId) -> ValueFound {
-        self.look(|machine| machine.found(operation))
+    /// Refuses what waits to begin and has waited until `now`.
+    pub(super) fn refuse_parked(&self, now: Instant) {
+        self.parked.borrow_mut().handle_timeout(now, self.node.membership.admission.not_begun());
     }
 
     /// What time it is, for the machine.
@@ -226,11 +226,15 @@ impl Shard {
     pub(crate) async fn keep_time(self: Rc<Self>) {
         let alarm = Alarm::new();
         loop {
-            let due = self.look(Machine::poll_timeout);
+            let parked = self.parked.borrow().poll_timeout();
+            let due = [self.look(Machine::poll_timeout), parked].into_iter().flatten().min();
             let now = now_instant();
             match due {
                 Some(due) if due <= now => {
                     self.armed.set(0);
+                    if parked.is_some_and(|due| due <= now) {
+                        self.refuse_parked(now);
+                    }
                     let now = self.now();
                     self.with(|machine| machine.handle_timeout(now));
                 }

@@ -4,7 +4,7 @@ use crate::support::client::Response;
 use crate::support::member::Wire;
 use crate::support::{Cluster, Connection, Node, eventually, http_get};
 use abd::Operation;
-use atomic_kv::node::peer::service::CallAnswer;
+use node::client::service::CallAnswer;
 
 /// A cluster whose first node has a SET in flight that nobody else answers, and has been told to stop: the connection of the SET, and
 /// another one.

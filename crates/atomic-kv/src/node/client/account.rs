@@ -1,10 +1,11 @@
 //! What the clients of a node hold, and which of them have to leave.
 
+use super::Ended;
 use crate::logging::limit::limited;
 use crate::node::shard::Shard;
 use crate::node::{Accepted, Node, now_instant};
 use ::node::client::budget::{Account, Budget, Charged};
-use ::node::client::patience;
+use ::node::client::patience::{Lost, Patience};
 use abd::Instant;
 use std::cell::Cell;
 use std::io::Write;
@@ -12,7 +13,7 @@ use std::net::TcpStream;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 /// How often each event loop looks whether somebody is waited for in vain.
@@ -47,9 +48,10 @@ struct Table {
 }
 
 /// Tells a connection that it has to leave, from whatever thread.
-#[derive(Default)]
-struct Notice {
-    why: OnceLock<String>,
+#[derive(Debug, Default)]
+pub(crate) struct Notice {
+    /// `None`: another client has closed it.
+    why: OnceLock<Option<String>>,
     /// Of the connection's task.
     waker: OnceLock<Waker>,
 }
@@ -135,7 +137,7 @@ impl Clients {
                  {held} bytes"
             );
             if let Some(notice) = &table.notices[leaving.index()] {
-                notice.tell(why);
+                notice.tell(Some(why));
             }
         }
         self.too_much.store(table.budget.is_exceeded(), Ordering::Relaxed);
@@ -181,13 +183,13 @@ impl Drop for Seat {
 }
 
 impl Notice {
-    fn tell(&self, why: String) {
-        // Whoever told it first was right.
-        if self.why.set(why).is_ok()
-            && let Some(waker) = self.waker.get()
-        {
+    /// Tells it why, or that another client has closed it. Whether nobody has told it before: whoever was first was right.
+    pub(crate) fn tell(&self, why: Option<String>) -> bool {
+        let is_first = self.why.set(why).is_ok();
+        if is_first && let Some(waker) = self.waker.get() {
             waker.wake_by_ref();
         }
+        is_first
     }
 }
 
@@ -197,11 +199,7 @@ pub(crate) struct Client {
     account: Account,
     charged: Cell<Charged>,
     notice: Arc<Notice>,
-    /// Since when a request is half sent, and how many of its bytes are there.
-    half_sent: Cell<Option<Instant>>,
-    arrived: Cell<usize>,
-    /// Since when nothing was read of what waits, if the connection waits for that.
-    unread: Cell<Option<Instant>>,
+    patience: Rc<Patience>,
 }
 
 impl Client {
@@ -216,15 +214,8 @@ impl Client {
         }
         table.notices[account.index()] = Some(notice.clone());
         drop(table);
-        let client = Rc::new(Self {
-            seat,
-            account,
-            charged: Cell::default(),
-            notice,
-            half_sent: Cell::default(),
-            arrived: Cell::default(),
-            unread: Cell::default(),
-        });
+        let client =
+            Rc::new(Self { seat, account, charged: Cell::default(), notice, patience: Rc::default() });
         shard.clients.borrow_mut().insert(account.index(), client.clone());
         client
     }
@@ -243,55 +234,31 @@ impl Client {
         }
     }
 
-    /// Waits until the connection has to leave, and says why.
-    pub(super) async fn told_to_leave(&self) -> String {
-        std::future::poll_fn(|context| {
-            // A connection is one task for as long as it lives.
-            self.notice.waker.get_or_init(|| context.waker().clone());
-            self.notice.why.get().map_or(Poll::Pending, |why| Poll::Ready(why.clone()))
-        })
-        .await
+    /// By which others tell it to leave.
+    pub(super) fn notice(&self) -> &Arc<Notice> {
+        &self.notice
     }
 
-    /// Whether the rest of a request is waited for now, of which so much is there; `anew` if others have been complete since.
-    pub(super) fn wait_for_request(&self, waits: bool, anew: bool, arrived: usize, now: Instant) {
-        let since = self.half_sent.get().filter(|_| !anew).unwrap_or(now);
-        self.half_sent.set(waits.then_some(since));
-        self.arrived.set(arrived);
+    /// How long it is waited for.
+    pub(super) fn patience(&self) -> &Rc<Patience> {
+        &self.patience
     }
 
-    /// Whether nothing more is done for the connection before it reads.
-    pub(super) fn wait_for_reader(&self, waits: bool) {
-        if !waits {
-            self.unread.set(None);
-        } else if self.unread.get().is_none() {
-            self.unread.set(Some(now_instant()));
-        }
-    }
-
-    /// It has read something.
-    pub(super) fn has_read(&self) {
-        self.unread.set(None);
+    /// Why the connection has to leave, as soon as it has to.
+    pub(super) fn poll_told(&self, context: &mut Context<'_>) -> Poll<Ended> {
+        // A connection is one task for as long as it lives.
+        self.notice.waker.get_or_init(|| context.waker().clone());
+        let Some(why) = self.notice.why.get() else { return Poll::Pending };
+        Poll::Ready(why.clone().map_or(Ended::Killed, Ended::Closed))
     }
 
     fn look(&self, now: Instant) {
-        let clients = &self.seat.0.clients;
-        if let Some(since) = self.half_sent.get()
-            && patience::is_half_sent_for_too_long(since, self.arrived.get(), now)
+        let node = &self.seat.0;
+        if let Some(lost) = self.patience.look(now, node.settings.client_output_limit)
+            && self.notice.tell(Some(lost.to_string()))
+            && matches!(lost, Lost::Unread { .. })
         {
-            let (arrived, seconds) = (self.arrived.get(), now.since(since).as_secs());
-            self.notice.tell(format!("a request is half sent for {seconds} s: {arrived} bytes are there"));
-        }
-        if let Some(since) = self.unread.get()
-            && now.since(since) > patience::UNREAD
-        {
-            clients.unread.fetch_add(1, Ordering::Relaxed);
-            let (limit, seconds) = (self.seat.0.settings.client_output_limit, now.since(since).as_secs());
-            self.notice.tell(format!(
-                "it has read nothing for {seconds} s of the replies that wait for it, and no more than \
-                 --client-output-limit, {limit} bytes, may wait"
-            ));
-            self.unread.set(None);
+            node.clients.unread.fetch_add(1, Ordering::Relaxed);
         }
     }
 }

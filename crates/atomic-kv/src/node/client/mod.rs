@@ -1,84 +1,27 @@
-//! A connection of a client: requests in, operations, replies out in the order of the requests. RESP and the Coordinator
-//! service differ in their [`Front`] alone.
-//!
-//! Pipelined requests on different keys run at the same time, and so do reads of one key. Others that touch a key in
-//! flight on this connection wait for it, and so do those behind them. So one connection sees its own writes, and no
-//! read sees a write that was asked for after it.
-//!
-//! Requests are read while others are being carried out, and while replies wait to be read: a client may write everything
-//! before it reads anything. Replies wait up to a limit; beyond it no more is done for the connection until it reads, and if
-//! it reads nothing for a while it is closed.
-//!
-//! A client that sends a batch and waits for all of its answers gets them in one piece, if the batch came in one. When more
-//! requests come in before that, the connection is taken for one that several callers share, each of whom waits for its own
-//! answer: then an answer goes out as soon as it is its turn.
+//! The sockets of clients: bytes in, bytes out. What is said over them is [`::node::client`]'s business.
 
 mod account;
-mod calls;
-mod output;
-mod resp;
+mod operations;
 
-pub(crate) use account::{Client, Clients, Seat, admit, keep_patience};
-pub(crate) use calls::serve_calls;
-pub(crate) use resp::serve;
+pub(crate) use account::{Client, Clients, Notice, Seat, admit, keep_patience};
 
 use super::now_instant;
-use super::pipeline::{OUT_BYTES, Pipeline, PipelineRequest, Until};
 use super::shard::Shard;
 use super::stats::LoopStats;
-use ::node::resp::Protocol;
+use crate::logging::limit::limited;
+use ::node::client::conversation::{Advance, Conversation};
+use ::node::client::front::{Calls, Front, Resp};
+use ::node::resp::{Limits, Session};
 use abd::wire::WireError;
 use bytes::BytesMut;
-use output::Output;
+use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
-use std::task::Poll;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-
-/// While a request waits for one before it, no more is read once there is this much.
-const INPUT_BYTES: usize = 16 << 10;
-/// After so many requests it is the turn of other connections.
-const TURN_REQUESTS: usize = 128;
-
-/// What comes next on a connection.
-enum Next {
-    Request(PipelineRequest),
-    /// The last one: the connection is closed after its reply.
-    Last(PipelineRequest),
-    /// The caller of an earlier request no longer wants its answer.
-    Cancel(u64),
-    /// The connection is to be closed, when all replies are sent.
-    Close,
-    /// More bytes are needed.
-    Incomplete,
-}
-
-/// From bytes to requests.
-trait Front {
-    /// Takes the next request out of what has come.
-    fn next(&mut self, input: &mut BytesMut, shard: &Shard) -> Result<Next, Ended>;
-
-    /// How the replies are encoded.
-    fn protocol(&self) -> Protocol {
-        Protocol::Resp2
-    }
-
-    /// Bytes that a half-sent request holds beside what is in `input`.
-    fn held_bytes(&self) -> usize {
-        0
-    }
-
-    /// How many bytes of a half-sent request have come.
-    fn arrived_bytes(&self, input: &BytesMut) -> usize {
-        input.len()
-    }
-
-    /// Bytes that must come before the next request can be complete, if that is known.
-    fn missing_bytes(&self, input: &BytesMut) -> usize;
-
-    /// Something was heard at this time.
-    fn heard(&mut self, _now: abd::Instant) {}
-}
+use tokio::net::tcp::{ReadHalf, WriteHalf};
 
 /// Why a connection ended before its client left.
 #[derive(Debug, thiserror::Error)]
@@ -94,144 +37,137 @@ pub(crate) enum Ended {
     Closed(String),
 }
 
-/// Serves one connection until it ends, or somebody else ends it; whatever is in flight then ends, too.
+/// Serves a client over RESP until it leaves.
+pub(crate) async fn serve(shard: Rc<Shard>, mut stream: TcpStream, seat: Seat) {
+    let id = shard.node.clients.next_id();
+    let client = Client::enter(&shard, seat);
+    let ended = serve_resp(&shard, &mut stream, &client, id).await;
+    client.leave(&shard);
+    match ended {
+        Ok(()) => {}
+        Err(Ended::Closed(why)) => {
+            let from = stream.peer_addr().map_or_else(|_| "?".to_owned(), |address| address.to_string());
+            limited!(warn, "closed a client connection", id, from, why);
+        }
+        Err(why) => tracing::debug!(id, %why, "a client connection broke"),
+    }
+}
+
+async fn serve_resp(shard: &Shard, stream: &mut TcpStream, client: &Client, id: u64) -> Result<(), Ended> {
+    stream.set_nodelay(true)?;
+    let limits = limits(shard);
+    let (peer, local) = (stream.peer_addr()?.to_string(), stream.local_addr()?.to_string());
+    let session = Session::new(id, peer, local, shard.node.uptime(), limits);
+    let _known = shard.node.connections.add(session.listed().clone(), client.notice().clone());
+    converse(shard, stream, Resp::new(session, limits), client, BytesMut::new()).await
+}
+
+/// Serves the Coordinator service on a greeted connection until it ends.
+pub(crate) async fn serve_calls(shard: &Shard, mut stream: TcpStream, input: BytesMut) -> Result<(), Ended> {
+    let Some(seat) = Seat::take(&shard.node) else {
+        return Err(Ended::Closed("there are as many clients as --max-clients allows".to_owned()));
+    };
+    let client = Client::enter(shard, seat);
+    let ended = converse(shard, &mut stream, Calls::new(limits(shard)), &client, input).await;
+    client.leave(shard);
+    ended
+}
+
+fn limits(shard: &Shard) -> Limits {
+    let settings = &shard.node.settings;
+    Limits {
+        max_key_bytes: settings.max_key_bytes,
+        max_value_bytes: settings.max_value_bytes,
+        ..Limits::default()
+    }
+}
+
+/// Serves one connection until it ends; whatever is in flight then ends, too.
 async fn converse(
     shard: &Shard,
     stream: &mut TcpStream,
-    front: &mut impl Front,
+    front: impl Front,
     client: &Client,
     input: BytesMut,
-    end: impl Future<Output = ()>,
 ) -> Result<(), Ended> {
-    let mut pipeline = Pipeline::default();
-    let ended = tokio::select! {
-        biased;
-        ended = talk(shard, stream, front, client, &mut pipeline, input) => ended,
-        () = end => Err(Ended::Killed),
-    };
-    pipeline.abandon(shard);
+    let limit = shard.node.settings.client_output_limit;
+    let mut conversation = Conversation::new(front, input, limit, client.patience().clone(), now_instant());
+    let ended = talk(shard, stream, &mut conversation, client).await;
+    conversation.abandon(shard);
     ended
 }
 
 async fn talk(
     shard: &Shard,
     stream: &mut TcpStream,
-    front: &mut impl Front,
+    conversation: &mut Conversation<impl Front>,
     client: &Client,
-    pipeline: &mut Pipeline,
-    mut input: BytesMut,
 ) -> Result<(), Ended> {
-    let output_limit = shard.node.settings.client_output_limit;
     let (mut reader, mut writer) = stream.split();
-    // Replies that are gathered, and those that wait for the client to read.
-    let (mut out, mut output) = (BytesMut::new(), Output::default());
-    // A request that waits for one before it.
-    let mut held: Option<PipelineRequest> = None;
-    // Whether requests come in while others are carried out; whether no more will; whether no more are wanted.
-    let (mut shared, mut ended, mut closing) = (false, false, false);
-    // One look at the clock for all that arrived together.
-    let mut now = now_instant();
     loop {
-        let is_full = output.len() >= output_limit;
-        let mut begun = 0;
-        while !is_full && (!closing || held.is_some()) && begun < TURN_REQUESTS {
-            let request = match held.take() {
-                Some(request) => request,
-                None => match front.next(&mut input, shard)? {
-                    Next::Request(request) => request,
-                    Next::Last(request) => {
-                        closing = true;
-                        request
+        let next = conversation.advance(shard)?;
+        client.hold(shard, conversation.memory());
+        match next {
+            Advance::Done => return Ok(writer.shutdown().await?),
+            Advance::OthersTurn => tokio::task::yield_now().await,
+            Advance::Waits => {
+                poll_fn(|context| {
+                    if let Poll::Ready(why) = client.poll_told(context) {
+                        return Poll::Ready(Err(why));
                     }
-                    Next::Cancel(number) => {
-                        pipeline.cancel(shard, number);
-                        continue;
-                    }
-                    Next::Close => {
-                        closing = true;
-                        break;
-                    }
-                    Next::Incomplete => {
-                        closing |= ended;
-                        break;
-                    }
-                },
-            };
-            if pipeline.has_to_wait(shard, &request) {
-                held = Some(request);
-                break;
-            }
-            pipeline.push(shard, request, front.protocol(), now);
-            begun += 1;
-        }
-        if pipeline.is_empty() {
-            shared = false;
-            if closing && output.is_empty() {
-                use tokio::io::AsyncWriteExt;
-                return Ok(writer.shutdown().await?);
-            }
-        }
-        let until = match (shared, &held) {
-            (true, _) => Until::SomethingToSend,
-            (false, Some(_)) => Until::OneMore,
-            (false, None) => Until::All,
-        };
-        let reads = !is_full && !closing && !ended && (held.is_none() || input.len() < INPUT_BYTES);
-        shard.buffers.take_back(&mut input);
-        let half_sent = input.capacity() + front.held_bytes();
-        let requests = half_sent + held.as_ref().map_or(0, PipelineRequest::bytes) + pipeline.memory();
-        client.hold(shard, requests + output.memory() + out.capacity());
-        let waits_for_more = reads && held.is_none() && half_sent > 0;
-        client.wait_for_request(waits_for_more, begun > 0, front.arrived_bytes(&input), now);
-        client.wait_for_reader((is_full || closing) && !output.is_empty());
-        if begun == TURN_REQUESTS {
-            tokio::task::yield_now().await;
-            continue;
-        }
-        let missing = front.missing_bytes(&input);
-        tokio::select! {
-            biased;
-            why = client.told_to_leave() => return Err(Ended::Closed(why)),
-            () = in_bounds(shard, pipeline.settle(shard, &mut out, until)), if !pipeline.is_empty() => {
-                if held.is_some() {
-                    // It may have waited for long.
-                    now = now_instant();
-                }
-                let is_part = until == Until::OneMore || until == Until::All && !pipeline.is_empty();
-                if is_part && out.len() <= OUT_BYTES {
-                    continue;
-                }
-                let count = output.send(&writer, &mut out)?;
-                LoopStats::add(&shard.stats().output_bytes, count);
-                shard.buffers.take_back(&mut out);
-            }
-            written = output.write(&mut writer), if !output.is_empty() => {
-                LoopStats::add(&shard.stats().output_bytes, written?);
-                client.has_read();
-            }
-            read = in_bounds(shard, shard.buffers.read(&mut reader, &mut input, missing)), if reads => {
-                // Whoever has sent everything may still wait for answers.
-                let count = read?;
-                LoopStats::add(&shard.stats().input_bytes, count);
-                ended = count == 0;
-                shared |= !ended && !pipeline.is_empty();
-                now = now_instant();
-                front.heard(now);
+                    poll_input(shard, conversation, &mut reader, &mut writer, context).map_err(Ended::from)
+                })
+                .await?;
             }
         }
     }
 }
 
-/// Does what takes memory, but while clients hold too much lets those go first that have to leave: each of a thousand others
-/// that are ready would else take some more before it is their turn.
-async fn in_bounds<T>(shard: &Shard, work: impl Future<Output = T>) -> T {
-    let mut work = pin!(work);
-    std::future::poll_fn(|context| {
-        if shard.node.clients.hold_too_much() {
-            context.waker().wake_by_ref();
-            return Poll::Pending;
+/// Gives a conversation something to advance for.
+fn poll_input(
+    shard: &Shard,
+    conversation: &mut Conversation<impl Front>,
+    reader: &mut ReadHalf<'_>,
+    writer: &mut WriteHalf<'_>,
+    context: &mut Context<'_>,
+) -> Poll<io::Result<()>> {
+    // What takes memory waits while clients hold too much, until those are gone that have to leave: each of a thousand others that
+    // are ready would else take some more before it is their turn.
+    let may_grow = !shard.node.clients.hold_too_much();
+    if !may_grow && (conversation.is_owed() || conversation.reads()) {
+        context.waker().wake_by_ref();
+    }
+    if may_grow && conversation.is_owed() && conversation.poll_settle(shard, context).is_ready() {
+        // As much as the socket takes at once.
+        while !conversation.output().is_empty() {
+            match writer.try_write(conversation.output()) {
+                Ok(count) => written(shard, conversation, count)?,
+                Err(why) if why.kind() == io::ErrorKind::WouldBlock => break,
+                Err(why) => return Poll::Ready(Err(why)),
+            }
         }
-        work.as_mut().poll(context)
-    })
-    .await
+        return Poll::Ready(Ok(()));
+    }
+    if !conversation.output().is_empty()
+        && let Poll::Ready(count) = Pin::new(writer).poll_write(context, conversation.output())
+    {
+        return Poll::Ready(written(shard, conversation, count?));
+    }
+    if may_grow && conversation.reads() {
+        let (input, missing) = conversation.input();
+        let count = ready!(shard.buffers.poll_read(reader, input, missing, context))?;
+        LoopStats::add(&shard.stats().input_bytes, count);
+        conversation.handle_read(count, now_instant());
+        return Poll::Ready(Ok(()));
+    }
+    Poll::Pending
+}
+
+fn written(shard: &Shard, conversation: &mut Conversation<impl Front>, count: usize) -> io::Result<()> {
+    if count == 0 {
+        return Err(io::ErrorKind::WriteZero.into());
+    }
+    LoopStats::add(&shard.stats().output_bytes, count);
+    conversation.handle_written(count);
+    Ok(())
 }

@@ -14,13 +14,12 @@ mod dial;
 mod greet;
 mod lane;
 mod sender;
-pub mod service;
 
 pub(crate) use accept::{Handover, serve_connection, serve_handed_over};
 pub(crate) use dial::keep_lanes;
 
 use ::node::hello::Versions;
-use abd::wire::{FRAME_HEADER, WireError, take_frame};
+use abd::wire::{WireError, missing_bytes, take_frame};
 use bytes::{Bytes, BytesMut};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -91,10 +90,4 @@ async fn read_some(stream: &mut (impl AsyncRead + Unpin), input: &mut BytesMut) 
         crate::buffers::grow(input, missing);
     }
     stream.read_buf(input).await
-}
-
-/// Bytes that are still to come of the frame at the front of `input`, as far as that is known.
-pub(crate) fn missing_bytes(input: &BytesMut) -> usize {
-    let length = input.first_chunk().map_or(0, |length: &[u8; 4]| u32::from_be_bytes(*length));
-    (FRAME_HEADER + length as usize).saturating_sub(input.len())
 }

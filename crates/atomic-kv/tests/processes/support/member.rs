@@ -4,8 +4,8 @@ use super::node::Node;
 use super::{PATIENCE, eventually};
 use abd::wire::{get_request, put_frame, put_reply, put_request, take_frame};
 use abd::{CallId, Operation, Reply, Request, Version};
-use atomic_kv::node::peer::service::{Call, CallAnswer, get_answer, put_call};
 use bytes::{BufMut, Bytes, BytesMut};
+use node::client::service::{Call, CallAnswer, get_answer, put_call};
 use node::directory::Identity;
 use node::hello::{
     About, Hello, HelloError, LaneId, LaneKind, Limits, Met, Refused, Service, Versions, Welcome,

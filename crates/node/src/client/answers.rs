@@ -1,17 +1,18 @@
 //! Where the outcomes of one client's operations arrive: a slot for each operation in flight, used again and again,
 //! so that an operation costs no allocation and no lock for its way back.
 
+use crate::shard::Return;
 use abd::Outcome;
+use alloc::rc::Rc;
+use core::cell::RefCell;
+use core::task::{Context, Poll, Waker};
 use smallvec::SmallVec;
-use std::cell::RefCell;
-use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
 
 /// The slots of one client. One task at a time waits for one of them.
-#[derive(Default)]
-pub(crate) struct Answers(RefCell<Slots>);
+#[derive(Debug, Default)]
+pub(super) struct Answers(RefCell<Slots>);
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Slots {
     /// In place for a client that sends one request at a time.
     outcomes: SmallVec<[Option<Outcome>; 1]>,
@@ -22,24 +23,25 @@ struct Slots {
 }
 
 /// The way back of one operation.
-pub(crate) struct Return {
+#[derive(Debug)]
+pub struct WayBack {
     answers: Rc<Answers>,
     slot: usize,
 }
 
 impl Answers {
     /// A slot for an operation that is about to start.
-    pub(crate) fn open(self: &Rc<Self>) -> (Return, usize) {
+    pub(super) fn open(self: &Rc<Self>) -> (WayBack, usize) {
         let mut slots = self.0.borrow_mut();
         let slot = slots.free.pop().unwrap_or_else(|| {
             slots.outcomes.push(None);
             slots.outcomes.len() - 1
         });
-        (Return { answers: self.clone(), slot }, slot)
+        (WayBack { answers: self.clone(), slot }, slot)
     }
 
     /// Bytes of the value in a slot; none if nothing has arrived there.
-    pub(crate) fn found_bytes(&self, slot: usize) -> usize {
+    pub(super) fn found_bytes(&self, slot: usize) -> usize {
         match &self.0.borrow().outcomes[slot] {
             Some(Outcome::Read(stamped)) => stamped.content.len(),
             _ => 0,
@@ -47,7 +49,7 @@ impl Answers {
     }
 
     /// The outcome in a slot, which is then free; until it is there the task is woken for it.
-    pub(crate) fn poll(&self, slot: usize, context: &mut Context<'_>) -> Poll<Outcome> {
+    pub(super) fn poll(&self, slot: usize, context: &mut Context<'_>) -> Poll<Outcome> {
         let mut slots = self.0.borrow_mut();
         if let Some(outcome) = slots.outcomes[slot].take() {
             slots.awaited = None;
@@ -63,7 +65,7 @@ impl Answers {
     }
 }
 
-impl ::node::shard::Return for Return {
+impl Return for WayBack {
     fn wake(&self) {
         if let Some(waker) = &self.answers.0.borrow().waker {
             waker.wake_by_ref();
@@ -86,7 +88,6 @@ impl ::node::shard::Return for Return {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ::node::shard::Return as _;
     use abd::Reason;
 
     const OUTCOME: Outcome = Outcome::Refused(Reason::Cancelled);

@@ -9,6 +9,7 @@
 
 use abd::wire::{WireError, get_bytes, put_bytes};
 use abd::{Content, Operation, Outcome};
+use alloc::string::{String, ToString};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 const GET: u8 = 140;

@@ -1,23 +1,20 @@
 //! What one connection has asked for and not been answered yet, in order.
 
 use super::answers::Answers;
-use super::peer::service;
-use super::shard::Shard;
-use super::started::Started;
-use ::node::client::turns::Load;
-use ::node::resp::{Answer, Counts, Operations, Outcomes, Protocol, Response, drop_value, length, reply};
-use abd::wire::put_frame;
-use abd::{Instant, Operation, Outcome};
+use super::operations::{Operations, Started};
+use super::owed::{Owed, ReplyShape};
+use super::turns::Load;
+use crate::resp::{self, Protocol, Response};
+use abd::{Instant, Operation, ValueFound};
+use alloc::collections::VecDeque;
+use alloc::rc::Rc;
 use bytes::BytesMut;
+use core::task::{Context, Poll};
 use rapidhash::v3::{RapidSecrets, rapidhash_v3_seeded};
-use smallvec::SmallVec;
-use std::collections::VecDeque;
-use std::rc::Rc;
-use std::task::Poll;
 
-/// Operations that one connection may have in flight while others want little ([`Shard::turns`]). One request alone may have
-/// more, and so many of them are in flight at a time.
-pub(super) const OPERATIONS_MAX: usize = 1024;
+/// Operations that one connection may have in flight while others want little ([`Turns`](super::turns::Turns)). One request alone
+/// may have more, and so many of them are in flight at a time.
+const OPERATIONS_MAX: usize = 1024;
 /// Bytes of keys, of values to be written, and of replies that need no operation that it may have, unless one
 /// request alone has more. The rest waits in the client's socket.
 const BYTES_MAX: usize = 1 << 20;
@@ -26,8 +23,6 @@ const BYTES_MAX: usize = 1 << 20;
 const FOUND_BYTES_MAX: usize = 4 << 20;
 /// What a Get counts for while its value is sought on the disk.
 const SOUGHT_BYTES: usize = 1 << 20;
-/// Bytes of all values in one reply, but for a single value.
-const VALUES_BYTES_MAX: usize = 64 << 20;
 /// Replies gathered before they are written although more are ready.
 pub(super) const OUT_BYTES: usize = 256 << 10;
 /// What a request that is owed takes for each of its operations, and an operation in flight, beside their bytes; about.
@@ -37,21 +32,7 @@ const OPERATION_OVERHEAD: usize = 512;
 /// A request on its way to [`Pipeline::push`].
 pub(super) struct PipelineRequest {
     pub(super) shape: ReplyShape,
-    pub(super) operations: Operations,
-}
-
-/// What becomes of the outcomes.
-pub(super) enum ReplyShape {
-    /// Nothing: here is the reply.
-    Ready(BytesMut),
-    /// A reply over RESP, as in [`::node::resp::Run`].
-    Answer {
-        needs_values: bool,
-        answer: Answer,
-    },
-    /// A call of the Coordinator service, by its number; and one whose caller no longer wants the answer.
-    Call(u64),
-    Cancelled,
+    pub(super) operations: resp::Operations,
 }
 
 /// The replies that are owed.
@@ -74,28 +55,13 @@ struct Held {
     sought: usize,
 }
 
-struct Owed {
-    shape: ReplyShape,
-    protocol: Protocol,
-    /// What has begun; nearly always one.
-    parts: SmallVec<[Part; 1]>,
-    /// What has not, as there is no room; only the last request that is owed has such.
-    rest: VecDeque<Operation>,
-    /// How the first parts have ended.
-    outcomes: Outcomes,
-    /// Bytes of the values in the outcomes, and whether that is too much for a reply.
-    value_bytes: usize,
-    is_too_large: bool,
-    /// What it adds to [`Pipeline::operations`] and [`Pipeline::bytes`].
-    operations: usize,
-    bytes: usize,
-}
-
 /// One operation of a request.
-struct Part {
+pub(super) struct Part {
     key_hash: u64,
     is_read: bool,
     started: Started,
+    /// Where its outcome arrives.
+    slot: usize,
     /// Bytes of its key and of what it writes, and what it adds to [`Held`].
     bytes: usize,
     found_bytes: usize,
@@ -103,7 +69,7 @@ struct Part {
 }
 
 /// How long to wait for what is owed.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Until {
     /// Until a reply can be sent: several callers share the connection, and one of them waits for it.
     SomethingToSend,
@@ -123,7 +89,7 @@ impl PipelineRequest {
 
     /// One whose reply is there already, as bytes.
     pub(super) fn encoded(reply: BytesMut) -> Self {
-        Self { shape: ReplyShape::Ready(reply), operations: Operations::new() }
+        Self { shape: ReplyShape::Ready(reply), operations: resp::Operations::new() }
     }
 
     /// Bytes of its reply, if that is there already, or of its keys and values.
@@ -152,25 +118,25 @@ impl Pipeline {
     }
 
     /// The caller no longer wants the answer to a call. A write may take effect all the same.
-    pub(super) fn cancel(&mut self, shard: &Shard, number: u64) {
+    pub(super) fn cancel(&mut self, shard: &impl Operations, number: u64) {
         let is_meant = |owed: &&mut Owed| matches!(owed.shape, ReplyShape::Call(call) if call == number);
         if let Some(owed) = self.owed.iter_mut().find(is_meant) {
             owed.shape = ReplyShape::Cancelled;
-            shard.cancel(owed.parts.iter().filter_map(|part| part.started.id()));
+            shard.cancel(owed.parts.iter().map(|part| part.started));
         }
     }
 
     /// The client is gone: what it has asked for ends. A write may take effect all the same.
-    pub(super) fn abandon(&mut self, shard: &Shard) {
+    pub(super) fn abandon(&mut self, shard: &impl Operations) {
         let parts = self.owed.iter().flat_map(|owed| owed.parts.iter().skip(owed.outcomes.len()));
-        shard.cancel(parts.filter_map(|part| part.started.id()));
+        shard.cancel(parts.map(|part| part.started));
         let load = self.load;
-        shard.turns.borrow_mut().end(&mut self.load, load);
+        shard.turns().borrow_mut().end(&mut self.load, load);
         self.owed.clear();
     }
 
     /// Whether a request may not begin before one that is being carried out has been answered.
-    pub(super) fn has_to_wait(&mut self, shard: &Shard, request: &PipelineRequest) -> bool {
+    pub(super) fn has_to_wait(&mut self, shard: &impl Operations, request: &PipelineRequest) -> bool {
         if self.owed.is_empty() {
             return false;
         }
@@ -180,7 +146,7 @@ impl Pipeline {
             || self.bytes + bytes > BYTES_MAX
             || self.held.bytes >= FOUND_BYTES_MAX
             || self.owed.back().is_some_and(|last| !last.rest.is_empty())
-            || operations > 0 && !shard.turns.borrow().may_begin(self.load, Load { operations, bytes })
+            || operations > 0 && !shard.turns().borrow().may_begin(self.load, Load { operations, bytes })
         {
             return true;
         }
@@ -192,20 +158,16 @@ impl Pipeline {
     }
 
     /// Begins a request that does not have to wait.
-    pub(super) fn push(&mut self, shard: &Shard, request: PipelineRequest, protocol: Protocol, now: Instant) {
+    pub(super) fn push(
+        &mut self,
+        shard: &impl Operations,
+        request: PipelineRequest,
+        protocol: Protocol,
+        now: Instant,
+    ) {
         let bytes = request.bytes();
         let PipelineRequest { shape, operations } = request;
-        let mut owed = Owed {
-            shape,
-            protocol,
-            parts: SmallVec::new(),
-            rest: VecDeque::new(),
-            outcomes: Outcomes::new(),
-            value_bytes: 0,
-            is_too_large: false,
-            operations: operations.len().max(1),
-            bytes,
-        };
+        let mut owed = Owed::new(shape, protocol, operations.len().max(1), bytes);
         self.operations += owed.operations;
         self.bytes += bytes;
         if operations.len() == 1 {
@@ -221,7 +183,7 @@ impl Pipeline {
     }
 
     /// Looks whether what was sought has been found; whether anything was.
-    fn count_found(&mut self, shard: &Shard) -> bool {
+    fn count_found(&mut self, shard: &impl Operations) -> bool {
         let before = self.held.sought;
         if before == 0 {
             return false;
@@ -234,7 +196,7 @@ impl Pipeline {
     }
 
     /// Begins as much of the last request as there is room for.
-    fn begin_rest(&mut self, shard: &Shard, now: Instant) {
+    fn begin_rest(&mut self, shard: &impl Operations, now: Instant) {
         self.count_found(shard);
         let is_first = self.owed.len() == 1;
         let Some(last) = self.owed.back_mut() else { return };
@@ -242,7 +204,7 @@ impl Pipeline {
             let in_flight = last.parts.len() - last.outcomes.len();
             let is_alone = is_first && in_flight == 0;
             let Some(next) = last.rest.front() else { break };
-            let may_begin = || shard.turns.borrow().may_begin(self.load, Load::of_one(next.size()));
+            let may_begin = || shard.turns().borrow().may_begin(self.load, Load::of_one(next.size()));
             if !is_alone
                 && (in_flight >= OPERATIONS_MAX || self.held.bytes >= FOUND_BYTES_MAX || !may_begin())
             {
@@ -255,11 +217,12 @@ impl Pipeline {
     }
 
     /// The node may begin operations at last: all that waited for that go together, but for what there is no room for.
-    fn begin_parked(&mut self, shard: &Shard) {
+    fn begin_parked(&mut self, shard: &impl Operations) {
         // Not those that have been refused meanwhile.
         let waiting = self.owed.iter_mut().flat_map(|owed| owed.parts.iter_mut().skip(owed.outcomes.len()));
         for part in waiting {
-            if part.started.begin(shard, &self.answers) {
+            if let Started::Parked(ticket) = part.started {
+                part.started = shard.begin(ticket);
                 part.find(shard, &self.answers, &mut self.held, &mut self.load);
                 if self.held.bytes >= FOUND_BYTES_MAX {
                     break;
@@ -268,153 +231,125 @@ impl Pipeline {
         }
     }
 
-    /// Appends replies that are owed to `out`, in order; an empty one is lent by the shard. What has been waited for is
-    /// kept when the wait is given up. It ends early when a value was found, for which the client is to be charged.
-    pub(super) async fn settle(&mut self, shard: &Shard, out: &mut BytesMut, until: Until) {
-        std::future::poll_fn(|context| {
-            let before = self.owed.len();
-            let has_found = self.count_found(shard);
-            let mut taken = 0;
-            let enough = |out: &BytesMut, owed: usize| {
-                has_found
-                    || match until {
-                        Until::SomethingToSend => !out.is_empty(),
-                        Until::OneMore => owed < before,
-                        Until::All => false,
-                    }
-            };
-            while let Some(next) = self.owed.front_mut() {
-                if let Some(part) = next.parts.get_mut(next.outcomes.len()) {
-                    if part.started.could_begin(shard) {
-                        self.begin_parked(shard);
-                        continue;
-                    }
-                    let Poll::Ready(outcome) = part.started.poll(shard, &self.answers, context) else {
-                        return if enough(out, self.owed.len()) { Poll::Ready(()) } else { Poll::Pending };
-                    };
-                    part.end(shard, &mut self.held, &mut self.load);
-                    next.take(outcome);
-                    if self.owed.back().is_some_and(|last| !last.rest.is_empty()) {
-                        self.begin_rest(shard, super::now_instant());
-                        taken += 1;
-                        if taken == OPERATIONS_MAX {
-                            // It is the turn of others.
-                            if enough(out, self.owed.len()) {
-                                return Poll::Ready(());
-                            }
-                            context.waker().wake_by_ref();
-                            return Poll::Pending;
-                        }
-                    }
+    /// Appends replies that are owed to `out`, in order; an empty one is lent by the event loop. It ends early when a value was
+    /// found, for which the client is to be charged.
+    pub(super) fn poll_settle(
+        &mut self,
+        shard: &impl Operations,
+        out: &mut BytesMut,
+        until: Until,
+        context: &mut Context<'_>,
+    ) -> Poll<()> {
+        let before = self.owed.len();
+        let has_found = self.count_found(shard);
+        let mut taken = 0;
+        let enough = |out: &BytesMut, owed: usize| {
+            has_found
+                || match until {
+                    Until::SomethingToSend => !out.is_empty(),
+                    Until::OneMore => owed < before,
+                    Until::All => false,
+                }
+        };
+        while let Some(next) = self.owed.front_mut() {
+            if let Some(part) = next.parts.get_mut(next.outcomes.len()) {
+                if matches!(part.started, Started::Parked(_)) && shard.may_begin() {
+                    self.begin_parked(shard);
                     continue;
                 }
-                let Some(next) = self.owed.pop_front() else { break };
-                assert!(next.rest.is_empty(), "a request that is alone always goes on");
-                self.operations -= next.operations;
-                self.bytes -= next.bytes;
-                if self.owed.is_empty() {
-                    // So that the next request uses the memory that this one has used.
-                    self.owed.clear();
+                let Poll::Ready(outcome) = self.answers.poll(part.slot, context) else {
+                    return if enough(out, self.owed.len()) { Poll::Ready(()) } else { Poll::Pending };
+                };
+                part.end(shard, &mut self.held, &mut self.load);
+                next.take(outcome);
+                if self.owed.back().is_some_and(|last| !last.rest.is_empty()) {
+                    self.begin_rest(shard, shard.now());
+                    taken += 1;
+                    if taken == OPERATIONS_MAX {
+                        // It is the turn of others.
+                        if enough(out, self.owed.len()) {
+                            return Poll::Ready(());
+                        }
+                        context.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
                 }
-                if out.is_empty() {
-                    shard.buffers.lend(out);
-                }
-                next.reply(&shard.stats().requests, out);
-                if out.len() > OUT_BYTES {
-                    break;
-                }
+                continue;
             }
-            Poll::Ready(())
-        })
-        .await;
+            let Some(next) = self.owed.pop_front() else { break };
+            self.operations -= next.operations;
+            self.bytes -= next.bytes;
+            if self.owed.is_empty() {
+                // So that the next request uses the memory that this one has used.
+                self.owed.clear();
+            }
+            if out.is_empty() {
+                shard.lend(out);
+            }
+            next.reply(shard.counts(), out);
+            if out.len() > OUT_BYTES {
+                break;
+            }
+        }
+        Poll::Ready(())
     }
 }
 
 impl Part {
     fn begin(
         operation: Operation,
-        shard: &Shard,
+        shard: &impl Operations,
         now: Instant,
         answers: &Rc<Answers>,
         held: &mut Held,
         load: &mut Load,
     ) -> Self {
         let (key_hash, is_read, bytes) = (hash(operation.key()), operation.is_read(), operation.size());
-        shard.turns.borrow_mut().begin(load, Load::of_one(bytes));
-        let started = shard.start(operation, now, answers);
-        let mut part = Self { key_hash, is_read, started, bytes, found_bytes: 0, is_sought: false };
+        shard.turns().borrow_mut().begin(load, Load::of_one(bytes));
+        let (back, slot) = answers.open();
+        let started = shard.start(operation, now, back);
+        let mut part = Self { key_hash, is_read, started, slot, bytes, found_bytes: 0, is_sought: false };
         part.find(shard, answers, held, load);
         part
     }
 
     /// It has begun, or found what it sought: counts what it has found.
-    fn find(&mut self, shard: &Shard, answers: &Answers, held: &mut Held, load: &mut Load) {
+    fn find(&mut self, shard: &impl Operations, answers: &Answers, held: &mut Held, load: &mut Load) {
         if self.is_read {
             let before = self.let_go(held);
-            let found = self.started.found_bytes(shard, answers);
+            let found = self.look(shard, answers);
             (self.found_bytes, self.is_sought) = (found.unwrap_or(SOUGHT_BYTES), found.is_none());
             held.bytes += self.found_bytes;
             held.sought += usize::from(self.is_sought);
-            shard.turns.borrow_mut().resize(load, before, self.found_bytes);
+            shard.turns().borrow_mut().resize(load, before, self.found_bytes);
+        }
+    }
+
+    /// Bytes of the value that a Get holds now; `None` while its own replica looks for it on the disk. That one is asked first,
+    /// so all else is known as soon as the Get has begun, but for a value that only other replicas have.
+    fn look(&self, shard: &impl Operations, answers: &Answers) -> Option<usize> {
+        match self.started {
+            Started::Running(id) => match shard.found(id) {
+                ValueFound::Nothing => None,
+                ValueFound::Bytes(bytes) => Some(bytes),
+                ValueFound::Ended => Some(answers.found_bytes(self.slot)),
+            },
+            Started::Refused | Started::Parked(_) => Some(0),
         }
     }
 
     /// Its outcome is taken.
-    fn end(&mut self, shard: &Shard, held: &mut Held, load: &mut Load) {
+    fn end(&mut self, shard: &impl Operations, held: &mut Held, load: &mut Load) {
         let found = self.let_go(held);
-        shard.turns.borrow_mut().end(load, Load::of_one(self.bytes + found));
+        shard.turns().borrow_mut().end(load, Load::of_one(self.bytes + found));
     }
 
     /// Its outcome is taken, or it is counted anew. Returns for what it was counted.
     fn let_go(&mut self, held: &mut Held) -> usize {
-        let found = std::mem::take(&mut self.found_bytes);
+        let found = core::mem::take(&mut self.found_bytes);
         held.bytes -= found;
-        held.sought -= usize::from(std::mem::take(&mut self.is_sought));
+        held.sought -= usize::from(core::mem::take(&mut self.is_sought));
         found
-    }
-}
-
-impl Owed {
-    /// The next part has ended.
-    fn take(&mut self, mut outcome: Outcome) {
-        let needs_values = !matches!(self.shape, ReplyShape::Answer { needs_values: false, .. });
-        if !needs_values || self.is_too_large {
-            drop_value(&mut outcome);
-        }
-        self.value_bytes += length(&outcome);
-        self.outcomes.push(outcome);
-        if self.value_bytes > VALUES_BYTES_MAX && self.outcomes.len() > 1 && !self.is_too_large {
-            self.is_too_large = true;
-            self.rest.clear();
-            self.outcomes.iter_mut().for_each(drop_value);
-        }
-    }
-
-    /// The reply, when all parts have ended.
-    fn reply(self, counts: &Counts, out: &mut BytesMut) {
-        if self.is_too_large {
-            let (keys, mebibytes) = (self.operations, VALUES_BYTES_MAX >> 20);
-            let why = format!(
-                "ERR the values of these {keys} keys are larger than {mebibytes} MiB together: ask for fewer at once"
-            );
-            let reply = Response::error(why);
-            counts.reply(&reply);
-            return reply.encode(self.protocol, out);
-        }
-        match self.shape {
-            ReplyShape::Ready(reply) => out.extend_from_slice(&reply),
-            ReplyShape::Cancelled => {}
-            ReplyShape::Call(number) => {
-                for outcome in self.outcomes {
-                    put_frame(out, |body| service::put_answer(body, number, &outcome.into()));
-                }
-            }
-            ReplyShape::Answer { answer, .. } => {
-                let reply = reply(self.outcomes, answer);
-                counts.reply(&reply);
-                reply.encode(self.protocol, out);
-            }
-        }
     }
 }
 

@@ -1,0 +1,69 @@
+//! What connections see of their event loop.
+
+use crate::node::now_instant;
+use crate::node::shard::Shard;
+use ::node::client::answers::WayBack;
+use ::node::client::operations::{Operations, Started};
+use ::node::client::parked::Ticket;
+use ::node::client::turns::Turns;
+use ::node::shard::Return;
+use abd::{Instant, Operation, OperationId, Outcome, Reason, ValueFound};
+use bytes::BytesMut;
+use std::cell::RefCell;
+
+impl Operations for Shard {
+    fn start(&self, operation: Operation, instant: Instant, back: WayBack) -> Started {
+        let deadline = instant + self.node.settings.op_timeout;
+        if self.may_begin() {
+            self.submit(operation, deadline, instant, back)
+        } else {
+            self.park(operation, deadline, back)
+        }
+    }
+
+    fn begin(&self, ticket: Ticket) -> Started {
+        let parked = self.parked.borrow_mut().take(ticket);
+        parked.map_or(Started::Refused, |parked| {
+            self.submit(parked.operation, parked.deadline, now_instant(), parked.back)
+        })
+    }
+
+    fn may_begin(&self) -> bool {
+        self.node.membership.admission.may_begin()
+    }
+
+    fn found(&self, operation: OperationId) -> ValueFound {
+        self.look(|machine| machine.found(operation))
+    }
+
+    fn cancel(&self, operations: impl Iterator<Item = Started>) {
+        let running = operations.filter_map(|started| match started {
+            Started::Running(id) => Some(id),
+            Started::Refused => None,
+            Started::Parked(ticket) => {
+                let parked = self.parked.borrow_mut().take(ticket);
+                if let Some(parked) = parked {
+                    parked.back.send(Outcome::Refused(Reason::Cancelled));
+                }
+                None
+            }
+        });
+        self.with(|machine| machine.cancel(running, now_instant()));
+    }
+
+    fn turns(&self) -> &RefCell<Turns> {
+        &self.turns
+    }
+
+    fn lend(&self, buffer: &mut BytesMut) {
+        self.buffers.lend(buffer);
+    }
+
+    fn take_back(&self, buffer: &mut BytesMut) {
+        self.buffers.take_back(buffer);
+    }
+
+    fn now(&self) -> Instant {
+        now_instant()
+    }
+}

@@ -1,0 +1,173 @@
+//! From bytes to requests: RESP, and the Coordinator service.
+
+use super::operations::Operations;
+use super::owed::ReplyShape;
+use super::pipeline::PipelineRequest;
+use super::service::{Call, CallAnswer, get_call, put_answer};
+use crate::limits::FRAME_ROOM;
+use crate::resp::{Limits, Plan, Protocol, RequestParser, Response, Run, Session};
+use abd::wire::{WireError, missing_bytes, put_frame, take_frame};
+use abd::{Instant, Operation, counted};
+use bytes::{Bytes, BytesMut};
+use smallvec::smallvec;
+
+/// What is shorter is copied out of the buffer that it came in, which is used again then.
+const COPIED_MAX_BYTES: usize = 1024;
+
+/// What comes next on a connection.
+pub(super) enum Next {
+    Request(PipelineRequest),
+    /// The last one: the connection is closed after its reply.
+    Last(PipelineRequest),
+    /// The caller of an earlier request no longer wants its answer.
+    Cancel(u64),
+    /// The connection is to be closed, when all replies are sent.
+    Close,
+    /// More bytes are needed.
+    Incomplete,
+}
+
+/// What a connection speaks.
+pub(super) trait Speaks {
+    /// Takes the next request out of what has come.
+    fn next(&mut self, input: &mut BytesMut, shard: &impl Operations) -> Result<Next, WireError>;
+
+    /// How the replies are encoded.
+    fn protocol(&self) -> Protocol {
+        Protocol::Resp2
+    }
+
+    /// Bytes that a half-sent request holds beside what is in `input`.
+    fn held_bytes(&self) -> usize {
+        0
+    }
+
+    /// How many bytes of a half-sent request have come.
+    fn arrived_bytes(&self, input: &BytesMut) -> usize {
+        input.len()
+    }
+
+    /// Bytes that must come before the next request can be complete, if that is known.
+    fn missing_bytes(&self, input: &BytesMut) -> usize;
+
+    /// Something was heard at this time.
+    fn heard(&mut self, _now: Instant) {}
+}
+
+/// What a connection can speak.
+#[allow(private_bounds, reason = "there are these two")]
+pub trait Front: Speaks {}
+impl Front for Resp {}
+impl Front for Calls {}
+
+/// RESP, as Redis' clients speak it.
+#[derive(Debug)]
+pub struct Resp {
+    session: Session,
+    parser: RequestParser,
+}
+
+impl Resp {
+    /// A fresh connection.
+    pub fn new(session: Session, limits: Limits) -> Self {
+        Self { session, parser: RequestParser::new(limits) }
+    }
+}
+
+impl Speaks for Resp {
+    fn next(&mut self, input: &mut BytesMut, shard: &impl Operations) -> Result<Next, WireError> {
+        let request = match self.parser.parse(input) {
+            Ok(Some(request)) => request,
+            Ok(None) => return Ok(Next::Incomplete),
+            Err(why) => {
+                let reply = Response::error(alloc::string::ToString::to_string(&why));
+                shard.counts().reply(&reply);
+                return Ok(Next::Last(PipelineRequest::ready(&reply, self.session.protocol())));
+            }
+        };
+        let plan = self.session.handle(request, shard);
+        let ready = |reply: Response| PipelineRequest::ready(&reply, self.session.protocol());
+        Ok(match plan {
+            Plan::Reply(reply) => Next::Request(ready(reply)),
+            Plan::Last(reply) => Next::Last(ready(reply)),
+            Plan::Close => Next::Close,
+            Plan::Run(Run { operations, needs_values, answer }) => {
+                let shape = ReplyShape::Answer { needs_values, answer };
+                Next::Request(PipelineRequest { shape, operations })
+            }
+        })
+    }
+
+    fn protocol(&self) -> Protocol {
+        self.session.protocol()
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.parser.held_bytes()
+    }
+
+    fn arrived_bytes(&self, input: &BytesMut) -> usize {
+        self.parser.arrived_bytes(input.len())
+    }
+
+    fn missing_bytes(&self, input: &BytesMut) -> usize {
+        self.parser.missing_bytes(input.len())
+    }
+
+    fn heard(&mut self, now: Instant) {
+        self.session.heard(now.since(Instant(0)));
+    }
+}
+
+/// The Coordinator service: calls from any node and any client library, over the peers' port.
+#[derive(Debug)]
+pub struct Calls {
+    limits: Limits,
+}
+
+impl Calls {
+    /// A fresh connection.
+    pub fn new(limits: Limits) -> Self {
+        Self { limits }
+    }
+
+    fn check(&self, operation: &Operation) -> Result<(), alloc::string::String> {
+        self.limits.check_key(operation.key())?;
+        match operation {
+            Operation::Set { value, .. } => self.limits.check_value(value),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Speaks for Calls {
+    fn next(&mut self, input: &mut BytesMut, _: &impl Operations) -> Result<Next, WireError> {
+        let limit = self.limits.max_key_bytes + self.limits.max_value_bytes + FRAME_ROOM;
+        let Some(body) = take_frame(input, limit)? else { return Ok(Next::Incomplete) };
+        let (number, call) = get_call(body)?;
+        let operation = match call {
+            Call::Cancel => return Ok(Next::Cancel(number)),
+            Call::Run(operation) => operation,
+        };
+        if let Err(why) = self.check(&operation) {
+            let mut reply = BytesMut::new();
+            put_frame(&mut reply, |body| put_answer(body, number, &CallAnswer::Refused(why)));
+            return Ok(Next::Request(PipelineRequest::encoded(reply)));
+        }
+        let operation = match operation {
+            Operation::Get { key } => Operation::Get { key: own(key) },
+            Operation::Set { key, value } => Operation::Set { key: own(key), value: own(value) },
+            Operation::Delete { key } => Operation::Delete { key: own(key) },
+        };
+        let (shape, operations) = (ReplyShape::Call(number), smallvec![operation]);
+        Ok(Next::Request(PipelineRequest { shape, operations }))
+    }
+
+    fn missing_bytes(&self, input: &BytesMut) -> usize {
+        missing_bytes(input)
+    }
+}
+
+fn own(bytes: Bytes) -> Bytes {
+    if bytes.len() <= COPIED_MAX_BYTES { counted::copied(&bytes) } else { bytes }
+}

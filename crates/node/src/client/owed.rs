@@ -1,0 +1,102 @@
+//! A request that is being carried out, and how its outcomes become bytes.
+
+use super::pipeline::Part;
+use super::service;
+use crate::resp::{Answer, Counts, Outcomes, Protocol, Response, drop_value, length, reply};
+use abd::wire::put_frame;
+use abd::{Operation, Outcome};
+use alloc::collections::VecDeque;
+use alloc::format;
+use bytes::BytesMut;
+use smallvec::SmallVec;
+
+/// Bytes of all values in one reply, but for a single value.
+const VALUES_BYTES_MAX: usize = 64 << 20;
+
+/// What becomes of the outcomes.
+pub(super) enum ReplyShape {
+    /// Nothing: here is the reply.
+    Ready(BytesMut),
+    /// A reply over RESP, as in [`Run`](crate::resp::Run).
+    Answer {
+        needs_values: bool,
+        answer: Answer,
+    },
+    /// A call of the Coordinator service, by its number; and one whose caller no longer wants the answer.
+    Call(u64),
+    Cancelled,
+}
+
+/// A request whose reply is owed.
+pub(super) struct Owed {
+    pub(super) shape: ReplyShape,
+    protocol: Protocol,
+    /// What has begun; nearly always one.
+    pub(super) parts: SmallVec<[Part; 1]>,
+    /// What has not, as there is no room; only the last request that is owed has such.
+    pub(super) rest: VecDeque<Operation>,
+    /// How the first parts have ended.
+    pub(super) outcomes: Outcomes,
+    /// Bytes of the values in the outcomes, and whether that is too much for a reply.
+    pub(super) value_bytes: usize,
+    is_too_large: bool,
+    /// What it adds to those of the pipeline.
+    pub(super) operations: usize,
+    pub(super) bytes: usize,
+}
+
+impl Owed {
+    /// Nothing of it has begun.
+    pub(super) fn new(shape: ReplyShape, protocol: Protocol, operations: usize, bytes: usize) -> Self {
+        Self {
+            shape,
+            protocol,
+            parts: SmallVec::new(),
+            rest: VecDeque::new(),
+            outcomes: Outcomes::new(),
+            value_bytes: 0,
+            is_too_large: false,
+            operations,
+            bytes,
+        }
+    }
+
+    /// The next part has ended.
+    pub(super) fn take(&mut self, mut outcome: Outcome) {
+        let needs_values = !matches!(self.shape, ReplyShape::Answer { needs_values: false, .. });
+        if !needs_values || self.is_too_large {
+            drop_value(&mut outcome);
+        }
+        self.value_bytes += length(&outcome);
+        self.outcomes.push(outcome);
+        if self.value_bytes > VALUES_BYTES_MAX && self.outcomes.len() > 1 && !self.is_too_large {
+            (self.is_too_large, self.value_bytes) = (true, 0);
+            self.rest.clear();
+            self.outcomes.iter_mut().for_each(drop_value);
+        }
+    }
+
+    /// The reply, when all parts have ended.
+    pub(super) fn reply(self, counts: &Counts, out: &mut BytesMut) {
+        assert!(self.rest.is_empty(), "a request that is alone always goes on");
+        let reply = match self.shape {
+            ReplyShape::Ready(reply) => return out.extend_from_slice(&reply),
+            ReplyShape::Cancelled => return,
+            ReplyShape::Call(number) => {
+                for outcome in self.outcomes {
+                    put_frame(out, |body| service::put_answer(body, number, &outcome.into()));
+                }
+                return;
+            }
+            ReplyShape::Answer { .. } if self.is_too_large => {
+                let (keys, mebibytes) = (self.operations, VALUES_BYTES_MAX >> 20);
+                Response::error(format!(
+                    "ERR the values of these {keys} keys are larger than {mebibytes} MiB together: ask for fewer at once"
+                ))
+            }
+            ReplyShape::Answer { answer, .. } => reply(self.outcomes, answer),
+        };
+        counts.reply(&reply);
+        reply.encode(self.protocol, out);
+    }
+}

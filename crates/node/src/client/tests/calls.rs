@@ -1,0 +1,54 @@
+//! Over the Coordinator service.
+
+use super::*;
+use crate::client::service::{Call, CallAnswer, get_answer, put_call};
+use abd::wire::{put_frame, take_frame};
+
+fn calls(calls: &[(u64, Call)]) -> BytesMut {
+    let mut out = BytesMut::new();
+    for (number, call) in calls {
+        put_frame(&mut out, |body| put_call(body, *number, call));
+    }
+    out
+}
+
+fn answers(client: &mut Client<'_, Calls>) -> Vec<(u64, CallAnswer)> {
+    client.go();
+    while client.world.run() {
+        client.go();
+    }
+    let mut bytes = BytesMut::from(&core::mem::take(&mut client.received)[..]);
+    let frames = core::iter::from_fn(|| take_frame(&mut bytes, 1 << 20).unwrap());
+    frames.map(|body| get_answer(body).unwrap()).collect()
+}
+
+#[test]
+fn calls_are_answered_in_order_but_for_those_that_were_cancelled() {
+    let world = World::new();
+    let mut client = Client::over_calls(&world);
+    let get = |key: &'static str| Call::Run(Operation::Get { key: key.into() });
+    let set = |key: &'static str| Call::Run(Operation::Set { key: key.into(), value: "1".into() });
+    client.send(calls(&[(7, set("a")), (9, get("b")), (8, get("c"))]));
+    client.send(calls(&[(9, Call::Cancel), (11, get("a"))]));
+    assert_eq!(
+        answers(&mut client),
+        [
+            (7, CallAnswer::Written(false)),
+            (8, CallAnswer::Read(None)),
+            (11, CallAnswer::Read(Some("1".into())))
+        ]
+    );
+    assert_eq!(world.turns.borrow().all(), Load::default());
+}
+
+#[test]
+fn a_key_that_is_too_long_is_refused_and_bytes_without_sense_end_the_connection() {
+    let world = World::new();
+    let mut client = Client::over_calls(&world);
+    client.send(calls(&[(1, Call::Run(Operation::Delete { key: "long".repeat(5).into() }))]));
+    let why = "key is too long: 20 bytes, the limit is 16".to_owned();
+    assert_eq!(answers(&mut client), [(1, CallAnswer::Refused(why))]);
+    client.conversation.input().0.extend_from_slice(&[0xff; 16]);
+    client.conversation.handle_read(16, world.now.get());
+    assert!(client.conversation.advance(&world).is_err());
+}
