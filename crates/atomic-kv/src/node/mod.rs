@@ -33,10 +33,7 @@ mod surroundings;
 
 use crate::config::Settings;
 use crate::fatal::Fatal;
-use abd::{
-    Config, Instant, Interval, IntervalClock, Members, NodeId, Operation, Reason, Replica, Standing,
-    TimestampIssuer,
-};
+use abd::{Instant, Interval, IntervalClock, Members, NodeId, Operation, Reason, Standing, TimestampIssuer};
 use client::Clients;
 use committer::Committer;
 use completions::Completions;
@@ -48,21 +45,10 @@ use readers::Readers;
 pub use running::RunningNode;
 pub(crate) use sockets::descriptor_limit;
 use stats::{LoopStats, Rates};
-use std::num::NonZeroU64;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
-/// A query phase that a bare majority has not answered by then asks everybody.
-const HEDGE_AFTER: Duration = Duration::from_millis(10);
-/// How old knowledge of how near a member is may become.
-const PROBE_AFTER: Duration = Duration::from_millis(50);
-/// Long enough that most of what is in flight at any time asks the same members.
-const ROTATE_AFTER: NonZeroU64 = NonZeroU64::new(256).unwrap();
-/// A version may lie this far in a replica's future, no further (PROTOCOL section 1).
-const REPLICA: Replica = Replica { max_future: Some(Duration::from_secs(60)) };
-/// First pause before an unanswered call is sent again.
-const RESEND_AFTER: Duration = Duration::from_millis(100);
 static EPOCH: LazyLock<std::time::Instant> = LazyLock::new(std::time::Instant::now);
 
 /// Monotonic time as the protocol counts it.
@@ -95,18 +81,6 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    pub(crate) fn coordinator_config(&self) -> Config {
-        Config {
-            local: self.id,
-            members: self.members.clone(),
-            mode: self.settings.timestamps,
-            hedge_after: HEDGE_AFTER,
-            rotate_after: ROTATE_AFTER,
-            probe_after: Some(PROBE_AFTER),
-            resend_after: RESEND_AFTER,
-        }
-    }
-
     /// The interval now, in TrueTime mode and if there is one.
     pub(crate) fn interval(&self) -> Option<Interval> {
         self.clock.as_ref().and_then(|clock| clock.now().ok())

@@ -2,10 +2,11 @@
 //! [`::node::lookups`]; here are the threads, the clock, and what tells that a lookup has read from the disk. A reply goes back to
 //! its event loop as that of a write does.
 
+use super::Node;
 use super::completions::ReplyTo;
 use super::now_instant;
-use super::{Node, REPLICA};
 use ::node::lookups::{HandOver, Lookups, found_bytes};
+use ::node::shard::REPLICA;
 use abd::{Instant, Reaction, Reply, Request};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};

@@ -6,7 +6,7 @@ use super::crowd::Crowd;
 use super::signal::Signal;
 use super::stats::LoopStats;
 use super::surroundings::Surroundings;
-use super::{Node, REPLICA, now_instant, supervise};
+use super::{Node, now_instant, supervise};
 use crate::buffers::Buffers;
 use ::node::client::answers::WayBack;
 use ::node::client::descriptors;
@@ -76,7 +76,7 @@ impl Shard {
     pub(crate) fn new(node: Arc<Node>, index: usize, busy: Arc<AtomicBool>) -> Rc<Self> {
         let machine = Machine::new(
             Surroundings::new(node.clone(), index),
-            node.coordinator_config(),
+            coordinator_config(node.id, node.members.clone(), node.settings.timestamps),
             node.members.clone(),
             REPLICA,
             node.settings.op_timeout,

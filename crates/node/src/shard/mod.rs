@@ -10,12 +10,16 @@
 mod arriving;
 mod callers;
 mod catching_up;
+mod config;
 mod environment;
 mod own;
 mod sending;
+#[cfg(test)]
+mod tests;
 
 pub use callers::Return;
 pub use catching_up::{Look, Looked};
+pub use config::{REPLICA, coordinator_config};
 pub use environment::{Environment, ReplyTo};
 pub use own::{InMemory, OnDisk};
 

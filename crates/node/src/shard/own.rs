@@ -37,14 +37,16 @@ impl<E: Environment, R: Return> Shard<E, R> {
         // The horizon is a rule of writes alone.
         let latest = if request.is_read() { 0 } else { environment.horizon() };
         let standing = environment.standing();
-        let store = environment.store();
-        let reaction = match self.replica.try_handle(&InMemory(&*store), request, standing, latest) {
-            Ok(reaction) => reaction,
-            Err(Unanswered { request, why: OnDisk }) if environment.hands_over() => {
-                return environment.ask_disk(request, to, deadline).err();
-            }
-            Err(Unanswered { request, why: OnDisk }) => {
-                environment.look_here(|| self.replica.handle(&*store, request, standing, latest))
+        let reaction = {
+            let store = environment.store();
+            match self.replica.try_handle(&InMemory(&*store), request, standing, latest) {
+                Ok(reaction) => reaction,
+                Err(Unanswered { request, why: OnDisk }) if environment.hands_over() => {
+                    return environment.ask_disk(request, to, deadline).err();
+                }
+                Err(Unanswered { request, why: OnDisk }) => {
+                    environment.look_here(|| self.replica.handle(&*store, request, standing, latest))
+                }
             }
         };
         match reaction {

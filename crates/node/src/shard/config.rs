@@ -1,0 +1,31 @@
+//! How coordinators behave, in the process as in the simulator.
+
+use abd::{Config, Members, NodeId, Replica, TimestampMode};
+use core::num::NonZeroU64;
+use core::time::Duration;
+
+/// A query phase that a bare majority has not answered by then asks everybody.
+const HEDGE_AFTER: Duration = Duration::from_millis(10);
+/// How old knowledge of how near a member is may become.
+const PROBE_AFTER: Duration = Duration::from_millis(50);
+/// Long enough that most of what is in flight at any time asks the same members.
+const ROTATE_AFTER: NonZeroU64 = NonZeroU64::new(256).unwrap();
+/// First pause before an unanswered call is sent again.
+const RESEND_AFTER: Duration = Duration::from_millis(100);
+/// A version may lie this far in a replica's future, no further (PROTOCOL section 1).
+const MAX_FUTURE: Duration = Duration::from_secs(60);
+/// The replica of every node.
+pub const REPLICA: Replica = Replica { max_future: Some(MAX_FUTURE) };
+
+/// Of a node's coordinators.
+pub fn coordinator_config(local: NodeId, members: Members, mode: TimestampMode) -> Config {
+    Config {
+        local,
+        members,
+        mode,
+        hedge_after: HEDGE_AFTER,
+        rotate_after: ROTATE_AFTER,
+        probe_after: Some(PROBE_AFTER),
+        resend_after: RESEND_AFTER,
+    }
+}

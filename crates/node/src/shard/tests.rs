@@ -1,0 +1,394 @@
+//! Three nodes in memory: their event loops, joined by lanes that carry real bytes.
+
+use super::*;
+use crate::hello::{LaneId, LaneKind};
+use crate::lanes::lane::SILENCE_LIMIT;
+use crate::limits::FRAME_BYTES_MAX;
+use crate::repair::ranges::{Page, Range, Ranges};
+use crate::repair::{Config as RepairConfig, Repair};
+use abd::{
+    AfterCommit, Content, Glimpse, Interval, Newest, Request, StampedValue, Standing, TimestampIssuer,
+    TimestampMode, VersionStore,
+};
+use alloc::collections::BTreeMap;
+use alloc::rc::Rc;
+use bytes::BytesMut;
+use core::cell::RefCell;
+use core::convert::Infallible;
+use core::ops::Deref;
+
+const NODES: usize = 3;
+const OP_TIMEOUT: Duration = Duration::from_secs(5);
+const LANE: LaneId = LaneId { kind: LaneKind::Small, pair: 0 };
+
+#[derive(Default)]
+struct Store(BTreeMap<Bytes, StampedValue>);
+
+impl VersionStore for Store {
+    type Error = Infallible;
+
+    fn newest(&self, key: &[u8]) -> Result<Newest, Infallible> {
+        let absent = || StampedValue { version: Version::MIN, content: Content::Tombstone };
+        Ok(Newest { stamped: self.0.get(key).cloned().unwrap_or_else(absent), durable: true })
+    }
+
+    fn newest_above(&self, key: &[u8], have: Version) -> Result<Glimpse, Infallible> {
+        Ok(self.newest(key)?.glimpse(have))
+    }
+}
+
+impl Ranges for Store {
+    type Error = Infallible;
+
+    fn walk(&self, range: &Range, at_most: usize, _: usize) -> Result<Page, Infallible> {
+        let is_in = |key: &&Bytes| {
+            range.after.as_ref().is_none_or(|after| *key > after)
+                && range.up_to.as_ref().is_none_or(|last| *key <= last)
+        };
+        let all: Vec<_> = self.0.keys().filter(is_in).map(|key| (key.clone(), self.0[key].version)).collect();
+        let entries: Vec<_> = all.iter().take(at_most).cloned().collect();
+        Ok(Page { is_last: entries.len() == all.len(), entries })
+    }
+
+    fn version(&self, key: &[u8]) -> Result<Option<Version>, Infallible> {
+        Ok(Some(self.newest(key)?.stamped.version))
+    }
+}
+
+/// What an event loop reaches: a disk that syncs at once, but tells so later.
+struct Surroundings {
+    issuer: TimestampIssuer,
+    store: RefCell<Store>,
+    done: RefCell<Vec<(ReplyTo, Reply)>>,
+    repair: RefCell<Repair>,
+    own: usize,
+    now: Rc<RefCell<Instant>>,
+    writable: RefCell<bool>,
+}
+
+impl Environment for Rc<Surroundings> {
+    type Store = Store;
+
+    fn interval(&self) -> Option<Interval> {
+        None
+    }
+
+    fn horizon(&self) -> u64 {
+        u64::MAX
+    }
+
+    fn issuer(&self) -> impl Deref<Target = TimestampIssuer> {
+        &self.issuer
+    }
+
+    fn store(&self) -> impl Deref<Target = Store> {
+        self.store.borrow()
+    }
+
+    fn standing(&self) -> Standing {
+        Standing { admitted: true, writable: *self.writable.borrow() }
+    }
+
+    fn sequence(&self) -> u64 {
+        1
+    }
+
+    fn commit(
+        &self,
+        key: Bytes,
+        stamped: StampedValue,
+        reply: AfterCommit,
+        to: ReplyTo,
+    ) -> Result<(), Reply> {
+        let mut store = self.store.borrow_mut();
+        let is_newer = store.0.get(&key).is_none_or(|stored| stored.version < stamped.version);
+        if is_newer {
+            store.0.insert(key, stamped);
+        }
+        self.done.borrow_mut().push((to, reply.committed()));
+        Ok(())
+    }
+
+    fn hands_over(&self) -> bool {
+        false
+    }
+
+    fn is_slow(&self) -> bool {
+        false
+    }
+
+    fn ask_disk(&self, _: Request, _: ReplyTo, _: Instant) -> Result<(), Reply> {
+        unreachable!("everything is in memory")
+    }
+
+    fn look_here<T>(&self, look: impl FnOnce() -> T) -> T {
+        look()
+    }
+
+    fn taken(&self, _: usize) {}
+
+    fn repair(&self, tell: impl FnOnce(&mut Repair, Instant)) {
+        tell(&mut self.repair.borrow_mut(), *self.now.borrow());
+    }
+
+    fn missed(&self, member: usize, key: &Bytes, version: Version) {
+        self.repair(|repair, now| repair.handle_missed(member, key, version, now));
+    }
+
+    fn peer_is_up(&self, member: usize, up: bool) {
+        self.repair(|repair, now| match up {
+            true => repair.handle_peer_up(member, now),
+            false => repair.handle_peer_down(member),
+        });
+    }
+
+    fn observe(&self, _: NodeId, sequence: u64) {
+        assert_eq!(sequence, 1);
+    }
+
+    fn reason_to_refuse(&self, _: &Operation) -> Option<Reason> {
+        None
+    }
+}
+
+type Outcomes = Rc<RefCell<Vec<Outcome>>>;
+
+impl Return for Outcomes {
+    fn wake(&self) {}
+
+    fn send(self, outcome: Outcome) {
+        self.borrow_mut().push(outcome);
+    }
+}
+
+struct Cluster {
+    now: Rc<RefCell<Instant>>,
+    nodes: Vec<(Shard<Rc<Surroundings>, Outcomes>, Rc<Surroundings>)>,
+    lanes: BTreeMap<(usize, usize), LaneKey>,
+}
+
+impl Cluster {
+    fn new() -> Self {
+        let now = Rc::new(RefCell::new(Instant(0)));
+        let members = Members::new((1..=3).map(NodeId).collect());
+        let node = |own: usize| {
+            let repair =
+                Repair::new(RepairConfig { compare_every: None, ..RepairConfig::default() }, NODES, own);
+            let surroundings = Rc::new(Surroundings {
+                issuer: TimestampIssuer::new(members.id(own), 1),
+                store: RefCell::default(),
+                done: RefCell::default(),
+                repair: RefCell::new(repair),
+                own,
+                now: now.clone(),
+                writable: RefCell::new(true),
+            });
+            let config = coordinator_config(members.id(own), members.clone(), TimestampMode::Logical);
+            (Shard::new(surroundings.clone(), config, members.clone(), REPLICA, OP_TIMEOUT), surroundings)
+        };
+        let mut cluster = Self { nodes: (0..NODES).map(node).collect(), now, lanes: BTreeMap::new() };
+        for (a, b) in [(0, 1), (0, 2), (1, 2)] {
+            cluster.join(a, b);
+        }
+        cluster
+    }
+
+    fn now(&self) -> Now {
+        Now { instant: *self.now.borrow(), interval: None }
+    }
+
+    fn join(&mut self, a: usize, b: usize) {
+        let now = self.now();
+        for (from, to) in [(a, b), (b, a)] {
+            let opened = self.nodes[from].0.open_lane(to, LANE, 1, FRAME_BYTES_MAX as u64, now);
+            self.lanes.insert((from, to), opened.expect("the other one is a member"));
+        }
+    }
+
+    fn part(&mut self, a: usize, b: usize) {
+        let now = self.now();
+        for way in [(a, b), (b, a)] {
+            let key = self.lanes.remove(&way).expect("they are joined");
+            self.nodes[way.0].0.close_lane(key, now);
+        }
+    }
+
+    /// Lets everything happen that does not wait for time.
+    fn run(&mut self) {
+        let mut rounds = 0;
+        loop {
+            rounds += 1;
+            assert!(rounds < 10_000, "it never ends");
+            let (now, mut moved) = (self.now(), false);
+            for (shard, surroundings) in &mut self.nodes {
+                let done = core::mem::take(&mut *surroundings.done.borrow_mut());
+                moved |= !done.is_empty();
+                shard.handle_completions(done, [], now);
+                let action = surroundings.repair.borrow_mut().poll(now.instant);
+                if let Some(action) = action {
+                    moved = true;
+                    if let Some(look) = shard.carry_out_repair(action, now) {
+                        let looked = look.carry_out(&*surroundings.store.borrow());
+                        shard.handle_looked(looked, now);
+                    }
+                }
+                while let Some(PeerQuestion { key, call, question }) = shard.poll_question() {
+                    let store = surroundings.store.borrow();
+                    let answer = crate::repair::ranges::answer(&*store, &question, true).ok();
+                    shard.handle_answered(key, call, answer);
+                }
+            }
+            for (way, key) in self.lanes.clone() {
+                let mut bytes = BytesMut::new();
+                self.nodes[way.0].0.take_output(key, &mut bytes, now.instant);
+                if let Some(back) = self.lanes.get(&(way.1, way.0)) {
+                    moved |= !bytes.is_empty();
+                    self.nodes[way.1].0.handle_bytes(*back, &mut bytes, now).unwrap();
+                }
+            }
+            if !moved {
+                return;
+            }
+        }
+    }
+
+    fn pass(&mut self, time: Duration) {
+        let later = *self.now.borrow() + time;
+        *self.now.borrow_mut() = later;
+        let now = self.now();
+        for (shard, _) in &mut self.nodes {
+            shard.handle_timeout(now);
+        }
+    }
+
+    fn submit(&mut self, node: usize, operation: Operation) -> Outcomes {
+        let (back, now) = (Outcomes::default(), self.now().instant);
+        let begun = self.nodes[node].0.submit(operation, now + OP_TIMEOUT, now, back.clone());
+        assert!(begun.is_ok());
+        back
+    }
+
+    fn set(&mut self, node: usize, value: &'static str) -> Outcomes {
+        self.submit(node, Operation::Set { key: "k".into(), value: value.into() })
+    }
+
+    fn stored(&self, node: usize) -> Option<Bytes> {
+        let store = self.nodes[node].1.store.borrow();
+        store.0.get(&b"k"[..]).and_then(|stamped| stamped.content.value().cloned())
+    }
+
+    fn read(&mut self, node: usize) -> Bytes {
+        let outcomes = self.submit(node, Operation::Get { key: "k".into() });
+        self.run();
+        match &outcomes.borrow()[..] {
+            [Outcome::Read(stamped)] => stamped.content.value().cloned().expect("it was written"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn what_is_set_through_one_node_is_read_through_any() {
+    let mut cluster = Cluster::new();
+    let outcomes = cluster.set(0, "v");
+    assert!(outcomes.borrow().is_empty(), "nobody answers before the others have");
+    cluster.run();
+    assert!(matches!(outcomes.borrow()[..], [Outcome::Written { existed: false, .. }]));
+    for node in 0..NODES {
+        assert_eq!(cluster.read(node), "v");
+        assert_eq!(cluster.nodes[node].0.in_flight(), 0);
+    }
+}
+
+/// R2: what was under way on a lane that breaks, and what was written while it was down, reaches the peer when it is back.
+#[test]
+fn r2_what_a_broken_lane_has_lost_is_sent_again() {
+    let mut cluster = Cluster::new();
+    cluster.run();
+    cluster.part(0, 2);
+    cluster.part(1, 2);
+    let outcomes = cluster.set(0, "v");
+    cluster.run();
+    assert!(matches!(outcomes.borrow()[..], [Outcome::Written { .. }]));
+    assert_eq!(cluster.stored(2), None);
+    cluster.join(0, 2);
+    for _ in 0..4 {
+        cluster.pass(Duration::from_secs(2));
+        cluster.run();
+    }
+    assert_eq!(cluster.stored(2).unwrap(), "v");
+}
+
+/// D1, R2: what the own replica refuses is written elsewhere, and is remembered as missed here.
+#[test]
+fn r2_what_the_own_replica_refuses_is_missed_here() {
+    let mut cluster = Cluster::new();
+    cluster.run();
+    *cluster.nodes[0].1.writable.borrow_mut() = false;
+    let outcomes = cluster.set(0, "v");
+    cluster.run();
+    assert!(matches!(outcomes.borrow()[..], [Outcome::Written { .. }]));
+    assert_eq!(cluster.stored(0), None);
+    let surroundings = &cluster.nodes[0].1;
+    assert_eq!(surroundings.own, 0);
+    let behind = surroundings.repair.borrow().status(1, *cluster.now.borrow());
+    assert_eq!(behind.keys, 1, "whoever has it is asked for it");
+    *surroundings.writable.borrow_mut() = true;
+    for _ in 0..8 {
+        cluster.pass(Duration::from_secs(2));
+        cluster.run();
+    }
+    assert_eq!(cluster.stored(0).unwrap(), "v");
+}
+
+#[test]
+fn a_lane_that_is_silent_or_brings_nonsense_is_to_be_closed() {
+    let mut cluster = Cluster::new();
+    cluster.run();
+    let (key, now) = (cluster.lanes[&(0, 1)], cluster.now());
+    let shard = &mut cluster.nodes[0].0;
+    assert_eq!(shard.look_after(key, now.instant + SILENCE_LIMIT), Ok(()));
+    let later = now.instant + SILENCE_LIMIT + Duration::from_nanos(1);
+    assert_eq!(shard.look_after(key, later), Err(crate::lanes::lane::LaneError::Silence(SILENCE_LIMIT)));
+    let mut nonsense = BytesMut::from(&[0, 0, 0, 4, 1, 2, 3, 4, 5, 6, 7, 8][..]);
+    assert!(shard.handle_bytes(key, &mut nonsense, now).is_err());
+    shard.close_lane(key, now);
+    assert!(!shard.is_up(1) && shard.is_up(2) && !shard.has_lane(1, LANE));
+    assert_eq!(shard.handle_bytes(key, &mut BytesMut::from(&[7; 64][..]), now), Ok(()), "nobody listens");
+}
+
+#[test]
+fn a_lane_to_another_run_of_a_peer_takes_the_place_of_all() {
+    let mut cluster = Cluster::new();
+    cluster.run();
+    let (old, now) = (cluster.lanes[&(0, 1)], cluster.now());
+    let bulk = LaneId { kind: LaneKind::Bulk, pair: 0 };
+    let shard = &mut cluster.nodes[0].0;
+    let same_run = shard.open_lane(1, bulk, 1, FRAME_BYTES_MAX as u64, now).unwrap();
+    assert_eq!(shard.poll_replaced(), None);
+    let next_run = shard.open_lane(1, LANE, 2, FRAME_BYTES_MAX as u64, now).unwrap();
+    assert_eq!([shard.poll_replaced(), shard.poll_replaced()].map(Option::unwrap), [old, same_run]);
+    assert!(shard.has_lane(1, LANE) && !shard.has_lane(1, bulk));
+    shard.close_lane(old, now);
+    assert!(shard.has_lane(1, LANE), "it has ended before");
+    shard.close_lane(next_run, now);
+    assert!(!shard.is_up(1));
+}
+
+/// M1 aside: whoever drains a node ends all its operations, and each caller is told what may have become of his.
+#[test]
+fn operations_that_are_given_up_say_what_may_have_become_of_them() {
+    let mut cluster = Cluster::new();
+    cluster.run();
+    cluster.part(0, 1);
+    cluster.part(0, 2);
+    let (set, get) = (cluster.set(0, "v"), cluster.submit(0, Operation::Get { key: "k".into() }));
+    cluster.run();
+    let shard = &mut cluster.nodes[0].0;
+    assert_eq!(shard.in_flight(), 2);
+    shard.handle_timeout(Now { instant: Instant(u64::MAX), interval: None });
+    assert_eq!(shard.in_flight(), 0);
+    // It had not picked a version yet.
+    assert!(matches!(set.borrow()[..], [Outcome::Refused(_)]));
+    assert!(matches!(get.borrow()[..], [Outcome::Refused(_)]));
+}
