@@ -46,7 +46,6 @@ pub use running::RunningNode;
 pub(crate) use sockets::descriptor_limit;
 use stats::{LoopStats, Rates};
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 static EPOCH: LazyLock<std::time::Instant> = LazyLock::new(std::time::Instant::now);

@@ -15,7 +15,7 @@ use ::node::client::parked::Parked;
 use ::node::client::turns::{Load, Turns};
 use ::node::lanes::lane::LaneKey;
 use ::node::repair::ranges;
-use ::node::shard::{PeerQuestion, ReplyTo, Return};
+use ::node::shard::{PeerQuestion, REPLICA, ReplyTo, Return, coordinator_config};
 use abd::{Instant, Now, Operation, Outcome, Reason};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;

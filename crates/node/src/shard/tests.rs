@@ -161,9 +161,11 @@ impl Return for Outcomes {
     }
 }
 
+type Node = (Shard<Rc<Surroundings>, Outcomes>, Rc<Surroundings>);
+
 struct Cluster {
     now: Rc<RefCell<Instant>>,
-    nodes: Vec<(Shard<Rc<Surroundings>, Outcomes>, Rc<Surroundings>)>,
+    nodes: Vec<Node>,
     lanes: BTreeMap<(usize, usize), LaneKey>,
 }
 
