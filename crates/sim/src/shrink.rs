@@ -171,10 +171,11 @@ impl Shrinker {
     }
 
     fn quieter(&mut self) {
-        let quiet: [fn(&mut Plan); 13] = [
+        let quiet: [fn(&mut Plan); 14] = [
             // What repair sends has no name in a script, and seldom matters.
             |plan| plan.repairs = false,
             |plan| plan.short_lists = false,
+            |plan| plan.short_backlogs = false,
             |plan| plan.network.corrupt = Ratio::ZERO,
             |plan| plan.network.stray = Ratio::ZERO,
             |plan| plan.network.duplicate = Ratio::ZERO,

@@ -1,5 +1,6 @@
 //! One lane: what waits to go over it, and what has been heard on it.
 
+use super::Bounds;
 use super::outgoing::Outgoing;
 use crate::frames::Frames;
 use crate::hello::LaneId;
@@ -58,8 +59,8 @@ pub struct Lane {
 }
 
 impl Lane {
-    pub(crate) fn new(key: LaneKey, run: u32, now: Instant) -> Self {
-        let (outgoing, frames) = (Outgoing::new(key.id.kind), Frames::new(FRAME_BYTES_MAX));
+    pub(crate) fn new(key: LaneKey, run: u32, bounds: Bounds, now: Instant) -> Self {
+        let (outgoing, frames) = (Outgoing::new(bounds), Frames::new(FRAME_BYTES_MAX));
         Self { key, run, outgoing, frames, answers: false, last_heard: now, last_ping: None }
     }
 

@@ -7,7 +7,6 @@
 //! and at its disk.
 
 use super::Bounds;
-use crate::hello::LaneKind;
 use abd::wire::{put_frame, put_reply, put_request};
 use abd::{CallId, Instant, Reply, Request, Transmit};
 use alloc::collections::VecDeque;
@@ -47,10 +46,10 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    /// Nothing, on a lane of this kind.
-    pub fn new(kind: LaneKind) -> Self {
+    /// Nothing, and room for so much.
+    pub fn new(bounds: Bounds) -> Self {
         Self {
-            bounds: Bounds::of(kind),
+            bounds,
             encoded: BytesMut::new(),
             patience: None,
             largest: 0,

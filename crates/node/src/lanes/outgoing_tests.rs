@@ -1,4 +1,5 @@
 use super::*;
+use crate::hello::LaneKind;
 use abd::wire::{get_request, take_frame};
 use abd::{Content, NodeId, StampedValue, Timestamp, Version};
 use alloc::{vec, vec::Vec};
@@ -49,7 +50,7 @@ fn put(outgoing: &mut Outgoing, patience: Patience, bytes: usize) -> bool {
 
 #[test]
 fn the_least_patient_frame_decides_and_the_sender_is_not_woken_for_nothing() {
-    let mut outgoing = Outgoing::new(LaneKind::Small);
+    let mut outgoing = Outgoing::new(Bounds::of(LaneKind::Small));
     assert!(put(&mut outgoing, Patience::Long, 10));
     assert!(!put(&mut outgoing, Patience::Long, 10));
     assert!(put(&mut outgoing, Patience::Round, 10));
@@ -66,7 +67,7 @@ fn the_least_patient_frame_decides_and_the_sender_is_not_woken_for_nothing() {
 
 #[test]
 fn requests_wait_unencoded_behind_many_and_go_in_their_order() {
-    let mut outgoing = Outgoing::new(LaneKind::Bulk);
+    let mut outgoing = Outgoing::new(Bounds::of(LaneKind::Bulk));
     let now = Instant(0);
     for operation in 0..3 {
         outgoing.request(write(operation, 200 << 10), now).unwrap();
@@ -83,7 +84,7 @@ fn requests_wait_unencoded_behind_many_and_go_in_their_order() {
 
 #[test]
 fn a_question_that_nobody_waits_for_is_not_sent_and_a_write_is() {
-    let mut outgoing = Outgoing::new(LaneKind::Small);
+    let mut outgoing = Outgoing::new(Bounds::of(LaneKind::Small));
     let now = Instant(0);
     put(&mut outgoing, Patience::None, Bounds::of(LaneKind::Small).encoded);
     for transmit in [question(0), question(1), write(2, 10)] {
@@ -103,7 +104,7 @@ fn a_question_that_nobody_waits_for_is_not_sent_and_a_write_is() {
 fn what_waits_is_bounded() {
     for kind in [LaneKind::Small, LaneKind::Bulk] {
         let (bounds, now) = (Bounds::of(kind), Instant(0));
-        let mut outgoing = Outgoing::new(kind);
+        let mut outgoing = Outgoing::new(Bounds::of(kind));
         let mut taken = 0;
         while outgoing.request(write(taken, 10 << 10), now).is_ok() {
             taken += 1;
@@ -121,7 +122,7 @@ fn what_waits_is_bounded() {
 #[test]
 fn a_peer_that_does_not_read_gets_no_contents_and_is_broken_in_the_end() {
     let bounds = Bounds::of(LaneKind::Bulk);
-    let mut outgoing = Outgoing::new(LaneKind::Bulk);
+    let mut outgoing = Outgoing::new(Bounds::of(LaneKind::Bulk));
     assert!(outgoing.takes_contents());
     put(&mut outgoing, Patience::None, bounds.unread * 2);
     assert!(!outgoing.takes_contents());

@@ -1,6 +1,9 @@
 //! What an event loop reaches beyond itself. The process implements it with the queues between its threads, the simulator
 //! with events.
 
+use crate::commit::Address;
+use crate::hello::LaneKind;
+use crate::lanes::Bounds;
 use crate::lanes::lane::LaneKey;
 use crate::repair::Repair;
 use crate::repair::ranges::Ranges;
@@ -18,6 +21,12 @@ pub struct ReplyTo {
     pub lane: Option<LaneKey>,
     /// The request.
     pub call: CallId,
+}
+
+impl Address for ReplyTo {
+    fn own_call(&self) -> Option<CallId> {
+        self.lane.is_none().then_some(self.call)
+    }
 }
 
 /// What an event loop reaches beyond itself: clocks, the own disk, and what it shares with the node's other event loops.
@@ -83,6 +92,11 @@ pub trait Environment {
 
     /// Why an operation may not begin, as too many members refuse what is so large.
     fn reason_to_refuse(&self, operation: &Operation) -> Option<Reason>;
+
+    /// How much may wait on a lane.
+    fn bounds(&self, kind: LaneKind) -> Bounds {
+        Bounds::of(kind)
+    }
 
     /// An operation has ended.
     fn count(&self, _outcome: &Outcome) {}

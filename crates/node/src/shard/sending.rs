@@ -32,7 +32,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
         let lanes = self.lanes[member].as_mut()?;
         lanes.frame_limit = frame_limit;
         let (was_up, peer) = (lanes.is_up(), lanes.peer);
-        lanes.open(Lane::new(key, run, now.instant));
+        lanes.open(Lane::new(key, run, self.environment.bounds(id.kind), now.instant));
         if !was_up {
             self.environment.peer_is_up(member, true);
             self.coordinator.handle_peer_up(peer);

@@ -19,18 +19,18 @@ impl Monotone {
     }
 
     /// A reply says that this version, or a newer one, is durable at the node.
-    pub fn promises(&mut self, node: u32, key: &Bytes, version: Version) {
+    pub fn promises(&mut self, node: u32, key: &[u8], version: Version) {
         let promised = &mut self.promised[node as usize];
         match promised.get_mut(key) {
             Some(known) => *known = version.max(*known),
             None => {
-                promised.insert(key.clone(), version);
+                promised.insert(Bytes::copy_from_slice(key), version);
             }
         }
     }
 
     /// The node reports this as its newest version.
-    pub fn reports(&self, node: u32, key: &Bytes, version: Version) -> Result<(), Conviction> {
+    pub fn reports(&self, node: u32, key: &[u8], version: Version) -> Result<(), Conviction> {
         let promised = self.promised(node, key);
         if version >= promised {
             return Ok(());
@@ -60,7 +60,7 @@ impl Monotone {
     }
 
     /// What the node has promised for a key.
-    pub fn promised(&self, node: u32, key: &Bytes) -> Version {
+    pub fn promised(&self, node: u32, key: &[u8]) -> Version {
         self.promised[node as usize].get(key).copied().unwrap_or(Version::MIN)
     }
 }

@@ -134,6 +134,7 @@ impl Draw {
             lost_answers: *self.rng.pick(&[Ratio::ZERO, Ratio::per_mille(20), Ratio::per_mille(100)]),
             repairs: true,
             short_lists,
+            short_backlogs: self.rng.one_in(2),
             compare_every: forget.then_some(COMPARE_EVERY),
             lookups: self.lookups(),
             operations,

@@ -11,11 +11,15 @@ use crate::rng::Ratio;
 use crate::time;
 use abd::TimestampMode;
 use bytes::Bytes;
+use node::lanes::Bounds;
 use std::fmt;
 use std::num::NonZeroU64;
 
 /// Bytes of writes that may wait for a disk where only a few may.
 pub const SHORT_QUEUE: usize = 1 << 10;
+
+/// What may wait on a lane where only a few messages may.
+pub const SHORT_BACKLOG: Bounds = Bounds { encoded: 200, backlog: 400, contents: 400, unread: 8 << 10 };
 
 /// A whole run.
 #[derive(Clone, Debug)]
@@ -50,6 +54,8 @@ pub struct Plan {
     pub repairs: bool,
     /// Whether a node remembers only a few keys for a peer, so that it has to compare ranges.
     pub short_lists: bool,
+    /// Whether only a few messages may wait for a peer that does not read.
+    pub short_backlogs: bool,
     /// How long after a comparison of ranges the next one begins by itself, in nanoseconds.
     pub compare_every: Option<u64>,
     /// What clients do.
@@ -215,8 +221,12 @@ impl fmt::Display for Plan {
             || "after a start".into(),
             |every| format!("after a start and every {}", time::text(every)),
         );
+        let backlogs = if self.short_backlogs { "a few messages wait" } else { "megabytes wait" };
         let lists = if self.short_lists { "a few keys" } else { "all keys" };
-        writeln!(f, "  lists hold {lists} that a peer missed, ranges are compared {compare}")?;
+        writeln!(
+            f,
+            "  lists hold {lists} that a peer missed, ranges are compared {compare}; {backlogs} for a peer"
+        )?;
         writeln!(f, "  {} faults until {}:", self.faults.len(), time::text(self.chaos_end))?;
         for fault in &self.faults {
             writeln!(f, "    {fault}")?;

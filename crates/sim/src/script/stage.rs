@@ -90,6 +90,7 @@ fn quiet_plan(script: &Script) -> Plan {
         lost_answers: Ratio::ZERO,
         repairs: script.repairs,
         short_lists: false,
+        short_backlogs: false,
         compare_every: None,
         operations: Vec::new(),
         faults: Vec::new(),
@@ -170,7 +171,7 @@ impl Stage {
             Direction::Crash(node) => self.world.crash(*node, false, "killed"),
             Direction::PowerCut(node) => self.world.crash(*node, true, "no power"),
             Direction::Start(node) => {
-                self.world.reset_links_to(*node);
+                self.world.reset_lanes_to(*node);
                 self.world.start(*node);
             }
             Direction::Empty(node) => {
@@ -190,12 +191,12 @@ impl Stage {
             }
             Direction::Pause(node) => self.world.pause(*node),
             Direction::Resume(node) => self.world.resume(*node),
-            Direction::Break(from, to) => self.world.break_lane(*from, *to),
+            Direction::Break(from, to) => self.world.break_lanes(*from, *to),
             Direction::Backlog(from, to, true) => self.world.backlogs.cut(&[(*from, *to)]),
-            Direction::Backlog(from, to, false) => self.world.backlogs.mend(&[(*from, *to)]),
+            Direction::Backlog(from, to, false) => self.world.reads_again(*from, *to),
             Direction::ExpectHeld(node, key, value) => {
                 let process = self.world.nodes[*node as usize].process.as_ref();
-                let newest = process.and_then(|process| process.store.newest(key.as_bytes()).ok());
+                let newest = process.and_then(|process| process.store().newest(key.as_bytes()).ok());
                 let held = newest.and_then(|newest| newest.stamped.content.value().cloned());
                 if held.as_deref() != Some(value.as_bytes()) {
                     let held = held.map_or_else(|| "nothing".into(), |held| held.escape_ascii().to_string());

@@ -1,5 +1,6 @@
 //! Clients: each does one thing at a time, writes values that nobody else writes, and remembers what it was told.
 
+use super::environment::{Back, RunningOperation};
 use super::{Event, World};
 use crate::history::{ClientAnswer, OperationRecord};
 use crate::plan::{OperationKind, Plan, Planned};
@@ -7,7 +8,7 @@ use crate::time::MS;
 use crate::trace::What;
 use abd::{Content, Instant, Operation, Outcome};
 use bytes::Bytes;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 /// A client and what it has yet to do.
@@ -111,14 +112,17 @@ impl World {
             OperationKind::Delete => Operation::Delete { key },
         };
         let is_get = kind == OperationKind::Get;
-        self.forget_issued(node);
-        let now = self.now_at(node, is_get);
         let deadline = Instant(self.now) + Duration::from_nanos(self.plan.op_timeout);
-        let Some(process) = self.nodes[node as usize].process.as_mut() else { return };
-        let id = process.coordinator.submit(request, deadline, now, &process.issuer);
-        let running = super::node::RunningOperation { operation, is_get, phase: 0, called: BTreeSet::new() };
-        process.running.insert(id.0, running);
-        self.pump(node);
+        let Some((process, now)) = self.enter(node, is_get) else { return };
+        let back = Back { operation, outcomes: process.outcomes.clone() };
+        match process.shard.submit(request, deadline, now.instant, back) {
+            Ok(id) => {
+                let running = RunningOperation { operation, is_get, phase: 0, called: Vec::new() };
+                process.shard.environment().operations.borrow_mut().insert(id.0, running);
+            }
+            Err((why, _)) => self.end(operation, ClientAnswer::Refused(why.to_string())),
+        }
+        self.follow_up(node);
     }
 
     /// A coordinator is done with an operation.
@@ -147,10 +151,10 @@ impl World {
         let mut held = Vec::with_capacity(self.nodes.len());
         for (node, state) in (0u32..).zip(&self.nodes) {
             // A node that is down, or whose disk is gone, counts as what it had promised: it does not vote meanwhile.
-            let promised = self.monotone.promised(node, key);
+            let promised = self.monotone.borrow().promised(node, key);
             held.push(match &state.process {
                 Some(process) if !state.replaced => {
-                    process.store.newest(key).map_or(promised, |newest| newest.stamped.version)
+                    process.store().newest(key).map_or(promised, |newest| newest.stamped.version)
                 }
                 _ => promised,
             });

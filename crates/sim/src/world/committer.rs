@@ -1,13 +1,14 @@
 //! Group commit, by the rules of the node ([`node::commit`]): the disk does what they want done, one thing at a time, and takes a
 //! while. After a batch the engine may collect garbage, which is its own affair.
 
-use super::{Event, Job, Source, World};
-use crate::checks::{Conviction, bounded};
+use super::{Event, Job, World};
+use crate::checks::Conviction;
 use crate::plan::Point;
 use crate::trace::What;
-use abd::{AfterCommit, CallId, Fit, Instant, Reply, StampedValue, Version, WriteGroup};
+use abd::{Fit, Instant, Reply, StampedValue, Version, WriteGroup};
 use bytes::Bytes;
-use node::commit::{Address, Batch, Opened, Round, Tidied};
+use node::commit::{Batch, Opened, Round, Tidied};
+use node::shard::ReplyTo;
 use store::{DatabaseError, Puts};
 
 /// Writes in the order in which they came.
@@ -53,38 +54,11 @@ impl WriteGroup for Writes {
     }
 }
 
-impl Address for Source {
-    fn own_call(&self) -> Option<CallId> {
-        match self {
-            Self::Local(call) => Some(*call),
-            Self::Peer { .. } => None,
-        }
-    }
-}
-
 impl World {
-    /// Queues a write; hands back a refusal when too much waits already.
-    pub(super) fn enqueue(
-        &mut self,
-        node: u32,
-        write: (Bytes, StampedValue),
-        reply: AfterCommit,
-        source: Source,
-    ) -> Option<Reply> {
-        let process = self.nodes[node as usize].process.as_mut()?;
-        let before = process.writes.bytes();
-        if let Err(refused) = process.writes.enqueue(&mut Writes(vec![write]), reply, source) {
-            return Some(refused);
-        }
-        self.convict(bounded::check(node, "writes that wait for its disk", before, self.plan.queue_bytes));
-        self.work(node);
-        None
-    }
-
     /// The rounds of a node are due by time.
     pub(super) fn rounds_due(&mut self, node: u32, incarnation: u64, at: u64) {
-        let Some(process) = self.nodes[node as usize].process.as_mut() else { return };
-        if process.incarnation == incarnation && process.rounds_armed == at {
+        let Some(process) = self.process_of(node, incarnation) else { return };
+        if process.rounds_armed == at {
             process.rounds_armed = u64::MAX;
             self.work(node);
         }
@@ -98,7 +72,8 @@ impl World {
             if process.job.is_some() {
                 return;
             }
-            match process.rounds.poll(!process.writes.is_empty(), now) {
+            let writes_wait = !process.shard.environment().writes.borrow().is_empty();
+            match process.rounds.poll(writes_wait, now) {
                 Round::Look => {
                     // The mutant `full-disk-stays` sees what it saw before.
                     let sees = !self.lies.never_looks;
@@ -128,7 +103,11 @@ impl World {
     fn begin_batch(&mut self, node: u32) {
         let Some(process) = self.nodes[node as usize].process.as_mut() else { return };
         let mut batch = Batch::default();
-        process.writes.take(&mut batch);
+        let around = process.shard.environment();
+        around.writes.borrow_mut().take(&mut batch);
+        if self.plan.early_reads || self.lies.counts_unsynced {
+            around.store.early.replace(batch.writes.0.clone());
+        }
         let early = self.lies.opens_early.then(|| batch.clone());
         process.job = Some(Job::Commit { batch, thrown_away: false });
         if !self.nodes[node as usize].lazy_disk {
@@ -141,15 +120,12 @@ impl World {
     }
 
     /// The mutant `opens-early`: what the node asked of its own disk it takes for done.
-    fn open_early(&mut self, node: u32, mut batch: Batch<Writes, Source>) {
-        let writes = batch.writes.0.clone();
-        let mut writes = writes.iter();
-        batch.open(&Fit::All, |opened| {
-            if let (Some(write), true) = (writes.next(), opened.to.own_call().is_some()) {
-                self.give(node, opened, write);
-            }
-        });
-        self.pump(node);
+    fn open_early(&mut self, node: u32, mut batch: Batch<Writes, ReplyTo>) {
+        let mut all = Vec::new();
+        batch.open(&Fit::All, |opened| all.push(opened));
+        for Opened { to, reply, missed } in all.into_iter().filter(|opened| opened.to.lane.is_none()) {
+            self.complete(node, to, reply, missed);
+        }
     }
 
     /// The engine begins to collect garbage, if the disk is idle. Mostly there is nothing to collect; now and then it takes as
@@ -174,10 +150,7 @@ impl World {
 
     /// The disk is done.
     pub(crate) fn disk_done(&mut self, node: u32, incarnation: u64) {
-        let Some(process) = self.nodes[node as usize].process.as_mut() else { return };
-        if process.incarnation != incarnation {
-            return;
-        }
+        let Some(process) = self.process_of(node, incarnation) else { return };
         match process.job.take() {
             None => {}
             Some(Job::Commit { batch, thrown_away }) => self.commit(node, batch, thrown_away),
@@ -202,10 +175,12 @@ impl World {
         Ok(tidied)
     }
 
-    fn commit(&mut self, node: u32, mut batch: Batch<Writes, Source>, thrown_away: bool) {
+    fn commit(&mut self, node: u32, mut batch: Batch<Writes, ReplyTo>, thrown_away: bool) {
         let Some(process) = self.nodes[node as usize].process.as_mut() else { return };
         let puts = batch.writes.encoded();
-        let fit = if thrown_away { Ok(Fit::All) } else { process.store.commit_what_fits(&puts) };
+        let store = &process.shard.environment().store;
+        store.early.take();
+        let fit = if thrown_away { Ok(Fit::All) } else { store.versions.commit_what_fits(&puts) };
         let fit = match fit {
             Ok(fit) => fit,
             Err(why) => return self.fail(node, &why),
@@ -226,32 +201,33 @@ impl World {
         }
         // The mutant `acks-what-did-not-fit` takes a batch that was written in part for a whole one.
         let told = if self.lies.all_fits { &Fit::All } else { &fit };
-        let mut writes = writes.iter();
-        batch.open(told, |opened| {
-            if let Some(write) = writes.next() {
-                self.give(node, opened, write);
+        let mut all = Vec::with_capacity(count);
+        batch.open(told, |opened| all.push(opened));
+        for (Opened { to, reply, missed }, (key, stamped)) in all.into_iter().zip(&writes) {
+            if let Reply::Written { .. } = reply
+                && !self.nodes[node as usize].replaced
+            {
+                self.monotone.borrow_mut().promises(node, key, stamped.version);
             }
-        });
-        self.pump(node);
+            self.complete(node, to, reply, missed);
+        }
         if fit == Fit::All {
             self.begin_collection(node);
         }
         self.work(node);
     }
 
-    /// Brings an opened reply to whoever waits for it.
-    fn give(&mut self, node: u32, opened: Opened<Source>, (key, stamped): &(Bytes, StampedValue)) {
-        let Opened { to, reply, missed } = opened;
-        if let Reply::Written { .. } = reply {
-            self.note_promise(node, key, stamped.version);
-        }
-        if let Some((key, version)) = missed {
-            self.missed(node, node, &key, version);
-        }
-        match to {
-            Source::Local(call) => self.handle_reply(node, node, call, reply),
-            Source::Peer { .. } => self.send_reply(node, to, &reply),
-        }
+    /// Brings what has waited for the disk to whoever waits for it.
+    pub(super) fn complete(
+        &mut self,
+        node: u32,
+        to: ReplyTo,
+        reply: Reply,
+        refused: Option<(Bytes, Version)>,
+    ) {
+        let process = self.nodes[node as usize].process.as_ref();
+        let is_get = process.is_some_and(|process| process.shard.environment().is_about_get(to));
+        self.tell(node, is_get, |shard, now| shard.handle_completions([(to, reply)], refused, now));
     }
 
     fn look_at_garbage(&mut self, node: u32) {
@@ -270,9 +246,8 @@ impl World {
             else {
                 continue;
             };
-            let holds = |source: &Source| match source {
-                Source::Peer { node, call, .. } => *node == owner && call.operation == operation,
-                Source::Local(_) => false,
+            let holds = |to: &ReplyTo| {
+                to.lane.is_some_and(|lane| lane.member == owner as usize) && to.call.operation == operation
             };
             *thrown_away |= batch.replies.iter().any(|(to, _)| holds(to));
         }

@@ -38,11 +38,11 @@ impl Node {
 
 impl World {
     /// Two processes greet each other, the first as the one that has connected; whether each has met the other.
-    pub(super) fn greet(&mut self, dialler: u32, acceptor: u32) -> bool {
+    pub(super) fn greet(&mut self, dialler: u32, acceptor: u32, lane: LaneId) -> bool {
         let sides = [dialler, acceptor];
         let [ours, theirs] = [(); 2].map(|()| random(&mut self.rng));
         let host = self.nodes[dialler as usize].host();
-        let (dialling, mut step) = Greeting::dial(self.members.id(acceptor as usize), LANE, ours, host);
+        let (dialling, mut step) = Greeting::dial(self.members.id(acceptor as usize), lane, ours, host);
         let mut greetings = [dialling, Greeting::accept(theirs).0];
         let mut met = [false; 2];
         let mut turn = 0;

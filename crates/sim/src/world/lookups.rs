@@ -3,15 +3,16 @@
 //!
 //! What is not simulated: that an event loop which looks up for itself stands still meanwhile.
 
-use super::{Event, Source, World};
-use ::node::lookups::READERS;
-use abd::{Instant, Reply, Request};
+use super::{Event, World};
+use abd::{Instant, Reaction, Reply, Request};
+use node::lookups::{READERS, found_bytes};
+use node::shard::{REPLICA, ReplyTo};
 use std::time::Duration;
 
 /// A look-up that takes a while.
 #[derive(Debug)]
 pub(crate) struct Lookup {
-    source: Source,
+    to: ReplyTo,
     found: LookupMoment,
     took: u64,
 }
@@ -24,72 +25,51 @@ enum LookupMoment {
 }
 
 impl World {
-    /// Answers a question that memory cannot answer, or lets it wait.
-    pub(super) fn look_up(
-        &mut self,
-        node: u32,
-        question: Request,
-        source: Source,
-        deadline: Instant,
-    ) -> Option<Reply> {
-        let (now, times) = (Instant(self.now), self.plan.lookups);
-        let process = self.nodes[node as usize].process.as_mut()?;
-        let Some((from, to)) = times.filter(|_| process.hand_over.is_on(now)).or_else(|| {
-            // The event loop looks for itself, and may find it in the page cache.
-            let (from, to) = times.filter(|_| self.rng.one_in(2))?;
-            process.hand_over.has_read(Duration::from_nanos(self.rng.between(from, to)), now);
-            None
-        }) else {
-            return self.react(node, question, source);
-        };
-        if let Err(refused) = process.lookups.ask(question, source, deadline, now) {
-            return Some(refused);
-        }
-        self.begin_lookups(node, (from, to));
-        None
-    }
-
-    fn begin_lookups(&mut self, node: u32, (from, to): (u64, u64)) {
-        loop {
-            let now = Instant(self.now);
-            let Some(process) = self.nodes[node as usize].process.as_mut() else { return };
-            if process.looking == READERS {
-                return;
-            }
-            let Some((question, source)) = process.lookups.next(now) else { return };
+    /// Whoever looks up for a node takes the next questions.
+    pub(super) fn begin_lookups(&mut self, node: u32) {
+        let Some((from, to)) = self.plan.lookups else { return };
+        while let Some((process, now)) = self.enter(node, false)
+            && process.looking < READERS
+            && let Some((question, reply_to)) = process.shard.environment().next_lookup(now.instant)
+        {
             process.looking += 1;
-            self.stats.lookups += 1;
             let incarnation = process.incarnation;
+            self.stats.lookups += 1;
             let took = self.rng.between(from, to);
             let found = match self.rng.one_in(2) {
-                true => LookupMoment::AtItsBeginning(self.react(node, question, source)),
+                true => LookupMoment::AtItsBeginning(self.look_up(node, question)),
                 false => LookupMoment::AtItsEnd(question),
             };
-            let lookup = Box::new(Lookup { source, found, took });
+            let lookup = Box::new(Lookup { to: reply_to, found, took });
             self.queue.push(self.now + took, Event::LookedUp { node, incarnation, lookup });
+        }
+    }
+
+    fn look_up(&mut self, node: u32, question: Request) -> Option<Reply> {
+        let (process, _) = self.enter(node, false)?;
+        let around = process.shard.environment();
+        let moment = around.moment.get();
+        match REPLICA.handle(&around.store, question, moment.standing, moment.latest) {
+            Reaction::Reply(reply) => Some(reply),
+            Reaction::Commit { .. } => None,
         }
     }
 
     /// A look-up is over.
     pub(super) fn looked_up(&mut self, node: u32, incarnation: u64, lookup: Lookup) {
-        let Some(process) = self.nodes[node as usize].process.as_mut() else { return };
-        if process.incarnation != incarnation {
-            return;
-        }
+        let now = Instant(self.now);
+        let Some(process) = self.process_of(node, incarnation) else { return };
         process.looking -= 1;
-        process.hand_over.has_read(Duration::from_nanos(lookup.took), Instant(self.now));
+        let around = process.shard.environment();
+        around.hand_over.borrow_mut().has_read(Duration::from_nanos(lookup.took), now);
         let reply = match lookup.found {
             LookupMoment::AtItsBeginning(reply) => reply,
-            LookupMoment::AtItsEnd(question) => self.react(node, question, lookup.source),
+            LookupMoment::AtItsEnd(question) => self.look_up(node, question),
         };
-        match (lookup.source, reply) {
-            (_, None) => {}
-            (Source::Local(call), Some(reply)) => self.handle_reply(node, node, call, reply),
-            (Source::Peer { .. }, Some(reply)) => self.send_reply(node, lookup.source, &reply),
+        let Some(reply) = reply else { return };
+        if let Some(process) = self.nodes[node as usize].process.as_ref() {
+            process.shard.environment().lookups.borrow_mut().found(found_bytes(&reply));
         }
-        self.pump(node);
-        if let Some(times) = self.plan.lookups {
-            self.begin_lookups(node, times);
-        }
+        self.complete(node, lookup.to, reply, None);
     }
 }

@@ -6,10 +6,12 @@
 mod clients;
 mod committer;
 mod directories;
-mod driver;
+mod environment;
+mod event_loop;
 mod greetings;
-mod links;
+mod lanes;
 mod lookups;
+mod message;
 mod nemesis;
 mod network;
 mod node;
@@ -18,24 +20,29 @@ mod repair;
 mod view;
 
 pub use network::Held;
-pub(crate) use node::{Job, Node, Source};
+pub(crate) use node::{Job, Node, Process};
 
 use crate::checks::monotone::Monotone;
 use crate::checks::unique::Unique;
 use crate::checks::{Conviction, Verdict, alive, converged, linearizable};
 use crate::history::OperationRecord;
-use crate::mutant::{ClockLie, Lies};
+use crate::mutant::Lies;
 use crate::plan::Plan;
 use crate::rng::{Ratio, Rng};
 use crate::time::{MS, S};
 use crate::trace::{Trace, What};
-use abd::{Instant, Members, NodeId, Now, TimestampMode};
+use ::node::hello::LaneKind;
+use ::node::lanes::lane::LaneKey;
+use abd::{Members, NodeId};
 use bytes::Bytes;
 use clients::Client;
+use lanes::Connection;
 use lookups::Lookup;
 use network::{Envelope, Wires};
 use queue::Queue;
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 /// After the chaos: links find each other again, at the latest when silence has been noticed.
 const SETTLING: u64 = 12 * S;
@@ -60,13 +67,13 @@ pub(crate) enum Event {
     DiskDone { node: u32, incarnation: u64 },
     /// A look-up that waited for the disk is over.
     LookedUp { node: u32, incarnation: u64, lookup: Box<Lookup> },
-    /// A node tries to connect to a peer.
-    Connect { node: u32, peer: u32, incarnation: u64 },
-    /// A node learns that its connection to a peer is gone.
-    LinkLost { node: u32, peer: u32, connection: u64 },
-    /// The answer to "are you there?" is due.
-    Pong { node: u32, peer: u32, connection: u64 },
-    /// A node looks after its links.
+    /// A node looks whether it has to dial a lane.
+    Dial { node: u32, peer: u32, kind: LaneKind, incarnation: u64 },
+    /// A node learns that a connection is gone.
+    LaneLost { node: u32, connection: u64 },
+    /// What waits to go over a lane has waited long enough.
+    Flush { node: u32, incarnation: u64, key: LaneKey },
+    /// A node looks after its lanes.
     Tick { node: u32, incarnation: u64 },
     /// A client may go on.
     Begin { client: usize },
@@ -96,9 +103,9 @@ impl Event {
             | Self::RoundsDue { node, .. }
             | Self::DiskDone { node, .. }
             | Self::LookedUp { node, .. }
-            | Self::Connect { node, .. }
-            | Self::LinkLost { node, .. }
-            | Self::Pong { node, .. }
+            | Self::Dial { node, .. }
+            | Self::LaneLost { node, .. }
+            | Self::Flush { node, .. }
             | Self::Tick { node, .. }
             | Self::Submit { node, .. } => Some(*node),
             _ => None,
@@ -137,6 +144,8 @@ pub struct World {
     pub(crate) wires: Wires,
     /// Ways on which a sender's backlog is full.
     pub(crate) backlogs: Wires,
+    /// Those that are up at one side at least.
+    pub(crate) connections: BTreeMap<u64, Connection>,
     /// Connections that broke with messages under way.
     pub(crate) broken: BTreeSet<u64>,
     pub(crate) clients: Vec<Client>,
@@ -144,7 +153,7 @@ pub struct World {
     /// Messages that wait for a script to deliver them; `None`: messages find their way by themselves.
     pub(crate) held: Option<Vec<Held>>,
     pub(crate) unique: Unique,
-    pub(crate) monotone: Monotone,
+    pub(crate) monotone: Rc<RefCell<Monotone>>,
     pub(crate) conviction: Option<Conviction>,
     pub(crate) trace: Trace,
     pub(crate) stats: Stats,
@@ -185,12 +194,13 @@ impl World {
             nodes,
             wires: Wires::new(plan.nodes),
             backlogs: Wires::new(plan.nodes),
+            connections: BTreeMap::new(),
             broken: BTreeSet::new(),
             clients,
             records: Vec::new(),
             held: None,
             unique: Unique::default(),
-            monotone: Monotone::new(plan.nodes),
+            monotone: Rc::new(RefCell::new(Monotone::new(plan.nodes))),
             conviction: None,
             trace: Trace::new(trace),
             stats: Stats::default(),
@@ -272,9 +282,13 @@ impl World {
             Event::RoundsDue { node, incarnation, at } => self.rounds_due(node, incarnation, at),
             Event::DiskDone { node, incarnation } => self.disk_done(node, incarnation),
             Event::LookedUp { node, incarnation, lookup } => self.looked_up(node, incarnation, *lookup),
-            Event::Connect { node, peer, incarnation } => self.connect(node, peer, incarnation),
-            Event::LinkLost { node, peer, connection } => self.lose_link(node, peer, connection),
-            Event::Pong { node, peer, connection } => self.pong(node, peer, connection),
+            Event::Dial { node, peer, kind, incarnation } => self.dial(node, peer, kind, incarnation),
+            Event::LaneLost { node, connection } => self.lose_lane(node, connection),
+            Event::Flush { node, incarnation, key } => {
+                if self.process_of(node, incarnation).is_some() {
+                    self.flush(node, key);
+                }
+            }
             Event::Tick { node, incarnation } => self.tick(node, incarnation),
             Event::Begin { client } => self.begin(client),
             Event::Submit { operation, node, incarnation } => self.submit(operation, node, incarnation),
@@ -306,6 +320,9 @@ impl World {
         self.healed_at = self.now;
         for node in 0..self.plan.nodes {
             self.heal_node(node);
+            for key in self.lanes_of(node, None) {
+                self.flush(node, key);
+            }
         }
         self.queue.push(self.now + SETTLING, Event::Last);
     }
@@ -334,7 +351,7 @@ impl World {
         let live = (0u32..).zip(&self.nodes).filter(|(_, state)| state.identity.admitted && !state.lost);
         let replicas: Vec<(u32, converged::Held)> = live
             .filter_map(|(node, state)| {
-                let store = &state.process.as_ref()?.store;
+                let store = state.process.as_ref()?.store();
                 let newest = |key: &Bytes| store.newest(key).ok().map(|newest| newest.stamped.version);
                 let keys = self.records.iter().map(|record| &record.key);
                 Some((node, keys.map(|key| (key.clone(), newest(key))).collect()))
@@ -357,34 +374,9 @@ impl World {
         }
     }
 
-    /// What a node's coordinator is told about time.
-    pub(crate) fn now_at(&mut self, node: u32, is_get: bool) -> Now {
-        let instant = Instant(self.now);
-        if self.plan.mode == TimestampMode::Logical {
-            return Now { instant, interval: None };
-        }
-        let clocks = &self.nodes[node as usize].clocks;
-        let mut interval = clocks.interval(self.now, &self.plan.clocks);
-        match self.lies.clock {
-            ClockLie::None => {}
-            ClockLie::Wall => {
-                interval = Some(abd::Interval { earliest: u64::MAX, latest: clocks.wall(self.now) });
-            }
-            ClockLie::NobodyWaits => interval = interval.map(|i| abd::Interval { earliest: u64::MAX, ..i }),
-            ClockLie::GetsDoNotWait if is_get => {
-                interval = interval.map(|i| abd::Interval { earliest: u64::MAX, ..i });
-            }
-            ClockLie::GetsDoNotWait => {}
-            ClockLie::Stale => {
-                // As if it had been read at the last full tenth of a second.
-                let before = self.now / (100 * MS) * (100 * MS);
-                if let (Some(now), Some(then)) = (&mut interval, clocks.interval(before, &self.plan.clocks)) {
-                    now.latest = then.latest;
-                }
-            }
-        }
-        self.record_clock(node);
-        Now { instant, interval }
+    /// The process of a node, if it still is this one.
+    pub(crate) fn process_of(&mut self, node: u32, incarnation: u64) -> Option<&mut Process> {
+        self.nodes[node as usize].process.as_mut().filter(|process| process.incarnation == incarnation)
     }
 
     /// Notes what a clock says when it has changed: a script can set it so.

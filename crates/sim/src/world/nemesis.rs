@@ -5,9 +5,8 @@ use crate::directory::{PartState, Parts};
 use crate::disk::{Mood, Platter};
 use crate::plan::{Point, What as Fault};
 use crate::trace::What;
-use abd::wire::{put_frame, put_request};
 use abd::{CallId, Content, Request, StampedValue, Timestamp, Version};
-use bytes::BytesMut;
+use std::time::Duration;
 
 impl World {
     /// A fault begins.
@@ -51,7 +50,7 @@ impl World {
             Fault::Reset(node) => self.reset(node),
             Fault::ReadOnly(node) => self.nodes[node as usize].read_only = true,
             Fault::Stranger(node, claimed) => self.greet_as_stranger(node, claimed),
-            Fault::Break(from, to) => self.break_lane(from, to),
+            Fault::Break(from, to) => self.break_lanes(from, to),
             Fault::Backlog(from, to) => self.backlogs.cut(&[(from, to)]),
         }
     }
@@ -69,7 +68,7 @@ impl World {
             Fault::Kill(who) | Fault::PowerCut(who) => {
                 for node in who {
                     // Whoever still has a connection to the process before it learns now that it is gone.
-                    self.reset_links_to(node);
+                    self.reset_lanes_to(node);
                     self.start(node);
                 }
             }
@@ -90,7 +89,7 @@ impl World {
                 self.start(node);
             }
             Fault::EmptyDisk(node) | Fault::OldDisk(node) | Fault::Parts(node, _) => self.start(node),
-            Fault::Backlog(from, to) => self.backlogs.mend(&[(from, to)]),
+            Fault::Backlog(from, to) => self.reads_again(from, to),
             Fault::WallJump(..)
             | Fault::Damage(..)
             | Fault::Stranger(..)
@@ -215,7 +214,7 @@ impl World {
         let whole = parts == [parts[0]; 3];
         self.crash(node, whole, "its disk is replaced");
         self.trace.record(self.now, || What::Replaced { node, parts });
-        self.reset_links_to(node);
+        self.reset_lanes_to(node);
         let state = &mut self.nodes[node as usize];
         state.meddled = true;
         if self.lies.keeps_identity && parts == [PartState::Gone; 3] {
@@ -237,34 +236,15 @@ impl World {
         let version = Version::of_write(Timestamp { time, node: 1, boot: 1 });
         let stamped = StampedValue { version, content: Content::Value("poison".into()) };
         let request = Request::LocalWrite { key: crate::plan::Plan::key(0), stamped };
-        let mut frame = BytesMut::new();
-        put_frame(&mut frame, |body| {
-            put_request(body, CallId { operation: u64::MAX, phase: 1 }, 1000, &request);
-        });
-        self.deliver_foreign(node, frame);
+        let (call, long) = (CallId { operation: u64::MAX, phase: 1 }, Duration::from_secs(1000));
+        self.serve_stray(node, node, call, request, long);
     }
 
-    /// A connection breaks, and what is under way on it, in either direction, never arrives.
-    pub(crate) fn break_lane(&mut self, from: u32, to: u32) {
-        let up = self.nodes[from as usize].process.as_ref().and_then(|p| p.links[to as usize].up);
-        if let Some((connection, _)) = up {
-            self.broken.insert(connection);
-            self.lose_link(from, to, connection);
-        }
-        // In a script nobody waits for connections.
-        let incarnation = self.nodes[from as usize].process.as_ref().map(|process| process.incarnation);
-        if let Some(incarnation) = incarnation.filter(|_| self.held.is_some()) {
-            self.connect(from, to, incarnation);
-        }
-    }
-
-    fn reset(&mut self, node: u32) {
-        self.reset_links_to(node);
-        for peer in 0..self.plan.nodes {
-            let up = self.nodes[node as usize].process.as_ref().and_then(|p| p.links[peer as usize].up);
-            if let Some((connection, _)) = up {
-                self.lose_link(node, peer, connection);
-            }
+    /// Somebody takes again what is sent to him.
+    pub(crate) fn reads_again(&mut self, from: u32, to: u32) {
+        self.backlogs.mend(&[(from, to)]);
+        for key in self.lanes_of(from, Some(to)) {
+            self.flush(from, key);
         }
     }
 }

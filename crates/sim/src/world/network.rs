@@ -1,25 +1,29 @@
 //! Messages between nodes. Every one is encoded, framed, carried as bytes and decoded with the production code.
 //!
 //! **What the network may do**: lose a message, deliver it twice, at any later time, in any order, damaged; cut any
-//! pair in either direction. A request may reach a later process of its node, as nothing in the protocol forbids. A
-//! reply counts only if it comes over the connection that the request went out on, from the process that the
-//! connection was opened to: TCP guarantees that much to a node, and rule M1 builds on it.
+//! pair in either direction. A request may reach a later process of its node, as nothing in the protocol forbids. All
+//! else counts only if it comes over a connection that is up: TCP guarantees that much to a node, and rule M1 builds on it.
 //!
 //! **What it never does**: make up a message (but see `What::Poison`), or damage one so that its checksum still fits.
 
-use super::driver::kind_of;
-use super::{Event, Source, World};
-use crate::time::MS;
-use crate::trace::{Label, MessageKind, What};
-use abd::wire::{get_reply, get_request, put_frame, put_reply, put_request, take_frame};
-use abd::{Reply, Request, Transmit};
+use super::message::{Message, length, next_frame, reply_frame, request_frame};
+use super::{Event, World};
+use crate::plan::Point;
+use crate::time::{MS, US};
+use crate::trace::{Label, What};
+use abd::{CallId, Instant, Reply, Request, StampedValue, Version};
 use bytes::{Bytes, BytesMut};
+use node::hello::{LaneId, LaneKind};
+use node::lanes::lane::LaneKey;
+use node::lanes::outgoing::Patience;
 use node::repair::is_repair;
-use node::repair::message::{is_answer, is_question};
+use node::shard::ReplyTo;
 use std::time::Duration;
 
-/// Frames are small here.
-const FRAME_LIMIT: usize = 1 << 20;
+/// What is patient waits for so long at most, in nanoseconds, until an event loop has seen to everything else that is ready.
+const ROUND: u64 = 50 * US;
+/// What is more patient waits for so long: from, to.
+const LONG: (u64, u64) = (MS, 2 * MS);
 
 /// Bytes on their way.
 #[derive(Clone, Debug)]
@@ -27,10 +31,7 @@ pub(crate) struct Envelope {
     pub(crate) message: u64,
     pub(crate) from: u32,
     pub(crate) to: u32,
-    is_reply: bool,
-    /// The connection, and the process that it was opened to.
     connection: u64,
-    server: u64,
     frame: Bytes,
 }
 
@@ -80,98 +81,171 @@ impl Wires {
 }
 
 impl World {
-    /// The connection that a request takes now: none while the peer is away, or while what waits for it is too much.
-    pub(super) fn lane(&self, node: u32, to: u32) -> Option<(u64, u64)> {
-        let up = self.nodes[node as usize].process.as_ref()?.links[to as usize].up;
-        up.filter(|_| self.backlogs.open(node, to))
-    }
-
-    /// A request to a peer, of the coordinator or of repair; dropped if it cannot take a connection. Whether it left.
-    pub(super) fn send_request(&mut self, node: u32, to: u32, transmit: &Transmit) -> bool {
-        let lane = self.lane(node, to);
-        let now = abd::Instant(self.now);
-        let Some(process) = self.nodes[node as usize].process.as_mut() else { return false };
-        let link = &mut process.links[to as usize];
-        let is_repair = is_repair(transmit.call);
-        let Some((connection, server)) = lane else {
-            match &transmit.request {
-                _ if is_repair => process.repair.not_sent(transmit.call, now),
-                Request::LocalWrite { key, stamped } => {
-                    let (key, version) = (key.clone(), stamped.version);
-                    self.missed(node, to, &key, version);
-                }
-                _ if link.up.is_some() => process.coordinator.handle_not_sent(transmit.to, transmit.call),
-                _ => {}
-            }
-            return false;
-        };
-        if let Request::LocalWrite { key, stamped } = &transmit.request
-            && !is_repair
+    /// Sends what an event loop wants sent now, and has the rest wait.
+    pub(super) fn send_what_waits(&mut self, node: u32) {
+        while let Some((process, _)) = self.enter(node, false)
+            && let Some(key) = process.shard.poll_sender()
         {
-            for (key, version) in link.unacknowledged.sent(transmit.call, key, stamped.version, now) {
-                process.repair.handle_missed(to as usize, &key, version, now);
+            let (incarnation, patience) = (process.incarnation, process.shard.patience(key));
+            let wait = match patience {
+                _ if self.held.is_some() => 0,
+                Some(Patience::Round) => self.rng.below(ROUND),
+                Some(Patience::Long) => self.rng.between(LONG.0, LONG.1),
+                Some(Patience::None) | None => 0,
+            };
+            if wait > 0 {
+                self.queue.push(self.now + wait, Event::Flush { node, incarnation, key });
+            } else if !self.flush(node, key) {
+                return;
             }
         }
-        let operation = process.running.get(&transmit.call.operation).map(|running| running.operation);
-        let remaining = transmit.deadline.since(abd::Instant(self.now)).as_millis();
-        let remaining = u32::try_from(remaining).unwrap_or(u32::MAX);
-        let mut out = BytesMut::new();
-        put_frame(&mut out, |body| put_request(body, transmit.call, remaining, &transmit.request));
-        let kind = kind_of(&transmit.request);
-        let label = || Label { kind, operation, text: request_text(&transmit.request) };
-        self.send_frame((node, to), false, (connection, server), out.freeze(), label);
+    }
+
+    /// Sends what waits to go over a lane, if the peer reads. Whether the process lives on.
+    pub(super) fn flush(&mut self, node: u32, key: LaneKey) -> bool {
+        let to = u32::try_from(key.member).unwrap_or(u32::MAX);
+        if !self.backlogs.open(node, to) {
+            return true;
+        }
+        let mut pretended = Vec::new();
+        let mut output = BytesMut::new();
+        loop {
+            // Until nothing waits: what is encoded at a time is bounded.
+            let Some((process, now)) = self.enter(node, false) else { return false };
+            let Some(connection) = process.lanes.get(&key).copied() else { break };
+            process.shard.take_output(key, &mut output, now.instant);
+            if output.is_empty() {
+                break;
+            }
+            if !self.send_all((node, to), connection, &mut output, &mut pretended) {
+                return false;
+            }
+        }
+        for call in pretended {
+            let mut frame = BytesMut::from(&reply_frame(call, &Reply::Written { previous: None })[..]);
+            let taken = self.tell(node, true, |shard, now| shard.handle_bytes(key, &mut frame, now));
+            assert!(!matches!(taken, Some(Err(_))), "a reply is a frame");
+        }
+        self.nodes[node as usize].process.is_some()
+    }
+
+    /// Sends what was taken from a lane, frame by frame. Whether the process lives on.
+    fn send_all(
+        &mut self,
+        (node, to): (u32, u32),
+        connection: u64,
+        output: &mut BytesMut,
+        pretended: &mut Vec<CallId>,
+    ) -> bool {
+        while !output.is_empty() {
+            let frame = next_frame(output);
+            let Some(message) = Message::of(&frame) else { unreachable!("a node sends whole frames") };
+            let mut envelope = Envelope { message: 0, from: node, to, connection, frame };
+            match &message {
+                Message::Request(call, rest, request) if !is_repair(*call) => {
+                    let (sent, is_write) = (self.note_request(node, to, *call, request), !request.is_read());
+                    if is_write && self.springs(node, Point::BeforeWrites) {
+                        return false;
+                    }
+                    match sent {
+                        Sent::Pretended => {
+                            pretended.push(*call);
+                            continue;
+                        }
+                        Sent::As(request) => envelope.frame = request_frame(*call, *rest, &request),
+                        Sent::AsItIs => {}
+                    }
+                    self.send(envelope, &message);
+                    if is_write && self.springs(node, Point::BetweenWrites) {
+                        return false;
+                    }
+                }
+                _ => self.send(envelope, &message),
+            }
+        }
         true
     }
 
-    /// A frame on a connection, which was opened to a process of the one who answers.
-    pub(super) fn send_frame(
-        &mut self,
-        (from, to): (u32, u32),
-        is_reply: bool,
-        (connection, server): (u64, u64),
-        frame: Bytes,
-        label: impl Fn() -> Label,
-    ) {
-        self.send(Envelope { message: 0, from, to, is_reply, connection, server, frame }, label);
+    /// Looks at what an operation sends.
+    fn note_request(&mut self, node: u32, to: u32, call: CallId, request: &Request) -> Sent {
+        let lies = self.lies;
+        let Some(process) = self.nodes[node as usize].process.as_ref() else { return Sent::AsItIs };
+        let around = process.shard.environment();
+        let mut operations = around.operations.borrow_mut();
+        let Some(running) = operations.get_mut(&call.operation) else { return Sent::AsItIs };
+        if call.phase != running.phase || running.called.is_empty() {
+            running.called.clear();
+            running.phase = call.phase;
+            let (operation, is_get) = (running.operation, running.is_get);
+            let name = match (request, is_get) {
+                (Request::LocalRead { .. }, _) => "reads",
+                (Request::LocalReadTimestamp { .. }, _) => "asks for timestamps",
+                (Request::LocalWrite { .. }, true) => "writes back",
+                (Request::LocalWrite { .. }, false) => "writes",
+            };
+            self.trace.record(self.now, || What::Phase { node, operation, name });
+        }
+        let again = running.called.contains(&to);
+        running.called.push(to);
+        let Request::LocalWrite { key, stamped } = request else { return Sent::AsItIs };
+        let (operation, is_get) = (running.operation, running.is_get);
+        if is_get && lies.no_write_back {
+            return Sent::Pretended;
+        }
+        let mut stamped = stamped.clone();
+        let repicked = again && lies.repicks && !is_get;
+        if let Some(timestamp) =
+            repicked.then(|| around.issuer.borrow().issue(stamped.version.time() + 1).ok()).flatten()
+        {
+            stamped.version = Version::of_write(timestamp);
+        }
+        drop(operations);
+        if !is_get {
+            self.records[operation].version.get_or_insert(stamped.version);
+        }
+        self.note_write(node, key, &stamped);
+        if repicked { Sent::As(Request::LocalWrite { key: key.clone(), stamped }) } else { Sent::AsItIs }
     }
 
-    /// A replica's reply to a peer.
-    pub(super) fn send_reply(&mut self, node: u32, source: Source, reply: &Reply) {
-        let Source::Peer { node: to, connection, server, call } = source else { return };
-        let Some(process) = self.nodes[node as usize].process.as_ref() else { return };
-        if process.incarnation != server {
-            // The connection ended with the process that it was opened to.
-            return;
-        }
-        let mut out = BytesMut::new();
-        put_frame(&mut out, |body| put_reply(body, call, reply));
-        let envelope =
-            Envelope { message: 0, from: node, to, is_reply: true, connection, server, frame: out.freeze() };
-        let asker = self.nodes[to as usize].process.as_ref();
-        let operation = asker.and_then(|process| process.running.get(&call.operation)).map(|r| r.operation);
-        self.send(envelope, || Label { kind: MessageKind::Reply, operation, text: reply_text(reply) });
+    /// A coordinator gives a write to a replica.
+    pub(super) fn note_write(&mut self, node: u32, key: &Bytes, stamped: &StampedValue) {
+        let unique = self.unique.sent(key, stamped);
+        self.convict(unique);
+        let replaced = self.nodes[node as usize].replaced;
+        self.convict(crate::checks::unique::issued_by(node, replaced));
     }
 
-    fn send(&mut self, mut envelope: Envelope, label: impl Fn() -> Label) {
-        envelope.message = self.next_message;
-        self.next_message += 1;
-        self.stats.messages += 1;
-        let (message, from, to) = (envelope.message, envelope.from, envelope.to);
-        self.trace.record(self.now, || What::Sent { message, from, to, label: label() });
-        if let Some(held) = &mut self.held {
-            held.push(Held { envelope, label: label() });
-            return;
+    fn send(&mut self, mut envelope: Envelope, what: &Message) {
+        let (from, to) = (envelope.from, envelope.to);
+        if !matches!(what, Message::Ping) {
+            envelope.message = self.next_message;
+            self.next_message += 1;
+            self.stats.messages += 1;
+            if self.trace.is_on() || self.held.is_some() {
+                let asker = if matches!(what, Message::Reply(..)) { to } else { from };
+                let label = what.label(what.call().and_then(|call| self.operation_of(asker, call)));
+                let message = envelope.message;
+                self.trace.record(self.now, || What::Sent { message, from, to, label: label.clone() });
+                if let Some(held) = &mut self.held {
+                    held.push(Held { envelope, label });
+                    return;
+                }
+            }
+        } else if self.held.is_some() {
+            // Nobody has to say in a script that a node is there.
+            return self.queue.push(self.now, Event::Arrive(envelope));
         }
+        let message = envelope.message;
         let network = &self.plan.network;
         let (latency, stray_max) = (network.latency, network.stray_max);
         if self.rng.chance(network.loss) {
-            return self.trace.record(self.now, || What::Lost { message, why: "on the way" });
+            return self.lost(message, "on the way");
         }
         let mut takes = self.rng.between(latency.0, latency.1);
         if !self.wires.open(from, to) {
             // Some is still in a buffer when the way is open again.
             if !self.rng.one_in(4) {
-                return self.trace.record(self.now, || What::Lost { message, why: "the way is cut" });
+                return self.lost(message, "the way is cut");
             }
             takes += self.rng.magnitude(100 * MS, 10_000 * MS);
         }
@@ -195,123 +269,104 @@ impl World {
         self.queue.push(self.now + takes, Event::Arrive(envelope));
     }
 
+    fn lost(&mut self, message: u64, why: &'static str) {
+        if message > 0 {
+            self.trace.record(self.now, || What::Lost { message, why });
+        }
+    }
+
+    fn operation_of(&self, node: u32, call: CallId) -> Option<usize> {
+        let process = self.nodes[node as usize].process.as_ref()?;
+        let operations = process.shard.environment().operations.borrow();
+        operations.get(&call.operation).map(|running| running.operation)
+    }
+
     /// A message reaches its node, if somebody is there.
     pub(super) fn arrive(&mut self, envelope: Envelope) {
-        let (message, to) = (envelope.message, envelope.to);
-        let lost = |why| move || What::Lost { message, why };
-        if !self.wires.open(envelope.from, to) {
-            return self.trace.record(self.now, lost("the way is cut"));
+        let Envelope { message, from, to, connection, frame } = envelope;
+        if !self.wires.open(from, to) {
+            return self.lost(message, "the way is cut");
         }
-        if self.broken.contains(&envelope.connection) {
-            return self.trace.record(self.now, lost("its connection broke"));
+        if self.broken.contains(&connection) {
+            return self.lost(message, "its connection broke");
         }
         if self.nodes[to as usize].process.is_none() {
-            return self.trace.record(self.now, lost("nobody is there"));
+            return self.lost(message, "nobody is there");
         }
-        let mut input = BytesMut::from(&envelope.frame[..]);
-        let Ok(Some(body)) = take_frame(&mut input, FRAME_LIMIT) else {
-            self.trace.record(self.now, lost("it is damaged"));
-            return self.close(&envelope);
-        };
-        if envelope.is_reply {
-            self.arrive_reply(&envelope, body);
-        } else {
-            self.arrive_request(&envelope, body);
-        }
-    }
-
-    fn arrive_reply(&mut self, envelope: &Envelope, body: Bytes) {
-        let (message, from, to) = (envelope.message, envelope.from, envelope.to);
-        let Some(process) = self.nodes[to as usize].process.as_mut() else { return };
-        let link = &mut process.links[from as usize];
-        if link.up != Some((envelope.connection, envelope.server)) {
-            let why = "its connection is gone";
-            return self.trace.record(self.now, || What::Lost { message, why });
-        }
-        link.last_heard = self.now;
-        if is_answer(&body) {
-            self.trace.record(self.now, || What::Arrived { message });
-            if !self.arrive_answer(to, from, body) {
-                self.close(envelope);
+        let key = self.connections.get(&connection).and_then(|open| open.key(to));
+        let read = Message::of(&frame);
+        match (key, read) {
+            (Some(key), Some(read)) => {
+                if message > 0 {
+                    self.trace.record(self.now, || What::Arrived { message });
+                }
+                self.deliver(to, key, &frame, &read);
             }
-            return;
-        }
-        let Ok((call, reply)) = get_reply(body) else { return self.close(envelope) };
-        self.trace.record(self.now, || What::Arrived { message });
-        let has_written = matches!(reply, Reply::Written { .. });
-        if let Some((key, version)) = link.unacknowledged.answered(call, has_written) {
-            self.missed(to, from, &key, version);
-        }
-        self.handle_reply(to, from, call, reply);
-        self.pump(to);
-    }
-
-    fn arrive_request(&mut self, envelope: &Envelope, body: Bytes) {
-        let message = envelope.message;
-        if is_question(&body) {
-            self.trace.record(self.now, || What::Arrived { message });
-            let route = (envelope.connection, envelope.server);
-            if !self.arrive_question(envelope.from, envelope.to, route, body) {
-                self.close(envelope);
+            (Some(key), None) => {
+                self.lost(message, "it is damaged");
+                let mut input = BytesMut::from(&frame[..]);
+                // Where the length is damaged, it is the frame behind it that does not fit.
+                let is_whole = length(&frame) == frame.len();
+                let take = |shard: &mut super::node::Loop, now| shard.handle_bytes(key, &mut input, now);
+                let taken = if is_whole { self.tell(to, false, take) } else { None };
+                assert!(!matches!(taken, Some(Ok(()))), "damage is noticed");
+                self.close_lane(to, key);
             }
-            return;
-        }
-        let Ok((call, remaining, request)) = get_request(body) else { return self.close(envelope) };
-        self.trace.record(self.now, || What::Arrived { message });
-        let source = Source::Peer {
-            node: envelope.from,
-            connection: envelope.connection,
-            server: envelope.server,
-            call,
-        };
-        let deadline = abd::Instant(self.now) + Duration::from_millis(remaining.into());
-        if let Some(reply) = self.serve(envelope.to, request, source, deadline) {
-            self.send_reply(envelope.to, source, &reply);
+            (None, Some(Message::Request(call, remaining, request))) => {
+                self.trace.record(self.now, || What::Arrived { message });
+                self.serve_stray(to, from, call, request, Duration::from_millis(remaining.into()));
+                self.tell_lost(to, connection);
+            }
+            (None, _) => {
+                self.lost(message, "its connection is gone");
+                // The machine says so (TCP: a reset).
+                self.tell_lost(to, connection);
+            }
         }
     }
 
-    /// Bytes from somebody who is not a member; the reply goes nowhere.
-    pub(super) fn deliver_foreign(&mut self, to: u32, frame: BytesMut) {
-        let mut input = frame;
-        let Ok(Some(body)) = take_frame(&mut input, FRAME_LIMIT) else { return };
-        let Ok((call, _, request)) = get_request(body) else { return };
-        let source = Source::Peer { node: to, connection: 0, server: 0, call };
-        self.serve(to, request, source, abd::Instant(u64::MAX));
-    }
-
-    /// Whoever gets bytes that are no message closes the connection.
-    fn close(&mut self, envelope: &Envelope) {
-        let (owner, peer) =
-            if envelope.is_reply { (envelope.to, envelope.from) } else { (envelope.from, envelope.to) };
-        let event = Event::LinkLost { node: owner, peer, connection: envelope.connection };
-        self.queue.push(self.now + self.plan.network.latency.0, event);
-    }
-}
-
-fn request_text(request: &Request) -> String {
-    let key = request.key().escape_ascii();
-    match request {
-        Request::LocalRead { .. } | Request::LocalReadTimestamp { .. } => format!("{key}"),
-        Request::LocalWrite { stamped, .. } => {
-            format!("{key}={} {}", content(&stamped.content), stamped.version)
+    fn deliver(&mut self, node: u32, key: LaneKey, frame: &Bytes, read: &Message) {
+        let Some(process) = self.nodes[node as usize].process.as_ref() else { return };
+        let mut input = BytesMut::from(&frame[..]);
+        let mut is_get = false;
+        if let Message::Reply(call, _) = read {
+            let operations = process.shard.environment().operations.borrow();
+            if let Some(running) = operations.get(&call.operation) {
+                is_get = running.is_get;
+                if self.lies.counts_late && call.phase < running.phase {
+                    // "It has answered, so it has it."
+                    let call = CallId { phase: running.phase, ..*call };
+                    input = BytesMut::from(&reply_frame(call, &Reply::Written { previous: None })[..]);
+                }
+            }
+        }
+        let taken = self.tell(node, is_get, |shard, now| shard.handle_bytes(key, &mut input, now));
+        if let Some(Err(_)) = taken {
+            self.close_lane(node, key);
         }
     }
-}
 
-fn reply_text(reply: &Reply) -> String {
-    match reply {
-        Reply::Read { version, content: found, durable } => {
-            let found = found.as_ref().map_or_else(|| "the same".into(), content);
-            format!("{found} {version}{}", if *durable { "" } else { ", not durable" })
-        }
-        Reply::Timestamp { version, writable, .. } => {
-            format!("{version}{}", if *writable { "" } else { ", disk full" })
-        }
-        Reply::Written { .. } => "written".into(),
-        Reply::Refused(refusal) => format!("refused: {refusal}"),
+    /// A request over a connection that is gone; the reply goes nowhere.
+    pub(super) fn serve_stray(
+        &mut self,
+        node: u32,
+        from: u32,
+        call: CallId,
+        request: Request,
+        remaining: Duration,
+    ) {
+        let id = LaneId { kind: LaneKind::Small, pair: 0 };
+        let lane = Some(LaneKey { member: from as usize, id, serial: u64::MAX });
+        let deadline = Instant(self.now) + remaining;
+        self.tell(node, false, |shard, _| shard.serve(request, ReplyTo { lane, call }, deadline));
     }
 }
 
-fn content(content: &abd::Content) -> String {
-    content.value().map_or_else(|| "tombstone".into(), |value| value.escape_ascii().to_string())
+/// What becomes of a request.
+enum Sent {
+    AsItIs,
+    /// The mutant `repick` changes it.
+    As(Request),
+    /// The mutant `no-write-back` takes it for answered.
+    Pretended,
 }

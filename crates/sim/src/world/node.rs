@@ -2,40 +2,36 @@
 
 use super::committer::Writes;
 use super::directories::{new_identity, random};
+use super::environment::{Back, Moment, Outcomes, Surroundings};
+use super::lanes::TICK;
+use super::view::View;
 use super::{Event, World};
 use crate::clock::NodeClocks;
 use crate::directory::Directory;
 use crate::disk::{Mood, SimDatabase};
 use crate::plan::{Plan, Point};
 use crate::rng::Rng;
-use crate::time::{MS, S};
+use crate::time::MS;
 use crate::trace::What;
 use ::node::admission::Admission;
 use ::node::directory::Identity;
 use ::node::nonce::Nonce;
-use ::node::peer::dialling::Dialling;
-use ::node::peer::greeting::Own;
-use abd::{CallId, Config, Coordinator, Instant, Replica, TimestampIssuer};
+use abd::{Config, Instant, Standing, TimestampIssuer};
+use bytes::Bytes;
 use node::commit::{Batch, Queue, Rounds};
+use node::hello::LaneKind;
+use node::lanes::lane::LaneKey;
 use node::lookups::{HandOver, Lookups};
+use node::peer::dialling::Dialling;
+use node::peer::greeting::Own;
 use node::repair::Repair;
-use node::repair::unacknowledged::Unacknowledged;
-use std::collections::{BTreeMap, BTreeSet};
+use node::shard::{REPLICA, ReplyTo, Shard, coordinator_config};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{DatabaseError, MultiVersionStore};
-
-/// As in the node: a query phase that a bare majority has not answered by then asks everybody.
-const HEDGE_AFTER: Duration = Duration::from_millis(10);
-/// As in the node.
-const PROBE_AFTER: Duration = Duration::from_millis(50);
-/// As in the node.
-const RESEND_AFTER: Duration = Duration::from_millis(100);
-/// As in the node.
-const MAX_FUTURE: Duration = Duration::from_secs(60);
-/// How often a node looks after its links.
-pub(super) const TICK: u64 = S;
 
 /// A member of the cluster, up or down.
 pub(crate) struct Node {
@@ -84,81 +80,44 @@ pub(crate) struct Node {
     pub(super) shown_wall: Option<i64>,
 }
 
+/// The event loop of a node.
+pub(crate) type Loop = Shard<Surroundings, Back>;
+
 /// A running process.
 pub(crate) struct Process {
     /// Unique in the run: what was meant for another process does not reach this one.
     pub(crate) incarnation: u64,
-    pub(crate) coordinator: Coordinator,
-    pub(crate) issuer: TimestampIssuer,
-    pub(crate) replica: Replica,
+    pub(crate) shard: Loop,
+    pub(crate) outcomes: Outcomes,
     pub(crate) database: Arc<SimDatabase>,
-    pub(crate) store: MultiVersionStore<Arc<SimDatabase>>,
-    /// Whether look-ups leave the event loop, those that wait, and how many threads are at one.
-    pub(crate) hand_over: HandOver,
-    pub(crate) lookups: Lookups<Source>,
+    /// Threads that are at a look-up.
     pub(crate) looking: usize,
-    /// Writes that wait for the disk.
-    pub(crate) writes: Queue<Writes, Source>,
     pub(crate) rounds: Rounds,
     pub(crate) rounds_armed: u64,
     pub(crate) job: Option<Job>,
-    pub(crate) links: Vec<Link>,
+    /// The connection of each lane.
+    pub(crate) lanes: BTreeMap<LaneKey, u64>,
+    pub(crate) dialling: BTreeMap<(u32, LaneKind), Dialling>,
     /// Who has confirmed this node's disk.
     pub(crate) admission: Admission,
-    /// By the coordinator's number: whose operation it is.
-    pub(crate) running: BTreeMap<u64, RunningOperation>,
     pub(crate) armed: u64,
-    pub(crate) repair: Repair,
     pub(crate) repair_armed: u64,
-    /// The mutant `repair-stops` has stopped.
-    pub(crate) repair_stopped: bool,
-}
-
-/// An operation in a coordinator.
-pub(crate) struct RunningOperation {
-    pub(crate) operation: usize,
-    pub(crate) is_get: bool,
-    /// Its latest phase.
-    pub(crate) phase: u8,
-    /// Members that were sent this phase's request.
-    pub(crate) called: BTreeSet<u32>,
-}
-
-/// A connection that this node keeps up to a peer.
-pub(crate) struct Link {
-    /// While it is up: its number and the peer's process.
-    pub(crate) up: Option<(u64, u64)>,
-    pub(crate) last_heard: u64,
-    pub(crate) dialling: Dialling,
-    /// Writes that the peer has not acknowledged.
-    pub(crate) unacknowledged: Unacknowledged,
-}
-
-impl Link {
-    fn new(now: Instant) -> Self {
-        let (dialling, unacknowledged) = (super::links::new_dialling(now), Unacknowledged::default());
-        Self { up: None, last_heard: 0, dialling, unacknowledged }
-    }
-}
-
-/// Where a request came from.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Source {
-    /// This node's coordinator.
-    Local(CallId),
-    /// A peer's: over this connection, which was opened to this process.
-    Peer { node: u32, connection: u64, server: u64, call: CallId },
 }
 
 /// What the disk is at.
 pub(crate) enum Job {
     /// A batch. `thrown_away` is what the mutant `cancel-batch` does to it.
-    Commit { batch: Batch<Writes, Source>, thrown_away: bool },
+    Commit { batch: Batch<Writes, ReplyTo>, thrown_away: bool },
     /// Garbage collection.
     Collect,
 }
 
 impl Process {
+    /// What the disk has.
+    pub(crate) fn store(&self) -> &MultiVersionStore<Arc<SimDatabase>> {
+        &self.shard.environment().store.versions
+    }
+
     /// A round of garbage collection, which is the engine's own: now and then it merges, in a script each time.
     pub(super) fn collect(&self, rng: &mut Rng, scripted: bool) -> Result<(), DatabaseError> {
         match scripted {
@@ -265,53 +224,86 @@ impl World {
             self.members.clone()
         };
         let config = Config {
-            local: id,
-            members,
-            mode: self.plan.mode,
-            hedge_after: HEDGE_AFTER,
             rotate_after: self.plan.rotate_after,
-            // Where questions are spread, it is also found out who is near.
-            probe_after: (self.plan.rotate_after == NonZeroU64::MIN).then_some(PROBE_AFTER),
-            resend_after: RESEND_AFTER,
+            ..coordinator_config(id, members, self.plan.mode)
         };
+        // Where questions are spread, it is also found out who is near.
+        let probes = self.plan.rotate_after == NonZeroU64::MIN;
+        let config = Config { probe_after: config.probe_after.filter(|_| probes), ..config };
         let incarnation = self.next_incarnation;
         self.next_incarnation += 1;
+        let versions = MultiVersionStore::with_seed(database.clone(), self.plan.cache_bytes, u64::from(node));
+        let store = View {
+            versions,
+            early: RefCell::default(),
+            early_is_durable: self.lies.counts_unsynced,
+            node,
+            monotone: self.monotone.clone(),
+            is_replaced: Cell::new(state.replaced),
+            conviction: RefCell::default(),
+        };
+        let queue_bytes = self.plan.queue_bytes;
+        let now = Instant(self.now);
+        let repair =
+            Repair::new(super::repair::config(&self.plan, self.lies), self.members.count(), node as usize);
+        let standing = Standing { admitted, writable: true };
+        let surroundings = Surroundings {
+            lies: self.lies,
+            moment: Cell::new(Moment {
+                now,
+                interval: None,
+                latest: 0,
+                standing,
+                sequence: 0,
+                lookups: None,
+            }),
+            issues_as: (id, issued_as),
+            issuer: RefCell::new(TimestampIssuer::new(id, issued_as)),
+            store,
+            writes: RefCell::new(Queue::new(if self.lies.queues_all { usize::MAX } else { queue_bytes })),
+            queue_bytes,
+            hand_over: RefCell::new(HandOver::default()),
+            lookups: RefCell::new(Lookups::default()),
+            repair: RefCell::new(repair),
+            operations: RefCell::default(),
+            notes: RefCell::default(),
+            short_backlogs: self.plan.short_backlogs,
+            forgets: Cell::new(false),
+            rng: RefCell::new(Rng::new(self.rng.word(), u64::from(node))),
+        };
+        let op_timeout = Duration::from_nanos(self.plan.op_timeout);
+        let peers = (0..self.plan.nodes).filter(|peer| *peer != node);
+        let kinds = [LaneKind::Small, LaneKind::Bulk];
+        let dialling = peers.flat_map(|peer| kinds.map(|kind| (peer, kind)));
+        let dialled = |(peer, kind)| ((peer, kind), Dialling::new(id, self.members.id(peer as usize), now));
         state.process = Some(Process {
             incarnation,
-            coordinator: Coordinator::new(config),
-            issuer: TimestampIssuer::new(id, issued_as),
-            replica: Replica { max_future: Some(MAX_FUTURE) },
-            store: MultiVersionStore::with_seed(database.clone(), self.plan.cache_bytes, u64::from(node)),
-            hand_over: HandOver::default(),
-            lookups: Lookups::default(),
+            shard: Shard::new(surroundings, config, self.members.clone(), REPLICA, op_timeout),
+            outcomes: Outcomes::default(),
             looking: 0,
-            writes: Queue::new(if self.lies.queues_all { usize::MAX } else { self.plan.queue_bytes }),
-            rounds: Rounds::new(database.has_room(), Instant(self.now)),
+            rounds: Rounds::new(database.has_room(), now),
             rounds_armed: u64::MAX,
             database,
             job: None,
-            links: (0..self.plan.nodes).map(|_| Link::new(Instant(self.now))).collect(),
+            lanes: BTreeMap::new(),
+            dialling: dialling.map(dialled).collect(),
             admission: Admission::new(self.members.clone(), id, admitted),
-            running: BTreeMap::new(),
             armed: u64::MAX,
-            repair: Repair::new(super::repair::config(&self.plan), self.members.count(), node as usize),
             repair_armed: u64::MAX,
-            repair_stopped: false,
         });
         self.trace.record(self.now, || What::Started { node, boot });
         if !state.replaced
             && let Some(process) = &state.process
         {
-            let kept = self
-                .monotone
-                .restarted(node, |key| process.store.newest(key).map(|newest| newest.stamped.version));
+            let newest = |key: &Bytes| process.store().newest(key).map(|newest| newest.stamped.version);
+            let kept = self.monotone.borrow().restarted(node, newest);
             self.convict(kept);
         }
         if self.springs(node, Point::InRecovery) {
             return;
         }
-        self.work(node);
-        self.connect_all(node, incarnation);
+        self.follow_up(node);
+        self.dial_all(node, incarnation);
         let phase = if self.held.is_some() { TICK } else { self.rng.below(TICK) };
         self.queue.push(self.now + phase, Event::Tick { node, incarnation });
     }
@@ -332,7 +324,7 @@ impl World {
             }
             // It fails, of course; what counts is the bytes that it leaves behind.
             let _ = match job {
-                Job::Commit { batch, .. } => process.store.commit_puts(&batch.writes.encoded()),
+                Job::Commit { batch, .. } => process.store().commit_puts(&batch.writes.encoded()),
                 Job::Collect => process.collect(&mut self.rng, self.held.is_some()),
             };
         }
@@ -359,14 +351,15 @@ impl World {
             Event::Submit { operation, .. } => Some(*operation),
             _ => None,
         });
-        let orphans: Vec<usize> =
-            process.running.values().map(|running| running.operation).chain(asked).collect();
+        let running = process.shard.environment().operations.take();
+        let orphans: Vec<usize> = running.values().map(|running| running.operation).chain(asked).collect();
         for operation in orphans {
             self.answer_unknown(operation, "the node ended");
         }
         // The kernel of a killed process resets its connections; a machine without power says nothing.
+        self.leave(node, &process);
         if !power {
-            self.reset_links_to(node);
+            self.reset_lanes_to(node);
         }
     }
 
@@ -380,7 +373,7 @@ impl World {
     /// A node's disk failed: the process ends and may be started again.
     pub(crate) fn fail(&mut self, node: u32, why: &DatabaseError) {
         self.crash(node, true, &why.to_string());
-        self.reset_links_to(node);
+        self.reset_lanes_to(node);
     }
 
     /// Repairs what a fault may have done to a node.

@@ -1,48 +1,84 @@
-//! A node's store, as its replica sees it.
+//! A node's store, as its replica and its repair see it. What it says is durable it is held to.
 
+use crate::checks::Conviction;
+use crate::checks::monotone::Monotone;
 use crate::disk::SimDatabase;
-use abd::{Content, Glimpse, Newest, StampedValue, Version, VersionStore};
+use abd::{Glimpse, Newest, StampedValue, Version, VersionStore};
 use bytes::Bytes;
+use node::repair::ranges::{Page, Range, Ranges};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
 use store::{DatabaseError, MultiVersionStore};
 
-/// The store as a replica sees it.
-pub(crate) struct View<'a> {
-    pub(crate) store: &'a MultiVersionStore<Arc<SimDatabase>>,
+/// The store of a running process.
+pub(crate) struct View {
+    pub(crate) versions: MultiVersionStore<Arc<SimDatabase>>,
     /// What is on its way to the disk and shown already.
-    pub(crate) early: &'a [(Bytes, StampedValue)],
+    pub(crate) early: RefCell<Vec<(Bytes, StampedValue)>>,
     /// What is said about it.
     pub(crate) early_is_durable: bool,
+    pub(crate) node: u32,
+    pub(crate) monotone: Rc<RefCell<Monotone>>,
+    /// Nothing is expected of its node.
+    pub(crate) is_replaced: Cell<bool>,
+    pub(crate) conviction: RefCell<Option<Conviction>>,
 }
 
-impl VersionStore for View<'_> {
+impl View {
+    /// Keeps the first thing that must never have happened.
+    pub(super) fn convict(&self, result: Result<(), Conviction>) {
+        if let Err(conviction) = result {
+            self.conviction.borrow_mut().get_or_insert(conviction);
+        }
+    }
+
+    /// The newest of what is shown early, if it is above `have`.
+    fn early_above(&self, key: &[u8], have: Version) -> Option<Newest> {
+        let early = self.early.borrow();
+        let above = early.iter().filter(|(early, stamped)| early == key && stamped.version > have);
+        let (_, stamped) = above.max_by_key(|(_, stamped)| stamped.version)?;
+        Some(Newest { stamped: stamped.clone(), durable: self.early_is_durable })
+    }
+
+    /// Holds the node to what its replica is about to say.
+    fn note(&self, key: &[u8], version: Version, durable: bool) {
+        if self.is_replaced.get() {
+            return;
+        }
+        let mut monotone = self.monotone.borrow_mut();
+        self.convict(monotone.reports(self.node, key, version));
+        if durable {
+            monotone.promises(self.node, key, version);
+        }
+    }
+}
+
+impl VersionStore for View {
     type Error = DatabaseError;
 
     fn newest(&self, key: &[u8]) -> Result<Newest, DatabaseError> {
-        let mut newest = self.store.newest(key)?;
-        for (_, stamped) in self.early.iter().filter(|(early, _)| early == key) {
-            if stamped.version > newest.stamped.version {
-                newest = Newest { stamped: stamped.clone(), durable: self.early_is_durable };
-            }
-        }
+        let newest = self.versions.newest(key)?;
+        let newest = self.early_above(key, newest.stamped.version).unwrap_or(newest);
+        self.note(key, newest.stamped.version, newest.durable);
         Ok(newest)
     }
 
     fn newest_above(&self, key: &[u8], have: Version) -> Result<Glimpse, DatabaseError> {
-        if self.early.iter().any(|(early, _)| early == key) {
-            return Ok(self.newest(key)?.glimpse(have));
-        }
-        self.store.newest_above(key, have)
+        let glimpse = self.versions.newest_above(key, have)?;
+        let early = self.early_above(key, glimpse.version);
+        let glimpse = early.map_or(glimpse, |newest| newest.glimpse(have));
+        self.note(key, glimpse.version, glimpse.durable);
+        Ok(glimpse)
     }
 
     fn remembered_above(&self, key: &[u8], have: Version) -> Option<Glimpse> {
-        let known = self.store.remembered_above(key, have);
-        let version = known.as_ref().map_or(Version::MIN, |known| known.version);
-        let early = self.early.iter().filter(|(early, stamped)| early == key && stamped.version > version);
-        let newest = early
-            .max_by_key(|(_, stamped)| stamped.version)
-            .map(|(_, stamped)| Newest { stamped: stamped.clone(), durable: self.early_is_durable });
-        newest.map(|newest| newest.glimpse(have)).or(known)
+        // What is shown early says nothing about what is on the disk.
+        let known = self.versions.remembered_above(key, have)?;
+        let early = self.early_above(key, known.version);
+        let glimpse = early.map_or(known, |newest| newest.glimpse(have));
+        self.note(key, glimpse.version, glimpse.durable);
+        Some(glimpse)
     }
 
     fn is_damage(why: &DatabaseError) -> bool {
@@ -50,20 +86,20 @@ impl VersionStore for View<'_> {
     }
 }
 
-/// What of it is in memory.
-pub(crate) struct Memory<'a>(pub(crate) &'a View<'a>);
+impl Ranges for View {
+    type Error = DatabaseError;
 
-impl VersionStore for Memory<'_> {
-    /// It is not.
-    type Error = ();
-
-    fn newest(&self, key: &[u8]) -> Result<Newest, ()> {
-        let Glimpse { version, content, durable, .. } = self.newest_above(key, Version::MIN)?;
-        let content = content.unwrap_or(Content::Tombstone);
-        Ok(Newest { stamped: StampedValue { version, content }, durable })
+    fn walk(&self, range: &Range, at_most: usize, bytes_max: usize) -> Result<Page, DatabaseError> {
+        let walked =
+            self.versions.walk(range.after.as_deref(), range.up_to.as_deref(), at_most, bytes_max)?;
+        Ok(Page { entries: walked.entries, is_last: walked.is_last })
     }
 
-    fn newest_above(&self, key: &[u8], have: Version) -> Result<Glimpse, ()> {
-        self.0.remembered_above(key, have).ok_or(())
+    fn version(&self, key: &[u8]) -> Result<Option<Version>, DatabaseError> {
+        match self.versions.newest_above(key, Version::MAX) {
+            Ok(glimpse) => Ok(Some(glimpse.version)),
+            Err(why) if Self::is_damage(&why) => Ok(None),
+            Err(why) => Err(why),
+        }
     }
 }

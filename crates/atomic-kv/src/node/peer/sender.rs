@@ -52,6 +52,7 @@ pub(super) async fn send_all(
 mod tests {
     use super::*;
     use ::node::hello::LaneKind;
+    use ::node::lanes::Bounds;
     use ::node::lanes::outgoing::{LONG_BYTES, Outgoing};
     use std::cell::RefCell;
     use std::future::Future;
@@ -71,7 +72,8 @@ mod tests {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let sending = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
             let (receiving, _) = listener.accept().await.unwrap();
-            let outbox = Rc::new(Outbox(RefCell::new(Outgoing::new(LaneKind::Small)), Signal::default()));
+            let outbox =
+                Rc::new(Outbox(RefCell::new(Outgoing::new(Bounds::of(LaneKind::Small))), Signal::default()));
             let sender = outbox.clone();
             tokio::task::spawn_local(async move {
                 let Outbox(outgoing, sends) = &*sender;

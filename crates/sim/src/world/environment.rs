@@ -1,0 +1,245 @@
+//! What an event loop reaches beyond itself in this world ([`Environment`]), and where most mutants tell it their lies.
+
+use super::committer::Writes;
+use super::view::View;
+use crate::checks::bounded;
+use crate::mutant::Lies;
+use crate::plan::SHORT_BACKLOG;
+use crate::rng::Rng;
+use abd::{
+    AfterCommit, CallId, Instant, Interval, NodeId, Operation, OperationId, Outcome, Reason, Reply, Request,
+    StampedValue, Standing, TimestampIssuer, Version,
+};
+use bytes::Bytes;
+use node::commit::Queue;
+use node::hello::LaneKind;
+use node::lanes::Bounds;
+use node::lookups::{HandOver, Lookups};
+use node::repair::{Repair, is_repair};
+use node::shard::{Environment, ReplyTo, Return};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::ops::Deref;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// What is true while an event happens at a node.
+#[derive(Clone, Copy)]
+pub(crate) struct Moment {
+    pub(crate) now: Instant,
+    pub(crate) interval: Option<Interval>,
+    /// The upper bound of the clock for the horizon.
+    pub(crate) latest: u64,
+    pub(crate) standing: Standing,
+    pub(crate) sequence: u64,
+    /// How long a disk takes to find something.
+    pub(crate) lookups: Option<(u64, u64)>,
+}
+
+/// What an event loop has done that this world has to know of.
+pub(crate) enum Note {
+    /// Its coordinator gives a write to its own replica.
+    Writes(Bytes, StampedValue),
+    /// The first lane to a member is up, or the last one is gone.
+    Link(u32, bool),
+    /// A member has said how many batches it has made durable.
+    Observed(u32, u64),
+}
+
+/// An operation in a coordinator.
+pub(crate) struct RunningOperation {
+    pub(crate) operation: usize,
+    pub(crate) is_get: bool,
+    /// Its latest phase.
+    pub(crate) phase: u8,
+    /// Members that were sent this phase's request.
+    pub(crate) called: Vec<u32>,
+}
+
+/// Operations by the coordinator's number.
+pub(crate) type Operations = BTreeMap<u64, RunningOperation>;
+
+/// Outcomes on their way to clients, by operation.
+pub(crate) type Outcomes = Rc<RefCell<Vec<(usize, Outcome)>>>;
+
+/// The way back of an operation.
+pub(crate) struct Back {
+    pub(crate) operation: usize,
+    pub(crate) outcomes: Outcomes,
+}
+
+impl Return for Back {
+    fn wake(&self) {}
+
+    fn send(self, outcome: Outcome) {
+        self.outcomes.borrow_mut().push((self.operation, outcome));
+    }
+}
+
+/// What the event loop of one process reaches.
+pub(crate) struct Surroundings {
+    pub(crate) lies: Lies,
+    pub(crate) moment: Cell<Moment>,
+    /// Which node, and which boot.
+    pub(crate) issues_as: (NodeId, u32),
+    pub(crate) issuer: RefCell<TimestampIssuer>,
+    pub(crate) store: View,
+    /// Writes that wait for the disk.
+    pub(crate) writes: RefCell<Queue<Writes, ReplyTo>>,
+    pub(crate) queue_bytes: usize,
+    /// Whether look-ups leave the event loop, and those that wait.
+    pub(crate) hand_over: RefCell<HandOver>,
+    pub(crate) lookups: RefCell<Lookups<ReplyTo>>,
+    pub(crate) repair: RefCell<Repair>,
+    pub(crate) operations: RefCell<Operations>,
+    pub(crate) notes: RefCell<Vec<Note>>,
+    pub(crate) short_backlogs: bool,
+    /// A lane is being closed, and what was under way on it is not remembered.
+    pub(crate) forgets: Cell<bool>,
+    pub(crate) rng: RefCell<Rng>,
+}
+
+impl Surroundings {
+    fn note(&self, note: Note) {
+        self.notes.borrow_mut().push(note);
+    }
+
+    fn is_get(&self, call: CallId) -> bool {
+        self.operations.borrow().get(&call.operation).is_some_and(|running| running.is_get)
+    }
+
+    /// Whether what a reply goes to is a Get of this node's own.
+    pub(crate) fn is_about_get(&self, to: ReplyTo) -> bool {
+        to.lane.is_none() && self.is_get(to.call)
+    }
+
+    /// The next question for whoever may wait for the disk.
+    pub(crate) fn next_lookup(&self, now: Instant) -> Option<(Request, ReplyTo)> {
+        self.lookups.borrow_mut().next(now)
+    }
+
+    /// An operation has ended: its number.
+    pub(crate) fn end(&self, operation: usize) -> Option<OperationId> {
+        let mut operations = self.operations.borrow_mut();
+        let number = *operations.iter().find(|(_, running)| running.operation == operation)?.0;
+        operations.remove(&number);
+        Some(OperationId(number))
+    }
+}
+
+impl Environment for Surroundings {
+    type Store = View;
+
+    fn interval(&self) -> Option<Interval> {
+        self.moment.get().interval
+    }
+
+    fn horizon(&self) -> u64 {
+        self.moment.get().latest
+    }
+
+    fn issuer(&self) -> impl Deref<Target = TimestampIssuer> {
+        if self.lies.forgets_issued {
+            // The mutant `no-last-issued`: one that has never issued anything.
+            let (node, boot) = self.issues_as;
+            self.issuer.replace(TimestampIssuer::new(node, boot));
+        }
+        self.issuer.borrow()
+    }
+
+    fn store(&self) -> impl Deref<Target = View> {
+        &self.store
+    }
+
+    fn standing(&self) -> Standing {
+        self.moment.get().standing
+    }
+
+    fn sequence(&self) -> u64 {
+        self.moment.get().sequence
+    }
+
+    fn commit(
+        &self,
+        key: Bytes,
+        stamped: StampedValue,
+        reply: AfterCommit,
+        to: ReplyTo,
+    ) -> Result<(), Reply> {
+        if to.lane.is_none() && !is_repair(to.call) {
+            if self.lies.no_write_back && self.is_get(to.call) {
+                // The mutant `no-write-back`: nothing is written.
+                return Err(Reply::Written { previous: None });
+            }
+            self.note(Note::Writes(key.clone(), stamped.clone()));
+        }
+        let mut writes = self.writes.borrow_mut();
+        let before = writes.bytes();
+        writes.enqueue(&mut Writes(vec![(key, stamped)]), reply, to)?;
+        self.store.convict(bounded::check(
+            self.store.node,
+            "writes that wait for its disk",
+            before,
+            self.queue_bytes,
+        ));
+        Ok(())
+    }
+
+    fn hands_over(&self) -> bool {
+        self.moment.get().lookups.is_some() && self.hand_over.borrow().is_on(self.moment.get().now)
+    }
+
+    fn is_slow(&self) -> bool {
+        self.hand_over.borrow().is_slow(self.moment.get().now)
+    }
+
+    fn ask_disk(&self, question: Request, to: ReplyTo, deadline: Instant) -> Result<(), Reply> {
+        self.lookups.borrow_mut().ask(question, to, deadline, self.moment.get().now)
+    }
+
+    fn look_here<T>(&self, look: impl FnOnce() -> T) -> T {
+        let mut rng = self.rng.borrow_mut();
+        // It may find it in the page cache.
+        if let Some((from, to)) = self.moment.get().lookups.filter(|_| rng.one_in(2)) {
+            let took = Duration::from_nanos(rng.between(from, to));
+            self.hand_over.borrow_mut().has_read(took, self.moment.get().now);
+        }
+        look()
+    }
+
+    fn taken(&self, found_bytes: usize) {
+        self.lookups.borrow_mut().taken(found_bytes);
+    }
+
+    fn repair(&self, tell: impl FnOnce(&mut Repair, Instant)) {
+        tell(&mut self.repair.borrow_mut(), self.moment.get().now);
+    }
+
+    fn missed(&self, member: usize, key: &Bytes, version: Version) {
+        let is_own = member == self.store.node as usize;
+        let is_forgotten = if is_own { self.lies.refuses_silently } else { self.forgets.get() };
+        if !is_forgotten {
+            self.repair.borrow_mut().handle_missed(member, key, version, self.moment.get().now);
+        }
+    }
+
+    fn peer_is_up(&self, member: usize, up: bool) {
+        self.note(Note::Link(u32::try_from(member).unwrap_or(u32::MAX), up));
+        self.repair(|repair, now| match up {
+            true => repair.handle_peer_up(member, now),
+            false => repair.handle_peer_down(member),
+        });
+    }
+
+    fn observe(&self, peer: NodeId, sequence: u64) {
+        self.note(Note::Observed(peer.0, sequence));
+    }
+
+    fn reason_to_refuse(&self, _: &Operation) -> Option<Reason> {
+        None
+    }
+
+    fn bounds(&self, kind: LaneKind) -> Bounds {
+        if self.short_backlogs { SHORT_BACKLOG } else { Bounds::of(kind) }
+    }
+}

@@ -1,0 +1,155 @@
+//! What a thread does around an event loop ([`node::shard::Shard`]): inputs into it, and after each what it wants done.
+
+use super::environment::{Moment, Note};
+use super::node::{Loop, Process};
+use super::{Event, World};
+use crate::mutant::ClockLie;
+use crate::plan::Point;
+use crate::time::MS;
+use crate::trace::What;
+use abd::{Instant, Interval, Now, TimestampMode};
+use node::repair::message::Answer;
+use node::repair::ranges;
+
+/// Timers fire at multiples of this.
+const TIMER: u64 = MS;
+
+impl World {
+    /// A node's process at this moment, and what its event loop is told about time. `is_get` where it is about a Get.
+    pub(super) fn enter(&mut self, node: u32, is_get: bool) -> Option<(&mut Process, Now)> {
+        self.nodes[node as usize].process.as_ref()?;
+        let interval = self.interval_at(node, is_get);
+        self.record_clock(node);
+        let state = &mut self.nodes[node as usize];
+        let sequence = state.sequence();
+        let true_time = self.plan.mode == TimestampMode::TrueTime;
+        let clock = state.clocks.interval(self.now, &self.plan.clocks).filter(|_| true_time);
+        let latest = clock.map_or_else(|| state.clocks.wall(self.now), |interval| interval.latest);
+        let process = state.process.as_mut()?;
+        let standing = process.admission.standing(process.rounds.has_room());
+        let now = Instant(self.now);
+        let around = process.shard.environment();
+        let lookups = self.plan.lookups;
+        around.moment.set(Moment { now, interval, latest, standing, sequence, lookups });
+        around.store.is_replaced.set(state.replaced);
+        Some((process, Now { instant: now, interval }))
+    }
+
+    fn interval_at(&self, node: u32, is_get: bool) -> Option<Interval> {
+        if self.plan.mode == TimestampMode::Logical {
+            return None;
+        }
+        let clocks = &self.nodes[node as usize].clocks;
+        let interval = clocks.interval(self.now, &self.plan.clocks);
+        match self.lies.clock {
+            ClockLie::Wall => Some(Interval { earliest: u64::MAX, latest: clocks.wall(self.now) }),
+            ClockLie::NobodyWaits => interval.map(|i| Interval { earliest: u64::MAX, ..i }),
+            ClockLie::GetsDoNotWait if is_get => interval.map(|i| Interval { earliest: u64::MAX, ..i }),
+            ClockLie::None | ClockLie::GetsDoNotWait => interval,
+            ClockLie::Stale => {
+                // As if it had been read at the last full tenth of a second.
+                let before = self.now / (100 * MS) * (100 * MS);
+                let then = clocks.interval(before, &self.plan.clocks);
+                interval.map(|i| Interval { latest: then.map_or(i.latest, |then| then.latest), ..i })
+            }
+        }
+    }
+
+    /// Tells an event loop something, and does what it wants done about it.
+    pub(super) fn tell<T>(
+        &mut self,
+        node: u32,
+        is_get: bool,
+        input: impl FnOnce(&mut Loop, Now) -> T,
+    ) -> Option<T> {
+        let (process, now) = self.enter(node, is_get)?;
+        let told = input(&mut process.shard, now);
+        self.follow_up(node);
+        Some(told)
+    }
+
+    /// Does what an event loop wants done: to be called after every input.
+    pub(super) fn follow_up(&mut self, node: u32) {
+        if self.heed(node) && self.springs(node, Point::BeforeWrites) {
+            return;
+        }
+        while let Some((process, _)) = self.enter(node, false)
+            && let Some(key) = process.shard.poll_replaced()
+        {
+            self.close_lane(node, key);
+        }
+        while let Some((process, _)) = self.enter(node, false)
+            && let Some(asked) = process.shard.poll_question()
+        {
+            // It takes no time here.
+            let around = process.shard.environment();
+            let admitted = around.moment.get().standing.admitted;
+            let answer: Option<Answer> = ranges::answer(&around.store, &asked.question, admitted).ok();
+            process.shard.handle_answered(asked.key, asked.call, answer);
+        }
+        self.send_what_waits(node);
+        self.hand_out(node);
+        self.arm(node);
+        self.keep_repairing(node);
+        self.begin_lookups(node);
+        self.work(node);
+    }
+
+    /// Takes note of what an event loop has done; whether its coordinator writes.
+    fn heed(&mut self, node: u32) -> bool {
+        let Some((process, _)) = self.enter(node, false) else { return false };
+        let around = process.shard.environment();
+        let (notes, conviction) = (around.notes.take(), around.store.conviction.take());
+        self.convict(conviction.map_or(Ok(()), Err));
+        let mut writes = false;
+        for note in notes {
+            match note {
+                Note::Writes(key, stamped) => {
+                    writes = true;
+                    self.note_write(node, &key, &stamped);
+                }
+                Note::Link(peer, up) => self.trace.record(self.now, || What::Link { node, peer, up }),
+                Note::Observed(peer, batches) => {
+                    self.nodes[node as usize].identity.peers.observe(peer, batches);
+                }
+            }
+        }
+        writes
+    }
+
+    /// Brings outcomes to whoever waits for them.
+    fn hand_out(&mut self, node: u32) {
+        let Some(process) = self.nodes[node as usize].process.as_ref() else { return };
+        let outcomes = process.outcomes.take();
+        for (operation, outcome) in outcomes {
+            let process = self.nodes[node as usize].process.as_ref();
+            let ended = process.and_then(|process| process.shard.environment().end(operation));
+            if let Some(ended) = ended.filter(|_| self.lies.cancels_batches) {
+                self.cancel_batches(node, ended.0);
+            }
+            self.answer(operation, outcome);
+        }
+    }
+
+    fn arm(&mut self, node: u32) {
+        let Some(process) = self.nodes[node as usize].process.as_mut() else { return };
+        if let Some(due) = process.shard.poll_timeout()
+            && due.0 < process.armed
+        {
+            // As coarse as the node's timers.
+            let at = due.0.max(self.now + 1).next_multiple_of(TIMER);
+            process.armed = at;
+            let incarnation = process.incarnation;
+            self.queue.push(at, Event::Wake { node, incarnation, at });
+        }
+    }
+
+    /// A coordinator's timer.
+    pub(super) fn wake(&mut self, node: u32, incarnation: u64, at: u64) {
+        let Some(process) = self.process_of(node, incarnation) else { return };
+        if process.armed == at {
+            process.armed = u64::MAX;
+            self.tell(node, false, |shard, now| shard.handle_timeout(now));
+        }
+    }
+}

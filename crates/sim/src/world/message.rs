@@ -1,0 +1,138 @@
+//! The frames that nodes send, as people name them.
+
+use crate::trace::{Label, MessageKind};
+use abd::wire::{
+    FRAME_HEADER, get_reply, get_request, is_reply, put_frame, put_reply, put_request, take_frame,
+};
+use abd::{CallId, Reply, Request};
+use bytes::{Bytes, BytesMut};
+use node::lanes::lane::{PING, PONG};
+use node::limits::FRAME_BYTES_MAX;
+use node::repair::message::{Answer, Question, get_answer, get_question, is_answer, is_question};
+
+/// What a frame says.
+pub(crate) enum Message {
+    /// "Are you there?" or the answer, which nobody wants to read about.
+    Ping,
+    /// To a replica: the call, for how many milliseconds somebody waits, and what is wanted.
+    Request(CallId, u32, Request),
+    /// To a coordinator, or to repair.
+    Reply(CallId, Reply),
+    /// Of repair.
+    Question(Question),
+    /// To it.
+    Answer(Answer),
+}
+
+impl Message {
+    /// Reads one frame; `None` if it is damaged.
+    pub(crate) fn of(frame: &[u8]) -> Option<Self> {
+        let mut input = BytesMut::from(frame);
+        let body = take_frame(&mut input, FRAME_BYTES_MAX).ok().flatten().filter(|_| input.is_empty())?;
+        Some(match body.first()? {
+            &PING | &PONG => Self::Ping,
+            _ if is_reply(&body) => get_reply(body).map(|(call, reply)| Self::Reply(call, reply)).ok()?,
+            _ if is_answer(&body) => Self::Answer(get_answer(body).ok()?.1),
+            _ if is_question(&body) => Self::Question(get_question(body).ok()?.1),
+            _ => get_request(body).map(|(call, rest, request)| Self::Request(call, rest, request)).ok()?,
+        })
+    }
+
+    /// What the trace says about it, if it says anything.
+    pub(crate) fn label(&self, operation: Option<usize>) -> Label {
+        let (kind, text) = match self {
+            Self::Ping => (MessageKind::Reply, String::new()),
+            Self::Request(_, _, request) => (kind_of(request), request_text(request)),
+            Self::Reply(_, reply) => (MessageKind::Reply, reply_text(reply)),
+            Self::Question(question) => (MessageKind::Compare, question_text(question)),
+            Self::Answer(answer) => (MessageKind::Reply, answer_text(answer)),
+        };
+        Label { kind, operation, text }
+    }
+
+    /// Which call it belongs to.
+    pub(crate) fn call(&self) -> Option<CallId> {
+        match self {
+            Self::Request(call, ..) | Self::Reply(call, _) => Some(*call),
+            _ => None,
+        }
+    }
+}
+
+/// The first whole frame of what was sent over a lane.
+pub(crate) fn next_frame(output: &mut BytesMut) -> Bytes {
+    output.split_to(length(output)).freeze()
+}
+
+/// How long a frame says that it is, with its header.
+pub(crate) fn length(frame: &[u8]) -> usize {
+    let length = frame.first_chunk().map_or(0, |length| u32::from_be_bytes(*length));
+    FRAME_HEADER + length as usize
+}
+
+/// A request as a frame.
+pub(crate) fn request_frame(call: CallId, remaining_ms: u32, request: &Request) -> Bytes {
+    let mut frame = BytesMut::new();
+    put_frame(&mut frame, |body| put_request(body, call, remaining_ms, request));
+    frame.freeze()
+}
+
+/// A reply as a frame.
+pub(crate) fn reply_frame(call: CallId, reply: &Reply) -> Bytes {
+    let mut frame = BytesMut::new();
+    put_frame(&mut frame, |body| put_reply(body, call, reply));
+    frame.freeze()
+}
+
+fn kind_of(request: &Request) -> MessageKind {
+    match request {
+        Request::LocalRead { .. } => MessageKind::Read,
+        Request::LocalReadTimestamp { .. } => MessageKind::Query,
+        Request::LocalWrite { .. } => MessageKind::Write,
+    }
+}
+
+fn request_text(request: &Request) -> String {
+    let key = request.key().escape_ascii();
+    match request {
+        Request::LocalRead { .. } | Request::LocalReadTimestamp { .. } => format!("{key}"),
+        Request::LocalWrite { stamped, .. } => {
+            format!("{key}={} {}", content(&stamped.content), stamped.version)
+        }
+    }
+}
+
+fn reply_text(reply: &Reply) -> String {
+    match reply {
+        Reply::Read { version, content: found, durable } => {
+            let found = found.as_ref().map_or_else(|| "the same".into(), content);
+            format!("{found} {version}{}", if *durable { "" } else { ", not durable" })
+        }
+        Reply::Timestamp { version, writable, .. } => {
+            format!("{version}{}", if *writable { "" } else { ", disk full" })
+        }
+        Reply::Written { .. } => "written".into(),
+        Reply::Refused(refusal) => format!("refused: {refusal}"),
+    }
+}
+
+fn question_text(question: &Question) -> String {
+    match question {
+        Question::Digest { count, .. } => format!("a digest of {count} keys"),
+        Question::Versions { listed, .. } => format!("the versions of {} keys", listed.len()),
+    }
+}
+
+fn answer_text(answer: &Answer) -> String {
+    match answer {
+        Answer::Same(same) => if *same { "the same" } else { "not the same" }.into(),
+        Answer::Versions { versions, others, .. } => {
+            format!("{} versions and {} other keys", versions.len(), others.len())
+        }
+        Answer::Refused(refusal) => format!("refused: {refusal}"),
+    }
+}
+
+fn content(content: &abd::Content) -> String {
+    content.value().map_or_else(|| "tombstone".into(), |value| value.escape_ascii().to_string())
+}
