@@ -18,7 +18,7 @@ pub mod damage;
 pub mod database;
 pub mod disk;
 mod encoding;
-mod files;
+pub mod files;
 pub mod memory;
 pub mod versions;
 

@@ -27,6 +27,7 @@ pub use ground::watermark::{Recorded, Watermark};
 pub use options::DiskOptions;
 
 use crate::database::{Change, Database, DatabaseError, WriteBatch};
+use crate::files::FileSystem;
 use ground::failure::io_error;
 use ground::log::Journal;
 use ground::tables::Tables;
@@ -42,6 +43,7 @@ use std::time::Instant;
 
 /// A database in a directory.
 pub struct DiskDatabase {
+    files: Arc<dyn FileSystem>,
     path: PathBuf,
     options: DiskOptions,
     min_free: u64,

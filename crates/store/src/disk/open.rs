@@ -2,7 +2,7 @@
 
 use super::{DiskDatabase, DiskOptions, Writer};
 use crate::database::{DatabaseError, WriteBatch};
-use crate::disk::ground::failure::{damaged, io_error, space, sync_directory};
+use crate::disk::ground::failure::{damaged, io_error, space};
 use crate::disk::ground::log;
 use crate::disk::ground::strays::{leave_alone, strays};
 use crate::disk::ground::tables::lsm::Tree;
@@ -10,7 +10,7 @@ use crate::disk::ground::watermark::Watermark;
 use crate::disk::rounds::collect::Collector;
 use crate::disk::rounds::upkeep::Upkeep;
 use crate::disk::rounds::workers::Work;
-use crate::files::private;
+use crate::files::{FileSystem, System, if_there};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
@@ -27,9 +27,18 @@ impl DiskDatabase {
     /// [`DatabaseError::Damaged`] when acknowledged data is missing or unreadable, [`DatabaseError::Full`] when there
     /// is no room to open it, [`DatabaseError::Fatal`] for other failures of the disk.
     pub fn open(path: impl AsRef<Path>, options: DiskOptions) -> Result<Self, DatabaseError> {
-        let path = path.as_ref().to_path_buf();
-        private::create_directory(&path).map_err(|why| io_error("create the database directory", &why))?;
-        let disk = space(&path)?.total;
+        Self::open_in(Arc::new(System), path.as_ref(), options)
+    }
+
+    /// The same with the engine's own files on any file system. The tables are in the operating system's.
+    pub(super) fn open_in(
+        files: Arc<dyn FileSystem>,
+        path: &Path,
+        options: DiskOptions,
+    ) -> Result<Self, DatabaseError> {
+        let created = |why: std::io::Error| io_error("create the directories of the database", &why);
+        files.create_directory(path).map_err(created)?;
+        let disk = space(&*files, path)?.total;
         let min_free = options.min_free_bytes.unwrap_or((disk / 50).clamp(4 << 20, 256 << 20));
         let journal_limit = JOURNAL_BYTES.min(disk / JOURNAL_PART);
         let look = |why: std::io::Error| io_error("look for the database", &why);
@@ -39,23 +48,24 @@ impl DiskDatabase {
         // Whether all parts were there once.
         let marked = match &outside {
             Some(watermark) => watermark.number() > 0,
-            None => watermark_path.try_exists().map_err(look)?,
+            None => if_there(files.open(&watermark_path)).map_err(look)?.is_some(),
         };
         if marked && let Some(part) = Tree::missing_part(&tables_path).map_err(look)? {
             return Err(damaged(format!("{} is gone", part.display())));
         }
-        for stray in strays(&path, &["tables", "journal"], is_ours)? {
+        for stray in strays(&*files, path, &["tables", "journal"], is_ours)? {
             leave_alone(&stray);
         }
         let upkeep = Arc::new(Upkeep::open(&tables_path, options.cache_bytes, options.remembered_bytes)?);
         let tables = upkeep.tables.clone();
-        log::create_directory(&journal_path)?;
+        files.create_directory(&journal_path).map_err(created)?;
+        files.sync_directory(&journal_path).map_err(created)?;
         let (flushed, flushed_is_lost) = (tables.flushed()?, upkeep.flushed_is_lost());
         let memtable_limit = options.memtable_limit(tables.disk_bytes(), min_free);
         let mut unflushed = false;
         // No table can be written for now: the journal, which is synced again, goes on to hold these.
         let mut waiting = Vec::new();
-        let mut recovered = log::recover(&journal_path, flushed, flushed_is_lost, |batch| {
+        let mut recovered = log::recover(&files, &journal_path, flushed, flushed_is_lost, |batch| {
             tables.apply(batch.changes, &batch.large);
             unflushed = true;
             if options.is_full(memtable_limit, tables.memtable_size())
@@ -86,13 +96,13 @@ impl DiskDatabase {
                 sequence = at_least(sequence, Some(watermark.number()));
                 check_watermark(sequence, Some(watermark.number()))?;
                 if sequence == 0 {
-                    sync_with_parent(&path)?;
+                    sync_with_parent(&*files, path)?;
                 }
                 watermark
             }
             None if marked => {
-                let (watermark, found) =
-                    Watermark::open(&watermark_path).map_err(|why| io_error("open the watermark", &why))?;
+                let (watermark, found) = Watermark::open_in(&*files, &watermark_path)
+                    .map_err(|why| io_error("open the watermark", &why))?;
                 let acknowledged = found.map(|(acknowledged, _)| acknowledged);
                 sequence = at_least(sequence, acknowledged);
                 check_watermark(sequence, acknowledged)?;
@@ -101,10 +111,10 @@ impl DiskDatabase {
             None if sequence > 0 => return Err(damaged(format!("{} is gone", watermark_path.display()))),
             None => {
                 // The tables first: a watermark without them means that they were lost.
-                sync_directory(&path)?;
-                let watermark = Watermark::create(&watermark_path, 1, &[])
+                files.sync_directory(path).map_err(synced)?;
+                let watermark = Watermark::create_in(&*files, &watermark_path, 1, &[])
                     .map_err(|why| io_error("create the watermark", &why))?;
-                sync_with_parent(&path)?;
+                sync_with_parent(&*files, path)?;
                 Arc::new(watermark)
             }
         };
@@ -130,7 +140,8 @@ impl DiskDatabase {
             threads: work
                 .start(&upkeep)
                 .map_err(|why| DatabaseError::Fatal(format!("cannot start a thread: {why}")))?,
-            path,
+            files,
+            path: path.to_path_buf(),
             options,
             min_free,
             journal_limit,
@@ -185,12 +196,14 @@ fn is_ours(name: &str) -> bool {
 }
 
 /// Makes the names in a directory durable, and its own.
-fn sync_with_parent(path: &Path) -> Result<(), DatabaseError> {
-    sync_directory(path)?;
-    match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        Some(parent) => sync_directory(parent),
-        None => Ok(()),
-    }
+fn sync_with_parent(files: &dyn FileSystem, path: &Path) -> Result<(), DatabaseError> {
+    files.sync_directory(path).map_err(synced)?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    parent.map_or(Ok(()), |parent| files.sync_directory(parent).map_err(synced))
+}
+
+fn synced(why: std::io::Error) -> DatabaseError {
+    io_error("sync the database directory", &why)
 }
 
 fn check_watermark(recovered: u64, acknowledged: Option<u64>) -> Result<(), DatabaseError> {

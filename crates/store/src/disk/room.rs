@@ -74,7 +74,7 @@ impl DiskDatabase {
     }
 
     pub(super) fn free(&self) -> Result<u64, DatabaseError> {
-        Ok(space(&self.path)?.free)
+        Ok(space(&*self.files, &self.path)?.free)
     }
 
     /// Free space that a batch needs. More after a refusal, so that a disk at the limit does not flap.

@@ -1,11 +1,10 @@
 //! A small file that is written often: two slots, in turn, in place, so that a torn write leaves the other one and a full
 //! disk is no obstacle.
 
-use crate::files::private;
-use std::fs::File;
+use super::{FileSystem, OpenFile, System, replace};
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Arc;
 
 /// `length u32 | crc u32 | turn u64`, and then the content; the checksum is of the turn and the content.
 const HEADER: usize = 16;
@@ -13,7 +12,7 @@ const HEADER: usize = 16;
 /// The open file.
 #[derive(Debug)]
 pub struct Slots {
-    file: File,
+    file: Arc<dyn OpenFile>,
     size: usize,
     /// Of the slot that was written last.
     turn: u64,
@@ -37,18 +36,19 @@ impl Slots {
     /// # Errors
     /// When the file cannot be written, or the content does not fit.
     pub fn create(path: &Path, size: usize, content: &[u8]) -> io::Result<Self> {
-        let unfinished = path.with_extension("new");
-        match std::fs::remove_file(&unfinished) {
-            Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(why),
-            _ => {}
-        }
-        let file = private::options().write(true).create_new(true).open(&unfinished)?;
-        let mut slots = Self { file, size, turn: 0 };
-        slots.write(content)?;
-        slots.write(content)?;
-        slots.file.sync_all()?;
-        std::fs::rename(&unfinished, path)?;
-        Ok(slots)
+        Self::create_in(&System, path, size, content)
+    }
+
+    /// The same on any file system.
+    ///
+    /// # Errors
+    /// As [`Slots::create`].
+    pub fn create_in(files: &dyn FileSystem, path: &Path, size: usize, content: &[u8]) -> io::Result<Self> {
+        let mut both = vec![0; size];
+        let (first, second) = (encoded(1, size, content)?, encoded(2, size, content)?);
+        both[..second.len()].copy_from_slice(&second);
+        both.extend_from_slice(&first);
+        Ok(Self { file: replace(files, path, &both)?, size, turn: 2 })
     }
 
     /// Opens a file with slots of `size` bytes.
@@ -56,14 +56,14 @@ impl Slots {
     /// # Errors
     /// When it cannot be read or written, or is a link.
     pub fn open(path: &Path, size: usize) -> io::Result<Opened> {
-        Self::over(private::options().write(true).open(path)?, size)
+        Self::over(System.open(path)?, size)
     }
 
     /// The same of an open file.
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn over(file: File, size: usize) -> io::Result<Opened> {
+    pub fn over(file: Arc<dyn OpenFile>, size: usize) -> io::Result<Opened> {
         let mut slots = Self { file, size, turn: 0 };
         let (mut newest, mut whole) = (None, 0);
         for index in 0..2 {
@@ -79,15 +79,7 @@ impl Slots {
 
     fn read(&self, index: u64) -> io::Result<Option<(u64, Vec<u8>)>> {
         let mut slot = vec![0; self.size];
-        let mut filled = 0;
-        while filled < slot.len() {
-            match self.file.read_at(&mut slot[filled..], index * self.size as u64 + filled as u64) {
-                Ok(0) => break,
-                Ok(more) => filled += more,
-                Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
-                Err(why) => return Err(why),
-            }
-        }
+        self.file.read_at(&mut slot, index * self.size as u64)?;
         let number = |bytes: &[u8]| bytes.iter().fold(0, |sum, byte| (sum << 8) | u64::from(*byte));
         let length = usize::try_from(number(&slot[..4])).unwrap_or(usize::MAX);
         let checksum = number(&slot[4..8]);
@@ -103,18 +95,9 @@ impl Slots {
     /// # Errors
     /// When it cannot be written, or does not fit. The newer slot is untouched.
     pub fn write(&mut self, content: &[u8]) -> io::Result<()> {
-        if content.len() > self.size - HEADER {
-            return Err(io::Error::other(format!("{} bytes have outgrown their slot", content.len())));
-        }
         let turn = self.turn + 1;
-        let mut slot = vec![0; HEADER + content.len()];
-        let length = u32::try_from(content.len()).map_err(io::Error::other)?;
-        slot[..4].copy_from_slice(&length.to_be_bytes());
-        slot[8..HEADER].copy_from_slice(&turn.to_be_bytes());
-        slot[HEADER..].copy_from_slice(content);
-        let checksum = crc32fast::hash(&slot[8..]);
-        slot[4..8].copy_from_slice(&checksum.to_be_bytes());
-        self.file.write_all_at(&slot, (turn % 2) * self.size as u64)?;
+        let slot = encoded(turn, self.size, content)?;
+        self.file.write_at(&slot, (turn % 2) * self.size as u64)?;
         self.turn = turn;
         Ok(())
     }
@@ -124,16 +107,28 @@ impl Slots {
     /// # Errors
     /// When the disk fails; nobody knows then what is durable.
     pub fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+        self.file.sync()
     }
 
-    /// Another handle of the file, for a thread that syncs it.
-    ///
-    /// # Errors
-    /// When there are no more descriptors.
-    pub fn handle(&self) -> io::Result<File> {
-        self.file.try_clone()
+    /// The file, for a thread that syncs it.
+    pub fn file(&self) -> &Arc<dyn OpenFile> {
+        &self.file
     }
+}
+
+/// A slot of this turn.
+fn encoded(turn: u64, size: usize, content: &[u8]) -> io::Result<Vec<u8>> {
+    if content.len() > size - HEADER {
+        return Err(io::Error::other(format!("{} bytes have outgrown their slot", content.len())));
+    }
+    let mut slot = vec![0; HEADER + content.len()];
+    let length = u32::try_from(content.len()).map_err(io::Error::other)?;
+    slot[..4].copy_from_slice(&length.to_be_bytes());
+    slot[8..HEADER].copy_from_slice(&turn.to_be_bytes());
+    slot[HEADER..].copy_from_slice(content);
+    let checksum = crc32fast::hash(&slot[8..]);
+    slot[4..8].copy_from_slice(&checksum.to_be_bytes());
+    Ok(slot)
 }
 
 #[cfg(test)]
@@ -195,7 +190,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("below/file");
-        private::create_directory(path.parent().unwrap()).unwrap();
+        super::super::private::create_directory(path.parent().unwrap()).unwrap();
         Slots::create(&path, SIZE, b"content").unwrap();
         let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));

@@ -1,6 +1,7 @@
 //! What the errors of the engine and of the file system mean for a replica.
 
 use crate::database::DatabaseError;
+use crate::files::{FileSystem, Space};
 use rustix::io::Errno;
 use std::any::Any;
 use std::cell::Cell;
@@ -58,24 +59,8 @@ pub fn catches_panics() -> bool {
     CATCHING.get() > 0
 }
 
-/// Room on a file system.
-pub(crate) struct Space {
-    pub(crate) free: u64,
-    pub(crate) total: u64,
-}
-
-pub(crate) fn space(path: &Path) -> Result<Space, DatabaseError> {
-    let stat = rustix::fs::statvfs(path).map_err(|why| io_error("look at the free space", &why.into()))?;
-    Ok(Space {
-        free: stat.f_bavail.saturating_mul(stat.f_frsize),
-        total: stat.f_blocks.saturating_mul(stat.f_frsize),
-    })
-}
-
-pub(crate) fn sync_directory(path: &Path) -> Result<(), DatabaseError> {
-    std::fs::File::open(path)
-        .and_then(|directory| directory.sync_all())
-        .map_err(|why| io_error("sync the database directory", &why))
+pub(crate) fn space(files: &dyn FileSystem, path: &Path) -> Result<Space, DatabaseError> {
+    files.space(path).map_err(|why| io_error("look at the free space", &why))
 }
 
 #[cfg(test)]

@@ -7,12 +7,11 @@
 //! It is durable before tables are used that have no gap any more where something was lost. Tables that are written later say
 //! how many parts there are, so it is noticed if this file goes missing. It is written anew as a whole.
 
-use super::failure::{damaged, io_error, sync_directory};
+use super::failure::{damaged, io_error};
 use crate::damage::{DamagedParts, Part};
 use crate::database::DatabaseError;
-use crate::files::private;
+use crate::files::{FileSystem, contents, if_there, replace};
 use bytes::{Buf, BufMut, Bytes};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// The name of the file.
@@ -32,13 +31,11 @@ impl Lost {
     ///
     /// # Errors
     /// [`DatabaseError::Damaged`] when it is not what was written: then nobody knows which keys are concerned.
-    pub(crate) fn read(directory: &Path) -> Result<Self, DatabaseError> {
+    pub(crate) fn read(files: &dyn FileSystem, directory: &Path) -> Result<Self, DatabaseError> {
         let path = path(directory);
-        let bytes = match std::fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(why) if why.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(why) => return Err(io_error("read what was lost of the tables", &why)),
-        };
+        let read = files.open(&path).and_then(|file| contents(&*file));
+        let read = if_there(read).map_err(|why| io_error("read what was lost of the tables", &why))?;
+        let Some(bytes) = read else { return Ok(Self::default()) };
         Self::decode(&bytes).ok_or_else(|| {
             damaged(format!("{}, which says what was lost of the tables, is damaged", path.display()))
         })
@@ -67,7 +64,7 @@ impl Lost {
     ///
     /// # Errors
     /// [`DatabaseError::Full`] or [`DatabaseError::Fatal`].
-    pub(crate) fn write(&self, directory: &Path) -> Result<(), DatabaseError> {
+    pub(crate) fn write(&self, files: &dyn FileSystem, directory: &Path) -> Result<(), DatabaseError> {
         let mut body = vec![u8::from(self.flushed)];
         let length = |length: usize| u32::try_from(length).unwrap_or_else(|_| unreachable!("keys are short"));
         body.put_u32(length(self.parts.len()));
@@ -80,15 +77,9 @@ impl Lost {
         let mut bytes = MAGIC.to_vec();
         bytes.put_u32(crc32fast::hash(&body));
         bytes.extend_from_slice(&body);
-        let (path, unfinished) = (path(directory), directory.join(format!("{NAME}.new")));
-        let write = || {
-            let mut file = private::options().write(true).create(true).truncate(true).open(&unfinished)?;
-            file.write_all(&bytes)?;
-            file.sync_all()?;
-            std::fs::rename(&unfinished, &path)
-        };
-        write().map_err(|why: std::io::Error| io_error("remember what was lost of the tables", &why))?;
-        sync_directory(directory)
+        replace(files, &path(directory), &bytes)
+            .and_then(|_| files.sync_directory(directory))
+            .map_err(|why| io_error("remember what was lost of the tables", &why))
     }
 }
 
@@ -99,23 +90,27 @@ fn path(directory: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::System;
 
     #[test]
     fn what_was_lost_is_remembered_and_every_flipped_bit_is_noticed() {
         let directory = tempfile::tempdir().unwrap();
-        assert_eq!(Lost::read(directory.path()).unwrap(), Lost::default());
+        assert_eq!(Lost::read(&System, directory.path()).unwrap(), Lost::default());
         let mut lost = Lost { flushed: true, ..Lost::default() };
         lost.parts.add(Part { from: "a".into(), to: "b\0".into() });
         lost.parts.add(Part { from: "x".into(), to: Bytes::from_static(&[0xff; 32]) });
-        lost.write(directory.path()).unwrap();
-        assert_eq!(Lost::read(directory.path()).unwrap(), lost);
+        lost.write(&System, directory.path()).unwrap();
+        assert_eq!(Lost::read(&System, directory.path()).unwrap(), lost);
         let path = path(directory.path());
         let whole = std::fs::read(&path).unwrap();
         for at in 0..whole.len() * 8 {
             let mut flipped = whole.clone();
             flipped[at / 8] ^= 1 << (at % 8);
             std::fs::write(&path, flipped).unwrap();
-            assert!(matches!(Lost::read(directory.path()), Err(DatabaseError::Damaged(_))), "bit {at}");
+            assert!(
+                matches!(Lost::read(&System, directory.path()), Err(DatabaseError::Damaged(_))),
+                "bit {at}"
+            );
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use super::failure::io_error;
 use crate::database::DatabaseError;
+use crate::files::{FileSystem, Listed, if_there};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -12,29 +13,22 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// When the directory cannot be read.
 pub(crate) fn strays(
+    files: &dyn FileSystem,
     directory: &Path,
     directories: &[&str],
     ours: impl Fn(&str) -> bool,
 ) -> Result<Vec<PathBuf>, DatabaseError> {
-    let failed = |why: std::io::Error| io_error(&format!("list {}", directory.display()), &why);
-    let entries = match std::fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(why) if why.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(why) => return Err(failed(why)),
-    };
-    let mut strays = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(failed)?;
-        let kind = entry.file_type().map_err(failed)?;
-        let name = entry.file_name();
-        let is_ours = name.to_str().is_some_and(|name| match kind.is_file() {
+    let listed = if_there(files.list(directory));
+    let listed = listed.map_err(|why| io_error(&format!("list {}", directory.display()), &why))?;
+    let is_stray = |listed: &Listed| {
+        let name = listed.path.file_name().and_then(OsStr::to_str);
+        !name.is_some_and(|name| match listed.is_file {
             true => ours(name),
-            false => kind.is_dir() && directories.contains(&name),
-        });
-        if !is_ours {
-            strays.push(entry.path());
-        }
-    }
+            false => listed.is_directory && directories.contains(&name),
+        })
+    };
+    let strays = listed.unwrap_or_default().into_iter().filter(is_stray);
+    let mut strays: Vec<PathBuf> = strays.map(|stray| stray.path).collect();
     strays.sort();
     Ok(strays)
 }
@@ -80,6 +74,7 @@ pub(crate) fn is_number(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::System;
 
     #[test]
     fn what_is_set_aside_takes_nobodys_place() {
@@ -91,11 +86,11 @@ mod tests {
         std::fs::create_dir(path("8")).unwrap();
         std::fs::create_dir(path("notes")).unwrap();
         std::os::unix::fs::symlink(path("7"), path("9")).unwrap();
-        let found = strays(directory.path(), &["notes"], is_number).unwrap();
+        let found = strays(&System, directory.path(), &["notes"], is_number).unwrap();
         assert_eq!(found, ["._README", "07", "8", "9", "README"].map(path));
         set_aside(&path("README"), "._").unwrap();
         assert_eq!(std::fs::read(path("._README")).unwrap(), b"._README");
         assert_eq!(std::fs::read(path("._README~")).unwrap(), b"README");
-        assert_eq!(strays(&path("nowhere"), &[], is_number), Ok(Vec::new()));
+        assert_eq!(strays(&System, &path("nowhere"), &[], is_number), Ok(Vec::new()));
     }
 }

@@ -8,7 +8,7 @@
 //! once a second under load: kill -9 cannot make it stale, a power cut by about that much.
 
 use crate::files::slots::{Opened, Slots};
-use std::fs::File;
+use crate::files::{FileSystem, OpenFile, System};
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -60,8 +60,18 @@ impl Watermark {
     /// # Errors
     /// When the file cannot be written.
     pub fn create(path: &Path, number: u64, mark: &[u8]) -> io::Result<Self> {
+        Self::create_in(&System, path, number, mark)
+    }
+
+    /// The same on any file system.
+    pub(crate) fn create_in(
+        files: &dyn FileSystem,
+        path: &Path,
+        number: u64,
+        mark: &[u8],
+    ) -> io::Result<Self> {
         let content = [&number.to_be_bytes(), mark].concat();
-        let slots = Slots::create(path, SLOT, &content)?;
+        let slots = Slots::create_in(files, path, SLOT, &content)?;
         Self::over(slots, number, mark.to_vec())
     }
 
@@ -70,7 +80,12 @@ impl Watermark {
     /// # Errors
     /// When the file cannot be read or written.
     pub fn open(path: &Path) -> io::Result<(Self, Option<Recorded>)> {
-        let Opened { slots, newest, .. } = Slots::open(path, SLOT)?;
+        Self::open_in(&System, path)
+    }
+
+    /// The same on any file system.
+    pub(crate) fn open_in(files: &dyn FileSystem, path: &Path) -> io::Result<(Self, Option<Recorded>)> {
+        let Opened { slots, newest, .. } = Slots::over(files.open(path)?, SLOT)?;
         let found = newest.as_deref().and_then(|content| {
             let (number, mark) = content.split_first_chunk()?;
             Some((u64::from_be_bytes(*number), mark.to_vec()))
@@ -81,9 +96,9 @@ impl Watermark {
 
     fn over(slots: Slots, number: u64, mark: Vec<u8>) -> io::Result<Self> {
         let syncing = Arc::new(Syncing::default());
-        let (shared, handle) = (syncing.clone(), slots.handle()?);
-        let thread =
-            std::thread::Builder::new().name("watermark".into()).spawn(move || shared.run(&handle))?;
+        let (shared, file) = (syncing.clone(), slots.file().clone());
+        let thread = std::thread::Builder::new().name("watermark".into());
+        let thread = thread.spawn(move || shared.run(&*file))?;
         Ok(Self { content: Mutex::new(Content { slots, number, mark }), syncing, thread: Some(thread) })
     }
 
@@ -162,7 +177,7 @@ impl Watermark {
 }
 
 impl Syncing {
-    fn run(&self, file: &File) {
+    fn run(&self, file: &dyn OpenFile) {
         loop {
             while !self.dirty.swap(false, Ordering::AcqRel) {
                 if self.stop.load(Ordering::Acquire) {
@@ -171,7 +186,7 @@ impl Syncing {
                 std::thread::park();
             }
             // A failed sync is never retried: the next write of the database says so.
-            if let Err(why) = file.sync_data() {
+            if let Err(why) = file.sync() {
                 log::error!("the watermark cannot be synced: {why}");
                 self.failed.store(true, Ordering::Relaxed);
                 return;
@@ -205,7 +220,7 @@ impl Drop for Watermark {
 impl Watermark {
     /// One that cannot be written.
     pub(crate) fn broken(path: &Path) -> Self {
-        let Opened { slots, .. } = Slots::over(File::open(path).unwrap(), SLOT).unwrap();
+        let Opened { slots, .. } = Slots::over(Arc::new(std::fs::File::open(path).unwrap()), SLOT).unwrap();
         Self::over(slots, 1, Vec::new()).unwrap()
     }
 }

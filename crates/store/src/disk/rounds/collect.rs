@@ -234,6 +234,29 @@ impl Collector {
         state.moves.push_back(offered);
     }
 
+    /// Begins a round, whatever it is worth.
+    #[cfg(test)]
+    pub(crate) fn begin_round(&self, effort: Effort) -> QuietRound {
+        let mut state = self.state();
+        state.asked = Some(effort);
+        self.called.notify_all();
+        QuietRound(state.rounds)
+    }
+
+    /// Waits until there is nothing to do, and every kept segment is marked as such.
+    #[cfg(test)]
+    pub(crate) fn settle(&self) {
+        let is_marked = |kept: &Kept| {
+            let mut magic = [0; 8];
+            kept.file().read_at(&mut magic, 0).is_ok() && magic == *b"AKVVALS1"
+        };
+        let is_busy = |state: &State| state.asked.is_some() || state.running || state.unmarked;
+        let is_settled = |state: &State| !is_busy(state) && state.kept.values().all(is_marked);
+        while !is_settled(&self.state()) {
+            std::thread::sleep(Duration::from_micros(100));
+        }
+    }
+
     /// Has rounds remember no more pointers than that.
     #[cfg(test)]
     pub(crate) fn count_at_most(&self, pointers: usize) {

@@ -11,7 +11,7 @@
 pub(crate) mod collect;
 mod flush;
 mod merge;
-mod policy;
+pub(crate) mod policy;
 mod repair;
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@ use crate::disk::ground::failure::damaged;
 use crate::disk::ground::lost::Lost;
 use crate::disk::ground::tables::head::FLUSHED_KEY;
 use crate::disk::ground::tables::lsm::{Depth, Row, Salvaged, Suspicion, Tree, first_free_number};
+use crate::files::System;
 use bytes::{Buf, Bytes};
 use std::path::Path;
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -42,7 +43,7 @@ fn tell(tree: &Tree, lost: &Lost, horizon: impl FnOnce() -> u64) -> Result<(), D
 /// # Errors
 /// [`DatabaseError::Damaged`] when it is not known which tables there are, or which of their keys were lost.
 pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<(Tree, Lost), DatabaseError> {
-    let mut lost = Lost::read(path)?;
+    let mut lost = Lost::read(&System, path)?;
     if Tree::missing_part(path).is_ok_and(|missing| missing.is_none()) {
         salvage(path, Depth::Opens, &mut lost)?;
     }
@@ -85,7 +86,7 @@ fn remember(path: &Path, lost: &mut Lost, salvaged: &Salvaged) -> Result<(), Dat
     salvaged.lost.iter().for_each(|part| more.parts.add(part.clone()));
     more.flushed |= salvaged.lost_own;
     if more != *lost {
-        more.write(path)?;
+        more.write(&System, path)?;
         *lost = more;
     }
     Ok(())
@@ -110,7 +111,7 @@ impl Upkeep {
         let mut lost = self.lost();
         if lost.flushed {
             let known = Lost { flushed: false, ..lost.clone() };
-            known.write(self.tables.tree().path())?;
+            known.write(&System, self.tables.tree().path())?;
             *lost = known;
         }
         Ok(())

@@ -42,6 +42,8 @@ impl UsedSegments {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::System;
+    use std::sync::Arc;
 
     const BYTES: u64 = 1 << 16;
 
@@ -49,6 +51,7 @@ mod tests {
     fn those_that_have_become_too_small_make_room_for_others() {
         let directory = tempfile::tempdir().unwrap();
         let blank = |number: u64, capacity| Blank {
+            files: Arc::new(System),
             path: directory.path().join(number.to_string()),
             capacity,
             least: 0,

@@ -15,15 +15,14 @@ mod segment;
 pub(crate) use recovery::recover;
 pub(crate) use segment::{Blank, Segment};
 
-use super::failure::{io_error, is_full, sync_directory};
+use super::failure::{io_error, is_full};
 use super::values::{LargeValues, Location};
 use crate::database::{Change, DatabaseError};
+use crate::files::{FileSystem, OpenFile};
 use record::{BLOCK, Header};
 use segment::{PAGE, Undurable};
 use std::collections::VecDeque;
-use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -100,7 +99,7 @@ impl Kept {
         self.header.id
     }
 
-    pub(crate) fn file(&self) -> &Arc<File> {
+    pub(crate) fn file(&self) -> &Arc<dyn OpenFile> {
         &self.segment.file
     }
 
@@ -119,7 +118,7 @@ impl Kept {
         Some(move || {
             let mut block = Vec::new();
             header.put(&mut block);
-            if let Err(why) = file.write_all_at(&block, 0) {
+            if let Err(why) = file.write_at(&block, 0) {
                 log::warn!("cannot mark journal segment {} as kept: {why}", header.id);
             }
         })
@@ -133,6 +132,7 @@ impl Kept {
 
 /// The journal of an open database. One batch at a time.
 pub(crate) struct Journal {
+    files: Arc<dyn FileSystem>,
     directory: PathBuf,
     active: Option<Active>,
     sealed: VecDeque<Sealed>,
@@ -154,8 +154,9 @@ pub(crate) struct Journal {
 
 impl Journal {
     /// An empty journal in a directory that holds none of the files from `next_file` on.
-    fn new(directory: PathBuf, next_id: u64, next_file: u64) -> Self {
+    fn new(files: Arc<dyn FileSystem>, directory: PathBuf, next_id: u64, next_file: u64) -> Self {
         Self {
+            files,
             directory,
             active: None,
             sealed: VecDeque::new(),
@@ -169,6 +170,12 @@ impl Journal {
             buffer: Vec::new(),
             failed: false,
         }
+    }
+
+    /// Segments that are not a quarter of a megabyte, for tests that look at every sector.
+    #[cfg(test)]
+    pub(crate) fn make_next_segments_of(&mut self, bytes: u64) {
+        self.next_capacity = bytes;
     }
 
     /// Makes a batch durable; returns where its large values are. `flushed`: all batches up to this one are in synced
@@ -299,7 +306,7 @@ impl Journal {
     }
 
     /// All segments that tables may point into, after a recovery.
-    pub(crate) fn with_large_values(&self) -> impl Iterator<Item = (u64, &Arc<File>)> {
+    pub(crate) fn with_large_values(&self) -> impl Iterator<Item = (u64, &Arc<dyn OpenFile>)> {
         let sealed = self.sealed.iter().filter(|sealed| sealed.has_large_values);
         let sealed = sealed.map(|sealed| (sealed.header.id, &sealed.segment.file));
         sealed.chain(self.kept.iter().map(|kept| (kept.id(), kept.file())))
@@ -336,7 +343,7 @@ impl Journal {
         self.next_capacity = (capacity * 2).min(self.largest);
         // Records like those of this one should not need another segment than the next.
         let least = self.active.as_ref().map_or(0, |active| active.largest_record);
-        Blank { path, capacity: capacity.max(least), least, large_values }
+        Blank { files: self.files.clone(), path, capacity: capacity.max(least), least, large_values }
     }
 
     /// Takes a segment that was made ahead of time.
@@ -369,16 +376,19 @@ impl Journal {
     }
 }
 
-/// Creates the journal's directory, durably.
-pub(crate) fn create_directory(path: &Path) -> Result<(), DatabaseError> {
-    crate::files::private::create_directory(path)
-        .map_err(|why| io_error("create the journal's directory", &why))?;
-    sync_directory(path)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::System;
+    use std::fs::File;
+
+    fn system() -> Arc<dyn FileSystem> {
+        Arc::new(System)
+    }
+
+    fn journal(directory: &Path) -> Journal {
+        Journal::new(system(), directory.to_path_buf(), 1, 1)
+    }
 
     /// Changes whose record has exactly this size.
     fn changes(size: usize) -> Vec<Change> {
@@ -393,7 +403,7 @@ mod tests {
         let smallest = usize::try_from(SMALLEST).unwrap();
         for size in [smallest - BLOCK, smallest] {
             let directory = tempfile::tempdir().unwrap();
-            let mut journal = Journal::new(directory.path().to_path_buf(), 1, 1);
+            let mut journal = journal(directory.path());
             journal.begin_segment(1, 0, BLOCK).unwrap();
             journal.append(1, &changes(size), 0).unwrap();
             journal.append(2, &changes(BLOCK), 0).unwrap();
@@ -401,7 +411,7 @@ mod tests {
             let lengths: u64 = files.map(|file| file.unwrap().metadata().unwrap().len()).sum();
             assert_eq!(lengths, journal.disk_bytes());
             let mut found = Vec::new();
-            let recovered = recover(directory.path(), 0, false, |record| {
+            let recovered = recover(&system(), directory.path(), 0, false, |record| {
                 found.push(record.number);
                 Ok(())
             });
@@ -412,7 +422,7 @@ mod tests {
     #[test]
     fn a_spare_segment_that_is_too_small_gives_way_and_the_next_one_is_large_enough() {
         let directory = tempfile::tempdir().unwrap();
-        let mut journal = Journal::new(directory.path().to_path_buf(), 1, 1);
+        let mut journal = journal(directory.path());
         journal.append(1, &changes(BLOCK), 0).unwrap();
         let spare = journal.next_blank().make().unwrap();
         let size = usize::try_from(spare.bytes()).unwrap();
@@ -425,7 +435,7 @@ mod tests {
         // One from an earlier run serves as well, if it is large enough.
         let found = |capacity| {
             let path = directory.path().join("found");
-            Segment::found(File::create(&path).unwrap(), path, capacity).kept()
+            Segment::found(Arc::new(File::create(&path).unwrap()), system(), path, capacity).kept()
         };
         let next = Blank { capacity: next.least, ..next };
         assert!(next.is_like(&found(next.least)) && !next.is_like(&found(next.least - 1)));
@@ -442,7 +452,7 @@ mod tests {
     #[test]
     fn what_found_no_room_is_written_over_by_the_next_batch() {
         let directory = tempfile::tempdir().unwrap();
-        let mut journal = Journal::new(directory.path().to_path_buf(), 1, 1);
+        let mut journal = journal(directory.path());
         journal.begin_segment(1, 0, BLOCK).unwrap();
         for number in 1..=12 {
             let opened = |active: Active| Active { segment: active.segment.opened(), ..active };
@@ -453,7 +463,7 @@ mod tests {
             journal.append(number, &changes(2 * BLOCK), 0).unwrap();
         }
         let mut found = Vec::new();
-        let recovered = recover(directory.path(), 0, false, |record| {
+        let recovered = recover(&system(), directory.path(), 0, false, |record| {
             assert_eq!(record.changes, changes(2 * BLOCK));
             found.push(record.number);
             Ok(())
@@ -465,13 +475,13 @@ mod tests {
     #[test]
     fn a_wiped_segment_is_neither_journal_nor_damage() {
         let directory = tempfile::tempdir().unwrap();
-        let mut journal = Journal::new(directory.path().to_path_buf(), 1, 1);
+        let mut journal = journal(directory.path());
         for number in 1..=3 {
             journal.append(number, &changes(2 * BLOCK), 0).unwrap();
         }
         journal.active.take().unwrap().segment.wipe().unwrap();
         let mut recovered =
-            recover(directory.path(), 3, false, |batch| panic!("batch {}", batch.number)).unwrap();
+            recover(&system(), directory.path(), 3, false, |batch| panic!("batch {}", batch.number)).unwrap();
         assert_eq!((recovered.last, recovered.journal.next_id), (3, 4));
         recovered.clean_up().unwrap();
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);

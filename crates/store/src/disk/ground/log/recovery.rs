@@ -6,11 +6,11 @@ use crate::database::{Change, DatabaseError};
 use crate::disk::ground::failure::{damaged, io_error};
 use crate::disk::ground::strays::leave_alone;
 use crate::disk::ground::values::LargeValues;
-use crate::files::private;
+use crate::files::{FileSystem, Listed, OpenFile, contents};
 use bytes::Bytes;
-use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The journal and the last batch in it.
 pub(crate) struct Recovered {
@@ -35,7 +35,10 @@ impl Recovered {
     /// When the disk fails.
     pub(crate) fn clean_up(&mut self) -> Result<(), DatabaseError> {
         for path in self.stale.drain(..) {
-            std::fs::remove_file(path).map_err(|why| io_error("delete an old journal segment", &why))?;
+            self.journal
+                .files
+                .remove(&path)
+                .map_err(|why| io_error("delete an old journal segment", &why))?;
         }
         Ok(())
     }
@@ -53,14 +56,15 @@ struct SegmentFound {
 /// # Errors
 /// [`DatabaseError::Damaged`] when a batch that must be there is not; whatever `replay` returns.
 pub(crate) fn recover(
+    files: &Arc<dyn FileSystem>,
     directory: &Path,
     mut flushed: u64,
     flushed_is_lost: bool,
     mut replay: impl FnMut(Replayed) -> Result<(), DatabaseError>,
 ) -> Result<Recovered, DatabaseError> {
-    let (found, mut stale, next_file) = list(directory)?;
+    let (found, mut stale, next_file) = list(&**files, directory)?;
     let next_id = found.last().map_or(1, |newest| newest.header.id + 1);
-    let mut journal = Journal::new(directory.to_path_buf(), next_id, next_file);
+    let mut journal = Journal::new(files.clone(), directory.to_path_buf(), next_id, next_file);
     if flushed_is_lost {
         flushed = found.iter().map(|found| found.header.flushed).fold(flushed, u64::max);
     }
@@ -76,14 +80,14 @@ pub(crate) fn recover(
     let (kept, found): (Vec<SegmentFound>, Vec<SegmentFound>) =
         found.into_iter().partition(|found| found.header.kept);
     for SegmentFound { path, header } in kept {
-        journal.kept.push(Kept::new(reopen(&path)?, header));
+        journal.kept.push(Kept::new(reopen(files, &path)?, header));
     }
     for (at, SegmentFound { path, header }) in found.iter().enumerate() {
         let next = found.get(at + 1).map(|next| next.header.first);
         // Everything in it is in the tables.
         if next.is_some_and(|next| next <= flushed + 1) {
-            if has_large_values(path, *header)? {
-                journal.kept.push(Kept::new(reopen(path)?, *header));
+            if has_large_values(&**files, path, *header)? {
+                journal.kept.push(Kept::new(reopen(files, path)?, *header));
             } else {
                 stale.push(path.clone());
             }
@@ -95,7 +99,7 @@ pub(crate) fn recover(
             }
             last = header.first - 1;
         }
-        let (segment, bytes) = read(path)?;
+        let (segment, bytes) = read(files, path)?;
         let mut records = Records::new(bytes, *header);
         let mut ends_at = header.first - 1;
         let mut has_large_values = false;
@@ -132,9 +136,8 @@ pub(crate) fn recover(
 }
 
 /// Whether tables may point into a segment that was left between its last batch's flush and its mark.
-fn has_large_values(path: &Path, header: Header) -> Result<bool, DatabaseError> {
-    let bytes = std::fs::read(path).map_err(|why| io_error("read the journal", &why))?;
-    let mut records = Records::new(bytes.into(), header);
+fn has_large_values(files: &dyn FileSystem, path: &Path, header: Header) -> Result<bool, DatabaseError> {
+    let mut records = Records::new(contents(&*open(files, path)?).map_err(unread)?.into(), header);
     loop {
         match records.next() {
             Ok(Some(record)) if !record::has_large_values(&record.changes) => {}
@@ -151,33 +154,28 @@ fn missing(from: u64, to: u64) -> DatabaseError {
 
 /// The segments that were in use, in the order of their use; the files that were made ready and never used; and the first
 /// free file number.
-fn list(directory: &Path) -> Result<(Vec<SegmentFound>, Vec<PathBuf>, u64), DatabaseError> {
-    let failed = |why: std::io::Error| io_error("read the journal", &why);
+fn list(
+    files: &dyn FileSystem,
+    directory: &Path,
+) -> Result<(Vec<SegmentFound>, Vec<PathBuf>, u64), DatabaseError> {
     let (mut found, mut blank) = (Vec::new(), Vec::new());
     let mut next_file = 1;
-    for entry in std::fs::read_dir(directory).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let path = entry.path();
-        let number = entry.file_name().to_str().and_then(|name| name.parse::<u64>().ok());
-        let is_ours = |number: &u64| path == segment_path(directory, *number);
-        let number = number.filter(is_ours);
+    for Listed { path, is_file, .. } in files.list(directory).map_err(unread)? {
+        let number = path.file_name().and_then(|name| name.to_str()?.parse::<u64>().ok());
+        let number = number.filter(|number| path == segment_path(directory, *number));
         // Whatever it is, its name is taken.
         next_file = next_file.max(number.map_or(0, |number| number + 1));
-        if number.is_none() || !entry.file_type().map_err(failed)?.is_file() {
+        if number.is_none() || !is_file {
             leave_alone(&path);
             continue;
         }
         let mut block = [0; BLOCK];
-        let file = File::open(&path).map_err(failed)?;
-        match file.read_exact_at(&mut block, 0) {
-            Ok(()) => {}
-            Err(short) if short.kind() == std::io::ErrorKind::UnexpectedEof => {}
-            Err(why) => return Err(failed(why)),
-        }
+        let file = open(files, &path)?;
+        file.read_at(&mut block, 0).map_err(unread)?;
         match Header::get(&block) {
             Some(header) => found.push(SegmentFound { path, header }),
             None if block == blank_block() => blank.push(path),
-            None if Records::are_there_without_header(std::fs::read(&path).map_err(failed)?.into()) => {
+            None if Records::are_there_without_header(contents(&*file).map_err(unread)?.into()) => {
                 return Err(damaged(format!(
                     "the header of the journal segment {} is damaged",
                     path.display()
@@ -190,24 +188,25 @@ fn list(directory: &Path) -> Result<(Vec<SegmentFound>, Vec<PathBuf>, u64), Data
     Ok((found, blank, next_file))
 }
 
-fn open(path: &Path) -> Result<File, DatabaseError> {
-    let file = private::options().write(true).open(path);
-    file.map_err(|why| io_error("open a journal segment", &why))
+fn unread(why: io::Error) -> DatabaseError {
+    io_error("read the journal", &why)
 }
 
-fn reopen(path: &Path) -> Result<Segment, DatabaseError> {
-    let file = open(path)?;
-    let capacity = file.metadata().map_err(|why| io_error("look at a journal segment", &why))?.len();
-    Ok(Segment::found(file, path.to_path_buf(), capacity))
+fn open(files: &dyn FileSystem, path: &Path) -> Result<Arc<dyn OpenFile>, DatabaseError> {
+    files.open(path).map_err(|why| io_error("open a journal segment", &why))
+}
+
+fn reopen(files: &Arc<dyn FileSystem>, path: &Path) -> Result<Segment, DatabaseError> {
+    let file = open(&**files, path)?;
+    let capacity = file.length().map_err(unread)?;
+    Ok(Segment::found(file, files.clone(), path.to_path_buf(), capacity))
 }
 
 /// The whole segment, durable. After kill -9 the page cache may hold bytes that the disk does not, and after a sync that
 /// failed it may take them for written: only writing them again makes sure.
-fn read(path: &Path) -> Result<(Segment, Bytes), DatabaseError> {
-    let failed = |why: std::io::Error| io_error("read the journal", &why);
-    let file = open(path)?;
-    let bytes = std::fs::read(path).map_err(failed)?;
-    file.write_all_at(&bytes, 0).and_then(|()| file.sync_all()).map_err(failed)?;
-    let capacity = bytes.len() as u64;
-    Ok((Segment::found(file, path.to_path_buf(), capacity), bytes.into()))
+fn read(files: &Arc<dyn FileSystem>, path: &Path) -> Result<(Segment, Bytes), DatabaseError> {
+    let segment = reopen(files, path)?;
+    let bytes = contents(&*segment.file).map_err(unread)?;
+    segment.file.write_at(&bytes, 0).and_then(|()| segment.file.sync()).map_err(unread)?;
+    Ok((segment, bytes.into()))
 }

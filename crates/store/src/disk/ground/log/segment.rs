@@ -9,13 +9,10 @@
 
 use super::record::blank_block;
 use crate::database::DatabaseError;
-use crate::disk::ground::failure::{io_error, sync_directory};
-use crate::files::private;
-use rustix::fs::{FsWord, OFlags};
-use std::fs::{File, OpenOptions};
+use crate::disk::ground::failure::io_error;
+use crate::files::{Direct, FileSystem, OpenFile};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// What is written to a segment is so many bytes, or a multiple, from such a multiple on, in the file and in memory. The page
@@ -25,9 +22,6 @@ pub(super) const PAGE: usize = 4096;
 /// How much is written at a time to a new segment past the page cache: a sync of the journal waits behind it.
 const CHUNK: usize = 256 << 10;
 
-/// File systems that are known to make a write past the cache durable before it returns (`O_DSYNC`): ext4 and XFS.
-const WRITE_DURABLY: [FsWord; 2] = [0xef53, 0x5846_5342];
-
 /// Never written to, so it costs no memory of its own.
 #[repr(align(4096))]
 struct Zeros([u8; CHUNK]);
@@ -36,7 +30,8 @@ static ZEROS: Zeros = Zeros([0; CHUNK]);
 /// A file that batches are written to.
 #[derive(Debug)]
 pub(crate) struct Segment {
-    pub(super) file: Arc<File>,
+    pub(super) file: Arc<dyn OpenFile>,
+    files: Arc<dyn FileSystem>,
     /// The same, past the page cache, while it is written to.
     direct: Option<Direct>,
     /// Whether it was made for large values.
@@ -57,6 +52,7 @@ pub(super) enum Undurable {
 /// A segment to be made ready by whoever has time.
 #[derive(Debug)]
 pub(crate) struct Blank {
+    pub(crate) files: Arc<dyn FileSystem>,
     pub(crate) path: PathBuf,
     pub(crate) capacity: u64,
     /// What one that has been used before must have.
@@ -78,25 +74,30 @@ impl Blank {
     /// # Errors
     /// When the disk is full or fails; then nothing is left behind.
     pub(crate) fn make(self) -> Result<Segment, DatabaseError> {
-        let made = self.write().map_err(|why| io_error("prepare a journal segment", &why));
-        let made = made.and_then(|segment| {
-            self.path.parent().map_or(Ok(()), sync_directory)?;
-            Ok(segment)
+        let made = self.write().and_then(|file| {
+            self.path.parent().map_or(Ok(()), |directory| self.files.sync_directory(directory))?;
+            Ok(file)
         });
-        if made.is_err() {
-            let _ = std::fs::remove_file(&self.path);
+        match made {
+            Ok(file) => {
+                let large_values = self.large_values;
+                Ok(Segment { large_values, ..Segment::found(file, self.files, self.path, self.capacity) })
+            }
+            Err(why) => {
+                let _ = self.files.remove(&self.path);
+                Err(io_error("prepare a journal segment", &why))
+            }
         }
-        made
     }
 
-    fn write(&self) -> io::Result<Segment> {
-        let file = private::options().write(true).create(true).truncate(true).open(&self.path)?;
-        let mut direct = open_direct(&self.path, OFlags::empty());
+    fn write(&self) -> io::Result<Arc<dyn OpenFile>> {
+        let file = self.files.create(&self.path)?;
+        let mut direct = self.files.open_direct(&self.path, false);
         for at in (0..self.capacity).step_by(CHUNK) {
             let size = usize::try_from(self.capacity - at).unwrap_or(CHUNK).min(CHUNK);
             let zeros = &ZEROS.0[..size];
             if let Some(past_the_cache) = &direct {
-                match past_the_cache.write_all_at(zeros, at) {
+                match past_the_cache.file.write_at(zeros, at) {
                     Err(why) if not_offered(&why) => direct = None,
                     written => {
                         written?;
@@ -107,35 +108,11 @@ impl Blank {
             // A page at a time: the cache keeps in one piece what was written in one piece, and writes all of it again when
             // a part of it has changed.
             for from in (0..size).step_by(PAGE) {
-                file.write_all_at(&zeros[from..size.min(from + PAGE)], at + from as u64)?;
+                file.write_at(&zeros[from..size.min(from + PAGE)], at + from as u64)?;
             }
         }
-        file.sync_all()?;
-        Ok(Segment {
-            file: Arc::new(file),
-            direct: None,
-            large_values: self.large_values,
-            path: self.path.clone(),
-            capacity: self.capacity,
-        })
-    }
-}
-
-/// A file whose writes go past the page cache.
-#[derive(Debug)]
-struct Direct {
-    file: File,
-    /// Whether a write is durable when it returns, for certain.
-    durable: bool,
-}
-
-impl Direct {
-    /// `None` where the file system does not offer it.
-    fn open(path: &Path) -> Option<Self> {
-        let file = open_direct(path, OFlags::DSYNC)?;
-        // Some that other programs or machines serve pass the wish on, or not (FUSE, 9p): there a sync is asked for, too.
-        let durable = rustix::fs::fstatfs(&file).is_ok_and(|system| WRITE_DURABLY.contains(&system.f_type));
-        Some(Self { file, durable })
+        file.sync()?;
+        Ok(file)
     }
 }
 
@@ -143,11 +120,6 @@ impl Direct {
 /// older system.
 fn not_offered(why: &io::Error) -> bool {
     matches!(why.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
-}
-
-fn open_direct(path: &Path, also: OFlags) -> Option<File> {
-    let flags = i32::try_from((OFlags::DIRECT | OFlags::NOFOLLOW | also).bits()).ok()?;
-    OpenOptions::new().write(true).custom_flags(flags).open(path).ok()
 }
 
 /// Empties a buffer and makes room in it for so many bytes that can be written to a segment; returns where they begin.
@@ -161,8 +133,13 @@ pub(super) fn align(buffer: &mut Vec<u8>, bytes: usize) -> usize {
 
 impl Segment {
     /// A file from an earlier run.
-    pub(super) fn found(file: File, path: PathBuf, capacity: u64) -> Self {
-        Self { file: Arc::new(file), direct: None, large_values: false, path, capacity }
+    pub(super) fn found(
+        file: Arc<dyn OpenFile>,
+        files: Arc<dyn FileSystem>,
+        path: PathBuf,
+        capacity: u64,
+    ) -> Self {
+        Self { file, files, direct: None, large_values: false, path, capacity }
     }
 
     /// Kept for its large values, for which it may be used again, too.
@@ -172,14 +149,14 @@ impl Segment {
 
     /// To be written to.
     pub(super) fn opened(self) -> Self {
-        Self { direct: Direct::open(&self.path), ..self }
+        Self { direct: self.files.open_direct(&self.path, true), ..self }
     }
 
     /// Has every write to it find no room.
     #[cfg(test)]
     pub(super) fn without_room(&mut self) {
-        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
-        self.direct = Some(Direct { file: full, durable: true });
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        self.direct = Some(Direct { file: Arc::new(full), durable: true });
     }
 
     /// Nothing more is written to it now, so that one open file is enough.
@@ -192,16 +169,16 @@ impl Segment {
         assert!(pages.len().is_multiple_of(PAGE) && at.is_multiple_of(PAGE as u64));
         assert!(pages.as_ptr().align_offset(PAGE) == 0, "the buffer has moved");
         if let Some(direct) = &self.direct {
-            match direct.file.write_all_at(pages, at) {
+            match direct.file.write_at(pages, at) {
                 Ok(()) if direct.durable => return Ok(()),
-                Ok(()) => return self.file.sync_data().map_err(Undurable::Unknown),
+                Ok(()) => return self.file.sync().map_err(Undurable::Unknown),
                 Err(why) if not_offered(&why) => self.direct = None,
                 // What was durable does not depend on these pages.
                 Err(why) => return Err(Undurable::Unwritten(why)),
             }
         }
-        self.file.write_all_at(pages, at).map_err(Undurable::Unwritten)?;
-        self.file.sync_data().map_err(Undurable::Unknown)
+        self.file.write_at(pages, at).map_err(Undurable::Unwritten)?;
+        self.file.sync().map_err(Undurable::Unknown)
     }
 
     /// Takes away what makes it a segment, so that it can be used again at any time: what was in it is not found by a
@@ -211,8 +188,8 @@ impl Segment {
     /// When the disk fails.
     pub(crate) fn wipe(&self) -> Result<(), DatabaseError> {
         self.file
-            .write_all_at(&blank_block(), 0)
-            .and_then(|()| self.file.sync_data())
+            .write_at(&blank_block(), 0)
+            .and_then(|()| self.file.sync())
             .map_err(|why| io_error("wipe a journal segment", &why))
     }
 
@@ -229,7 +206,7 @@ impl Segment {
     /// Gives back the space behind `end`, which is of no use any more, but for the rest of a page.
     pub(super) fn shorten(&mut self, end: u64) {
         let end = end.next_multiple_of(PAGE as u64);
-        match self.file.set_len(end) {
+        match self.file.set_length(end) {
             Ok(()) => self.capacity = end,
             Err(why) => log::warn!("cannot shorten the journal segment {}: {why}", self.path.display()),
         }
@@ -237,7 +214,7 @@ impl Segment {
 
     /// A file that is left over does no harm: its batches are in the tables.
     pub(crate) fn delete(self) {
-        if let Err(why) = std::fs::remove_file(&self.path) {
+        if let Err(why) = self.files.remove(&self.path) {
             log::warn!("cannot delete the journal segment {}: {why}", self.path.display());
         }
     }
@@ -247,9 +224,13 @@ impl Segment {
 mod tests {
     use super::*;
     use crate::disk::ground::failure::is_full;
+    use crate::files::System;
+    use std::fs::OpenOptions;
+    use std::path::Path;
 
     fn segment(path: &Path, capacity: u64) -> Segment {
-        Blank { path: path.to_path_buf(), capacity, least: 0, large_values: false }.make().unwrap()
+        let files = Arc::new(System);
+        Blank { files, path: path.to_path_buf(), capacity, least: 0, large_values: false }.make().unwrap()
     }
 
     /// Pages of this byte, from where they begin in the buffer.
@@ -286,17 +267,6 @@ mod tests {
         }
     }
 
-    /// S1: a power cut of a mounted file system cannot show it, because what has gone past the page cache it does not lose.
-    #[test]
-    fn s1_what_goes_past_the_cache_is_durable_when_it_returns() {
-        let directory = tempfile::tempdir().unwrap();
-        let segment = segment(&directory.path().join("segment"), PAGE as u64).opened();
-        if let Some(Direct { file, .. }) = segment.direct {
-            let flags = rustix::fs::fcntl_getfl(&file).unwrap();
-            assert!(flags.contains(OFlags::DIRECT | OFlags::DSYNC), "{flags:?}");
-        }
-    }
-
     /// A file of the system's own that refuses every such write, as a file system does whose blocks are larger than a page.
     #[test]
     fn what_cannot_be_written_past_the_cache_is_written_through_it() {
@@ -304,7 +274,7 @@ mod tests {
         let path = directory.path().join("segment");
         let mut segment = segment(&path, PAGE as u64);
         let refuses = OpenOptions::new().write(true).open("/proc/self/oom_score_adj").unwrap();
-        segment.direct = Some(Direct { file: refuses, durable: true });
+        segment.direct = Some(Direct { file: Arc::new(refuses), durable: true });
         let (buffer, from) = pages(1, 7);
         segment.write_durably(&buffer[from..], 0).unwrap();
         assert!(segment.direct.is_none());

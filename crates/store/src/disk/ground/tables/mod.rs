@@ -14,11 +14,11 @@ use super::values::{Files, LargeValues, Location, Stored};
 use super::view::{Memtables, View};
 use crate::damage::DamagedParts;
 use crate::database::{Change, DatabaseError};
+use crate::files::OpenFile;
 use bytes::Bytes;
 use head::FLUSHED_KEY;
 use lsm::Tree;
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -105,7 +105,7 @@ impl Tables {
     }
 
     /// Has new views know a segment that pointers lead to.
-    pub(crate) fn add_file(&self, segment: u64, file: &Arc<File>) {
+    pub(crate) fn add_file(&self, segment: u64, file: &Arc<dyn OpenFile>) {
         self.views().files.add(segment, file);
     }
 

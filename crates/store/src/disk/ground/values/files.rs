@@ -3,17 +3,16 @@
 use super::pointer::Pointer;
 use crate::database::DatabaseError;
 use crate::disk::ground::failure::unreadable;
+use crate::files::OpenFile;
 use bytes::Bytes;
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 /// Open segments by the number of their use. A view has its own, so that a file that is given back or deleted meanwhile
 /// stays readable for it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Files(Arc<BTreeMap<u64, Arc<File>>>);
+pub(crate) struct Files(Arc<BTreeMap<u64, Arc<dyn OpenFile>>>);
 
 /// What is at the end of a pointer.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,7 +24,7 @@ pub(crate) enum PointerTarget {
 
 impl Files {
     /// Adds a segment, if it is not among them yet.
-    pub(crate) fn add(&mut self, segment: u64, file: &Arc<File>) {
+    pub(crate) fn add(&mut self, segment: u64, file: &Arc<dyn OpenFile>) {
         if !self.0.contains_key(&segment) {
             Arc::make_mut(&mut self.0).insert(segment, file.clone());
         }
@@ -67,11 +66,13 @@ impl Files {
             |why: io::Error| unreadable(format!("cannot read the large value at {pointer:?}: {why}"));
         // Before memory is asked for.
         let end = pointer.location.offset.saturating_add(u64::from(pointer.length));
-        if end > file.metadata().map_err(failed)?.len() {
+        if end > file.length().map_err(failed)? {
             return Err(unreadable(format!("{pointer:?} leads behind the end of its segment")));
         }
         let mut value = vec![0; length.min(pointer.length as usize)];
-        file.read_exact_at(&mut value, pointer.location.offset).map_err(failed)?;
+        if file.read_at(&mut value, pointer.location.offset).map_err(failed)? < value.len() {
+            return Err(failed(io::ErrorKind::UnexpectedEof.into()));
+        }
         Ok(PointerTarget::Value(value.into()))
     }
 }
@@ -83,13 +84,13 @@ mod tests {
 
     #[test]
     fn a_pointer_leads_to_its_value_to_damage_or_to_nothing() {
-        let file = tempfile::tempfile().unwrap();
+        let file: Arc<dyn OpenFile> = Arc::new(tempfile::tempfile().unwrap());
         let value = vec![7; 5_000];
-        file.write_all_at(&value, 512).unwrap();
+        file.write_at(&value, 512).unwrap();
         let pointer = Pointer::new(Location { segment: 3, offset: 512 }, &value);
         let mut files = Files::default();
         assert_eq!(files.read(&pointer).unwrap(), PointerTarget::Gone);
-        files.add(3, &Arc::new(file));
+        files.add(3, &file);
         assert_eq!(files.read(&pointer).unwrap(), PointerTarget::Value(value.into()));
         let head = files.read_head(&pointer, 9).unwrap();
         assert_eq!((head, files.have(&pointer)), (PointerTarget::Value(vec![7; 9].into()), true));

@@ -11,8 +11,8 @@ mod pointer;
 pub(crate) use files::{Files, PointerTarget};
 pub(crate) use pointer::{Location, Pointer, Stored, stored};
 
+use crate::files::OpenFile;
 use bytes::Bytes;
-use std::fs::File;
 use std::sync::Arc;
 
 /// Values from this size on stay in the journal. As many bytes again in a table, and in every merge of it, cost more than a
@@ -27,7 +27,7 @@ pub(crate) fn is_large(value: &Bytes) -> bool {
 #[derive(Default)]
 pub(crate) struct LargeValues {
     /// The segment's number and its file; `None` when there are no large values.
-    pub(crate) segment: Option<(u64, Arc<File>)>,
+    pub(crate) segment: Option<(u64, Arc<dyn OpenFile>)>,
     /// Which changes of the batch have them, and where.
     pub(crate) pointers: Vec<(usize, Pointer)>,
 }

@@ -12,11 +12,9 @@
 use super::CURRENT;
 use super::archive::{build, checksum, contents_of};
 use crate::database::DatabaseError;
-use crate::disk::ground::failure::{damaged, io_error, sync_directory};
-use crate::files::private;
+use crate::disk::ground::failure::{damaged, io_error};
+use crate::files::{FileSystem, System, write_new};
 use bytes::Buf;
-use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 const TABLES: &[u8] = b"tables";
@@ -114,19 +112,19 @@ impl List {
         }
         let list = build(&self.sections);
         let failed = |why: std::io::Error| io_error("write a list of tables", &why);
-        write_file(&path.join(format!("v{}", self.number)), &list).map_err(failed)?;
-        sync_directory(path)?;
+        let written = write_new(&System, &path.join(format!("v{}", self.number)), &list);
+        written.and_then(|_| System.sync_directory(path)).map_err(failed)?;
         let mut current = self.number.to_le_bytes().to_vec();
         current.extend_from_slice(&checksum(&list).to_le_bytes());
         current.push(0);
         let (unfinished, in_force) = (path.join("current.new"), path.join(CURRENT));
-        write_file(&unfinished, &current).map_err(failed)?;
+        write_new(&System, &unfinished, &current).map_err(failed)?;
         // From here on nobody knows which list the disk has, until the directory is synced.
         let in_doubt = |why: std::io::Error| {
             DatabaseError::Fatal(format!("cannot put a list of tables into force: {why}"))
         };
-        std::fs::rename(&unfinished, &in_force).map_err(in_doubt)?;
-        File::open(path).and_then(|directory| directory.sync_all()).map_err(in_doubt)
+        System.rename(&unfinished, &in_force).map_err(in_doubt)?;
+        System.sync_directory(path).map_err(in_doubt)
     }
 
     fn encoded_tables(&self) -> Vec<u8> {
@@ -172,10 +170,4 @@ fn levels(mut bytes: &[u8]) -> Option<Vec<Vec<Vec<Listed>>>> {
 
 fn read_file(path: &PathBuf) -> Result<Vec<u8>, DatabaseError> {
     std::fs::read(path).map_err(|why| io_error(&format!("read {}", path.display()), &why))
-}
-
-fn write_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut file = private::options().write(true).create(true).truncate(true).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
 }

@@ -23,6 +23,7 @@ use crate::database::DatabaseError;
 use crate::disk::ground::failure::{caught, damaged, io_error};
 use crate::disk::ground::lost::NAME as LOST;
 use crate::disk::ground::strays::{is_number, leave_alone, set_aside, strays};
+use crate::files::{FileSystem, Listed, System};
 use bytes::Bytes;
 use filter::Merges;
 pub use library::LOG_FILTER;
@@ -335,11 +336,11 @@ fn set_strays_aside(path: &Path) -> Result<(), DatabaseError> {
     let name = |stray: &Path| stray.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let is_list = |name: &str| name.strip_prefix('v').is_some_and(is_number);
     let is_ours = |name: &str| name == CURRENT || name.starts_with(LOST) || is_list(name);
-    for stray in strays(path, &[TABLES, DAMAGED], is_ours)? {
+    for stray in strays(&System, path, &[TABLES, DAMAGED], is_ours)? {
         let in_the_way = name(&stray).starts_with('v') && !stray.is_dir();
         if in_the_way { set_aside(&stray, SKIPPED)? } else { leave_alone(&stray) }
     }
-    for stray in strays(&path.join(TABLES), &[], is_number)? {
+    for stray in strays(&System, &path.join(TABLES), &[], is_number)? {
         if name(&stray).starts_with(SKIPPED) { leave_alone(&stray) } else { set_aside(&stray, SKIPPED)? }
     }
     Ok(())
@@ -363,9 +364,8 @@ fn is_datable() -> Result<(), DatabaseError> {
 pub(crate) fn first_free_number(path: &Path) -> Result<u64, DatabaseError> {
     let failed = |why: std::io::Error| io_error("list the tables", &why);
     let mut free = List::read(path)?.tables().map(|listed| listed.number + 1).max().unwrap_or(0);
-    for entry in std::fs::read_dir(path.join(TABLES)).map_err(failed)? {
-        let name = entry.map_err(failed)?.file_name();
-        if let Some(number) = name.to_str().and_then(|name| name.parse::<u64>().ok()) {
+    for Listed { path, .. } in System.list(&path.join(TABLES)).map_err(failed)? {
+        if let Some(number) = path.file_name().and_then(|name| name.to_str()?.parse::<u64>().ok()) {
             free = free.max(number + 1);
         }
     }

@@ -1,9 +1,14 @@
+//! What the engine does in situations that take a look inside to make.
+
+mod crashes;
+
 use super::*;
 use crate::damage::Guarded;
 use crate::database::{DatabaseIterator, Snapshot};
 use crate::disk::ground::snapshot::DiskIterator;
 use crate::disk::ground::values::{LARGE, Location, Stored};
 use crate::encoding::key;
+use crate::files::OpenFile;
 use crate::versions::{MultiVersionStore, Puts};
 use abd::{Content, Fit, StampedValue, Timestamp, Version, WriteGroup};
 use bytes::Bytes;
@@ -160,7 +165,7 @@ fn g1_a_version_whose_segment_is_gone_is_garbage_if_a_newer_one_is_there_and_els
         iterator.value().unwrap_err();
     }
     // Nor is it there if the number has come to mean another segment.
-    let another = Arc::new(tempfile::tempfile().unwrap());
+    let another: Arc<dyn OpenFile> = Arc::new(tempfile::tempfile().unwrap());
     database.tables.add_file(old.segment, &another);
     assert!(
         matches!(database.get(&keys[1]), Err(DatabaseError::Unreadable { why, .. }) if why.contains("the end"))

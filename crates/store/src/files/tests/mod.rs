@@ -1,0 +1,3 @@
+//! A file system for tests.
+
+pub(crate) mod crashing;
