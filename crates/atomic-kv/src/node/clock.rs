@@ -2,10 +2,65 @@
 //! [`node::clock`]; here the clocks are read.
 
 use super::now_instant;
+use crate::config::Settings;
+use crate::fatal::Fatal;
 use ::node::clock::{Kernel, KernelBound as ByKernel, Reading, StatedBound};
-use abd::{ClockError, Interval, IntervalClock};
+use abd::{ClockError, Interval, IntervalClock, TimestampMode};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The clock of a node: none in logical mode.
+pub(crate) struct NodeClock(Option<Box<dyn IntervalClock + Send + Sync>>);
+
+impl NodeClock {
+    /// The one that the settings ask for.
+    ///
+    /// # Errors
+    /// Exit code 2 when it does not know the time well enough.
+    pub(crate) fn choose(settings: &Settings) -> Result<Self, Fatal> {
+        if settings.timestamps == TimestampMode::Logical {
+            return Ok(Self(None));
+        }
+        let clock: Box<dyn IntervalClock + Send + Sync> = match settings.clock_error {
+            Some(error) => Box::new(FixedBound::new(error, settings.clock_offset)),
+            None => Box::new(KernelBound::new(settings.max_clock_width)),
+        };
+        if let Err(why) = clock.now() {
+            let remedy = match why {
+                ClockError::TooWide { .. } => {
+                    "; synchronise this machine's clock better, or raise --max-clock-width"
+                }
+                // Whoever does not know the bound says what to do about it.
+                ClockError::Unknown(_) => "",
+            };
+            return Err(Fatal::usage(format!("--timestamps truetime is not possible: {why}{remedy}")));
+        }
+        Ok(Self(Some(clock)))
+    }
+
+    pub(super) fn source(&self) -> Option<&(dyn IntervalClock + Send + Sync)> {
+        self.0.as_deref()
+    }
+
+    /// The interval now, in TrueTime mode and if there is one.
+    pub(crate) fn interval(&self) -> Option<Interval> {
+        self.0.as_ref().and_then(|clock| clock.now().ok())
+    }
+
+    /// Its upper bound, for the horizon of replicas.
+    pub(crate) fn horizon(&self) -> u64 {
+        self.interval().map_or_else(horizon, |interval| interval.latest)
+    }
+
+    /// Whether there is an interval, or none is needed.
+    pub(crate) fn has_time(&self) -> bool {
+        self.0.as_ref().is_none_or(|clock| clock.now().is_ok())
+    }
+
+    pub(crate) fn text(&self) -> String {
+        self.0.as_ref().map_or_else(|| "not needed".to_owned(), |clock| clock.source())
+    }
+}
 
 /// The system clock, give or take a bound that the operator states.
 #[derive(Debug)]
@@ -125,7 +180,7 @@ const SET_SINCE: u64 = 1_577_836_800_000_000_000;
 /// From where a version counts as one of the future where there is no interval clock. A clock that was never set puts no limit:
 /// in logical mode no clock is needed, and were it taken for the truth, versions of an earlier run with TrueTime could not be
 /// overwritten.
-pub(crate) fn horizon() -> u64 {
+fn horizon() -> u64 {
     horizon_of(wall_clock())
 }
 

@@ -1,11 +1,21 @@
 //! The thread of an event loop: the tasks of its shard, and the connections that it is given. The first one accepts them.
 
+use super::client::Clients;
 use super::client::{self, Seat};
+use super::clock::NodeClock;
+use super::disk::Disk;
+use super::membership::Membership;
+use super::repair::Repairs;
+use super::report::Report;
 use super::shard::Shard;
-use super::{Node, http, peer, repair, sockets, stats, supervise};
+use super::stats::Stats;
+use super::supervise::Supervisor;
+use super::{http, peer, repair, sockets, stats};
+use crate::config::Settings;
 use crate::logging::limit::limited;
-use abd::{Instant, NodeId};
+use abd::{Instant, NodeId, TimestampIssuer};
 use std::net::TcpListener;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -24,15 +34,44 @@ pub(crate) enum Accepted {
     Lane(Box<peer::Handover>),
 }
 
-/// Lets a connection in, or closes it.
-type Admit = fn(&Arc<Node>, std::net::TcpStream) -> Option<Accepted>;
+/// The way to each event loop.
+pub(crate) struct Loops(Box<[mpsc::UnboundedSender<Accepted>]>);
+
+impl Loops {
+    /// The ways to so many event loops, and where they end.
+    pub(super) fn new(count: usize) -> (Self, Vec<mpsc::UnboundedReceiver<Accepted>>) {
+        let (ways, ends): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::unbounded_channel()).unzip();
+        (Self(ways.into()), ends)
+    }
+
+    /// Hands a connection to an event loop. One that is gone ends the node, unless that stops anyway.
+    pub(crate) fn hand_to(&self, index: usize, connection: Accepted) {
+        let _ = self.0[index].send(connection);
+    }
+}
+
+/// What each event loop is given of what a node has once, to hold what it needs.
+#[derive(Clone)]
+pub(crate) struct Given {
+    pub(super) settings: Arc<Settings>,
+    pub(super) clock: Arc<NodeClock>,
+    pub(super) issuer: Arc<TimestampIssuer>,
+    pub(super) disk: Arc<Disk>,
+    pub(super) membership: Arc<Membership>,
+    pub(super) repairs: Arc<Repairs>,
+    pub(super) clients: Arc<Clients>,
+    pub(super) stats: Arc<Stats>,
+    pub(super) report: Arc<Report>,
+    pub(super) supervisor: Arc<Supervisor>,
+    pub(super) loops: Arc<Loops>,
+}
 
 /// For peers, for clients, for HTTP.
 type Listeners = [Vec<TcpListener>; 3];
 
 /// What the thread of an event loop does, until the node stops.
 pub(super) fn run(
-    node: &Arc<Node>,
+    given: Given,
     index: usize,
     mut accepted: mpsc::UnboundedReceiver<Accepted>,
     listeners: Option<Listeners>,
@@ -49,36 +88,42 @@ pub(super) fn run(
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime = match builder.enable_all().on_thread_park(about_to_sleep).build() {
         Ok(runtime) => runtime,
-        Err(why) => return node.fail(format!("cannot start an event loop: {why}")),
+        Err(why) => return given.supervisor.fail(format!("cannot start an event loop: {why}")),
     };
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
-        let shard = Shard::new(node.clone(), index, busy);
-        supervise::task(node, "completions", shard.clone().deliver_completions());
-        supervise::task(node, "timer", shard.clone().keep_time());
-        supervise::task(node, "questions", shard.clone().answer_repair());
-        supervise::task(node, "client patience", client::keep_patience(shard.clone()));
-        for (id, address) in &node.settings.cluster {
-            if *id != node.id.0 {
+        let (repairs, stats) = (given.repairs.clone(), given.stats.clone());
+        let shard = Shard::new(given, index, busy);
+        let Shard { supervisor, membership, .. } = &*shard;
+        supervisor.task("completions", shard.clone().deliver_completions());
+        supervisor.task("timer", shard.clone().keep_time());
+        supervisor.task("questions", shard.clone().answer_repair());
+        supervisor.task("client patience", client::keep_patience(shard.clone()));
+        for (id, address) in &shard.settings.cluster {
+            if *id != membership.own.id.0 {
                 peer::keep_lanes(&shard, NodeId(*id), address);
             }
         }
         if let Some([peers, clients, http]) = listeners {
-            let admit_peer: Admit = |_, stream| Some(Accepted::Peer(stream));
             for listener in peers {
-                supervise::task(node, "accept peers", accept(node.clone(), listener, admit_peer));
+                supervisor.task(
+                    "accept peers",
+                    accept(shard.clone(), listener, |stream| Some(Accepted::Peer(stream))),
+                );
             }
             for listener in clients {
-                supervise::task(node, "accept clients", accept(node.clone(), listener, client::admit));
+                let clients = shard.all_clients.clone();
+                let admit = move |stream| client::admit(&clients, stream);
+                supervisor.task("accept clients", accept(shard.clone(), listener, admit));
             }
-            supervise::task(node, "rates", stats::keep_rates(node.clone()));
-            supervise::task(node, "repair", repair::keep_repairing(shard.clone()));
+            supervisor.task("rates", stats::keep_rates(stats));
+            supervisor.task("repair", repair::keep_repairing(shard.clone(), repairs));
             for listener in http {
-                supervise::task(node, "http", http::serve(shard.clone(), listener));
+                supervisor.task("http", http::serve(shard.report.clone(), supervisor.clone(), listener));
             }
         }
-        let mut stops = std::pin::pin!(node.membership.wait_to_stop());
-        let mut begins = std::pin::pin!(node.membership.wait_to_begin());
+        let mut stops = std::pin::pin!(membership.wait_to_stop());
+        let mut begins = std::pin::pin!(membership.wait_to_begin());
         let mut has_begun = false;
         loop {
             let connection = tokio::select! {
@@ -115,14 +160,19 @@ pub(super) fn run(
     });
 }
 
-async fn accept(node: Arc<Node>, listener: TcpListener, admit: Admit) {
+/// Gives each event loop its share of the connections that `admit` lets in.
+async fn accept(
+    shard: Rc<Shard>,
+    listener: TcpListener,
+    admit: impl Fn(std::net::TcpStream) -> Option<Accepted>,
+) {
     let prepared = sockets::prepare(&listener).and_then(|()| tokio::net::TcpListener::from_std(listener));
     let listener = match prepared {
         Ok(listener) => listener,
-        Err(why) => return node.fail(format!("cannot accept connections: {why}")),
+        Err(why) => return shard.supervisor.fail(format!("cannot accept connections: {why}")),
     };
     let mut turn = 0;
-    let mut stops = std::pin::pin!(node.membership.wait_to_stop());
+    let mut stops = std::pin::pin!(shard.membership.wait_to_stop());
     loop {
         let accepted = tokio::select! {
             biased;
@@ -132,9 +182,9 @@ async fn accept(node: Arc<Node>, listener: TcpListener, admit: Admit) {
         };
         match accepted.and_then(|(stream, _)| stream.into_std()) {
             Ok(stream) => {
-                let Some(admitted) = admit(&node, stream) else { continue };
-                turn = (turn + 1) % node.loops.len();
-                node.hand_to(turn, admitted);
+                let Some(admitted) = admit(stream) else { continue };
+                turn = (turn + 1) % usize::from(shard.membership.own.loops);
+                shard.loops.hand_to(turn, admitted);
             }
             Err(why) => {
                 // Out of file descriptors, say: the connections that are there go on.

@@ -1,8 +1,9 @@
 //! `/metrics`, `/livez` (the process lives) and `/readyz` (operations can be expected to succeed).
 
 use super::crowd::Crowd;
-use super::shard::Shard;
-use super::{Node, sockets};
+use super::report::Report;
+use super::sockets;
+use super::supervise::Supervisor;
 use crate::logging::limit::limited;
 use ::node::client::descriptors;
 use axum::{Router, http::StatusCode, routing::get};
@@ -22,28 +23,27 @@ const CONNECTION_LIMIT: Duration = Duration::from_secs(30);
 const AFTER_ERROR: Duration = Duration::from_millis(50);
 
 /// Serves until the node ends.
-pub(crate) async fn serve(shard: Rc<Shard>, listener: TcpListener) {
-    let node = shard.node.clone();
+pub(crate) async fn serve(report: Arc<Report>, supervisor: Arc<Supervisor>, listener: TcpListener) {
     let app = Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route(
             "/readyz",
             get({
-                let node = node.clone();
-                move || readiness(node.clone())
+                let report = report.clone();
+                move || readiness(report.clone())
             }),
         )
         .route(
             "/metrics",
             get({
-                let node = node.clone();
-                move || async move { node.metrics() }
+                let report = report.clone();
+                move || async move { report.metrics() }
             }),
         );
     let prepared = sockets::prepare(&listener).and_then(|()| tokio::net::TcpListener::from_std(listener));
     let listener = match prepared {
         Ok(listener) => listener,
-        Err(why) => return shard.node.fail(format!("cannot serve HTTP: {why}")),
+        Err(why) => return supervisor.fail(format!("cannot serve HTTP: {why}")),
     };
     let mut server = http1::Builder::new();
     server.keep_alive(false).timer(TokioTimer::new()).header_read_timeout(HEAD_LIMIT);
@@ -67,12 +67,12 @@ pub(crate) async fn serve(shard: Rc<Shard>, listener: TcpListener) {
     }
 }
 
-async fn readiness(node: Arc<Node>) -> (StatusCode, String) {
-    if let Some(why) = node.not_ready() {
+async fn readiness(report: Arc<Report>) -> (StatusCode, String) {
+    if let Some(why) = report.not_ready() {
         return (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n"));
     }
     // A full disk is a reason to make room, not one to take the node out or restart it.
-    if !node.committer.writable() {
+    if !report.disk.committer.writable() {
         return (
             StatusCode::OK,
             "degraded: the disk is full, writes but for deletes are refused here\n".into(),

@@ -1,9 +1,10 @@
 //! What a node says about itself to clients: INFO, CONFIG GET, CLIENT LIST. The fields are those that redis-cli, the client
 //! libraries and their tests, redis_exporter and RedisInsight read, under Redis' names; COMPAT.md says what differs.
 
+use super::now_instant;
 use super::process::{Memory, human, processor_seconds, run_id, system};
+use super::report::Report;
 use super::shard::Shard;
-use super::{Node, now_instant};
 use crate::logging;
 use ::node::client::patience;
 use ::node::resp::{Counts, Host, Listed, Names, Section, by_command, by_error};
@@ -26,13 +27,13 @@ fn rows<const N: usize>(rows: [(&'static str, String); N]) -> Rows {
     rows.into_iter().map(|(field, value)| (Cow::Borrowed(field), value)).collect()
 }
 
-impl Node {
-    pub(super) fn uptime(&self) -> Duration {
-        now_instant().since(abd::Instant(0))
-    }
+pub(super) fn uptime() -> Duration {
+    now_instant().since(abd::Instant(0))
+}
 
+impl Report {
     fn server_rows(&self) -> Rows {
-        let uptime = self.uptime().as_secs();
+        let uptime = uptime().as_secs();
         let port = self.settings.listen.rsplit_once(':').map_or("0", |(_, port)| port);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let executable =
@@ -106,7 +107,7 @@ impl Node {
     }
 
     fn persistence_rows(&self) -> Rows {
-        let last_write = if self.committer.writable() { "ok" } else { "err" };
+        let last_write = if self.disk.committer.writable() { "ok" } else { "err" };
         let mut all = always(&[
             ("loading", "0"),
             ("async_loading", "0"),
@@ -121,15 +122,15 @@ impl Node {
         ]);
         all.extend(rows([
             ("aof_last_write_status", last_write.to_owned()),
-            ("disk_bytes", self.store.disk_bytes().to_string()),
-            ("damaged_parts", self.store.damaged_parts().to_string()),
-            ("abstentions", self.store.abstentions().to_string()),
+            ("disk_bytes", self.disk.store.disk_bytes().to_string()),
+            ("damaged_parts", self.disk.store.damaged_parts().to_string()),
+            ("abstentions", self.disk.store.abstentions().to_string()),
         ]));
         all
     }
 
     fn stats_rows(&self) -> Rows {
-        let (reads, hits) = (self.total(|stats| &stats.reads), self.total(|stats| &stats.hits));
+        let (reads, hits) = (self.stats.total(|stats| &stats.reads), self.stats.total(|stats| &stats.hits));
         let errors: u64 = by_error(self.requests()).iter().map(|(_, count)| count).sum();
         let rate = |rate: &AtomicU64| rate.load(Ordering::Relaxed);
         let kilobytes = |bytes: u64| format!("{:.2}", bytes as f64 / 1024.0);
@@ -138,19 +139,19 @@ impl Node {
             ("rejected_connections", self.clients.rejected().to_string()),
             ("evicted_clients", self.clients.evicted().to_string()),
             ("client_output_buffer_limit_disconnections", self.clients.unread().to_string()),
-            ("total_commands_processed", self.commands().to_string()),
-            ("instantaneous_ops_per_sec", rate(&self.rates.commands).to_string()),
-            ("total_net_input_bytes", self.total(|stats| &stats.input_bytes).to_string()),
-            ("total_net_output_bytes", self.total(|stats| &stats.output_bytes).to_string()),
-            ("instantaneous_input_kbps", kilobytes(rate(&self.rates.input_bytes))),
-            ("instantaneous_output_kbps", kilobytes(rate(&self.rates.output_bytes))),
+            ("total_commands_processed", self.stats.commands().to_string()),
+            ("instantaneous_ops_per_sec", rate(&self.stats.rates.commands).to_string()),
+            ("total_net_input_bytes", self.stats.total(|stats| &stats.input_bytes).to_string()),
+            ("total_net_output_bytes", self.stats.total(|stats| &stats.output_bytes).to_string()),
+            ("instantaneous_input_kbps", kilobytes(rate(&self.stats.rates.input_bytes))),
+            ("instantaneous_output_kbps", kilobytes(rate(&self.stats.rates.output_bytes))),
             ("keyspace_hits", hits.to_string()),
             ("keyspace_misses", reads.saturating_sub(hits).to_string()),
             ("total_error_replies", errors.to_string()),
             ("reads", reads.to_string()),
-            ("writes", self.total(|stats| &stats.writes).to_string()),
-            ("refused", self.total(|stats| &stats.refused).to_string()),
-            ("indeterminate", self.total(|stats| &stats.indeterminate).to_string()),
+            ("writes", self.stats.total(|stats| &stats.writes).to_string()),
+            ("refused", self.stats.total(|stats| &stats.refused).to_string()),
+            ("indeterminate", self.stats.total(|stats| &stats.indeterminate).to_string()),
             ("log_lines_dropped", logging::lines_dropped().to_string()),
         ]);
         all.extend(always(&[
@@ -201,26 +202,28 @@ impl Node {
     fn node_rows(&self) -> Rows {
         let not_ready = self.not_ready();
         let peers: Vec<String> = self
+            .membership
+            .own
             .members
             .ids()
             .iter()
             .enumerate()
-            .filter(|(_, id)| **id != self.id)
+            .filter(|(_, id)| **id != self.membership.own.id)
             .map(|(index, id)| {
                 format!("{id}={}", if self.membership.admission.is_up(index) { "up" } else { "down" })
             })
             .collect();
         rows([
-            ("node_id", self.id.to_string()),
+            ("node_id", self.membership.own.id.to_string()),
             ("boot", self.membership.directory.identity().boot.to_string()),
             ("cluster", self.settings.cluster_text()),
             ("admitted", u8::from(self.membership.admission.is_admitted()).to_string()),
             ("ready", u8::from(not_ready.is_none()).to_string()),
             ("not_ready_because", not_ready.map_or_else(String::new, |why| why.to_string())),
-            ("writable", u8::from(self.committer.writable()).to_string()),
-            ("keys_estimate", self.store.versions().keys_estimate().to_string()),
+            ("writable", u8::from(self.disk.committer.writable()).to_string()),
+            ("keys_estimate", self.disk.store.versions().keys_estimate().to_string()),
             ("timestamps", self.settings.timestamps_name().to_owned()),
-            ("clock", self.clock_text()),
+            ("clock", self.clock.text()),
             ("peers", peers.join(",")),
             ("repair", self.repair_text()),
         ])
@@ -228,47 +231,47 @@ impl Node {
 
     fn keyspace_rows(&self) -> Rows {
         // About: whoever reads this section expects the field by this name.
-        match self.store.versions().keys_estimate() {
+        match self.disk.store.versions().keys_estimate() {
             0 => Vec::new(),
             keys => rows([("db0", format!("keys={keys},expires=0,avg_ttl=0"))]),
         }
     }
 
     fn requests(&self) -> impl Iterator<Item = &Counts> + Clone {
-        self.stats.iter().map(|stats| &stats.requests)
+        self.stats.loops.iter().map(|stats| &stats.requests)
     }
 }
 
 impl Host for Shard {
     fn info(&self, wanted: &dyn Fn(&str) -> bool) -> Vec<Section> {
-        let node = &self.node;
+        let report = &self.report;
         let mut sections = Vec::new();
         let mut put = |name: &'static str, rows: &dyn Fn() -> Rows| {
             if wanted(&name.to_ascii_lowercase()) {
                 sections.push(Section { name, rows: rows() });
             }
         };
-        put("Server", &|| node.server_rows());
-        put("Clients", &|| node.client_rows());
-        put("Memory", &Node::memory_rows);
-        put("Persistence", &|| node.persistence_rows());
-        put("Stats", &|| node.stats_rows());
-        put("Replication", &Node::replication_rows);
-        put("CPU", &Node::processor_rows);
+        put("Server", &|| report.server_rows());
+        put("Clients", &|| report.client_rows());
+        put("Memory", &Report::memory_rows);
+        put("Persistence", &|| report.persistence_rows());
+        put("Stats", &|| report.stats_rows());
+        put("Replication", &Report::replication_rows);
+        put("CPU", &Report::processor_rows);
         put("Modules", &Vec::new);
-        put("Commandstats", &|| node.command_rows());
-        put("Errorstats", &|| node.error_rows());
+        put("Commandstats", &|| report.command_rows());
+        put("Errorstats", &|| report.error_rows());
         put("Cluster", &|| always(&[("cluster_enabled", "0")]));
-        put("Node", &|| node.node_rows());
-        put("Keyspace", &|| node.keyspace_rows());
+        put("Node", &|| report.node_rows());
+        put("Keyspace", &|| report.keyspace_rows());
         sections
     }
 
     fn config(&self) -> Vec<(String, String)> {
-        let settings = &self.node.settings;
+        let settings = &self.settings;
         let limit = settings.max_value_bytes.to_string();
         let keepalive = super::sockets::KEEPALIVE.as_secs().to_string();
-        let max_clients = self.node.clients.limit().to_string();
+        let max_clients = self.all_clients.limit().to_string();
         let memory = settings.clients_memory.to_string();
         // As Redis says it: no hard limit, but one for so many seconds; and no other kind of client.
         let (output, seconds) = (settings.client_output_limit, patience::UNREAD.as_secs());
@@ -293,19 +296,19 @@ impl Host for Shard {
     }
 
     fn uptime(&self) -> Duration {
-        self.node.uptime()
+        uptime()
     }
 
     fn clients(&self) -> Vec<(Arc<Listed>, Names)> {
-        self.node.connections.all()
+        self.all_clients.connections.all()
     }
 
     fn rename(&self, id: u64, names: &Names) {
-        self.node.connections.rename(id, names);
+        self.all_clients.connections.rename(id, names);
     }
 
     fn kill(&self, id: u64) {
-        self.node.connections.end(id);
+        self.all_clients.connections.end(id);
     }
 
     fn counts(&self) -> &Counts {

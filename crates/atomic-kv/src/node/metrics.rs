@@ -1,46 +1,56 @@
 //! What a node says about itself to Prometheus: /metrics.
 
-use super::Node;
+use super::report::Report;
 use crate::logging;
 use std::fmt::Write;
 
-impl Node {
+impl Report {
     /// Metrics in the Prometheus text format.
     pub(crate) fn metrics(&self) -> String {
-        let (commits, committed) = self.committer.counts();
+        let (commits, committed) = self.disk.committer.counts();
         let rows = [
-            ("atomic_kv_reads_total", "counter", "Gets answered", self.total(|stats| &stats.reads)),
+            ("atomic_kv_reads_total", "counter", "Gets answered", self.stats.total(|stats| &stats.reads)),
             (
                 "atomic_kv_writes_total",
                 "counter",
                 "Sets and deletes answered",
-                self.total(|stats| &stats.writes),
+                self.stats.total(|stats| &stats.writes),
             ),
             (
                 "atomic_kv_refused_total",
                 "counter",
                 "Operations that certainly had no effect",
-                self.total(|stats| &stats.refused),
+                self.stats.total(|stats| &stats.refused),
             ),
             (
                 "atomic_kv_indeterminate_total",
                 "counter",
                 "Operations whose effect is unknown",
-                self.total(|stats| &stats.indeterminate),
+                self.stats.total(|stats| &stats.indeterminate),
             ),
-            ("atomic_kv_commands_total", "counter", "Commands that clients have called", self.commands()),
-            ("atomic_kv_hits_total", "counter", "Gets that found a value", self.total(|stats| &stats.hits)),
+            (
+                "atomic_kv_commands_total",
+                "counter",
+                "Commands that clients have called",
+                self.stats.commands(),
+            ),
+            (
+                "atomic_kv_hits_total",
+                "counter",
+                "Gets that found a value",
+                self.stats.total(|stats| &stats.hits),
+            ),
             (
                 "atomic_kv_input_bytes_total",
                 "counter",
                 "Bytes from clients",
-                self.total(|stats| &stats.input_bytes),
+                self.stats.total(|stats| &stats.input_bytes),
             ),
             (
                 "atomic_kv_output_bytes_total",
                 "counter",
                 "Bytes to clients",
-                self.total(|stats| &stats.output_bytes),
+                self.stats.total(|stats| &stats.output_bytes),
             ),
             ("atomic_kv_commits_total", "counter", "Batches made durable", commits),
             ("atomic_kv_committed_writes_total", "counter", "Versions in those batches", committed),
@@ -54,33 +64,33 @@ impl Node {
                 "atomic_kv_lookups_handed_over_total",
                 "counter",
                 "Lookups that waited for the disk elsewhere than in an event loop",
-                self.readers.handed_over(),
+                self.disk.readers.handed_over(),
             ),
             (
                 "atomic_kv_keys_estimate",
                 "gauge",
                 "Keys here, about: more while keys are written again, and with deleted ones",
-                self.store.versions().keys_estimate(),
+                self.disk.store.versions().keys_estimate(),
             ),
             (
                 "atomic_kv_large_values_read_total",
                 "counter",
                 "Values that were read apart from their keys",
-                self.store.large_values_read(),
+                self.disk.store.large_values_read(),
             ),
             (
                 "atomic_kv_damaged_parts",
                 "gauge",
                 "Parts of the tables that were lost to damage",
-                self.store.damaged_parts(),
+                self.disk.store.damaged_parts(),
             ),
             (
                 "atomic_kv_abstentions_total",
                 "counter",
                 "Questions not answered because what they are about may be damaged",
-                self.store.abstentions(),
+                self.disk.store.abstentions(),
             ),
-            ("atomic_kv_disk_bytes", "gauge", "Bytes that the database takes", self.store.disk_bytes()),
+            ("atomic_kv_disk_bytes", "gauge", "Bytes that the database takes", self.disk.store.disk_bytes()),
             (
                 "atomic_kv_boot",
                 "gauge",
@@ -91,7 +101,7 @@ impl Node {
                 "atomic_kv_writable",
                 "gauge",
                 "1 while the disk has room",
-                u64::from(self.committer.writable()),
+                u64::from(self.disk.committer.writable()),
             ),
             (
                 "atomic_kv_ready",
@@ -150,7 +160,15 @@ impl Node {
         out.push_str(
             "# HELP atomic_kv_peer_up 1 while a link to the peer is up\n# TYPE atomic_kv_peer_up gauge\n",
         );
-        for (index, id) in self.members.ids().iter().enumerate().filter(|(_, id)| **id != self.id) {
+        for (index, id) in self
+            .membership
+            .own
+            .members
+            .ids()
+            .iter()
+            .enumerate()
+            .filter(|(_, id)| **id != self.membership.own.id)
+        {
             let _ = writeln!(
                 out,
                 "atomic_kv_peer_up{{peer=\"{id}\"}} {}",

@@ -2,9 +2,10 @@
 //! [`::node::lookups`]; here are the threads, the clock, and what tells that a lookup has read from the disk. A reply goes back to
 //! its event loop as that of a write does.
 
-use super::Node;
 use super::completions::ReplyTo;
+use super::disk::Disk;
 use super::now_instant;
+use ::node::admission::Admission;
 use ::node::lookups::{HandOver, Lookups, found_bytes};
 use ::node::shard::REPLICA;
 use abd::{Instant, Reaction, Reply, Request};
@@ -74,16 +75,17 @@ impl Readers {
     }
 
     /// What each reader thread does, until closed.
-    pub(crate) fn run(&self, node: &Node) {
+    pub(crate) fn run(&self, disk: &Disk, admission: &Admission) {
         while let Some((question, to)) = self.next() {
             // The horizon is a rule of writes alone.
-            let reaction = self.look_up(|| REPLICA.handle(&node.store, question, node.standing(), 0));
+            let reaction =
+                self.look_up(|| REPLICA.handle(&disk.store, question, disk.standing(admission), 0));
             let Reaction::Reply(reply) = reaction else { unreachable!("a question stores nothing") };
             let found = found_bytes(&reply);
             if found > 0 {
                 self.queue().found(found);
             }
-            node.completions[to.shard].give([(to, reply)]);
+            disk.completions[to.shard].give([(to, reply)]);
         }
     }
 
@@ -171,8 +173,8 @@ mod tests {
         };
         // Somebody else may have taken the port meanwhile.
         let (running, listen) = (0..10).find_map(|_| start()).unwrap();
-        let node = running.node.clone();
-        node.readers.hand_over().hand_over_until(Instant(u64::MAX));
+        let disk = running.disk.clone();
+        disk.readers.hand_over().hand_over_until(Instant(u64::MAX));
         let client = TcpStream::connect(listen).unwrap();
         // Many times as much as may be found and not taken, and as one connection may seek.
         let values: Vec<String> = (0..300)
@@ -201,9 +203,9 @@ mod tests {
             assert!(read == replies.as_bytes(), "a reply is not the one that is expected");
         });
         // Each key before its first write, and large values again.
-        assert!(node.readers.handed_over() > 300, "{}", node.readers.handed_over());
+        assert!(disk.readers.handed_over() > 300, "{}", disk.readers.handed_over());
         // One that was asked for again may be on its way.
-        let is_taken = |_: &i32| node.readers.queue().found_bytes() == 0;
+        let is_taken = |_: &i32| disk.readers.queue().found_bytes() == 0;
         let tries = 0..1000;
         assert!(tries.inspect(|_| std::thread::sleep(Duration::from_millis(10))).any(|n| is_taken(&n)));
         drop(client);

@@ -2,15 +2,16 @@
 //! it wants, over its own lanes (`node::shard`); looks at the store that may wait for the disk are done elsewhere.
 
 use super::database::ReplicaStore;
+use super::report::Report;
 use super::shard::Shard;
-use super::{Node, now_instant, supervise};
+use super::{now_instant, supervise};
 use ::node::repair::ranges::{Page, Range, Ranges};
 use ::node::repair::{Config, Repair, Status};
 use abd::{Instant, NodeId, Version, VersionStore};
 use bytes::Bytes;
 use std::fmt::Write;
 use std::rc::Rc;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use store::DatabaseError;
 use tokio::sync::Notify;
@@ -92,15 +93,14 @@ impl Ranges for ReplicaStore {
 }
 
 /// Does what repair wants, for as long as the node lives.
-pub(crate) async fn keep_repairing(shard: Rc<Shard>) {
-    let repairs = &shard.node.repairs;
+pub(crate) async fn keep_repairing(shard: Rc<Shard>, repairs: Arc<Repairs>) {
     loop {
         let action = repairs.machine().poll(now_instant());
         if let Some(action) = action {
             let now = shard.now();
             if let Some(look) = shard.with(|machine| machine.carry_out_repair(action, now)) {
-                let node = shard.node.clone();
-                let looked = supervise::blocking(move || look.carry_out(&node.store)).await;
+                let disk = shard.disk.clone();
+                let looked = supervise::blocking(move || look.carry_out(&disk.store)).await;
                 let now = shard.now();
                 shard.with(|machine| machine.handle_looked(looked, now));
             }
@@ -116,9 +116,16 @@ pub(crate) async fn keep_repairing(shard: Rc<Shard>) {
     }
 }
 
-impl Node {
+impl Report {
     fn repair_statuses(&self) -> impl Iterator<Item = (NodeId, Status)> {
-        let others = self.members.ids().iter().enumerate().filter(|(_, id)| **id != self.id);
+        let others = self
+            .membership
+            .own
+            .members
+            .ids()
+            .iter()
+            .enumerate()
+            .filter(|(_, id)| **id != self.membership.own.id);
         others.map(|(index, id)| (*id, self.repairs.status(index)))
     }
 
@@ -160,7 +167,7 @@ impl Node {
 
     /// For INFO: by peer, what it is behind.
     pub(crate) fn repair_text(&self) -> String {
-        let keys = self.store.versions().keys_estimate().max(1);
+        let keys = self.disk.store.versions().keys_estimate().max(1);
         let text = |(peer, status): (NodeId, Status)| {
             let mut parts = Vec::new();
             if status.keys > 0 {

@@ -1,16 +1,17 @@
 //! A node from its start to its end: its ports, its data and its threads.
 
 use super::client::Clients;
-use super::clock::{FixedBound, KernelBound};
-use super::committer::Committer;
-use super::completions::Completions;
-use super::connections::Connections;
+use super::clock::NodeClock;
 use super::database::ReplicaStore;
+use super::disk::Disk;
+use super::event_loop::{Given, Loops};
 use super::membership::Membership;
 use super::peer::peer_versions;
-use super::readers::Readers;
-use super::stats::{LoopStats, Rates};
-use super::{EPOCH, Node, event_loop, listen, mode, repair, sockets, supervise};
+use super::repair::Repairs;
+use super::report::Report;
+use super::stats::Stats;
+use super::supervise::Supervisor;
+use super::{EPOCH, event_loop, listen, mode, sockets};
 use crate::config::Settings;
 use crate::fatal::Fatal;
 use crate::identity::DataDir;
@@ -19,19 +20,20 @@ use ::node::hello::Limits;
 use ::node::limits::FRAME_BYTES_MAX;
 use ::node::lookups::READERS;
 use ::node::peer::greeting::Own;
-use abd::{ClockError, IntervalClock, Members, NodeId, TimestampIssuer, TimestampMode};
+use abd::{Members, NodeId, TimestampIssuer};
 use std::sync::{Arc, LazyLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use store::DatabaseError;
-use tokio::sync::{mpsc, watch};
 
 /// What was heard of a member is durable after this time.
 const REMEMBER_EVERY: Duration = Duration::from_secs(1);
 
 /// A running node.
 pub struct RunningNode {
-    pub(super) node: Arc<Node>,
+    pub(super) disk: Arc<Disk>,
+    membership: Arc<Membership>,
+    supervisor: Arc<Supervisor>,
     shards: Vec<JoinHandle<()>>,
     committer: JoinHandle<()>,
     readers: Vec<JoinHandle<()>>,
@@ -52,92 +54,94 @@ impl RunningNode {
         let Some((_, peer_address)) = settings.cluster.iter().find(|(node, _)| *node == id.0) else {
             return Err(Fatal::usage(format!("node {id} is not in --cluster")));
         };
-        let clock = choose_clock(&settings)?;
-        let peers = match &settings.peer_listen {
+        let clock = NodeClock::choose(&settings)?;
+        let peer_ports = match &settings.peer_listen {
             Some(address) => listen::listen("--peer-listen", address)?,
             None => listen::listen("the peer address in --cluster", peer_address)?,
         };
-        let clients = listen::listen("--listen", &settings.listen)?;
+        let client_ports = listen::listen("--listen", &settings.listen)?;
         let http = settings.http_listen.as_deref();
-        let http = http.map_or(Ok(Vec::new()), |address| listen::listen("--http-listen", address))?;
+        let http_ports = http.map_or(Ok(Vec::new()), |address| listen::listen("--http-listen", address))?;
         let ids: Vec<u32> = members.ids().iter().map(|id| id.0).collect();
         let identity = DataDir::open(&settings.data_dir, id.0, &ids)?;
         let path = identity.database_path();
         let store =
             ReplicaStore::open(&path, identity.watermark(), settings.cache_bytes).map_err(cannot_open)?;
         identity.database_opened(store.sequence())?;
-        mode::enter(&settings, &identity, &store, clock.as_deref())?;
-        let (loops, receivers): (Vec<_>, Vec<_>) =
-            (0..settings.threads).map(|_| mpsc::unbounded_channel()).unzip();
-        let completions = Completions::of_all(settings.threads);
+        mode::enter(&settings, &identity, &store, clock.source())?;
         let boot = identity.identity().boot;
-        let own_index = members.index_of(id).unwrap_or_default();
         let own = own(&settings, id, members.clone());
         let membership = Membership::new(own, identity, Box::new(store.durable()));
-        let node = Arc::new(Node {
-            loops,
-            issuer: TimestampIssuer::new(id, boot),
-            committer: Committer::new(completions.clone(), store.accepts_writes()),
-            completions,
-            readers: Readers::default(),
-            membership,
-            repairs: repair::Repairs::new(members.count(), own_index),
-            id,
-            members,
-            store,
-            clock,
-            failure: watch::Sender::new(None),
-            clients: Clients::new(settings.max_clients, settings.clients_memory),
-            stats: (0..settings.threads).map(|_| LoopStats::default()).collect(),
-            rates: Rates::default(),
-            connections: Connections::default(),
-            settings,
+        let disk = Arc::new(Disk::new(store, settings.threads));
+        let repairs = Arc::new(Repairs::new(members.count(), members.index_of(id).unwrap_or_default()));
+        let clients = Arc::new(Clients::new(settings.max_clients, settings.clients_memory));
+        let (settings, clock) = (Arc::new(settings), Arc::new(clock));
+        let stats = Arc::new(Stats::new(settings.threads));
+        let report = Arc::new(Report {
+            settings: settings.clone(),
+            clock: clock.clone(),
+            disk: disk.clone(),
+            membership: membership.clone(),
+            repairs: repairs.clone(),
+            clients: clients.clone(),
+            stats: stats.clone(),
         });
+        let (loops, ends) = Loops::new(settings.threads);
+        let supervisor = Supervisor::new(membership.clone());
+        let given = Given {
+            settings,
+            clock,
+            issuer: Arc::new(TimestampIssuer::new(id, boot)),
+            disk: disk.clone(),
+            membership: membership.clone(),
+            repairs,
+            clients: clients.clone(),
+            stats,
+            report,
+            supervisor: supervisor.clone(),
+            loops: Arc::new(loops),
+        };
         tracing::info!(
             node = id.0,
             boot,
-            timestamps = node.settings.timestamps_name(),
-            listen = listen::shown(&clients),
-            peers = listen::shown(&peers),
-            http = listen::shown(&http),
-            admitted = node.membership.admission.is_admitted(),
+            timestamps = given.settings.timestamps_name(),
+            listen = listen::shown(&client_ports),
+            peers = listen::shown(&peer_ports),
+            http = listen::shown(&http_ports),
+            admitted = membership.admission.is_admitted(),
             "started"
         );
-        let committer = supervise::thread(&node, "committer", |node| {
-            if let Err(why) = node.committer.run(&node.store) {
-                node.fail(why.to_string());
+        let commits = disk.clone();
+        let committer = supervisor.thread("committer", move |supervisor| {
+            if let Err(why) = commits.committer.run(&commits.store) {
+                supervisor.fail(why.to_string());
             }
         })?;
-        let readers = (0..READERS).map(|_| supervise::thread(&node, "reader", |node| node.readers.run(node)));
-        let readers = readers.collect::<Result<Vec<_>, Fatal>>()?;
-        let mut listeners = Some([peers, clients, http]);
+        let reader = |_| {
+            let (disk, membership) = (disk.clone(), membership.clone());
+            supervisor.thread("reader", move |_| disk.readers.run(&disk, &membership.admission))
+        };
+        let readers = (0..READERS).map(reader).collect::<Result<Vec<_>, Fatal>>()?;
+        let mut listeners = Some([peer_ports, client_ports, http_ports]);
         let mut shards = Vec::new();
-        for (index, receiver) in receivers.into_iter().enumerate() {
-            let listeners = listeners.take();
-            shards.push(supervise::thread(&node, "shard", move |node| {
-                event_loop::run(node, index, receiver, listeners);
-            })?);
+        for (index, end) in ends.into_iter().enumerate() {
+            let (given, listeners) = (given.clone(), listeners.take());
+            shards.push(supervisor.thread("shard", move |_| event_loop::run(given, index, end, listeners))?);
         }
-        let remembering = supervise::thread(&node, "identity", |node| keep_remembering(node))?;
-        Ok(Self { node, shards, committer, readers, remembering })
+        let remembers = membership.clone();
+        let remembering = supervisor.thread("identity", move |_| keep_remembering(&remembers))?;
+        Ok(Self { disk, membership, supervisor, shards, committer, readers, remembering })
     }
 
     /// Waits until the node cannot go on, and says why.
     pub fn failed(&self) -> impl Future<Output = Fatal> + use<> {
-        let mut failure = self.node.failure.subscribe();
-        async move {
-            match failure.wait_for(Option::is_some).await {
-                Ok(failure) => failure.clone().unwrap_or_else(|| Fatal::runtime("failed")),
-                // It has stopped.
-                Err(_) => std::future::pending().await,
-            }
-        }
+        self.supervisor.failed()
     }
 
     /// Takes nothing new any more, from clients or peers that are not connected yet. What those ask who are is refused as without
     /// effect; operations in flight go on, and requests of peers are served.
     pub fn begin_to_stop(&self) {
-        self.node.membership.stop();
+        self.membership.stop();
     }
 
     /// Stops gracefully: operations in flight may end, what is queued becomes durable.
@@ -146,25 +150,25 @@ impl RunningNode {
         for shard in self.shards {
             let _ = shard.join();
         }
-        self.node.readers.close();
+        self.disk.readers.close();
         for reader in self.readers {
             let _ = reader.join();
         }
-        self.node.committer.close();
+        self.disk.committer.close();
         let _ = self.committer.join();
         self.remembering.thread().unpark();
         let _ = self.remembering.join();
-        tracing::info!(node = self.node.id.0, "stopped");
+        tracing::info!(node = self.membership.own.id.0, "stopped");
     }
 }
 
 /// Writes down what was heard of the members and how much is durable here, for as long as there is news (rule M1).
-fn keep_remembering(node: &Node) {
+fn keep_remembering(membership: &Membership) {
     loop {
         std::thread::park_timeout(REMEMBER_EVERY);
         // Before the last time: what is durable after that is nobody's business any more.
-        let last = node.membership.admission.is_stopping();
-        if let Err(why) = node.membership.directory.remember() {
+        let last = membership.admission.is_stopping();
+        if let Err(why) = membership.directory.remember() {
             limited!(warn, "cannot write down what was heard of the members", %why);
         }
         if last {
@@ -185,29 +189,6 @@ fn own(settings: &Settings, id: NodeId, members: Members) -> Own {
         limits,
         loops: u16::try_from(settings.threads).unwrap_or(u16::MAX),
         versions: peer_versions(),
-    }
-}
-
-fn choose_clock(settings: &Settings) -> Result<Option<Box<dyn IntervalClock + Send + Sync>>, Fatal> {
-    if settings.timestamps == TimestampMode::Logical {
-        return Ok(None);
-    }
-    let clock: Box<dyn IntervalClock + Send + Sync> = match settings.clock_error {
-        Some(error) => Box::new(FixedBound::new(error, settings.clock_offset)),
-        None => Box::new(KernelBound::new(settings.max_clock_width)),
-    };
-    match clock.now() {
-        Ok(_) => Ok(Some(clock)),
-        Err(why) => {
-            let remedy = match why {
-                ClockError::TooWide { .. } => {
-                    "; synchronise this machine's clock better, or raise --max-clock-width"
-                }
-                // Whoever does not know the bound says what to do about it.
-                ClockError::Unknown(_) => "",
-            };
-            Err(Fatal::usage(format!("--timestamps truetime is not possible: {why}{remedy}")))
-        }
     }
 }
 

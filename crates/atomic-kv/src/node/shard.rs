@@ -1,13 +1,20 @@
 //! The shell around an event loop's machine ([`::node::shard`]): its clients and its senders, and the tasks that wait for it.
 
 use super::alarm::Alarm;
-use super::client::Client;
+use super::client::{Client, Clients};
+use super::clock::NodeClock;
 use super::crowd::Crowd;
+use super::disk::Disk;
+use super::event_loop::{Given, Loops};
+use super::membership::Membership;
+use super::report::Report;
 use super::signal::Signal;
-use super::stats::LoopStats;
+use super::stats::{LoopStats, Stats};
+use super::supervise::Supervisor;
 use super::surroundings::Surroundings;
-use super::{Node, now_instant, supervise};
+use super::{now_instant, supervise};
 use crate::buffers::Buffers;
+use crate::config::Settings;
 use ::node::client::answers::WayBack;
 use ::node::client::descriptors;
 use ::node::client::operations::Started;
@@ -46,8 +53,18 @@ pub(crate) struct LaneSignals {
 
 /// One event loop's state. Single-threaded: borrow, act, release; never across an `await`.
 pub(crate) struct Shard {
-    pub(crate) node: Arc<Node>,
     pub(crate) index: usize,
+    pub(crate) settings: Arc<Settings>,
+    clock: Arc<NodeClock>,
+    pub(crate) disk: Arc<Disk>,
+    pub(crate) membership: Arc<Membership>,
+    /// The clients of all event loops.
+    pub(crate) all_clients: Arc<Clients>,
+    stats: Arc<Stats>,
+    pub(crate) report: Arc<Report>,
+    pub(crate) supervisor: Arc<Supervisor>,
+    /// The way to all event loops.
+    pub(crate) loops: Arc<Loops>,
     machine: RefCell<Machine>,
     /// Those of the lanes that are up; there are about twice as many as members.
     lanes: RefCell<Vec<(LaneKey, Rc<LaneSignals>)>>,
@@ -73,17 +90,24 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    pub(crate) fn new(node: Arc<Node>, index: usize, busy: Arc<AtomicBool>) -> Rc<Self> {
-        let machine = Machine::new(
-            Surroundings::new(node.clone(), index),
-            coordinator_config(node.id, node.members.clone(), node.settings.timestamps),
-            node.members.clone(),
-            REPLICA,
-            node.settings.op_timeout,
-        );
+    pub(crate) fn new(given: Given, index: usize, busy: Arc<AtomicBool>) -> Rc<Self> {
+        let surroundings = Surroundings::new(&given, index);
+        let Given { settings, clock, disk, membership, clients, stats, report, supervisor, loops, .. } =
+            given;
+        let (id, members) = (membership.own.id, membership.own.members.clone());
+        let config = coordinator_config(id, members.clone(), settings.timestamps);
+        let machine = Machine::new(surroundings, config, members, REPLICA, settings.op_timeout);
         Rc::new(Self {
-            node,
             index,
+            settings,
+            clock,
+            disk,
+            membership,
+            all_clients: clients,
+            stats,
+            report,
+            supervisor,
+            loops,
             machine: RefCell::new(machine),
             lanes: RefCell::default(),
             buffers: Buffers::default(),
@@ -149,7 +173,7 @@ impl Shard {
 
     /// Where this event loop counts.
     pub(crate) fn stats(&self) -> &LoopStats {
-        &self.node.stats[self.index]
+        &self.stats.loops[self.index]
     }
 
     /// Starts an operation whose outcome goes the way `back`.
@@ -171,7 +195,7 @@ impl Shard {
 
     /// Has an operation wait until this node may begin it, unless it never will.
     pub(super) fn park(&self, operation: Operation, deadline: Instant, back: WayBack) -> Started {
-        if self.node.membership.admission.is_stopping() {
+        if self.membership.admission.is_stopping() {
             back.send(Outcome::Refused(Reason::Stopping));
             return Started::Refused;
         }
@@ -183,17 +207,17 @@ impl Shard {
 
     /// Refuses what waits to begin and has waited until `now`.
     pub(super) fn refuse_parked(&self, now: Instant) {
-        self.parked.borrow_mut().handle_timeout(now, self.node.membership.admission.not_begun());
+        self.parked.borrow_mut().handle_timeout(now, self.membership.admission.not_begun());
     }
 
     /// What time it is, for the machine.
     pub(crate) fn now(&self) -> Now {
-        Now { instant: now_instant(), interval: self.node.interval() }
+        Now { instant: now_instant(), interval: self.clock.interval() }
     }
 
     /// Brings the replies of the committer and the readers home.
     pub(crate) async fn deliver_completions(self: Rc<Self>) {
-        let completions = &self.node.completions[self.index];
+        let completions = &self.disk.completions[self.index];
         loop {
             completions.wake.notified().await;
             let (refused, replies) = (completions.take_refused(), completions.take());
@@ -211,10 +235,9 @@ impl Shard {
             while let Some(PeerQuestion { key, call, question }) = self.with(Machine::poll_question) {
                 let shard = self.clone();
                 tokio::task::spawn_local(async move {
-                    let node = shard.node.clone();
-                    let look = move || {
-                        ranges::answer(&node.store, &question, node.membership.admission.is_admitted()).ok()
-                    };
+                    let disk = shard.disk.clone();
+                    let is_admitted = shard.membership.admission.is_admitted();
+                    let look = move || ranges::answer(&disk.store, &question, is_admitted).ok();
                     let answer = supervise::blocking(look).await;
                     shard.with(|machine| machine.handle_answered(key, call, answer));
                 });
@@ -263,7 +286,7 @@ impl Shard {
         };
         if tokio::time::timeout(limit, drained).await.is_err() {
             // As if all deadlines had passed.
-            let now = Now { instant: Instant(u64::MAX), interval: self.node.interval() };
+            let now = Now { instant: Instant(u64::MAX), interval: self.clock.interval() };
             self.with(|machine| machine.handle_timeout(now));
         }
     }

@@ -1,7 +1,6 @@
 //! What is counted while a node serves. Each event loop counts for itself, so that they do not take the counters from each
 //! other; whoever asks adds them up.
 
-use super::Node;
 use ::node::resp::Counts;
 use abd::{Content, Outcome};
 use std::sync::Arc;
@@ -56,30 +55,42 @@ pub(crate) struct Rates {
     pub(crate) output_bytes: AtomicU64,
 }
 
-impl Node {
+/// What a node counts.
+#[derive(Debug)]
+pub(crate) struct Stats {
+    pub(crate) loops: Box<[LoopStats]>,
+    pub(crate) rates: Rates,
+}
+
+impl Stats {
+    /// Of so many event loops.
+    pub(crate) fn new(loops: usize) -> Self {
+        Self { loops: (0..loops).map(|_| LoopStats::default()).collect(), rates: Rates::default() }
+    }
+
     /// A counter of all event loops together.
     pub(crate) fn total(&self, of: fn(&LoopStats) -> &AtomicU64) -> u64 {
-        self.stats.iter().map(|stats| of(stats).load(Ordering::Relaxed)).sum()
+        self.loops.iter().map(|stats| of(stats).load(Ordering::Relaxed)).sum()
     }
 
     /// Commands that clients have called.
     pub(crate) fn commands(&self) -> u64 {
-        self.stats.iter().map(|stats| stats.requests.calls()).sum()
+        self.loops.iter().map(|stats| stats.requests.calls()).sum()
     }
 }
 
 /// Looks at the counters once a second.
-pub(crate) async fn keep_rates(node: Arc<Node>) {
-    let now = |node: &Node| {
-        let bytes = [node.total(|stats| &stats.input_bytes), node.total(|stats| &stats.output_bytes)];
-        ([node.commands(), bytes[0], bytes[1]], std::time::Instant::now())
+pub(crate) async fn keep_rates(stats: Arc<Stats>) {
+    let now = |all: &Stats| {
+        let bytes = [all.total(|stats| &stats.input_bytes), all.total(|stats| &stats.output_bytes)];
+        ([all.commands(), bytes[0], bytes[1]], std::time::Instant::now())
     };
-    let mut last = now(&node);
+    let mut last = now(&stats);
     loop {
         tokio::time::sleep(RATE_OVER).await;
-        let (totals, at) = now(&node);
+        let (totals, at) = now(&stats);
         let milliseconds = u64::try_from((at - last.1).as_millis()).unwrap_or(u64::MAX).max(1);
-        let rates = [&node.rates.commands, &node.rates.input_bytes, &node.rates.output_bytes];
+        let rates = [&stats.rates.commands, &stats.rates.input_bytes, &stats.rates.output_bytes];
         for ((rate, total), before) in rates.into_iter().zip(totals).zip(last.0) {
             rate.store((total - before).saturating_mul(1000) / milliseconds, Ordering::Relaxed);
         }

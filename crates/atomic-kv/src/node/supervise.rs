@@ -1,51 +1,101 @@
 //! Every long-lived part of a node is started here, so that none dies alone: one that panics ends the process, and one that
 //! returns before the node stops ends the node.
 
-use super::Node;
+use super::membership::Membership;
 use crate::fatal::Fatal;
 use crate::fault::{self, Injected};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use tokio::sync::watch;
 
-/// Starts a task of the event loop that this is called in.
-pub(super) fn task(node: &Arc<Node>, part: &'static str, work: impl Future<Output = ()> + 'static) {
-    tracing::debug!(part, "begins");
-    let node = node.clone();
-    tokio::task::spawn_local(async move {
-        let _guard = Guard(part);
-        match fault::injected(part) {
-            Some(Injected::Panic) => panic!("a test wants the part \"{part}\" to panic"),
-            Some(Injected::Return) => {}
-            None => work.await,
-        }
-        node.part_ended(part);
-    });
+/// Ends the node when it must not go on.
+pub(crate) struct Supervisor {
+    failure: watch::Sender<Option<Fatal>>,
+    membership: Arc<Membership>,
 }
 
-/// Starts a thread.
-///
-/// # Errors
-/// Exit code 1 when the system has none left.
-pub(super) fn thread(
-    node: &Arc<Node>,
-    part: &'static str,
-    work: impl FnOnce(&Arc<Node>) + Send + 'static,
-) -> Result<JoinHandle<()>, Fatal> {
-    tracing::debug!(part, "begins");
-    let node = node.clone();
-    let supervised = move || {
-        let _guard = Guard(part);
-        match fault::injected(part) {
-            Some(Injected::Panic) => panic!("a test wants the part \"{part}\" to panic"),
-            Some(Injected::Return) => {}
-            None => work(&node),
+impl Supervisor {
+    pub(super) fn new(membership: Arc<Membership>) -> Arc<Self> {
+        Arc::new(Self { failure: watch::Sender::new(None), membership })
+    }
+
+    /// Starts a task of the event loop that this is called in.
+    pub(super) fn task(self: &Arc<Self>, part: &'static str, work: impl Future<Output = ()> + 'static) {
+        tracing::debug!(part, "begins");
+        let supervisor = self.clone();
+        tokio::task::spawn_local(async move {
+            let _guard = Guard(part);
+            match fault::injected(part) {
+                Some(Injected::Panic) => panic!("a test wants the part \"{part}\" to panic"),
+                Some(Injected::Return) => {}
+                None => work.await,
+            }
+            supervisor.part_ended(part);
+        });
+    }
+
+    /// Starts a thread.
+    ///
+    /// # Errors
+    /// Exit code 1 when the system has none left.
+    pub(super) fn thread(
+        self: &Arc<Self>,
+        part: &'static str,
+        work: impl FnOnce(&Arc<Self>) + Send + 'static,
+    ) -> Result<JoinHandle<()>, Fatal> {
+        tracing::debug!(part, "begins");
+        let supervisor = self.clone();
+        let supervised = move || {
+            let _guard = Guard(part);
+            match fault::injected(part) {
+                Some(Injected::Panic) => panic!("a test wants the part \"{part}\" to panic"),
+                Some(Injected::Return) => {}
+                None => work(&supervisor),
+            }
+            supervisor.part_ended(part);
+        };
+        std::thread::Builder::new()
+            .name(part.to_owned())
+            .spawn(supervised)
+            .map_err(|why| Fatal::runtime(format!("cannot start a thread: {why}")))
+    }
+
+    /// A part that lives as long as the node has ended.
+    fn part_ended(&self, part: &str) {
+        if !self.membership.admission.is_stopping() {
+            self.fail_as(Fatal::fault(format!(
+                "a fault in the program: its part \"{part}\" has ended by itself; start this node again, and report this line"
+            )));
         }
-        node.part_ended(part);
-    };
-    std::thread::Builder::new()
-        .name(part.to_owned())
-        .spawn(supervised)
-        .map_err(|why| Fatal::runtime(format!("cannot start a thread: {why}")))
+    }
+
+    /// This node must not go on: says why, once, and ends the program.
+    pub(crate) fn fail(&self, why: String) {
+        self.fail_as(Fatal::runtime(why));
+    }
+
+    fn fail_as(&self, fatal: Fatal) {
+        self.failure.send_if_modified(|failure| {
+            let first = failure.is_none();
+            if first {
+                tracing::error!(why = fatal.message, "this node refuses to serve");
+                *failure = Some(fatal);
+            }
+            first
+        });
+    }
+
+    /// Waits until the node cannot go on, and says why.
+    pub(super) fn failed(&self) -> impl Future<Output = Fatal> + use<> {
+        let mut failure = self.failure.subscribe();
+        async move {
+            match failure.wait_for(Option::is_some).await {
+                Ok(failure) => failure.clone().unwrap_or_else(|| Fatal::runtime("failed")),
+                // It has stopped.
+                Err(_) => std::future::pending().await,
+            }
+        }
+    }
 }
 
 /// Carries out something that waits for the disk, on a thread that may.
@@ -69,17 +119,6 @@ impl Drop for Guard {
     fn drop(&mut self) {
         if std::thread::panicking() {
             fault::end(&format!("the part \"{}\" panicked", self.0));
-        }
-    }
-}
-
-impl Node {
-    /// A part that lives as long as the node has ended.
-    fn part_ended(&self, part: &str) {
-        if !self.membership.admission.is_stopping() {
-            self.fail_as(Fatal::fault(format!(
-                "a fault in the program: its part \"{part}\" has ended by itself; start this node again, and report this line"
-            )));
         }
     }
 }

@@ -1,8 +1,13 @@
 //! What the machine of an event loop reaches of this process: its clocks, its disk, and what all event loops share.
 
-use super::Node;
+use super::clock::NodeClock;
 use super::completions::ReplyTo;
 use super::database::ReplicaStore;
+use super::disk::Disk;
+use super::event_loop::Given;
+use super::membership::Membership;
+use super::repair::Repairs;
+use super::stats::Stats;
 use crate::logging::limit::limited;
 use ::node::limits::FRAME_BYTES_MAX;
 use ::node::repair::Repair;
@@ -20,15 +25,21 @@ use store::Puts;
 
 /// The surroundings of one event loop.
 pub(crate) struct Surroundings {
-    node: Arc<Node>,
     index: usize,
+    clock: Arc<NodeClock>,
+    issuer: Arc<TimestampIssuer>,
+    disk: Arc<Disk>,
+    membership: Arc<Membership>,
+    repairs: Arc<Repairs>,
+    stats: Arc<Stats>,
     /// Where a write is encoded; empty otherwise.
     put: RefCell<Puts>,
 }
 
 impl Surroundings {
-    pub(super) fn new(node: Arc<Node>, index: usize) -> Self {
-        Self { node, index, put: RefCell::default() }
+    pub(super) fn new(given: &Given, index: usize) -> Self {
+        let Given { clock, issuer, disk, membership, repairs, stats, .. } = given.clone();
+        Self { index, clock, issuer, disk, membership, repairs, stats, put: RefCell::default() }
     }
 
     fn home(&self, to: shard::ReplyTo) -> ReplyTo {
@@ -40,27 +51,27 @@ impl Environment for Surroundings {
     type Store = ReplicaStore;
 
     fn interval(&self) -> Option<Interval> {
-        self.node.interval()
+        self.clock.interval()
     }
 
     fn horizon(&self) -> u64 {
-        self.node.horizon_clock()
+        self.clock.horizon()
     }
 
     fn issuer(&self) -> impl Deref<Target = TimestampIssuer> {
-        &self.node.issuer
+        &*self.issuer
     }
 
     fn store(&self) -> impl Deref<Target = ReplicaStore> {
-        &self.node.store
+        &self.disk.store
     }
 
     fn standing(&self) -> Standing {
-        self.node.standing()
+        self.disk.standing(&self.membership.admission)
     }
 
     fn sequence(&self) -> u64 {
-        self.node.store.sequence()
+        self.disk.store.sequence()
     }
 
     fn commit(
@@ -73,53 +84,55 @@ impl Environment for Surroundings {
         // Encoded before the queue is locked, which other threads use, too.
         let mut put = self.put.borrow_mut();
         put.push(&key, &stamped);
-        self.node.committer.enqueue(&mut put, reply, self.home(to))
+        self.disk.committer.enqueue(&mut put, reply, self.home(to))
     }
 
     fn hands_over(&self) -> bool {
-        self.node.readers.are_needed()
+        self.disk.readers.are_needed()
     }
 
     fn is_slow(&self) -> bool {
-        self.node.readers.are_slow()
+        self.disk.readers.are_slow()
     }
 
     fn ask_disk(&self, question: Request, to: shard::ReplyTo, deadline: Instant) -> Result<(), Reply> {
-        self.node.readers.ask(question, self.home(to), deadline)
+        self.disk.readers.ask(question, self.home(to), deadline)
     }
 
     fn look_here<T>(&self, look: impl FnOnce() -> T) -> T {
-        self.node.readers.look_up(look)
+        self.disk.readers.look_up(look)
     }
 
     fn taken(&self, found_bytes: usize) {
-        self.node.readers.taken(found_bytes);
+        self.disk.readers.taken(found_bytes);
     }
 
     fn repair(&self, tell: impl FnOnce(&mut Repair, Instant)) {
-        self.node.repairs.tell(tell);
+        self.repairs.tell(tell);
     }
 
     fn missed(&self, member: usize, key: &Bytes, version: Version) {
-        let is_away =
-            self.node.members.id(member) != self.node.id && !self.node.membership.admission.is_up(member);
-        self.node.repairs.missed(member, key, version, is_away);
+        let own = &self.membership.own;
+        let is_away = own.members.id(member) != own.id && !self.membership.admission.is_up(member);
+        self.repairs.missed(member, key, version, is_away);
     }
 
     fn peer_is_up(&self, member: usize, up: bool) {
-        self.node.peer_is_up(self.node.members.id(member), up);
+        if self.membership.admission.lanes_changed(self.membership.own.members.id(member), up) {
+            self.repairs.peer_is_up(member, up);
+        }
     }
 
     fn observe(&self, peer: NodeId, sequence: u64) {
-        self.node.observe(peer, sequence);
+        self.membership.directory.observe_sequence(peer.0, sequence);
     }
 
     fn reason_to_refuse(&self, operation: &Operation) -> Option<Reason> {
-        self.node.reason_to_refuse(operation)
+        self.membership.limits.reason_to_refuse(operation, self.membership.own.members.majority())
     }
 
     fn count(&self, outcome: &Outcome) {
-        self.node.stats[self.index].count_outcome(outcome);
+        self.stats.loops[self.index].count_outcome(outcome);
     }
 
     fn passed_over(&self, peer: NodeId, length: usize) {

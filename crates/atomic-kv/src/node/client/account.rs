@@ -2,8 +2,9 @@
 
 use super::Ended;
 use crate::logging::limit::limited;
+use crate::node::connections::Connections;
 use crate::node::shard::Shard;
-use crate::node::{Accepted, Node, now_instant};
+use crate::node::{Accepted, now_instant};
 use ::node::client::budget::{Account, Budget, Charged};
 use ::node::client::patience::{Lost, Patience};
 use abd::Instant;
@@ -25,6 +26,8 @@ const FALLEN_BYTES: u64 = 32 << 20;
 /// All clients of a node, those of the Coordinator service included.
 pub(crate) struct Clients {
     table: Mutex<Table>,
+    /// Those of RESP, as CLIENT LIST has them.
+    pub(crate) connections: Connections,
     /// Whether they hold too much, those included that are told to leave and have not left yet.
     too_much: AtomicBool,
     /// How many there may be.
@@ -57,7 +60,7 @@ pub(crate) struct Notice {
 }
 
 /// A client's right to be there.
-pub(crate) struct Seat(Arc<Node>);
+pub(crate) struct Seat(Arc<Clients>);
 
 impl Clients {
     /// None yet.
@@ -65,6 +68,7 @@ impl Clients {
         let table = Table { budget: Budget::new(memory), notices: Vec::new() };
         Self {
             table: Mutex::new(table),
+            connections: Connections::default(),
             too_much: AtomicBool::new(false),
             limit,
             connected: AtomicUsize::new(0),
@@ -146,26 +150,25 @@ impl Clients {
 
 impl Seat {
     /// Lets a client in, unless there are too many.
-    pub(crate) fn take(node: &Arc<Node>) -> Option<Self> {
-        let clients = &node.clients;
+    pub(crate) fn take(clients: &Arc<Clients>) -> Option<Self> {
         if clients.connected.fetch_add(1, Ordering::Relaxed) >= clients.limit {
             clients.connected.fetch_sub(1, Ordering::Relaxed);
             clients.rejected.fetch_add(1, Ordering::Relaxed);
             return None;
         }
         clients.received.fetch_add(1, Ordering::Relaxed);
-        Some(Self(node.clone()))
+        Some(Self(clients.clone()))
     }
 }
 
 /// Lets a client in, or tells it that there are too many and closes the connection.
-pub(crate) fn admit(node: &Arc<Node>, stream: TcpStream) -> Option<Accepted> {
-    match Seat::take(node) {
+pub(crate) fn admit(clients: &Arc<Clients>, stream: TcpStream) -> Option<Accepted> {
+    match Seat::take(clients) {
         Some(seat) => Some(Accepted::Client(stream, seat)),
         None => {
             // The words of Redis. A new connection takes so few bytes at once, or nobody is there any more.
             let _ = (&stream).write(b"-ERR max number of clients reached\r\n");
-            let limit = node.clients.limit;
+            let limit = clients.limit;
             limited!(
                 warn,
                 "refused a client: there are as many as --max-clients and the limit of open files allow",
@@ -178,7 +181,7 @@ pub(crate) fn admit(node: &Arc<Node>, stream: TcpStream) -> Option<Accepted> {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.0.clients.connected.fetch_sub(1, Ordering::Relaxed);
+        self.0.connected.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -206,7 +209,7 @@ impl Client {
     /// Makes a connection known to its event loop and to the node's budget, until it is dropped and
     /// [`Shard::clients`] has forgotten it.
     pub(super) fn enter(shard: &Shard, seat: Seat) -> Rc<Self> {
-        let mut table = shard.node.clients.table();
+        let mut table = shard.all_clients.table();
         let account = table.budget.open();
         let notice = Arc::<Notice>::default();
         if table.notices.len() <= account.index() {
@@ -230,7 +233,7 @@ impl Client {
         let mut charged = self.charged.get();
         if let Some(charge) = charged.change(bytes) {
             self.charged.set(charged);
-            shard.node.clients.charge(self.account, charge);
+            shard.all_clients.charge(self.account, charge);
         }
     }
 
@@ -252,20 +255,19 @@ impl Client {
         Poll::Ready(why.clone().map_or(Ended::Killed, Ended::Closed))
     }
 
-    fn look(&self, now: Instant) {
-        let node = &self.seat.0;
-        if let Some(lost) = self.patience.look(now, node.settings.client_output_limit)
+    fn look(&self, now: Instant, output_limit: usize) {
+        if let Some(lost) = self.patience.look(now, output_limit)
             && self.notice.tell(Some(lost.to_string()))
             && matches!(lost, Lost::Unread { .. })
         {
-            node.clients.unread.fetch_add(1, Ordering::Relaxed);
+            self.seat.0.unread.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
 
 impl Drop for Client {
     fn drop(&mut self) {
-        let clients = &self.seat.0.clients;
+        let clients = &self.seat.0;
         let mut table = clients.table();
         table.notices[self.account.index()] = None;
         table.budget.close(self.account);
@@ -278,9 +280,9 @@ pub(crate) async fn keep_patience(shard: Rc<Shard>) {
     let mut most = 0;
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        let now = now_instant();
-        shard.clients.borrow().values().for_each(|client| client.look(now));
-        let held = shard.node.clients.memory();
+        let (now, output_limit) = (now_instant(), shard.settings.client_output_limit);
+        shard.clients.borrow().values().for_each(|client| client.look(now, output_limit));
+        let held = shard.all_clients.memory();
         if held + FALLEN_BYTES <= most {
             crate::memory::give_back();
             most = held;

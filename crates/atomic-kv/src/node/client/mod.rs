@@ -5,6 +5,7 @@ mod operations;
 
 pub(crate) use account::{Client, Clients, Notice, Seat, admit, keep_patience};
 
+use super::info::uptime;
 use super::now_instant;
 use super::shard::Shard;
 use super::stats::LoopStats;
@@ -39,7 +40,7 @@ pub(crate) enum Ended {
 
 /// Serves a client over RESP until it leaves.
 pub(crate) async fn serve(shard: Rc<Shard>, mut stream: TcpStream, seat: Seat) {
-    let id = shard.node.clients.next_id();
+    let id = shard.all_clients.next_id();
     let client = Client::enter(&shard, seat);
     let ended = serve_resp(&shard, &mut stream, &client, id).await;
     client.leave(&shard);
@@ -57,14 +58,14 @@ async fn serve_resp(shard: &Shard, stream: &mut TcpStream, client: &Client, id: 
     stream.set_nodelay(true)?;
     let limits = limits(shard);
     let (peer, local) = (stream.peer_addr()?.to_string(), stream.local_addr()?.to_string());
-    let session = Session::new(id, peer, local, shard.node.uptime(), limits);
-    let _known = shard.node.connections.add(session.listed().clone(), client.notice().clone());
+    let session = Session::new(id, peer, local, uptime(), limits);
+    let _known = shard.all_clients.connections.add(session.listed().clone(), client.notice().clone());
     converse(shard, stream, Resp::new(session, limits), client, BytesMut::new()).await
 }
 
 /// Serves the Coordinator service on a greeted connection until it ends.
 pub(crate) async fn serve_calls(shard: &Shard, mut stream: TcpStream, input: BytesMut) -> Result<(), Ended> {
-    let Some(seat) = Seat::take(&shard.node) else {
+    let Some(seat) = Seat::take(&shard.all_clients) else {
         return Err(Ended::Closed("there are as many clients as --max-clients allows".to_owned()));
     };
     let client = Client::enter(shard, seat);
@@ -74,7 +75,7 @@ pub(crate) async fn serve_calls(shard: &Shard, mut stream: TcpStream, input: Byt
 }
 
 fn limits(shard: &Shard) -> Limits {
-    let settings = &shard.node.settings;
+    let settings = &shard.settings;
     Limits {
         max_key_bytes: settings.max_key_bytes,
         max_value_bytes: settings.max_value_bytes,
@@ -90,7 +91,7 @@ async fn converse(
     client: &Client,
     input: BytesMut,
 ) -> Result<(), Ended> {
-    let limit = shard.node.settings.client_output_limit;
+    let limit = shard.settings.client_output_limit;
     let mut conversation = Conversation::new(front, input, limit, client.patience().clone(), now_instant());
     let ended = talk(shard, stream, &mut conversation, client).await;
     conversation.abandon(shard);
@@ -133,7 +134,7 @@ fn poll_input(
 ) -> Poll<io::Result<()>> {
     // What takes memory waits while clients hold too much, until those are gone that have to leave: each of a thousand others that
     // are ready would else take some more before it is their turn.
-    let may_grow = !shard.node.clients.hold_too_much();
+    let may_grow = !shard.all_clients.hold_too_much();
     if !may_grow && (conversation.is_owed() || conversation.reads()) {
         context.waker().wake_by_ref();
     }

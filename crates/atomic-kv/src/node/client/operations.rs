@@ -13,7 +13,7 @@ use std::cell::RefCell;
 
 impl Operations for Shard {
     fn start(&self, operation: Operation, instant: Instant, back: WayBack) -> Started {
-        let deadline = instant + self.node.settings.op_timeout;
+        let deadline = instant + self.settings.op_timeout;
         if self.may_begin() {
             self.submit(operation, deadline, instant, back)
         } else {
@@ -29,7 +29,7 @@ impl Operations for Shard {
     }
 
     fn may_begin(&self) -> bool {
-        self.node.membership.admission.may_begin()
+        self.membership.admission.may_begin()
     }
 
     fn found(&self, operation: OperationId) -> ValueFound {

@@ -15,7 +15,7 @@ pub(crate) type Handover = NewLane<std::net::TcpStream>;
 /// Serves one accepted peer connection until it ends. Whatever arrives, only this connection suffers.
 pub(crate) async fn serve_connection(shard: Rc<Shard>, stream: TcpStream) {
     let from = stream.peer_addr().map_or_else(|_| "?".to_owned(), |address| address.to_string());
-    let Some(greeted) = shard.newcomers.serve(greet::accepted(&shard.node.membership, stream)).await else {
+    let Some(greeted) = shard.newcomers.serve(greet::accepted(&shard.membership, stream)).await else {
         return limited!(
             info,
             "closed a connection of somebody who did not greet: too many others have come",
@@ -31,7 +31,7 @@ pub(crate) async fn serve_connection(shard: Rc<Shard>, stream: TcpStream) {
             limited!(warn, "refused a peer", from, peer, why);
             return;
         }
-        Err(GreetingError::Fatal(why)) => return shard.node.fail(why),
+        Err(GreetingError::Fatal(why)) => return shard.supervisor.fail(why),
         Err(GreetingError::Silent) => return,
         Err(GreetingError::Connection(why)) => Err(why),
     };
@@ -42,13 +42,13 @@ pub(crate) async fn serve_connection(shard: Rc<Shard>, stream: TcpStream) {
 
 /// Serves a lane here if it is for this event loop, and hands it over otherwise.
 async fn take_lane(shard: &Rc<Shard>, lane: NewLane) {
-    let index = usize::from(loop_of(lane.member.lane.pair, shard.node.membership.own.loops));
+    let index = usize::from(loop_of(lane.member.lane.pair, shard.membership.own.loops));
     if index == shard.index {
         return lane::serve(shard, lane).await;
     }
     let NewLane { member, stream, input } = lane;
     if let Ok(stream) = stream.into_std() {
-        shard.node.hand_to(index, Accepted::Lane(Box::new(Handover { member, stream, input })));
+        shard.loops.hand_to(index, Accepted::Lane(Box::new(Handover { member, stream, input })));
     }
 }
 

@@ -6,7 +6,6 @@ use super::lane;
 use crate::logging::limit::limited;
 use crate::node::now_instant;
 use crate::node::shard::Shard;
-use crate::node::supervise;
 use ::node::hello::{LaneId, LaneKind};
 use ::node::peer::dialling::{Dialling, Redial, is_wanted, lanes_of};
 use ::node::peer::greeting::Own;
@@ -28,7 +27,7 @@ struct Dialler {
 
 /// Keeps an event loop's lanes to a peer up, for as long as the node lives.
 pub(crate) fn keep_lanes(shard: &Rc<Shard>, peer: NodeId, address: &str) {
-    let Some(member) = shard.node.members.index_of(peer) else { return };
+    let Some(member) = shard.membership.own.members.index_of(peer) else { return };
     let (shard, address) = (shard.clone(), address.to_owned());
     let (their_loops, kept) = (Cell::new(1), RefCell::default());
     Rc::new(Dialler { shard, peer, member, address, their_loops, kept }).keep_all();
@@ -48,13 +47,13 @@ impl Dialler {
         let index = u16::try_from(self.shard.index).unwrap_or(u16::MAX);
         for id in lanes_of(index, self.own().loops, self.their_loops.get()) {
             if self.kept.borrow_mut().insert(id) {
-                supervise::task(&self.shard.node, "lane", self.clone().keep(id));
+                self.shard.supervisor.task("lane", self.clone().keep(id));
             }
         }
     }
 
     fn own(&self) -> &Own {
-        &self.shard.node.membership.own
+        &self.shard.membership.own
     }
 
     async fn keep(self: Rc<Self>, id: LaneId) {
@@ -74,7 +73,9 @@ impl Dialler {
                     lane::serve(&self.shard, lane).await;
                     dialling.handle_ended(now_instant());
                 }
-                Err(DialError::Greeting(GreetingError::Fatal(why))) => return self.shard.node.fail(why),
+                Err(DialError::Greeting(GreetingError::Fatal(why))) => {
+                    return self.shard.supervisor.fail(why);
+                }
                 Err(why) => {
                     self.complain(id, &why, &mut complaint);
                     dialling.handle_failed(now_instant());
@@ -90,7 +91,7 @@ impl Dialler {
     async fn dial(&self, id: LaneId, in_vain: &mut Option<SocketAddr>) -> Result<NewLane, DialError> {
         let stream = connect(&self.address, *in_vain).await?;
         let there = stream.peer_addr().ok();
-        let greeted = greet::dialled(&self.shard.node.membership, self.peer, id, stream).await;
+        let greeted = greet::dialled(&self.shard.membership, self.peer, id, stream).await;
         if greeted.is_err() {
             // Somebody else may listen there.
             *in_vain = there;

@@ -16,8 +16,8 @@ use tokio::net::tcp::OwnedReadHalf;
 pub(super) async fn serve(shard: &Shard, lane: NewLane) {
     let NewLane { member: peer, stream, input } = lane;
     let (id, limits) = (peer.lane, peer.about.limits);
-    let Some(member) = shard.node.members.index_of(peer.id) else { return };
-    shard.node.membership.learn_limits(peer.id, limits);
+    let Some(member) = shard.membership.own.members.index_of(peer.id) else { return };
+    shard.membership.learn_limits(peer.id, limits);
     let now = shard.now();
     let opened = shard.with(|machine| machine.open_lane(member, id, peer.boot, limits.frame, now));
     let Some(key) = opened else { return };

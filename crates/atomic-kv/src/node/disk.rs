@@ -1,0 +1,32 @@
+//! The disk side of a node: what the replica reads, and who writes and looks up for all event loops.
+
+use super::committer::Committer;
+use super::completions::Completions;
+use super::database::ReplicaStore;
+use super::readers::Readers;
+use ::node::admission::Admission;
+use abd::Standing;
+use std::sync::Arc;
+
+/// The replica's store, and the queues in front of it.
+pub(crate) struct Disk {
+    pub(crate) store: ReplicaStore,
+    pub(crate) committer: Committer,
+    pub(crate) readers: Readers,
+    /// What has waited for the disk, for each event loop.
+    pub(crate) completions: Arc<[Completions]>,
+}
+
+impl Disk {
+    /// Of a node with so many event loops.
+    pub(super) fn new(store: ReplicaStore, loops: usize) -> Self {
+        let completions = Completions::of_all(loops);
+        let committer = Committer::new(completions.clone(), store.accepts_writes());
+        Self { store, committer, readers: Readers::default(), completions }
+    }
+
+    /// How the replica stands.
+    pub(crate) fn standing(&self, admission: &Admission) -> Standing {
+        admission.standing(self.committer.writable())
+    }
+}
