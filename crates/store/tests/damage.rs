@@ -1,5 +1,7 @@
 //! Bits that flip in the files of a database (rule S3): what cannot be read is said to be unreadable, all else is right.
 
+#![expect(clippy::disallowed_methods, reason = "tests wait, on threads of their own")]
+
 use abd::{Content, StampedValue, Timestamp, Version};
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -238,6 +240,13 @@ fn s3_what_was_lost_is_not_forgotten_and_its_file_is_missed() {
     assert!(damaged > 0 && damaged < 60, "{damaged}");
     // What is written now is durable, and still no answer: what was lost may be newer.
     write_more(&store, &mut truth, 50_000);
+    // A thread of the engine looks into what reads have met.
+    for _ in 0..6_000 {
+        if store.database().damaged_parts() > 0 {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
     store.database().maintain().unwrap();
     assert_eq!(store.database().damaged_parts(), 1);
     assert!(check(&store, &truth, "written again") > 0);
