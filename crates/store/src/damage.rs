@@ -39,22 +39,15 @@ impl Part {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DamagedParts(Vec<Part>);
 
+impl std::ops::Deref for DamagedParts {
+    type Target = [Part];
+
+    fn deref(&self) -> &[Part] {
+        &self.0
+    }
+}
+
 impl DamagedParts {
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = &Part> {
-        self.0.iter()
-    }
-
     /// Adds one.
     pub fn add(&mut self, part: Part) {
         if !self.0.contains(&part) && part.from < part.to {
@@ -63,17 +56,11 @@ impl DamagedParts {
     }
 
     /// Whether a data key lies in none of them.
-    ///
-    /// # Errors
-    /// [`DatabaseError::Unreadable`] if it lies in one.
     pub fn check(&self, key: &[u8]) -> Result<(), DatabaseError> {
         self.check_between(Bound::Included(key), Bound::Included(key))
     }
 
     /// Whether no data key between the two lies in one of them.
-    ///
-    /// # Errors
-    /// [`DatabaseError::Unreadable`] if one does.
     pub fn check_between(&self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Result<(), DatabaseError> {
         let crosses = |part: &&Part| {
             let begins_before_the_end = match to {
@@ -184,9 +171,6 @@ impl<I: DatabaseIterator> DatabaseIterator for Guarded<I> {
 
 /// Moves to the first entry at or after a key that is neither in a damaged part nor of a user key whose newest version may
 /// have been in one. For walks that tell what can be told.
-///
-/// # Errors
-/// When the data cannot be read, or when it is not known yet how far some damage goes.
 pub(crate) fn seek_readable(
     iterator: &mut impl DatabaseIterator,
     from: impl Into<Bytes>,

@@ -97,9 +97,6 @@ pub trait Database: Send + Sync + 'static {
     fn write(&self, batch: WriteBatch) -> Result<(), DatabaseError>;
 
     /// The present state, frozen.
-    ///
-    /// # Errors
-    /// When the engine cannot read at the moment.
     fn snapshot(&self) -> Result<Self::Snapshot, DatabaseError>;
 
     /// How many user keys there are, about, as far as that can be told at once: keys that were written again or deleted
@@ -107,25 +104,16 @@ pub trait Database: Send + Sync + 'static {
     fn keys_estimate(&self) -> u64;
 
     /// The value of a key now.
-    ///
-    /// # Errors
-    /// When the data cannot be read.
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, DatabaseError> {
         self.snapshot()?.get(key)
     }
 
     /// A batch of one put.
-    ///
-    /// # Errors
-    /// As [`Database::write`].
     fn put(&self, key: Bytes, value: Bytes) -> Result<(), DatabaseError> {
         self.write(WriteBatch { changes: vec![Change::Put(key, value)], ..WriteBatch::default() })
     }
 
     /// A batch of one delete.
-    ///
-    /// # Errors
-    /// As [`Database::write`].
     fn delete(&self, key: Bytes) -> Result<(), DatabaseError> {
         self.write(WriteBatch { changes: vec![Change::Delete(key)], ..WriteBatch::default() })
     }
@@ -137,9 +125,6 @@ pub trait Snapshot {
     type Iterator: DatabaseIterator;
 
     /// The value of a key.
-    ///
-    /// # Errors
-    /// When the data cannot be read.
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, DatabaseError>;
 
     /// An iterator that stands nowhere yet: seek first.
@@ -155,33 +140,18 @@ pub const HEAD_BYTES: usize = 2;
 /// Values are lazy: neither a move nor a look at a key, a length or a head loads a value that the engine keeps apart from its key.
 pub trait DatabaseIterator {
     /// Moves to the first key that is not below `key`.
-    ///
-    /// # Errors
-    /// When the data cannot be read.
     fn seek(&mut self, key: &[u8]) -> Result<(), DatabaseError>;
 
     /// Moves to the first key of all.
-    ///
-    /// # Errors
-    /// When the data cannot be read.
     fn seek_to_first(&mut self) -> Result<(), DatabaseError>;
 
     /// Moves to the last key of all.
-    ///
-    /// # Errors
-    /// When the data cannot be read.
     fn seek_to_last(&mut self) -> Result<(), DatabaseError>;
 
     /// Moves one key up.
-    ///
-    /// # Errors
-    /// When the data cannot be read.
     fn next(&mut self) -> Result<(), DatabaseError>;
 
     /// Moves one key down.
-    ///
-    /// # Errors
-    /// When the data cannot be read.
     fn prev(&mut self) -> Result<(), DatabaseError>;
 
     /// The key at the position, or `None` when it is past either end.
@@ -194,16 +164,10 @@ pub trait DatabaseIterator {
     /// more are read alone. `None` past either end.
     ///
     /// The engine's checksum of a value covers all of it: whoever reads a part beyond [`HEAD_BYTES`] must have another one.
-    ///
-    /// # Errors
-    /// When the data cannot be read.
     fn head(&self, length: usize) -> Result<Option<Bytes>, DatabaseError>;
 
     /// The value at the position, all of it. `None` past either end, and for a dominated version (rule G1) whose value is gone
     /// although the key is still there.
-    ///
-    /// # Errors
-    /// When the data cannot be read.
     fn value(&self) -> Result<Option<Bytes>, DatabaseError>;
 
     /// Whether the iterator stands on an entry.

@@ -14,8 +14,6 @@ type Map = BTreeMap<Bytes, Bytes>;
 #[derive(Debug, Default)]
 pub struct MemoryDatabase {
     map: Mutex<Arc<Map>>,
-    /// Batches that were begun and not synced: invisible, and what a crash may keep a prefix of.
-    pending: Mutex<Vec<WriteBatch>>,
 }
 
 impl MemoryDatabase {
@@ -24,25 +22,8 @@ impl MemoryDatabase {
         Self::default()
     }
 
-    /// Hands over a batch without waiting for it. Nobody sees it before [`MemoryDatabase::sync`].
-    pub fn begin(&self, batch: WriteBatch) {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner).push(batch);
-    }
-
-    /// Makes everything begun durable and visible, in order.
-    pub fn sync(&self) {
-        self.crash(usize::MAX);
-    }
-
-    /// A power cut: of the batches begun and not synced the disk happens to hold the first `keep_prefix`.
-    pub fn crash(&self, keep_prefix: usize) {
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        for batch in std::mem::take(&mut *pending).into_iter().take(keep_prefix) {
-            self.apply(batch);
-        }
-    }
-
-    fn apply(&self, batch: WriteBatch) {
+    /// Applies a batch, which always succeeds.
+    pub fn apply(&self, batch: WriteBatch) {
         let mut map = self.map.lock().unwrap_or_else(PoisonError::into_inner);
         let map = Arc::make_mut(&mut map);
         for change in batch.changes {
@@ -75,8 +56,6 @@ impl Database for MemoryDatabase {
     type Snapshot = MemorySnapshot;
 
     fn write(&self, batch: WriteBatch) -> Result<(), DatabaseError> {
-        // A journal has one order: what was begun earlier is durable with whatever is synced later.
-        self.sync();
         self.apply(batch);
         Ok(())
     }
@@ -115,43 +94,36 @@ pub struct MemoryIterator {
     at: Option<(Bytes, Bytes)>,
 }
 
-impl MemoryIterator {
-    fn stand(&mut self, entry: Option<(Bytes, Bytes)>) -> Result<(), DatabaseError> {
-        self.at = entry;
-        Ok(())
-    }
-}
-
 fn owned((key, value): (&Bytes, &Bytes)) -> (Bytes, Bytes) {
     (key.clone(), value.clone())
 }
 
 impl DatabaseIterator for MemoryIterator {
     fn seek(&mut self, key: &[u8]) -> Result<(), DatabaseError> {
-        let found = self.map.range::<[u8], _>((Bound::Included(key), Bound::Unbounded)).next().map(owned);
-        self.stand(found)
+        self.at = self.map.range::<[u8], _>((Bound::Included(key), Bound::Unbounded)).next().map(owned);
+        Ok(())
     }
 
     fn seek_to_first(&mut self) -> Result<(), DatabaseError> {
-        let found = self.map.first_key_value().map(owned);
-        self.stand(found)
+        self.at = self.map.first_key_value().map(owned);
+        Ok(())
     }
 
     fn seek_to_last(&mut self) -> Result<(), DatabaseError> {
-        let found = self.map.last_key_value().map(owned);
-        self.stand(found)
+        self.at = self.map.last_key_value().map(owned);
+        Ok(())
     }
 
     fn next(&mut self) -> Result<(), DatabaseError> {
-        let Some((key, _)) = self.at.take() else { return Ok(()) };
-        let found = self.map.range((Bound::Excluded(key), Bound::Unbounded)).next().map(owned);
-        self.stand(found)
+        let behind = self.at.take().map(|(key, _)| (Bound::Excluded(key), Bound::Unbounded));
+        self.at = behind.and_then(|behind| self.map.range(behind).next().map(owned));
+        Ok(())
     }
 
     fn prev(&mut self) -> Result<(), DatabaseError> {
-        let Some((key, _)) = self.at.take() else { return Ok(()) };
-        let found = self.map.range((Bound::Unbounded, Bound::Excluded(key))).next_back().map(owned);
-        self.stand(found)
+        let before = self.at.take().map(|(key, _)| (Bound::Unbounded, Bound::Excluded(key)));
+        self.at = before.and_then(|before| self.map.range(before).next_back().map(owned));
+        Ok(())
     }
 
     fn key(&self) -> Option<&Bytes> {

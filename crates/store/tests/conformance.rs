@@ -103,21 +103,6 @@ fn disk_conforms() {
     suite(&DiskDatabase::open(directory.path(), DiskOptions::default()).unwrap());
 }
 
-#[test]
-fn a_crash_keeps_a_prefix_of_what_was_not_synced() {
-    let database = MemoryDatabase::new();
-    for byte in 1..=3 {
-        let mut batch = WriteBatch::default();
-        batch.put(key(byte), "pending");
-        database.begin(batch);
-    }
-    assert!(database.is_empty(), "nobody sees what is not durable");
-    database.crash(2);
-    database.sync();
-    assert!(database.get(&key(2)).unwrap().is_some());
-    assert_eq!(database.get(&key(3)).unwrap(), None);
-}
-
 /// A step of a random history.
 #[derive(Clone, Debug)]
 enum Step {

@@ -127,14 +127,12 @@ impl SimDatabase {
         let memory = MemoryDatabase::new();
         let (mut at, mut batches) = (0, 0);
         while let Some((batch, next)) = journal::decode(&platter.journal, at) {
-            memory.begin(batch);
+            memory.apply(batch);
             (at, batches) = (next, batches + 1);
         }
-        memory.sync();
         for key in &platter.lost.keys {
-            memory.begin(WriteBatch { changes: vec![Change::Delete(key.clone())], ..WriteBatch::default() });
+            memory.apply(WriteBatch { changes: vec![Change::Delete(key.clone())], ..WriteBatch::default() });
         }
-        memory.sync();
         let honest = lie != DiskLie::SyncsNothing;
         if honest && (at < platter.synced.0 || batches < platter.synced.1) {
             let why = format!("batch {} of {} does not match its checksum", batches + 1, platter.synced.1);

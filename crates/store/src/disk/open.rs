@@ -5,6 +5,7 @@ use crate::database::{DatabaseError, WriteBatch};
 use crate::disk::ground::failure::{damaged, io_error, space};
 use crate::disk::ground::log;
 use crate::disk::ground::strays::{leave_alone, strays};
+use crate::disk::ground::tables::Full;
 use crate::disk::ground::tables::lsm::Tree;
 use crate::disk::ground::watermark::Watermark;
 use crate::disk::rounds::collect::Collector;
@@ -72,15 +73,10 @@ impl DiskDatabase {
                 && let Some(full) = tables.seal(batch.number)
             {
                 unflushed = false;
-                let flushed = if waiting.is_empty() {
-                    upkeep.flush(&full)
+                if waiting.is_empty() && flush_if_it_fits(&upkeep, &full)? {
+                    tables.settle();
                 } else {
-                    Err(DatabaseError::Full(String::new()))
-                };
-                match flushed {
-                    Ok(()) => tables.settle(),
-                    Err(DatabaseError::Full(_)) => waiting.push(full),
-                    Err(why) => return Err(why),
+                    waiting.push(full);
                 }
             }
             Ok(())
@@ -121,13 +117,11 @@ impl DiskDatabase {
         if flushed_is_lost && sequence > 0 && waiting.is_empty() {
             unflushed = false;
             let full = tables.seal_any(sequence);
-            match upkeep.flush(&full) {
-                Ok(()) => {
-                    tables.settle();
-                    upkeep.flushed_is_known()?;
-                }
-                Err(DatabaseError::Full(_)) => waiting.push(full),
-                Err(why) => return Err(why),
+            if flush_if_it_fits(&upkeep, &full)? {
+                tables.settle();
+                upkeep.flushed_is_known()?;
+            } else {
+                waiting.push(full);
             }
         }
         recovered.clean_up()?;
@@ -187,6 +181,14 @@ impl DiskDatabase {
         database.count_journal_bytes(&writer);
         drop(writer);
         Ok(database)
+    }
+}
+
+/// Writes a memtable to a table, unless the disk is full.
+fn flush_if_it_fits(upkeep: &Upkeep, full: &Full) -> Result<bool, DatabaseError> {
+    match upkeep.flush(full) {
+        Err(DatabaseError::Full(_)) => Ok(false),
+        flushed => flushed.map(|()| true),
     }
 }
 

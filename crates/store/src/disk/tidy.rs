@@ -17,9 +17,6 @@ const MOVED_AT_ONCE: u64 = 1 << 20;
 impl DiskDatabase {
     /// Gives space back: writes recent changes to a table, merges the tables and writes large values again if that is worth
     /// it, and shortens the journal. Call it when nobody waits. Batches may be written meanwhile.
-    ///
-    /// # Errors
-    /// [`DatabaseError::Full`] or [`DatabaseError::Fatal`].
     pub fn maintain(&self) -> Result<(), DatabaseError> {
         let mut writer = self.writer();
         // A long journal is worth it for any write: one may have come while it could have been shortened.

@@ -68,13 +68,9 @@ pub fn is_hashed(prefix: &[u8]) -> bool {
 
 /// The data key of one version.
 pub fn encode(key: &[u8], version: Version) -> Bytes {
-    with_version(prefix(key), version)
-}
-
-/// A prefix, completed by a version.
-pub fn with_version(mut prefix: Vec<u8>, version: Version) -> Bytes {
-    append_version(&mut prefix, version);
-    Bytes::from(prefix)
+    let mut out = prefix(key);
+    append_version(&mut out, version);
+    Bytes::from(out)
 }
 
 /// Completes a prefix.

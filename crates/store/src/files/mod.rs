@@ -20,40 +20,22 @@ use std::sync::Arc;
 /// An open file.
 pub trait OpenFile: Debug + Send + Sync {
     /// Reads from an offset until the buffer is full or the file ends; returns how much that is.
-    ///
-    /// # Errors
-    /// When the disk fails.
     fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize>;
 
-    /// Writes all bytes at an offset. The file grows if they do not end in it.
-    ///
-    /// # Errors
-    /// When the disk is full or fails; any part may have been written.
+    /// Writes all bytes at an offset. The file grows if they do not end in it. After an error any part may have been written.
     fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()>;
 
-    /// Makes durable what was written, and the length.
-    ///
-    /// # Errors
-    /// When the disk fails; nobody knows then what is durable.
+    /// Makes durable what was written, and the length. After an error nobody knows what is.
     fn sync(&self) -> io::Result<()>;
 
     /// Cuts the file off, or lets it grow by zeros.
-    ///
-    /// # Errors
-    /// When the disk is full or fails.
     fn set_length(&self, length: u64) -> io::Result<()>;
 
     /// How long the file is.
-    ///
-    /// # Errors
-    /// When the disk fails.
     fn length(&self) -> io::Result<u64>;
 }
 
 /// All of a file, from its beginning.
-///
-/// # Errors
-/// When it cannot be read.
 pub fn contents(file: &dyn OpenFile) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; usize::try_from(file.length()?).map_err(io::Error::other)?];
     let read = file.read_at(&mut bytes, 0)?;
@@ -92,16 +74,10 @@ pub struct Space {
 
 /// A file system.
 pub trait FileSystem: Debug + Send + Sync {
-    /// Opens a file, to read and to write.
-    ///
-    /// # Errors
-    /// When it is not there, is a symbolic link, or may not be opened.
+    /// Opens a file, to read and to write; not a symbolic link.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn OpenFile>>;
 
-    /// Creates an empty file, to read and to write. Its name is durable after [`FileSystem::sync_directory`].
-    ///
-    /// # Errors
-    /// When there is anything of that name, or no room.
+    /// Creates an empty file where there is nothing, to read and to write. Its name is durable after [`FileSystem::sync_directory`].
     fn create(&self, path: &Path) -> io::Result<Arc<dyn OpenFile>>;
 
     /// Opens a file for writes past the page cache, each durable when it returns if that is wanted; `None` where that is not
@@ -110,46 +86,25 @@ pub trait FileSystem: Debug + Send + Sync {
     fn open_direct(&self, path: &Path, durably: bool) -> Option<Direct>;
 
     /// Gives a file another name, in the place of whatever has that one.
-    ///
-    /// # Errors
-    /// When the file is not there, or the disk fails.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
     /// Takes a file's name away.
-    ///
-    /// # Errors
-    /// When it is not there, or the disk fails.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
     /// Creates a directory that only its owner can read, and those above it, unless they are there.
-    ///
-    /// # Errors
-    /// When there is something else in its place, or no room.
     fn create_directory(&self, path: &Path) -> io::Result<()>;
 
     /// What is in a directory, in no order.
-    ///
-    /// # Errors
-    /// When it is not there, or the disk fails.
     fn list(&self, directory: &Path) -> io::Result<Vec<Listed>>;
 
     /// Makes the names in a directory durable.
-    ///
-    /// # Errors
-    /// When the disk fails.
     fn sync_directory(&self, path: &Path) -> io::Result<()>;
 
     /// The room where a path is.
-    ///
-    /// # Errors
-    /// When it does not say.
     fn space(&self, path: &Path) -> io::Result<Space>;
 }
 
-/// Writes a whole file, durably but for its name.
-///
-/// # Errors
-/// When the disk is full or fails, or there is something in the way that cannot be removed.
+/// Writes a whole file, durably but for its name, in the place of any other.
 pub fn write_new(files: &dyn FileSystem, path: &Path, bytes: &[u8]) -> io::Result<Arc<dyn OpenFile>> {
     // Never written through: it may be a link that somebody has put there.
     if_there(files.remove(path))?;
@@ -161,9 +116,6 @@ pub fn write_new(files: &dyn FileSystem, path: &Path, bytes: &[u8]) -> io::Resul
 
 /// Writes a whole file beside the one of this name, and puts it in its place: that is the old one or the new one whenever the
 /// power goes. The caller syncs the directory.
-///
-/// # Errors
-/// As [`write_new`].
 pub fn replace(files: &dyn FileSystem, path: &Path, bytes: &[u8]) -> io::Result<Arc<dyn OpenFile>> {
     let unfinished = path.with_extension("new");
     let file = write_new(files, &unfinished, bytes)?;
@@ -172,9 +124,6 @@ pub fn replace(files: &dyn FileSystem, path: &Path, bytes: &[u8]) -> io::Result<
 }
 
 /// `None` for what is not there.
-///
-/// # Errors
-/// All others.
 pub fn if_there<T>(done: io::Result<T>) -> io::Result<Option<T>> {
     match done {
         Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -32,17 +32,11 @@ pub struct Opened {
 impl Slots {
     /// Creates a file with `content` in both slots of `size` bytes, durably; it appears whole or not at all. The caller syncs the
     /// directory. A slot should have sectors of its own: a torn write stays in it.
-    ///
-    /// # Errors
-    /// When the file cannot be written, or the content does not fit.
     pub fn create(path: &Path, size: usize, content: &[u8]) -> io::Result<Self> {
         Self::create_in(&System, path, size, content)
     }
 
     /// The same on any file system.
-    ///
-    /// # Errors
-    /// As [`Slots::create`].
     pub fn create_in(files: &dyn FileSystem, path: &Path, size: usize, content: &[u8]) -> io::Result<Self> {
         let mut both = vec![0; size];
         let (first, second) = (encoded(1, size, content)?, encoded(2, size, content)?);
@@ -52,17 +46,11 @@ impl Slots {
     }
 
     /// Opens a file with slots of `size` bytes.
-    ///
-    /// # Errors
-    /// When it cannot be read or written, or is a link.
     pub fn open(path: &Path, size: usize) -> io::Result<Opened> {
         Self::over(System.open(path)?, size)
     }
 
     /// The same of an open file.
-    ///
-    /// # Errors
-    /// When it cannot be read.
     pub fn over(file: Arc<dyn OpenFile>, size: usize) -> io::Result<Opened> {
         let mut slots = Self { file, size, turn: 0 };
         let (mut newest, mut whole) = (None, 0);

@@ -163,12 +163,6 @@ impl NewestCache {
         entry.told(have).ok_or(Ticket(epoch))
     }
 
-    #[cfg(test)]
-    fn peek(&self, key: &[u8]) -> Option<(Version, bool)> {
-        let (mut stripe, hash) = self.stripe(key);
-        find(&mut stripe.entries, key, hash).map(|entry| (entry.version, entry.present))
-    }
-
     /// What a reader found in its snapshot, who wants the content if it is above `have`. `Ok` is what it may tell; `Err` means
     /// that the snapshot may be old: look again with this new ticket, or settle for [`NewestCache::tell_unpublished`].
     pub(crate) fn publish_read(
@@ -234,11 +228,6 @@ impl NewestCache {
         }
         Some(held)
     }
-
-    #[cfg(test)]
-    fn bytes(&self) -> usize {
-        self.stripes.iter().map(|stripe| stripe.lock().unwrap().bytes).sum()
-    }
 }
 
 fn find<'a>(entries: &'a mut HashTable<Entry>, key: &[u8], hash: u64) -> Option<&'a mut Entry> {
@@ -289,6 +278,17 @@ fn kept(content: Content, budget: usize) -> Option<Content> {
 mod tests {
     use super::*;
     use abd::{Timestamp, Version};
+
+    impl NewestCache {
+        fn peek(&self, key: &[u8]) -> Option<(Version, bool)> {
+            let (mut stripe, hash) = self.stripe(key);
+            find(&mut stripe.entries, key, hash).map(|entry| (entry.version, entry.present))
+        }
+
+        fn bytes(&self) -> usize {
+            self.stripes.iter().map(|stripe| stripe.lock().unwrap().bytes).sum()
+        }
+    }
 
     fn stamped(time: u64, size: usize) -> StampedValue {
         let version = Version::of_write(Timestamp { time, node: 1, boot: 1 });

@@ -58,9 +58,6 @@ impl<D: Database> MultiVersionStore<D> {
     }
 
     /// The newest version of a key, as of a moment after this call began. What it reports is durable.
-    ///
-    /// # Errors
-    /// When the data cannot be read or is damaged.
     pub fn newest(&self, user_key: &[u8]) -> Result<Newest, DatabaseError> {
         let Glimpse { version, content, durable, .. } = self.newest_above(user_key, Version::MIN)?;
         // A key that was never written has no content that could be above that.
@@ -69,9 +66,6 @@ impl<D: Database> MultiVersionStore<D> {
     }
 
     /// The same, with the content only if the version is above `have`. Else a large one is not looked at.
-    ///
-    /// # Errors
-    /// As [`MultiVersionStore::newest`].
     pub fn newest_above(&self, user_key: &[u8], have: Version) -> Result<Glimpse, DatabaseError> {
         let mut ticket = match self.cache.get(user_key, have) {
             Ok(told) => return Ok(told),
@@ -121,9 +115,6 @@ impl<D: Database> MultiVersionStore<D> {
     /// the store, which is the same in every replica: plain keys by their bytes, then very long ones by their hashes. No
     /// content is looked at. Keys of which a version may have been lost are left out (rule S3). A page is of one moment; it
     /// begins with `from` if that key is there, so the next page is the one from the last key of this one, without that key.
-    ///
-    /// # Errors
-    /// When the data cannot be read or is damaged.
     pub fn scan_versions(
         &self,
         from: &[u8],

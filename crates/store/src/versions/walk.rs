@@ -21,9 +21,6 @@ pub struct Walked {
 impl<D: Database> MultiVersionStore<D> {
     /// The first keys behind `after` (of all, if `None`) and up to `up_to` (to the last, if `None`), in the order of the store,
     /// without a look at any content: at most `at_most`, and no more once they have `bytes_max` bytes.
-    ///
-    /// # Errors
-    /// When the data cannot be read or is damaged.
     pub fn walk(
         &self,
         after: Option<&[u8]>,

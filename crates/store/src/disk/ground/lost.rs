@@ -12,7 +12,7 @@ use crate::damage::{DamagedParts, Part};
 use crate::database::DatabaseError;
 use crate::files::{FileSystem, contents, if_there, replace};
 use bytes::{Buf, BufMut, Bytes};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The name of the file.
 pub(crate) const NAME: &str = "lost";
@@ -28,11 +28,9 @@ pub(crate) struct Lost {
 
 impl Lost {
     /// Reads the file in the database's directory; without one nothing was lost.
-    ///
-    /// # Errors
-    /// [`DatabaseError::Damaged`] when it is not what was written: then nobody knows which keys are concerned.
+    /// Fails with [`DatabaseError::Damaged`] when it is not what was written: then nobody knows which keys are concerned.
     pub(crate) fn read(files: &dyn FileSystem, directory: &Path) -> Result<Self, DatabaseError> {
-        let path = path(directory);
+        let path = directory.join(NAME);
         let read = files.open(&path).and_then(|file| contents(&*file));
         let read = if_there(read).map_err(|why| io_error("read what was lost of the tables", &why))?;
         let Some(bytes) = read else { return Ok(Self::default()) };
@@ -61,9 +59,6 @@ impl Lost {
     }
 
     /// Writes the file, durably.
-    ///
-    /// # Errors
-    /// [`DatabaseError::Full`] or [`DatabaseError::Fatal`].
     pub(crate) fn write(&self, files: &dyn FileSystem, directory: &Path) -> Result<(), DatabaseError> {
         let mut body = vec![u8::from(self.flushed)];
         let length = |length: usize| u32::try_from(length).unwrap_or_else(|_| unreachable!("keys are short"));
@@ -77,14 +72,10 @@ impl Lost {
         let mut bytes = MAGIC.to_vec();
         bytes.put_u32(crc32fast::hash(&body));
         bytes.extend_from_slice(&body);
-        replace(files, &path(directory), &bytes)
+        replace(files, &directory.join(NAME), &bytes)
             .and_then(|_| files.sync_directory(directory))
             .map_err(|why| io_error("remember what was lost of the tables", &why))
     }
-}
-
-fn path(directory: &Path) -> PathBuf {
-    directory.join(NAME)
 }
 
 #[cfg(test)]
@@ -101,7 +92,7 @@ mod tests {
         lost.parts.add(Part { from: "x".into(), to: Bytes::from_static(&[0xff; 32]) });
         lost.write(&System, directory.path()).unwrap();
         assert_eq!(Lost::read(&System, directory.path()).unwrap(), lost);
-        let path = path(directory.path());
+        let path = directory.path().join(NAME);
         let whole = std::fs::read(&path).unwrap();
         for at in 0..whole.len() * 8 {
             let mut flipped = whole.clone();

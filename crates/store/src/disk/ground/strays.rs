@@ -9,9 +9,6 @@ use std::path::{Path, PathBuf};
 
 /// What is in a directory and is not `ours`, by name; whatever is no regular file is not, but for `directories`. Nothing, if there
 /// is no directory.
-///
-/// # Errors
-/// When the directory cannot be read.
 pub(crate) fn strays(
     files: &dyn FileSystem,
     directory: &Path,
@@ -39,9 +36,6 @@ pub(crate) fn leave_alone(stray: &Path) {
 }
 
 /// Gives a file that is in the way a name that begins with `prefix`, in the same directory.
-///
-/// # Errors
-/// When it cannot be renamed.
 pub(crate) fn set_aside(stray: &Path, prefix: &str) -> Result<(), DatabaseError> {
     let mut name = OsStr::new(prefix).to_owned();
     name.push(stray.file_name().unwrap_or_default());

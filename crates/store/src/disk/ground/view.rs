@@ -89,9 +89,6 @@ impl View {
     }
 
     /// The value that a table has for a key; `None` if it is garbage whose segment is gone.
-    ///
-    /// # Errors
-    /// [`DatabaseError::Unreadable`] if it should be there and is not.
     pub(crate) fn value(&self, key: &[u8], stored: Stored) -> Result<Option<Bytes>, DatabaseError> {
         match stored {
             Stored::Value(value) => Ok(Some(value)),
@@ -112,9 +109,6 @@ impl View {
     }
 
     /// The first bytes of a value, without the rest of it.
-    ///
-    /// # Errors
-    /// [`DatabaseError::Unreadable`] if it should be there and is not.
     pub(crate) fn head(&self, stored: &Stored, length: usize) -> Result<Bytes, DatabaseError> {
         match stored {
             Stored::Value(value) => Ok(value.slice(..length.min(value.len()))),

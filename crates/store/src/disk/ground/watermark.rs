@@ -40,12 +40,6 @@ struct Content {
     mark: Vec<u8>,
 }
 
-impl Content {
-    fn write(&mut self, number: u64, mark: &[u8]) -> io::Result<()> {
-        self.slots.write(&[&number.to_be_bytes(), mark].concat())
-    }
-}
-
 #[derive(Debug, Default)]
 struct Syncing {
     dirty: AtomicBool,
@@ -56,9 +50,6 @@ struct Syncing {
 impl Watermark {
     /// Creates the file with a first number and a mark, durably; the caller syncs the directory. It appears whole or not at
     /// all.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
     pub fn create(path: &Path, number: u64, mark: &[u8]) -> io::Result<Self> {
         Self::create_in(&System, path, number, mark)
     }
@@ -76,9 +67,6 @@ impl Watermark {
     }
 
     /// Opens the file; with it the number and the mark, unless neither slot is whole.
-    ///
-    /// # Errors
-    /// When the file cannot be read or written.
     pub fn open(path: &Path) -> io::Result<(Self, Option<Recorded>)> {
         Self::open_in(&System, path)
     }
@@ -113,9 +101,6 @@ impl Watermark {
     }
 
     /// Whether all syncs have succeeded so far.
-    ///
-    /// # Errors
-    /// When one has not: nobody knows what is on the disk then.
     pub(crate) fn check(&self) -> io::Result<()> {
         if self.syncing.failed.load(Ordering::Relaxed) {
             return Err(io::Error::other("an earlier sync of the watermark failed"));
@@ -129,50 +114,40 @@ impl Watermark {
     /// # Errors
     /// When the file cannot be written; after a failed sync, always.
     pub fn set(&self, number: u64) -> io::Result<()> {
-        let mut content = self.content()?;
-        if content.number >= number {
+        self.write(Some(number), None)
+    }
+
+    fn write(&self, number: Option<u64>, mark: Option<&[u8]>) -> io::Result<()> {
+        let mut guard = self.content()?;
+        let Content { slots, number: last, mark: present } = &mut *guard;
+        if number.is_some_and(|number| *last >= number) {
             return Ok(());
         }
-        let mark = std::mem::take(&mut content.mark);
-        let written = content.write(number, &mark);
-        content.mark = mark;
-        written?;
-        content.number = number;
-        drop(content);
-        self.sync_soon();
-        Ok(())
-    }
-
-    /// Marks it anew. It survives the death of the process at once, and a power cut about a second later.
-    ///
-    /// # Errors
-    /// As [`Watermark::set`].
-    pub fn mark(&self, mark: &[u8]) -> io::Result<()> {
-        let mut content = self.content()?;
-        let number = content.number;
-        content.write(number, mark)?;
-        content.mark = mark.to_vec();
-        drop(content);
-        self.sync_soon();
-        Ok(())
-    }
-
-    /// The same, durably, and so that no older mark is left in the file.
-    ///
-    /// # Errors
-    /// As [`Watermark::set`].
-    pub fn mark_durably(&self, mark: &[u8]) -> io::Result<()> {
-        self.mark(mark)?;
-        self.mark(mark)?;
-        self.content()?.slots.sync()
-    }
-
-    fn sync_soon(&self) {
+        let number = number.unwrap_or(*last);
+        slots.write(&[&number.to_be_bytes(), mark.unwrap_or(present)].concat())?;
+        *last = number;
+        if let Some(mark) = mark {
+            *present = mark.to_vec();
+        }
+        drop(guard);
         if !self.syncing.dirty.swap(true, Ordering::AcqRel)
             && let Some(thread) = &self.thread
         {
             thread.thread().unpark();
         }
+        Ok(())
+    }
+
+    /// Marks it anew. It survives the death of the process at once, and a power cut about a second later.
+    pub fn mark(&self, mark: &[u8]) -> io::Result<()> {
+        self.write(None, Some(mark))
+    }
+
+    /// The same, durably, and so that no older mark is left in the file.
+    pub fn mark_durably(&self, mark: &[u8]) -> io::Result<()> {
+        self.mark(mark)?;
+        self.mark(mark)?;
+        self.content()?.slots.sync()
     }
 }
 
@@ -217,17 +192,17 @@ impl Drop for Watermark {
 }
 
 #[cfg(test)]
-impl Watermark {
-    /// One that cannot be written.
-    pub(crate) fn broken(path: &Path) -> Self {
-        let Opened { slots, .. } = Slots::over(Arc::new(std::fs::File::open(path).unwrap()), SLOT).unwrap();
-        Self::over(slots, 1, Vec::new()).unwrap()
-    }
-}
-
-#[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Watermark {
+        /// One that cannot be written.
+        pub(crate) fn broken(path: &Path) -> Self {
+            let Opened { slots, .. } =
+                Slots::over(Arc::new(std::fs::File::open(path).unwrap()), SLOT).unwrap();
+            Self::over(slots, 1, Vec::new()).unwrap()
+        }
+    }
 
     #[test]
     fn a_number_and_a_mark_are_kept_through_changes_of_the_other() {

@@ -104,7 +104,7 @@ impl Collector {
         let collector = Self::default();
         {
             let mut state = collector.state();
-            state.kept_bytes = kept.iter().map(Kept::bytes).sum();
+            state.kept_bytes = kept.iter().map(|kept| kept.segment.capacity).sum();
             state.kept = kept.into_iter().map(|kept| (kept.id(), kept)).collect();
             state.unmarked = true;
             state.counted_max = COUNTED_MAX;
@@ -127,9 +127,9 @@ impl Collector {
     pub(crate) fn keep(&self, kept: Vec<Kept>, free: Option<u64>) {
         let mut state = self.state();
         state.little_room = free.is_none_or(|free| free < state.kept_bytes);
-        for segment in kept {
-            state.kept_bytes += segment.bytes();
-            state.kept.insert(segment.id(), segment);
+        for kept in kept {
+            state.kept_bytes += kept.segment.capacity;
+            state.kept.insert(kept.id(), kept);
         }
         state.unmarked = true;
         if free.is_some() && state.asked.is_none() && state.is_due() {
@@ -192,7 +192,8 @@ impl Collector {
         let new = state.kept_bytes.saturating_sub(state.kept_before);
         let is_worth_it =
             policy::is_worth_quiet_round(state.kept_bytes, state.in_use, new, state.table_bytes);
-        if !is_worth_it && !policy::are_many_small(state.kept.values().map(Kept::bytes), state.kept_bytes) {
+        let sizes = state.kept.values().map(|kept| kept.segment.capacity);
+        if !is_worth_it && !policy::are_many_small(sizes, state.kept_bytes) {
             return None;
         }
         state.asked = Some(Effort::Quiet);
@@ -224,43 +225,6 @@ impl Collector {
             state = Self::wait(&self.ready, state);
         }
         state.rounds <= round.0 && !state.stop
-    }
-
-    /// Has a value go with the next batch.
-    #[cfg(test)]
-    pub(crate) fn offer(&self, offered: Move) {
-        let mut state = self.state();
-        state.ready_bytes += offered.value.len();
-        state.moves.push_back(offered);
-    }
-
-    /// Begins a round, whatever it is worth.
-    #[cfg(test)]
-    pub(crate) fn begin_round(&self, effort: Effort) -> QuietRound {
-        let mut state = self.state();
-        state.asked = Some(effort);
-        self.called.notify_all();
-        QuietRound(state.rounds)
-    }
-
-    /// Waits until there is nothing to do, and every kept segment is marked as such.
-    #[cfg(test)]
-    pub(crate) fn settle(&self) {
-        let is_marked = |kept: &Kept| {
-            let mut magic = [0; 8];
-            kept.file().read_at(&mut magic, 0).is_ok() && magic == *b"AKVVALS1"
-        };
-        let is_busy = |state: &State| state.asked.is_some() || state.running || state.unmarked;
-        let is_settled = |state: &State| !is_busy(state) && state.kept.values().all(is_marked);
-        while !is_settled(&self.state()) {
-            std::thread::sleep(Duration::from_micros(100));
-        }
-    }
-
-    /// Has rounds remember no more pointers than that.
-    #[cfg(test)]
-    pub(crate) fn count_at_most(&self, pointers: usize) {
-        self.state().counted_max = pointers;
     }
 
     /// Lets the thread end.
@@ -317,7 +281,7 @@ impl Collector {
         // All pointers to segments that are kept by now are in tables by now.
         let (kept, counted_max): (BTreeMap<u64, u64>, usize) = {
             let state = self.state();
-            (state.kept.iter().map(|(id, kept)| (*id, kept.bytes())).collect(), state.counted_max)
+            (state.kept.iter().map(|(id, kept)| (*id, kept.segment.capacity)).collect(), state.counted_max)
         };
         let mut in_use: HashMap<u64, u64> = HashMap::new();
         // If there are few, what is to be moved is among what was counted; else another walk finds it.
@@ -333,7 +297,7 @@ impl Collector {
                 counted = Vec::new();
                 return;
             }
-            counted.push((copied(&key), pointer));
+            counted.push((Bytes::copy_from_slice(key), pointer));
         })?;
         if !walked {
             return Ok(0);
@@ -364,7 +328,7 @@ impl Collector {
         }
         let mut files = Files::default();
         for (id, kept) in self.state().kept.iter().filter(|(id, _)| victims.contains(id)) {
-            files.add(*id, kept.file());
+            files.add(*id, &kept.segment.file);
         }
         // First all keys, so that no view is held while the values wait for batches.
         let is_of_victim = |pointer: &Pointer| victims.contains(&pointer.location.segment);
@@ -374,7 +338,7 @@ impl Collector {
         } else {
             let walked = self.each_in_use(tables, |key, pointer| {
                 if is_of_victim(&pointer) {
-                    keys.push((copied(&key), pointer));
+                    keys.push((Bytes::copy_from_slice(key), pointer));
                 }
             })?;
             if !walked {
@@ -418,11 +382,13 @@ impl Collector {
         tables.remove_file(id);
         let mut state = self.state();
         let Some(kept) = state.kept.remove(&id) else { return };
-        state.kept_bytes -= kept.bytes();
+        state.kept_bytes -= kept.segment.capacity;
         let limit = policy::used_bytes_max(state.kept_bytes, state.little_room);
         drop(state);
-        let segment = kept.into_segment();
-        let of_use = effort == Effort::UnderLoad && segment.bytes() <= limit && segment.is_unshared();
+        let segment = kept.segment;
+        // No view may look into one that is used again.
+        let unshared = Arc::strong_count(&segment.file) == 1;
+        let of_use = effort == Effort::UnderLoad && segment.capacity <= limit && unshared;
         if !of_use || segment.wipe().is_err() {
             segment.delete();
             return;
@@ -434,11 +400,11 @@ impl Collector {
     }
 
     /// Looks at every pointer in the tables that is a key's newest, and not to a dominated version; `false` if it was
-    /// stopped before the end.
+    /// stopped before the end. A key is a part of a block of a table: what waits must not keep all of that.
     fn each_in_use(
         &self,
         tables: &Arc<Tables>,
-        mut look: impl FnMut(Bytes, Pointer),
+        mut look: impl FnMut(&[u8], Pointer),
     ) -> Result<bool, DatabaseError> {
         let view = tables.look();
         let mut filter = DominatedFilter::new();
@@ -451,14 +417,51 @@ impl Collector {
             if let Stored::At(pointer, _) = stored
                 && !dominated
             {
-                look(key, pointer);
+                look(&key, pointer);
             }
         }
         Ok(true)
     }
 }
 
-/// A copy of a key, which may be a part of a block of a table: what waits must not keep all of that.
-fn copied(key: &Bytes) -> Bytes {
-    Bytes::copy_from_slice(key)
+#[cfg(test)]
+mod doors {
+    //! What tests elsewhere do to a collector.
+
+    use super::*;
+
+    impl Collector {
+        /// Has a value go with the next batch.
+        pub(crate) fn offer(&self, offered: Move) {
+            let mut state = self.state();
+            state.ready_bytes += offered.value.len();
+            state.moves.push_back(offered);
+        }
+
+        /// Begins a round, whatever it is worth.
+        pub(crate) fn begin_round(&self, effort: Effort) -> QuietRound {
+            let mut state = self.state();
+            state.asked = Some(effort);
+            self.called.notify_all();
+            QuietRound(state.rounds)
+        }
+
+        /// Waits until there is nothing to do, and every kept segment is marked as such.
+        pub(crate) fn settle(&self) {
+            let is_marked = |kept: &Kept| {
+                let mut magic = [0; 8];
+                kept.segment.file.read_at(&mut magic, 0).is_ok() && magic == *b"AKVVALS1"
+            };
+            let is_busy = |state: &State| state.asked.is_some() || state.running || state.unmarked;
+            let is_settled = |state: &State| !is_busy(state) && state.kept.values().all(is_marked);
+            while !is_settled(&self.state()) {
+                std::thread::sleep(Duration::from_micros(100));
+            }
+        }
+
+        /// Has rounds remember no more pointers than that.
+        pub(crate) fn count_at_most(&self, pointers: usize) {
+            self.state().counted_max = pointers;
+        }
+    }
 }

@@ -11,9 +11,7 @@ use std::sync::atomic::Ordering;
 
 impl Upkeep {
     /// Writes the oldest closed memtable to synced tables. Dominated versions stay behind.
-    ///
-    /// # Errors
-    /// [`DatabaseError::Full`]; it may be tried again. Every other error is final.
+    /// Fails with [`DatabaseError::Full`]; it may be tried again. Every other error is final.
     pub(crate) fn flush(&self, full: &Full) -> Result<(), DatabaseError> {
         self.flush_while(full, || {})
     }

@@ -26,9 +26,6 @@ pub(super) fn table_bytes(all: u64) -> u64 {
 impl Upkeep {
     /// Merges some tables, if there are too many; whether there are still too many new ones. One step moves little where there are
     /// several levels, and the new tables of a level that is too large wait for it.
-    ///
-    /// # Errors
-    /// As [`Upkeep::flush`].
     pub(crate) fn merge(&self) -> Result<bool, DatabaseError> {
         let all = self.tables.disk_bytes();
         let new_max = if all <= self.remembered_bytes { NEW_TABLES_REMEMBERED } else { NEW_TABLES };
@@ -40,9 +37,6 @@ impl Upkeep {
     }
 
     /// Merges all tables.
-    ///
-    /// # Errors
-    /// As [`Upkeep::flush`].
     pub(crate) fn merge_all(&self) -> Result<(), DatabaseError> {
         self.merge_with(|tree| tree.merge_all(table_bytes(tree.disk_bytes()), self.tables.horizon()))
     }

@@ -39,9 +39,7 @@ fn tell(tree: &Tree, lost: &Lost, horizon: impl FnOnce() -> u64) -> Result<(), D
 }
 
 /// Opens the tables in `path`, after those were replaced that cannot be opened.
-///
-/// # Errors
-/// [`DatabaseError::Damaged`] when it is not known which tables there are, or which of their keys were lost.
+/// Fails with [`DatabaseError::Damaged`] when it is not known which tables there are, or which of their keys were lost.
 pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<(Tree, Lost), DatabaseError> {
     let mut lost = Lost::read(&System, path)?;
     if Tree::missing_part(path).is_ok_and(|missing| missing.is_none()) {
@@ -104,9 +102,6 @@ impl Upkeep {
     }
 
     /// The tables say what they hold again.
-    ///
-    /// # Errors
-    /// When that cannot be remembered.
     pub(crate) fn flushed_is_known(&self) -> Result<(), DatabaseError> {
         let mut lost = self.lost();
         if lost.flushed {
@@ -118,9 +113,6 @@ impl Upkeep {
     }
 
     /// Looks into what reads have found, if they have.
-    ///
-    /// # Errors
-    /// As [`Upkeep::flush`].
     pub(crate) fn look_into_suspicion(&self) -> Result<(), DatabaseError> {
         if !self.suspicion().is_raised() {
             return Ok(());
@@ -133,9 +125,6 @@ impl Upkeep {
 
     /// Reads all tables, and replaces those that are damaged; whether there were any. Nobody merges tables meanwhile. Unless it is
     /// to be at once, not soon after it was in vain.
-    ///
-    /// # Errors
-    /// As [`Upkeep::flush`].
     pub(crate) fn repair(&self, _: &MutexGuard<'_, ()>, at_once: bool) -> Result<bool, DatabaseError> {
         let mut looked_into = self.looked_into.lock().unwrap_or_else(PoisonError::into_inner);
         if !at_once && looked_into.is_some_and(|looked| looked.elapsed() < LOOK_INTO_AFTER) {

@@ -32,9 +32,7 @@ pub(crate) struct Upkeep {
 impl Upkeep {
     /// Opens or creates the tables in `path`. Of so many bytes of them what is in them is remembered elsewhere
     /// ([`crate::DiskOptions`]).
-    ///
-    /// # Errors
-    /// [`DatabaseError::Damaged`] when it is not known which tables there are, or which of their keys were lost.
+    /// Fails with [`DatabaseError::Damaged`] when it is not known which tables there are, or which of their keys were lost.
     pub(crate) fn open(path: &Path, cache_bytes: u64, remembered_bytes: u64) -> Result<Self, DatabaseError> {
         let (tree, lost) = repair::open(path, cache_bytes)?;
         Ok(Self {
@@ -86,9 +84,7 @@ impl Upkeep {
 
     /// After a failure. A list of tables takes effect when `current` is renamed; the crate reports an error after that as it
     /// reports one before.
-    ///
-    /// # Errors
-    /// [`DatabaseError::Fatal`] if the disk may have another list of tables than the memory has. Then no file may be
+    /// Fails with [`DatabaseError::Fatal`] if the disk may have another list of tables than the memory has. Then no file may be
     /// deleted, and no further list be written over it.
     pub(super) fn check_current(&self) -> Result<(), DatabaseError> {
         let changed = |why: String| {

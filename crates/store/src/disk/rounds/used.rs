@@ -10,13 +10,13 @@ pub(crate) struct UsedSegments(VecDeque<Segment>);
 impl UsedSegments {
     /// Bytes that they take.
     pub(crate) fn bytes(&self) -> u64 {
-        self.0.iter().map(Segment::bytes).sum()
+        self.0.iter().map(|segment| segment.capacity).sum()
     }
 
     /// Adds one; returns those to be deleted, so that no more than `limit` bytes are left. They are the oldest: segments
     /// grow with what is kept, and one that was too small when it was offered would stay here for ever.
     pub(crate) fn add(&mut self, segment: Segment, limit: u64) -> Vec<Segment> {
-        if segment.bytes() > limit {
+        if segment.capacity > limit {
             return vec![segment];
         }
         self.0.push_back(segment);
@@ -68,12 +68,12 @@ mod tests {
         assert!(used.take(&Blank { large_values: false, ..blank(100, BYTES) }).is_none());
         assert!(used.take(&Blank { least: BYTES + 1, ..blank(100, 2 * BYTES) }).is_none());
         let taken = used.take(&blank(100, 2 * BYTES)).unwrap();
-        assert_eq!((taken.bytes(), used.bytes()), (BYTES, 7 * BYTES));
+        assert_eq!((taken.capacity, used.bytes()), (BYTES, 7 * BYTES));
         let gone = used.add(blank(8, 4 * BYTES).make().unwrap(), limit);
         assert_eq!((gone.len(), used.bytes()), (3, 8 * BYTES));
         // One that is too large for all of it is not kept, and puts nobody out.
         assert_eq!(used.add(blank(9, 9 * BYTES).make().unwrap(), limit).len(), 1);
-        assert_eq!(used.take(&blank(100, 4 * BYTES)).map(|segment| segment.bytes()), Some(4 * BYTES));
+        assert_eq!(used.take(&blank(100, 4 * BYTES)).map(|segment| segment.capacity), Some(4 * BYTES));
         assert_eq!((used.take_all().count(), used.bytes()), (4, 0));
     }
 }

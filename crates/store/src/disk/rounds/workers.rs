@@ -71,9 +71,6 @@ impl Work {
     }
 
     /// All batches up to this one are in synced tables.
-    ///
-    /// # Errors
-    /// What the threads failed with.
     pub(crate) fn flushed(&self) -> Result<u64, DatabaseError> {
         let state = self.state();
         state.failed.clone().map_or(Ok(state.flushed), Err)

@@ -85,7 +85,7 @@ struct Sealed {
 
 /// A segment that is there for its large values: all its batches are in tables.
 pub(crate) struct Kept {
-    segment: Segment,
+    pub(crate) segment: Segment,
     header: Header,
 }
 
@@ -97,15 +97,6 @@ impl Kept {
     /// What pointers call it.
     pub(crate) fn id(&self) -> u64 {
         self.header.id
-    }
-
-    pub(crate) fn file(&self) -> &Arc<dyn OpenFile> {
-        &self.segment.file
-    }
-
-    /// Bytes that it takes.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.segment.bytes()
     }
 
     /// Has the next start know it without reading it, when what is returned is done. If that fails, or is forgotten in a
@@ -122,11 +113,6 @@ impl Kept {
                 log::warn!("cannot mark journal segment {} as kept: {why}", header.id);
             }
         })
-    }
-
-    /// The segment, which nobody points into any more.
-    pub(crate) fn into_segment(self) -> Segment {
-        self.segment
     }
 }
 
@@ -172,17 +158,9 @@ impl Journal {
         }
     }
 
-    /// Segments that are not a quarter of a megabyte, for tests that look at every sector.
-    #[cfg(test)]
-    pub(crate) fn make_next_segments_of(&mut self, bytes: u64) {
-        self.next_capacity = bytes;
-    }
-
     /// Makes a batch durable; returns where its large values are. `flushed`: all batches up to this one are in synced
     /// tables.
-    ///
-    /// # Errors
-    /// [`DatabaseError::Full`]: the batch may be found after a restart, unless another one takes its number.
+    /// Fails with [`DatabaseError::Full`]: the batch may be found after a restart, unless another one takes its number.
     /// [`DatabaseError::Fatal`] after a failed sync, or a write that failed for another reason than room, and ever after.
     pub(crate) fn append(
         &mut self,
@@ -309,7 +287,7 @@ impl Journal {
     pub(crate) fn with_large_values(&self) -> impl Iterator<Item = (u64, &Arc<dyn OpenFile>)> {
         let sealed = self.sealed.iter().filter(|sealed| sealed.has_large_values);
         let sealed = sealed.map(|sealed| (sealed.header.id, &sealed.segment.file));
-        sealed.chain(self.kept.iter().map(|kept| (kept.id(), kept.file())))
+        sealed.chain(self.kept.iter().map(|kept| (kept.id(), &kept.segment.file)))
     }
 
     /// Bytes of all batches that were written since the journal was opened, and of what was in it.
@@ -382,6 +360,13 @@ mod tests {
     use crate::files::System;
     use std::fs::File;
 
+    impl Journal {
+        /// Segments that are not a quarter of a megabyte, for tests that look at every sector.
+        pub(crate) fn make_next_segments_of(&mut self, bytes: u64) {
+            self.next_capacity = bytes;
+        }
+    }
+
     fn system() -> Arc<dyn FileSystem> {
         Arc::new(System)
     }
@@ -425,7 +410,7 @@ mod tests {
         let mut journal = journal(directory.path());
         journal.append(1, &changes(BLOCK), 0).unwrap();
         let spare = journal.next_blank().make().unwrap();
-        let size = usize::try_from(spare.bytes()).unwrap();
+        let size = usize::try_from(spare.capacity).unwrap();
         journal.add_spare(spare);
         journal.append(2, &changes(size), 0).unwrap();
         assert!(journal.spare.is_empty());

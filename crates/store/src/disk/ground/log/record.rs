@@ -125,11 +125,6 @@ fn large_values(changes: &[Change], mut at: Location) -> Vec<(usize, Pointer)> {
     pointers
 }
 
-/// Whether there is any.
-pub(super) fn has_large_values(changes: &[Change]) -> bool {
-    changes.iter().any(|change| large(change).is_some())
-}
-
 fn large(change: &Change) -> Option<(&Bytes, &Bytes)> {
     match change {
         Change::Put(key, value) if is_large(value) => Some((key, value)),

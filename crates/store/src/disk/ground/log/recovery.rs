@@ -1,6 +1,6 @@
 //! What is found when a database is opened.
 
-use super::record::{self, BLOCK, Damage, Header, Records, blank_block};
+use super::record::{BLOCK, Damage, Header, Records, blank_block};
 use super::{Journal, Kept, Sealed, Segment, segment_path};
 use crate::database::{Change, DatabaseError};
 use crate::disk::ground::failure::{damaged, io_error};
@@ -30,9 +30,6 @@ pub(crate) struct Replayed {
 
 impl Recovered {
     /// Deletes what was found and is not needed.
-    ///
-    /// # Errors
-    /// When the disk fails.
     pub(crate) fn clean_up(&mut self) -> Result<(), DatabaseError> {
         for path in self.stale.drain(..) {
             self.journal
@@ -52,9 +49,7 @@ struct SegmentFound {
 /// Reads the journal in `directory` and hands every batch after `flushed` to `replay`, in order. `flushed` is what the
 /// tables say that they hold; they hold more if `flushed_is_lost`. Then what is not in the journal any more is in the tables, because a
 /// segment is given up for no other reason.
-///
-/// # Errors
-/// [`DatabaseError::Damaged`] when a batch that must be there is not; whatever `replay` returns.
+/// Fails with [`DatabaseError::Damaged`] when a batch that must be there is not, and with what `replay` returns.
 pub(crate) fn recover(
     files: &Arc<dyn FileSystem>,
     directory: &Path,
@@ -111,10 +106,10 @@ pub(crate) fn recover(
                 break;
             }
             ends_at = record.number;
-            has_large_values |= record::has_large_values(&record.changes);
+            let pointers = record.large_values(header.id);
+            has_large_values |= !pointers.is_empty();
             if record.number > flushed {
                 last = record.number;
-                let pointers = record.large_values(header.id);
                 let segment = (!pointers.is_empty()).then(|| (header.id, segment.file.clone()));
                 let large = LargeValues { segment, pointers };
                 replay(Replayed { number: record.number, changes: record.changes, large })?;
@@ -140,7 +135,7 @@ fn has_large_values(files: &dyn FileSystem, path: &Path, header: Header) -> Resu
     let mut records = Records::new(contents(&*open(files, path)?).map_err(unread)?.into(), header);
     loop {
         match records.next() {
-            Ok(Some(record)) if !record::has_large_values(&record.changes) => {}
+            Ok(Some(record)) if record.large_values(header.id).is_empty() => {}
             // The tables have what is damaged, unless it is a large value: then its reader will find out.
             Ok(Some(_)) | Err(Damage { .. }) => return Ok(true),
             Ok(None) => return Ok(false),

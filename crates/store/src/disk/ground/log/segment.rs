@@ -30,14 +30,14 @@ static ZEROS: Zeros = Zeros([0; CHUNK]);
 /// A file that batches are written to.
 #[derive(Debug)]
 pub(crate) struct Segment {
-    pub(super) file: Arc<dyn OpenFile>,
+    pub(crate) file: Arc<dyn OpenFile>,
     files: Arc<dyn FileSystem>,
     /// The same, past the page cache, while it is written to.
     direct: Option<Direct>,
     /// Whether it was made for large values.
     large_values: bool,
     pub(super) path: PathBuf,
-    pub(super) capacity: u64,
+    pub(crate) capacity: u64,
 }
 
 /// Why pages are not durable.
@@ -70,9 +70,7 @@ impl Blank {
     }
 
     /// Writes the segment's blocks, durably.
-    ///
-    /// # Errors
-    /// When the disk is full or fails; then nothing is left behind.
+    /// Fails when the disk is full or fails; then nothing is left behind.
     pub(crate) fn make(self) -> Result<Segment, DatabaseError> {
         let made = self.write().and_then(|file| {
             self.path.parent().map_or(Ok(()), |directory| self.files.sync_directory(directory))?;
@@ -152,13 +150,6 @@ impl Segment {
         Self { direct: self.files.open_direct(&self.path, true), ..self }
     }
 
-    /// Has every write to it find no room.
-    #[cfg(test)]
-    pub(super) fn without_room(&mut self) {
-        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-        self.direct = Some(Direct { file: Arc::new(full), durable: true });
-    }
-
     /// Nothing more is written to it now, so that one open file is enough.
     pub(super) fn full(self) -> Self {
         Self { direct: None, ..self }
@@ -183,24 +174,11 @@ impl Segment {
 
     /// Takes away what makes it a segment, so that it can be used again at any time: what was in it is not found by a
     /// recovery.
-    ///
-    /// # Errors
-    /// When the disk fails.
     pub(crate) fn wipe(&self) -> Result<(), DatabaseError> {
         self.file
             .write_at(&blank_block(), 0)
             .and_then(|()| self.file.sync())
             .map_err(|why| io_error("wipe a journal segment", &why))
-    }
-
-    /// Whether nobody else has its file.
-    pub(crate) fn is_unshared(&self) -> bool {
-        Arc::strong_count(&self.file) == 1
-    }
-
-    /// Bytes that it takes.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.capacity
     }
 
     /// Gives back the space behind `end`, which is of no use any more, but for the rest of a page.
@@ -227,6 +205,14 @@ mod tests {
     use crate::files::System;
     use std::fs::OpenOptions;
     use std::path::Path;
+
+    impl Segment {
+        /// Has every write to it find no room.
+        pub(crate) fn without_room(&mut self) {
+            let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+            self.direct = Some(Direct { file: Arc::new(full), durable: true });
+        }
+    }
 
     fn segment(path: &Path, capacity: u64) -> Segment {
         let files = Arc::new(System);

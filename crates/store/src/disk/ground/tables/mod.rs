@@ -200,9 +200,6 @@ impl Tables {
     }
 
     /// Whether a key's newest value is the one at a location, and is known from a table.
-    ///
-    /// # Errors
-    /// When the tables cannot be read.
     pub(crate) fn is_at(&self, key: &[u8], location: Location) -> Result<bool, DatabaseError> {
         let (tree, memtables, at) = {
             let views = self.views();

@@ -10,29 +10,6 @@ use crate::disk::ground::memtable::Contents;
 use crate::disk::ground::values::stored;
 use crate::encoding::dominated::DominatedFilter;
 use bytes::Bytes;
-use std::path::PathBuf;
-
-/// What happens to the entries of one merge, in their order.
-pub(crate) struct Merge {
-    filter: DominatedFilter,
-    writeback: Writeback,
-}
-
-impl Merge {
-    /// Into tables in a folder, from a number on.
-    pub(crate) fn new(folder: PathBuf, first: u64) -> Self {
-        Self { filter: DominatedFilter::new(), writeback: Writeback::new(folder, first) }
-    }
-
-    /// Whether the next entry stays.
-    ///
-    /// No tombstone is left behind for one that goes: if the same version was put twice and an older copy lies in another
-    /// table, it is a dominated version again, and goes with a later merge.
-    pub(crate) fn keeps(&mut self, key: &[u8], value_length: usize) -> bool {
-        self.writeback.entry(key.len() + value_length);
-        !self.filter.is_dominated(key)
-    }
-}
 
 /// What a table gets of a memtable: its entries, in order, without dominated versions, and pointers to large values. A
 /// version that was deleted dominates nothing. `writeback` hears of what is about to be written.

@@ -43,9 +43,7 @@ impl Files {
     }
 
     /// Follows a pointer.
-    ///
-    /// # Errors
-    /// [`DatabaseError::Unreadable`] when something else is there, or nothing can be read.
+    /// Fails with [`DatabaseError::Unreadable`] when something else is there, or nothing can be read.
     pub(crate) fn read(&self, pointer: &Pointer) -> Result<PointerTarget, DatabaseError> {
         let found = self.read_head(pointer, pointer.length as usize)?;
         if let PointerTarget::Value(value) = &found
@@ -57,9 +55,6 @@ impl Files {
     }
 
     /// The same for the first bytes alone, of which nobody knows whether they are damaged.
-    ///
-    /// # Errors
-    /// As [`Files::read`].
     pub(crate) fn read_head(&self, pointer: &Pointer, length: usize) -> Result<PointerTarget, DatabaseError> {
         let Some(file) = self.0.get(&pointer.location.segment) else { return Ok(PointerTarget::Gone) };
         let failed =

@@ -69,9 +69,7 @@ pub(crate) fn stored(value: &Bytes, at: Option<Pointer>) -> Bytes {
 
 impl Stored {
     /// What a table's bytes mean.
-    ///
-    /// # Errors
-    /// [`DatabaseError::Damaged`] when they are no pointer and should be one.
+    /// Fails with [`DatabaseError::Damaged`] when they are no pointer and should be one.
     pub(crate) fn read(mut bytes: Bytes) -> Result<Self, DatabaseError> {
         match bytes.first() {
             Some(&ESCAPE) => {

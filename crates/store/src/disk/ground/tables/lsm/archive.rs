@@ -36,45 +36,36 @@ pub(super) fn checksum(bytes: &[u8]) -> u128 {
 }
 
 /// The sections of a file; `None` if the file does not say.
-///
-/// # Errors
-/// When it cannot be read.
 pub(super) fn contents(file: &File) -> io::Result<Option<Vec<Section>>> {
     let length = file.metadata()?.len();
     let Some(end) = length.checked_sub(TRAILER as u64) else { return Ok(None) };
-    let mut trailer = [0; TRAILER];
-    file.read_exact_at(&mut trailer, end)?;
-    let Some(mut fields) = trailer.strip_prefix(TRAILER_MAGIC) else { return Ok(None) };
-    if (fields.get_u8(), fields.get_u8()) != (1, 0) {
-        return Ok(None);
-    }
-    let (expected, from) = (fields.get_u128_le(), fields.get_u64_le());
+    let mut bytes = [0; TRAILER];
+    file.read_exact_at(&mut bytes, end)?;
+    let Some((expected, from)) = trailer(&bytes) else { return Ok(None) };
     let Some(size) = end.checked_sub(from).filter(|size| *size <= CONTENTS_MAX) else { return Ok(None) };
     let mut bytes = vec![0; usize::try_from(size).unwrap_or_default()];
     file.read_exact_at(&mut bytes, from)?;
-    if checksum(&bytes) != expected {
-        return Ok(None);
-    }
-    Ok(sections(&bytes, from))
+    Ok(sections(&bytes, expected, from))
+}
+
+/// The checksum of the contents, and where they begin.
+fn trailer(bytes: &[u8]) -> Option<(u128, u64)> {
+    let mut fields = bytes.strip_prefix(TRAILER_MAGIC)?.strip_prefix(&[1, 0])?;
+    Some((fields.get_u128_le(), fields.get_u64_le()))
 }
 
 /// The sections of a file that is in memory.
 pub(super) fn contents_of(bytes: &[u8]) -> Option<Vec<Section>> {
     let end = bytes.len().checked_sub(TRAILER)?;
-    let mut fields = bytes.get(end..)?.strip_prefix(TRAILER_MAGIC)?;
-    if (fields.get_u8(), fields.get_u8()) != (1, 0) {
-        return None;
-    }
-    let (expected, from) = (fields.get_u128_le(), fields.get_u64_le());
-    let contents = bytes.get(usize::try_from(from).ok()?..end)?;
-    if checksum(contents) != expected {
-        return None;
-    }
-    sections(contents, from)
+    let (expected, from) = trailer(bytes.get(end..)?)?;
+    sections(bytes.get(usize::try_from(from).ok()?..end)?, expected, from)
 }
 
 /// What the contents say, if it lies before them.
-fn sections(mut contents: &[u8], before: u64) -> Option<Vec<Section>> {
+fn sections(mut contents: &[u8], expected: u128, before: u64) -> Option<Vec<Section>> {
+    if checksum(contents) != expected {
+        return None;
+    }
     contents = contents.strip_prefix(CONTENTS_MAGIC)?;
     let count = contents.try_get_u32_le().ok()?;
     let mut sections = Vec::new();

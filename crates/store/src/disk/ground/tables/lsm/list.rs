@@ -41,9 +41,7 @@ pub(super) struct Listed {
 
 impl List {
     /// Reads the list in force in the directory of a tree.
-    ///
-    /// # Errors
-    /// [`DatabaseError::Damaged`] when it is not what was written.
+    /// Fails with [`DatabaseError::Damaged`] when it is not what was written.
     pub(super) fn read(path: &Path) -> Result<Self, DatabaseError> {
         let current = path.join(CURRENT);
         let bytes = read_file(&current)?;
@@ -101,9 +99,7 @@ impl List {
     }
 
     /// Makes it the list in force, durably.
-    ///
-    /// # Errors
-    /// [`DatabaseError::Full`] before it has taken effect; [`DatabaseError::Fatal`].
+    /// Fails with [`DatabaseError::Full`] before it has taken effect; [`DatabaseError::Fatal`].
     pub(super) fn write(mut self, path: &Path) -> Result<(), DatabaseError> {
         self.number += 1;
         let tables = self.encoded_tables();

@@ -38,9 +38,7 @@ impl Tree {
     /// Looks for damaged tables in the directory of a tree, makes new ones of what can be read of them, and puts these
     /// into their place: a list of tables that nobody has opened yet. `remember` is told before what is lost. Whether there were
     /// any. While nobody writes or merges tables.
-    ///
-    /// # Errors
-    /// [`DatabaseError::Damaged`] when the list of tables cannot be read or a table is gone; [`DatabaseError::Full`] when there
+    /// Fails with [`DatabaseError::Damaged`] when the list of tables cannot be read or a table is gone; [`DatabaseError::Full`] when there
     /// is no room for the new ones; [`DatabaseError::Fatal`] when the disk fails, or `remember`.
     pub(crate) fn salvage(
         path: &Path,

@@ -96,9 +96,7 @@ impl DoubleEndedIterator for Entries {
 
 impl Tree {
     /// Opens or creates the tables in `path`.
-    ///
-    /// # Errors
-    /// [`DatabaseError::Damaged`] when they cannot be opened: the list of tables is damaged, or a table is gone.
+    /// Fails with [`DatabaseError::Damaged`] when they cannot be opened: the list of tables is damaged, or a table is gone.
     pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<Self, DatabaseError> {
         set_strays_aside(path)?;
         if path.join(CURRENT).exists() {
@@ -133,9 +131,6 @@ impl Tree {
 
     /// The same tables, opened anew: those that the list on the disk has. Numbers go on where they were. While nobody writes
     /// or merges tables; whoever looks at this one goes on to see what it sees, or that it cannot be read.
-    ///
-    /// # Errors
-    /// As [`Tree::open`].
     pub(crate) fn opened_anew(&self) -> Result<Self, DatabaseError> {
         let (counter, cache, suspicion) = (self.counter.clone(), self.cache.clone(), self.suspicion.clone());
         let opened = Self::open_with(self.path(), counter, cache, suspicion)?;
@@ -168,18 +163,12 @@ impl Tree {
     }
 
     /// The newest value of a key below the number `at`.
-    ///
-    /// # Errors
-    /// When it cannot be read.
     pub(crate) fn get(&self, key: &[u8], at: u64) -> Result<Option<Bytes>, DatabaseError> {
         let found = self.tree.get(key, at).map_err(|why| read_error(why, &self.suspicion))?;
         Ok(found.map(Bytes::from))
     }
 
     /// The same, whatever its number.
-    ///
-    /// # Errors
-    /// When it cannot be read.
     pub(crate) fn get_newest(&self, key: &[u8]) -> Result<Option<Bytes>, DatabaseError> {
         self.get(key, u64::MAX >> 1)
     }
@@ -192,9 +181,6 @@ impl Tree {
 
     /// Writes rows, in the order of their keys, to synced tables, which take effect. No snapshot then looks below `horizon`. One at a
     /// time.
-    ///
-    /// # Errors
-    /// [`DatabaseError::Full`] or [`DatabaseError::Fatal`].
     pub(crate) fn flush(
         &self,
         rows: impl Iterator<Item = Row>,
@@ -213,32 +199,26 @@ impl Tree {
         self.tree.register_tables(&tables, blobs.as_deref(), None, &[], horizon()).map_err(engine_error)
     }
 
+    fn begin_merge(&self) -> Result<(), DatabaseError> {
+        self.next_merge.store(self.next_table(), Ordering::Relaxed);
+        is_datable()
+    }
+
     /// Merges some tables into ones of so many bytes, if there are so many new ones or a level is too large. No snapshot looks
     /// below `horizon`.
-    ///
-    /// # Errors
-    /// As [`Tree::flush`].
     pub(crate) fn merge(&self, bytes: u64, new_max: u8, horizon: u64) -> Result<(), DatabaseError> {
-        is_datable()?;
-        self.next_merge.store(self.next_table(), Ordering::Relaxed);
+        self.begin_merge()?;
         let strategy = Leveled::default().with_table_target_size(bytes).with_l0_threshold(new_max);
         self.tree.compact(Arc::new(strategy), horizon).map_err(engine_error)
     }
 
     /// Merges all tables into ones of so many bytes.
-    ///
-    /// # Errors
-    /// As [`Tree::flush`].
     pub(crate) fn merge_all(&self, bytes: u64, horizon: u64) -> Result<(), DatabaseError> {
-        is_datable()?;
-        self.next_merge.store(self.next_table(), Ordering::Relaxed);
+        self.begin_merge()?;
         self.tree.major_compact(bytes, horizon).map_err(engine_error)
     }
 
     /// Lets go of sets of tables that no snapshot uses: the newest set below `oldest` is what the oldest one looks at.
-    ///
-    /// # Errors
-    /// When a file cannot be deleted.
     pub(crate) fn let_go(&self, oldest: u64) -> Result<(), DatabaseError> {
         let released = self.tree.get_version_history_lock().maintenance(self.path(), oldest);
         released.map_err(engine_error)
@@ -250,9 +230,6 @@ impl Tree {
     }
 
     /// The same, as the disk has it.
-    ///
-    /// # Errors
-    /// When it cannot be read.
     pub(crate) fn list_on_disk(&self) -> std::io::Result<u64> {
         let mut number = [0; 8];
         File::open(self.path().join(CURRENT))?.read_exact(&mut number)?;
@@ -315,16 +292,6 @@ impl Tree {
             }
         }
     }
-
-    #[cfg(test)]
-    pub(crate) fn list_path(&self, list: u64) -> PathBuf {
-        self.path().join(format!("v{list}"))
-    }
-
-    #[cfg(test)]
-    pub(crate) fn current_path(&self) -> PathBuf {
-        self.path().join(CURRENT)
-    }
 }
 
 /// Names that begin with this are skipped when tables are looked for.
@@ -358,9 +325,6 @@ fn is_datable() -> Result<(), DatabaseError> {
 }
 
 /// The first number that no table has, neither in the list nor in the directory.
-///
-/// # Errors
-/// When the directory cannot be read.
 pub(crate) fn first_free_number(path: &Path) -> Result<u64, DatabaseError> {
     let failed = |why: std::io::Error| io_error("list the tables", &why);
     let mut free = List::read(path)?.tables().map(|listed| listed.number + 1).max().unwrap_or(0);
@@ -370,4 +334,21 @@ pub(crate) fn first_free_number(path: &Path) -> Result<u64, DatabaseError> {
         }
     }
     Ok(free)
+}
+
+#[cfg(test)]
+mod doors {
+    //! What tests elsewhere do to the files.
+
+    use super::*;
+
+    impl Tree {
+        pub(crate) fn list_path(&self, list: u64) -> PathBuf {
+            self.path().join(format!("v{list}"))
+        }
+
+        pub(crate) fn current_path(&self) -> PathBuf {
+            self.path().join(CURRENT)
+        }
+    }
 }

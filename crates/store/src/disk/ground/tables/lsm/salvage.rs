@@ -152,9 +152,6 @@ fn after(key: &[u8]) -> Bytes {
 }
 
 /// Reads a table's file to its end, and hands over all entries that can be read.
-///
-/// # Errors
-/// When the file cannot be opened; what `each` returns.
 pub(super) fn read(
     path: &Path,
     mut each: impl FnMut(InternalValue) -> Result<(), DatabaseError>,
@@ -211,15 +208,9 @@ pub(super) fn read(
                 missing = Some((from, place.map(|(_, last)| after(last))));
             }
         }
-        match size {
-            Some(size) => at += size,
-            // Nobody knows where the next one begins, and a value may look like one.
-            None => {
-                let (from, _) = missing.take().unwrap_or_else(|| (from(&last, &begins), None));
-                missing = Some((from, None));
-                break;
-            }
-        }
+        // Without, nobody knows where the next one begins, and a value may look like one.
+        let Some(size) = size else { break };
+        at += size;
     }
     if let Some((from, to)) = missing {
         findings.lost.push(Part { from, to: to.unwrap_or_else(|| Bytes::from_static(END)) });
@@ -252,9 +243,7 @@ pub(super) fn opens(path: &Path, listed: Listed) -> bool {
 }
 
 /// Writes what can be read of a damaged table to a new one in the same folder, durably; `None` if that is nothing.
-///
-/// # Errors
-/// [`DatabaseError::Full`] or [`DatabaseError::Fatal`]. The file is not left behind then.
+/// Fails with [`DatabaseError::Full`] or [`DatabaseError::Fatal`]. The file is not left behind then.
 pub(super) fn rewrite(path: &Path, listed: Listed, number: u64) -> Result<Option<Listed>, DatabaseError> {
     let new = path.with_file_name(number.to_string());
     let failed = |why: library::Error| super::engine_error(why);
