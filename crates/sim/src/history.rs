@@ -4,6 +4,9 @@ use crate::plan::OperationKind;
 use abd::Version;
 use bytes::Bytes;
 
+/// Bytes of a value that people want to see.
+const SHOWN: usize = 40;
+
 /// One operation of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OperationRecord {
@@ -50,7 +53,7 @@ impl OperationRecord {
         let key = self.key.escape_ascii();
         match self.kind {
             OperationKind::Get => format!("get {key}"),
-            OperationKind::Set => format!("set {key}={}", self.value.escape_ascii()),
+            OperationKind::Set => format!("set {key}={}", shown(&self.value)),
             OperationKind::Delete => format!("delete {key}"),
         }
     }
@@ -68,5 +71,13 @@ impl ClientAnswer {
             Self::Refused(why) => format!("refused: {why}"),
             Self::Unknown(why) => format!("unknown: {why}"),
         }
+    }
+}
+
+/// A value, or where a long one begins.
+pub fn shown(value: &[u8]) -> String {
+    match value {
+        [start @ .., _] if value.len() > SHOWN => format!("{}..", start[..SHOWN / 2].escape_ascii()),
+        value => value.escape_ascii().to_string(),
     }
 }

@@ -110,6 +110,7 @@ impl Shrinker {
             node: record.node,
             key: number(&record.key),
             kind: record.kind,
+            size: record.value.len(),
             patience: 0,
         });
         let mut candidate = self.plan.clone();
@@ -171,11 +172,13 @@ impl Shrinker {
     }
 
     fn quieter(&mut self) {
-        let quiet: [fn(&mut Plan); 14] = [
+        let quiet: [fn(&mut Plan); 16] = [
             // What repair sends has no name in a script, and seldom matters.
             |plan| plan.repairs = false,
             |plan| plan.short_lists = false,
             |plan| plan.short_backlogs = false,
+            |plan| plan.operations.iter_mut().for_each(|operation| operation.size = 0),
+            |plan| plan.value_limits.fill(u64::MAX),
             |plan| plan.network.corrupt = Ratio::ZERO,
             |plan| plan.network.stray = Ratio::ZERO,
             |plan| plan.network.duplicate = Ratio::ZERO,

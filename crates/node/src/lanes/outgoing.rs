@@ -32,6 +32,15 @@ pub enum Patience {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoRoom;
 
+/// How much waits on a lane, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// Encoded, without the largest frame.
+    pub encoded: usize,
+    /// Unencoded, without what is larger and alone.
+    pub backlog: usize,
+}
+
 /// What waits for a socket.
 #[derive(Debug)]
 pub struct Outgoing {
@@ -155,6 +164,12 @@ impl Outgoing {
     /// Bytes that the peer has left unread, if they are too many.
     pub fn overrun(&self) -> Option<usize> {
         (self.len() - self.largest > self.bounds.unread).then_some(self.len())
+    }
+
+    /// How much waits.
+    pub fn waiting(&self) -> Waiting {
+        let backlog = if self.backlog.len() > 1 { self.backlog_bytes } else { 0 };
+        Waiting { encoded: self.len() - self.largest, backlog }
     }
 
     /// The requests that wait unencoded, when the lane has ended.

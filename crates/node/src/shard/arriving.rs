@@ -70,6 +70,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
     fn handle_frame(&mut self, key: LaneKey, mut body: Bytes, now: Now) -> Result<(), LaneError> {
         match body.first() {
             Some(&PING) if body.len() == 1 => {
+                self.check_read(key)?;
                 let (writable, sequence) =
                     (self.environment.standing().writable, self.environment.sequence());
                 self.frame(key, |body| put_pong(body, writable, sequence));
@@ -96,10 +97,14 @@ impl<E: Environment, R: Return> Shard<E, R> {
         Ok(())
     }
 
+    /// Whoever asks has to read what he is answered.
+    fn check_read(&mut self, key: LaneKey) -> Result<(), LaneError> {
+        let unread = self.lanes[key.member].as_mut().and_then(|lanes| lanes.unread(key));
+        unread.map_or(Ok(()), |waiting| Err(LaneError::Unread(waiting)))
+    }
+
     fn handle_request(&mut self, key: LaneKey, body: Bytes, now: Now) -> Result<(), LaneError> {
-        if let Some(waiting) = self.lanes[key.member].as_mut().and_then(|lanes| lanes.unread(key)) {
-            return Err(LaneError::Unread(waiting));
-        }
+        self.check_read(key)?;
         if is_question(&body) {
             let (call, question) = get_question(body)?;
             let Some(lane) = self.lane(key) else { return Ok(()) };

@@ -3,7 +3,7 @@
 use super::{Environment, ReplyTo, Return, Shard};
 use crate::hello::LaneId;
 use crate::lanes::lane::{Lane, LaneKey};
-use crate::lanes::outgoing::Patience;
+use crate::lanes::outgoing::{Patience, Waiting};
 use crate::lanes::peer::Closed;
 use crate::limits::FRAME_ROOM;
 use crate::repair::is_repair;
@@ -93,6 +93,11 @@ impl<E: Environment, R: Return> Shard<E, R> {
             });
         }
         lane.outgoing.take(buffer);
+    }
+
+    /// How much waits on a lane.
+    pub fn waiting(&mut self, key: LaneKey) -> Option<Waiting> {
+        Some(self.lane(key)?.outgoing.waiting())
     }
 
     /// For how long what waits to go over a lane may wait; `None` if nothing waits.

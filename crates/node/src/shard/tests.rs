@@ -2,10 +2,12 @@
 
 use super::*;
 use crate::hello::{LaneId, LaneKind};
-use crate::lanes::lane::SILENCE_LIMIT;
+use crate::lanes::Bounds;
+use crate::lanes::lane::{LaneError, PING, SILENCE_LIMIT};
 use crate::limits::FRAME_BYTES_MAX;
 use crate::repair::ranges::{Page, Range, Ranges};
 use crate::repair::{Config as RepairConfig, Repair};
+use abd::wire::put_frame;
 use abd::{
     AfterCommit, Content, Glimpse, Interval, Newest, Request, StampedValue, Standing, TimestampIssuer,
     TimestampMode, VersionStore,
@@ -351,7 +353,7 @@ fn a_lane_that_is_silent_or_brings_nonsense_is_to_be_closed() {
     let shard = &mut cluster.nodes[0].0;
     assert_eq!(shard.look_after(key, now.instant + SILENCE_LIMIT), Ok(()));
     let later = now.instant + SILENCE_LIMIT + Duration::from_nanos(1);
-    assert_eq!(shard.look_after(key, later), Err(crate::lanes::lane::LaneError::Silence(SILENCE_LIMIT)));
+    assert_eq!(shard.look_after(key, later), Err(LaneError::Silence(SILENCE_LIMIT)));
     let mut nonsense = BytesMut::from(&[0, 0, 0, 4, 1, 2, 3, 4, 5, 6, 7, 8][..]);
     assert!(shard.handle_bytes(key, &mut nonsense, now).is_err());
     shard.close_lane(key, now);
@@ -393,4 +395,25 @@ fn operations_that_are_given_up_say_what_may_have_become_of_them() {
     // It had not picked a version yet.
     assert!(matches!(set.borrow()[..], [Outcome::Refused(_)]));
     assert!(matches!(get.borrow()[..], [Outcome::Refused(_)]));
+}
+
+/// B1: whoever only pings has to read the answers, too.
+#[test]
+fn b1_a_peer_that_pings_and_does_not_read_loses_its_lane() {
+    let mut cluster = Cluster::new();
+    let (key, now) = (cluster.lanes[&(0, 1)], cluster.now());
+    let shard = &mut cluster.nodes[0].0;
+    let mut pings = BytesMut::new();
+    for _ in 0..1000 {
+        put_frame(&mut pings, |body| body.extend_from_slice(&[PING]));
+    }
+    let unread = Bounds::of(LaneKind::Small).unread;
+    for _ in 0..unread / 1000 {
+        if let Err(why) = shard.handle_bytes(key, &mut pings.clone(), now) {
+            assert!(matches!(why, LaneError::Unread(waiting) if waiting > unread), "{why}");
+            assert!(shard.waiting(key).is_some_and(|waiting| waiting.encoded < unread + 1000));
+            return;
+        }
+    }
+    panic!("{:?} wait", shard.waiting(key));
 }

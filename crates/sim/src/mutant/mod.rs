@@ -5,8 +5,10 @@
 //! store and the disk: a clock that claims what it does not know, an issuer made anew, a reply rewritten on its way, a
 //! disk that says "synced".
 
+mod table;
+
 use crate::plan::Features;
-use abd::TimestampMode;
+pub use table::MUTANTS;
 
 /// A broken variant.
 #[derive(Debug)]
@@ -78,6 +80,16 @@ pub struct Lies {
     pub refuses_silently: bool,
     /// The queue in front of the disk has no bound.
     pub queues_all: bool,
+    /// Nor has what waits for a peer that does not read.
+    pub keeps_all: bool,
+    /// A reply to an earlier run of a node is delivered to the present one.
+    pub mixes_runs: bool,
+    /// A lane on which nothing comes is believed to be well.
+    pub trusts_silence: bool,
+    /// A message with a value beyond what a node lets its clients write ends the connection.
+    pub limits_peers: bool,
+    /// What ends with a node that stops is said to have had no effect.
+    pub drain_refuses: bool,
 }
 
 /// Lies about time.
@@ -117,307 +129,6 @@ impl Lies {
         self.keeps_identity || self.forgets_database || self.disk == DiskLie::SyncsNothing
     }
 }
-
-const LIES: Lies = Lies {
-    clock: ClockLie::None,
-    disk: DiskLie::None,
-    no_write_back: false,
-    boot_one: false,
-    begins_alone: false,
-    forgets_issued: false,
-    counts_unsynced: false,
-    counts_late: false,
-    minority: false,
-    drops_tombstones: false,
-    keeps_identity: false,
-    believes_strangers: false,
-    believes_verdicts: false,
-    believes_trouble: false,
-    forgets_database: false,
-    forgets_counts: false,
-    cancels_batches: false,
-    repicks: false,
-    never_looks: false,
-    repair_stops: false,
-    forgets_undelivered: false,
-    compares_nothing: false,
-    opens_early: false,
-    all_fits: false,
-    refuses_silently: false,
-    queues_all: false,
-};
-
-const ANY: Features = Features {
-    nodes: None,
-    mode: None,
-    crashes: None,
-    power_cuts: None,
-    noise: None,
-    partitions: None,
-    slow_sync: None,
-    early_reads: None,
-    no_cache: None,
-    wide_clocks: None,
-    deletes: None,
-    amnesia: None,
-    parts: None,
-    strangers: None,
-    read_only: None,
-    clock_faults: None,
-    damage: None,
-    full_disks: None,
-    lanes: None,
-    short_lists: None,
-    short_queues: None,
-    lasting: false,
-};
-
-const LOGICAL: Features = Features { mode: Some(TimestampMode::Logical), ..ANY };
-// Without deletes, because a value that is read says which write it came from, and an absent one does not.
-const WIDE_TRUETIME: Features = Features {
-    mode: Some(TimestampMode::TrueTime),
-    wide_clocks: Some(true),
-    clock_faults: Some(false),
-    deletes: Some(false),
-    ..ANY
-};
-
-// Comparisons of ranges would find in the end what the lists forget.
-const LISTS_ALONE: Features = Features { lanes: Some(true), lasting: true, short_lists: Some(false), ..ANY };
-
-/// All of them.
-pub const MUTANTS: &[Mutant] = &[
-    Mutant {
-        name: "naive",
-        rule: "R1 T1 T2",
-        what: "wall-clock timestamps and no write-back: the system that this project replaces",
-        features: WIDE_TRUETIME,
-        lies: Lies { clock: ClockLie::Wall, no_write_back: true, ..LIES },
-    },
-    Mutant {
-        name: "wall-clock",
-        rule: "T1 T2",
-        what: "the wall clock alone orders writes",
-        features: WIDE_TRUETIME,
-        lies: Lies { clock: ClockLie::Wall, ..LIES },
-    },
-    Mutant {
-        name: "no-write-back",
-        rule: "R1",
-        what: "a Get answers what it has read without making it durable on a majority",
-        features: Features { noise: Some(true), ..ANY },
-        lies: Lies { no_write_back: true, ..LIES },
-    },
-    Mutant {
-        name: "minority-quorum",
-        rule: "R1",
-        what: "fewer than a majority suffice",
-        features: ANY,
-        lies: Lies { minority: true, ..LIES },
-    },
-    Mutant {
-        name: "no-boot",
-        rule: "V1",
-        what: "timestamps do not name the incarnation of their writer",
-        features: Features { crashes: Some(true), noise: Some(true), ..LOGICAL },
-        lies: Lies { boot_one: true, ..LIES },
-    },
-    Mutant {
-        name: "begins-alone",
-        rule: "V1",
-        what: "a node that may be on an old copy of its disk issues timestamps before anybody has met it",
-        features: Features { mode: Some(TimestampMode::TrueTime), amnesia: Some(true), ..ANY },
-        lies: Lies { begins_alone: true, ..LIES },
-    },
-    Mutant {
-        name: "no-last-issued",
-        rule: "V1",
-        what: "a node does not remember the last time that it issued",
-        features: ANY,
-        lies: Lies { forgets_issued: true, ..LIES },
-    },
-    Mutant {
-        name: "repick",
-        rule: "V2",
-        what: "a write that is sent again gets a new timestamp",
-        features: Features { noise: Some(true), ..ANY },
-        lies: Lies { repicks: true, ..LIES },
-    },
-    Mutant {
-        name: "ack-before-fsync",
-        rule: "S1",
-        what: "a replica acknowledges what it has not synced",
-        features: Features { crashes: Some(true), power_cuts: Some(true), ..ANY },
-        lies: Lies { disk: DiskLie::SyncsNothing, ..LIES },
-    },
-    Mutant {
-        name: "count-unsynced",
-        rule: "S2",
-        what: "a version that is not durable counts as held",
-        features: Features {
-            crashes: Some(true),
-            power_cuts: Some(true),
-            slow_sync: Some(true),
-            early_reads: Some(true),
-            ..ANY
-        },
-        lies: Lies { counts_unsynced: true, ..LIES },
-    },
-    Mutant {
-        name: "count-late",
-        rule: "R1",
-        what: "replies to an earlier phase count in a later one",
-        features: Features { noise: Some(true), ..LOGICAL },
-        lies: Lies { counts_late: true, ..LIES },
-    },
-    Mutant {
-        name: "no-commit-wait",
-        rule: "T1",
-        what: "nobody waits until a timestamp is in the past",
-        features: WIDE_TRUETIME,
-        lies: Lies { clock: ClockLie::NobodyWaits, ..LIES },
-    },
-    Mutant {
-        name: "get-does-not-wait",
-        rule: "T1",
-        what: "Sets wait until their timestamp is in the past, Gets do not",
-        features: WIDE_TRUETIME,
-        lies: Lies { clock: ClockLie::GetsDoNotWait, ..LIES },
-    },
-    Mutant {
-        name: "stale-latest",
-        rule: "T2",
-        what: "the clock is read before the operation begins",
-        features: WIDE_TRUETIME,
-        lies: Lies { clock: ClockLie::Stale, ..LIES },
-    },
-    Mutant {
-        name: "gc-newest",
-        rule: "G1",
-        what: "garbage collection takes the newest version too",
-        features: Features { no_cache: Some(true), ..ANY },
-        lies: Lies { disk: DiskLie::CollectsNewest, ..LIES },
-    },
-    Mutant {
-        name: "drop-tombstone",
-        rule: "G1",
-        what: "a replica forgets a deleted key",
-        features: Features { no_cache: Some(true), deletes: Some(true), ..ANY },
-        lies: Lies { drops_tombstones: true, ..LIES },
-    },
-    Mutant {
-        name: "damage-is-absence",
-        rule: "S3",
-        what: "a replica answers for a key of which it may have lost a version",
-        features: Features { no_cache: Some(true), damage: Some(true), ..ANY },
-        lies: Lies { disk: DiskLie::HidesDamage, ..LIES },
-    },
-    Mutant {
-        name: "empty-disk",
-        rule: "M1",
-        what: "a node whose disk was replaced comes back as itself",
-        features: Features { amnesia: Some(true), ..ANY },
-        lies: Lies { keeps_identity: true, ..LIES },
-    },
-    Mutant {
-        name: "believes-strangers",
-        rule: "V1",
-        what: "a boot count is believed without a proof",
-        features: Features { strangers: Some(true), ..ANY },
-        lies: Lies { believes_strangers: true, ..LIES },
-    },
-    Mutant {
-        name: "stranger-ends-node",
-        rule: "M1",
-        what: "a verdict is believed although nothing shows that a member says so",
-        features: Features { strangers: Some(true), ..ANY },
-        lies: Lies { believes_verdicts: true, ..LIES },
-    },
-    Mutant {
-        name: "believes-trouble",
-        rule: "M1",
-        what: "what another node cannot do is taken for a verdict on this one",
-        features: Features { read_only: Some(true), ..ANY },
-        lies: Lies { believes_trouble: true, ..LIES },
-    },
-    Mutant {
-        name: "database-not-remembered",
-        rule: "M1",
-        what: "a node takes whatever lies in its data directory for the database that it had",
-        features: Features { parts: Some(true), ..ANY },
-        lies: Lies { forgets_database: true, ..LIES },
-    },
-    Mutant {
-        name: "peers-counts-in-memory",
-        rule: "M1",
-        what: "what a node hears of its peers' batches is gone when it restarts",
-        features: Features { parts: Some(true), ..ANY },
-        lies: Lies { forgets_counts: true, ..LIES },
-    },
-    Mutant {
-        name: "cancel-batch",
-        rule: "S1",
-        what: "ending a phase throws away a batch that holds the writes of others",
-        features: Features { slow_sync: Some(true), ..ANY },
-        lies: Lies { cancels_batches: true, ..LIES },
-    },
-    Mutant {
-        name: "opens-early",
-        rule: "S1",
-        what: "a coordinator counts the write to its own disk before it is synced",
-        features: Features { crashes: Some(true), slow_sync: Some(true), ..ANY },
-        lies: Lies { opens_early: true, ..LIES },
-    },
-    Mutant {
-        name: "acks-what-did-not-fit",
-        rule: "S1",
-        what: "of a batch that a full disk takes in part all writes are acknowledged",
-        features: Features { full_disks: Some(true), ..ANY },
-        lies: Lies { all_fits: true, ..LIES },
-    },
-    Mutant {
-        name: "queue-without-bound",
-        rule: "B1",
-        what: "any number of writes waits for a slow disk",
-        features: Features { slow_sync: Some(true), short_queues: Some(true), ..ANY },
-        lies: Lies { queues_all: true, ..LIES },
-    },
-    Mutant {
-        name: "full-disk-stays",
-        rule: "D1",
-        what: "a replica whose disk was full waits for a batch to show that there is room again",
-        features: Features { full_disks: Some(true), deletes: Some(false), ..ANY },
-        lies: Lies { never_looks: true, ..LIES },
-    },
-    Mutant {
-        name: "repair-stops",
-        rule: "R2",
-        what: "a round of repair that finds no room is not tried again",
-        features: LISTS_ALONE,
-        lies: Lies { repair_stops: true, ..LIES },
-    },
-    Mutant {
-        name: "refuses-silently",
-        rule: "R2",
-        what: "a node does not remember which of its own writes its full disk has refused",
-        features: Features { full_disks: Some(true), ..LISTS_ALONE },
-        lies: Lies { refuses_silently: true, ..LIES },
-    },
-    Mutant {
-        name: "forgets-undelivered",
-        rule: "R2",
-        what: "writes that were under way when a connection broke are not remembered for their peer",
-        features: LISTS_ALONE,
-        lies: Lies { forgets_undelivered: true, ..LIES },
-    },
-    Mutant {
-        name: "compares-nothing",
-        rule: "R2",
-        what: "what no list remembers is never looked for",
-        features: Features { crashes: Some(true), short_lists: Some(true), ..ANY },
-        lies: Lies { compares_nothing: true, ..LIES },
-    },
-];
 
 /// The mutant of this name.
 pub fn find(name: &str) -> Option<&'static Mutant> {

@@ -2,82 +2,26 @@
 //! those that are in have weights of their own, because a run with only reordering finds what one with everything
 //! hides. Faults and operations meet in *storms*: what happens far apart in time rarely matters together.
 
-use super::{Clocks, Fault, Network, OperationKind, Plan, Planned, Point, SHORT_QUEUE, Shape, What};
-use crate::directory::PartState;
+use super::{Clocks, Features, Network, OperationKind, Plan, Planned, SHORT_QUEUE};
 use crate::rng::{Ratio, Rng};
 use crate::time::{MS, S, US};
 use ::node::commit::QUEUE_BYTES_MAX;
-use abd::{TIME_CEILING, TimestampMode};
+use abd::TimestampMode;
 use std::num::NonZeroU64;
 
 /// How long the chaos lasts.
-const CHAOS: u64 = 31 * S;
+pub(super) const CHAOS: u64 = 31 * S;
+/// Values that are large: for some nodes' clients, and for the small lane.
+const LARGE: [usize; 3] = [300, 2_000, 20_000];
 /// Where nodes forget what they have begun, it is found by a comparison within this time, though it may come late.
 const COMPARE_EVERY: u64 = 5 * S;
 /// Nothing goes wrong before this: the first start of a cluster needs all nodes once (rule M1).
 const CALM: u64 = 500 * MS;
-/// Where the chance for damaged parts comes from.
-const DAMAGE_STREAM: u64 = 0xda;
-/// The same for parts of directories.
-const PARTS_STREAM: u64 = 0xdb;
-/// And for strangers.
-const STRANGERS_STREAM: u64 = 0xdc;
-/// And for identities that cannot be written.
-const READ_ONLY_STREAM: u64 = 0xdd;
 
-/// What a run is to contain. `None` leaves it to the seed; a mutant fixes what it needs to show itself.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Features {
-    /// Members.
-    pub nodes: Option<u32>,
-    /// How timestamps are chosen.
-    pub mode: Option<TimestampMode>,
-    /// Crashes and restarts.
-    pub crashes: Option<bool>,
-    /// Power cuts among them.
-    pub power_cuts: Option<bool>,
-    /// Loss, duplication and strays.
-    pub noise: Option<bool>,
-    /// Partitions.
-    pub partitions: Option<bool>,
-    /// Slow syncs, for the whole run.
-    pub slow_sync: Option<bool>,
-    /// Unsynced writes are shown as not durable.
-    pub early_reads: Option<bool>,
-    /// No cache.
-    pub no_cache: Option<bool>,
-    /// Wide interval clocks, or bad wall clocks.
-    pub wide_clocks: Option<bool>,
-    /// Deletes.
-    pub deletes: Option<bool>,
-    /// Disks are lost.
-    pub amnesia: Option<bool>,
-    /// Strangers greet as members.
-    pub strangers: Option<bool>,
-    /// Identities that cannot be written for a while.
-    pub read_only: Option<bool>,
-    /// Parts of data directories are lost.
-    pub parts: Option<bool>,
-    /// Faults of clocks.
-    pub clock_faults: Option<bool>,
-    /// Parts of what is stored become unreadable.
-    pub damage: Option<bool>,
-    /// All disks are full at a time.
-    pub full_disks: Option<bool>,
-    /// Connections that break with messages in them, and full backlogs.
-    pub lanes: Option<bool>,
-    /// Whether a list holds only a few keys.
-    pub short_lists: Option<bool>,
-    /// Whether only a few writes may wait for a disk.
-    pub short_queues: Option<bool>,
-    /// No node forgets anything, so that the lists of what peers missed must suffice.
-    pub lasting: bool,
-}
-
-struct Draw {
-    rng: Rng,
-    nodes: u32,
-    storms: Vec<u64>,
+pub(super) struct Draw {
+    pub(super) rng: Rng,
+    pub(super) nodes: u32,
+    pub(super) storms: Vec<u64>,
 }
 
 impl Plan {
@@ -94,7 +38,7 @@ impl Plan {
 
 impl Draw {
     /// In or out, as the mutant says or the seed.
-    fn switch(&mut self, wanted: Option<bool>) -> bool {
+    pub(super) fn switch(&mut self, wanted: Option<bool>) -> bool {
         let drawn = self.rng.one_in(2);
         wanted.unwrap_or(drawn)
     }
@@ -112,11 +56,13 @@ impl Draw {
         let clocks = self.clocks(features.wide_clocks);
         // As in a node, whose clocks must be good enough for its deadlines.
         let op_timeout = patience.max(2 * (clocks.behind + clocks.ahead) + 200 * MS);
-        let operations = self.operations(features.deletes);
+        let large = features.large.unwrap_or(self.rng.one_in(6));
+        let operations = self.operations(features.deletes, large);
         let faults = self.faults(seed, features, mode);
         let forget = faults.iter().any(|fault| fault.what.forgets());
         let drawn = self.rng.one_in(3);
         let short_queue = features.short_queues.unwrap_or(drawn);
+        let short_backlogs = self.switch(features.short_backlogs);
         let short_lists = features.short_lists.unwrap_or(self.rng.one_in(4));
         Plan {
             seed,
@@ -134,7 +80,9 @@ impl Draw {
             lost_answers: *self.rng.pick(&[Ratio::ZERO, Ratio::per_mille(20), Ratio::per_mille(100)]),
             repairs: true,
             short_lists,
-            short_backlogs: self.rng.one_in(2),
+            short_backlogs,
+            value_limits: self.value_limits(large),
+            drain: *self.rng.pick(&[20 * MS, 5 * S]),
             compare_every: forget.then_some(COMPARE_EVERY),
             lookups: self.lookups(),
             operations,
@@ -188,7 +136,13 @@ impl Draw {
         }
     }
 
-    fn operations(&mut self, deletes: Option<bool>) -> Vec<Planned> {
+    /// Some nodes let their clients write less than others.
+    fn value_limits(&mut self, large: bool) -> Vec<u64> {
+        let limits: &[u64] = if large { &[u64::MAX, u64::MAX, LARGE[1] as u64, 100] } else { &[u64::MAX] };
+        (0..self.nodes).map(|_| *self.rng.pick(limits)).collect()
+    }
+
+    fn operations(&mut self, deletes: Option<bool>, large: bool) -> Vec<Planned> {
         let count = self.rng.between(200, 260);
         let clients = u32::try_from(self.rng.between(3, 12)).unwrap_or(3);
         let keys = u32::try_from(self.rng.between(1, 5)).unwrap_or(1);
@@ -210,7 +164,8 @@ impl Draw {
             let key = if self.rng.one_in(2) { 0 } else { self.rng.node(keys) };
             let node = if sticky { client % self.nodes } else { self.rng.node(self.nodes) };
             let patience = if impatient && self.rng.one_in(4) { self.rng.magnitude(MS, 500 * MS) } else { 0 };
-            operations.push(Planned { at, client, node, key, kind, patience });
+            let size = if large && self.rng.one_in(16) { *self.rng.pick(&LARGE) } else { 0 };
+            operations.push(Planned { at, client, node, key, kind, size, patience });
         }
         operations.sort_by_key(|operation| operation.at);
         operations
@@ -221,288 +176,8 @@ impl Draw {
     }
 
     /// A moment in or just before a storm.
-    fn moment(&mut self) -> u64 {
+    pub(super) fn moment(&mut self) -> u64 {
         let storm = self.storm();
         (storm + self.rng.below(150 * MS)).saturating_sub(50 * MS)
     }
-
-    fn faults(&mut self, seed: u64, features: Features, mode: TimestampMode) -> Vec<Fault> {
-        let crashes = self.switch(features.crashes);
-        let power_cuts = self.switch(features.power_cuts);
-        let partitions = self.switch(features.partitions);
-        let stalls = self.switch(None);
-        let disks = self.switch(None);
-        let clocks = self.switch(features.clock_faults);
-        let poison = self.switch(None);
-        let amnesia = features.amnesia.unwrap_or(self.rng.one_in(4));
-        let lanes = self.switch(features.lanes);
-        let mut faults = Vec::new();
-        let rounds = self.rng.between(1, 12);
-        for _ in 0..rounds {
-            if crashes {
-                self.crash(&mut faults, power_cuts);
-            }
-            if partitions {
-                self.partition(&mut faults);
-            }
-            if stalls {
-                self.stall(&mut faults);
-            }
-            if disks {
-                self.disk(&mut faults);
-            }
-            if clocks {
-                self.clock(&mut faults, mode);
-            }
-            if lanes {
-                self.lane(&mut faults);
-            }
-            if poison && self.rng.one_in(3) {
-                let time = self.rng.between(1 << 62, TIME_CEILING);
-                let what = What::Poison(self.rng.node(self.nodes), time);
-                faults.push(Fault { at: self.moment(), lasts: 0, what });
-            }
-        }
-        if amnesia {
-            self.amnesia(&mut faults);
-        }
-        self.damage(&mut faults, seed, features.damage);
-        self.parts(&mut faults, seed, features.parts);
-        self.strangers(&mut faults, seed, features.strangers);
-        self.read_only(&mut faults, seed, features.read_only);
-        if features.full_disks.unwrap_or(self.rng.one_in(8)) {
-            self.full_disks(&mut faults);
-        }
-        faults.retain(|fault| fault.at < CHAOS && !(features.lasting && fault.what.forgets()));
-        faults.sort_by_key(|fault| fault.at);
-        faults
-    }
-
-    fn crash(&mut self, faults: &mut Vec<Fault>, power_cuts: bool) {
-        let lasts = self.rng.magnitude(MS, 2 * S);
-        if self.rng.one_in(3) {
-            let points = [
-                Point::BeforeWrites,
-                Point::BetweenWrites,
-                Point::InSync,
-                Point::AfterSync,
-                Point::InCollection,
-                Point::InRecovery,
-            ];
-            let what = What::KillAt(self.rng.node(self.nodes), *self.rng.pick(&points));
-            return faults.push(Fault { at: self.moment(), lasts, what });
-        }
-        let who = match self.rng.below(6) {
-            0 => (0..self.nodes).collect(),
-            1 => (0..self.nodes).filter(|_| self.rng.one_in(2)).collect(),
-            _ => vec![self.rng.node(self.nodes)],
-        };
-        if who.is_empty() {
-            return;
-        }
-        let at = self.moment();
-        // A crash loop: up for a moment, down again.
-        let times = if self.rng.one_in(5) { self.rng.between(2, 5) } else { 1 };
-        for time in 0..times {
-            let what = if power_cuts { What::PowerCut(who.clone()) } else { What::Kill(who.clone()) };
-            faults.push(Fault { at: at + time * (lasts + self.rng.magnitude(MS, 300 * MS)), lasts, what });
-        }
-    }
-
-    fn partition(&mut self, faults: &mut Vec<Fault>) {
-        let all: Vec<u32> = (0..self.nodes).collect();
-        let mut order = all.clone();
-        self.rng.shuffle(&mut order);
-        let chosen = order[0];
-        let others = |of: u32| all.iter().copied().filter(move |node| *node != of);
-        let half = order.len() / 2;
-        let (shape, pairs) = match self.rng.below(7) {
-            0 | 1 => {
-                let size = self.rng.index(half) + 1;
-                (Shape::Minority, apart(&order[..size], &order[size..]))
-            }
-            2 => {
-                let pairs = all.iter().flat_map(|a| others(*a).map(move |b| (*a, b)));
-                (Shape::Star, pairs.filter(|(a, b)| *a != chosen && *b != chosen).collect())
-            }
-            3 => (Shape::OneWay, others(chosen).map(|node| (chosen, node)).collect()),
-            4 => (Shape::OneWay, others(chosen).map(|node| (node, chosen)).collect()),
-            5 => (Shape::Bridge, apart(&order[..half], &order[half + 1..])),
-            _ if self.rng.one_in(4) => (Shape::Total, apart(&order, &order)),
-            _ => (Shape::Link, apart(&order[..1], &order[1..2])),
-        };
-        let pairs: Vec<(u32, u32)> = pairs.into_iter().filter(|(a, b)| a != b).collect();
-        let lasts = self.rng.magnitude(10 * MS, 4 * S);
-        let at = self.moment();
-        let times = if self.rng.one_in(4) { self.rng.between(2, 6) } else { 1 };
-        for time in 0..times {
-            let at = at + time * lasts * 2;
-            faults.push(Fault { at, lasts, what: What::Cut { shape, pairs: pairs.clone() } });
-        }
-    }
-
-    fn stall(&mut self, faults: &mut Vec<Fault>) {
-        let node = self.rng.node(self.nodes);
-        let what = match self.rng.below(4) {
-            0 => What::Slow(node, self.rng.magnitude(MS, 300 * MS)),
-            1 => What::Reset(node),
-            _ => What::Pause(node),
-        };
-        let lasts = if matches!(what, What::Reset(_)) { 0 } else { self.rng.magnitude(10 * MS, 12 * S) };
-        faults.push(Fault { at: self.moment(), lasts, what });
-    }
-
-    fn disk(&mut self, faults: &mut Vec<Fault>) {
-        let node = self.rng.node(self.nodes);
-        let what = match self.rng.below(5) {
-            0 => What::DiskFull(node),
-            1 => What::SyncFails(node),
-            _ => What::DiskSlow(node, self.rng.magnitude(50 * MS, 5 * S)),
-        };
-        faults.push(Fault { at: self.moment(), lasts: self.rng.magnitude(20 * MS, 4 * S), what });
-    }
-
-    /// All disks are full for a while, and some nodes start then.
-    fn full_disks(&mut self, faults: &mut Vec<Fault>) {
-        let (at, lasts) = (self.moment(), self.rng.magnitude(100 * MS, 4 * S));
-        for node in 0..self.nodes {
-            faults.push(Fault { at, lasts, what: What::DiskFull(node) });
-            if self.rng.one_in(2) {
-                faults.push(Fault { at: at + lasts / 2, lasts: lasts / 4, what: What::Kill(vec![node]) });
-            }
-        }
-    }
-
-    fn clock(&mut self, faults: &mut Vec<Fault>, mode: TimestampMode) {
-        let node = self.rng.node(self.nodes);
-        let what = match self.rng.below(4) {
-            0 => What::WallFreeze(node),
-            1 if mode == TimestampMode::TrueTime => What::ClockUnknown(node),
-            _ => {
-                let far = *self.rng.pick(&[20 * MS, S, 100 * S, 100_000_000 * S]);
-                let by = i64::try_from(self.rng.magnitude(MS, far)).unwrap_or_default();
-                What::WallJump(node, if self.rng.one_in(2) { by } else { -by })
-            }
-        };
-        let lasts = if matches!(what, What::WallJump(..)) { 0 } else { self.rng.magnitude(20 * MS, 3 * S) };
-        faults.push(Fault { at: self.moment(), lasts, what });
-    }
-
-    fn lane(&mut self, faults: &mut Vec<Fault>) {
-        let from = self.rng.node(self.nodes);
-        let to = (from + 1 + self.rng.node(self.nodes - 1)) % self.nodes;
-        let at = self.moment();
-        faults.push(if self.rng.one_in(2) {
-            Fault { at, lasts: 0, what: What::Break(from, to) }
-        } else {
-            Fault { at, lasts: self.rng.magnitude(MS, S), what: What::Backlog(from, to) }
-        });
-    }
-
-    /// No more nodes lose their disks than a cluster can do without.
-    fn amnesia(&mut self, faults: &mut Vec<Fault>) {
-        let spare = self.nodes - (self.nodes / 2 + 1);
-        let mut order: Vec<u32> = (0..self.nodes).collect();
-        self.rng.shuffle(&mut order);
-        let lost = usize::try_from(self.rng.between(1, u64::from(spare))).unwrap_or(1);
-        for node in order.into_iter().take(lost) {
-            let what = match self.rng.below(4) {
-                0 => What::BitFlip(node),
-                1 => What::Zeroed(node),
-                2 => What::OldDisk(node),
-                _ => What::EmptyDisk(node),
-            };
-            let (at, lasts) = (self.moment(), self.rng.magnitude(MS, S));
-            if matches!(what, What::OldDisk(_)) && self.rng.one_in(2) {
-                // It serves for a while before it reaches those who know better.
-                let others: Vec<u32> = (0..self.nodes).filter(|other| *other != node).collect();
-                let cut = What::Cut { shape: Shape::Minority, pairs: apart(&[node], &others) };
-                faults.push(Fault { at, lasts: lasts + self.rng.magnitude(20 * MS, 3 * S), what: cut });
-            }
-            faults.push(Fault { at, lasts, what });
-        }
-    }
-
-    /// Somebody who is no member greets as one. Chance of its own, as above.
-    fn strangers(&self, faults: &mut Vec<Fault>, seed: u64, wanted: Option<bool>) {
-        let mut rng = Rng::new(seed, STRANGERS_STREAM);
-        let drawn = rng.one_in(4);
-        if !wanted.unwrap_or(drawn) {
-            return;
-        }
-        for _ in 0..rng.between(1, 5) {
-            let (node, claimed) = (rng.node(self.nodes), rng.node(self.nodes));
-            let at = self.storms[rng.index(self.storms.len())] + rng.below(150 * MS);
-            if node != claimed {
-                faults.push(Fault { at, lasts: 0, what: What::Stranger(node, claimed) });
-            }
-        }
-    }
-
-    /// A node cannot write down whom it meets, and others start meanwhile. Chance of its own, as above.
-    fn read_only(&self, faults: &mut Vec<Fault>, seed: u64, wanted: Option<bool>) {
-        let mut rng = Rng::new(seed, READ_ONLY_STREAM);
-        let drawn = rng.one_in(4);
-        if !wanted.unwrap_or(drawn) {
-            return;
-        }
-        for _ in 0..rng.between(1, 4) {
-            let node = rng.node(self.nodes);
-            let at = self.storms[rng.index(self.storms.len())] + rng.below(150 * MS);
-            let lasts = rng.magnitude(100 * MS, 4 * S);
-            faults.push(Fault { at, lasts, what: What::ReadOnly(node) });
-            if rng.one_in(2) {
-                let what = What::Kill(vec![(node + 1 + rng.node(self.nodes - 1)) % self.nodes]);
-                faults.push(Fault { at: at + rng.below(lasts), lasts: rng.magnitude(MS, S), what });
-            }
-        }
-    }
-
-    /// A node comes back with parts of its directory missing or from another time. Chance of its own, as above.
-    fn parts(&self, faults: &mut Vec<Fault>, seed: u64, wanted: Option<bool>) {
-        let mut rng = Rng::new(seed, PARTS_STREAM);
-        let drawn = rng.one_in(4);
-        if !wanted.unwrap_or(drawn) {
-            return;
-        }
-        for _ in 0..rng.between(1, 4) {
-            let node = rng.node(self.nodes);
-            let fates = [PartState::Kept, PartState::Gone, PartState::Older, PartState::Copied];
-            let parts = if rng.one_in(3) {
-                // A copy of all of it.
-                [PartState::Copied; 3]
-            } else {
-                [(); 3].map(|()| *rng.pick(&fates))
-            };
-            let (at, lasts) =
-                (self.storms[rng.index(self.storms.len())] + rng.below(150 * MS), rng.magnitude(MS, S));
-            if parts != [PartState::Kept; 3] {
-                faults.push(Fault { at, lasts, what: What::Parts(node, parts) });
-            }
-            if rng.one_in(2) {
-                // Those who know better lose what they have not written down.
-                let others = (0..self.nodes).filter(|other| *other != node).collect();
-                faults.push(Fault { at, lasts, what: What::Kill(others) });
-            }
-        }
-    }
-
-    /// Parts of tables that cannot be read any more. Chance of its own: all else is as it would be without.
-    fn damage(&self, faults: &mut Vec<Fault>, seed: u64, wanted: Option<bool>) {
-        let mut rng = Rng::new(seed, DAMAGE_STREAM);
-        let drawn = rng.one_in(3);
-        if !wanted.unwrap_or(drawn) {
-            return;
-        }
-        for _ in 0..rng.between(1, 6) {
-            let storm = self.storms[rng.index(self.storms.len())];
-            let what = What::Damage(rng.node(self.nodes), rng.node(3));
-            faults.push(Fault { at: storm + rng.below(150 * MS), lasts: 0, what });
-        }
-    }
-}
-
-/// All ways between two groups.
-fn apart(a: &[u32], b: &[u32]) -> Vec<(u32, u32)> {
-    a.iter().flat_map(|a| b.iter().flat_map(move |b| [(*a, *b), (*b, *a)])).collect()
 }

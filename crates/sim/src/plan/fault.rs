@@ -28,6 +28,8 @@ pub enum What {
     },
     /// The processes end at once, as by SIGKILL: the kernel keeps what was written.
     Kill(Vec<u32>),
+    /// The process stops in order, as by SIGTERM: operations in flight may end, no other begins.
+    Stop(u32),
     /// The process ends when it next comes to this point.
     KillAt(u32, Point),
     /// The power goes: what was not synced is lost from some byte on.
@@ -70,8 +72,10 @@ pub enum What {
     Reset(u32),
     /// The connection of the first to the second breaks, and what is under way on it is lost.
     Break(u32, u32),
-    /// The first has no room for what it would send to the second: everything is dropped, though they are connected.
+    /// The second does not read what the first sends, though they are connected.
     Backlog(u32, u32),
+    /// Nothing comes through any more of what the first sends the second over the connections that there are.
+    Mute(u32, u32),
 }
 
 /// Where a process ends, if it is told to.
@@ -122,6 +126,7 @@ impl What {
             }
             Self::Stranger(node, claimed) => *node < nodes && *claimed < nodes,
             Self::KillAt(node, _)
+            | Self::Stop(node)
             | Self::Pause(node)
             | Self::Slow(node, _)
             | Self::WallJump(node, _)
@@ -139,14 +144,18 @@ impl What {
             | Self::Parts(node, _)
             | Self::Poison(node, _)
             | Self::Reset(node) => *node < nodes,
-            Self::Break(from, to) | Self::Backlog(from, to) => *from < nodes && *to < nodes,
+            Self::Break(from, to) | Self::Backlog(from, to) | Self::Mute(from, to) => {
+                *from < nodes && *to < nodes
+            }
         }
     }
 
     /// Whether it may make a node forget what did not reach whom: its process ends, or it cannot read its own copy any more.
     pub(super) fn forgets(&self) -> bool {
         let ends = matches!(self, Self::Kill(_) | Self::KillAt(..) | Self::PowerCut(_) | Self::SyncFails(_));
-        ends || matches!(self, Self::Damage(..)) || self.loses_data().is_some()
+        ends || matches!(self, Self::Stop(_))
+            || matches!(self, Self::Damage(..))
+            || self.loses_data().is_some()
     }
 
     /// Whether the node's data is lost for good, so that it must not come back as itself.
@@ -204,6 +213,7 @@ impl fmt::Display for What {
                 };
                 write!(f, "kill n{} {point}", n(node))
             }
+            Self::Stop(node) => write!(f, "n{} stops", n(node)),
             Self::PowerCut(who) => write!(f, "power cut at {}", names(who)),
             Self::Pause(node) => write!(f, "n{} stands still", n(node)),
             Self::Slow(node, by) => write!(f, "n{} is slow by {}", n(node), time::text(*by)),
@@ -234,7 +244,8 @@ impl fmt::Display for What {
             Self::Break(from, to) => {
                 write!(f, "the connection n{}->n{} breaks with messages in it", n(from), n(to))
             }
-            Self::Backlog(from, to) => write!(f, "the backlog n{}->n{} is full", n(from), n(to)),
+            Self::Backlog(from, to) => write!(f, "n{} does not read what n{} sends", n(to), n(from)),
+            Self::Mute(from, to) => write!(f, "the connections n{}->n{} are dead", n(from), n(to)),
         }
     }
 }

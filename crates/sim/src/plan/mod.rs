@@ -3,9 +3,11 @@
 
 mod draw;
 mod fault;
+mod features;
+mod storms;
 
-pub use draw::Features;
 pub use fault::{Fault, Point, Shape, What};
+pub use features::Features;
 
 use crate::rng::Ratio;
 use crate::time;
@@ -58,6 +60,10 @@ pub struct Plan {
     pub short_backlogs: bool,
     /// How long after a comparison of ranges the next one begins by itself, in nanoseconds.
     pub compare_every: Option<u64>,
+    /// The largest values that nodes let their clients write, by node.
+    pub value_limits: Vec<u64>,
+    /// For how long a node that stops waits for operations in flight, in nanoseconds.
+    pub drain: u64,
     /// What clients do.
     pub operations: Vec<Planned>,
     /// What goes wrong, and when.
@@ -116,6 +122,8 @@ pub struct Planned {
     pub key: u32,
     /// What.
     pub kind: OperationKind,
+    /// How many bytes a Set writes at least.
+    pub size: usize,
     /// After this long the client wants no answer any more; zero: it waits.
     pub patience: u64,
 }
@@ -151,6 +159,7 @@ impl Plan {
     pub fn with_nodes(&self, nodes: u32) -> Self {
         let mut plan = self.clone();
         plan.nodes = nodes;
+        plan.value_limits.truncate(nodes as usize);
         for operation in &mut plan.operations {
             operation.node %= nodes;
         }
@@ -226,6 +235,20 @@ impl fmt::Display for Plan {
         writeln!(
             f,
             "  lists hold {lists} that a peer missed, ranges are compared {compare}; {backlogs} for a peer"
+        )?;
+        let limits: Vec<String> = self
+            .value_limits
+            .iter()
+            .map(|limit| match limit {
+                &u64::MAX => "any".into(),
+                limit => format!("{limit} bytes"),
+            })
+            .collect();
+        writeln!(
+            f,
+            "  values of clients may have {}; a node that stops waits {}",
+            limits.join(", "),
+            time::text(self.drain)
         )?;
         writeln!(f, "  {} faults until {}:", self.faults.len(), time::text(self.chaos_end))?;
         for fault in &self.faults {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cluster 3 truetime                      or logical; behind it perhaps "repairs", "shows unsynced", "remembers", "short queues",
-//!                                         "ticks 10ms"
+//!                                         "short backlogs", "ticks 10ms"
 //! n1 clock -2ms +3ms                      the interval: true time is that far from its bounds
 //! n1 wall +5s                             the wall clock, compared with true time
 //! n2 syncs when told                      its disk waits for a line "n2 syncs"
@@ -21,6 +21,9 @@
 //! n1 comes back db gone watermark copied  parts of its directory (identity, watermark, db) are gone, copied, or older: as
 //!                                         they were before the last start
 //! n1 cannot read k                        what it has stored of k is damaged
+//! n1 stops                                in order: what is in flight ends within a second
+//! n1 lets clients write 8 bytes           in a value, and no more
+//! n1 -> n2 is dead                        nothing that n1 sends comes through over the connections that there are
 //! n1 -> n2 breaks                         the connection, with what is under way on it; there is a new one
 //! n1 -> n2 is full                        or has room: the backlog
 //! time passes 10ms
@@ -63,6 +66,8 @@ pub struct Script {
     pub remembers: bool,
     /// Whether only a few writes may wait for a disk.
     pub short_queues: bool,
+    /// Whether only a few messages may wait for a peer that does not read.
+    pub short_backlogs: bool,
     /// Interval clocks are read in steps of this, in nanoseconds.
     pub tick: u64,
     /// The directions with their line numbers.
@@ -138,6 +143,12 @@ pub enum Direction {
     Pause(u32),
     /// And goes on.
     Resume(u32),
+    /// The process stops in order.
+    Stop(u32),
+    /// The largest value that a client may write there.
+    Limit(u32, u64),
+    /// Nothing comes through that the first sends the second over the present connections.
+    Mute(u32, u32),
     /// A connection breaks.
     Break(u32, u32),
     /// A backlog is full, or has room again.
@@ -233,6 +244,9 @@ impl fmt::Display for Direction {
             }
             Self::Pause(node) => write!(f, "{} stands still", n(node)),
             Self::Resume(node) => write!(f, "{} goes on", n(node)),
+            Self::Stop(node) => write!(f, "{} stops", n(node)),
+            Self::Limit(node, bytes) => write!(f, "{} lets clients write {bytes} bytes", n(node)),
+            Self::Mute(from, to) => write!(f, "{} -> {} is dead", n(from), n(to)),
             Self::Break(from, to) => write!(f, "{} -> {} breaks", n(from), n(to)),
             Self::Backlog(from, to, true) => write!(f, "{} -> {} is full", n(from), n(to)),
             Self::Backlog(from, to, false) => write!(f, "{} -> {} has room", n(from), n(to)),
@@ -267,8 +281,9 @@ impl fmt::Display for Script {
         let unsynced = if self.shows_unsynced { " shows unsynced" } else { "" };
         let remembers = if self.remembers { " remembers" } else { "" };
         let queues = if self.short_queues { " short queues" } else { "" };
+        let backlogs = if self.short_backlogs { " short backlogs" } else { "" };
         let ticks = if self.tick > 1 { format!(" ticks {}", time::text(self.tick)) } else { String::new() };
-        writeln!(f, "cluster {} {mode}{repairs}{unsynced}{remembers}{queues}{ticks}", self.nodes)?;
+        writeln!(f, "cluster {} {mode}{repairs}{unsynced}{remembers}{queues}{backlogs}{ticks}", self.nodes)?;
         self.directions.iter().try_for_each(|(_, direction)| writeln!(f, "{direction}"))
     }
 }

@@ -88,13 +88,28 @@ fn cluster(words: &[&str]) -> Result<Script, String> {
         ["short", "queues", rest @ ..] => (true, rest),
         _ => (false, rest),
     };
+    let (short_backlogs, rest) = match rest {
+        ["short", "backlogs", rest @ ..] => (true, rest),
+        _ => (false, rest),
+    };
     let tick = match rest {
         [] => 1,
         ["ticks", tick] => time::parse(tick).ok_or_else(|| format!("`{tick}` is no duration"))?,
         _ => return Err(format!("nobody understands `{}`", rest.join(" "))),
     };
     let (directions, preface) = (Vec::new(), Vec::new());
-    Ok(Script { nodes, mode, repairs, shows_unsynced, remembers, short_queues, tick, directions, preface })
+    Ok(Script {
+        nodes,
+        mode,
+        repairs,
+        shows_unsynced,
+        remembers,
+        short_queues,
+        short_backlogs,
+        tick,
+        directions,
+        preface,
+    })
 }
 
 fn direction(words: &[&str]) -> Result<Direction, String> {
@@ -123,6 +138,12 @@ fn direction(words: &[&str]) -> Result<Direction, String> {
             let (key, value, name) = (key.to_owned(), value.to_owned(), (*name).to_owned());
             Direction::Ask { client: number(client, 'c')?, node: member(node)?, kind, key, value, name }
         }
+        [node, "stops"] => Direction::Stop(member(node)?),
+        [node, "lets", "clients", "write", bytes, "bytes"] => {
+            let bytes = bytes.parse().map_err(|_| format!("`{bytes}` is no number"))?;
+            Direction::Limit(member(node)?, bytes)
+        }
+        [from, "->", to, "is", "dead"] => Direction::Mute(member(from)?, member(to)?),
         [from, "->", to, "breaks"] => Direction::Break(member(from)?, member(to)?),
         [from, "->", to, "is", "full"] => Direction::Backlog(member(from)?, member(to)?, true),
         [from, "->", to, "has", "room"] => Direction::Backlog(member(from)?, member(to)?, false),
@@ -248,9 +269,12 @@ fn check_nodes(direction: &Direction, count: u32) -> Result<(), String> {
         | Direction::Pause(node)
         | Direction::Resume(node)
         | Direction::ExpectHeld(node, ..)
+        | Direction::Stop(node)
+        | Direction::Limit(node, _)
         | Direction::ExpectRefusal(node) => vec![*node],
         Direction::Message { from, to, .. }
         | Direction::Break(from, to)
+        | Direction::Mute(from, to)
         | Direction::Stranger(from, to)
         | Direction::Backlog(from, to, _) => {
             vec![*from, *to]
@@ -270,7 +294,7 @@ mod tests {
 
     const ALL: &str = "\
 # The title
-cluster 3 truetime repairs shows unsynced remembers short queues ticks 10ms
+cluster 3 truetime repairs shows unsynced remembers short queues short backlogs ticks 10ms
 n1 clock -2ms +3ms
 n2 wall -1.5s
 n2 syncs when told
@@ -289,6 +313,9 @@ n1 cannot write its identity
 n1 can write its identity
 n1 crashes
 n1 loses power
+n1 stops
+n1 lets clients write 8 bytes
+n1 -> n2 is dead
 n1 starts
 n1 comes back empty
 n1 comes back old

@@ -90,7 +90,9 @@ fn quiet_plan(script: &Script) -> Plan {
         lost_answers: Ratio::ZERO,
         repairs: script.repairs,
         short_lists: false,
-        short_backlogs: false,
+        short_backlogs: script.short_backlogs,
+        value_limits: vec![u64::MAX; script.nodes as usize],
+        drain: S,
         compare_every: None,
         operations: Vec::new(),
         faults: Vec::new(),
@@ -143,8 +145,15 @@ impl Stage {
             Direction::SyncsWhenTold(node) => self.world.nodes[*node as usize].lazy_disk = true,
             Direction::Ask { client, node, kind, key, value, name } => {
                 let up = self.world.nodes[*node as usize].process.is_some();
-                let planned =
-                    Planned { at: now, client: *client, node: *node, key: 0, kind: *kind, patience: 0 };
+                let planned = Planned {
+                    at: now,
+                    client: *client,
+                    node: *node,
+                    key: 0,
+                    kind: *kind,
+                    size: 0,
+                    patience: 0,
+                };
                 let (key, value) = (Bytes::from(key.clone()), Bytes::from(value.clone()));
                 let operation = self.world.ask_for(&planned, up.then_some(*node), key, value);
                 self.names.insert(name.clone(), operation);
@@ -191,6 +200,15 @@ impl Stage {
             }
             Direction::Pause(node) => self.world.pause(*node),
             Direction::Resume(node) => self.world.resume(*node),
+            Direction::Stop(node) => self.world.stop(*node),
+            Direction::Limit(node, bytes) => {
+                self.world.nodes[*node as usize].own.limits.value = *bytes;
+                // It is told when they greet.
+                for peer in (0..self.world.plan.nodes).filter(|peer| peer != node) {
+                    self.world.break_lanes(*node, peer);
+                }
+            }
+            Direction::Mute(from, to) => self.world.mute(*from, *to),
             Direction::Break(from, to) => self.world.break_lanes(*from, *to),
             Direction::Backlog(from, to, true) => self.world.backlogs.cut(&[(*from, *to)]),
             Direction::Backlog(from, to, false) => self.world.reads_again(*from, *to),

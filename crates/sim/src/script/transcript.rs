@@ -57,6 +57,7 @@ pub fn from_trace(plan: &Plan, trace: &Trace, records: &[OperationRecord]) -> Sc
         repairs: false,
         shows_unsynced: plan.early_reads,
         remembers: plan.cache_bytes > 0,
+        short_backlogs: plan.short_backlogs,
         short_queues: plan.queue_bytes == SHORT_QUEUE,
         directions: (1..).zip(recorder.directions).collect(),
         preface: Vec::new(),

@@ -54,7 +54,8 @@ impl World {
 
     /// Records an operation and sends it to its node. What it writes, nobody else writes.
     fn ask(&mut self, planned: &Planned, node: Option<u32>) -> usize {
-        let value = Bytes::from(format!("v{}", self.records.len()));
+        let (number, size) = (self.records.len(), planned.size.saturating_sub(1));
+        let value = Bytes::from(format!("v{number:.<size$}"));
         self.ask_for(planned, node, Plan::key(planned.key), value)
     }
 
@@ -206,7 +207,8 @@ impl World {
                 continue;
             }
             let client = first + node;
-            let operation = |key, kind| Planned { at: self.now, client, node, key, kind, patience: 0 };
+            let operation =
+                |key, kind| Planned { at: self.now, client, node, key, kind, size: 0, patience: 0 };
             let todo = (0..keys)
                 .flat_map(|key| [operation(key, OperationKind::Get), operation(key, OperationKind::Set)])
                 .collect();

@@ -4,7 +4,6 @@ use super::committer::Writes;
 use super::view::View;
 use crate::checks::bounded;
 use crate::mutant::Lies;
-use crate::plan::SHORT_BACKLOG;
 use crate::rng::Rng;
 use abd::{
     AfterCommit, CallId, Instant, Interval, NodeId, Operation, OperationId, Outcome, Reason, Reply, Request,
@@ -14,6 +13,8 @@ use bytes::Bytes;
 use node::commit::Queue;
 use node::hello::LaneKind;
 use node::lanes::Bounds;
+use node::lanes::outgoing::Waiting;
+use node::limits::KnownLimits;
 use node::lookups::{HandOver, Lookups};
 use node::repair::{Repair, is_repair};
 use node::shard::{Environment, ReplyTo, Return};
@@ -22,6 +23,9 @@ use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::rc::Rc;
 use std::time::Duration;
+
+/// Replies that may come after the last look at what a peer has left unread, in bytes.
+const ANSWERS: usize = 8 << 10;
 
 /// What is true while an event happens at a node.
 #[derive(Clone, Copy)]
@@ -93,7 +97,11 @@ pub(crate) struct Surroundings {
     pub(crate) repair: RefCell<Repair>,
     pub(crate) operations: RefCell<Operations>,
     pub(crate) notes: RefCell<Vec<Note>>,
-    pub(crate) short_backlogs: bool,
+    /// The largest values that members let their clients write.
+    pub(crate) limits: KnownLimits,
+    pub(crate) majority: usize,
+    /// What may wait on a lane, if that is less than in the node.
+    pub(crate) bounds: Option<Bounds>,
     /// A lane is being closed, and what was under way on it is not remembered.
     pub(crate) forgets: Cell<bool>,
     pub(crate) rng: RefCell<Rng>,
@@ -106,6 +114,16 @@ impl Surroundings {
 
     fn is_get(&self, call: CallId) -> bool {
         self.operations.borrow().get(&call.operation).is_some_and(|running| running.is_get)
+    }
+
+    /// Holds what waits on a lane to what may (rule B1).
+    pub(crate) fn check_lane(&self, waiting: Waiting) {
+        let Some(bounds) = self.bounds else { return };
+        let node = self.store.node;
+        self.store.convict(bounded::check(node, "of a backlog", waiting.backlog, bounds.backlog));
+        // What it is asked when it has just looked it still answers.
+        let unread = bounds.unread + ANSWERS;
+        self.store.convict(bounded::check(node, "for a peer that does not read", waiting.encoded, unread));
     }
 
     /// Whether what a reply goes to is a Get of this node's own.
@@ -235,11 +253,16 @@ impl Environment for Surroundings {
         self.note(Note::Observed(peer.0, sequence));
     }
 
-    fn reason_to_refuse(&self, _: &Operation) -> Option<Reason> {
-        None
+    fn reason_to_refuse(&self, operation: &Operation) -> Option<Reason> {
+        self.limits.reason_to_refuse(operation, self.majority)
     }
 
     fn bounds(&self, kind: LaneKind) -> Bounds {
-        if self.short_backlogs { SHORT_BACKLOG } else { Bounds::of(kind) }
+        let any = usize::MAX;
+        match self.bounds {
+            // The mutant `backlog-without-bound`.
+            _ if self.lies.keeps_all => Bounds { encoded: 200, backlog: any, contents: any, unread: any },
+            bounds => bounds.unwrap_or(Bounds::of(kind)),
+        }
     }
 }

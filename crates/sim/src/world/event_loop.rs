@@ -1,15 +1,18 @@
 //! What a thread does around an event loop ([`node::shard::Shard`]): inputs into it, and after each what it wants done.
 
 use super::environment::{Moment, Note};
-use super::node::{Loop, Process};
+use super::node::{Loop, Process, Stopping};
 use super::{Event, World};
 use crate::mutant::ClockLie;
 use crate::plan::Point;
 use crate::time::MS;
 use crate::trace::What;
-use abd::{Instant, Interval, Now, TimestampMode};
+use abd::{Instant, Interval, Now, Outcome, Reason, TimestampMode};
 use node::repair::message::Answer;
 use node::repair::ranges;
+
+/// How a process ends that has stopped in order.
+pub(crate) const STOPPED: &str = "stopped";
 
 /// Timers fire at multiples of this.
 const TIMER: u64 = MS;
@@ -93,6 +96,63 @@ impl World {
         self.keep_repairing(node);
         self.begin_lookups(node);
         self.work(node);
+        self.check_lanes(node);
+        self.look_at_end(node);
+    }
+
+    /// Rule B1: what waits for peers that do not read is bounded.
+    fn check_lanes(&mut self, node: u32) {
+        let Some(process) = self.nodes[node as usize].process.as_mut() else { return };
+        for key in process.lanes.keys() {
+            if let Some(waiting) = process.shard.waiting(*key) {
+                process.shard.environment().check_lane(waiting);
+            }
+        }
+        let conviction = process.shard.environment().store.conviction.take();
+        self.convict(conviction.map_or(Ok(()), Err));
+    }
+
+    /// A process begins to stop in order: what is in flight may end.
+    pub(crate) fn stop(&mut self, node: u32) {
+        let Some(process) = self.nodes[node as usize].process.as_mut() else { return };
+        if process.stopping != Stopping::No {
+            return;
+        }
+        process.admission.stop();
+        process.stopping = Stopping::Draining;
+        let incarnation = process.incarnation;
+        self.queue.push(self.now + self.plan.drain, Event::Drained { node, incarnation });
+        self.look_at_end(node);
+    }
+
+    /// What is in flight ends now.
+    pub(super) fn end_operations(&mut self, node: u32) {
+        let Some((process, now)) = self.enter(node, false) else { return };
+        if process.stopping != Stopping::Draining {
+            return;
+        }
+        process.shard.handle_timeout(Now { instant: Instant(u64::MAX), ..now });
+        process.stopping = Stopping::Closing;
+        let around = process.shard.environment();
+        around.writes.borrow_mut().close();
+        around.lookups.borrow_mut().close();
+        self.follow_up(node);
+    }
+
+    /// A process that stops comes to its end when nothing is in flight, and then nothing waits for the disk.
+    fn look_at_end(&mut self, node: u32) {
+        let Some(process) = self.nodes[node as usize].process.as_ref() else { return };
+        match process.stopping {
+            Stopping::No => {}
+            Stopping::Draining if process.shard.in_flight() == 0 => self.end_operations(node),
+            Stopping::Draining => {}
+            Stopping::Closing => {
+                let has_ended = process.shard.environment().writes.borrow().has_ended();
+                if has_ended && process.job.is_none() {
+                    self.crash(node, false, STOPPED);
+                }
+            }
+        }
     }
 
     /// Takes note of what an event loop has done; whether its coordinator writes.
@@ -121,7 +181,13 @@ impl World {
     fn hand_out(&mut self, node: u32) {
         let Some(process) = self.nodes[node as usize].process.as_ref() else { return };
         let outcomes = process.outcomes.take();
+        let refuses = self.lies.drain_refuses && process.stopping != Stopping::No;
         for (operation, outcome) in outcomes {
+            let outcome = match outcome {
+                // The mutant `drain-says-refused`.
+                Outcome::Indeterminate(_) if refuses => Outcome::Refused(Reason::Stopping),
+                outcome => outcome,
+            };
             let process = self.nodes[node as usize].process.as_ref();
             let ended = process.and_then(|process| process.shard.environment().end(operation));
             if let Some(ended) = ended.filter(|_| self.lies.cancels_batches) {

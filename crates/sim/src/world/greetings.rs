@@ -3,9 +3,11 @@
 use super::directories::random;
 use super::{Node, World};
 use crate::checks::{strangers, verdicts};
+use crate::plan::Plan;
 use crate::trace::What;
 use ::node::directory::Identity;
 use ::node::hello::{HelloError, LaneId, LaneKind, Limits, Refused, Versions};
+use ::node::limits::FRAME_BYTES_MAX;
 use ::node::nonce::{Nonce, Tag};
 use ::node::peer::greeting::{Greeted, Greeting, Host, Next, Own, Step};
 use abd::{Members, NodeId};
@@ -16,14 +18,16 @@ const AHEAD: u32 = 3;
 const LANE: LaneId = LaneId { kind: LaneKind::Small, pair: 0 };
 
 /// What a node says of itself.
-pub(super) fn own(id: u32, members: u32) -> Own {
+pub(super) fn own(id: u32, plan: &Plan) -> Own {
+    let members = plan.nodes;
+    let value = plan.value_limits[id as usize - 1];
     let cluster: Vec<String> = (1..=members).map(|id| format!("{id}=n{id}:1")).collect();
     Own {
         id: NodeId(id),
         members: Members::new((1..=members).map(NodeId).collect()),
         cluster: cluster.join(","),
         timestamps: "the same".into(),
-        limits: Limits { key: u64::MAX, value: u64::MAX, frame: u64::MAX },
+        limits: Limits { key: u64::MAX, value, frame: FRAME_BYTES_MAX as u64 },
         loops: 1,
         versions: Versions::OURS,
     }

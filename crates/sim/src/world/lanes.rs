@@ -7,7 +7,6 @@ use crate::time::{MS, S};
 use abd::{Instant, Now};
 use node::hello::{LaneId, LaneKind};
 use node::lanes::lane::LaneKey;
-use node::limits::FRAME_BYTES_MAX;
 use node::peer::dialling::Redial;
 
 /// How often a node looks after its lanes: as in the node.
@@ -97,10 +96,12 @@ impl World {
 
     /// One side of a new connection.
     fn open_lane(&mut self, node: u32, peer: u32, id: LaneId, connection: u64, run: u32) {
+        let limits = self.nodes[peer as usize].own.limits;
         let Some((process, now)) = self.enter(node, false) else { return };
-        let key = process.shard.open_lane(peer as usize, id, run, FRAME_BYTES_MAX as u64, now);
+        let key = process.shard.open_lane(peer as usize, id, run, limits.frame, now);
         let Some(key) = key else { return };
         process.lanes.insert(key, connection);
+        process.shard.environment().limits.learn(peer as usize, limits);
         if let Some(open) = self.connections.get_mut(&connection) {
             let side = open.side(node);
             open.keys[side] = Some(key);
@@ -110,7 +111,7 @@ impl World {
 
     /// A node closes a lane, or learns that it is gone. The other side learns it, too, if anything gets there.
     pub(super) fn close_lane(&mut self, node: u32, key: LaneKey) {
-        let (held, now) = (self.held.is_some(), Instant(self.now));
+        let now = Instant(self.now);
         let forgets = self.lies.forgets_undelivered;
         let Some((process, Now { .. })) = self.enter(node, false) else { return };
         let Some(connection) = process.lanes.remove(&key) else { return };
@@ -123,9 +124,7 @@ impl World {
         let moment = process.shard.at(now);
         process.shard.close_lane(key, moment);
         process.shard.environment().forgets.set(false);
-        if !held {
-            self.queue.push(self.now, Event::Dial { node, peer, kind: key.id.kind, incarnation });
-        }
+        self.queue.push(self.now, Event::Dial { node, peer, kind: key.id.kind, incarnation });
         self.forget_end(node, connection);
         self.tell_lost(node, connection);
         self.follow_up(node);
@@ -191,7 +190,8 @@ impl World {
         self.look_after_directory(node);
         for key in self.lanes_of(node, None) {
             let looked = self.tell(node, false, |shard, now| shard.look_after(key, now.instant));
-            if let Some(Err(_)) = looked {
+            // The mutant `never-notices-silence` goes on.
+            if matches!(looked, Some(Err(_))) && !self.lies.trusts_silence {
                 self.close_lane(node, key);
             }
         }
@@ -210,6 +210,15 @@ impl World {
             for kind in [LaneKind::Small, LaneKind::Bulk] {
                 self.connect(from, to, kind);
             }
+        }
+    }
+
+    /// Nothing comes through any more of what a node sends a peer over the present connections.
+    pub(crate) fn mute(&mut self, from: u32, to: u32) {
+        for key in self.lanes_of(from, Some(to)) {
+            let process = self.nodes[from as usize].process.as_ref();
+            let connection = process.and_then(|process| process.lanes.get(&key).copied());
+            self.muted.extend(connection.map(|connection| (connection, from)));
         }
     }
 

@@ -1,5 +1,6 @@
 //! The frames that nodes send, as people name them.
 
+use crate::history::shown;
 use crate::trace::{Label, MessageKind};
 use abd::wire::{
     FRAME_HEADER, get_reply, get_request, is_reply, put_frame, put_reply, put_request, take_frame,
@@ -8,6 +9,7 @@ use abd::{CallId, Reply, Request};
 use bytes::{Bytes, BytesMut};
 use node::lanes::lane::{PING, PONG};
 use node::limits::FRAME_BYTES_MAX;
+use node::lookups::found_bytes;
 use node::repair::message::{Answer, Question, get_answer, get_question, is_answer, is_question};
 
 /// What a frame says.
@@ -48,6 +50,15 @@ impl Message {
             Self::Answer(answer) => (MessageKind::Reply, answer_text(answer)),
         };
         Label { kind, operation, text }
+    }
+
+    /// Bytes of the value in it.
+    pub(crate) fn value_bytes(&self) -> usize {
+        match self {
+            Self::Request(_, _, Request::LocalWrite { stamped, .. }) => stamped.content.len(),
+            Self::Reply(_, reply) => found_bytes(reply),
+            _ => 0,
+        }
     }
 
     /// Which call it belongs to.
@@ -134,5 +145,5 @@ fn answer_text(answer: &Answer) -> String {
 }
 
 fn content(content: &abd::Content) -> String {
-    content.value().map_or_else(|| "tombstone".into(), |value| value.escape_ascii().to_string())
+    content.value().map_or_else(|| "tombstone".into(), |value| shown(value))
 }

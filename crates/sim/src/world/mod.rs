@@ -73,6 +73,8 @@ pub(crate) enum Event {
     LaneLost { node: u32, connection: u64 },
     /// What waits to go over a lane has waited long enough.
     Flush { node: u32, incarnation: u64, key: LaneKey },
+    /// A node that stops has waited long enough.
+    Drained { node: u32, incarnation: u64 },
     /// A node looks after its lanes.
     Tick { node: u32, incarnation: u64 },
     /// A client may go on.
@@ -106,6 +108,7 @@ impl Event {
             | Self::Dial { node, .. }
             | Self::LaneLost { node, .. }
             | Self::Flush { node, .. }
+            | Self::Drained { node, .. }
             | Self::Tick { node, .. }
             | Self::Submit { node, .. } => Some(*node),
             _ => None,
@@ -148,6 +151,8 @@ pub struct World {
     pub(crate) connections: BTreeMap<u64, Connection>,
     /// Connections that broke with messages under way.
     pub(crate) broken: BTreeSet<u64>,
+    /// Connections on which nothing comes through from a node.
+    pub(crate) muted: BTreeSet<(u64, u32)>,
     pub(crate) clients: Vec<Client>,
     pub(crate) records: Vec<OperationRecord>,
     /// Messages that wait for a script to deliver them; `None`: messages find their way by themselves.
@@ -196,6 +201,7 @@ impl World {
             backlogs: Wires::new(plan.nodes),
             connections: BTreeMap::new(),
             broken: BTreeSet::new(),
+            muted: BTreeSet::new(),
             clients,
             records: Vec::new(),
             held: None,
@@ -287,6 +293,11 @@ impl World {
             Event::Flush { node, incarnation, key } => {
                 if self.process_of(node, incarnation).is_some() {
                     self.flush(node, key);
+                }
+            }
+            Event::Drained { node, incarnation } => {
+                if self.process_of(node, incarnation).is_some() {
+                    self.end_operations(node);
                 }
             }
             Event::Tick { node, incarnation } => self.tick(node, incarnation),

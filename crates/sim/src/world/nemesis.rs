@@ -1,5 +1,6 @@
 //! Faults of the plan, as they begin and end.
 
+use super::node::Stopping;
 use super::{Event, World};
 use crate::directory::{PartState, Parts};
 use crate::disk::{Mood, Platter};
@@ -30,6 +31,7 @@ impl World {
         match fault.what {
             Fault::Cut { pairs, .. } => self.wires.cut(&pairs),
             Fault::Kill(who) => who.iter().for_each(|node| self.crash(*node, false, "killed")),
+            Fault::Stop(node) => self.stop(node),
             Fault::KillAt(node, point) => self.nodes[node as usize].trap = Some((point, index)),
             Fault::PowerCut(who) => who.iter().for_each(|node| self.crash(*node, true, "no power")),
             Fault::Pause(node) => self.pause(node),
@@ -52,6 +54,7 @@ impl World {
             Fault::Stranger(node, claimed) => self.greet_as_stranger(node, claimed),
             Fault::Break(from, to) => self.break_lanes(from, to),
             Fault::Backlog(from, to) => self.backlogs.cut(&[(from, to)]),
+            Fault::Mute(from, to) => self.mute(from, to),
         }
     }
 
@@ -73,6 +76,14 @@ impl World {
                 }
             }
             Fault::KillAt(node, _) => self.start(node),
+            Fault::Stop(node) => {
+                let process = self.nodes[node as usize].process.as_ref();
+                if process.is_some_and(|process| process.stopping != Stopping::No) {
+                    // Whoever waits for its end has waited long enough.
+                    self.crash(node, false, "killed");
+                }
+                self.start(node);
+            }
             Fault::Pause(node) => self.resume(node),
             Fault::Slow(node, _) => self.nodes[node as usize].slow_by = 0,
             Fault::WallFreeze(node) => self.nodes[node as usize].clocks.freeze(None),
@@ -95,6 +106,7 @@ impl World {
             | Fault::Stranger(..)
             | Fault::Poison(..)
             | Fault::Reset(_)
+            | Fault::Mute(..)
             | Fault::Break(..) => {}
         }
     }

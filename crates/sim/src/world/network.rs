@@ -290,12 +290,19 @@ impl World {
         if self.broken.contains(&connection) {
             return self.lost(message, "its connection broke");
         }
+        if self.muted.contains(&(connection, from)) {
+            return self.lost(message, "its connection is dead");
+        }
         if self.nodes[to as usize].process.is_none() {
             return self.lost(message, "nobody is there");
         }
         let key = self.connections.get(&connection).and_then(|open| open.key(to));
         let read = Message::of(&frame);
         match (key, read) {
+            (Some(key), Some(read)) if self.is_too_large(to, &read) => {
+                self.lost(message, "it is too large");
+                self.close_lane(to, key);
+            }
             (Some(key), Some(read)) => {
                 if message > 0 {
                     self.trace.record(self.now, || What::Arrived { message });
@@ -317,12 +324,26 @@ impl World {
                 self.serve_stray(to, from, call, request, Duration::from_millis(remaining.into()));
                 self.tell_lost(to, connection);
             }
+            (None, Some(read @ Message::Reply(..)))
+                if self.lies.mixes_runs
+                    && let Some(key) = self.lanes_of(to, Some(from)).first().copied() =>
+            {
+                // The mutant `replies-to-another-run`.
+                self.trace.record(self.now, || What::Arrived { message });
+                self.deliver(to, key, &frame, &read);
+            }
             (None, _) => {
                 self.lost(message, "its connection is gone");
                 // The machine says so (TCP: a reset).
                 self.tell_lost(to, connection);
             }
         }
+    }
+
+    /// The mutant `large-ends-connection`: what a node's clients may not write its peers may not send it.
+    fn is_too_large(&self, node: u32, read: &Message) -> bool {
+        let limit = self.nodes[node as usize].own.limits.value;
+        self.lies.limits_peers && read.value_bytes() as u64 > limit
     }
 
     fn deliver(&mut self, node: u32, key: LaneKey, frame: &Bytes, read: &Message) {

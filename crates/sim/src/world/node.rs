@@ -9,7 +9,7 @@ use super::{Event, World};
 use crate::clock::NodeClocks;
 use crate::directory::Directory;
 use crate::disk::{Mood, SimDatabase};
-use crate::plan::{Plan, Point};
+use crate::plan::{Plan, Point, SHORT_BACKLOG};
 use crate::rng::Rng;
 use crate::time::MS;
 use crate::trace::What;
@@ -21,6 +21,7 @@ use bytes::Bytes;
 use node::commit::{Batch, Queue, Rounds};
 use node::hello::LaneKind;
 use node::lanes::lane::LaneKey;
+use node::limits::KnownLimits;
 use node::lookups::{HandOver, Lookups};
 use node::peer::dialling::Dialling;
 use node::peer::greeting::Own;
@@ -102,6 +103,19 @@ pub(crate) struct Process {
     pub(crate) admission: Admission,
     pub(crate) armed: u64,
     pub(crate) repair_armed: u64,
+    /// Whether it is to end, and how far that is.
+    pub(crate) stopping: Stopping,
+}
+
+/// How far a process is that stops in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stopping {
+    /// It does not.
+    No,
+    /// Operations in flight may end.
+    Draining,
+    /// They have; what waits for the disk becomes durable.
+    Closing,
 }
 
 /// What the disk is at.
@@ -132,7 +146,7 @@ impl Node {
     pub(super) fn new(rng: &mut Rng, id: u32, plan: &Plan) -> Self {
         Self {
             clocks: NodeClocks::draw(rng, &plan.clocks),
-            own: super::greetings::own(id, plan.nodes),
+            own: super::greetings::own(id, plan),
             identity: new_identity(rng, id, plan),
             directory: Directory::default(),
             backup: None,
@@ -247,6 +261,8 @@ impl World {
         let repair =
             Repair::new(super::repair::config(&self.plan, self.lies), self.members.count(), node as usize);
         let standing = Standing { admitted, writable: true };
+        let limits = KnownLimits::new(self.members.count());
+        limits.learn(node as usize, state.own.limits);
         let surroundings = Surroundings {
             lies: self.lies,
             moment: Cell::new(Moment {
@@ -267,7 +283,9 @@ impl World {
             repair: RefCell::new(repair),
             operations: RefCell::default(),
             notes: RefCell::default(),
-            short_backlogs: self.plan.short_backlogs,
+            limits,
+            majority: self.members.majority(),
+            bounds: self.plan.short_backlogs.then_some(SHORT_BACKLOG),
             forgets: Cell::new(false),
             rng: RefCell::new(Rng::new(self.rng.word(), u64::from(node))),
         };
@@ -290,6 +308,7 @@ impl World {
             admission: Admission::new(self.members.clone(), id, admitted),
             armed: u64::MAX,
             repair_armed: u64::MAX,
+            stopping: Stopping::No,
         });
         self.trace.record(self.now, || What::Started { node, boot });
         if !state.replaced
@@ -390,7 +409,9 @@ impl World {
             process.database.set_mood(Mood::Good);
         }
         self.resume(node);
-        if self.nodes[node as usize].rotten {
+        let stops = |process: &Process| process.stopping != Stopping::No;
+        let state = &self.nodes[node as usize];
+        if state.rotten || state.process.as_ref().is_some_and(stops) {
             // A disk that rots is looked at when the node starts.
             self.crash(node, false, "restarted by hand");
         }

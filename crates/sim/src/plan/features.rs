@@ -1,0 +1,58 @@
+//! What a run is to contain.
+
+use abd::TimestampMode;
+
+/// What a run is to contain. `None` leaves it to the seed; a mutant fixes what it needs to show itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Features {
+    /// Members.
+    pub nodes: Option<u32>,
+    /// How timestamps are chosen.
+    pub mode: Option<TimestampMode>,
+    /// Crashes and restarts.
+    pub crashes: Option<bool>,
+    /// Power cuts among them.
+    pub power_cuts: Option<bool>,
+    /// Loss, duplication and strays.
+    pub noise: Option<bool>,
+    /// Partitions.
+    pub partitions: Option<bool>,
+    /// Slow syncs, for the whole run.
+    pub slow_sync: Option<bool>,
+    /// Unsynced writes are shown as not durable.
+    pub early_reads: Option<bool>,
+    /// No cache.
+    pub no_cache: Option<bool>,
+    /// Wide interval clocks, or bad wall clocks.
+    pub wide_clocks: Option<bool>,
+    /// Deletes.
+    pub deletes: Option<bool>,
+    /// Disks are lost.
+    pub amnesia: Option<bool>,
+    /// Strangers greet as members.
+    pub strangers: Option<bool>,
+    /// Identities that cannot be written for a while.
+    pub read_only: Option<bool>,
+    /// Parts of data directories are lost.
+    pub parts: Option<bool>,
+    /// Faults of clocks.
+    pub clock_faults: Option<bool>,
+    /// Parts of what is stored become unreadable.
+    pub damage: Option<bool>,
+    /// All disks are full at a time.
+    pub full_disks: Option<bool>,
+    /// Connections that break with messages in them, and full backlogs.
+    pub lanes: Option<bool>,
+    /// Whether a list holds only a few keys.
+    pub short_lists: Option<bool>,
+    /// Whether only a few writes may wait for a disk.
+    pub short_queues: Option<bool>,
+    /// Whether only a few messages may wait for a peer that does not read.
+    pub short_backlogs: Option<bool>,
+    /// Values that some nodes do not let their clients write.
+    pub large: Option<bool>,
+    /// Nodes stop in order, and come back.
+    pub stops: Option<bool>,
+    /// No node forgets anything, so that the lists of what peers missed must suffice.
+    pub lasting: bool,
+}
