@@ -1,6 +1,7 @@
 //! Settings: flags, environment, a TOML file; in this order of precedence, then the defaults.
 
 use crate::fatal::Fatal;
+use ::node::hello::LOOPS_MAX;
 use ::node::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use abd::TimestampMode;
 use clap::Args;
@@ -208,8 +209,8 @@ impl ServeArgs {
             }
         }
         let threads = self.threads.unwrap_or(1);
-        if !(1..=64).contains(&threads) {
-            return Err(Fatal::usage(format!("--threads {threads} is not between 1 and 64")));
+        if !(1..=usize::from(LOOPS_MAX)).contains(&threads) {
+            return Err(Fatal::usage(format!("--threads {threads} is not between 1 and {LOOPS_MAX}")));
         }
         let max_value_bytes = self.max_value_bytes.unwrap_or(16 << 20);
         if !(1..=VALUE_BYTES_MAX).contains(&max_value_bytes) {

@@ -38,7 +38,6 @@ struct WrittenIdentity {
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
-    _lock: File,
     /// Never held while the disk is waited for: event loops look at it.
     identity: Mutex<Identity>,
     /// Held by whoever changes what is on the disk.
@@ -46,6 +45,8 @@ pub struct DataDir {
     watermark: Arc<Watermark>,
     /// Whether something was heard that is not written down.
     news: AtomicBool,
+    /// Dropped last: whoever opens the directory next must find nobody at work in it.
+    _lock: File,
 }
 
 #[derive(Debug)]

@@ -29,6 +29,9 @@ use core::fmt;
 /// No message of the handshake is longer, in bytes.
 pub const HANDSHAKE_BYTES_MAX: usize = 64 << 10;
 
+/// As many event loops as a node may have: a peer has lanes to each.
+pub const LOOPS_MAX: u16 = 64;
+
 const MAGIC: u32 = 0x414b_5631; // "AKV1"
 /// The last version whose greetings had neither a range nor fields. Its number stood where the newest one is now.
 const WITHOUT_RANGE: u16 = 2;
@@ -208,6 +211,9 @@ pub enum HelloError {
         /// What this side speaks.
         ours: Versions,
     },
+    /// It says that it has none, or more than a node may have.
+    #[error("it says that it has {0} event loops: a node has 1 to {LOOPS_MAX}")]
+    Loops(u16),
     /// The other side does not go on.
     #[error(transparent)]
     Refused(#[from] Refused),
@@ -316,8 +322,8 @@ impl About {
         let mut limit = || field.try_get_u64().map_err(short);
         let limits = Limits { key: limit()?, value: limit()?, frame: limit()? };
         let loops = fields.required(LOOPS, "loops")?.try_get_u16().map_err(short)?;
-        if loops == 0 {
-            return Err(FieldsError::Missing("loops").into());
+        if !(1..=LOOPS_MAX).contains(&loops) {
+            return Err(HelloError::Loops(loops));
         }
         Ok(Self { cluster, timestamps, member, challenge: [0; 16], admitted, limits, loops })
     }

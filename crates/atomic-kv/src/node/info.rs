@@ -200,6 +200,7 @@ impl Report {
 
     /// What no Redis has.
     fn node_rows(&self) -> Rows {
+        let boot = self.membership.directory.identity().boot;
         let not_ready = self.not_ready();
         let peers: Vec<String> = self
             .membership
@@ -215,7 +216,7 @@ impl Report {
             .collect();
         rows([
             ("node_id", self.membership.own.id.to_string()),
-            ("boot", self.membership.directory.identity().boot.to_string()),
+            ("boot", boot.to_string()),
             ("cluster", self.settings.cluster_text()),
             ("admitted", u8::from(self.membership.admission.is_admitted()).to_string()),
             ("ready", u8::from(not_ready.is_none()).to_string()),

@@ -16,11 +16,11 @@ use tokio::sync::watch;
 pub(crate) struct Membership {
     /// What it says of itself.
     pub(crate) own: Own,
+    /// The last durable batch. It keeps the database open, and so it is dropped before the directory, which has the lock.
+    sequence: Box<dyn Fn() -> u64 + Send + Sync>,
     pub(crate) directory: DataDir,
     pub(crate) admission: Admission,
     pub(crate) limits: KnownLimits,
-    /// The last durable batch.
-    sequence: Box<dyn Fn() -> u64 + Send + Sync>,
     /// There is news for those who wait for a fact of the admission.
     news: watch::Sender<()>,
 }

@@ -7,6 +7,7 @@ use std::fmt::Write;
 impl Report {
     /// Metrics in the Prometheus text format.
     pub(crate) fn metrics(&self) -> String {
+        let boot = u64::from(self.membership.directory.identity().boot);
         let (commits, committed) = self.disk.committer.counts();
         let rows = [
             ("atomic_kv_reads_total", "counter", "Gets answered", self.stats.total(|stats| &stats.reads)),
@@ -91,12 +92,7 @@ impl Report {
                 self.disk.store.abstentions(),
             ),
             ("atomic_kv_disk_bytes", "gauge", "Bytes that the database takes", self.disk.store.disk_bytes()),
-            (
-                "atomic_kv_boot",
-                "gauge",
-                "Starts of this data directory",
-                u64::from(self.membership.directory.identity().boot),
-            ),
+            ("atomic_kv_boot", "gauge", "Starts of this data directory", boot),
             (
                 "atomic_kv_writable",
                 "gauge",

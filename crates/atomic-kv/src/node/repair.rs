@@ -78,8 +78,8 @@ impl Ranges for ReplicaStore {
     type Error = DatabaseError;
 
     fn walk(&self, range: &Range, at_most: usize, bytes_max: usize) -> Result<Page, DatabaseError> {
-        let walked =
-            self.versions().walk(range.after.as_deref(), range.up_to.as_deref(), at_most, bytes_max)?;
+        let (after, up_to) = (range.after.as_deref(), range.up_to.as_deref());
+        let walked = self.versions().walk(after, up_to, at_most, bytes_max).inspect_err(cannot_read)?;
         Ok(Page { entries: walked.entries, is_last: walked.is_last })
     }
 
@@ -87,9 +87,14 @@ impl Ranges for ReplicaStore {
         match self.versions().newest_above(key, Version::MAX) {
             Ok(glimpse) => Ok(Some(glimpse.version)),
             Err(why) if Self::is_damage(&why) => Ok(None),
-            Err(why) => Err(why),
+            Err(why) => Err(why).inspect_err(cannot_read),
         }
     }
+}
+
+/// It is told where it is noticed, too, and ends the node if it is for good.
+fn cannot_read(why: &DatabaseError) {
+    tracing::debug!(%why, "repair cannot read this node's own store now");
 }
 
 /// Does what repair wants, for as long as the node lives.

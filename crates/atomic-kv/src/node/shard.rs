@@ -21,7 +21,6 @@ use ::node::client::operations::Started;
 use ::node::client::parked::Parked;
 use ::node::client::turns::{Load, Turns};
 use ::node::lanes::lane::LaneKey;
-use ::node::repair::ranges;
 use ::node::shard::{PeerQuestion, REPLICA, ReplyTo, Return, coordinator_config};
 use abd::{Instant, Now, Operation, Outcome, Reason};
 use std::cell::{Cell, RefCell};
@@ -232,13 +231,14 @@ impl Shard {
     pub(crate) async fn answer_repair(self: Rc<Self>) {
         loop {
             self.asked.wait().await;
-            while let Some(PeerQuestion { key, call, question }) = self.with(Machine::poll_question) {
+            while let Some(question) = self.with(Machine::poll_question) {
                 let shard = self.clone();
                 tokio::task::spawn_local(async move {
                     let disk = shard.disk.clone();
                     let is_admitted = shard.membership.admission.is_admitted();
-                    let look = move || ranges::answer(&disk.store, &question, is_admitted).ok();
-                    let answer = supervise::blocking(look).await;
+                    let PeerQuestion { key, call, .. } = question;
+                    let answer =
+                        supervise::blocking(move || question.carry_out(&disk.store, is_admitted)).await;
                     shard.with(|machine| machine.handle_answered(key, call, answer));
                 });
             }

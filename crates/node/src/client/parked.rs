@@ -21,7 +21,8 @@ pub struct ParkedOperation {
     pub back: WayBack,
 }
 
-/// Those of one event loop, in the order in which they came and so of their deadlines.
+/// Those of one event loop, in the order in which they came and so, about, of their deadlines: an operation is refused with those
+/// that came before it.
 #[derive(Debug, Default)]
 pub struct Parked {
     next: u64,

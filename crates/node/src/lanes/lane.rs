@@ -53,7 +53,7 @@ pub struct Lane {
     pub(crate) outgoing: Outgoing,
     pub(crate) frames: Frames,
     /// Whether a question of the peer's repair is being looked at: one at a time.
-    pub(crate) answers: bool,
+    pub(crate) is_answering: bool,
     pub(crate) last_heard: Instant,
     last_ping: Option<Instant>,
 }
@@ -61,7 +61,7 @@ pub struct Lane {
 impl Lane {
     pub(crate) fn new(key: LaneKey, run: u32, bounds: Bounds, now: Instant) -> Self {
         let (outgoing, frames) = (Outgoing::new(bounds), Frames::new(FRAME_BYTES_MAX));
-        Self { key, run, outgoing, frames, answers: false, last_heard: now, last_ping: None }
+        Self { key, run, outgoing, frames, is_answering: false, last_heard: now, last_ping: None }
     }
 
     /// Queues a ping if it is time for one: amid other frames, too, as only the answer says how much the peer has made durable, and

@@ -11,7 +11,10 @@ use abd::wire::{put_frame, put_reply, put_request};
 use abd::{CallId, Instant, Reply, Request, Transmit};
 use alloc::collections::VecDeque;
 use bytes::BytesMut;
+use core::time::Duration;
 
+/// How long the most patient frames wait.
+pub const LONG: Duration = Duration::from_millis(1);
 /// While so many bytes wait the most patient frames are no more patient than the others.
 pub const LONG_BYTES: usize = 64 << 10;
 /// A request that waits unencoded takes so much beside its key and its value, about.

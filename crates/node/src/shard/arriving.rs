@@ -22,20 +22,13 @@ impl<E: Environment, R: Return> Shard<E, R> {
         // Should it be replaced meanwhile, nothing that it has brought counts any more.
         while let Some(lane) = self.lane(key) {
             lane.last_heard = now.instant;
-            match lane.frames.take(input) {
-                Ok(Some(incoming)) => {
-                    any = true;
-                    taken = match incoming {
-                        Incoming::Frame(body) => self.handle_frame(key, body, now),
-                        Incoming::TooLong { head, length } => {
-                            self.pass_over(key, &head, length, now);
-                            Ok(())
-                        }
-                    };
-                }
+            taken = match lane.frames.take(input) {
                 Ok(None) => break,
-                Err(why) => taken = Err(why.into()),
-            }
+                Ok(Some(Incoming::Frame(body))) => self.handle_frame(key, body, now),
+                Ok(Some(Incoming::TooLong { head, length })) => self.pass_over(key, &head, length, now),
+                Err(why) => Err(why.into()),
+            };
+            any = true;
             if taken.is_err() {
                 break;
             }
@@ -46,7 +39,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
         taken.and_then(|()| self.look_after(key, now.instant))
     }
 
-    /// Looks after a lane: to be called every [`PING_EVERY`](crate::lanes::lane::PING_EVERY) while nothing comes.
+    /// Looks after a lane: to be called more often than every [`PING_EVERY`](crate::lanes::lane::PING_EVERY) while nothing comes.
     ///
     /// # Errors
     /// [`LaneError::Silence`]: the lane is to be closed.
@@ -109,7 +102,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
             let (call, question) = get_question(body)?;
             let Some(lane) = self.lane(key) else { return Ok(()) };
             // It may wait for the disk, so one is looked at per lane and time.
-            if core::mem::replace(&mut lane.answers, true) {
+            if core::mem::replace(&mut lane.is_answering, true) {
                 self.tell(key, call, &Answer::Refused(Refusal::Overloaded));
             } else {
                 self.questions.push_back(PeerQuestion { key, call, question });
@@ -125,15 +118,19 @@ impl<E: Environment, R: Return> Shard<E, R> {
     }
 
     /// What was too long is refused by itself.
-    fn pass_over(&mut self, key: LaneKey, head: &[u8], length: usize, now: Now) {
+    fn pass_over(&mut self, key: LaneKey, head: &[u8], length: usize, now: Now) -> Result<(), LaneError> {
         assert!(length > FRAME_BYTES_MAX, "only what is too long is passed over");
         self.environment.passed_over(self.members.id(key.member), length);
         let refusal = Reply::Refused(Refusal::TooLarge);
         match call_of(head) {
             Some((call, true)) => self.handle_lane_reply(key, call, refusal, now),
-            Some((call, false)) => self.answer(key, call, &refusal),
+            Some((call, false)) => {
+                self.check_read(key)?;
+                self.answer(key, call, &refusal);
+            }
             None => {}
         }
+        Ok(())
     }
 
     fn handle_lane_reply(&mut self, key: LaneKey, call: CallId, reply: Reply, now: Now) {
@@ -151,7 +148,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
     pub fn handle_answered(&mut self, key: LaneKey, call: CallId, answer: Option<Answer>) {
         // The lane may be gone, and its question with it.
         let Some(lane) = self.lane(key) else { return };
-        lane.answers = false;
+        lane.is_answering = false;
         self.tell(key, call, &answer.unwrap_or(Answer::Refused(Refusal::StoreFailed)));
     }
 

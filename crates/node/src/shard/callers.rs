@@ -3,7 +3,8 @@
 use abd::{OperationId, Outcome};
 use alloc::collections::VecDeque;
 
-/// The way back of one operation.
+/// The way back of one operation. What is called here must not come back into the event loop at once: it is in the middle of
+/// something.
 pub trait Return {
     /// Has whoever waits look how it stands, although there is no outcome yet.
     fn wake(&self);

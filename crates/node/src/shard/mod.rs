@@ -27,7 +27,8 @@ use crate::lanes::lane::LaneKey;
 use crate::lanes::peer::PeerLanes;
 use crate::lookups::found_bytes;
 use crate::repair::is_repair;
-use crate::repair::message::Question;
+use crate::repair::message::{Answer, Question};
+use crate::repair::ranges::{self, Ranges};
 use abd::{
     CallId, Config, Coordinator, Instant, Members, NodeId, Now, Operation, OperationId, Outcome, Reason,
     Replica, Reply, ValueFound, Version,
@@ -51,6 +52,13 @@ pub struct PeerQuestion {
     pub call: CallId,
     /// What is asked.
     pub question: Question,
+}
+
+impl PeerQuestion {
+    /// Looks for the answer, and may wait for the disk; `None` if the store cannot be read.
+    pub fn carry_out<S: Ranges>(&self, store: &S, is_admitted: bool) -> Option<Answer> {
+        ranges::answer(store, &self.question, is_admitted).ok()
+    }
 }
 
 /// One event loop's state.
@@ -215,7 +223,13 @@ impl<E: Environment, R: Return> Shard<E, R> {
 
     /// The next question of a peer's repair.
     pub fn poll_question(&mut self) -> Option<PeerQuestion> {
-        self.questions.pop_front()
+        loop {
+            let question = self.questions.pop_front()?;
+            // The lane of another may be gone.
+            if self.lane(question.key).is_some() {
+                return Some(question);
+            }
+        }
     }
 
     /// A reply of the member at an index. `now` may be a little old: an older `earliest` makes rule T1 wait longer, never

@@ -75,16 +75,16 @@ impl<E: Environment, R: Return> Shard<E, R> {
         self.lanes.get(member).and_then(Option::as_ref).is_some_and(|lanes| lanes.is_up())
     }
 
-    /// Exchanges what waits to go over a lane for an empty buffer.
+    /// Exchanges what waits to go over a lane for an empty buffer. The clock is looked at if requests wait unencoded.
     ///
     /// # Panics
     /// When the buffer is not empty.
-    pub fn take_output(&mut self, key: LaneKey, buffer: &mut BytesMut, now: Instant) {
+    pub fn take_output(&mut self, key: LaneKey, buffer: &mut BytesMut, now: impl FnOnce() -> Instant) {
         let Self { lanes, coordinator, .. } = self;
         let Some(lane) = lanes[key.member].as_mut().and_then(|lanes| lanes.lane(key)) else { return };
         let peer = self.members.id(key.member);
         if lane.outgoing.has_backlog() {
-            lane.outgoing.refill(now, |call| {
+            lane.outgoing.refill(now(), |call| {
                 let is_over = !is_repair(call) && !coordinator.is_open(call);
                 if is_over {
                     coordinator.handle_not_sent(peer, call);
@@ -200,7 +200,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
     }
 
     pub(super) fn wake_if(&mut self, wakes: bool, key: LaneKey) {
-        if wakes {
+        if wakes && self.senders.last() != Some(&key) {
             self.senders.push(key);
         }
     }

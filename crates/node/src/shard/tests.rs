@@ -236,15 +236,14 @@ impl Cluster {
                         shard.handle_looked(looked, now);
                     }
                 }
-                while let Some(PeerQuestion { key, call, question }) = shard.poll_question() {
-                    let store = surroundings.store.borrow();
-                    let answer = crate::repair::ranges::answer(&*store, &question, true).ok();
-                    shard.handle_answered(key, call, answer);
+                while let Some(question) = shard.poll_question() {
+                    let answer = question.carry_out(&*surroundings.store.borrow(), true);
+                    shard.handle_answered(question.key, question.call, answer);
                 }
             }
             for (way, key) in self.lanes.clone() {
                 let mut bytes = BytesMut::new();
-                self.nodes[way.0].0.take_output(key, &mut bytes, now.instant);
+                self.nodes[way.0].0.take_output(key, &mut bytes, || now.instant);
                 if let Some(back) = self.lanes.get(&(way.1, way.0)) {
                     moved |= !bytes.is_empty();
                     self.nodes[way.1].0.handle_bytes(*back, &mut bytes, now).unwrap();

@@ -113,7 +113,7 @@ impl World {
             // Until nothing waits: what is encoded at a time is bounded.
             let Some((process, now)) = self.enter(node, false) else { return false };
             let Some(connection) = process.lanes.get(&key).copied() else { break };
-            process.shard.take_output(key, &mut output, now.instant);
+            process.shard.take_output(key, &mut output, || now.instant);
             if output.is_empty() {
                 break;
             }

@@ -2,15 +2,20 @@
 //! its socket and its time.
 
 use super::greet::NewLane;
-use super::sender::{LONG, send_all};
+use super::sender::send_all;
 use super::{ConnectionError, read_some};
 use crate::logging::limit::limited;
 use crate::node::now_instant;
 use crate::node::shard::Shard;
 use ::node::lanes::lane::{LaneKey, PING_EVERY};
+use ::node::lanes::outgoing::LONG;
 use bytes::BytesMut;
 use std::pin::pin;
+use std::time::Duration;
 use tokio::net::tcp::OwnedReadHalf;
+
+/// How often a lane on which nothing comes is looked after: no ping is later than by this.
+const LOOK_EVERY: Duration = PING_EVERY.checked_div(4).unwrap();
 
 /// Serves a lane until it ends.
 pub(super) async fn serve(shard: &Shard, lane: NewLane) {
@@ -23,7 +28,7 @@ pub(super) async fn serve(shard: &Shard, lane: NewLane) {
     let Some(key) = opened else { return };
     let signals = shard.add_lane(key);
     let (reader, writer) = stream.into_split();
-    let take = |chunk: &mut BytesMut| shard.with(|machine| machine.take_output(key, chunk, now_instant()));
+    let take = |chunk: &mut BytesMut| shard.with(|machine| machine.take_output(key, chunk, now_instant));
     let patience = || shard.look(|machine| machine.patience(key));
     let ended = tokio::select! {
         biased;
@@ -48,7 +53,7 @@ async fn read(
     mut input: BytesMut,
 ) -> Result<(), ConnectionError> {
     // One timer for as long as the lane lives: a timer for each batch of frames would be set and taken back for nothing.
-    let mut quiet = pin!(tokio::time::sleep(PING_EVERY));
+    let mut quiet = pin!(tokio::time::sleep(LOOK_EVERY));
     loop {
         let now = shard.now();
         shard.with(|machine| machine.handle_bytes(key, &mut input, now))?;
@@ -62,7 +67,7 @@ async fn read(
                     break;
                 }
                 () = &mut quiet => {
-                    quiet.as_mut().reset(tokio::time::Instant::now() + PING_EVERY);
+                    quiet.as_mut().reset(tokio::time::Instant::now() + LOOK_EVERY);
                     shard.with(|machine| machine.look_after(key, now_instant()))?;
                 }
             }

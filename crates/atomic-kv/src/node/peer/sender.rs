@@ -10,8 +10,6 @@ use tokio::net::tcp::OwnedWriteHalf;
 
 /// A buffer that has grown beyond this is given back after use.
 const KEPT_BYTES: usize = 1 << 20;
-/// How long the most patient frames wait.
-pub(super) const LONG: Duration = Duration::from_millis(1);
 
 /// Sends for as long as the connection takes it. `take` exchanges what waits for an empty buffer; `sends` is given when there may be
 /// something, unless that is as patient as what waits already; `long` is how long the most patient frames wait.
@@ -53,7 +51,7 @@ mod tests {
     use super::*;
     use ::node::hello::LaneKind;
     use ::node::lanes::Bounds;
-    use ::node::lanes::outgoing::{LONG_BYTES, Outgoing};
+    use ::node::lanes::outgoing::{LONG, LONG_BYTES, Outgoing};
     use std::cell::RefCell;
     use std::future::Future;
     use std::rc::Rc;
