@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use store::Watermark;
+use store::files::{System, if_there};
 use store::private::create_directory;
 use store::slots::{Opened, Slots};
 
@@ -78,8 +79,8 @@ impl DataDir {
         let failed = |why: io::Error| Fatal::runtime(format!("cannot read {shown}: {why}"));
         let draw = || random().map_err(|why| Fatal::runtime(format!("no randomness: {why}")));
         let unfit = |why: Unfit| Fatal::runtime(format!("{shown}: {why}. {}", Unfit::REMEDY));
-        let opened = if_there(Slots::open(&identity_path, SLOT)).map_err(failed)?;
-        let watermark = if_there(Watermark::open(&watermark_path)).map_err(failed)?;
+        let opened = if_there(Slots::open(&System, &identity_path, SLOT)).map_err(failed)?;
+        let watermark = if_there(Watermark::open(&System, &watermark_path)).map_err(failed)?;
         let found_watermark = match &watermark {
             None => PartFound::Nothing,
             Some((_, found)) => found_mark(found.as_ref().map(|(_, mark)| mark.as_slice())),
@@ -117,7 +118,7 @@ impl DataDir {
         let written = match slots {
             Some(mut slots) => slots.write(&text).and_then(|()| slots.sync()).map(|()| slots),
             // A new file gets its name when it is complete and durable: a crash before that leaves no half identity.
-            None => Slots::create(&identity_path, SLOT, &text),
+            None => Slots::create(&System, &identity_path, SLOT, &text),
         };
         let cannot_write =
             |path: &Path, why| Fatal::runtime(format!("cannot write {}: {why}", path.display()));
@@ -125,7 +126,7 @@ impl DataDir {
         let watermark = match watermark {
             Some((watermark, Some(_))) => watermark,
             // Nothing has been acknowledged yet: see the check.
-            _ => Watermark::create(&watermark_path, 0, &identity.mark().to_bytes())
+            _ => Watermark::create(&System, &watermark_path, 0, &identity.mark().to_bytes())
                 .map_err(|why| cannot_write(&watermark_path, why))?,
         };
         File::open(path).and_then(|directory| directory.sync_all()).map_err(|why| cannot_write(path, why))?;
@@ -179,7 +180,7 @@ impl DataDir {
             slots.write(mark)?;
             slots.sync()
         } else {
-            files.mark = Some(Slots::create(&database.join(MARK), MARK_SLOT, mark)?);
+            files.mark = Some(Slots::create(&System, &database.join(MARK), MARK_SLOT, mark)?);
             File::open(database)?.sync_all()
         }
     }
@@ -319,15 +320,6 @@ fn lock(path: &Path) -> Result<File, Fatal> {
     Ok(lock)
 }
 
-/// Only a certain "no" may lead to a new file: an error must not.
-fn if_there<T>(opened: io::Result<T>) -> io::Result<Option<T>> {
-    match opened {
-        Ok(opened) => Ok(Some(opened)),
-        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(why) => Err(why),
-    }
-}
-
 fn found_mark(bytes: Option<&[u8]>) -> PartFound {
     bytes.and_then(Mark::from_bytes).map_or(PartFound::Unmarked, PartFound::Marked)
 }
@@ -337,7 +329,7 @@ fn find_mark(database: &Path) -> io::Result<(Option<Slots>, PartFound)> {
     if !database.try_exists()? {
         return Ok((None, PartFound::Nothing));
     }
-    Ok(match if_there(Slots::open(&database.join(MARK), MARK_SLOT))? {
+    Ok(match if_there(Slots::open(&System, &database.join(MARK), MARK_SLOT))? {
         None => (None, PartFound::Unmarked),
         Some(Opened { slots, newest, .. }) => (Some(slots), found_mark(newest.as_deref())),
     })

@@ -192,7 +192,9 @@ mod tests {
     #[test]
     fn a_reply_goes_to_the_event_loop_that_waits_for_it() {
         let directory = tempfile::tempdir().unwrap();
-        let watermark = store::Watermark::create(&directory.path().join("watermark"), 0, &[]).unwrap();
+        let watermark =
+            store::Watermark::create(&store::files::System, &directory.path().join("watermark"), 0, &[])
+                .unwrap();
         let store =
             ReplicaStore::open(&directory.path().join("database"), watermark.into(), 8 << 20).unwrap();
         let committer = Committer::new(Completions::of_all(3), true);

@@ -94,7 +94,7 @@ fn what_is_too_large_is_refused_and_the_connection_stays_usable() {
 
 /// What stands in the identity of a node that is down.
 fn identity_of(node: &Node) -> Identity {
-    let opened = Slots::open(&node.data.join("identity"), 16 << 10).unwrap();
+    let opened = Slots::open(&store::files::System, &node.data.join("identity"), 16 << 10).unwrap();
     let mut record: toml::Table =
         toml::from_str(std::str::from_utf8(&opened.newest.unwrap()).unwrap()).unwrap();
     record.remove("identity").unwrap().try_into().unwrap()

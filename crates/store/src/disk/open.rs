@@ -97,7 +97,7 @@ impl DiskDatabase {
                 watermark
             }
             None if marked => {
-                let (watermark, found) = Watermark::open_in(&*files, &watermark_path)
+                let (watermark, found) = Watermark::open(&*files, &watermark_path)
                     .map_err(|why| io_error("open the watermark", &why))?;
                 let acknowledged = found.map(|(acknowledged, _)| acknowledged);
                 sequence = at_least(sequence, acknowledged);
@@ -108,7 +108,7 @@ impl DiskDatabase {
             None => {
                 // The tables first: a watermark without them means that they were lost.
                 files.sync_directory(path).map_err(synced)?;
-                let watermark = Watermark::create_in(&*files, &watermark_path, 1, &[])
+                let watermark = Watermark::create(&*files, &watermark_path, 1, &[])
                     .map_err(|why| io_error("create the watermark", &why))?;
                 sync_with_parent(&*files, path)?;
                 Arc::new(watermark)

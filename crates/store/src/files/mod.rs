@@ -123,7 +123,7 @@ pub fn replace(files: &dyn FileSystem, path: &Path, bytes: &[u8]) -> io::Result<
     Ok(file)
 }
 
-/// `None` for what is not there.
+/// `None` for what is not there. Only a certain "no" may lead to a new file: an error must not.
 pub fn if_there<T>(done: io::Result<T>) -> io::Result<Option<T>> {
     match done {
         Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -1,7 +1,7 @@
 //! A small file that is written often: two slots, in turn, in place, so that a torn write leaves the other one and a full
 //! disk is no obstacle.
 
-use super::{FileSystem, OpenFile, System, replace};
+use super::{FileSystem, OpenFile, replace};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -32,12 +32,7 @@ pub struct Opened {
 impl Slots {
     /// Creates a file with `content` in both slots of `size` bytes, durably; it appears whole or not at all. The caller syncs the
     /// directory. A slot should have sectors of its own: a torn write stays in it.
-    pub fn create(path: &Path, size: usize, content: &[u8]) -> io::Result<Self> {
-        Self::create_in(&System, path, size, content)
-    }
-
-    /// The same on any file system.
-    pub fn create_in(files: &dyn FileSystem, path: &Path, size: usize, content: &[u8]) -> io::Result<Self> {
+    pub fn create(files: &dyn FileSystem, path: &Path, size: usize, content: &[u8]) -> io::Result<Self> {
         let mut both = vec![0; size];
         let (first, second) = (encoded(1, size, content)?, encoded(2, size, content)?);
         both[..second.len()].copy_from_slice(&second);
@@ -46,12 +41,11 @@ impl Slots {
     }
 
     /// Opens a file with slots of `size` bytes.
-    pub fn open(path: &Path, size: usize) -> io::Result<Opened> {
-        Self::over(System.open(path)?, size)
+    pub fn open(files: &dyn FileSystem, path: &Path, size: usize) -> io::Result<Opened> {
+        Self::over(files.open(path)?, size)
     }
 
-    /// The same of an open file.
-    pub fn over(file: Arc<dyn OpenFile>, size: usize) -> io::Result<Opened> {
+    pub(crate) fn over(file: Arc<dyn OpenFile>, size: usize) -> io::Result<Opened> {
         let mut slots = Self { file, size, turn: 0 };
         let (mut newest, mut whole) = (None, 0);
         for index in 0..2 {
@@ -122,11 +116,12 @@ fn encoded(turn: u64, size: usize, content: &[u8]) -> io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::System;
 
     const SIZE: usize = 512;
 
     fn opened(path: &Path) -> (Option<Vec<u8>>, bool) {
-        let opened = Slots::open(path, SIZE).unwrap();
+        let opened = Slots::open(&System, path, SIZE).unwrap();
         (opened.newest, opened.lost)
     }
 
@@ -134,7 +129,7 @@ mod tests {
     fn a_torn_slot_leaves_the_other_one() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");
-        let mut slots = Slots::create(&path, SIZE, b"first").unwrap();
+        let mut slots = Slots::create(&System, &path, SIZE, b"first").unwrap();
         assert_eq!(opened(&path), (Some(b"first".to_vec()), false));
         slots.write(b"second").unwrap();
         slots.write(b"third").unwrap();
@@ -165,12 +160,12 @@ mod tests {
         let (path, target) = (directory.path().join("file"), directory.path().join("target"));
         std::fs::write(&target, b"precious").unwrap();
         std::os::unix::fs::symlink(&target, path.with_extension("new")).unwrap();
-        Slots::create(&path, SIZE, b"content").unwrap();
+        Slots::create(&System, &path, SIZE, b"content").unwrap();
         assert_eq!(std::fs::read(&target).unwrap(), b"precious");
         assert!(!path.symlink_metadata().unwrap().is_symlink());
         std::fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink(&target, &path).unwrap();
-        Slots::open(&path, SIZE).unwrap_err();
+        Slots::open(&System, &path, SIZE).unwrap_err();
     }
 
     #[test]
@@ -179,7 +174,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("below/file");
         super::super::private::create_directory(path.parent().unwrap()).unwrap();
-        Slots::create(&path, SIZE, b"content").unwrap();
+        Slots::create(&System, &path, SIZE, b"content").unwrap();
         let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
     }

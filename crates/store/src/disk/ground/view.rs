@@ -45,11 +45,11 @@ impl View {
 
     /// The entries within a bound, upwards.
     pub(crate) fn up_from(&self, from: Bound<&[u8]>) -> Upwards {
-        let ahead = |memtable: &Arc<Memtable>| Ahead::in_memory(memtable.first(from, self.at));
+        let ahead = |memtable: &Arc<Memtable>| Some(memtable.first(from, self.at).map(stored));
         Upwards {
             memtables: self.memtables.iter().map(ahead).collect(),
             tables: self.table_entries(from, Bound::Unbounded),
-            table: Ahead::Unknown,
+            table: None,
         }
     }
 
@@ -122,9 +122,6 @@ impl View {
 
     /// Whether a key is there; not, if it is garbage whose segment is gone. If its segment is gone and it is not garbage, it is
     /// there without its value: that is lost, and the key and its version are not (rule S3).
-    ///
-    /// # Errors
-    /// When the view cannot be read.
     fn is_there(&self, key: &[u8], stored: &Stored) -> Result<bool, DatabaseError> {
         match stored {
             Stored::At(pointer, _) if !self.files.have(pointer) => Ok(!self.is_dominated(key)?),
@@ -167,12 +164,8 @@ fn stored((key, value): Seen) -> StoredEntry {
     (key, value.map(Stored::Value))
 }
 
-/// What a source has next.
-enum Ahead {
-    /// To be looked up, when it is asked for.
-    Unknown,
-    At(Option<StoredEntry>),
-}
+/// What a source has next; `None`: to be looked up, when it is asked for.
+type Ahead = Option<Option<StoredEntry>>;
 
 /// A walk upwards through a view.
 pub(crate) struct Upwards {
@@ -208,20 +201,19 @@ impl Upwards {
         loop {
             let from = after.as_ref().map_or(Bound::Unbounded, |key| Bound::Excluded(&key[..]));
             for (memtable, ahead) in view.memtables.iter().zip(&mut self.memtables) {
-                if let Ahead::Unknown = ahead {
-                    *ahead = Ahead::in_memory(memtable.first(from, view.at));
-                }
+                ahead.get_or_insert_with(|| memtable.first(from, view.at).map(stored));
             }
-            if let Ahead::Unknown = self.table {
-                self.table = Ahead::At(self.tables.next().transpose()?.map(read).transpose()?);
+            if self.table.is_none() {
+                self.table = Some(self.tables.next().transpose()?.map(read).transpose()?);
             }
             // The newest source first.
-            let sources = || self.memtables.iter().chain([&self.table]);
-            let Some(key) = sources().filter_map(Ahead::key).min().cloned() else { return Ok(None) };
+            let ahead = self.memtables.iter().chain([&self.table]).flatten().flatten();
+            let Some(key) = ahead.map(|(key, _)| key).min().cloned() else { return Ok(None) };
             // The first that has the key decides; all that have it move on.
             let mut decided = None;
             for ahead in self.memtables.iter_mut().chain([&mut self.table]) {
-                if let Some(stored) = ahead.take(&key) {
+                let is_it = |next: &mut Option<StoredEntry>| next.as_ref().is_some_and(|next| next.0 == key);
+                if let Some((_, stored)) = ahead.take_if(is_it).flatten() {
                     decided.get_or_insert(stored);
                 }
             }
@@ -229,30 +221,6 @@ impl Upwards {
                 Some(stored) => return Ok(Some((key, stored))),
                 None => after = Some(key),
             }
-        }
-    }
-}
-
-impl Ahead {
-    fn in_memory(seen: Option<Seen>) -> Self {
-        Self::At(seen.map(stored))
-    }
-
-    fn key(&self) -> Option<&Bytes> {
-        match self {
-            Self::At(Some((key, _))) => Some(key),
-            _ => None,
-        }
-    }
-
-    /// What is said of this key, if it is the next one; then the one after it is unknown.
-    fn take(&mut self, key: &Bytes) -> Option<Option<Stored>> {
-        if self.key() != Some(key) {
-            return None;
-        }
-        match std::mem::replace(self, Self::Unknown) {
-            Self::At(entry) => entry.map(|(_, stored)| stored),
-            Self::Unknown => None,
         }
     }
 }

@@ -8,7 +8,7 @@
 //! once a second under load: kill -9 cannot make it stale, a power cut by about that much.
 
 use crate::files::slots::{Opened, Slots};
-use crate::files::{FileSystem, OpenFile, System};
+use crate::files::{FileSystem, OpenFile};
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -50,30 +50,15 @@ struct Syncing {
 impl Watermark {
     /// Creates the file with a first number and a mark, durably; the caller syncs the directory. It appears whole or not at
     /// all.
-    pub fn create(path: &Path, number: u64, mark: &[u8]) -> io::Result<Self> {
-        Self::create_in(&System, path, number, mark)
-    }
-
-    /// The same on any file system.
-    pub(crate) fn create_in(
-        files: &dyn FileSystem,
-        path: &Path,
-        number: u64,
-        mark: &[u8],
-    ) -> io::Result<Self> {
+    pub fn create(files: &dyn FileSystem, path: &Path, number: u64, mark: &[u8]) -> io::Result<Self> {
         let content = [&number.to_be_bytes(), mark].concat();
-        let slots = Slots::create_in(files, path, SLOT, &content)?;
+        let slots = Slots::create(files, path, SLOT, &content)?;
         Self::over(slots, number, mark.to_vec())
     }
 
     /// Opens the file; with it the number and the mark, unless neither slot is whole.
-    pub fn open(path: &Path) -> io::Result<(Self, Option<Recorded>)> {
-        Self::open_in(&System, path)
-    }
-
-    /// The same on any file system.
-    pub(crate) fn open_in(files: &dyn FileSystem, path: &Path) -> io::Result<(Self, Option<Recorded>)> {
-        let Opened { slots, newest, .. } = Slots::over(files.open(path)?, SLOT)?;
+    pub fn open(files: &dyn FileSystem, path: &Path) -> io::Result<(Self, Option<Recorded>)> {
+        let Opened { slots, newest, .. } = Slots::open(files, path, SLOT)?;
         let found = newest.as_deref().and_then(|content| {
             let (number, mark) = content.split_first_chunk()?;
             Some((u64::from_be_bytes(*number), mark.to_vec()))
@@ -194,6 +179,7 @@ impl Drop for Watermark {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::System;
 
     impl Watermark {
         /// One that cannot be written.
@@ -208,8 +194,8 @@ mod tests {
     fn a_number_and_a_mark_are_kept_through_changes_of_the_other() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("watermark");
-        let reopened = || Watermark::open(&path).unwrap().1.unwrap();
-        let watermark = Watermark::create(&path, 0, b"one").unwrap();
+        let reopened = || Watermark::open(&System, &path).unwrap().1.unwrap();
+        let watermark = Watermark::create(&System, &path, 0, b"one").unwrap();
         assert_eq!(reopened(), (0, b"one".to_vec()));
         watermark.set(7).unwrap();
         watermark.set(5).unwrap();

@@ -153,7 +153,7 @@ fn every_crash_state_of_slots_has_one_of_the_last_two_contents_or_no_file() {
     let disk = disk(false);
     let acknowledged = record(&disk);
     let path = Path::new("/slots");
-    let mut slots = Slots::create_in(&disk, path, 512, &[0]).unwrap();
+    let mut slots = Slots::create(&disk, path, 512, &[0]).unwrap();
     disk.sync_directory(Path::new(ROOT)).unwrap();
     acknowledged.store(1, Ordering::Relaxed);
     for content in 1..=6 {
