@@ -6,7 +6,7 @@
 //! repair     what is left of damaged tables takes their place
 //! collect    large values still in use are written again, and their segment is given back
 //! ```
-//! [`Upkeep`] is what the first three share: who may change the files of tables, and what is in doubt after a failure.
+//! [`upkeep::Upkeep`] is what the first three share: who may change the files of tables, and what is in doubt after a failure.
 
 pub(crate) mod collect;
 mod flush;

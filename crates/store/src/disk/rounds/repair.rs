@@ -96,7 +96,7 @@ impl Upkeep {
         self.tables.tree().suspicion().clone()
     }
 
-    /// Whether the tables may hold more than they say ([`Upkeep::flushed`]).
+    /// Whether the tables may hold more than they say (`Tables::flushed`).
     pub(crate) fn flushed_is_lost(&self) -> bool {
         self.lost().flushed
     }
