@@ -1,7 +1,7 @@
 //! `check`: a verdict for each recorded history.
 
 use crate::picture::{self, Drawing, Unit};
-use crate::{Failed, print};
+use crate::{Failed, say};
 use clap::{Args, ValueEnum};
 use lincheck::read::{ModelKind, Recording};
 use lincheck::{DEFAULT_LIMIT, Judgement, Verdict};
@@ -75,7 +75,7 @@ pub fn run(args: &CheckArgs) -> Result<(), Failed> {
     for file in &args.files {
         match judge(file, args.model) {
             Ok(judged) => {
-                say(&report(file, &judged))?;
+                say(report(file, &judged))?;
                 match judged.judgement.verdict {
                     Verdict::Linearizable => {}
                     Verdict::Violation(_) => violations += 1,
@@ -87,7 +87,7 @@ pub fn run(args: &CheckArgs) -> Result<(), Failed> {
             }
             Err(why) => {
                 unreadable += 1;
-                say(&format!("{}: unreadable: {why}\n", file.display()))?;
+                say(format!("{}: unreadable: {why}\n", file.display()))?;
             }
         }
     }
@@ -104,10 +104,6 @@ pub fn run(args: &CheckArgs) -> Result<(), Failed> {
     } else {
         Ok(())
     }
-}
-
-fn say(text: &str) -> Result<(), Failed> {
-    print(text.as_bytes()).map_err(|why| Failed::usage(why.to_string()))
 }
 
 fn draw(out: &Path, judged: &[(String, Judged)]) -> Result<(), Failed> {

@@ -56,10 +56,10 @@ pub struct DelArgs {
 /// When there is none, no node can be reached, or the cluster cannot answer.
 pub fn get(args: &GetArgs) -> Result<(), Failed> {
     match ask(&args.addresses.addr, Effect::Reads, &[b"GET", args.key.as_bytes()])? {
-        Response::Bulk(Some(value)) if args.raw => say(&value),
+        Response::Bulk(Some(value)) if args.raw => print(&value),
         Response::Bulk(Some(mut value)) => {
             value.push(b'\n');
-            say(&value)
+            print(&value)
         }
         Response::Bulk(None) => Err(Failed::runtime(format!("there is no key {:?}", args.key))),
         other => Err(unexpected(other)),
@@ -79,7 +79,7 @@ pub fn set(args: &SetArgs) -> Result<(), Failed> {
         args.value.as_bytes()
     };
     match ask(&args.addresses.addr, Effect::Writes, &[b"SET", args.key.as_bytes(), value])? {
-        Response::Status(text) => say((text + "\n").as_bytes()),
+        Response::Status(text) => print(text + "\n"),
         other => Err(unexpected(other)),
     }
 }
@@ -90,7 +90,7 @@ pub fn set(args: &SetArgs) -> Result<(), Failed> {
 /// As [`set`].
 pub fn del(args: &DelArgs) -> Result<(), Failed> {
     match ask(&args.addresses.addr, Effect::Writes, &[b"DEL", args.key.as_bytes()])? {
-        Response::Integer(count) => say(format!("{count}\n").as_bytes()),
+        Response::Integer(count) => print(format!("{count}\n")),
         other => Err(unexpected(other)),
     }
 }
@@ -108,10 +108,6 @@ fn read_value(from: impl Read) -> Result<Vec<u8>, Failed> {
         )));
     }
     Ok(value)
-}
-
-fn say(text: &[u8]) -> Result<(), Failed> {
-    print(text).map_err(|why| Failed::runtime(why.to_string()))
 }
 
 /// Whether a command changes something: then it is sent again only when it certainly had no effect.

@@ -1,8 +1,8 @@
-//! Why a tool ends without success, and with which exit code.
+//! Why the program ends without success, and with which exit code.
 
 use std::fmt;
 
-/// An end with one clear line for whoever started the tool.
+/// An end with one clear line for whoever started the program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failed {
     /// What the tool's help says about its exit codes.
@@ -12,7 +12,7 @@ pub struct Failed {
 }
 
 impl Failed {
-    /// Something that whoever started the tool can correct: exit code 2.
+    /// Something that whoever started the program can correct: exit code 2.
     pub fn usage(message: impl Into<String>) -> Self {
         Self { code: 2, message: message.into() }
     }

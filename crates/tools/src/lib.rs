@@ -18,6 +18,7 @@ pub mod verify;
 
 pub use failed::Failed;
 pub use out::print;
+use out::say;
 
 use clap::Args;
 

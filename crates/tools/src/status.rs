@@ -71,7 +71,7 @@ pub fn run(args: &StatusArgs) -> Result<(), Failed> {
     }
     let lines = unready.iter().map(|line| format!("{line}\n"));
     let text = format!("{table}\n{}", lines.collect::<String>());
-    print(text.as_bytes()).map_err(|why| Failed::runtime(why.to_string()))?;
+    print(text)?;
     let nodes = addresses.len();
     if unreachable > 0 {
         Err(Failed::runtime(format!("{unreachable} of {nodes} nodes cannot be reached")))

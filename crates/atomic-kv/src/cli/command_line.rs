@@ -3,7 +3,7 @@
 use super::environment::{self, Environment};
 use super::{dev, serve};
 use crate::config::{DevArgs, ServeArgs};
-use crate::fatal::Fatal;
+use crate::fatal::{self, Fatal};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
 use tools::bench::BenchArgs;
@@ -61,7 +61,7 @@ impl Cli {
         let parsed = command.try_get_matches_from_mut(arguments);
         match parsed.and_then(|matches| Self::from_arg_matches(&matches)) {
             Ok(cli) => Ok((cli, environment)),
-            Err(why) => Err(environment.name_variables(Fatal::command_line(&why))),
+            Err(why) => Err(environment.name_variables(fatal::command_line(&why))),
         }
     }
 
@@ -73,13 +73,13 @@ impl Cli {
         match self.command {
             Command::Serve(args) => serve(*args),
             Command::Dev(args) => dev(args),
-            Command::Get(args) => Ok(tools::data::get(&args)?),
-            Command::Set(args) => Ok(tools::data::set(&args)?),
-            Command::Del(args) => Ok(tools::data::del(&args)?),
-            Command::Status(args) => Ok(tools::status::run(&args)?),
-            Command::Check(args) => Ok(tools::check::run(&args)?),
-            Command::Bench(args) => Ok(tools::bench::run(&args)?),
-            Command::Verify(args) => Ok(tools::verify::run(&args)?),
+            Command::Get(args) => tools::data::get(&args),
+            Command::Set(args) => tools::data::set(&args),
+            Command::Del(args) => tools::data::del(&args),
+            Command::Status(args) => tools::status::run(&args),
+            Command::Check(args) => tools::check::run(&args),
+            Command::Bench(args) => tools::bench::run(&args),
+            Command::Verify(args) => tools::verify::run(&args),
         }
     }
 }

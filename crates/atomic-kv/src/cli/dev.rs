@@ -109,7 +109,7 @@ pub fn dev(args: DevArgs) -> Result<(), Fatal> {
     let told = introduction(ports, directory, given.is_some());
     run(HangUp::Stops, move || {
         let nodes = all.into_iter().map(RunningNode::start).collect::<Result<_, _>>()?;
-        tools::print(told.as_bytes()).map_err(|why| Fatal::runtime(why.to_string()))?;
+        tools::print(told)?;
         Ok(nodes)
     })
 }

@@ -9,6 +9,7 @@ use crate::logging;
 use ::node::client::patience;
 use ::node::resp::{Counts, Host, Listed, Names, Section, by_command, by_error};
 use std::borrow::Cow;
+use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -18,13 +19,8 @@ const REDIS_VERSION: &str = "7.0.0";
 
 type Rows = Vec<(Cow<'static, str>, String)>;
 
-/// Fields that do not change, or do not exist here: always so.
-fn always(rows: &[(&'static str, &str)]) -> Rows {
-    rows.iter().map(|(field, value)| (Cow::Borrowed(*field), (*value).to_owned())).collect()
-}
-
-fn rows<const N: usize>(rows: [(&'static str, String); N]) -> Rows {
-    rows.into_iter().map(|(field, value)| (Cow::Borrowed(field), value)).collect()
+fn rows<const N: usize>(rows: [(&'static str, &dyn Display); N]) -> Rows {
+    rows.map(|(field, value)| (Cow::Borrowed(field), value.to_string())).into()
 }
 
 pub(super) fn uptime() -> Duration {
@@ -38,152 +34,140 @@ impl Report {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let executable =
             std::env::current_exe().map_or_else(|_| String::new(), |path| path.display().to_string());
-        let mut all = rows([
-            ("redis_version", REDIS_VERSION.to_owned()),
-            ("atomic_kv_version", env!("CARGO_PKG_VERSION").to_owned()),
-            ("os", system()),
-            ("arch_bits", usize::BITS.to_string()),
-            ("process_id", std::process::id().to_string()),
-            ("run_id", run_id().to_owned()),
-            ("tcp_port", port.to_owned()),
-            ("server_time_usec", now.as_micros().to_string()),
-            ("uptime_in_seconds", uptime.to_string()),
-            ("uptime_in_days", (uptime / 86_400).to_string()),
-            ("executable", executable),
-            ("max_value_bytes", self.settings.max_value_bytes.to_string()),
-        ]);
-        all.extend(always(&[
-            ("redis_mode", "standalone"),
-            ("multiplexing_api", "epoll"),
-            ("config_file", ""),
-        ]));
-        all
+        rows([
+            ("redis_version", &REDIS_VERSION),
+            ("atomic_kv_version", &env!("CARGO_PKG_VERSION")),
+            ("os", &system()),
+            ("arch_bits", &usize::BITS),
+            ("process_id", &std::process::id()),
+            ("run_id", &run_id()),
+            ("tcp_port", &port),
+            ("server_time_usec", &now.as_micros()),
+            ("uptime_in_seconds", &uptime),
+            ("uptime_in_days", &(uptime / 86_400)),
+            ("executable", &executable),
+            ("max_value_bytes", &self.settings.max_value_bytes),
+            ("redis_mode", &"standalone"),
+            ("multiplexing_api", &"epoll"),
+            ("config_file", &""),
+        ])
     }
 
     fn client_rows(&self) -> Rows {
-        let mut all = rows([
-            ("connected_clients", self.clients.connected().to_string()),
-            ("maxclients", self.clients.limit().to_string()),
-            ("clients_memory", self.clients.memory().to_string()),
-            ("clients_memory_limit", self.settings.clients_memory.to_string()),
-            ("client_output_limit", self.settings.client_output_limit.to_string()),
-        ]);
-        all.extend(always(&[
-            ("cluster_connections", "0"),
-            ("blocked_clients", "0"),
-            ("tracking_clients", "0"),
-            ("clients_in_timeout_table", "0"),
-        ]));
-        all
+        rows([
+            ("connected_clients", &self.clients.connected()),
+            ("maxclients", &self.clients.limit()),
+            ("clients_memory", &self.clients.memory()),
+            ("clients_memory_limit", &self.settings.clients_memory),
+            ("client_output_limit", &self.settings.client_output_limit),
+            ("cluster_connections", &"0"),
+            ("blocked_clients", &"0"),
+            ("tracking_clients", &"0"),
+            ("clients_in_timeout_table", &"0"),
+        ])
     }
 
     /// The allocator is not asked what it has given out: what the process has of the machine counts.
     fn memory_rows() -> Rows {
         let Memory { resident, peak, machine } = Memory::now();
-        let mut all = rows([
-            ("used_memory", resident.to_string()),
-            ("used_memory_human", human(resident)),
-            ("used_memory_rss", resident.to_string()),
-            ("used_memory_rss_human", human(resident)),
-            ("used_memory_peak", peak.to_string()),
-            ("used_memory_peak_human", human(peak)),
-            ("total_system_memory", machine.to_string()),
-            ("total_system_memory_human", human(machine)),
-        ]);
-        all.extend(always(&[
-            ("used_memory_lua", "0"),
-            ("used_memory_lua_human", "0B"),
-            ("used_memory_scripts", "0"),
-            ("used_memory_scripts_human", "0B"),
-            ("maxmemory", "0"),
-            ("maxmemory_human", "0B"),
-            ("maxmemory_policy", "noeviction"),
-            ("mem_fragmentation_ratio", "1.00"),
-            ("mem_allocator", "mimalloc"),
-            ("active_defrag_running", "0"),
-            ("lazyfree_pending_objects", "0"),
-        ]));
-        all
+        rows([
+            ("used_memory", &resident),
+            ("used_memory_human", &human(resident)),
+            ("used_memory_rss", &resident),
+            ("used_memory_rss_human", &human(resident)),
+            ("used_memory_peak", &peak),
+            ("used_memory_peak_human", &human(peak)),
+            ("total_system_memory", &machine),
+            ("total_system_memory_human", &human(machine)),
+            ("used_memory_lua", &"0"),
+            ("used_memory_lua_human", &"0B"),
+            ("used_memory_scripts", &"0"),
+            ("used_memory_scripts_human", &"0B"),
+            ("maxmemory", &"0"),
+            ("maxmemory_human", &"0B"),
+            ("maxmemory_policy", &"noeviction"),
+            ("mem_fragmentation_ratio", &"1.00"),
+            ("mem_allocator", &"mimalloc"),
+            ("active_defrag_running", &"0"),
+            ("lazyfree_pending_objects", &"0"),
+        ])
     }
 
     fn persistence_rows(&self) -> Rows {
         let last_write = if self.disk.committer.writable() { "ok" } else { "err" };
-        let mut all = always(&[
-            ("loading", "0"),
-            ("async_loading", "0"),
-            ("rdb_changes_since_last_save", "0"),
-            ("rdb_bgsave_in_progress", "0"),
-            ("rdb_last_bgsave_status", "ok"),
-            ("rdb_current_bgsave_time_sec", "-1"),
-            ("aof_enabled", "1"),
-            ("aof_rewrite_in_progress", "0"),
-            ("aof_rewrite_scheduled", "0"),
-            ("aof_last_bgrewrite_status", "ok"),
-        ]);
-        all.extend(rows([
-            ("aof_last_write_status", last_write.to_owned()),
-            ("disk_bytes", self.disk.store.disk_bytes().to_string()),
-            ("damaged_parts", self.disk.store.damaged_parts().to_string()),
-            ("abstentions", self.disk.store.abstentions().to_string()),
-        ]));
-        all
+        rows([
+            ("loading", &"0"),
+            ("async_loading", &"0"),
+            ("rdb_changes_since_last_save", &"0"),
+            ("rdb_bgsave_in_progress", &"0"),
+            ("rdb_last_bgsave_status", &"ok"),
+            ("rdb_current_bgsave_time_sec", &"-1"),
+            ("aof_enabled", &"1"),
+            ("aof_rewrite_in_progress", &"0"),
+            ("aof_rewrite_scheduled", &"0"),
+            ("aof_last_bgrewrite_status", &"ok"),
+            ("aof_last_write_status", &last_write),
+            ("disk_bytes", &self.disk.store.disk_bytes()),
+            ("damaged_parts", &self.disk.store.damaged_parts()),
+            ("abstentions", &self.disk.store.abstentions()),
+        ])
     }
 
     fn stats_rows(&self) -> Rows {
-        let (reads, hits) = (self.stats.total(|stats| &stats.reads), self.stats.total(|stats| &stats.hits));
+        let total = |of| self.stats.total(of);
+        let (reads, hits) = (total(|loops| &loops.reads), total(|loops| &loops.hits));
         let errors: u64 = by_error(self.requests()).iter().map(|(_, count)| count).sum();
         let rate = |rate: &AtomicU64| rate.load(Ordering::Relaxed);
         let kilobytes = |bytes: u64| format!("{:.2}", bytes as f64 / 1024.0);
-        let mut all = rows([
-            ("total_connections_received", self.clients.received().to_string()),
-            ("rejected_connections", self.clients.rejected().to_string()),
-            ("evicted_clients", self.clients.evicted().to_string()),
-            ("client_output_buffer_limit_disconnections", self.clients.unread().to_string()),
-            ("total_commands_processed", self.stats.commands().to_string()),
-            ("instantaneous_ops_per_sec", rate(&self.stats.rates.commands).to_string()),
-            ("total_net_input_bytes", self.stats.total(|stats| &stats.input_bytes).to_string()),
-            ("total_net_output_bytes", self.stats.total(|stats| &stats.output_bytes).to_string()),
-            ("instantaneous_input_kbps", kilobytes(rate(&self.stats.rates.input_bytes))),
-            ("instantaneous_output_kbps", kilobytes(rate(&self.stats.rates.output_bytes))),
-            ("keyspace_hits", hits.to_string()),
-            ("keyspace_misses", reads.saturating_sub(hits).to_string()),
-            ("total_error_replies", errors.to_string()),
-            ("reads", reads.to_string()),
-            ("writes", self.stats.total(|stats| &stats.writes).to_string()),
-            ("refused", self.stats.total(|stats| &stats.refused).to_string()),
-            ("indeterminate", self.stats.total(|stats| &stats.indeterminate).to_string()),
-            ("log_lines_dropped", logging::lines_dropped().to_string()),
-        ]);
-        all.extend(always(&[
-            ("expired_keys", "0"),
-            ("evicted_keys", "0"),
-            ("pubsub_channels", "0"),
-            ("pubsub_patterns", "0"),
-            ("sync_full", "0"),
-            ("sync_partial_ok", "0"),
-            ("sync_partial_err", "0"),
-            ("latest_fork_usec", "0"),
-        ]));
-        all
+        rows([
+            ("total_connections_received", &self.clients.received()),
+            ("rejected_connections", &self.clients.rejected()),
+            ("evicted_clients", &self.clients.evicted()),
+            ("client_output_buffer_limit_disconnections", &self.clients.unread()),
+            ("total_commands_processed", &self.stats.commands()),
+            ("instantaneous_ops_per_sec", &rate(&self.stats.rates.commands)),
+            ("total_net_input_bytes", &total(|loops| &loops.input_bytes)),
+            ("total_net_output_bytes", &total(|loops| &loops.output_bytes)),
+            ("instantaneous_input_kbps", &kilobytes(rate(&self.stats.rates.input_bytes))),
+            ("instantaneous_output_kbps", &kilobytes(rate(&self.stats.rates.output_bytes))),
+            ("keyspace_hits", &hits),
+            ("keyspace_misses", &reads.saturating_sub(hits)),
+            ("total_error_replies", &errors),
+            ("reads", &reads),
+            ("writes", &total(|loops| &loops.writes)),
+            ("refused", &total(|loops| &loops.refused)),
+            ("indeterminate", &total(|loops| &loops.indeterminate)),
+            ("log_lines_dropped", &logging::lines_dropped()),
+            ("expired_keys", &"0"),
+            ("evicted_keys", &"0"),
+            ("pubsub_channels", &"0"),
+            ("pubsub_patterns", &"0"),
+            ("sync_full", &"0"),
+            ("sync_partial_ok", &"0"),
+            ("sync_partial_err", &"0"),
+            ("latest_fork_usec", &"0"),
+        ])
     }
 
     fn replication_rows() -> Rows {
-        let mut all = always(&[
-            ("role", "master"),
-            ("connected_slaves", "0"),
-            ("master_failover_state", "no-failover"),
-        ]);
-        all.extend(rows([("master_replid", run_id().to_owned())]));
-        all.extend(always(&[("master_repl_offset", "0"), ("repl_backlog_active", "0")]));
-        all
+        rows([
+            ("role", &"master"),
+            ("connected_slaves", &"0"),
+            ("master_failover_state", &"no-failover"),
+            ("master_replid", &run_id()),
+            ("master_repl_offset", &"0"),
+            ("repl_backlog_active", &"0"),
+        ])
     }
 
     fn processor_rows() -> Rows {
         let (system, user) = processor_seconds();
-        let mut all =
-            rows([("used_cpu_sys", format!("{system:.6}")), ("used_cpu_user", format!("{user:.6}"))]);
-        all.extend(always(&[("used_cpu_sys_children", "0.000000"), ("used_cpu_user_children", "0.000000")]));
-        all
+        rows([
+            ("used_cpu_sys", &format!("{system:.6}")),
+            ("used_cpu_user", &format!("{user:.6}")),
+            ("used_cpu_sys_children", &"0.000000"),
+            ("used_cpu_user_children", &"0.000000"),
+        ])
     }
 
     fn command_rows(&self) -> Rows {
@@ -202,31 +186,22 @@ impl Report {
     fn node_rows(&self) -> Rows {
         let boot = self.membership.directory.identity().boot;
         let not_ready = self.not_ready();
-        let peers: Vec<String> = self
-            .membership
-            .own
-            .members
-            .ids()
-            .iter()
-            .enumerate()
-            .filter(|(_, id)| **id != self.membership.own.id)
-            .map(|(index, id)| {
-                format!("{id}={}", if self.membership.admission.is_up(index) { "up" } else { "down" })
-            })
-            .collect();
+        let is_up = |index| self.membership.admission.is_up(index);
+        let state = |(index, id)| format!("{id}={}", if is_up(index) { "up" } else { "down" });
+        let peers: Vec<String> = self.peers().map(state).collect();
         rows([
-            ("node_id", self.membership.own.id.to_string()),
-            ("boot", boot.to_string()),
-            ("cluster", self.settings.cluster_text()),
-            ("admitted", u8::from(self.membership.admission.is_admitted()).to_string()),
-            ("ready", u8::from(not_ready.is_none()).to_string()),
-            ("not_ready_because", not_ready.map_or_else(String::new, |why| why.to_string())),
-            ("writable", u8::from(self.disk.committer.writable()).to_string()),
-            ("keys_estimate", self.disk.store.versions().keys_estimate().to_string()),
-            ("timestamps", self.settings.timestamps_name().to_owned()),
-            ("clock", self.clock.text()),
-            ("peers", peers.join(",")),
-            ("repair", self.repair_text()),
+            ("node_id", &self.membership.own.id),
+            ("boot", &boot),
+            ("cluster", &self.settings.cluster_text()),
+            ("admitted", &u8::from(self.membership.admission.is_admitted())),
+            ("ready", &u8::from(not_ready.is_none())),
+            ("not_ready_because", &not_ready.map_or_else(String::new, |why| why.to_string())),
+            ("writable", &u8::from(self.disk.committer.writable())),
+            ("keys_estimate", &self.disk.store.versions().keys_estimate()),
+            ("timestamps", &self.settings.timestamps_name()),
+            ("clock", &self.clock.text()),
+            ("peers", &peers.join(",")),
+            ("repair", &self.repair_text()),
         ])
     }
 
@@ -234,7 +209,7 @@ impl Report {
         // About: whoever reads this section expects the field by this name.
         match self.disk.store.versions().keys_estimate() {
             0 => Vec::new(),
-            keys => rows([("db0", format!("keys={keys},expires=0,avg_ttl=0"))]),
+            keys => rows([("db0", &format!("keys={keys},expires=0,avg_ttl=0"))]),
         }
     }
 
@@ -262,7 +237,7 @@ impl Host for Shard {
         put("Modules", &Vec::new);
         put("Commandstats", &|| report.command_rows());
         put("Errorstats", &|| report.error_rows());
-        put("Cluster", &|| always(&[("cluster_enabled", "0")]));
+        put("Cluster", &|| rows([("cluster_enabled", &"0")]));
         put("Node", &|| report.node_rows());
         put("Keyspace", &|| report.keyspace_rows());
         sections
@@ -270,30 +245,24 @@ impl Host for Shard {
 
     fn config(&self) -> Vec<(String, String)> {
         let settings = &self.settings;
-        let limit = settings.max_value_bytes.to_string();
-        let keepalive = super::sockets::KEEPALIVE.as_secs().to_string();
-        let max_clients = self.all_clients.limit().to_string();
-        let memory = settings.clients_memory.to_string();
         // As Redis says it: no hard limit, but one for so many seconds; and no other kind of client.
         let (output, seconds) = (settings.client_output_limit, patience::UNREAD.as_secs());
         let output = format!("normal 0 {output} {seconds} slave 0 0 0 pubsub 0 0 0");
-        [
-            ("save", ""),
-            ("appendonly", "yes"),
-            ("appendfsync", "always"),
-            ("maxmemory", "0"),
-            ("maxmemory-policy", "noeviction"),
-            ("databases", "1"),
-            ("timeout", "0"),
-            ("tcp-keepalive", &keepalive),
-            ("maxclients", &max_clients),
-            ("maxmemory-clients", &memory),
+        let rows: [(&str, &dyn Display); _] = [
+            ("save", &""),
+            ("appendonly", &"yes"),
+            ("appendfsync", &"always"),
+            ("maxmemory", &"0"),
+            ("maxmemory-policy", &"noeviction"),
+            ("databases", &"1"),
+            ("timeout", &"0"),
+            ("tcp-keepalive", &super::sockets::KEEPALIVE.as_secs()),
+            ("maxclients", &self.all_clients.limit()),
+            ("maxmemory-clients", &settings.clients_memory),
             ("client-output-buffer-limit", &output),
-            ("proto-max-bulk-len", &limit),
-        ]
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect()
+            ("proto-max-bulk-len", &settings.max_value_bytes),
+        ];
+        rows.map(|(name, value)| (name.to_owned(), value.to_string())).into()
     }
 
     fn uptime(&self) -> Duration {

@@ -9,169 +9,95 @@ impl Report {
     pub(crate) fn metrics(&self) -> String {
         let boot = u64::from(self.membership.directory.identity().boot);
         let (commits, committed) = self.disk.committer.counts();
+        let (store, clients) = (&self.disk.store, &self.clients);
+        let total = |of| self.stats.total(of);
         let rows = [
-            ("atomic_kv_reads_total", "counter", "Gets answered", self.stats.total(|stats| &stats.reads)),
+            ("reads_total", "Gets answered", total(|loops| &loops.reads)),
+            ("writes_total", "Sets and deletes answered", total(|loops| &loops.writes)),
+            ("refused_total", "Operations that certainly had no effect", total(|loops| &loops.refused)),
             (
-                "atomic_kv_writes_total",
-                "counter",
-                "Sets and deletes answered",
-                self.stats.total(|stats| &stats.writes),
-            ),
-            (
-                "atomic_kv_refused_total",
-                "counter",
-                "Operations that certainly had no effect",
-                self.stats.total(|stats| &stats.refused),
-            ),
-            (
-                "atomic_kv_indeterminate_total",
-                "counter",
+                "indeterminate_total",
                 "Operations whose effect is unknown",
-                self.stats.total(|stats| &stats.indeterminate),
+                total(|loops| &loops.indeterminate),
             ),
+            ("commands_total", "Commands that clients have called", self.stats.commands()),
+            ("hits_total", "Gets that found a value", total(|loops| &loops.hits)),
+            ("input_bytes_total", "Bytes from clients", total(|loops| &loops.input_bytes)),
+            ("output_bytes_total", "Bytes to clients", total(|loops| &loops.output_bytes)),
+            ("commits_total", "Batches made durable", commits),
+            ("committed_writes_total", "Versions in those batches", committed),
             (
-                "atomic_kv_commands_total",
-                "counter",
-                "Commands that clients have called",
-                self.stats.commands(),
-            ),
-            (
-                "atomic_kv_hits_total",
-                "counter",
-                "Gets that found a value",
-                self.stats.total(|stats| &stats.hits),
-            ),
-            (
-                "atomic_kv_input_bytes_total",
-                "counter",
-                "Bytes from clients",
-                self.stats.total(|stats| &stats.input_bytes),
-            ),
-            (
-                "atomic_kv_output_bytes_total",
-                "counter",
-                "Bytes to clients",
-                self.stats.total(|stats| &stats.output_bytes),
-            ),
-            ("atomic_kv_commits_total", "counter", "Batches made durable", commits),
-            ("atomic_kv_committed_writes_total", "counter", "Versions in those batches", committed),
-            (
-                "atomic_kv_log_lines_dropped_total",
-                "counter",
+                "log_lines_dropped_total",
                 "Lines of the log that could not be written",
                 logging::lines_dropped(),
             ),
             (
-                "atomic_kv_lookups_handed_over_total",
-                "counter",
+                "lookups_handed_over_total",
                 "Lookups that waited for the disk elsewhere than in an event loop",
                 self.disk.readers.handed_over(),
             ),
             (
-                "atomic_kv_keys_estimate",
-                "gauge",
+                "keys_estimate",
                 "Keys here, about: more while keys are written again, and with deleted ones",
-                self.disk.store.versions().keys_estimate(),
+                store.versions().keys_estimate(),
             ),
             (
-                "atomic_kv_large_values_read_total",
-                "counter",
+                "large_values_read_total",
                 "Values that were read apart from their keys",
-                self.disk.store.large_values_read(),
+                store.large_values_read(),
             ),
+            ("damaged_parts", "Parts of the tables that were lost to damage", store.damaged_parts()),
             (
-                "atomic_kv_damaged_parts",
-                "gauge",
-                "Parts of the tables that were lost to damage",
-                self.disk.store.damaged_parts(),
-            ),
-            (
-                "atomic_kv_abstentions_total",
-                "counter",
+                "abstentions_total",
                 "Questions not answered because what they are about may be damaged",
-                self.disk.store.abstentions(),
+                store.abstentions(),
             ),
-            ("atomic_kv_disk_bytes", "gauge", "Bytes that the database takes", self.disk.store.disk_bytes()),
-            ("atomic_kv_boot", "gauge", "Starts of this data directory", boot),
+            ("disk_bytes", "Bytes that the database takes", store.disk_bytes()),
+            ("boot", "Starts of this data directory", boot),
+            ("writable", "1 while the disk has room", u64::from(self.disk.committer.writable())),
+            ("ready", "1 while operations can be expected to succeed", u64::from(self.not_ready().is_none())),
+            ("clients", "Client connections", clients.connected() as u64),
+            ("clients_limit", "Client connections that there may be", clients.limit() as u64),
+            ("clients_rejected_total", "Client connections refused beyond that", clients.rejected()),
+            ("clients_memory_bytes", "Memory that clients hold: requests and replies", clients.memory()),
             (
-                "atomic_kv_writable",
-                "gauge",
-                "1 while the disk has room",
-                u64::from(self.disk.committer.writable()),
-            ),
-            (
-                "atomic_kv_ready",
-                "gauge",
-                "1 while operations can be expected to succeed",
-                u64::from(self.not_ready().is_none()),
-            ),
-            ("atomic_kv_clients", "gauge", "Client connections", self.clients.connected() as u64),
-            (
-                "atomic_kv_clients_limit",
-                "gauge",
-                "Client connections that there may be",
-                self.clients.limit() as u64,
-            ),
-            (
-                "atomic_kv_clients_rejected_total",
-                "counter",
-                "Client connections refused beyond that",
-                self.clients.rejected(),
-            ),
-            (
-                "atomic_kv_clients_memory_bytes",
-                "gauge",
-                "Memory that clients hold: requests and replies",
-                self.clients.memory(),
-            ),
-            (
-                "atomic_kv_clients_memory_limit_bytes",
-                "gauge",
+                "clients_memory_limit_bytes",
                 "Memory that clients may hold together",
                 self.settings.clients_memory,
             ),
             (
-                "atomic_kv_client_output_limit_bytes",
-                "gauge",
+                "client_output_limit_bytes",
                 "Replies that may wait for one client",
                 self.settings.client_output_limit as u64,
             ),
             (
-                "atomic_kv_clients_evicted_total",
-                "counter",
+                "clients_evicted_total",
                 "Connections closed because all clients together held too much",
-                self.clients.evicted(),
+                clients.evicted(),
             ),
             (
-                "atomic_kv_clients_unread_total",
-                "counter",
+                "clients_unread_total",
                 "Connections closed because they did not read their replies",
-                self.clients.unread(),
+                clients.unread(),
             ),
         ];
         let mut out = String::new();
-        for (name, kind, help, value) in rows {
-            let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
+        for (name, help, value) in rows {
+            describe(&mut out, name, help);
+            let _ = writeln!(out, "atomic_kv_{name} {value}");
         }
-        out.push_str(
-            "# HELP atomic_kv_peer_up 1 while a link to the peer is up\n# TYPE atomic_kv_peer_up gauge\n",
-        );
-        for (index, id) in self
-            .membership
-            .own
-            .members
-            .ids()
-            .iter()
-            .enumerate()
-            .filter(|(_, id)| **id != self.membership.own.id)
-        {
-            let _ = writeln!(
-                out,
-                "atomic_kv_peer_up{{peer=\"{id}\"}} {}",
-                u64::from(self.membership.admission.is_up(index))
-            );
+        describe(&mut out, "peer_up", "1 while a link to the peer is up");
+        for (index, id) in self.peers() {
+            let is_up = u8::from(self.membership.admission.is_up(index));
+            let _ = writeln!(out, "atomic_kv_peer_up{{peer=\"{id}\"}} {is_up}");
         }
         self.repair_metrics(&mut out);
         out
     }
+}
+
+/// What comes before the values of a metric. Counters are known by their names.
+pub(super) fn describe(out: &mut String, name: &str, help: &str) {
+    let kind = if name.ends_with("_total") { "counter" } else { "gauge" };
+    let _ = writeln!(out, "# HELP atomic_kv_{name} {help}\n# TYPE atomic_kv_{name} {kind}");
 }

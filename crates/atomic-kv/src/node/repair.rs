@@ -2,6 +2,7 @@
 //! it wants, over its own lanes (`node::shard`); looks at the store that may wait for the disk are done elsewhere.
 
 use super::database::ReplicaStore;
+use super::metrics::describe;
 use super::report::Report;
 use super::shard::Shard;
 use super::{now_instant, supervise};
@@ -123,47 +124,32 @@ pub(crate) async fn keep_repairing(shard: Rc<Shard>, repairs: Arc<Repairs>) {
 
 impl Report {
     fn repair_statuses(&self) -> impl Iterator<Item = (NodeId, Status)> {
-        let others = self
-            .membership
-            .own
-            .members
-            .ids()
-            .iter()
-            .enumerate()
-            .filter(|(_, id)| **id != self.membership.own.id);
-        others.map(|(index, id)| (*id, self.repairs.status(index)))
+        self.peers().map(|(index, id)| (id, self.repairs.status(index)))
     }
 
     /// Metrics by peer, in the Prometheus text format.
     pub(crate) fn repair_metrics(&self, out: &mut String) {
-        type Row = (&'static str, &'static str, &'static str, fn(&Status) -> u64);
+        type Row = (&'static str, &'static str, fn(&Status) -> u64);
         const ROWS: [Row; 7] = [
-            ("repair_keys", "gauge", "Keys on the list of what the peer may lack", |s| s.keys as u64),
-            ("repair_comparing", "gauge", "1 while ranges are compared with the peer, or are to be", |s| {
+            ("repair_keys", "Keys on the list of what the peer may lack", |s| s.keys as u64),
+            ("repair_comparing", "1 while ranges are compared with the peer, or are to be", |s| {
                 u64::from(s.compared.is_some())
             }),
-            ("repair_compared_keys", "gauge", "Keys compared so far in this comparison", |s| {
+            ("repair_compared_keys", "Keys compared so far in this comparison", |s| {
                 s.compared.unwrap_or_default()
             }),
             (
                 "repair_behind_seconds",
-                "gauge",
                 "How long ago the oldest write was that the peer is known to lack",
                 |s| s.behind_for.unwrap_or_default().as_secs(),
             ),
-            ("repair_sent_total", "counter", "Versions that the peer lacked and has acknowledged", |s| {
-                s.counts.sent
-            }),
-            ("repair_fetched_total", "counter", "Versions that this node lacked and the peer had", |s| {
-                s.counts.fetched
-            }),
-            ("repair_differing_total", "counter", "Compared ranges of a few keys that differed", |s| {
-                s.counts.differing
-            }),
+            ("repair_sent_total", "Versions that the peer lacked and has acknowledged", |s| s.counts.sent),
+            ("repair_fetched_total", "Versions that this node lacked and the peer had", |s| s.counts.fetched),
+            ("repair_differing_total", "Compared ranges of a few keys that differed", |s| s.counts.differing),
         ];
         let statuses: Vec<(NodeId, Status)> = self.repair_statuses().collect();
-        for (name, kind, help, value) in ROWS {
-            let _ = writeln!(out, "# HELP atomic_kv_{name} {help}\n# TYPE atomic_kv_{name} {kind}");
+        for (name, help, value) in ROWS {
+            describe(out, name, help);
             for (peer, status) in &statuses {
                 let _ = writeln!(out, "atomic_kv_{name}{{peer=\"{peer}\"}} {}", value(status));
             }

@@ -7,7 +7,8 @@ use super::membership::Membership;
 use super::repair::Repairs;
 use super::stats::Stats;
 use crate::config::Settings;
-use abd::Reason;
+use ::node::peer::greeting::Own;
+use abd::{NodeId, Reason};
 use std::sync::Arc;
 
 /// From where a node knows what it tells. It is read here, and never changed.
@@ -25,5 +26,11 @@ impl Report {
     /// Why no operation can be expected to succeed now. `None`: this node is ready.
     pub(crate) fn not_ready(&self) -> Option<Reason> {
         self.membership.admission.not_ready(self.clock.has_time())
+    }
+
+    /// The other members, with their indices.
+    pub(super) fn peers(&self) -> impl Iterator<Item = (usize, NodeId)> {
+        let Own { id, members, .. } = &self.membership.own;
+        members.ids().iter().copied().enumerate().filter(move |(_, peer)| peer != id)
     }
 }

@@ -2,7 +2,7 @@
 //! returns before the node stops ends the node.
 
 use super::membership::Membership;
-use crate::fatal::Fatal;
+use crate::fatal::{self, Fatal};
 use crate::fault::{self, Injected};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -63,7 +63,7 @@ impl Supervisor {
     /// A part that lives as long as the node has ended.
     fn part_ended(&self, part: &str) {
         if !self.membership.admission.is_stopping() {
-            self.fail_as(Fatal::fault(format!(
+            self.fail_as(fatal::fault(format!(
                 "a fault in the program: its part \"{part}\" has ended by itself; start this node again, and report this line"
             )));
         }

@@ -128,7 +128,7 @@ pub fn run(args: &BenchArgs) -> Result<(), Failed> {
         true => serde_json::to_string(&report).map_err(|why| Failed::runtime(why.to_string()))? + "\n",
         false => summary::Summary(&report).to_string(),
     };
-    print(text.as_bytes()).map_err(|why| Failed::runtime(why.to_string()))?;
+    print(text)?;
     cleaned.map_err(Failed::runtime)?;
     if interrupt.is_wanted() {
         return Err(Failed {

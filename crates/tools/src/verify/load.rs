@@ -1,5 +1,6 @@
 //! The clients: what they ask, and what may be concluded from the answers.
 
+use crate::load::Random;
 use crate::picture::Event;
 use crate::resp::{Client, Response};
 use lincheck::{Action, History, Operation};
@@ -85,7 +86,7 @@ struct Driver<'a> {
     /// Which address is next, or in use.
     turn: usize,
     connection: Option<Client>,
-    random: SplitMix,
+    random: Random,
     recording: Recording,
 }
 
@@ -108,14 +109,15 @@ impl<'a> Driver<'a> {
             writes: 0,
             turn: number % load.addresses.len(),
             connection: None,
-            random: SplitMix(number as u64),
+            random: Random::new(number as u64),
             recording: Recording::default(),
         }
     }
 
     fn run(mut self, go_on: &impl Fn() -> bool) -> Recording {
         while go_on() {
-            let key = &self.load.keys[self.random.below(self.load.keys.len())];
+            let key = &self.load.keys
+                [usize::try_from(self.random.below(self.load.keys.len() as u64)).unwrap_or_default()];
             let action = match self.random.below(100) {
                 0..50 => Action::Read(None),
                 50..95 => {
@@ -200,19 +202,5 @@ impl<'a> Driver<'a> {
 
     fn now(&self) -> u64 {
         u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX)
-    }
-}
-
-/// Steele, Lea and Flood's `SplitMix64` (OOPSLA 2014): small, and good enough to pick keys.
-struct SplitMix(u64);
-
-impl SplitMix {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^= mixed >> 31;
-        usize::try_from(mixed % bound as u64).unwrap_or_default()
     }
 }

@@ -12,7 +12,7 @@ pub use load::{Load, Recording, drive};
 use crate::interrupt::Interrupt;
 use crate::picture::{self, Drawing, Unit};
 use crate::resp::Client;
-use crate::{Addresses, Failed, clean, print};
+use crate::{Addresses, Failed, clean, say};
 use clap::Args;
 use figures::Figures;
 use lincheck::{DEFAULT_LIMIT, Model, Verdict};
@@ -85,7 +85,6 @@ pub fn run(args: &VerifyArgs) -> Result<(), Failed> {
         keys: (0..args.keys).map(|key| format!("verify:{now:x}:{key}")).collect(),
         patience: PATIENCE,
     };
-    let say = |text: String| print(text.as_bytes()).map_err(|why| Failed::usage(why.to_string()));
     let interrupt = Interrupt::listen()?;
     say(format!(
         "{} clients, {} keys, {} s on {}\n",
