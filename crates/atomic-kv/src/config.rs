@@ -2,7 +2,7 @@
 
 use crate::fatal::Fatal;
 use ::node::hello::LOOPS_MAX;
-use ::node::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
+use ::node::limits::VALUE_BYTES_MAX;
 use abd::TimestampMode;
 use clap::Args;
 use serde::Deserialize;
@@ -132,8 +132,6 @@ pub struct Settings {
     pub clock_offset: i64,
     /// How long an operation may take.
     pub op_timeout: Duration,
-    /// Largest key in bytes.
-    pub max_key_bytes: usize,
     /// Largest value in bytes.
     pub max_value_bytes: usize,
     /// Memory for the newest versions, in bytes.
@@ -184,11 +182,9 @@ impl ServeArgs {
         }
         let node_id = required(self.node_id, "--node-id")?;
         let cluster = parse_cluster(&required(self.cluster, "--cluster")?)?;
-        if !cluster.iter().any(|(id, _)| *id == node_id) {
-            return Err(Fatal::usage(format!(
-                "--node-id {node_id} is not in --cluster; add it or correct the id"
-            )));
-        }
+        check(cluster.iter().any(|(id, _)| *id == node_id), || {
+            format!("--node-id {node_id} is not in --cluster; add it or correct the id")
+        })?;
         let clock_error = self.clock_error.map(|text| parse_duration("--clock-error", &text)).transpose()?;
         let max_clock_width = self
             .max_clock_width
@@ -204,36 +200,33 @@ impl ServeArgs {
         let op_timeout =
             self.op_timeout.map_or(Ok(OP_TIMEOUT), |text| parse_duration("--op-timeout", &text))?;
         for (flag, duration) in [("--op-timeout", op_timeout), ("--max-clock-width", max_clock_width)] {
-            if duration > LONGEST {
-                return Err(Fatal::usage(format!("{flag} {duration:?} is longer than an hour; choose less")));
-            }
+            let wrong = || format!("{flag} {duration:?} is longer than an hour; choose less");
+            check(duration <= LONGEST, wrong)?;
         }
         let threads = self.threads.unwrap_or(1);
-        if !(1..=usize::from(LOOPS_MAX)).contains(&threads) {
-            return Err(Fatal::usage(format!("--threads {threads} is not between 1 and {LOOPS_MAX}")));
-        }
+        check((1..=usize::from(LOOPS_MAX)).contains(&threads), || {
+            format!("--threads {threads} is not between 1 and {LOOPS_MAX}")
+        })?;
         let max_value_bytes = self.max_value_bytes.unwrap_or(16 << 20);
-        if !(1..=VALUE_BYTES_MAX).contains(&max_value_bytes) {
-            return Err(Fatal::usage("--max-value-bytes must be between 1 and 536870912"));
-        }
+        check((1..=VALUE_BYTES_MAX).contains(&max_value_bytes), || {
+            format!("--max-value-bytes must be between 1 and {VALUE_BYTES_MAX}")
+        })?;
         let client_output_limit = self.client_output_limit.unwrap_or((128 << 20).max(2 * max_value_bytes));
-        if client_output_limit < max_value_bytes {
-            return Err(Fatal::usage(format!(
+        check(client_output_limit >= max_value_bytes, || {
+            format!(
                 "--client-output-limit {client_output_limit} is less than --max-value-bytes {max_value_bytes}: no client \
                  could read the largest value"
-            )));
-        }
+            )
+        })?;
         let clients_memory = self.clients_memory.unwrap_or(4 * client_output_limit as u64);
-        if clients_memory < client_output_limit as u64 {
-            return Err(Fatal::usage(format!(
+        check(clients_memory >= client_output_limit as u64, || {
+            format!(
                 "--clients-memory {clients_memory} is less than --client-output-limit {client_output_limit}: raise the one \
                  or lower the other"
-            )));
-        }
+            )
+        })?;
         let max_clients = self.max_clients.unwrap_or(DEFAULT_MAX_CLIENTS);
-        if max_clients == 0 {
-            return Err(Fatal::usage("--max-clients must be at least 1"));
-        }
+        check(max_clients > 0, || "--max-clients must be at least 1".to_owned())?;
         Ok(Settings {
             node_id,
             cluster,
@@ -246,7 +239,6 @@ impl ServeArgs {
             max_clock_width,
             clock_offset: self.clock_offset.unwrap_or(0),
             op_timeout,
-            max_key_bytes: KEY_BYTES_MAX,
             max_value_bytes,
             cache_bytes: self.cache_bytes.unwrap_or(store::CACHE_BYTES),
             max_clients,
@@ -257,27 +249,20 @@ impl ServeArgs {
     }
 
     fn or(self, file: Self) -> Self {
-        Self {
-            node_id: self.node_id.or(file.node_id),
-            cluster: self.cluster.or(file.cluster),
-            listen: self.listen.or(file.listen),
-            peer_listen: self.peer_listen.or(file.peer_listen),
-            data_dir: self.data_dir.or(file.data_dir),
-            http_listen: self.http_listen.or(file.http_listen),
-            timestamps: self.timestamps.or(file.timestamps),
-            clock_error: self.clock_error.or(file.clock_error),
-            max_clock_width: self.max_clock_width.or(file.max_clock_width),
-            op_timeout: self.op_timeout.or(file.op_timeout),
-            max_value_bytes: self.max_value_bytes.or(file.max_value_bytes),
-            cache_bytes: self.cache_bytes.or(file.cache_bytes),
-            max_clients: self.max_clients.or(file.max_clients),
-            clients_memory: self.clients_memory.or(file.clients_memory),
-            client_output_limit: self.client_output_limit.or(file.client_output_limit),
-            threads: self.threads.or(file.threads),
-            clock_offset: self.clock_offset.or(file.clock_offset),
-            config: None,
+        macro_rules! first {
+            ($($setting:ident)*) => { Self { $($setting: self.$setting.or(file.$setting),)* config: None } };
+        }
+        first! {
+            node_id cluster listen peer_listen data_dir http_listen timestamps clock_error max_clock_width
+            clock_offset op_timeout max_value_bytes cache_bytes max_clients clients_memory client_output_limit
+            threads
         }
     }
+}
+
+/// Exit code 2 with one line, unless it is as it must be.
+fn check(is_right: bool, wrong: impl FnOnce() -> String) -> Result<(), Fatal> {
+    if is_right { Ok(()) } else { Err(Fatal::usage(wrong())) }
 }
 
 fn required<T>(value: Option<T>, flag: &str) -> Result<T, Fatal> {
@@ -311,9 +296,9 @@ pub fn parse_cluster(text: &str) -> Result<Vec<(u32, String)>, Fatal> {
         cluster.push((id, check_address("--cluster", address.trim().to_owned())?));
     }
     cluster.sort();
-    if cluster.windows(2).any(|pair| pair[0].0 == pair[1].0) {
-        return Err(Fatal::usage("--cluster lists a node id twice"));
-    }
+    check(cluster.windows(2).all(|pair| pair[0].0 != pair[1].0), || {
+        "--cluster lists a node id twice".to_owned()
+    })?;
     let mut addresses: Vec<&str> = cluster.iter().map(|(_, address)| address.as_str()).collect();
     addresses.sort_unstable();
     if let Some(pair) = addresses.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -322,9 +307,8 @@ pub fn parse_cluster(text: &str) -> Result<Vec<(u32, String)>, Fatal> {
             pair[0]
         )));
     }
-    if !(1..=7).contains(&cluster.len()) {
-        return Err(Fatal::usage(format!("--cluster lists {} nodes; 1 to 7 are possible", cluster.len())));
-    }
+    let count = cluster.len();
+    check((1..=7).contains(&count), || format!("--cluster lists {count} nodes; 1 to 7 are possible"))?;
     Ok(cluster)
 }
 

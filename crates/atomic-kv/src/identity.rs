@@ -66,14 +66,9 @@ impl DataDir {
     /// not whole.
     pub fn open(path: &Path, node: u32, members: &[u32]) -> Result<Self, Fatal> {
         let shown = path.display();
-        let unusable = |why| {
-            Fatal::usage(format!(
-                "cannot use the data directory {shown}: {why}; choose another with --data-dir"
-            ))
-        };
-        create_durably(path).map_err(unusable)?;
+        create_durably(path).map_err(|why| unusable(path, &why))?;
         let lock = lock(path)?;
-        private::tighten(path).map_err(unusable)?;
+        private::tighten(path).map_err(|why| unusable(path, &why))?;
         let (identity_path, watermark_path) =
             (path.join(Part::Identity.name()), path.join(Part::Watermark.name()));
         let failed = |why: io::Error| Fatal::runtime(format!("cannot read {shown}: {why}"));
@@ -298,16 +293,15 @@ impl Files {
 /// In the database's directory.
 const MARK: &str = "mark";
 
+fn unusable(path: &Path, why: &io::Error) -> Fatal {
+    let shown = path.display();
+    Fatal::usage(format!("cannot use the data directory {shown}: {why}; choose another with --data-dir"))
+}
+
 fn lock(path: &Path) -> Result<File, Fatal> {
     let shown = path.display();
-    let lock =
-        store::private::options().write(true).create(true).truncate(false).open(path.join("LOCK")).map_err(
-            |why| {
-                Fatal::usage(format!(
-                    "cannot use the data directory {shown}: {why}; choose another with --data-dir"
-                ))
-            },
-        )?;
+    let opened = store::private::options().write(true).create(true).truncate(false).open(path.join("LOCK"));
+    let lock = opened.map_err(|why| unusable(path, &why))?;
     rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).map_err(|why| {
         Fatal::usage(if why == rustix::io::Errno::WOULDBLOCK {
             format!(
@@ -396,8 +390,8 @@ fn create_durably(path: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// When the system has none.
-pub fn random() -> io::Result<[u8; 16]> {
-    let mut bytes = [0; 16];
+pub fn random<const N: usize>() -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     Ok(bytes)
 }

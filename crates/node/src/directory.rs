@@ -13,7 +13,6 @@ use crate::acquaintances::{Acquaintances, PeerRefusal};
 use crate::introduction::{ANCESTRY_MAX, Introduction, Present, Proof, statement};
 use crate::nonce::{Challenges, Nonce, Occasion, Purpose, Tag};
 use alloc::{string::String, vec::Vec};
-use core::fmt;
 use serde::{Deserialize, Serialize};
 
 /// Who a node is, and whom it has met. What is written of it is one generation; the newest is what counts.
@@ -112,12 +111,6 @@ impl Part {
     }
 }
 
-impl fmt::Display for Part {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
 /// What is found of a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PartFound {
@@ -133,16 +126,16 @@ pub enum PartFound {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
     /// A part is missing.
-    #[error("{0} is gone, but this node had one")]
+    #[error("{} is gone, but this node had one", .0.name())]
     Gone(Part),
     /// It is there and says nothing.
-    #[error("{0} is empty or damaged: nothing in it says which database this is")]
+    #[error("{} is empty or damaged: nothing in it says which database this is", .0.name())]
     Unmarked(Part),
     /// It belongs to another directory.
-    #[error("{0} belongs to another database than this directory's")]
+    #[error("{} belongs to another database than this directory's", .0.name())]
     Foreign(Part),
     /// It was brought back from an earlier time.
-    #[error("{part} is older than the rest of this directory ({what} {now}, known is {known})")]
+    #[error("{} is older than the rest of this directory ({what} {now}, known is {known})", part.name())]
     Older {
         /// Which.
         part: Part,
@@ -202,11 +195,6 @@ impl Identity {
         Ok(())
     }
 
-    /// Which of two copies is newer.
-    pub fn generation(&self) -> u64 {
-        self.generation
-    }
-
     /// What is written next is newer than what was written before.
     pub fn next_generation(&mut self) {
         self.generation += 1;
@@ -215,11 +203,6 @@ impl Identity {
     /// What goes into the database and the watermark after this generation was written.
     pub fn mark(&self) -> Mark {
         Mark { database: self.database.id, boot: self.boot, generation: self.generation }
-    }
-
-    /// Whether the database has been made: from then on there must be one.
-    pub fn has_database(&self) -> bool {
-        self.database.made
     }
 
     /// The database and the watermark are durably marked with this start.

@@ -19,7 +19,7 @@
 //! unknown tag is skipped, and so is what follows the known part of a known field: a later release may say more.
 
 use crate::fields::{Fields, FieldsError, put_field};
-use crate::introduction::{INTRODUCTION, Introduction, get_tags, sixteen};
+use crate::introduction::{get_tags, sixteen};
 use crate::nonce::Tag;
 use abd::wire::{WireError, get_bytes, put_bytes};
 use alloc::{string::String, vec::Vec};
@@ -64,11 +64,15 @@ pub struct Versions {
 impl Versions {
     /// Those of this release. `newest` is raised with any change to what travels between nodes after the handshake; `oldest`
     /// when this release cannot talk as an earlier one did any more.
-    pub const OURS: Self = Self { oldest: 3, newest: 3 };
+    pub const OURS: Self = Self::only(3);
 
     /// All from `oldest` to `newest`; `None` when there is none.
     pub fn new(oldest: u16, newest: u16) -> Option<Self> {
         (oldest <= newest).then_some(Self { oldest, newest })
+    }
+
+    const fn only(version: u16) -> Self {
+        Self { oldest: version, newest: version }
     }
 
     /// The highest version that both speak.
@@ -225,8 +229,10 @@ pub enum HelloError {
     Wire(#[from] WireError),
 }
 
-fn short(_: bytes::TryGetError) -> HelloError {
-    HelloError::Wire(WireError::Length)
+impl From<bytes::TryGetError> for HelloError {
+    fn from(_: bytes::TryGetError) -> Self {
+        Self::Wire(WireError::Length)
+    }
 }
 
 impl Hello {
@@ -242,17 +248,7 @@ impl Hello {
                 Service::Coordinator => 2,
             });
         });
-        self.about.put(out);
-        if let Some(lane) = self.lane {
-            put_field(out, LANE, |out| {
-                out.put_u8(match lane.kind {
-                    LaneKind::Small => 1,
-                    LaneKind::Bulk => 2,
-                });
-                out.put_u16(lane.pair);
-            });
-        }
-        self.about.put_challenge(out);
+        self.about.put(self.lane, out);
     }
 
     /// Reads the message's body; `ours` is what this side speaks.
@@ -265,38 +261,35 @@ impl Hello {
         {
             return Err(HelloError::Stranger);
         }
-        let newest = body.try_get_u16().map_err(short)?;
-        let oldest = if newest <= WITHOUT_RANGE { newest } else { body.try_get_u16().map_err(short)? };
+        let newest = body.try_get_u16()?;
+        let oldest = if newest <= WITHOUT_RANGE { newest } else { body.try_get_u16()? };
         let theirs = Versions::new(oldest, newest).ok_or(WireError::Length)?;
         if theirs.common(ours).is_none() {
             return Err(HelloError::Version { theirs, ours });
         }
         let mut fields = Fields::new(body);
         let mut service = fields.required(SERVICE, "service")?;
-        let service = match service.try_get_u8().map_err(short)? {
+        let service = match service.try_get_u8()? {
             1 => Service::Replica,
             2 => Service::Coordinator,
             other => return Err(WireError::Kind(other).into()),
         };
-        let mut about = About::get(&mut fields)?;
-        let lane = fields.optional(LANE)?.map(get_lane).transpose()?;
-        about.get_challenge(&mut fields)?;
-        fields.end()?;
+        let (about, lane) = About::get(fields)?;
         Ok(Self { versions: theirs, service, lane, about })
     }
 }
 
 fn get_lane(mut field: Bytes) -> Result<LaneId, HelloError> {
-    let kind = match field.try_get_u8().map_err(short)? {
+    let kind = match field.try_get_u8()? {
         1 => LaneKind::Small,
         2 => LaneKind::Bulk,
         other => return Err(WireError::Kind(other).into()),
     };
-    Ok(LaneId { kind, pair: field.try_get_u16().map_err(short)? })
+    Ok(LaneId { kind, pair: field.try_get_u16()? })
 }
 
 impl About {
-    fn put(&self, out: &mut BytesMut) {
+    fn put(&self, lane: Option<LaneId>, out: &mut BytesMut) {
         put_field(out, CLUSTER, |out| out.put_slice(self.cluster.as_bytes()));
         put_field(out, TIMESTAMPS, |out| out.put_slice(self.timestamps.as_bytes()));
         put_field(out, ADMITTED, |out| out.put_u8(u8::from(self.admitted)));
@@ -309,34 +302,36 @@ impl About {
             out.put_u64(self.limits.frame);
         });
         put_field(out, LOOPS, |out| out.put_u16(self.loops));
-    }
-
-    fn get(fields: &mut Fields) -> Result<Self, HelloError> {
-        let text = |bytes: Bytes| String::from_utf8_lossy(&bytes).into_owned();
-        let cluster = text(fields.required(CLUSTER, "cluster")?);
-        let timestamps = text(fields.required(TIMESTAMPS, "timestamps")?);
-        let admitted = fields.required(ADMITTED, "admitted")?.try_get_u8().map_err(short)? == 1;
-        let member =
-            fields.optional(MEMBER)?.map(|mut field| field.try_get_u32()).transpose().map_err(short)?;
-        let mut field = fields.required(LIMITS, "limits")?;
-        let mut limit = || field.try_get_u64().map_err(short);
-        let limits = Limits { key: limit()?, value: limit()?, frame: limit()? };
-        let loops = fields.required(LOOPS, "loops")?.try_get_u16().map_err(short)?;
-        if !(1..=LOOPS_MAX).contains(&loops) {
-            return Err(HelloError::Loops(loops));
+        if let Some(lane) = lane {
+            put_field(out, LANE, |out| {
+                out.put_u8(match lane.kind {
+                    LaneKind::Small => 1,
+                    LaneKind::Bulk => 2,
+                });
+                out.put_u16(lane.pair);
+            });
         }
-        Ok(Self { cluster, timestamps, member, challenge: [0; 16], admitted, limits, loops })
-    }
-
-    fn put_challenge(&self, out: &mut BytesMut) {
         put_field(out, CHALLENGE, |out| out.put_slice(&self.challenge));
     }
 
-    fn get_challenge(&mut self, fields: &mut Fields) -> Result<(), HelloError> {
-        if let Some(mut field) = fields.optional(CHALLENGE)? {
-            self.challenge = sixteen(&mut field)?;
+    fn get(mut fields: Fields) -> Result<(Self, Option<LaneId>), HelloError> {
+        let text = |bytes: Bytes| String::from_utf8_lossy(&bytes).into_owned();
+        let cluster = text(fields.required(CLUSTER, "cluster")?);
+        let timestamps = text(fields.required(TIMESTAMPS, "timestamps")?);
+        let admitted = fields.required(ADMITTED, "admitted")?.try_get_u8()? == 1;
+        let member = fields.optional(MEMBER)?.map(|mut field| field.try_get_u32()).transpose()?;
+        let mut field = fields.required(LIMITS, "limits")?;
+        let mut limit = || field.try_get_u64();
+        let limits = Limits { key: limit()?, value: limit()?, frame: limit()? };
+        let loops = fields.required(LOOPS, "loops")?.try_get_u16()?;
+        if !(1..=LOOPS_MAX).contains(&loops) {
+            return Err(HelloError::Loops(loops));
         }
-        Ok(())
+        let lane = fields.optional(LANE)?.map(get_lane).transpose()?;
+        let challenge = fields.optional(CHALLENGE)?.map(|mut field| sixteen(&mut field)).transpose()?;
+        fields.end()?;
+        let challenge = challenge.unwrap_or_default();
+        Ok((Self { cluster, timestamps, member, challenge, admitted, limits, loops }, lane))
     }
 }
 
@@ -346,8 +341,7 @@ impl Welcome {
         out.put_u8(WELCOME);
         out.put_u32(MAGIC);
         out.put_u16(self.version);
-        self.about.put(out);
-        self.about.put_challenge(out);
+        self.about.put(None, out);
     }
 
     /// Reads the message's body; `ours` is what this side speaks and has said.
@@ -359,26 +353,12 @@ impl Welcome {
         if body.try_get_u32().map_err(|_| HelloError::Stranger)? != MAGIC {
             return Err(HelloError::Stranger);
         }
-        let version = body.try_get_u16().map_err(short)?;
+        let version = body.try_get_u16()?;
         if !ours.contains(version) {
-            return Err(HelloError::Version { theirs: Versions { oldest: version, newest: version }, ours });
+            return Err(HelloError::Version { theirs: Versions::only(version), ours });
         }
-        let mut fields = Fields::new(body);
-        let mut about = About::get(&mut fields)?;
-        about.get_challenge(&mut fields)?;
-        fields.end()?;
+        let (about, _) = About::get(Fields::new(body))?;
         Ok(Self { version, about })
-    }
-}
-
-impl Introduction {
-    /// Reads the message's body; `ours` is what this side speaks.
-    ///
-    /// # Errors
-    /// [`HelloError`]; the connection is to be closed.
-    pub fn get(mut body: Bytes, ours: Versions) -> Result<Self, HelloError> {
-        take_kind(&mut body, INTRODUCTION, ours)?;
-        Self::get_fields(body)
     }
 }
 
@@ -415,7 +395,7 @@ impl Refused {
 }
 
 /// Takes the kind of message that has to come now, in whose place there may be a refusal.
-fn take_kind(body: &mut Bytes, expected: u8, ours: Versions) -> Result<(), HelloError> {
+pub(crate) fn take_kind(body: &mut Bytes, expected: u8, ours: Versions) -> Result<(), HelloError> {
     let text = |body: &mut Bytes| -> Result<String, HelloError> {
         Ok(String::from_utf8_lossy(&get_bytes(body)?).into_owned())
     };
@@ -425,10 +405,7 @@ fn take_kind(body: &mut Bytes, expected: u8, ours: Versions) -> Result<(), Hello
             let why = text(body)?;
             match why.parse() {
                 // What was said before there were ranges: the version alone.
-                Ok(version) => {
-                    let theirs = Versions { oldest: version, newest: version };
-                    Err(HelloError::Version { theirs, ours })
-                }
+                Ok(version) => Err(HelloError::Version { theirs: Versions::only(version), ours }),
                 Err(_) => Err(Refused::Mismatch(why).into()),
             }
         }

@@ -6,7 +6,7 @@
 //! masked with the ones before. Whoever has nothing to prove is believed at a first meeting, and never after it.
 
 use crate::fields::{Fields, FieldsError, put_field};
-use crate::hello::HelloError;
+use crate::hello::{HelloError, Versions, take_kind};
 use crate::nonce::{Nonce, Tag};
 use abd::wire::WireError;
 use alloc::vec::Vec;
@@ -17,7 +17,7 @@ pub const ANCESTRY_MAX: usize = 64;
 /// Proofs in an introduction: of the present start, those before, and that in which the other side met this one last.
 pub const PROOFS_MAX: usize = ANCESTRY_MAX + 2;
 
-pub(crate) const INTRODUCTION: u8 = 135;
+const INTRODUCTION: u8 = 135;
 
 const MEMBER: u16 = 1;
 const PRESENT: u16 = 2;
@@ -90,19 +90,20 @@ impl Introduction {
         });
     }
 
-    /// Reads what follows the kind of the message.
+    /// Reads the message's body; `ours` is what this side speaks.
     ///
     /// # Errors
     /// [`HelloError`]; the connection is to be closed.
-    pub(crate) fn get_fields(body: Bytes) -> Result<Self, HelloError> {
+    pub fn get(mut body: Bytes, ours: Versions) -> Result<Self, HelloError> {
+        take_kind(&mut body, INTRODUCTION, ours)?;
         let mut fields = Fields::new(body);
         let mut member = fields.required(MEMBER, "member")?;
-        let node = member.try_get_u32().map_err(short)?;
+        let node = member.try_get_u32()?;
         let disk = sixteen(&mut member)?;
-        let boot = member.try_get_u32().map_err(short)?;
-        let sequence = member.try_get_u64().map_err(short)?;
+        let boot = member.try_get_u32()?;
+        let sequence = member.try_get_u64()?;
         let mut present = fields.required(PRESENT, "present start")?;
-        let present = match present.try_get_u8().map_err(short)? {
+        let present = match present.try_get_u8()? {
             1 => Present::Clear(Nonce(sixteen(&mut present)?)),
             2 => Present::Sealed(Tag(sixteen(&mut present)?), Nonce(sixteen(&mut present)?)),
             other => return Err(WireError::Kind(other).into()),
@@ -113,7 +114,7 @@ impl Introduction {
             if proofs.len() == PROOFS_MAX {
                 return Err(WireError::Length.into());
             }
-            let boot = field.try_get_u32().map_err(short)?;
+            let boot = field.try_get_u32()?;
             proofs.push(Proof { boot, tag: Tag(sixteen(&mut field)?), masked: Nonce(sixteen(&mut field)?) });
         }
         fields.end()?;
@@ -132,12 +133,8 @@ pub(crate) fn statement(node: u32, disk: [u8; 16], boot: u32, sequence: u64) -> 
 
 pub(crate) fn sixteen(field: &mut Bytes) -> Result<[u8; 16], HelloError> {
     let mut bytes = [0; 16];
-    field.try_copy_to_slice(&mut bytes).map_err(short)?;
+    field.try_copy_to_slice(&mut bytes)?;
     Ok(bytes)
-}
-
-fn short(_: bytes::TryGetError) -> HelloError {
-    HelloError::Wire(WireError::Length)
 }
 
 /// Reads the tags beside a verdict, none where there is no such field.

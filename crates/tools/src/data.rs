@@ -10,44 +10,38 @@ use std::os::unix::ffi::OsStrExt;
 /// A value on the command line that stands for the standard input.
 const STANDARD_INPUT: &str = "-";
 
-/// Flags of `get`.
+/// Flags of `del`; `get` and `set` have them, too.
 #[derive(Debug, Args)]
-pub struct GetArgs {
+pub struct KeyArgs {
     /// The key; any bytes.
     #[arg(allow_hyphen_values = true)]
     pub key: OsString,
-    /// Print the value's bytes and nothing else: no line end.
-    #[arg(long)]
-    pub raw: bool,
     /// Where to ask.
     #[command(flatten)]
     pub addresses: Addresses,
+}
+
+/// Flags of `get`.
+#[derive(Debug, Args)]
+pub struct GetArgs {
+    /// Print the value's bytes and nothing else: no line end.
+    #[arg(long)]
+    pub raw: bool,
+    /// Of what, and where to ask.
+    #[command(flatten)]
+    pub of: KeyArgs,
 }
 
 /// Flags of `set`.
 #[derive(Debug, Args)]
 pub struct SetArgs {
-    /// The key; any bytes.
-    #[arg(allow_hyphen_values = true)]
-    pub key: OsString,
+    /// Of what, and where to ask.
+    #[command(flatten)]
+    pub of: KeyArgs,
     /// The value; any bytes. With "-" it is read from the standard input, up to its end and as it is: so a value may be
     /// larger than a command line.
     #[arg(allow_hyphen_values = true)]
     pub value: OsString,
-    /// Where to ask.
-    #[command(flatten)]
-    pub addresses: Addresses,
-}
-
-/// Flags of `del`.
-#[derive(Debug, Args)]
-pub struct DelArgs {
-    /// The key; any bytes.
-    #[arg(allow_hyphen_values = true)]
-    pub key: OsString,
-    /// Where to ask.
-    #[command(flatten)]
-    pub addresses: Addresses,
 }
 
 /// Prints a key's value.
@@ -55,13 +49,13 @@ pub struct DelArgs {
 /// # Errors
 /// When there is none, no node can be reached, or the cluster cannot answer.
 pub fn get(args: &GetArgs) -> Result<(), Failed> {
-    match ask(&args.addresses.addr, Effect::Reads, &[b"GET", args.key.as_bytes()])? {
+    match ask(&args.of, Effect::Reads, &[b"GET", args.of.key.as_bytes()])? {
         Response::Bulk(Some(value)) if args.raw => print(&value),
         Response::Bulk(Some(mut value)) => {
             value.push(b'\n');
             print(&value)
         }
-        Response::Bulk(None) => Err(Failed::runtime(format!("there is no key {:?}", args.key))),
+        Response::Bulk(None) => Err(Failed::runtime(format!("there is no key {:?}", args.of.key))),
         other => Err(unexpected(other)),
     }
 }
@@ -78,7 +72,7 @@ pub fn set(args: &SetArgs) -> Result<(), Failed> {
     } else {
         args.value.as_bytes()
     };
-    match ask(&args.addresses.addr, Effect::Writes, &[b"SET", args.key.as_bytes(), value])? {
+    match ask(&args.of, Effect::Writes, &[b"SET", args.of.key.as_bytes(), value])? {
         Response::Status(text) => print(text + "\n"),
         other => Err(unexpected(other)),
     }
@@ -88,8 +82,8 @@ pub fn set(args: &SetArgs) -> Result<(), Failed> {
 ///
 /// # Errors
 /// As [`set`].
-pub fn del(args: &DelArgs) -> Result<(), Failed> {
-    match ask(&args.addresses.addr, Effect::Writes, &[b"DEL", args.key.as_bytes()])? {
+pub fn del(args: &KeyArgs) -> Result<(), Failed> {
+    match ask(args, Effect::Writes, &[b"DEL", args.key.as_bytes()])? {
         Response::Integer(count) => print(format!("{count}\n")),
         other => Err(unexpected(other)),
     }
@@ -120,7 +114,8 @@ enum Effect {
 /// Asks one node after the other, while the last one certainly did not carry the command out: it could not be reached,
 /// or answered `NOQUORUM`. A read may be repeated after a broken connection too; a write may not, for it may have
 /// taken effect, and a second one could undo what somebody else has written since.
-fn ask(addresses: &[String], effect: Effect, command: &[&[u8]]) -> Result<Response, Failed> {
+fn ask(of: &KeyArgs, effect: Effect, command: &[&[u8]]) -> Result<Response, Failed> {
+    let addresses = &of.addresses.addr;
     let mut tried = Vec::new();
     for address in addresses {
         let mut client = match Client::connect(address) {
@@ -183,18 +178,20 @@ mod tests {
         (address, count)
     }
 
+    fn of(addr: &[String], key: &str) -> KeyArgs {
+        KeyArgs { key: key.into(), addresses: Addresses { addr: addr.to_vec() } }
+    }
+
     fn set(addr: &[String], key: &str, value: &str) -> Result<(), Failed> {
-        let addresses = Addresses { addr: addr.to_vec() };
-        super::set(&SetArgs { key: key.into(), value: value.into(), addresses })
+        super::set(&SetArgs { of: of(addr, key), value: value.into() })
     }
 
     fn get(addr: &[String], key: &str) -> Result<(), Failed> {
-        let addresses = Addresses { addr: addr.to_vec() };
-        super::get(&GetArgs { key: key.into(), raw: false, addresses })
+        super::get(&GetArgs { raw: false, of: of(addr, key) })
     }
 
     fn del(addr: &[String], key: &str) -> Result<(), Failed> {
-        super::del(&DelArgs { key: key.into(), addresses: Addresses { addr: addr.to_vec() } })
+        super::del(&of(addr, key))
     }
 
     /// Nothing listens on port 1.

@@ -18,9 +18,17 @@ pub struct StatusArgs {
     pub addresses: Addresses,
 }
 
-/// The columns that `INFO` has a field for, in the order of the table.
-const FIELDS: [&str; 8] =
-    ["node_id", "boot", "keys_estimate", "ready", "writable", "timestamps", "clock", "peers"];
+/// The columns that `INFO` has a field for, with that.
+const COLUMNS: [(&str, &str); 8] = [
+    ("node", "node_id"),
+    ("boot", "boot"),
+    ("keys, about", "keys_estimate"),
+    ("ready", "ready"),
+    ("writable", "writable"),
+    ("timestamps", "timestamps"),
+    ("clock", "clock"),
+    ("peers", "peers"),
+];
 
 /// Prints a table of the nodes, and below why one is not ready.
 ///
@@ -30,31 +38,15 @@ pub fn run(args: &StatusArgs) -> Result<(), Failed> {
     let addresses = &args.addresses.addr;
     let mut table = Table::new();
     table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
-    table.set_header([
-        "address",
-        "reachable",
-        "node",
-        "boot",
-        "keys, about",
-        "ready",
-        "writable",
-        "timestamps",
-        "clock",
-        "peers",
-    ]);
+    table.set_header(["address", "reachable"].into_iter().chain(COLUMNS.map(|(title, _)| title)));
     let (mut unreachable, mut unready) = (0, Vec::new());
     for address in addresses {
         match info(address) {
             Ok(fields) => {
-                let shown = FIELDS.map(|name| match (name, fields.get(name).map(String::as_str)) {
+                let shown = COLUMNS.map(|(_, name)| match (name, fields.get(name).map(String::as_str)) {
                     (_, None) => "?",
-                    ("ready" | "writable", Some(truth)) => {
-                        if truth == "1" {
-                            "yes"
-                        } else {
-                            "no"
-                        }
-                    }
+                    ("ready" | "writable", Some("1")) => "yes",
+                    ("ready" | "writable", Some(_)) => "no",
                     (_, Some(value)) => value,
                 });
                 table.add_row([address.as_str(), "yes"].into_iter().chain(shown));

@@ -8,7 +8,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
 use tools::bench::BenchArgs;
 use tools::check::CheckArgs;
-use tools::data::{DelArgs, GetArgs, SetArgs};
+use tools::data::{GetArgs, KeyArgs, SetArgs};
 use tools::status::StatusArgs;
 use tools::verify::VerifyArgs;
 
@@ -38,7 +38,7 @@ pub enum Command {
     /// Give a key a value.
     Set(SetArgs),
     /// Delete a key.
-    Del(DelArgs),
+    Del(KeyArgs),
     /// Measure how fast a running cluster is. Writes keys of its own and deletes them at the end.
     Bench(BenchArgs),
     /// Show each node: reachable, boot count, keys, clock, peers.
@@ -92,6 +92,6 @@ mod tests {
     fn a_key_or_a_value_may_begin_with_a_dash() {
         let parsed = Cli::try_parse_from(["atomic-kv", "set", "-k", "-5", "--addr", "a:1"]).unwrap();
         let Command::Set(set) = parsed.command else { unreachable!() };
-        assert!(set.key == "-k" && set.value == "-5" && set.addresses.addr == ["a:1"], "{set:?}");
+        assert!(set.of.key == "-k" && set.value == "-5" && set.of.addresses.addr == ["a:1"], "{set:?}");
     }
 }

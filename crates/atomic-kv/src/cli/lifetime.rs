@@ -3,8 +3,9 @@
 use crate::fatal::Fatal;
 use crate::logging::limit::limited;
 use crate::node::RunningNode;
+use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
+use std::task::Poll;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
@@ -41,16 +42,11 @@ pub(super) fn run(
             }
             started = on_a_thread("start", start)? => started?,
         };
-        let failures = nodes.iter().map(|node| Box::pin(node.failed()));
-        let mut failures: Vec<_> = failures.collect();
-        let mut first_failure = pin!(std::future::poll_fn(|context| {
-            for failure in &mut failures {
-                if let std::task::Poll::Ready(fatal) = failure.as_mut().poll(context) {
-                    return std::task::Poll::Ready(fatal);
-                }
-            }
-            std::task::Poll::Pending
-        }));
+        let mut failures: Vec<_> = nodes.iter().map(|node| Box::pin(node.failed())).collect();
+        let mut first_failure = poll_fn(|context| {
+            let mut all = failures.iter_mut().map(|failure| failure.as_mut().poll(context));
+            all.find(Poll::is_ready).unwrap_or(Poll::Pending)
+        });
         tokio::select! {
             biased;
             signal = signals.wait() => tracing::info!(signal, "stopping"),
@@ -72,39 +68,37 @@ pub(super) fn run(
 
 /// What somebody has told this process.
 struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hang_up: Signal,
-    user1: Signal,
-    user2: Signal,
+    all: Vec<(&'static str, Signal)>,
     what_hang_up_means: HangUp,
 }
 
 impl Signals {
     fn listen(what_hang_up_means: HangUp) -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hang_up: signal(SignalKind::hangup())?,
-            user1: signal(SignalKind::user_defined1())?,
-            user2: signal(SignalKind::user_defined2())?,
-            what_hang_up_means,
-        })
+        let kinds = [
+            ("SIGTERM", SignalKind::terminate()),
+            ("SIGINT", SignalKind::interrupt()),
+            ("SIGHUP", SignalKind::hangup()),
+            ("SIGUSR1", SignalKind::user_defined1()),
+            ("SIGUSR2", SignalKind::user_defined2()),
+        ];
+        let all = kinds.into_iter().map(|(name, kind)| Ok((name, signal(kind)?)));
+        Ok(Self { all: all.collect::<io::Result<_>>()?, what_hang_up_means })
     }
 
     /// Waits for one that means that this process should end; its name. Others are told of.
     async fn wait(&mut self) -> &'static str {
         loop {
-            let signal = tokio::select! {
-                biased;
-                _ = self.terminate.recv() => return "SIGTERM",
-                _ = self.interrupt.recv() => return "SIGINT",
-                _ = self.hang_up.recv() => "SIGHUP",
-                _ = self.user1.recv() => "SIGUSR1",
-                _ = self.user2.recv() => "SIGUSR2",
-            };
-            if signal == "SIGHUP" && self.what_hang_up_means == HangUp::Stops {
-                return signal;
+            let signal = poll_fn(|context| {
+                let mut all = self.all.iter_mut();
+                let come =
+                    all.find_map(|(name, signal)| signal.poll_recv(context).is_ready().then_some(*name));
+                come.map_or(Poll::Pending, Poll::Ready)
+            });
+            let signal = signal.await;
+            match signal {
+                "SIGTERM" | "SIGINT" => return signal,
+                "SIGHUP" if self.what_hang_up_means == HangUp::Stops => return signal,
+                _ => {}
             }
             limited!(
                 warn,

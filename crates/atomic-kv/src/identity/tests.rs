@@ -6,9 +6,9 @@ fn open(path: &Path) -> Result<DataDir, Fatal> {
 
 /// As a node does it: with a database that holds so many batches.
 fn start(path: &Path, batches: u64) -> Result<DataDir, Fatal> {
+    let new = !path.join("db").join(MARK).exists();
     let opened = open(path)?;
     std::fs::create_dir_all(opened.database_path()).unwrap();
-    let new = !opened.lock().has_database();
     opened.database_opened(if new { 1 } else { batches })?;
     opened.watermark().set(batches).unwrap();
     Ok(opened)
@@ -168,7 +168,7 @@ fn acquainted(path: &Path) -> (DataDir, Identity) {
 fn m1_what_was_heard_of_a_member_is_written_down() {
     let directory = tempfile::tempdir().unwrap();
     let (opened, mut peer) = acquainted(directory.path());
-    let generation = || opened.lock().generation();
+    let generation = || opened.lock().mark().generation;
     let before = generation();
     opened.remember().unwrap();
     assert_eq!(generation(), before, "there is no news");

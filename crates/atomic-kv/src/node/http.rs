@@ -6,7 +6,7 @@ use super::sockets;
 use super::supervise::Supervisor;
 use crate::logging::limit::limited;
 use ::node::client::descriptors;
-use axum::{Router, http::StatusCode, routing::get};
+use axum::{Router, extract::State, http::StatusCode, routing::get};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -26,20 +26,9 @@ const AFTER_ERROR: Duration = Duration::from_millis(50);
 pub(crate) async fn serve(report: Arc<Report>, supervisor: Arc<Supervisor>, listener: TcpListener) {
     let app = Router::new()
         .route("/livez", get(|| async { "ok\n" }))
-        .route(
-            "/readyz",
-            get({
-                let report = report.clone();
-                move || readiness(report.clone())
-            }),
-        )
-        .route(
-            "/metrics",
-            get({
-                let report = report.clone();
-                move || async move { report.metrics() }
-            }),
-        );
+        .route("/readyz", get(readiness))
+        .route("/metrics", get(async |State(report): State<Arc<Report>>| report.metrics()))
+        .with_state(report);
     let prepared = sockets::prepare(&listener).and_then(|()| tokio::net::TcpListener::from_std(listener));
     let listener = match prepared {
         Ok(listener) => listener,
@@ -67,16 +56,14 @@ pub(crate) async fn serve(report: Arc<Report>, supervisor: Arc<Supervisor>, list
     }
 }
 
-async fn readiness(report: Arc<Report>) -> (StatusCode, String) {
+async fn readiness(State(report): State<Arc<Report>>) -> (StatusCode, String) {
     if let Some(why) = report.not_ready() {
         return (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n"));
     }
     // A full disk is a reason to make room, not one to take the node out or restart it.
     if !report.disk.committer.writable() {
-        return (
-            StatusCode::OK,
-            "degraded: the disk is full, writes but for deletes are refused here\n".into(),
-        );
+        let degraded = "degraded: the disk is full, writes but for deletes are refused here\n";
+        return (StatusCode::OK, degraded.into());
     }
     (StatusCode::OK, "ok\n".into())
 }

@@ -1,6 +1,7 @@
 //! Where a node listens: all addresses that a name has.
 
 use crate::fatal::Fatal;
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 
@@ -19,12 +20,8 @@ pub(super) fn listen(what: &str, address: &str) -> Result<Vec<TcpListener>, Fata
 fn listen_at(what: &str, name: &str, mut addresses: Vec<SocketAddr>) -> Result<Vec<TcpListener>, Fatal> {
     let mut listeners = Vec::new();
     let mut left_out = None;
-    let mut known: Vec<SocketAddr> = Vec::new();
-    addresses.retain(|address| {
-        let is_new = !known.contains(address);
-        known.push(*address);
-        is_new
-    });
+    let mut known = BTreeSet::new();
+    addresses.retain(|address| known.insert(*address));
     for mut address in addresses {
         // Where the system chooses the port it is one for all.
         if address.port() == 0
@@ -32,27 +29,24 @@ fn listen_at(what: &str, name: &str, mut addresses: Vec<SocketAddr>) -> Result<V
         {
             address.set_port(port.port());
         }
-        let bound = TcpListener::bind(address).and_then(|listener| {
-            listener.set_nonblocking(true)?;
-            Ok(listener)
-        });
-        match bound {
+        let bound = TcpListener::bind(address);
+        match bound.and_then(|listener| listener.set_nonblocking(true).map(|()| listener)) {
             Ok(listener) => listeners.push(listener),
             Err(why) if why.kind() == ErrorKind::AddrNotAvailable => left_out = Some((address, why)),
             Err(why) => return Err(cannot_listen(what, name, address, &why)),
         }
     }
     match left_out {
-        Some((address, why)) if listeners.is_empty() => Err(cannot_listen(what, name, address, &why)),
+        Some((address, why)) if listeners.is_empty() => return Err(cannot_listen(what, name, address, &why)),
         None if listeners.is_empty() => {
-            Err(Fatal::usage(format!("cannot listen on {name} ({what}): the name has no address")))
+            return Err(Fatal::usage(format!("cannot listen on {name} ({what}): the name has no address")));
         }
         Some((address, why)) => {
             tracing::warn!(%address, name, what, %why, "does not listen at one of the addresses of a name");
-            Ok(listeners)
         }
-        None => Ok(listeners),
+        None => {}
     }
+    Ok(listeners)
 }
 
 fn cannot_listen(what: &str, name: &str, address: SocketAddr, why: &std::io::Error) -> Fatal {

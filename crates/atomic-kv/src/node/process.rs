@@ -1,6 +1,6 @@
 //! What the system knows about this process. Where it has no `/proc`, nothing.
 
-use std::io::Read;
+use crate::identity::random;
 use std::sync::LazyLock;
 
 /// Memory of this process and of the machine, in bytes.
@@ -58,13 +58,11 @@ pub(crate) fn system() -> String {
 /// Tells this run from any other: forty hexadecimal digits.
 pub(crate) fn run_id() -> &'static str {
     static RUN_ID: LazyLock<String> = LazyLock::new(|| {
-        let mut bytes = [0; 20];
-        let read = std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
-        if read.is_err() {
+        let bytes = random::<20>().map_or_else(
             // Any two runs differ in one of these.
-            let seed = (std::process::id(), std::time::SystemTime::now());
-            bytes.copy_from_slice(format!("{:020x}", seed_of(seed)).as_bytes());
-        }
+            |_| format!("{:020x}", seed_of((std::process::id(), std::time::SystemTime::now()))).into_bytes(),
+            Vec::from,
+        );
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     });
     &RUN_ID

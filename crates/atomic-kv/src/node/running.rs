@@ -17,7 +17,7 @@ use crate::fatal::Fatal;
 use crate::identity::DataDir;
 use crate::logging::limit::limited;
 use ::node::hello::Limits;
-use ::node::limits::FRAME_BYTES_MAX;
+use ::node::limits::{FRAME_BYTES_MAX, KEY_BYTES_MAX};
 use ::node::lookups::READERS;
 use ::node::peer::greeting::Own;
 use abd::{Members, NodeId, TimestampIssuer};
@@ -178,15 +178,13 @@ fn keep_remembering(membership: &Membership) {
 }
 
 fn own(settings: &Settings, id: NodeId, members: Members) -> Own {
-    let Settings { max_key_bytes, max_value_bytes, .. } = *settings;
-    let limits =
-        Limits { key: max_key_bytes as u64, value: max_value_bytes as u64, frame: FRAME_BYTES_MAX as u64 };
+    let [key, value, frame] = [KEY_BYTES_MAX, settings.max_value_bytes, FRAME_BYTES_MAX].map(|n| n as u64);
     Own {
         id,
         members,
         cluster: settings.cluster_text(),
         timestamps: settings.timestamps_name().to_owned(),
-        limits,
+        limits: Limits { key, value, frame },
         loops: u16::try_from(settings.threads).unwrap_or(u16::MAX),
         versions: peer_versions(),
     }

@@ -1,6 +1,7 @@
 //! From bytes to requests, incrementally, and without copying large arguments.
 
 use super::inline;
+use crate::limits::KEY_BYTES_MAX;
 use abd::counted;
 use alloc::format;
 use alloc::string::String;
@@ -34,7 +35,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_key_bytes: 64 * 1024, max_value_bytes: 16 * 1024 * 1024, max_args: 1024 * 1024 }
+        Self { max_key_bytes: KEY_BYTES_MAX, max_value_bytes: 16 * 1024 * 1024, max_args: 1024 * 1024 }
     }
 }
 

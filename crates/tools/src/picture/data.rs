@@ -1,7 +1,7 @@
 //! The history as JSON, in columns and with every value once.
 
 use super::pack::{Column, packed};
-use super::{Drawing, Event, Unit};
+use super::{Drawing, Event};
 use lincheck::{Action, Operation, Verdict};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Write;
@@ -86,7 +86,6 @@ fn history(drawing: &Drawing<'_>) -> String {
         Verdict::Violation(_) => "violation",
         Verdict::Unknown(_) => "unknown",
     };
-    let names: Vec<String> = clients.keys().map(u64::to_string).collect();
     let places: HashMap<usize, usize> =
         chosen.iter().enumerate().map(|(place, index)| (*index, place)).collect();
     let happened: Vec<&Event> = events.iter().take(MOST_DRAWN).collect();
@@ -94,19 +93,14 @@ fn history(drawing: &Drawing<'_>) -> String {
         "{{\"title\":{},\"verdict\":\"{verdict}\",\"origin\":\"{origin}\",\"unit\":{},\"whole\":{},\"values\":[{}],\
          \"clients\":{},\"keys\":[{}],\"ops\":{{{}}},\"events\":{{\"at\":{},\"texts\":{}}}}}\n",
         quote(drawing.title),
-        drawing.unit.map_or(0, Unit::nanoseconds),
+        drawing.unit.map_or(0, |unit| unit as u32),
         operations.len(),
         values.texts.join(","),
-        quoted(&names),
+        quoted(clients.keys().map(u64::to_string)),
         judged_keys(drawing, &places).join(","),
         columns.join(","),
         packed(happened.iter().map(|event| since(event.at))),
-        quoted(
-            &happened
-                .iter()
-                .map(|event| format!("client {}: {}", event.client, event.text))
-                .collect::<Vec<_>>()
-        ),
+        quoted(happened.iter().map(|event| format!("client {}: {}", event.client, event.text))),
     )
 }
 
@@ -191,8 +185,8 @@ fn show(bytes: &[u8]) -> String {
     }
 }
 
-fn quoted(texts: &[String]) -> String {
-    let all: Vec<String> = texts.iter().map(|text| quote(text)).collect();
+fn quoted(texts: impl Iterator<Item = String>) -> String {
+    let all: Vec<String> = texts.map(|text| quote(&text)).collect();
     format!("[{}]", all.join(","))
 }
 

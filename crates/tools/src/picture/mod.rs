@@ -16,26 +16,18 @@ const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
 const SCRIPTS: [&str; 3] = [include_str!("data.js"), include_str!("draw.js"), include_str!("main.js")];
 
-/// What one step of a history's times is.
+/// What one step of a history's times is, in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// 10^-9 s.
-    Nanoseconds,
+    Nanoseconds = 1,
     /// 10^-6 s.
-    Microseconds,
+    Microseconds = 1_000,
     /// 10^-3 s.
-    Milliseconds,
+    Milliseconds = 1_000_000,
 }
 
 impl Unit {
-    fn nanoseconds(self) -> u64 {
-        match self {
-            Self::Nanoseconds => 1,
-            Self::Microseconds => 1_000,
-            Self::Milliseconds => 1_000_000,
-        }
-    }
-
     /// What a file of JSON lines says in its first line, if anything: `# unit: ns`, `us` or `ms`.
     #[must_use]
     pub fn of_file(bytes: &[u8]) -> Option<Self> {

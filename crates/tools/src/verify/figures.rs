@@ -6,9 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 /// The figures of a recording.
-pub(super) struct Figures<'a> {
-    recording: &'a Recording,
-}
+pub(super) struct Figures<'a>(pub(super) &'a Recording);
 
 /// A stretch of time in which nothing was completed.
 struct Gap {
@@ -16,14 +14,10 @@ struct Gap {
     length: u64,
 }
 
-impl<'a> Figures<'a> {
-    pub(super) fn new(recording: &'a Recording) -> Self {
-        Self { recording }
-    }
-
+impl Figures<'_> {
     /// The longest time between two answers; the beginning and the end count as one.
     fn longest_gap<'b>(&self, operations: impl Iterator<Item = &'b Operation>) -> Gap {
-        let end = u64::try_from(self.recording.span.as_nanos()).unwrap_or(u64::MAX);
+        let end = u64::try_from(self.0.span.as_nanos()).unwrap_or(u64::MAX);
         let mut returns: Vec<u64> = operations.filter_map(|operation| operation.ret).collect();
         returns.extend([0, end]);
         returns.sort_unstable();
@@ -33,7 +27,7 @@ impl<'a> Figures<'a> {
 
     /// The client that waited longest for an answer of any kind.
     fn unluckiest(&self) -> Option<(u64, Gap)> {
-        let operations = &self.recording.history.operations;
+        let operations = &self.0.history.operations;
         let clients = operations.iter().map(|operation| operation.client).max()?;
         (0..=clients)
             .map(|client| {
@@ -45,9 +39,9 @@ impl<'a> Figures<'a> {
 
 impl fmt::Display for Figures<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let operations = &self.recording.history.operations;
-        let completed = self.recording.completed();
-        let seconds = self.recording.span.as_secs_f64();
+        let operations = &self.0.history.operations;
+        let completed = self.0.completed();
+        let seconds = self.0.span.as_secs_f64();
         writeln!(f, "{completed} operations in {seconds:.1} s: {:.0}/s", completed as f64 / seconds)?;
         writeln!(f, "      completed       p50       p90       p99     p99.9       max")?;
         for (name, of_kind) in [
@@ -85,7 +79,7 @@ impl fmt::Display for Figures<'_> {
         }
         writeln!(f, "writes of unknown outcome: {}", operations.len() - completed)?;
         let errors: Vec<String> =
-            self.recording.errors.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+            self.0.errors.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
         let errors = if errors.is_empty() { "none".to_owned() } else { errors.join(", ") };
         writeln!(f, "errors: {errors}")
     }
@@ -131,7 +125,7 @@ mod tests {
     fn a_gap_may_lie_at_either_end() {
         let longest = |returns: &[(u64, Option<u64>)]| {
             let recording = recording(returns);
-            let gap = Figures::new(&recording).longest_gap(recording.history.operations.iter());
+            let gap = Figures(&recording).longest_gap(recording.history.operations.iter());
             (gap.begin, gap.length)
         };
         assert_eq!(longest(&[(1, Some(10)), (2, Some(51)), (1, Some(90))]), (10, 41));
@@ -142,9 +136,9 @@ mod tests {
     #[test]
     fn the_client_that_waited_longest_is_named() {
         let recording = recording(&[(0, Some(30)), (1, Some(80)), (0, Some(60)), (1, None)]);
-        let (client, gap) = Figures::new(&recording).unluckiest().unwrap();
+        let (client, gap) = Figures(&recording).unluckiest().unwrap();
         assert_eq!((client, gap.begin, gap.length), (1, 0, 80));
-        let text = Figures::new(&recording).to_string();
+        let text = Figures(&recording).to_string();
         assert!(text.contains("writes of unknown outcome: 1"), "{text}");
     }
 }

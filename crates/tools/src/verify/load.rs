@@ -180,14 +180,12 @@ impl<'a> Driver<'a> {
     }
 
     fn call(&mut self, command: &[&[u8]]) -> Ended {
-        if self.connection.is_none() {
-            match Client::connect_with(&self.load.addresses[self.turn], self.load.patience) {
-                Ok(client) => self.connection = Some(client),
+        let client = match &mut self.connection {
+            Some(client) => client,
+            none => match Client::connect_with(&self.load.addresses[self.turn], self.load.patience) {
+                Ok(client) => none.insert(client),
                 Err(why) => return Ended::NotSent(format!("cannot connect ({})", why.kind())),
-            }
-        }
-        let Some(client) = &mut self.connection else {
-            return Ended::NotSent("cannot connect".to_owned());
+            },
         };
         match client.call(command) {
             Ok(answer) => Ended::Answered(answer),

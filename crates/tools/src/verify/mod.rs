@@ -97,7 +97,7 @@ pub fn run(args: &VerifyArgs) -> Result<(), Failed> {
     let recording = drive(&load, || began.elapsed() < limit && !interrupt.is_wanted());
     let mut keys = load.keys.iter().map(|key| key.clone().into_bytes());
     let cleaned = clean::delete(addresses, &mut keys, &mut |_| ());
-    say(Figures::new(&recording).to_string())?;
+    say(Figures(&recording).to_string())?;
     if let Err(why) = cleaned {
         say(format!("{why}: their names begin with {}\n", load.keys[0].trim_end_matches('0')))?;
     }

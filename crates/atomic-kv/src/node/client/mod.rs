@@ -75,12 +75,7 @@ pub(crate) async fn serve_calls(shard: &Shard, mut stream: TcpStream, input: Byt
 }
 
 fn limits(shard: &Shard) -> Limits {
-    let settings = &shard.settings;
-    Limits {
-        max_key_bytes: settings.max_key_bytes,
-        max_value_bytes: settings.max_value_bytes,
-        ..Limits::default()
-    }
+    Limits { max_value_bytes: shard.settings.max_value_bytes, ..Limits::default() }
 }
 
 /// Serves one connection until it ends; whatever is in flight then ends, too.
