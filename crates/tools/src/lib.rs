@@ -29,3 +29,10 @@ pub struct Addresses {
     #[arg(long, value_delimiter = ',', default_value = "127.0.0.1:6380,127.0.0.1:6381,127.0.0.1:6382")]
     pub addr: Vec<String>,
 }
+
+/// Exit code 2 for a flag whose value is not between 1 and the most that is said beside it.
+fn check_counts(flags: &[(&str, u64, u64)]) -> Result<(), Failed> {
+    let wrong = flags.iter().find(|(_, count, most)| !(1..=*most).contains(count));
+    let Some((flag, count, most)) = wrong else { return Ok(()) };
+    Err(Failed::usage(format!("{flag} {count} is not between 1 and {most}")))
+}

@@ -1,7 +1,6 @@
 //! Lines that strangers can cause, limited in rate: so many of a kind in a while, and then how many more there were.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Lines of one kind that are written in [`WINDOW`].
@@ -10,8 +9,10 @@ const WINDOW: Duration = Duration::from_secs(10);
 
 /// The kinds that have lines to tell of when their window is over.
 static UNWRITTEN: Mutex<Vec<&'static Limit>> = Mutex::new(Vec::new());
-/// Whether there are any, without a lock.
-static ANY: AtomicBool = AtomicBool::new(false);
+
+fn unwritten() -> MutexGuard<'static, Vec<&'static Limit>> {
+    UNWRITTEN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The limit of one kind of line. Use it through [`limited`].
 pub(crate) struct Limit {
@@ -37,8 +38,7 @@ impl Limit {
             Admitted::No { first } => first,
         };
         if first {
-            UNWRITTEN.lock().unwrap_or_else(PoisonError::into_inner).push(self);
-            ANY.store(true, Ordering::Release);
+            unwritten().push(self);
             super::lines::wake();
         }
         false
@@ -77,26 +77,14 @@ enum Admitted {
 
 /// In how long there may be something to tell; `None` while there is nothing.
 pub(super) fn next_look() -> Option<Duration> {
-    ANY.load(Ordering::Acquire).then_some(WINDOW / 10)
+    (!unwritten().is_empty()).then_some(WINDOW / 10)
 }
 
 /// Tells of lines that were not written, if their window is over.
 pub(super) fn tell_of_unwritten() {
-    if !ANY.load(Ordering::Acquire) {
-        return;
-    }
     let now = Instant::now();
     let mut ended = Vec::new();
-    let mut kinds = UNWRITTEN.lock().unwrap_or_else(PoisonError::into_inner);
-    kinds.retain(|kind| match kind.ended(now) {
-        Some(lines) => {
-            ended.push((kind.what, lines));
-            false
-        }
-        None => true,
-    });
-    ANY.store(!kinds.is_empty(), Ordering::Release);
-    drop(kinds);
+    unwritten().retain(|kind| kind.ended(now).map(|lines| ended.push((kind.what, lines))).is_none());
     for (what, lines) in ended {
         tracing::warn!("… and {lines} more lines like \"{what}\" were not written");
     }

@@ -94,8 +94,8 @@ impl Committer {
                 Round::Look => {
                     drop(queue);
                     // A thread of the engine may have failed, and nobody may write for long.
-                    store.check()?;
-                    if rounds.handle_looked(store.accepts_writes(), now_instant()) {
+                    store.database.check()?;
+                    if rounds.handle_looked(store.database.accepts_writes(), now_instant()) {
                         self.tell(rounds.has_room(), LITTLE_LEFT);
                     }
                 }
@@ -147,8 +147,8 @@ impl Committer {
         batch: &mut Batch<Puts, ReplyTo>,
         rounds: &mut Rounds,
     ) -> Result<(), DatabaseError> {
-        let fit = store.versions().commit_what_fits(&batch.writes)?;
-        if rounds.handle_committed(&fit, store.had_room(), now_instant()) {
+        let fit = store.versions.commit_what_fits(&batch.writes)?;
+        if rounds.handle_committed(&fit, store.database.had_room(), now_instant()) {
             let why = match &fit {
                 Fit::All => "a batch of deletes had room only in what is kept free for them",
                 Fit::Tombstones(why) | Fit::Nothing(why) => why,

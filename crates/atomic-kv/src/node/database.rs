@@ -14,8 +14,8 @@ use store::{
 
 /// What the replica reads and the committer writes.
 pub(crate) struct ReplicaStore {
-    database: Arc<DiskDatabase>,
-    versions: MultiVersionStore<Arc<DiskDatabase>>,
+    pub(crate) database: Arc<DiskDatabase>,
+    pub(crate) versions: MultiVersionStore<Arc<DiskDatabase>>,
     /// Housekeeping of the engine, while it runs: merging large tables takes seconds, and writes must not wait for it.
     maintaining: Mutex<Option<JoinHandle<Result<(), DatabaseError>>>>,
     /// Questions that were not answered because what they are about may be damaged.
@@ -44,10 +44,6 @@ impl ReplicaStore {
         Ok(Self { database, versions, maintaining: Mutex::default(), abstentions: AtomicU64::new(0) })
     }
 
-    pub(crate) fn versions(&self) -> &MultiVersionStore<Arc<DiskDatabase>> {
-        &self.versions
-    }
-
     /// The largest time of a stored version. Looks at every key.
     pub(crate) fn largest_time(&self) -> Result<u64, DatabaseError> {
         let mut largest = 0;
@@ -62,39 +58,10 @@ impl ReplicaStore {
         Ok(largest)
     }
 
-    /// Number of the last durable batch.
-    pub(crate) fn sequence(&self) -> u64 {
-        self.database.sequence()
-    }
-
-    /// The same, for whoever has nothing to do with the rest.
+    /// Tells the number of the last durable batch to whoever has nothing to do with the rest.
     pub(crate) fn durable(&self) -> impl Fn() -> u64 + Send + Sync + use<> {
         let database = self.database.clone();
         move || database.sequence()
-    }
-
-    pub(crate) fn accepts_writes(&self) -> bool {
-        self.database.accepts_writes()
-    }
-
-    /// What a thread of the engine has failed with, if nobody has been told yet.
-    pub(crate) fn check(&self) -> Result<(), DatabaseError> {
-        self.database.check()
-    }
-
-    /// Whether the last batch was not only in because it makes room.
-    pub(crate) fn had_room(&self) -> bool {
-        self.database.had_room()
-    }
-
-    /// Values that were read apart from their keys since the start.
-    pub(crate) fn large_values_read(&self) -> u64 {
-        self.database.large_values_read()
-    }
-
-    /// Parts of the tables that were lost to damage.
-    pub(crate) fn damaged_parts(&self) -> u64 {
-        self.database.damaged_parts() as u64
     }
 
     /// Questions that were not answered because what they are about may be damaged.
@@ -107,10 +74,6 @@ impl ReplicaStore {
             self.abstentions.fetch_add(1, Ordering::Relaxed);
         }
         limited!(error, "a read failed: this replica abstains", %why);
-    }
-
-    pub(crate) fn disk_bytes(&self) -> u64 {
-        self.database.disk_bytes()
     }
 
     /// Housekeeping of the engine, on a thread of its own, while nobody waits.

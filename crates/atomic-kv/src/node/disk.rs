@@ -21,7 +21,7 @@ impl Disk {
     /// Of a node with so many event loops.
     pub(super) fn new(store: ReplicaStore, loops: usize) -> Self {
         let completions = Completions::of_all(loops);
-        let committer = Committer::new(completions.clone(), store.accepts_writes());
+        let committer = Committer::new(completions.clone(), store.database.accepts_writes());
         Self { store, committer, readers: Readers::default(), completions }
     }
 

@@ -23,6 +23,10 @@ fn rows<const N: usize>(rows: [(&'static str, &dyn Display); N]) -> Rows {
     rows.map(|(field, value)| (Cow::Borrowed(field), value.to_string())).into()
 }
 
+pub(super) fn read(count: &AtomicU64) -> u64 {
+    count.load(Ordering::Relaxed)
+}
+
 pub(super) fn uptime() -> Duration {
     now_instant().since(abd::Instant(0))
 }
@@ -55,8 +59,8 @@ impl Report {
 
     fn client_rows(&self) -> Rows {
         rows([
-            ("connected_clients", &self.clients.connected()),
-            ("maxclients", &self.clients.limit()),
+            ("connected_clients", &read(&self.clients.counts.connected)),
+            ("maxclients", &self.clients.limit),
             ("clients_memory", &self.clients.memory()),
             ("clients_memory_limit", &self.settings.clients_memory),
             ("client_output_limit", &self.settings.client_output_limit),
@@ -107,8 +111,8 @@ impl Report {
             ("aof_rewrite_scheduled", &"0"),
             ("aof_last_bgrewrite_status", &"ok"),
             ("aof_last_write_status", &last_write),
-            ("disk_bytes", &self.disk.store.disk_bytes()),
-            ("damaged_parts", &self.disk.store.damaged_parts()),
+            ("disk_bytes", &self.disk.store.database.disk_bytes()),
+            ("damaged_parts", &self.disk.store.database.damaged_parts()),
             ("abstentions", &self.disk.store.abstentions()),
         ])
     }
@@ -117,19 +121,18 @@ impl Report {
         let total = |of| self.stats.total(of);
         let (reads, hits) = (total(|loops| &loops.reads), total(|loops| &loops.hits));
         let errors: u64 = by_error(self.requests()).iter().map(|(_, count)| count).sum();
-        let rate = |rate: &AtomicU64| rate.load(Ordering::Relaxed);
         let kilobytes = |bytes: u64| format!("{:.2}", bytes as f64 / 1024.0);
         rows([
-            ("total_connections_received", &self.clients.received()),
-            ("rejected_connections", &self.clients.rejected()),
-            ("evicted_clients", &self.clients.evicted()),
-            ("client_output_buffer_limit_disconnections", &self.clients.unread()),
+            ("total_connections_received", &read(&self.clients.counts.received)),
+            ("rejected_connections", &read(&self.clients.counts.rejected)),
+            ("evicted_clients", &read(&self.clients.counts.evicted)),
+            ("client_output_buffer_limit_disconnections", &read(&self.clients.counts.unread)),
             ("total_commands_processed", &self.stats.commands()),
-            ("instantaneous_ops_per_sec", &rate(&self.stats.rates.commands)),
+            ("instantaneous_ops_per_sec", &read(&self.stats.rates.commands)),
             ("total_net_input_bytes", &total(|loops| &loops.input_bytes)),
             ("total_net_output_bytes", &total(|loops| &loops.output_bytes)),
-            ("instantaneous_input_kbps", &kilobytes(rate(&self.stats.rates.input_bytes))),
-            ("instantaneous_output_kbps", &kilobytes(rate(&self.stats.rates.output_bytes))),
+            ("instantaneous_input_kbps", &kilobytes(read(&self.stats.rates.input_bytes))),
+            ("instantaneous_output_kbps", &kilobytes(read(&self.stats.rates.output_bytes))),
             ("keyspace_hits", &hits),
             ("keyspace_misses", &reads.saturating_sub(hits)),
             ("total_error_replies", &errors),
@@ -197,7 +200,7 @@ impl Report {
             ("ready", &u8::from(not_ready.is_none())),
             ("not_ready_because", &not_ready.map_or_else(String::new, |why| why.to_string())),
             ("writable", &u8::from(self.disk.committer.writable())),
-            ("keys_estimate", &self.disk.store.versions().keys_estimate()),
+            ("keys_estimate", &self.disk.store.versions.keys_estimate()),
             ("timestamps", &self.settings.timestamps_name()),
             ("clock", &self.clock.text()),
             ("peers", &peers.join(",")),
@@ -207,7 +210,7 @@ impl Report {
 
     fn keyspace_rows(&self) -> Rows {
         // About: whoever reads this section expects the field by this name.
-        match self.disk.store.versions().keys_estimate() {
+        match self.disk.store.versions.keys_estimate() {
             0 => Vec::new(),
             keys => rows([("db0", &format!("keys={keys},expires=0,avg_ttl=0"))]),
         }
@@ -257,7 +260,7 @@ impl Host for Shard {
             ("databases", &"1"),
             ("timeout", &"0"),
             ("tcp-keepalive", &super::sockets::KEEPALIVE.as_secs()),
-            ("maxclients", &self.all_clients.limit()),
+            ("maxclients", &self.all_clients.limit),
             ("maxmemory-clients", &settings.clients_memory),
             ("client-output-buffer-limit", &output),
             ("proto-max-bulk-len", &settings.max_value_bytes),

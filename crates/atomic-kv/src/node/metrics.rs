@@ -1,5 +1,6 @@
 //! What a node says about itself to Prometheus: /metrics.
 
+use super::info::read;
 use super::report::Report;
 use crate::logging;
 use std::fmt::Write;
@@ -39,26 +40,34 @@ impl Report {
             (
                 "keys_estimate",
                 "Keys here, about: more while keys are written again, and with deleted ones",
-                store.versions().keys_estimate(),
+                store.versions.keys_estimate(),
             ),
             (
                 "large_values_read_total",
                 "Values that were read apart from their keys",
-                store.large_values_read(),
+                store.database.large_values_read(),
             ),
-            ("damaged_parts", "Parts of the tables that were lost to damage", store.damaged_parts()),
+            (
+                "damaged_parts",
+                "Parts of the tables that were lost to damage",
+                store.database.damaged_parts() as u64,
+            ),
             (
                 "abstentions_total",
                 "Questions not answered because what they are about may be damaged",
                 store.abstentions(),
             ),
-            ("disk_bytes", "Bytes that the database takes", store.disk_bytes()),
+            ("disk_bytes", "Bytes that the database takes", store.database.disk_bytes()),
             ("boot", "Starts of this data directory", boot),
             ("writable", "1 while the disk has room", u64::from(self.disk.committer.writable())),
             ("ready", "1 while operations can be expected to succeed", u64::from(self.not_ready().is_none())),
-            ("clients", "Client connections", clients.connected() as u64),
-            ("clients_limit", "Client connections that there may be", clients.limit() as u64),
-            ("clients_rejected_total", "Client connections refused beyond that", clients.rejected()),
+            ("clients", "Client connections", read(&clients.counts.connected)),
+            ("clients_limit", "Client connections that there may be", clients.limit as u64),
+            (
+                "clients_rejected_total",
+                "Client connections refused beyond that",
+                read(&clients.counts.rejected),
+            ),
             ("clients_memory_bytes", "Memory that clients hold: requests and replies", clients.memory()),
             (
                 "clients_memory_limit_bytes",
@@ -73,12 +82,12 @@ impl Report {
             (
                 "clients_evicted_total",
                 "Connections closed because all clients together held too much",
-                clients.evicted(),
+                read(&clients.counts.evicted),
             ),
             (
                 "clients_unread_total",
                 "Connections closed because they did not read their replies",
-                clients.unread(),
+                read(&clients.counts.unread),
             ),
         ];
         let mut out = String::new();

@@ -80,12 +80,12 @@ impl Ranges for ReplicaStore {
 
     fn walk(&self, range: &Range, at_most: usize, bytes_max: usize) -> Result<Page, DatabaseError> {
         let (after, up_to) = (range.after.as_deref(), range.up_to.as_deref());
-        let walked = self.versions().walk(after, up_to, at_most, bytes_max).inspect_err(cannot_read)?;
+        let walked = self.versions.walk(after, up_to, at_most, bytes_max).inspect_err(cannot_read)?;
         Ok(Page { entries: walked.entries, is_last: walked.is_last })
     }
 
     fn version(&self, key: &[u8]) -> Result<Option<Version>, DatabaseError> {
-        match self.versions().newest_above(key, Version::MAX) {
+        match self.versions.newest_above(key, Version::MAX) {
             Ok(glimpse) => Ok(Some(glimpse.version)),
             Err(why) if Self::is_damage(&why) => Ok(None),
             Err(why) => Err(why).inspect_err(cannot_read),
@@ -158,7 +158,7 @@ impl Report {
 
     /// For INFO: by peer, what it is behind.
     pub(crate) fn repair_text(&self) -> String {
-        let keys = self.disk.store.versions().keys_estimate().max(1);
+        let keys = self.disk.store.versions.keys_estimate().max(1);
         let text = |(peer, status): (NodeId, Status)| {
             let mut parts = Vec::new();
             if status.keys > 0 {

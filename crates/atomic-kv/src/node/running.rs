@@ -67,7 +67,7 @@ impl RunningNode {
         let path = identity.database_path();
         let store =
             ReplicaStore::open(&path, identity.watermark(), settings.cache_bytes).map_err(cannot_open)?;
-        identity.database_opened(store.sequence())?;
+        identity.database_opened(store.database.sequence())?;
         mode::enter(&settings, &identity, &store, clock.source())?;
         let boot = identity.identity().boot;
         let own = own(&settings, id, members.clone());

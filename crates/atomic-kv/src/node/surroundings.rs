@@ -71,7 +71,7 @@ impl Environment for Surroundings {
     }
 
     fn sequence(&self) -> u64 {
-        self.disk.store.sequence()
+        self.disk.store.database.sequence()
     }
 
     fn commit(

@@ -6,14 +6,14 @@ mod summary;
 use crate::interrupt::{INTERRUPTED, Interrupt};
 use crate::load::{self, Plan, Workload};
 use crate::resp::Client;
-use crate::{Failed, clean, print};
+use crate::{Failed, check_counts, clean, print};
 use clap::Args;
 use std::io::ErrorKind;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
 /// The most requests that a node takes from one connection at once without making the rest wait.
-const PIPELINE_MAX: usize = 1024;
+const PIPELINE_MAX: u64 = 1024;
 
 const EXIT_CODES: &str = "\
 Ctrl-C ends the measurement, deletes the keys and reports what was measured; a second one ends all at once.
@@ -68,16 +68,13 @@ impl BenchArgs {
     /// # Errors
     /// Exit code 2 for a count that makes no sense.
     pub fn plan(&self) -> Result<Plan, Failed> {
-        for (flag, count, most) in [
-            ("--clients", self.clients, 10_000),
-            ("--connections", self.connections.unwrap_or(1), self.clients),
-            ("--pipeline", self.pipeline, PIPELINE_MAX),
-            ("--value-size", self.value_size, 512 << 20),
-        ] {
-            if !(1..=most).contains(&count) {
-                return Err(Failed::usage(format!("{flag} {count} is not between 1 and {most}")));
-            }
-        }
+        let clients = self.clients as u64;
+        check_counts(&[
+            ("--clients", clients, 10_000),
+            ("--connections", self.connections.unwrap_or(1) as u64, clients),
+            ("--pipeline", self.pipeline as u64, PIPELINE_MAX),
+            ("--value-size", self.value_size as u64, 512 << 20),
+        ])?;
         Ok(Plan {
             workload: Workload {
                 keys: self.keys,

@@ -9,9 +9,10 @@ const BUCKETS: usize = ((64 - PART_BITS + 1) as usize) << PART_BITS;
 
 /// A log-linear histogram of durations in nanoseconds: constant memory, constant time, an error below 0.8 %.
 #[derive(Clone)]
-pub struct Histogram {
+pub(super) struct Histogram {
     counts: Box<[u64]>,
-    total: u64,
+    /// How many durations were counted.
+    pub(super) total: u64,
     sum_ns: u128,
     max_ns: u64,
 }
@@ -38,7 +39,7 @@ fn upper(bucket: usize) -> u64 {
 
 impl Histogram {
     /// Counts one duration.
-    pub fn record(&mut self, duration: Duration) {
+    pub(super) fn record(&mut self, duration: Duration) {
         let ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         self.counts[bucket(ns)] += 1;
         self.total += 1;
@@ -46,24 +47,19 @@ impl Histogram {
         self.max_ns = self.max_ns.max(ns);
     }
 
-    /// How many durations were counted.
-    pub fn total(&self) -> u64 {
-        self.total
-    }
-
     /// The average; zero when nothing was counted.
-    pub fn mean(&self) -> Duration {
+    pub(super) fn mean(&self) -> Duration {
         let mean = self.sum_ns.checked_div(u128::from(self.total)).unwrap_or_default();
         Duration::from_nanos(u64::try_from(mean).unwrap_or(u64::MAX))
     }
 
     /// The longest, exactly.
-    pub fn max(&self) -> Duration {
+    pub(super) fn max(&self) -> Duration {
         Duration::from_nanos(self.max_ns)
     }
 
     /// The shortest duration that at least this share (0 to 1) of all does not exceed; zero when nothing was counted.
-    pub fn quantile(&self, share: f64) -> Duration {
+    pub(super) fn quantile(&self, share: f64) -> Duration {
         let wanted = share * self.total as f64;
         let mut seen = 0;
         for (index, count) in self.counts.iter().enumerate() {
@@ -73,16 +69,6 @@ impl Histogram {
             }
         }
         self.max()
-    }
-
-    /// Adds another histogram's counts.
-    pub fn merge(&mut self, other: &Self) {
-        for (mine, theirs) in self.counts.iter_mut().zip(&other.counts) {
-            *mine += theirs;
-        }
-        self.total += other.total;
-        self.sum_ns += other.sum_ns;
-        self.max_ns = self.max_ns.max(other.max_ns);
     }
 }
 
@@ -110,13 +96,7 @@ mod tests {
             values in prop::collection::vec(0u64..1 << 40, 1..300), share in 0.0f64..=1.0,
         ) {
             let mut histogram = Histogram::default();
-            let (mut first, mut second) = (Histogram::default(), Histogram::default());
-            for (index, value) in values.iter().enumerate() {
-                let half = if index % 2 == 0 { &mut first } else { &mut second };
-                half.record(Duration::from_nanos(*value));
-            }
-            histogram.merge(&first);
-            histogram.merge(&second);
+            values.iter().for_each(|value| histogram.record(Duration::from_nanos(*value)));
             let mut sorted = values.clone();
             sorted.sort_unstable();
             // The smallest rank whose share of all is at least the wanted one.
@@ -125,7 +105,7 @@ mod tests {
             let found = u64::try_from(histogram.quantile(share).as_nanos()).unwrap();
             prop_assert!(found >= exact && (found - exact) * PARTS <= exact.max(PARTS - 1));
             prop_assert_eq!(histogram.max().as_nanos(), u128::from(*sorted.last().unwrap()));
-            prop_assert_eq!(histogram.total(), sorted.len() as u64);
+            prop_assert_eq!(histogram.total, sorted.len() as u64);
         }
     }
 

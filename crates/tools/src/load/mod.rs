@@ -22,11 +22,9 @@ mod timeline;
 #[cfg(test)]
 mod tests;
 
-pub use histogram::Histogram;
 pub use plan::{LoadRequest, Plan, Random, ReadOrWrite, Workload};
-pub use recorder::{Failure, Recorder};
+pub use recorder::Failure;
 pub use report::{Errors, Fairness, KindReport, Report};
 pub use resp::{Resp, RespLink, look_up, run_resp};
 pub use run::{Link, LoadAnswer, Phase, Progress, Target, run};
 pub use shared::{SharedLink, SharedResp};
-pub use timeline::{SLOT, Timeline};

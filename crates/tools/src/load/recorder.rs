@@ -22,10 +22,11 @@ pub enum Failure {
 }
 
 /// Collects one measurement.
-pub struct Recorder {
+pub(super) struct Recorder {
     pub(super) began: Instant,
     pub(super) reads: Histogram,
     pub(super) writes: Histogram,
+    /// Reads that found no value; they are completed operations too.
     pub(super) misses: u64,
     pub(super) timeline: Timeline,
     pub(super) errors: Errors,
@@ -34,7 +35,7 @@ pub struct Recorder {
 
 impl Recorder {
     /// Begins a measurement.
-    pub fn begin(plan: &Plan, now: Instant) -> Self {
+    pub(super) fn begin(plan: &Plan, now: Instant) -> Self {
         Self {
             began: now,
             reads: Histogram::default(),
@@ -47,7 +48,7 @@ impl Recorder {
     }
 
     /// Counts a completed operation.
-    pub fn complete(&mut self, client: usize, kind: ReadOrWrite, took: Duration, now: Instant) {
+    pub(super) fn complete(&mut self, client: usize, kind: ReadOrWrite, took: Duration, now: Instant) {
         match kind {
             ReadOrWrite::Read => self.reads.record(took),
             ReadOrWrite::Write => self.writes.record(took),
@@ -56,13 +57,8 @@ impl Recorder {
         self.by_client[client] += 1;
     }
 
-    /// Counts a read that found no value; it is a completed operation too.
-    pub fn miss(&mut self) {
-        self.misses += 1;
-    }
-
     /// Counts a failed operation.
-    pub fn fail(&mut self, failure: Failure) {
+    pub(super) fn fail(&mut self, failure: Failure) {
         *match failure {
             Failure::NoQuorum => &mut self.errors.noquorum,
             Failure::Indeterminate => &mut self.errors.indeterminate,
@@ -73,7 +69,7 @@ impl Recorder {
     }
 
     /// Completed operations so far.
-    pub fn operations(&self) -> u64 {
-        self.reads.total() + self.writes.total()
+    pub(super) fn operations(&self) -> u64 {
+        self.reads.total + self.writes.total
     }
 }

@@ -114,18 +114,18 @@ pub struct Fairness {
 
 impl KindReport {
     /// The figures of a histogram.
-    pub fn of(histogram: &Histogram) -> Self {
+    fn of(histogram: &Histogram) -> Self {
         let us = |duration: Duration| duration.as_nanos() as f64 / 1e3;
         let at = |share| us(histogram.quantile(share));
         Self {
-            operations: histogram.total(),
+            operations: histogram.total,
             mean_us: us(histogram.mean()),
             p50_us: at(0.5),
             p90_us: at(0.9),
             p99_us: at(0.99),
             p999_us: at(0.999),
             max_us: us(histogram.max()),
-            distribution: match histogram.total() {
+            distribution: match histogram.total {
                 0 => Vec::new(),
                 _ => SHARES.iter().map(|share| (*share, at(*share))).collect(),
             },
@@ -135,7 +135,7 @@ impl KindReport {
 
 impl Recorder {
     /// Ends the measurement. `cpu` is the processor time that this process took for it.
-    pub fn end(mut self, plan: &Plan, now: Instant, cpu: Duration) -> Report {
+    pub(super) fn end(mut self, plan: &Plan, now: Instant, cpu: Duration) -> Report {
         self.timeline.end(now);
         let seconds = (now - self.began).as_secs_f64();
         let operations = self.operations();
@@ -160,10 +160,10 @@ impl Recorder {
                 mean: operations as f64 / plan.clients as f64,
                 max: self.by_client.iter().copied().max().unwrap_or_default(),
             },
-            longest_gap_ms: ms(self.timeline.longest_gap()),
+            longest_gap_ms: ms(self.timeline.gap),
             longest_gap_at_ms: ms(self.timeline.longest_gap_began()),
             timeline_slot_ms: u64::try_from(SLOT.as_millis()).unwrap_or(u64::MAX),
-            timeline: self.timeline.slots().to_vec(),
+            timeline: self.timeline.slots,
             generator_cpu_us_per_operation: each(cpu.as_secs_f64() * 1e6),
         }
     }

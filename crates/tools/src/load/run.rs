@@ -242,7 +242,7 @@ impl Shared {
         let Some(recorder) = recorder.as_mut() else { return };
         match answer {
             LoadAnswer::Failed(failure) => return recorder.fail(failure),
-            LoadAnswer::Missing => recorder.miss(),
+            LoadAnswer::Missing => recorder.misses += 1,
             LoadAnswer::Done => {}
         }
         let now = Instant::now();

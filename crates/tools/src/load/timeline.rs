@@ -3,29 +3,31 @@
 use std::time::{Duration, Instant};
 
 /// The width of one entry of a timeline.
-pub const SLOT: Duration = Duration::from_millis(100);
+pub(super) const SLOT: Duration = Duration::from_millis(100);
 
 /// Completed operations per [`SLOT`], and the longest time without any.
 ///
 /// The gap counts from the beginning and to the end of the measurement too, so a cluster that never answers again has
 /// a gap and not a short timeline.
 #[derive(Clone, Debug)]
-pub struct Timeline {
+pub(super) struct Timeline {
     began: Instant,
     last: Instant,
-    slots: Vec<u64>,
-    gap: Duration,
+    /// Operations in each slot.
+    pub(super) slots: Vec<u64>,
+    /// The longest time without a completed operation.
+    pub(super) gap: Duration,
     gap_began: Instant,
 }
 
 impl Timeline {
     /// An empty timeline that begins now.
-    pub fn begin(now: Instant) -> Self {
+    pub(super) fn begin(now: Instant) -> Self {
         Self { began: now, last: now, slots: Vec::with_capacity(1024), gap: Duration::ZERO, gap_began: now }
     }
 
     /// Counts one operation. Times may not go back between calls.
-    pub fn complete(&mut self, now: Instant) {
+    pub(super) fn complete(&mut self, now: Instant) {
         self.silence(now);
         let slot = (now - self.began).as_millis() / SLOT.as_millis();
         let slot = usize::try_from(slot).unwrap_or(usize::MAX);
@@ -44,25 +46,15 @@ impl Timeline {
     }
 
     /// Ends the measurement: the silence since the last operation counts as a gap too.
-    pub fn end(&mut self, now: Instant) {
+    pub(super) fn end(&mut self, now: Instant) {
         self.silence(now);
         let whole = usize::try_from((now - self.began).as_millis() / SLOT.as_millis()).unwrap_or(usize::MAX);
         // The last slot was not measured for its whole width; keeping it would look like a slump.
         self.slots.resize(whole, 0);
     }
 
-    /// Operations in each slot.
-    pub fn slots(&self) -> &[u64] {
-        &self.slots
-    }
-
-    /// The longest time without a completed operation.
-    pub fn longest_gap(&self) -> Duration {
-        self.gap
-    }
-
     /// When the longest gap began, from the beginning of the measurement.
-    pub fn longest_gap_began(&self) -> Duration {
+    pub(super) fn longest_gap_began(&self) -> Duration {
         self.gap_began - self.began
     }
 }
@@ -79,12 +71,12 @@ mod tests {
         for ms in [10, 20, 99, 100, 350, 390] {
             timeline.complete(at(ms));
         }
-        assert_eq!(timeline.slots(), [3, 1, 0, 2]);
-        assert_eq!(timeline.longest_gap(), Duration::from_millis(250));
+        assert_eq!(timeline.slots, [3, 1, 0, 2]);
+        assert_eq!(timeline.gap, Duration::from_millis(250));
         assert_eq!(timeline.longest_gap_began(), Duration::from_millis(100));
         timeline.end(at(1250));
-        assert_eq!(timeline.slots().len(), 12);
-        assert_eq!(timeline.longest_gap(), Duration::from_millis(860));
+        assert_eq!(timeline.slots.len(), 12);
+        assert_eq!(timeline.gap, Duration::from_millis(860));
         assert_eq!(timeline.longest_gap_began(), Duration::from_millis(390));
     }
 
@@ -93,7 +85,7 @@ mod tests {
         let began = Instant::now();
         let mut timeline = Timeline::begin(began);
         timeline.end(began + Duration::from_secs(2));
-        assert_eq!(timeline.longest_gap(), Duration::from_secs(2));
-        assert_eq!(timeline.slots(), [0; 20]);
+        assert_eq!(timeline.gap, Duration::from_secs(2));
+        assert_eq!(timeline.slots, [0; 20]);
     }
 }

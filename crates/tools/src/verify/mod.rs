@@ -12,7 +12,7 @@ pub use load::{Load, Recording, drive};
 use crate::interrupt::Interrupt;
 use crate::picture::{self, Drawing, Unit};
 use crate::resp::Client;
-use crate::{Addresses, Failed, clean, say};
+use crate::{Addresses, Failed, check_counts, clean, say};
 use clap::Args;
 use figures::Figures;
 use lincheck::{DEFAULT_LIMIT, Model, Verdict};
@@ -64,15 +64,11 @@ fn check_writable(path: &Path) -> Result<(), Failed> {
 /// # Errors
 /// Exit code 1 for a violation, 2 for a wrong command line, 3 when the history shows nothing or cannot be decided.
 pub fn run(args: &VerifyArgs) -> Result<(), Failed> {
-    for (flag, value, most) in [
+    check_counts(&[
         ("--seconds", args.seconds, 86_400),
         ("--clients", args.clients as u64, 1024),
         ("--keys", args.keys as u64, 1 << 20),
-    ] {
-        if !(1..=most).contains(&value) {
-            return Err(Failed::usage(format!("{flag} {value} is not between 1 and {most}")));
-        }
-    }
+    ])?;
     let addresses = &args.addresses.addr;
     Client::check_reachable(addresses)?;
     for path in args.save.iter().chain(&args.html) {

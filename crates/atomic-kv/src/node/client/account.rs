@@ -12,7 +12,7 @@ use std::cell::Cell;
 use std::io::Write;
 use std::net::TcpStream;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -31,17 +31,25 @@ pub(crate) struct Clients {
     /// Whether they hold too much, those included that are told to leave and have not left yet.
     too_much: AtomicBool,
     /// How many there may be.
-    limit: usize,
-    connected: AtomicUsize,
-    /// How many there have been.
-    received: AtomicU64,
+    pub(crate) limit: usize,
+    pub(crate) counts: ClientCounts,
     /// The last number that a connection was given.
     last_id: AtomicU64,
-    /// Those that were not let in, as there were too many.
-    rejected: AtomicU64,
-    /// Those that had to leave, as all together held too much; and those that left their replies unread.
-    evicted: AtomicU64,
-    unread: AtomicU64,
+}
+
+/// How many clients.
+#[derive(Debug, Default)]
+pub(crate) struct ClientCounts {
+    /// Are there.
+    pub(crate) connected: AtomicU64,
+    /// Have been there.
+    pub(crate) received: AtomicU64,
+    /// Were not let in, as there were too many.
+    pub(crate) rejected: AtomicU64,
+    /// Had to leave, as all together held too much.
+    pub(crate) evicted: AtomicU64,
+    /// Were closed as they did not read what they had asked for.
+    pub(crate) unread: AtomicU64,
 }
 
 struct Table {
@@ -71,48 +79,14 @@ impl Clients {
             connections: Connections::default(),
             too_much: AtomicBool::new(false),
             limit,
-            connected: AtomicUsize::new(0),
-            received: AtomicU64::new(0),
+            counts: ClientCounts::default(),
             last_id: AtomicU64::new(0),
-            rejected: AtomicU64::new(0),
-            evicted: AtomicU64::new(0),
-            unread: AtomicU64::new(0),
         }
-    }
-
-    /// How many clients there are.
-    pub(crate) fn connected(&self) -> usize {
-        self.connected.load(Ordering::Relaxed)
-    }
-
-    /// How many there may be.
-    pub(crate) fn limit(&self) -> usize {
-        self.limit
-    }
-
-    /// How many there have been.
-    pub(crate) fn received(&self) -> u64 {
-        self.received.load(Ordering::Relaxed)
     }
 
     /// A number that no other connection has had.
     pub(crate) fn next_id(&self) -> u64 {
         self.last_id.fetch_add(1, Ordering::Relaxed) + 1
-    }
-
-    /// How many were not let in, as there were too many.
-    pub(crate) fn rejected(&self) -> u64 {
-        self.rejected.load(Ordering::Relaxed)
-    }
-
-    /// How many had to leave, as all together held too much.
-    pub(crate) fn evicted(&self) -> u64 {
-        self.evicted.load(Ordering::Relaxed)
-    }
-
-    /// How many were closed as they did not read what they had asked for.
-    pub(crate) fn unread(&self) -> u64 {
-        self.unread.load(Ordering::Relaxed)
     }
 
     /// Bytes of memory that they hold.
@@ -134,7 +108,7 @@ impl Clients {
         let mut table = self.table();
         table.budget.charge(account, bytes);
         while let Some((leaving, held)) = table.budget.next_to_leave() {
-            self.evicted.fetch_add(1, Ordering::Relaxed);
+            self.counts.evicted.fetch_add(1, Ordering::Relaxed);
             let limit = table.budget.limit();
             let why = format!(
                 "all clients together hold more than --clients-memory allows, {limit} bytes, and this one holds most: \
@@ -151,12 +125,12 @@ impl Clients {
 impl Seat {
     /// Lets a client in, unless there are too many.
     pub(crate) fn take(clients: &Arc<Clients>) -> Option<Self> {
-        if clients.connected.fetch_add(1, Ordering::Relaxed) >= clients.limit {
-            clients.connected.fetch_sub(1, Ordering::Relaxed);
-            clients.rejected.fetch_add(1, Ordering::Relaxed);
+        if clients.counts.connected.fetch_add(1, Ordering::Relaxed) >= clients.limit as u64 {
+            clients.counts.connected.fetch_sub(1, Ordering::Relaxed);
+            clients.counts.rejected.fetch_add(1, Ordering::Relaxed);
             return None;
         }
-        clients.received.fetch_add(1, Ordering::Relaxed);
+        clients.counts.received.fetch_add(1, Ordering::Relaxed);
         Some(Self(clients.clone()))
     }
 }
@@ -181,7 +155,7 @@ pub(crate) fn admit(clients: &Arc<Clients>, stream: TcpStream) -> Option<Accepte
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.0.connected.fetch_sub(1, Ordering::Relaxed);
+        self.0.counts.connected.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -201,8 +175,10 @@ pub(crate) struct Client {
     seat: Seat,
     account: Account,
     charged: Cell<Charged>,
-    notice: Arc<Notice>,
-    patience: Rc<Patience>,
+    /// By which others tell it to leave.
+    pub(super) notice: Arc<Notice>,
+    /// How long it is waited for.
+    pub(super) patience: Rc<Patience>,
 }
 
 impl Client {
@@ -237,16 +213,6 @@ impl Client {
         }
     }
 
-    /// By which others tell it to leave.
-    pub(super) fn notice(&self) -> &Arc<Notice> {
-        &self.notice
-    }
-
-    /// How long it is waited for.
-    pub(super) fn patience(&self) -> &Rc<Patience> {
-        &self.patience
-    }
-
     /// Why the connection has to leave, as soon as it has to.
     pub(super) fn poll_told(&self, context: &mut Context<'_>) -> Poll<Ended> {
         // A connection is one task for as long as it lives.
@@ -260,7 +226,7 @@ impl Client {
             && self.notice.tell(Some(lost.to_string()))
             && matches!(lost, Lost::Unread { .. })
         {
-            self.seat.0.unread.fetch_add(1, Ordering::Relaxed);
+            self.seat.0.counts.unread.fetch_add(1, Ordering::Relaxed);
         }
     }
 }

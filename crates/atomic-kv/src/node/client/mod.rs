@@ -59,7 +59,7 @@ async fn serve_resp(shard: &Shard, stream: &mut TcpStream, client: &Client, id: 
     let limits = limits(shard);
     let (peer, local) = (stream.peer_addr()?.to_string(), stream.local_addr()?.to_string());
     let session = Session::new(id, peer, local, uptime(), limits);
-    let _known = shard.all_clients.connections.add(session.listed().clone(), client.notice().clone());
+    let _known = shard.all_clients.connections.add(session.listed().clone(), client.notice.clone());
     converse(shard, stream, Resp::new(session, limits), client, BytesMut::new()).await
 }
 
@@ -87,7 +87,7 @@ async fn converse(
     input: BytesMut,
 ) -> Result<(), Ended> {
     let limit = shard.settings.client_output_limit;
-    let mut conversation = Conversation::new(front, input, limit, client.patience().clone(), now_instant());
+    let mut conversation = Conversation::new(front, input, limit, client.patience.clone(), now_instant());
     let ended = talk(shard, stream, &mut conversation, client).await;
     conversation.abandon(shard);
     ended

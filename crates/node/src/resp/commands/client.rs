@@ -1,6 +1,6 @@
 //! The `CLIENT` family: what a connection says about itself, and what it learns of others.
 
-use super::{CAT_SLOW, SERVER, SESSION, help, kill};
+use super::{CAT_SLOW, SERVER, SESSION, help, kill, number, shown};
 use crate::resp::command::{Arg, Call, Command, Plan, Planned, arg, syntax_error};
 use crate::resp::response::Response;
 use alloc::collections::BTreeSet;
@@ -53,11 +53,6 @@ pub(super) const SUBCOMMANDS: &[Command] = &[
         .args(&[arg("connection-name", "string")]),
 ];
 
-/// It has a subcommand always.
-pub(super) fn client(_: Call<'_>) -> Planned {
-    Err(syntax_error())
-}
-
 fn id(call: Call<'_>) -> Planned {
     let id = i64::try_from(call.session.listed().id()).unwrap_or(i64::MAX);
     Ok(Plan::Reply(Response::Integer(id)))
@@ -85,8 +80,7 @@ fn setinfo(call: Call<'_>) -> Planned {
         let version = checked("lib-ver", value)?;
         call.session.rename(call.host, |names| names.library_version = version);
     } else {
-        let shown = String::from_utf8_lossy(&attribute[..attribute.len().min(128)]);
-        return Err(Response::error(format!("ERR Unrecognized option '{shown}'")));
+        return Err(Response::error(format!("ERR Unrecognized option '{}'", shown(attribute))));
     }
     Ok(Plan::Reply(Response::OK))
 }
@@ -114,11 +108,8 @@ fn list(call: Call<'_>) -> Planned {
             }
         }
         [word, ids @ ..] if word.eq_ignore_ascii_case(b"id") && !ids.is_empty() => {
-            let wanted = ids
-                .iter()
-                .map(|id| core::str::from_utf8(id).ok()?.parse::<u64>().ok())
-                .collect::<Option<BTreeSet<u64>>>()
-                .ok_or_else(|| Response::error("ERR Invalid client ID"))?;
+            let wanted: Option<BTreeSet<u64>> = ids.iter().map(|id| number(id)).collect();
+            let wanted = wanted.ok_or_else(|| Response::error("ERR Invalid client ID"))?;
             clients.retain(|(client, _)| wanted.contains(&client.id()));
         }
         _ => return Err(syntax_error()),
@@ -160,10 +151,7 @@ pub(super) fn is_normal(kind: &[u8]) -> Result<bool, Response> {
     match kind.to_ascii_lowercase().as_slice() {
         b"normal" => Ok(true),
         b"master" | b"replica" | b"slave" | b"pubsub" => Ok(false),
-        _ => {
-            let shown = String::from_utf8_lossy(&kind[..kind.len().min(128)]);
-            Err(Response::error(format!("ERR Unknown client type '{shown}'")))
-        }
+        _ => Err(Response::error(format!("ERR Unknown client type '{}'", shown(kind)))),
     }
 }
 

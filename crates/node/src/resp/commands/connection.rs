@@ -1,10 +1,9 @@
 //! What concerns a connection alone. The `CLIENT` family has a file of its own.
 
-use super::{CAT_CONNECTION, CAT_SLOW, OPEN, SESSION, client};
+use super::{CAT_CONNECTION, CAT_SLOW, OPEN, SESSION, client, needs_subcommand, number, shown};
 use crate::resp::command::{Call, Command, Plan, Planned, arg, syntax_error};
 use crate::resp::response::{Protocol, Response};
 use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
 
 const fn row(name: &'static str, arity: i32, run: fn(Call<'_>) -> Planned, summary: &'static str) -> Command {
@@ -14,7 +13,7 @@ const fn row(name: &'static str, arity: i32, run: fn(Call<'_>) -> Planned, summa
 pub(super) const COMMANDS: &[Command] = &[
     row("auth", -2, auth, "Authenticates the connection.")
         .args(&[arg("username", "string").flags(&["optional"]), arg("password", "string")]),
-    row("client", -2, client::client, "A container for client connection commands.")
+    row("client", -2, needs_subcommand, "A container for client connection commands.")
         .since("2.4.0")
         .flags(&[], CAT_SLOW)
         .subcommands(client::SUBCOMMANDS),
@@ -58,7 +57,7 @@ fn quit(_: Call<'_>) -> Planned {
 }
 
 fn select(call: Call<'_>) -> Planned {
-    match core::str::from_utf8(&call.args[1]).ok().and_then(|index| index.parse::<i32>().ok()) {
+    match number::<i32>(&call.args[1]) {
         Some(0) => Ok(Plan::Reply(Response::OK)),
         Some(_) => Err(Response::error("ERR DB index is out of range")),
         None => Err(Response::error("ERR value is not an integer or out of range")),
@@ -89,7 +88,7 @@ fn hello(call: Call<'_>) -> Planned {
     let mut protocol = call.session.protocol();
     let mut name = None;
     if let [version, options @ ..] = &call.args[1..] {
-        protocol = match core::str::from_utf8(version).ok().and_then(|text| text.parse::<i64>().ok()) {
+        protocol = match number::<i64>(version) {
             Some(2) => Protocol::Resp2,
             Some(3) => Protocol::Resp3,
             Some(_) => return Err(Response::error("NOPROTO unsupported protocol version")),
@@ -107,7 +106,7 @@ fn hello(call: Call<'_>) -> Planned {
                     after
                 }
                 _ => {
-                    let shown = String::from_utf8_lossy(&option[..option.len().min(128)]);
+                    let shown = shown(option);
                     return Err(Response::error(format!("ERR Syntax error in HELLO option '{shown}'")));
                 }
             };

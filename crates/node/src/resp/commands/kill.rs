@@ -1,6 +1,7 @@
 //! `CLIENT KILL`.
 
 use super::client::is_normal;
+use super::{number, shown};
 use crate::resp::command::{Call, Plan, Planned, syntax_error};
 use crate::resp::listed::Listed;
 use crate::resp::response::Response;
@@ -55,8 +56,7 @@ pub(super) fn kill(call: Call<'_>) -> Planned {
                 b"type" => filters.nobody |= !is_normal(value)?,
                 b"user" => {
                     if &value[..] != b"default" {
-                        let shown = text(&value[..value.len().min(128)]);
-                        return Err(Response::error(format!("ERR No such user '{shown}'")));
+                        return Err(Response::error(format!("ERR No such user '{}'", shown(value))));
                     }
                 }
                 b"maxage" => {
@@ -98,8 +98,4 @@ pub(super) fn kill(call: Call<'_>) -> Planned {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn number(bytes: &[u8]) -> Option<u64> {
-    core::str::from_utf8(bytes).ok()?.parse().ok()
 }

@@ -8,10 +8,13 @@ mod kill;
 mod server;
 mod strings;
 
-use super::command::{Arg, Command, arg};
+use super::command::{Arg, Call, Command, Planned, arg, syntax_error};
 use super::response::Response;
+use alloc::borrow::Cow;
 use alloc::format;
+use alloc::string::String;
 use core::iter::once;
+use core::str::FromStr;
 
 const FAMILIES: [&[Command]; 4] = [connection::COMMANDS, keys::COMMANDS, server::COMMANDS, strings::COMMANDS];
 
@@ -73,6 +76,21 @@ const fn is_before(one: &[u8], other: &[u8]) -> bool {
         at += 1;
     }
     one.len() < other.len()
+}
+
+/// What an argument says, as far as a line should show it.
+fn shown(argument: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(&argument[..argument.len().min(128)])
+}
+
+/// The number that an argument is.
+fn number<T: FromStr>(argument: &[u8]) -> Option<T> {
+    core::str::from_utf8(argument).ok()?.parse().ok()
+}
+
+/// Of a command that is always called with a subcommand.
+fn needs_subcommand(_: Call<'_>) -> Planned {
+    Err(syntax_error())
 }
 
 /// The reply to `HELP`, in Redis' form.

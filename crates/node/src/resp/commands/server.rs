@@ -1,7 +1,7 @@
 //! The node itself: `INFO` and `CONFIG`. The `COMMAND` family has a file of its own.
 
-use super::{CAT_ADMIN, CAT_SLOW, SERVER, documentation, help};
-use crate::resp::command::{Call, Command, Plan, Planned, arg, syntax_error};
+use super::{CAT_ADMIN, CAT_SLOW, SERVER, documentation, help, needs_subcommand};
+use crate::resp::command::{Call, Command, Plan, Planned, arg};
 use crate::resp::glob;
 use crate::resp::response::Response;
 use crate::resp::session::Section;
@@ -39,7 +39,7 @@ pub(super) const COMMANDS: &[Command] = &[
         .flags(SERVER, CAT_SLOW)
         .linear()
         .subcommands(documentation::SUBCOMMANDS),
-    row("config", -2, config, "A container for server configuration commands.")
+    row("config", -2, needs_subcommand, "A container for server configuration commands.")
         .since("2.0.0")
         .flags(&[], CAT_ADMIN)
         .subcommands(CONFIG),
@@ -63,11 +63,6 @@ fn info(call: Call<'_>) -> Planned {
         format!("# {name}\r\n{}", rows.collect::<String>())
     });
     Ok(Plan::Reply(Response::Verbatim(sections.collect::<Vec<_>>().join("\r\n").into())))
-}
-
-/// It has a subcommand always.
-fn config(_: Call<'_>) -> Planned {
-    Err(syntax_error())
 }
 
 fn config_get(call: Call<'_>) -> Planned {
