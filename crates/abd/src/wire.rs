@@ -261,7 +261,8 @@ pub fn get_bytes(body: &mut Bytes) -> Result<Bytes, WireError> {
     Ok(body.split_to(length))
 }
 
-fn put_call(out: &mut BytesMut, call: CallId) {
+/// Appends which call a body belongs to.
+pub fn put_call(out: &mut BytesMut, call: CallId) {
     out.put_u64(call.operation);
     out.put_u8(call.phase);
 }
@@ -277,46 +278,83 @@ fn put_content(out: &mut BytesMut, content: &Content) {
 }
 
 /// Reads the fields of a body. It looks at plain bytes, and shares the body's buffer only for keys and values.
-struct Reader<'a> {
+#[derive(Debug)]
+pub struct Reader<'a> {
     body: &'a Bytes,
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
-    fn new(body: &'a Bytes) -> Self {
+    /// From the front of a body.
+    pub fn new(body: &'a Bytes) -> Self {
         Self { body, rest: body }
     }
 
-    fn take<const LEN: usize>(&mut self) -> Result<&'a [u8; LEN], WireError> {
+    /// So many bytes.
+    ///
+    /// # Errors
+    /// [`WireError`] when it is not there, or nothing that it can be.
+    pub fn take<const LEN: usize>(&mut self) -> Result<&'a [u8; LEN], WireError> {
         let (field, rest) = self.rest.split_first_chunk().ok_or(WireError::Length)?;
         self.rest = rest;
         Ok(field)
     }
 
-    fn u8(&mut self) -> Result<u8, WireError> {
+    /// A byte.
+    ///
+    /// # Errors
+    /// [`WireError`] when it is not there, or nothing that it can be.
+    pub fn u8(&mut self) -> Result<u8, WireError> {
         let [byte] = self.take()?;
         Ok(*byte)
     }
 
-    fn u32(&mut self) -> Result<u32, WireError> {
+    /// A number of four bytes.
+    ///
+    /// # Errors
+    /// [`WireError`] when it is not there, or nothing that it can be.
+    pub fn u32(&mut self) -> Result<u32, WireError> {
         Ok(u32::from_be_bytes(*self.take()?))
     }
 
-    fn call(&mut self) -> Result<CallId, WireError> {
-        Ok(CallId { operation: u64::from_be_bytes(*self.take()?), phase: self.u8()? })
+    /// A number of eight bytes.
+    ///
+    /// # Errors
+    /// [`WireError`] when it is not there, or nothing that it can be.
+    pub fn u64(&mut self) -> Result<u64, WireError> {
+        Ok(u64::from_be_bytes(*self.take()?))
     }
 
-    fn version(&mut self) -> Result<Version, WireError> {
+    /// What [`put_call`] wrote.
+    ///
+    /// # Errors
+    /// [`WireError`] when it is not there, or nothing that it can be.
+    pub fn call(&mut self) -> Result<CallId, WireError> {
+        Ok(CallId { operation: self.u64()?, phase: self.u8()? })
+    }
+
+    /// A version.
+    ///
+    /// # Errors
+    /// [`WireError`] when it is not there, or nothing that it can be.
+    pub fn version(&mut self) -> Result<Version, WireError> {
         Ok(Version::from_bytes(self.take()?)?)
     }
 
     /// A byte of which only the lowest `bits` may be set.
-    fn flags(&mut self, bits: u32) -> Result<u8, WireError> {
+    ///
+    /// # Errors
+    /// [`WireError`] when it is not there, or nothing that it can be.
+    pub fn flags(&mut self, bits: u32) -> Result<u8, WireError> {
         let flags = self.u8()?;
         if u32::from(flags) >> bits != 0 { Err(WireError::Kind(flags)) } else { Ok(flags) }
     }
 
-    fn bytes(&mut self) -> Result<Bytes, WireError> {
+    /// What [`put_bytes`] wrote, without copying.
+    ///
+    /// # Errors
+    /// [`WireError`] when it is not there, or nothing that it can be.
+    pub fn bytes(&mut self) -> Result<Bytes, WireError> {
         let length = self.u32()? as usize;
         let (field, rest) = self.rest.split_at_checked(length).ok_or(WireError::Length)?;
         self.rest = rest;
@@ -331,7 +369,11 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn end(&self) -> Result<(), WireError> {
+    /// There is no more.
+    ///
+    /// # Errors
+    /// [`WireError`] when it is not there, or nothing that it can be.
+    pub fn end(&self) -> Result<(), WireError> {
         if self.rest.is_empty() { Ok(()) } else { Err(WireError::Length) }
     }
 }

@@ -101,9 +101,9 @@ impl fmt::Display for Versions {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
     /// `LocalRead`, `LocalReadTimestamp`, `LocalWrite`: members only.
-    Replica,
+    Replica = 1,
     /// `Set`, `Get`, `Delete`: members and client libraries.
-    Coordinator,
+    Coordinator = 2,
 }
 
 /// What a node lets its clients write and its peers send, in bytes.
@@ -121,9 +121,9 @@ pub struct Limits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LaneKind {
     /// Questions, acknowledgements, small values.
-    Small,
+    Small = 1,
     /// Large values.
-    Bulk,
+    Bulk = 2,
 }
 
 /// Which connection of the many between two nodes this is.
@@ -242,12 +242,7 @@ impl Hello {
         out.put_u32(MAGIC);
         out.put_u16(self.versions.newest);
         out.put_u16(self.versions.oldest);
-        put_field(out, SERVICE, |out| {
-            out.put_u8(match self.service {
-                Service::Replica => 1,
-                Service::Coordinator => 2,
-            });
-        });
+        put_field(out, SERVICE, |out| out.put_u8(self.service as u8));
         self.about.put(self.lane, out);
     }
 
@@ -304,10 +299,7 @@ impl About {
         put_field(out, LOOPS, |out| out.put_u16(self.loops));
         if let Some(lane) = lane {
             put_field(out, LANE, |out| {
-                out.put_u8(match lane.kind {
-                    LaneKind::Small => 1,
-                    LaneKind::Bulk => 2,
-                });
+                out.put_u8(lane.kind as u8);
                 out.put_u16(lane.pair);
             });
         }

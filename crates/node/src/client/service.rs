@@ -7,10 +7,10 @@
 //! `call u64 | kind u8 | …` with kind 150 value, 151 absent, 152 written (`existed u8`), 153 refused (text),
 //! 154 indeterminate (text). Keys, values and texts carry a `u32` length in front.
 
-use abd::wire::{WireError, get_bytes, put_bytes};
+use abd::wire::{Reader, WireError, put_bytes};
 use abd::{Content, Operation, Outcome};
 use alloc::string::{String, ToString};
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 
 const GET: u8 = 140;
 const SET: u8 = 141;
@@ -46,82 +46,70 @@ pub enum CallAnswer {
 
 /// Appends a call's body.
 pub fn put_call(out: &mut BytesMut, number: u64, call: &Call) {
+    let (kind, key, value) = match call {
+        Call::Run(Operation::Get { key }) => (GET, Some(key), None),
+        Call::Run(Operation::Set { key, value }) => (SET, Some(key), Some(value)),
+        Call::Run(Operation::Delete { key }) => (DELETE, Some(key), None),
+        Call::Cancel => (CANCEL, None, None),
+    };
     out.put_u64(number);
-    match call {
-        Call::Run(Operation::Get { key }) => {
-            out.put_u8(GET);
-            put_bytes(out, key);
-        }
-        Call::Run(Operation::Set { key, value }) => {
-            out.put_u8(SET);
-            put_bytes(out, key);
-            put_bytes(out, value);
-        }
-        Call::Run(Operation::Delete { key }) => {
-            out.put_u8(DELETE);
-            put_bytes(out, key);
-        }
-        Call::Cancel => out.put_u8(CANCEL),
-    }
+    out.put_u8(kind);
+    key.into_iter().chain(value).for_each(|bytes| put_bytes(out, bytes));
 }
 
 /// Reads a call's body.
 ///
 /// # Errors
 /// When it is anything but exactly one call.
-pub fn get_call(mut body: Bytes) -> Result<(u64, Call), WireError> {
-    let number = body.try_get_u64().map_err(|_| WireError::Length)?;
-    let call = match body.try_get_u8().map_err(|_| WireError::Length)? {
-        GET => Call::Run(Operation::Get { key: get_bytes(&mut body)? }),
-        SET => Call::Run(Operation::Set { key: get_bytes(&mut body)?, value: get_bytes(&mut body)? }),
-        DELETE => Call::Run(Operation::Delete { key: get_bytes(&mut body)? }),
+pub fn get_call(body: Bytes) -> Result<(u64, Call), WireError> {
+    let mut reader = Reader::new(&body);
+    let number = reader.u64()?;
+    let call = match reader.u8()? {
+        GET => Call::Run(Operation::Get { key: reader.bytes()? }),
+        SET => Call::Run(Operation::Set { key: reader.bytes()?, value: reader.bytes()? }),
+        DELETE => Call::Run(Operation::Delete { key: reader.bytes()? }),
         CANCEL => Call::Cancel,
         other => return Err(WireError::Kind(other)),
     };
-    if body.is_empty() { Ok((number, call)) } else { Err(WireError::Length) }
+    reader.end()?;
+    Ok((number, call))
 }
 
 /// Appends an answer's body.
 pub fn put_answer(out: &mut BytesMut, number: u64, answer: &CallAnswer) {
+    let (kind, bytes) = match answer {
+        CallAnswer::Read(Some(value)) => (VALUE, Some(&value[..])),
+        CallAnswer::Read(None) => (ABSENT, None),
+        CallAnswer::Written(_) => (WRITTEN, None),
+        CallAnswer::Refused(why) => (REFUSED, Some(why.as_bytes())),
+        CallAnswer::Indeterminate(why) => (INDETERMINATE, Some(why.as_bytes())),
+    };
     out.put_u64(number);
-    match answer {
-        CallAnswer::Read(Some(value)) => {
-            out.put_u8(VALUE);
-            put_bytes(out, value);
-        }
-        CallAnswer::Read(None) => out.put_u8(ABSENT),
-        CallAnswer::Written(existed) => {
-            out.put_u8(WRITTEN);
-            out.put_u8(u8::from(*existed));
-        }
-        CallAnswer::Refused(why) => {
-            out.put_u8(REFUSED);
-            put_bytes(out, why.as_bytes());
-        }
-        CallAnswer::Indeterminate(why) => {
-            out.put_u8(INDETERMINATE);
-            put_bytes(out, why.as_bytes());
-        }
+    out.put_u8(kind);
+    if let CallAnswer::Written(existed) = answer {
+        out.put_u8(u8::from(*existed));
     }
+    bytes.into_iter().for_each(|bytes| put_bytes(out, bytes));
 }
 
 /// Reads an answer's body.
 ///
 /// # Errors
 /// When it is anything but exactly one answer.
-pub fn get_answer(mut body: Bytes) -> Result<(u64, CallAnswer), WireError> {
-    let number = body.try_get_u64().map_err(|_| WireError::Length)?;
-    let answer = match body.try_get_u8().map_err(|_| WireError::Length)? {
-        VALUE => CallAnswer::Read(Some(get_bytes(&mut body)?)),
+pub fn get_answer(body: Bytes) -> Result<(u64, CallAnswer), WireError> {
+    let mut reader = Reader::new(&body);
+    let number = reader.u64()?;
+    let text = |bytes: Bytes| String::from_utf8_lossy(&bytes).into_owned();
+    let answer = match reader.u8()? {
+        VALUE => CallAnswer::Read(Some(reader.bytes()?)),
         ABSENT => CallAnswer::Read(None),
-        WRITTEN => CallAnswer::Written(body.try_get_u8().map_err(|_| WireError::Length)? == 1),
-        REFUSED => CallAnswer::Refused(String::from_utf8_lossy(&get_bytes(&mut body)?).into_owned()),
-        INDETERMINATE => {
-            CallAnswer::Indeterminate(String::from_utf8_lossy(&get_bytes(&mut body)?).into_owned())
-        }
+        WRITTEN => CallAnswer::Written(reader.u8()? == 1),
+        REFUSED => CallAnswer::Refused(text(reader.bytes()?)),
+        INDETERMINATE => CallAnswer::Indeterminate(text(reader.bytes()?)),
         other => return Err(WireError::Kind(other)),
     };
-    if body.is_empty() { Ok((number, answer)) } else { Err(WireError::Length) }
+    reader.end()?;
+    Ok((number, answer))
 }
 
 impl From<Outcome> for CallAnswer {

@@ -3,11 +3,11 @@
 //! The body of a frame is `kind u8 | operation u64 | phase u8 | payload`, as that of every other request (`abd::wire`), all
 //! integers big-endian. Whatever arrives is checked before anybody acts on it: sizes, counts, versions.
 
-use super::ranges::{CHUNK_KEYS, DIGEST_LEN, Digest, PAGE_KEYS, Range};
-use abd::wire::{WireError, get_bytes, put_bytes};
+use super::ranges::{CHUNK_KEYS, Digest, PAGE_KEYS, Range};
+use abd::wire::{Reader, WireError, get_refusal, put_bytes, put_call, put_refusal};
 use abd::{CallId, Refusal, Version, VersionError};
 use alloc::vec::Vec;
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 
 /// Bytes of keys, versions and lengths in one list, unless a single key is longer. With the ends of a range, at most three
 /// keys of any size go into one message.
@@ -108,28 +108,26 @@ pub fn put_question(out: &mut BytesMut, call: CallId, question: &Question) {
 ///
 /// # Errors
 /// When the body is anything but exactly one question within the limits.
-pub fn get_question(mut body: Bytes) -> Result<(CallId, Question), WireError> {
-    let (kind, call) = get_head(&mut body)?;
+pub fn get_question(body: Bytes) -> Result<(CallId, Question), WireError> {
+    let mut reader = Reader::new(&body);
+    let (kind, call) = (reader.u8()?, reader.call()?);
     let question = match kind {
         DIGEST => {
-            let range = get_range(&mut body)?;
-            let count = get_u32(&mut body)?;
+            let (range, count) = (get_range(&mut reader)?, reader.u32()?);
             if count as usize > PAGE_KEYS {
                 return Err(WireError::Length);
             }
-            let mut digest = [0; DIGEST_LEN];
-            body.try_copy_to_slice(&mut digest).map_err(|_| WireError::Length)?;
-            Question::Digest { range, count, digest }
+            Question::Digest { range, count, digest: *reader.take()? }
         }
         VERSIONS => {
             // Whoever has heard of a version may not have the key itself.
-            let listed = get_list(&mut body, true)?;
-            let range = if get_flag(&mut body)? { Some(get_range(&mut body)?) } else { None };
+            let listed = get_list(&mut reader, true)?;
+            let range = if reader.flags(1)? == 1 { Some(get_range(&mut reader)?) } else { None };
             Question::Versions { listed, range }
         }
         other => return Err(WireError::Kind(other)),
     };
-    end(&body)?;
+    reader.end()?;
     Ok((call, question))
 }
 
@@ -149,7 +147,7 @@ pub fn put_answer(out: &mut BytesMut, call: CallId, answer: &Answer) {
         }
         Answer::Refused(refusal) => {
             put_head(out, REFUSED, call);
-            abd::wire::put_refusal(out, *refusal);
+            put_refusal(out, *refusal);
         }
     }
 }
@@ -158,33 +156,30 @@ pub fn put_answer(out: &mut BytesMut, call: CallId, answer: &Answer) {
 ///
 /// # Errors
 /// When the body is anything but exactly one answer within the limits.
-pub fn get_answer(mut body: Bytes) -> Result<(CallId, Answer), WireError> {
-    let (kind, call) = get_head(&mut body)?;
+pub fn get_answer(body: Bytes) -> Result<(CallId, Answer), WireError> {
+    let mut reader = Reader::new(&body);
+    let (kind, call) = (reader.u8()?, reader.call()?);
     let answer = match kind {
-        SAME => Answer::Same(get_flag(&mut body)?),
+        SAME => Answer::Same(reader.flags(1)? == 1),
         TOLD => {
-            let count = get_u32(&mut body)? as usize;
+            let count = reader.u32()? as usize;
             if count > CHUNK_KEYS {
                 return Err(WireError::Length);
             }
-            let versions = (0..count).map(|_| get_version(&mut body)).collect::<Result<Vec<_>, _>>()?;
-            let others = get_list(&mut body, false)?;
-            Answer::Versions { versions, others, told_up_to: get_bound(&mut body)? }
+            let versions = (0..count).map(|_| reader.version()).collect::<Result<Vec<_>, _>>()?;
+            let others = get_list(&mut reader, false)?;
+            Answer::Versions { versions, others, told_up_to: get_bound(&mut reader)? }
         }
-        REFUSED => {
-            let refusal = abd::wire::get_refusal(get_u8(&mut body)?)?;
-            Answer::Refused(refusal)
-        }
+        REFUSED => Answer::Refused(get_refusal(reader.u8()?)?),
         other => return Err(WireError::Kind(other)),
     };
-    end(&body)?;
+    reader.end()?;
     Ok((call, answer))
 }
 
 fn put_head(out: &mut BytesMut, kind: u8, call: CallId) {
     out.put_u8(kind);
-    out.put_u64(call.operation);
-    out.put_u8(call.phase);
+    put_call(out, call);
 }
 
 fn put_list(out: &mut BytesMut, list: &[KeyVersion]) {
@@ -212,43 +207,15 @@ fn length(length: usize) -> u32 {
     length
 }
 
-fn get_u8(body: &mut Bytes) -> Result<u8, WireError> {
-    body.try_get_u8().map_err(|_| WireError::Length)
-}
-
-fn get_u32(body: &mut Bytes) -> Result<u32, WireError> {
-    body.try_get_u32().map_err(|_| WireError::Length)
-}
-
-fn get_head(body: &mut Bytes) -> Result<(u8, CallId), WireError> {
-    let kind = get_u8(body)?;
-    let operation = body.try_get_u64().map_err(|_| WireError::Length)?;
-    Ok((kind, CallId { operation, phase: get_u8(body)? }))
-}
-
-fn get_flag(body: &mut Bytes) -> Result<bool, WireError> {
-    match get_u8(body)? {
-        0 => Ok(false),
-        1 => Ok(true),
-        other => Err(WireError::Kind(other)),
-    }
-}
-
-fn get_version(body: &mut Bytes) -> Result<Version, WireError> {
-    let mut bytes = [0; Version::LEN];
-    body.try_copy_to_slice(&mut bytes).map_err(|_| WireError::Length)?;
-    Ok(Version::from_bytes(&bytes)?)
-}
-
-fn get_list(body: &mut Bytes, may_be_never: bool) -> Result<Vec<KeyVersion>, WireError> {
-    let count = get_u32(body)? as usize;
+fn get_list(reader: &mut Reader<'_>, may_be_never: bool) -> Result<Vec<KeyVersion>, WireError> {
+    let count = reader.u32()? as usize;
     if count > CHUNK_KEYS {
         return Err(WireError::Length);
     }
     let entry = |_| {
         // Of its own: a few keys that are kept must not keep a whole buffer of the network.
-        let key = Bytes::copy_from_slice(&get_bytes(body)?);
-        let version = get_version(body)?;
+        let key = Bytes::copy_from_slice(&reader.bytes()?);
+        let version = reader.version()?;
         if version == Version::MIN && !may_be_never {
             return Err(VersionError::NoWriter { node: 0, boot: 0, time: 0 }.into());
         }
@@ -257,14 +224,10 @@ fn get_list(body: &mut Bytes, may_be_never: bool) -> Result<Vec<KeyVersion>, Wir
     (0..count).map(entry).collect()
 }
 
-fn get_range(body: &mut Bytes) -> Result<Range, WireError> {
-    Ok(Range { after: get_bound(body)?, up_to: get_bound(body)? })
+fn get_range(reader: &mut Reader<'_>) -> Result<Range, WireError> {
+    Ok(Range { after: get_bound(reader)?, up_to: get_bound(reader)? })
 }
 
-fn get_bound(body: &mut Bytes) -> Result<Option<Bytes>, WireError> {
-    if get_flag(body)? { Ok(Some(Bytes::copy_from_slice(&get_bytes(body)?))) } else { Ok(None) }
-}
-
-fn end(body: &Bytes) -> Result<(), WireError> {
-    if body.is_empty() { Ok(()) } else { Err(WireError::Length) }
+fn get_bound(reader: &mut Reader<'_>) -> Result<Option<Bytes>, WireError> {
+    if reader.flags(1)? == 1 { Ok(Some(Bytes::copy_from_slice(&reader.bytes()?))) } else { Ok(None) }
 }
