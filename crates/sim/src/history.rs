@@ -1,7 +1,7 @@
 //! What the clients saw.
 
 use crate::plan::OperationKind;
-use abd::Version;
+use abd::{Operation, Version};
 use bytes::Bytes;
 
 /// Bytes of a value that people want to see.
@@ -48,6 +48,16 @@ pub enum ClientAnswer {
 }
 
 impl OperationRecord {
+    /// The same as a coordinator sees it.
+    pub fn operation(&self) -> Operation {
+        let (key, value) = (self.key.clone(), self.value.clone());
+        match self.kind {
+            OperationKind::Get => Operation::Get { key },
+            OperationKind::Set => Operation::Set { key, value },
+            OperationKind::Delete => Operation::Delete { key },
+        }
+    }
+
     /// What was asked.
     pub fn text(&self) -> String {
         let key = self.key.escape_ascii();

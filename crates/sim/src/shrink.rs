@@ -172,13 +172,15 @@ impl Shrinker {
     }
 
     fn quieter(&mut self) {
-        let quiet: [fn(&mut Plan); 16] = [
+        let quiet: [fn(&mut Plan); 18] = [
             // What repair sends has no name in a script, and seldom matters.
             |plan| plan.repairs = false,
             |plan| plan.short_lists = false,
             |plan| plan.short_backlogs = false,
             |plan| plan.operations.iter_mut().for_each(|operation| operation.size = 0),
             |plan| plan.value_limits.fill(u64::MAX),
+            |plan| plan.clients_bytes = 1 << 30,
+            |plan| plan.pipelines.clear(),
             |plan| plan.network.corrupt = Ratio::ZERO,
             |plan| plan.network.stray = Ratio::ZERO,
             |plan| plan.network.duplicate = Ratio::ZERO,

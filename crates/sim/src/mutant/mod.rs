@@ -82,6 +82,8 @@ pub struct Lies {
     pub queues_all: bool,
     /// Nor has what waits for a peer that does not read.
     pub keeps_all: bool,
+    /// Clients may hold any amount of a node's memory.
+    pub keeps_clients: bool,
     /// A reply to an earlier run of a node is delivered to the present one.
     pub mixes_runs: bool,
     /// A lane on which nothing comes is believed to be well.

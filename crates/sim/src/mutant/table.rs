@@ -32,6 +32,7 @@ const LIES: Lies = Lies {
     refuses_silently: false,
     queues_all: false,
     keeps_all: false,
+    keeps_clients: false,
     mixes_runs: false,
     trusts_silence: false,
     limits_peers: false,
@@ -62,6 +63,7 @@ const ANY: Features = Features {
     short_queues: None,
     short_backlogs: None,
     large: None,
+    little_for_clients: None,
     stops: None,
     lasting: false,
 };
@@ -284,10 +286,23 @@ pub const MUTANTS: &[Mutant] = &[
         lies: Lies { keeps_all: true, ..LIES },
     },
     Mutant {
+        name: "clients-without-bound",
+        rule: "B1",
+        what: "clients may hold any amount of a node's memory",
+        features: Features { large: Some(true), little_for_clients: Some(true), ..ANY },
+        lies: Lies { keeps_clients: true, ..LIES },
+    },
+    Mutant {
         name: "replies-to-another-run",
         rule: "R1",
         what: "a reply to an earlier run of a node goes to the present one, whose calls have the same numbers",
-        features: Features { crashes: Some(true), noise: Some(true), ..ANY },
+        features: Features {
+            mode: Some(TimestampMode::TrueTime),
+            crashes: Some(true),
+            noise: Some(true),
+            deletes: Some(false),
+            ..ANY
+        },
         lies: Lies { mixes_runs: true, ..LIES },
     },
     Mutant {

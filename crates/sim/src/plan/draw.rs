@@ -2,7 +2,7 @@
 //! those that are in have weights of their own, because a run with only reordering finds what one with everything
 //! hides. Faults and operations meet in *storms*: what happens far apart in time rarely matters together.
 
-use super::{Clocks, Features, Network, OperationKind, Plan, Planned, SHORT_QUEUE};
+use super::{Clocks, Features, LITTLE, Network, OperationKind, Plan, Planned, SHORT_QUEUE};
 use crate::rng::{Ratio, Rng};
 use crate::time::{MS, S, US};
 use ::node::commit::QUEUE_BYTES_MAX;
@@ -11,6 +11,10 @@ use std::num::NonZeroU64;
 
 /// How long the chaos lasts.
 pub(super) const CHAOS: u64 = 31 * S;
+/// How many clients there are: from, to.
+const CLIENTS: (u32, u32) = (3, 12);
+/// What a value counts for that a Get has to look for on the disk.
+const SOUGHT: u64 = 1 << 20;
 /// Values that are large: for some nodes' clients, and for the small lane.
 const LARGE: [usize; 3] = [300, 2_000, 20_000];
 /// Where nodes forget what they have begun, it is found by a comparison within this time, though it may come late.
@@ -57,6 +61,8 @@ impl Draw {
         // As in a node, whose clocks must be good enough for its deadlines.
         let op_timeout = patience.max(2 * (clocks.behind + clocks.ahead) + 200 * MS);
         let large = features.large.unwrap_or(self.rng.one_in(6));
+        let drawn = self.rng.one_in(4);
+        let little = features.little_for_clients.unwrap_or(drawn);
         let operations = self.operations(features.deletes, large);
         let faults = self.faults(seed, features, mode);
         let forget = faults.iter().any(|fault| fault.what.forgets());
@@ -82,6 +88,8 @@ impl Draw {
             short_lists,
             short_backlogs,
             value_limits: self.value_limits(large),
+            clients_bytes: if little { LITTLE + SOUGHT } else { 1 << 30 },
+            pipelines: (0..CLIENTS.1).map(|_| *self.rng.pick(&[1, 1, 1, 3])).collect(),
             drain: *self.rng.pick(&[20 * MS, 5 * S]),
             compare_every: forget.then_some(COMPARE_EVERY),
             lookups: self.lookups(),
@@ -144,7 +152,7 @@ impl Draw {
 
     fn operations(&mut self, deletes: Option<bool>, large: bool) -> Vec<Planned> {
         let count = self.rng.between(200, 260);
-        let clients = u32::try_from(self.rng.between(3, 12)).unwrap_or(3);
+        let clients = self.rng.node(CLIENTS.1 - CLIENTS.0 + 1) + CLIENTS.0;
         let keys = u32::try_from(self.rng.between(1, 5)).unwrap_or(1);
         let delete = if self.switch(deletes) { self.rng.between(1, 4) } else { 0 };
         let get = self.rng.between(2, 10);

@@ -51,6 +51,8 @@ pub struct Features {
     pub short_backlogs: Option<bool>,
     /// Values that some nodes do not let their clients write.
     pub large: Option<bool>,
+    /// Clients may hold little of a node's memory.
+    pub little_for_clients: Option<bool>,
     /// Nodes stop in order, and come back.
     pub stops: Option<bool>,
     /// No node forgets anything, so that the lists of what peers missed must suffice.

@@ -23,6 +23,9 @@ pub const SHORT_QUEUE: usize = 1 << 10;
 /// What may wait on a lane where only a few messages may.
 pub const SHORT_BACKLOG: Bounds = Bounds { encoded: 200, backlog: 400, contents: 400, unread: 8 << 10 };
 
+/// What clients may hold of a node where that is little: not much more than what their connections take, and one large value.
+pub const LITTLE: u64 = 96 << 10;
+
 /// A whole run.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -62,6 +65,10 @@ pub struct Plan {
     pub compare_every: Option<u64>,
     /// The largest values that nodes let their clients write, by node.
     pub value_limits: Vec<u64>,
+    /// What clients may hold of a node, in bytes.
+    pub clients_bytes: u64,
+    /// How many requests each client sends before it has the answers.
+    pub pipelines: Vec<u32>,
     /// For how long a node that stops waits for operations in flight, in nanoseconds.
     pub drain: u64,
     /// What clients do.
@@ -246,8 +253,9 @@ impl fmt::Display for Plan {
             .collect();
         writeln!(
             f,
-            "  values of clients may have {}; a node that stops waits {}",
+            "  values of clients may have {}, all clients may hold {} bytes; a node that stops waits {}",
             limits.join(", "),
+            self.clients_bytes,
             time::text(self.drain)
         )?;
         writeln!(f, "  {} faults until {}:", self.faults.len(), time::text(self.chaos_end))?;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cluster 3 truetime                      or logical; behind it perhaps "repairs", "shows unsynced", "remembers", "short queues",
-//!                                         "short backlogs", "ticks 10ms"
+//!                                         "short backlogs", "little for clients", "ticks 10ms"
 //! n1 clock -2ms +3ms                      the interval: true time is that far from its bounds
 //! n1 wall +5s                             the wall clock, compared with true time
 //! n2 syncs when told                      its disk waits for a line "n2 syncs"
@@ -68,6 +68,8 @@ pub struct Script {
     pub short_queues: bool,
     /// Whether only a few messages may wait for a peer that does not read.
     pub short_backlogs: bool,
+    /// Whether clients may hold little of a node.
+    pub little_for_clients: bool,
     /// Interval clocks are read in steps of this, in nanoseconds.
     pub tick: u64,
     /// The directions with their line numbers.
@@ -282,8 +284,13 @@ impl fmt::Display for Script {
         let remembers = if self.remembers { " remembers" } else { "" };
         let queues = if self.short_queues { " short queues" } else { "" };
         let backlogs = if self.short_backlogs { " short backlogs" } else { "" };
+        let clients = if self.little_for_clients { " little for clients" } else { "" };
         let ticks = if self.tick > 1 { format!(" ticks {}", time::text(self.tick)) } else { String::new() };
-        writeln!(f, "cluster {} {mode}{repairs}{unsynced}{remembers}{queues}{backlogs}{ticks}", self.nodes)?;
+        writeln!(
+            f,
+            "cluster {} {mode}{repairs}{unsynced}{remembers}{queues}{backlogs}{clients}{ticks}",
+            self.nodes
+        )?;
         self.directions.iter().try_for_each(|(_, direction)| writeln!(f, "{direction}"))
     }
 }

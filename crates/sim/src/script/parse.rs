@@ -92,6 +92,10 @@ fn cluster(words: &[&str]) -> Result<Script, String> {
         ["short", "backlogs", rest @ ..] => (true, rest),
         _ => (false, rest),
     };
+    let (little_for_clients, rest) = match rest {
+        ["little", "for", "clients", rest @ ..] => (true, rest),
+        _ => (false, rest),
+    };
     let tick = match rest {
         [] => 1,
         ["ticks", tick] => time::parse(tick).ok_or_else(|| format!("`{tick}` is no duration"))?,
@@ -106,6 +110,7 @@ fn cluster(words: &[&str]) -> Result<Script, String> {
         remembers,
         short_queues,
         short_backlogs,
+        little_for_clients,
         tick,
         directions,
         preface,
@@ -294,7 +299,7 @@ mod tests {
 
     const ALL: &str = "\
 # The title
-cluster 3 truetime repairs shows unsynced remembers short queues short backlogs ticks 10ms
+cluster 3 truetime repairs shows unsynced remembers short queues short backlogs little for clients ticks 10ms
 n1 clock -2ms +3ms
 n2 wall -1.5s
 n2 syncs when told

@@ -6,7 +6,7 @@ use crate::directory::PartState;
 use crate::disk::Mood;
 use crate::history::ClientAnswer;
 use crate::mutant::Lies;
-use crate::plan::{Clocks, Network, Plan, Planned, SHORT_QUEUE};
+use crate::plan::{Clocks, LITTLE, Network, Plan, Planned, SHORT_QUEUE};
 use crate::rng::Ratio;
 use crate::run::guarded;
 use crate::time::{EPOCH, S, US};
@@ -92,6 +92,8 @@ fn quiet_plan(script: &Script) -> Plan {
         short_lists: false,
         short_backlogs: script.short_backlogs,
         value_limits: vec![u64::MAX; script.nodes as usize],
+        clients_bytes: if script.little_for_clients { LITTLE } else { 1 << 30 },
+        pipelines: Vec::new(),
         drain: S,
         compare_every: None,
         operations: Vec::new(),

@@ -3,7 +3,7 @@
 use super::{Direction, Fate, Script};
 use crate::directory::PartState;
 use crate::history::OperationRecord;
-use crate::plan::{Plan, SHORT_QUEUE};
+use crate::plan::{LITTLE, Plan, SHORT_QUEUE};
 use crate::time::MS;
 use crate::trace::{Label, Trace, What};
 use std::collections::BTreeMap;
@@ -58,6 +58,7 @@ pub fn from_trace(plan: &Plan, trace: &Trace, records: &[OperationRecord]) -> Sc
         shows_unsynced: plan.early_reads,
         remembers: plan.cache_bytes > 0,
         short_backlogs: plan.short_backlogs,
+        little_for_clients: plan.clients_bytes == LITTLE,
         short_queues: plan.queue_bytes == SHORT_QUEUE,
         directions: (1..).zip(recorder.directions).collect(),
         preface: Vec::new(),

@@ -1,20 +1,22 @@
-//! Clients: each does one thing at a time, writes values that nobody else writes, and remembers what it was told.
+//! Clients: each asks one thing at a time or a few, writes values that nobody else writes, and remembers what it was told.
 
-use super::environment::{Back, RunningOperation};
 use super::{Event, World};
 use crate::history::{ClientAnswer, OperationRecord};
 use crate::plan::{OperationKind, Plan, Planned};
 use crate::time::MS;
 use crate::trace::What;
-use abd::{Content, Instant, Operation, Outcome};
 use bytes::Bytes;
 use std::collections::VecDeque;
-use std::time::Duration;
 
 /// A client and what it has yet to do.
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(super) todo: VecDeque<Planned>,
+    /// How many requests it sends before it has the answers, and how many it has sent.
+    at_a_time: u32,
+    in_flight: u32,
+    /// Whether it is about to ask.
+    is_due: bool,
 }
 
 /// Gives every client its operations.
@@ -23,7 +25,8 @@ pub(super) fn of_plan(plan: &Plan) -> Vec<Client> {
     (0..count)
         .map(|client| {
             let own = plan.operations.iter().filter(|operation| operation.client == client);
-            Client { todo: own.cloned().collect() }
+            let at_a_time = plan.pipelines.get(client as usize).copied().unwrap_or(1);
+            Client { todo: own.cloned().collect(), at_a_time, in_flight: 0, is_due: false }
         })
         .collect()
 }
@@ -33,12 +36,15 @@ impl World {
     pub(super) fn schedule_next(&mut self, client: usize) {
         if let Some(next) = self.clients[client].todo.front() {
             self.queue.push(next.at.max(self.now), Event::Begin { client });
+            self.clients[client].is_due = true;
         }
     }
 
     /// A client asks.
     pub(super) fn begin(&mut self, client: usize) {
+        self.clients[client].is_due = false;
         let Some(planned) = self.clients[client].todo.pop_front() else { return };
+        self.clients[client].in_flight += 1;
         let count = self.plan.nodes;
         // It tries the next address when one is down.
         let up = (0..count)
@@ -50,6 +56,7 @@ impl World {
         } else if planned.patience > 0 {
             self.queue.push(self.now + planned.patience, Event::GiveUp { operation: asked });
         }
+        self.go_on(client);
     }
 
     /// Records an operation and sends it to its node. What it writes, nobody else writes.
@@ -92,62 +99,22 @@ impl World {
         operation
     }
 
-    /// An operation reaches its coordinator.
+    /// An operation reaches its node, over a connection of its client.
     pub(super) fn submit(&mut self, operation: usize, node: u32, incarnation: u64) {
-        let record = &self.records[operation];
-        let (key, value) = (record.key.clone(), record.value.clone());
-        let kind = record.kind;
-        let process = self.nodes[node as usize].process.as_ref();
-        let Some(process) = process.filter(|process| process.incarnation == incarnation) else {
+        if self.process_of(node, incarnation).is_none() {
             return self.answer_unknown(operation, "the node ended");
-        };
-        let admission = &process.admission;
-        let begins_alone = self.lies.begins_alone && admission.is_admitted();
-        if !admission.may_begin() && !begins_alone {
-            let why = admission.not_begun().to_string();
-            return self.end(operation, ClientAnswer::Refused(why));
         }
-        let request = match kind {
-            OperationKind::Get => Operation::Get { key },
-            OperationKind::Set => Operation::Set { key, value },
-            OperationKind::Delete => Operation::Delete { key },
-        };
-        let is_get = kind == OperationKind::Get;
-        let deadline = Instant(self.now) + Duration::from_nanos(self.plan.op_timeout);
-        let Some((process, now)) = self.enter(node, is_get) else { return };
-        let back = Back { operation, outcomes: process.outcomes.clone() };
-        match process.shard.submit(request, deadline, now.instant, back) {
-            Ok(id) => {
-                let running = RunningOperation { operation, is_get, phase: 0, called: Vec::new() };
-                process.shard.environment().operations.borrow_mut().insert(id.0, running);
-            }
-            Err((why, _)) => self.end(operation, ClientAnswer::Refused(why.to_string())),
-        }
-        self.follow_up(node);
+        let connection = self.connection_of(operation);
+        self.ask_over(node, connection, operation);
     }
 
-    /// A coordinator is done with an operation.
-    pub(super) fn answer(&mut self, operation: usize, outcome: Outcome) {
-        if let Outcome::Written { version, .. } = &outcome {
-            self.look_at_holders(operation, *version);
-        }
-        let lost = self.rng.chance(self.plan.lost_answers);
-        self.end(
-            operation,
-            match outcome {
-                _ if lost => ClientAnswer::Unknown("the answer was lost".into()),
-                Outcome::Read(stamped) => ClientAnswer::Read(match stamped.content {
-                    Content::Value(value) => Some(value),
-                    Content::Tombstone => None,
-                }),
-                Outcome::Written { .. } => ClientAnswer::Written,
-                Outcome::Refused(why) => ClientAnswer::Refused(why.to_string()),
-                Outcome::Indeterminate(why) => ClientAnswer::Unknown(why.to_string()),
-            },
-        );
+    /// Over which connection: a client has one to each node. In a script each operation has one, so that none waits for another.
+    fn connection_of(&self, operation: usize) -> u64 {
+        let client = self.records[operation].client;
+        if self.held.is_some() { operation as u64 } else { u64::from(client) }
     }
 
-    fn look_at_holders(&mut self, operation: usize, version: abd::Version) {
+    pub(super) fn look_at_holders(&mut self, operation: usize, version: abd::Version) {
         let key = &self.records[operation].key;
         let mut held = Vec::with_capacity(self.nodes.len());
         for (node, state) in (0u32..).zip(&self.nodes) {
@@ -169,12 +136,18 @@ impl World {
         self.end(operation, ClientAnswer::Unknown(why.into()));
     }
 
-    /// The client does not want to wait any longer. The operation goes on without it.
+    /// The client does not want to wait any longer, and closes the connection.
     pub(super) fn give_up(&mut self, operation: usize) {
-        self.answer_unknown(operation, "the client gave up");
+        let record = &self.records[operation];
+        if record.answer == ClientAnswer::Pending {
+            let (node, connection) = (record.node, self.connection_of(operation));
+            self.answer_unknown(operation, "the client gave up");
+            self.hang_up(node, connection, "the client gave up");
+            self.follow_up(node);
+        }
     }
 
-    fn end(&mut self, operation: usize, answer: ClientAnswer) {
+    pub(super) fn end(&mut self, operation: usize, answer: ClientAnswer) {
         let record = &mut self.records[operation];
         if record.answer != ClientAnswer::Pending {
             return;
@@ -184,16 +157,26 @@ impl World {
         self.stats.answered +=
             u64::from(matches!(record.answer, ClientAnswer::Read(_) | ClientAnswer::Written));
         let client = record.client as usize;
+        if let Some(client) = self.clients.get_mut(client) {
+            client.in_flight -= 1;
+        }
         if self.trace.is_on() {
             let text = self.records[operation].answer.text();
             self.trace.record(self.now, || What::Answered { operation, text });
         }
-        if client < self.clients.len() {
-            // Not in the same event: an operation begins strictly after the one before has ended.
-            let rest = self.rng.below(MS);
-            if let Some(next) = self.clients[client].todo.front() {
-                self.queue.push(next.at.max(self.now + rest), Event::Begin { client });
-            }
+        self.go_on(client);
+    }
+
+    /// A client goes on if it may ask more, and not in the same event: an operation begins strictly after the one before has ended.
+    fn go_on(&mut self, client: usize) {
+        let rest = self.rng.below(MS);
+        let Some(asks) = self.clients.get_mut(client) else { return };
+        if let Some(next) = asks.todo.front()
+            && !asks.is_due
+            && asks.in_flight < asks.at_a_time
+        {
+            asks.is_due = true;
+            self.queue.push(next.at.max(self.now + rest), Event::Begin { client });
         }
     }
 
@@ -213,7 +196,12 @@ impl World {
                 .flat_map(|key| [operation(key, OperationKind::Get), operation(key, OperationKind::Set)])
                 .collect();
             while self.clients.len() <= client as usize {
-                self.clients.push(Client { todo: VecDeque::new() });
+                self.clients.push(Client {
+                    todo: VecDeque::new(),
+                    at_a_time: 1,
+                    in_flight: 0,
+                    is_due: false,
+                });
             }
             self.clients[client as usize].todo = todo;
             self.schedule_next(client as usize);

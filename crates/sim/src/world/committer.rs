@@ -72,7 +72,7 @@ impl World {
             if process.job.is_some() {
                 return;
             }
-            let writes_wait = !process.shard.environment().writes.borrow().is_empty();
+            let writes_wait = !process.around().writes.borrow().is_empty();
             match process.rounds.poll(writes_wait, now) {
                 Round::Look => {
                     // The mutant `full-disk-stays` sees what it saw before.
@@ -103,7 +103,7 @@ impl World {
     fn begin_batch(&mut self, node: u32) {
         let Some(process) = self.nodes[node as usize].process.as_mut() else { return };
         let mut batch = Batch::default();
-        let around = process.shard.environment();
+        let around = process.around();
         around.writes.borrow_mut().take(&mut batch);
         if self.plan.early_reads || self.lies.counts_unsynced {
             around.store.early.replace(batch.writes.0.clone());
@@ -178,7 +178,7 @@ impl World {
     fn commit(&mut self, node: u32, mut batch: Batch<Writes, ReplyTo>, thrown_away: bool) {
         let Some(process) = self.nodes[node as usize].process.as_mut() else { return };
         let puts = batch.writes.encoded();
-        let store = &process.shard.environment().store;
+        let store = &process.around().store;
         store.early.take();
         let fit = if thrown_away { Ok(Fit::All) } else { store.versions.commit_what_fits(&puts) };
         let fit = match fit {
@@ -226,7 +226,7 @@ impl World {
         refused: Option<(Bytes, Version)>,
     ) {
         let process = self.nodes[node as usize].process.as_ref();
-        let is_get = process.is_some_and(|process| process.shard.environment().is_about_get(to));
+        let is_get = process.is_some_and(|process| process.around().is_about_get(to));
         self.tell(node, is_get, |shard, now| shard.handle_completions([(to, reply)], refused, now));
     }
 

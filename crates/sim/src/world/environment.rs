@@ -3,13 +3,14 @@
 use super::committer::Writes;
 use super::view::View;
 use crate::checks::bounded;
-use crate::mutant::Lies;
+use crate::mutant::{ClockLie, Lies};
 use crate::rng::Rng;
 use abd::{
     AfterCommit, CallId, Instant, Interval, NodeId, Operation, OperationId, Outcome, Reason, Reply, Request,
     StampedValue, Standing, TimestampIssuer, Version,
 };
 use bytes::Bytes;
+use node::client::answers::WayBack;
 use node::commit::Queue;
 use node::hello::LaneKind;
 use node::lanes::Bounds;
@@ -63,20 +64,31 @@ pub(crate) struct RunningOperation {
 /// Operations by the coordinator's number.
 pub(crate) type Operations = BTreeMap<u64, RunningOperation>;
 
-/// Outcomes on their way to clients, by operation.
-pub(crate) type Outcomes = Rc<RefCell<Vec<(usize, Outcome)>>>;
-
 /// The way back of an operation.
 pub(crate) struct Back {
     pub(crate) operation: usize,
-    pub(crate) outcomes: Outcomes,
+    pub(crate) around: Rc<Surroundings>,
+    pub(crate) way: WayBack,
 }
 
 impl Return for Back {
-    fn wake(&self) {}
+    fn wake(&self) {
+        self.way.wake();
+    }
 
     fn send(self, outcome: Outcome) {
-        self.outcomes.borrow_mut().push((self.operation, outcome));
+        let version = match outcome {
+            Outcome::Written { version, .. } => Some(version),
+            _ => None,
+        };
+        self.around.ended.borrow_mut().push((self.operation, version));
+        self.way.send(match outcome {
+            // The mutant `drain-says-refused`.
+            Outcome::Indeterminate(_) if self.around.lies.drain_refuses && self.around.stops.get() => {
+                Outcome::Refused(Reason::Stopping)
+            }
+            outcome => outcome,
+        });
     }
 }
 
@@ -96,6 +108,12 @@ pub(crate) struct Surroundings {
     pub(crate) lookups: RefCell<Lookups<ReplyTo>>,
     pub(crate) repair: RefCell<Repair>,
     pub(crate) operations: RefCell<Operations>,
+    /// Operations that have ended, and the versions of what was written.
+    pub(crate) ended: RefCell<Vec<(usize, Option<Version>)>>,
+    /// Whether what happens is about a Get.
+    pub(crate) is_get: Cell<bool>,
+    /// Whether the process is about to end.
+    pub(crate) stops: Cell<bool>,
     pub(crate) notes: RefCell<Vec<Note>>,
     /// The largest values that members let their clients write.
     pub(crate) limits: KnownLimits,
@@ -114,6 +132,17 @@ impl Surroundings {
 
     fn is_get(&self, call: CallId) -> bool {
         self.operations.borrow().get(&call.operation).is_some_and(|running| running.is_get)
+    }
+
+    /// What the event loop is told about time.
+    pub(crate) fn told_interval(&self) -> Option<Interval> {
+        let interval = self.moment.get().interval;
+        match self.lies.clock {
+            ClockLie::GetsDoNotWait if self.is_get.get() => {
+                interval.map(|interval| Interval { earliest: u64::MAX, ..interval })
+            }
+            _ => interval,
+        }
     }
 
     /// Holds what waits on a lane to what may (rule B1).
@@ -145,11 +174,22 @@ impl Surroundings {
     }
 }
 
-impl Environment for Surroundings {
+/// The same, as the event loop holds it.
+pub(crate) struct Reached(pub(crate) Rc<Surroundings>);
+
+impl Deref for Reached {
+    type Target = Surroundings;
+
+    fn deref(&self) -> &Surroundings {
+        &self.0
+    }
+}
+
+impl Environment for Reached {
     type Store = View;
 
     fn interval(&self) -> Option<Interval> {
-        self.moment.get().interval
+        self.told_interval()
     }
 
     fn horizon(&self) -> u64 {

@@ -7,7 +7,8 @@ use crate::mutant::ClockLie;
 use crate::plan::Point;
 use crate::time::MS;
 use crate::trace::What;
-use abd::{Instant, Interval, Now, Outcome, Reason, TimestampMode};
+use abd::{Instant, Interval, Now, TimestampMode};
+use node::client::operations::Operations;
 use node::repair::message::Answer;
 use node::repair::ranges;
 
@@ -21,7 +22,7 @@ impl World {
     /// A node's process at this moment, and what its event loop is told about time. `is_get` where it is about a Get.
     pub(super) fn enter(&mut self, node: u32, is_get: bool) -> Option<(&mut Process, Now)> {
         self.nodes[node as usize].process.as_ref()?;
-        let interval = self.interval_at(node, is_get);
+        let interval = self.interval_at(node);
         self.record_clock(node);
         let state = &mut self.nodes[node as usize];
         let sequence = state.sequence();
@@ -29,16 +30,18 @@ impl World {
         let clock = state.clocks.interval(self.now, &self.plan.clocks).filter(|_| true_time);
         let latest = clock.map_or_else(|| state.clocks.wall(self.now), |interval| interval.latest);
         let process = state.process.as_mut()?;
-        let standing = process.admission.standing(process.rounds.has_room());
+        let standing = process.desk.admission.standing(process.rounds.has_room());
         let now = Instant(self.now);
-        let around = process.shard.environment();
+        let around = process.around();
         let lookups = self.plan.lookups;
         around.moment.set(Moment { now, interval, latest, standing, sequence, lookups });
         around.store.is_replaced.set(state.replaced);
+        around.is_get.set(is_get);
+        let interval = around.told_interval();
         Some((process, Now { instant: now, interval }))
     }
 
-    fn interval_at(&self, node: u32, is_get: bool) -> Option<Interval> {
+    fn interval_at(&self, node: u32) -> Option<Interval> {
         if self.plan.mode == TimestampMode::Logical {
             return None;
         }
@@ -47,7 +50,6 @@ impl World {
         match self.lies.clock {
             ClockLie::Wall => Some(Interval { earliest: u64::MAX, latest: clocks.wall(self.now) }),
             ClockLie::NobodyWaits => interval.map(|i| Interval { earliest: u64::MAX, ..i }),
-            ClockLie::GetsDoNotWait if is_get => interval.map(|i| Interval { earliest: u64::MAX, ..i }),
             ClockLie::None | ClockLie::GetsDoNotWait => interval,
             ClockLie::Stale => {
                 // As if it had been read at the last full tenth of a second.
@@ -66,7 +68,7 @@ impl World {
         input: impl FnOnce(&mut Loop, Now) -> T,
     ) -> Option<T> {
         let (process, now) = self.enter(node, is_get)?;
-        let told = input(&mut process.shard, now);
+        let told = input(process.desk.shard.get_mut(), now);
         self.follow_up(node);
         Some(told)
     }
@@ -77,18 +79,18 @@ impl World {
             return;
         }
         while let Some((process, _)) = self.enter(node, false)
-            && let Some(key) = process.shard.poll_replaced()
+            && let Some(key) = process.desk.shard.get_mut().poll_replaced()
         {
             self.close_lane(node, key);
         }
         while let Some((process, _)) = self.enter(node, false)
-            && let Some(asked) = process.shard.poll_question()
+            && let Some(asked) = process.desk.shard.get_mut().poll_question()
         {
             // It takes no time here.
-            let around = process.shard.environment();
+            let around = process.around();
             let admitted = around.moment.get().standing.admitted;
             let answer: Option<Answer> = ranges::answer(&around.store, &asked.question, admitted).ok();
-            process.shard.handle_answered(asked.key, asked.call, answer);
+            process.desk.shard.get_mut().handle_answered(asked.key, asked.call, answer);
         }
         self.send_what_waits(node);
         self.hand_out(node);
@@ -104,11 +106,11 @@ impl World {
     fn check_lanes(&mut self, node: u32) {
         let Some(process) = self.nodes[node as usize].process.as_mut() else { return };
         for key in process.lanes.keys() {
-            if let Some(waiting) = process.shard.waiting(*key) {
-                process.shard.environment().check_lane(waiting);
+            if let Some(waiting) = process.desk.shard.get_mut().waiting(*key) {
+                process.around().check_lane(waiting);
             }
         }
-        let conviction = process.shard.environment().store.conviction.take();
+        let conviction = process.around().store.conviction.take();
         self.convict(conviction.map_or(Ok(()), Err));
     }
 
@@ -118,11 +120,15 @@ impl World {
         if process.stopping != Stopping::No {
             return;
         }
-        process.admission.stop();
+        process.desk.admission.stop();
+        process.around().stops.set(true);
         process.stopping = Stopping::Draining;
+        // What has not begun is refused.
+        process.desk.refuse_parked(Instant(u64::MAX));
         let incarnation = process.incarnation;
         self.queue.push(self.now + self.plan.drain, Event::Drained { node, incarnation });
-        self.look_at_end(node);
+        self.look_after_talks(node);
+        self.follow_up(node);
     }
 
     /// What is in flight ends now.
@@ -131,9 +137,9 @@ impl World {
         if process.stopping != Stopping::Draining {
             return;
         }
-        process.shard.handle_timeout(Now { instant: Instant(u64::MAX), ..now });
+        process.desk.shard.get_mut().handle_timeout(Now { instant: Instant(u64::MAX), ..now });
         process.stopping = Stopping::Closing;
-        let around = process.shard.environment();
+        let around = process.around();
         around.writes.borrow_mut().close();
         around.lookups.borrow_mut().close();
         self.follow_up(node);
@@ -144,10 +150,10 @@ impl World {
         let Some(process) = self.nodes[node as usize].process.as_ref() else { return };
         match process.stopping {
             Stopping::No => {}
-            Stopping::Draining if process.shard.in_flight() == 0 => self.end_operations(node),
+            Stopping::Draining if process.desk.shard.borrow().in_flight() == 0 => self.end_operations(node),
             Stopping::Draining => {}
             Stopping::Closing => {
-                let has_ended = process.shard.environment().writes.borrow().has_ended();
+                let has_ended = process.around().writes.borrow().has_ended();
                 if has_ended && process.job.is_none() {
                     self.crash(node, false, STOPPED);
                 }
@@ -158,7 +164,7 @@ impl World {
     /// Takes note of what an event loop has done; whether its coordinator writes.
     fn heed(&mut self, node: u32) -> bool {
         let Some((process, _)) = self.enter(node, false) else { return false };
-        let around = process.shard.environment();
+        let around = process.around();
         let (notes, conviction) = (around.notes.take(), around.store.conviction.take());
         self.convict(conviction.map_or(Ok(()), Err));
         let mut writes = false;
@@ -177,29 +183,38 @@ impl World {
         writes
     }
 
-    /// Brings outcomes to whoever waits for them.
+    /// Has whoever waits for an operation that has ended look.
     fn hand_out(&mut self, node: u32) {
         let Some(process) = self.nodes[node as usize].process.as_ref() else { return };
-        let outcomes = process.outcomes.take();
-        let refuses = self.lies.drain_refuses && process.stopping != Stopping::No;
-        for (operation, outcome) in outcomes {
-            let outcome = match outcome {
-                // The mutant `drain-says-refused`.
-                Outcome::Indeterminate(_) if refuses => Outcome::Refused(Reason::Stopping),
-                outcome => outcome,
-            };
+        let ended = process.around().ended.take();
+        let may_begin = process.desk.may_begin() && process.desk.poll_timeout().is_some();
+        if ended.is_empty() && !may_begin {
+            return;
+        }
+        let waited = process.desk.waiting();
+        let is_news = !ended.is_empty();
+        for (operation, version) in ended {
             let process = self.nodes[node as usize].process.as_ref();
-            let ended = process.and_then(|process| process.shard.environment().end(operation));
-            if let Some(ended) = ended.filter(|_| self.lies.cancels_batches) {
-                self.cancel_batches(node, ended.0);
+            let number = process.and_then(|process| process.around().end(operation));
+            if let Some(number) = number.filter(|_| self.lies.cancels_batches) {
+                self.cancel_batches(node, number.0);
             }
-            self.answer(operation, outcome);
+            if let Some(version) = version {
+                self.look_at_holders(operation, version);
+            }
+        }
+        self.look_after_talks(node);
+        let waits = self.nodes[node as usize].process.as_ref().map(|process| process.desk.waiting());
+        if is_news || waits != Some(waited) {
+            // One that has ended may have let others begin.
+            self.follow_up(node);
         }
     }
 
     fn arm(&mut self, node: u32) {
         let Some(process) = self.nodes[node as usize].process.as_mut() else { return };
-        if let Some(due) = process.shard.poll_timeout()
+        let timers = [process.desk.shard.get_mut().poll_timeout(), process.desk.poll_timeout()];
+        if let Some(due) = timers.into_iter().flatten().min()
             && due.0 < process.armed
         {
             // As coarse as the node's timers.
@@ -215,6 +230,8 @@ impl World {
         let Some(process) = self.process_of(node, incarnation) else { return };
         if process.armed == at {
             process.armed = u64::MAX;
+            process.desk.refuse_parked(Instant(at));
+            self.look_after_talks(node);
             self.tell(node, false, |shard, now| shard.handle_timeout(now));
         }
     }

@@ -55,7 +55,7 @@ impl World {
     pub(super) fn dial(&mut self, node: u32, peer: u32, kind: LaneKind, incarnation: u64) {
         let now = Instant(self.now);
         let Some(process) = self.process_of(node, incarnation) else { return };
-        let is_missing = !process.shard.has_lane(peer as usize, LaneId { kind, pair: 0 });
+        let is_missing = !process.desk.shard.get_mut().has_lane(peer as usize, LaneId { kind, pair: 0 });
         let Some(dialling) = process.dialling.get_mut(&(peer, kind)) else { return };
         let then = match dialling.poll(is_missing, now) {
             // Once it is lost somebody looks again.
@@ -98,10 +98,10 @@ impl World {
     fn open_lane(&mut self, node: u32, peer: u32, id: LaneId, connection: u64, run: u32) {
         let limits = self.nodes[peer as usize].own.limits;
         let Some((process, now)) = self.enter(node, false) else { return };
-        let key = process.shard.open_lane(peer as usize, id, run, limits.frame, now);
+        let key = process.desk.shard.get_mut().open_lane(peer as usize, id, run, limits.frame, now);
         let Some(key) = key else { return };
         process.lanes.insert(key, connection);
-        process.shard.environment().limits.learn(peer as usize, limits);
+        process.around().limits.learn(peer as usize, limits);
         if let Some(open) = self.connections.get_mut(&connection) {
             let side = open.side(node);
             open.keys[side] = Some(key);
@@ -120,10 +120,10 @@ impl World {
         if let Some(dialling) = process.dialling.get_mut(&(peer, key.id.kind)) {
             dialling.handle_ended(now);
         }
-        process.shard.environment().forgets.set(forgets);
-        let moment = process.shard.at(now);
-        process.shard.close_lane(key, moment);
-        process.shard.environment().forgets.set(false);
+        process.around().forgets.set(forgets);
+        let moment = process.desk.shard.get_mut().at(now);
+        process.desk.shard.get_mut().close_lane(key, moment);
+        process.around().forgets.set(false);
         self.queue.push(self.now, Event::Dial { node, peer, kind: key.id.kind, incarnation });
         self.forget_end(node, connection);
         self.tell_lost(node, connection);

@@ -30,7 +30,7 @@ impl World {
         let Some((from, to)) = self.plan.lookups else { return };
         while let Some((process, now)) = self.enter(node, false)
             && process.looking < READERS
-            && let Some((question, reply_to)) = process.shard.environment().next_lookup(now.instant)
+            && let Some((question, reply_to)) = process.around().next_lookup(now.instant)
         {
             process.looking += 1;
             let incarnation = process.incarnation;
@@ -47,7 +47,7 @@ impl World {
 
     fn look_up(&mut self, node: u32, question: Request) -> Option<Reply> {
         let (process, _) = self.enter(node, false)?;
-        let around = process.shard.environment();
+        let around = process.around();
         let moment = around.moment.get();
         match REPLICA.handle(&around.store, question, moment.standing, moment.latest) {
             Reaction::Reply(reply) => Some(reply),
@@ -60,7 +60,7 @@ impl World {
         let now = Instant(self.now);
         let Some(process) = self.process_of(node, incarnation) else { return };
         process.looking -= 1;
-        let around = process.shard.environment();
+        let around = process.around();
         around.hand_over.borrow_mut().has_read(Duration::from_nanos(lookup.took), now);
         let reply = match lookup.found {
             LookupMoment::AtItsBeginning(reply) => reply,
@@ -68,7 +68,7 @@ impl World {
         };
         let Some(reply) = reply else { return };
         if let Some(process) = self.nodes[node as usize].process.as_ref() {
-            process.shard.environment().lookups.borrow_mut().found(found_bytes(&reply));
+            process.around().lookups.borrow_mut().found(found_bytes(&reply));
         }
         self.complete(node, lookup.to, reply, None);
     }

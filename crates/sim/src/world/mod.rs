@@ -5,6 +5,7 @@
 
 mod clients;
 mod committer;
+mod desk;
 mod directories;
 mod environment;
 mod event_loop;
@@ -17,6 +18,7 @@ mod network;
 mod node;
 mod queue;
 mod repair;
+mod talks;
 mod view;
 
 pub use network::Held;

@@ -1,8 +1,9 @@
 //! Messages between nodes. Every one is encoded, framed, carried as bytes and decoded with the production code.
 //!
 //! **What the network may do**: lose a message, deliver it twice, at any later time, in any order, damaged; cut any
-//! pair in either direction. A request may reach a later process of its node, as nothing in the protocol forbids. All
-//! else counts only if it comes over a connection that is up: TCP guarantees that much to a node, and rule M1 builds on it.
+//! pair in either direction. A request may reach a later process of its node, as nothing in the protocol forbids, unless
+//! that runs on another disk: rule M1 counts batches. All else counts only if it comes over a connection that is up. TCP guarantees
+//! that much to a node, and M1 builds on it.
 //!
 //! **What it never does**: make up a message (but see `What::Poison`), or damage one so that its checksum still fits.
 
@@ -84,9 +85,9 @@ impl World {
     /// Sends what an event loop wants sent now, and has the rest wait.
     pub(super) fn send_what_waits(&mut self, node: u32) {
         while let Some((process, _)) = self.enter(node, false)
-            && let Some(key) = process.shard.poll_sender()
+            && let Some(key) = process.desk.shard.get_mut().poll_sender()
         {
-            let (incarnation, patience) = (process.incarnation, process.shard.patience(key));
+            let (incarnation, patience) = (process.incarnation, process.desk.shard.get_mut().patience(key));
             let wait = match patience {
                 _ if self.held.is_some() => 0,
                 Some(Patience::Round) => self.rng.below(ROUND),
@@ -113,7 +114,7 @@ impl World {
             // Until nothing waits: what is encoded at a time is bounded.
             let Some((process, now)) = self.enter(node, false) else { return false };
             let Some(connection) = process.lanes.get(&key).copied() else { break };
-            process.shard.take_output(key, &mut output, || now.instant);
+            process.desk.shard.get_mut().take_output(key, &mut output, || now.instant);
             if output.is_empty() {
                 break;
             }
@@ -170,7 +171,7 @@ impl World {
     fn note_request(&mut self, node: u32, to: u32, call: CallId, request: &Request) -> Sent {
         let lies = self.lies;
         let Some(process) = self.nodes[node as usize].process.as_ref() else { return Sent::AsItIs };
-        let around = process.shard.environment();
+        let around = process.around();
         let mut operations = around.operations.borrow_mut();
         let Some(running) = operations.get_mut(&call.operation) else { return Sent::AsItIs };
         if call.phase != running.phase || running.called.is_empty() {
@@ -277,7 +278,7 @@ impl World {
 
     fn operation_of(&self, node: u32, call: CallId) -> Option<usize> {
         let process = self.nodes[node as usize].process.as_ref()?;
-        let operations = process.shard.environment().operations.borrow();
+        let operations = process.around().operations.borrow();
         operations.get(&call.operation).map(|running| running.operation)
     }
 
@@ -319,7 +320,7 @@ impl World {
                 assert!(!matches!(taken, Some(Ok(()))), "damage is noticed");
                 self.close_lane(to, key);
             }
-            (None, Some(Message::Request(call, remaining, request))) => {
+            (None, Some(Message::Request(call, remaining, request))) if !self.nodes[to as usize].replaced => {
                 self.trace.record(self.now, || What::Arrived { message });
                 self.serve_stray(to, from, call, request, Duration::from_millis(remaining.into()));
                 self.tell_lost(to, connection);
@@ -351,7 +352,7 @@ impl World {
         let mut input = BytesMut::from(&frame[..]);
         let mut is_get = false;
         if let Message::Reply(call, _) = read {
-            let operations = process.shard.environment().operations.borrow();
+            let operations = process.around().operations.borrow();
             if let Some(running) = operations.get(&call.operation) {
                 is_get = running.is_get;
                 if self.lies.counts_late && call.phase < running.phase {

@@ -1,9 +1,11 @@
 //! A node: what survives its process, and the process.
 
 use super::committer::Writes;
+use super::desk::Desk;
 use super::directories::{new_identity, random};
-use super::environment::{Back, Moment, Outcomes, Surroundings};
+use super::environment::{Back, Moment, Reached, Surroundings};
 use super::lanes::TICK;
+use super::talks::Talk;
 use super::view::View;
 use super::{Event, World};
 use crate::clock::NodeClocks;
@@ -18,6 +20,7 @@ use ::node::directory::Identity;
 use ::node::nonce::Nonce;
 use abd::{Config, Instant, Standing, TimestampIssuer};
 use bytes::Bytes;
+use node::client::budget::Budget;
 use node::commit::{Batch, Queue, Rounds};
 use node::hello::LaneKind;
 use node::lanes::lane::LaneKey;
@@ -30,6 +33,7 @@ use node::shard::{REPLICA, ReplyTo, Shard, coordinator_config};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{DatabaseError, MultiVersionStore};
@@ -82,14 +86,16 @@ pub(crate) struct Node {
 }
 
 /// The event loop of a node.
-pub(crate) type Loop = Shard<Surroundings, Back>;
+pub(crate) type Loop = Shard<Reached, Back>;
 
 /// A running process.
 pub(crate) struct Process {
     /// Unique in the run: what was meant for another process does not reach this one.
     pub(crate) incarnation: u64,
-    pub(crate) shard: Loop,
-    pub(crate) outcomes: Outcomes,
+    pub(crate) desk: Desk,
+    /// The connections of clients.
+    pub(crate) talks: BTreeMap<u64, Talk>,
+    pub(crate) budget: Budget,
     pub(crate) database: Arc<SimDatabase>,
     /// Threads that are at a look-up.
     pub(crate) looking: usize,
@@ -99,8 +105,6 @@ pub(crate) struct Process {
     /// The connection of each lane.
     pub(crate) lanes: BTreeMap<LaneKey, u64>,
     pub(crate) dialling: BTreeMap<(u32, LaneKind), Dialling>,
-    /// Who has confirmed this node's disk.
-    pub(crate) admission: Admission,
     pub(crate) armed: u64,
     pub(crate) repair_armed: u64,
     /// Whether it is to end, and how far that is.
@@ -127,9 +131,14 @@ pub(crate) enum Job {
 }
 
 impl Process {
+    /// What its event loop reaches.
+    pub(crate) fn around(&self) -> &Surroundings {
+        &self.desk.around
+    }
+
     /// What the disk has.
     pub(crate) fn store(&self) -> &MultiVersionStore<Arc<SimDatabase>> {
-        &self.shard.environment().store.versions
+        &self.around().store.versions
     }
 
     /// A round of garbage collection, which is the engine's own: now and then it merges, in a script each time.
@@ -263,7 +272,7 @@ impl World {
         let standing = Standing { admitted, writable: true };
         let limits = KnownLimits::new(self.members.count());
         limits.learn(node as usize, state.own.limits);
-        let surroundings = Surroundings {
+        let surroundings = Rc::new(Surroundings {
             lies: self.lies,
             moment: Cell::new(Moment {
                 now,
@@ -287,8 +296,11 @@ impl World {
             majority: self.members.majority(),
             bounds: self.plan.short_backlogs.then_some(SHORT_BACKLOG),
             forgets: Cell::new(false),
+            ended: RefCell::default(),
+            is_get: Cell::new(false),
+            stops: Cell::new(false),
             rng: RefCell::new(Rng::new(self.rng.word(), u64::from(node))),
-        };
+        });
         let op_timeout = Duration::from_nanos(self.plan.op_timeout);
         let peers = (0..self.plan.nodes).filter(|peer| *peer != node);
         let kinds = [LaneKind::Small, LaneKind::Bulk];
@@ -296,8 +308,15 @@ impl World {
         let dialled = |(peer, kind)| ((peer, kind), Dialling::new(id, self.members.id(peer as usize), now));
         state.process = Some(Process {
             incarnation,
-            shard: Shard::new(surroundings, config, self.members.clone(), REPLICA, op_timeout),
-            outcomes: Outcomes::default(),
+            desk: Desk::new(
+                Shard::new(Reached(surroundings.clone()), config, self.members.clone(), REPLICA, op_timeout),
+                surroundings,
+                Admission::new(self.members.clone(), id, admitted),
+                self.lies.begins_alone,
+                op_timeout,
+            ),
+            talks: BTreeMap::new(),
+            budget: Budget::new(self.plan.clients_bytes),
             looking: 0,
             rounds: Rounds::new(database.has_room(), now),
             rounds_armed: u64::MAX,
@@ -305,7 +324,6 @@ impl World {
             job: None,
             lanes: BTreeMap::new(),
             dialling: dialling.map(dialled).collect(),
-            admission: Admission::new(self.members.clone(), id, admitted),
             armed: u64::MAX,
             repair_armed: u64::MAX,
             stopping: Stopping::No,
@@ -370,8 +388,8 @@ impl World {
             Event::Submit { operation, .. } => Some(*operation),
             _ => None,
         });
-        let running = process.shard.environment().operations.take();
-        let orphans: Vec<usize> = running.values().map(|running| running.operation).chain(asked).collect();
+        let owed = process.talks.values().flat_map(|talk| talk.owed.iter().copied());
+        let orphans: Vec<usize> = owed.chain(asked).collect();
         for operation in orphans {
             self.answer_unknown(operation, "the node ended");
         }

@@ -42,20 +42,20 @@ impl World {
         }
         let lies = self.lies;
         while let Some((process, now)) = self.enter(node, false) {
-            let action = process.shard.environment().repair.borrow_mut().poll(now.instant);
+            let action = process.around().repair.borrow_mut().poll(now.instant);
             let Some(action) = action else { break };
             if lies.compares_nothing && matches!(action, Action::Walk { .. }) {
                 // The mutant of this name: the walk never comes to anything.
                 continue;
             }
-            if let Some(look) = process.shard.carry_out_repair(action, now) {
-                let looked = look.carry_out(&process.shard.environment().store);
-                process.shard.handle_looked(looked, now);
+            if let Some(look) = process.desk.shard.get_mut().carry_out_repair(action, now) {
+                let looked = look.carry_out(&process.around().store);
+                process.desk.shard.get_mut().handle_looked(looked, now);
             }
             self.send_what_waits(node);
         }
         let Some(process) = self.nodes[node as usize].process.as_mut() else { return };
-        let wake_at: Option<Instant> = process.shard.environment().repair.borrow().wake_at();
+        let wake_at: Option<Instant> = process.around().repair.borrow().wake_at();
         if let Some(due) = wake_at
             && due.0 < process.repair_armed
         {

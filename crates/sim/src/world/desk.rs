@@ -1,0 +1,198 @@
+//! An event loop as the connections of its clients see it ([`Operations`]).
+
+use super::environment::{Back, RunningOperation, Surroundings};
+use super::node::Loop;
+use abd::{Instant, Operation, OperationId, Outcome, Reason, ValueFound};
+use bytes::BytesMut;
+use node::admission::Admission;
+use node::client::answers::WayBack;
+use node::client::operations::{Operations, Started};
+use node::client::parked::{Parked, Ticket};
+use node::client::turns::{Load, Turns};
+use node::resp::{Counts, Host, Listed, Names, Section};
+use node::shard::Return;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What clients may have in flight at a node, but for one operation each.
+const IN_FLIGHT_MAX: Load = Load { operations: 16, bytes: 64 << 10 };
+
+/// An event loop, what begins there, and what may not begin yet.
+pub(crate) struct Desk {
+    pub(crate) shard: RefCell<Loop>,
+    pub(crate) around: Rc<Surroundings>,
+    pub(crate) admission: Admission,
+    /// The mutant `begins-alone`.
+    pub(crate) begins_alone: bool,
+    pub(crate) op_timeout: Duration,
+    pub(crate) parked: RefCell<Parked>,
+    /// The operations that the connection which is looked after has asked for and that have not begun, the oldest first; and
+    /// those that wait to begin, by their tickets.
+    pub(crate) asked: RefCell<VecDeque<(usize, Operation)>>,
+    parked_as: RefCell<Vec<(Ticket, usize)>>,
+    counts: Counts,
+    turns: RefCell<Turns>,
+}
+
+impl Desk {
+    pub(crate) fn new(
+        shard: Loop,
+        around: Rc<Surroundings>,
+        admission: Admission,
+        begins_alone: bool,
+        op_timeout: Duration,
+    ) -> Self {
+        Self {
+            shard: RefCell::new(shard),
+            around,
+            admission,
+            begins_alone,
+            op_timeout,
+            parked: RefCell::default(),
+            asked: RefCell::default(),
+            parked_as: RefCell::default(),
+            counts: Counts::default(),
+            turns: RefCell::new(Turns::new(IN_FLIGHT_MAX)),
+        }
+    }
+
+    fn submit(&self, asked: usize, operation: Operation, deadline: Instant, way: WayBack) -> Started {
+        let is_get = matches!(operation, Operation::Get { .. });
+        let around = &self.around;
+        around.is_get.set(is_get);
+        let back = Back { operation: asked, around: around.clone(), way };
+        let begun = self.shard.borrow_mut().submit(operation, deadline, around.moment.get().now, back);
+        around.is_get.set(false);
+        match begun {
+            Ok(id) => {
+                let running = RunningOperation { operation: asked, is_get, phase: 0, called: Vec::new() };
+                around.operations.borrow_mut().insert(id.0, running);
+                Started::Running(id)
+            }
+            Err((reason, back)) => {
+                back.send(Outcome::Refused(reason));
+                Started::Refused
+            }
+        }
+    }
+
+    /// How many operations wait to begin.
+    pub(crate) fn waiting(&self) -> usize {
+        self.parked_as.borrow().len()
+    }
+
+    /// When an operation is due that has not begun.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.parked.borrow().poll_timeout()
+    }
+
+    /// Refuses what has waited in vain to begin.
+    pub(crate) fn refuse_parked(&self, now: Instant) {
+        self.parked.borrow_mut().handle_timeout(now, self.admission.not_begun());
+    }
+}
+
+impl Host for Desk {
+    fn info(&self, _: &dyn Fn(&str) -> bool) -> Vec<Section> {
+        Vec::new()
+    }
+
+    fn config(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
+    fn uptime(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn clients(&self) -> Vec<(Arc<Listed>, Names)> {
+        Vec::new()
+    }
+
+    fn rename(&self, _: u64, _: &Names) {}
+
+    fn kill(&self, _: u64) {}
+
+    fn counts(&self) -> &Counts {
+        &self.counts
+    }
+}
+
+impl Operations for Desk {
+    fn start(&self, operation: Operation, instant: Instant, back: WayBack) -> Started {
+        let deadline = instant + self.op_timeout;
+        // What is refused as it stands never begins.
+        let mut all = self.asked.borrow_mut();
+        let place = all.iter().position(|(_, asked)| *asked == operation);
+        let Some((asked, _)) = place.and_then(|place| all.remove(place)) else {
+            unreachable!("nothing begins that nobody has asked for")
+        };
+        drop(all);
+        if self.may_begin() {
+            return self.submit(asked, operation, deadline, back);
+        }
+        if self.admission.is_stopping() {
+            back.send(Outcome::Refused(Reason::Stopping));
+            return Started::Refused;
+        }
+        let ticket = self.parked.borrow_mut().park(operation, deadline, back);
+        self.parked_as.borrow_mut().push((ticket, asked));
+        Started::Parked(ticket)
+    }
+
+    fn begin(&self, ticket: Ticket) -> Started {
+        let mut parked_as = self.parked_as.borrow_mut();
+        let asked = parked_as.iter().find(|(other, _)| *other == ticket).map(|(_, asked)| *asked);
+        parked_as.retain(|(other, _)| *other != ticket);
+        let parked = self.parked.borrow_mut().take(ticket);
+        asked.zip(parked).map_or(Started::Refused, |(asked, parked)| {
+            self.submit(asked, parked.operation, parked.deadline, parked.back)
+        })
+    }
+
+    fn may_begin(&self) -> bool {
+        self.admission.may_begin() || self.begins_alone && self.admission.is_admitted()
+    }
+
+    fn found(&self, operation: OperationId) -> ValueFound {
+        self.shard.borrow().found(operation)
+    }
+
+    fn cancel(&self, operations: impl Iterator<Item = Started>) {
+        let running: Vec<OperationId> = operations
+            .filter_map(|started| match started {
+                Started::Running(id) => Some(id),
+                Started::Refused => None,
+                Started::Parked(ticket) => {
+                    let parked = self.parked.borrow_mut().take(ticket);
+                    if let Some(parked) = parked {
+                        parked.back.send(Outcome::Refused(Reason::Cancelled));
+                    }
+                    None
+                }
+            })
+            .collect();
+        self.shard.borrow_mut().cancel(running.into_iter(), self.around.moment.get().now);
+    }
+
+    fn turns(&self) -> &RefCell<Turns> {
+        &self.turns
+    }
+
+    fn lend(&self, buffer: &mut BytesMut) {
+        buffer.reserve(256);
+    }
+
+    fn take_back(&self, buffer: &mut BytesMut) {
+        if buffer.is_empty() {
+            *buffer = BytesMut::new();
+        }
+    }
+
+    fn now(&self) -> Instant {
+        self.around.moment.get().now
+    }
+}
