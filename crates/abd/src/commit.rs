@@ -3,6 +3,7 @@
 use crate::value::StampedValue;
 use crate::version::Version;
 use alloc::string::String;
+use alloc::vec::Vec;
 use bytes::Bytes;
 
 /// Versions that become durable together, in the form in which a store takes them.
@@ -32,6 +33,40 @@ pub trait WriteGroup: Default {
 
     /// In the order in which they were added, their keys and versions.
     fn versions(&self) -> impl Iterator<Item = (Bytes, Version)>;
+}
+
+/// A group as it is, for stores that encode nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListedWrites(pub Vec<(Bytes, StampedValue)>);
+
+impl WriteGroup for ListedWrites {
+    fn push(&mut self, key: &[u8], stamped: &StampedValue) {
+        self.0.push((Bytes::copy_from_slice(key), stamped.clone()));
+    }
+
+    fn append(&mut self, other: &mut Self) {
+        self.0.append(&mut other.0);
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.iter().map(|(key, stamped)| key.len() + stamped.content.len()).sum()
+    }
+
+    fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    fn are_tombstones(&self) -> impl Iterator<Item = bool> {
+        self.0.iter().map(|(_, stamped)| !stamped.content.is_value())
+    }
+
+    fn versions(&self) -> impl Iterator<Item = (Bytes, Version)> {
+        self.0.iter().map(|(key, stamped)| (key.clone(), stamped.version))
+    }
 }
 
 /// What of a group has become durable.

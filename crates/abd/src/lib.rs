@@ -35,7 +35,7 @@ pub mod value;
 pub mod version;
 pub mod wire;
 
-pub use commit::{Fit, WriteGroup};
+pub use commit::{Fit, ListedWrites, WriteGroup};
 pub use coordinator::{Config, Coordinator, TimestampMode, Transmit, ValueFound};
 pub use issuer::{CeilingReached, TimestampIssuer};
 pub use message::{CallId, Refusal, Reply, Request};

@@ -110,7 +110,7 @@ impl<To> Lookups<To> {
         }
         let (cost, deadline) = (question.bytes() + OVERHEAD, deadline.min(now + OUTDATED_AFTER));
         self.waiting_bytes += cost;
-        self.waiting.push_back(PendingLookup { question: own(question), to, cost, deadline });
+        self.waiting.push_back(PendingLookup { question, to, cost, deadline });
         Ok(())
     }
 
@@ -175,8 +175,8 @@ pub fn found_bytes(reply: &Reply) -> usize {
     }
 }
 
-/// In memory of its own, so that it does not keep a network buffer alive while it waits.
-fn own(mut question: Request) -> Request {
+/// The same question in memory of its own, so that it does not keep a network buffer alive while it waits.
+pub fn own(mut question: Request) -> Request {
     if let Request::LocalRead { key, .. } | Request::LocalReadTimestamp { key } = &mut question {
         *key = Bytes::copy_from_slice(key);
     }

@@ -6,7 +6,7 @@ use super::completions::ReplyTo;
 use super::disk::Disk;
 use super::now_instant;
 use ::node::admission::Admission;
-use ::node::lookups::{HandOver, Lookups, found_bytes};
+use ::node::lookups::{HandOver, Lookups, found_bytes, own};
 use ::node::shard::REPLICA;
 use abd::{Instant, Reaction, Reply, Request};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -50,6 +50,8 @@ impl Readers {
 
     /// Queues a question, whose asker gives up at `deadline`; refuses it when too much waits already.
     pub(crate) fn ask(&self, question: Request, to: ReplyTo, deadline: Instant) -> Result<(), Reply> {
+        // Before the queue is locked, which other threads use, too.
+        let question = own(question);
         self.queue().ask(question, to, deadline, now_instant())?;
         self.handed_over.fetch_add(1, Ordering::Relaxed);
         self.wake.notify_one();

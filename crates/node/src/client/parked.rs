@@ -2,8 +2,9 @@
 //! An event loop keeps them until it may, or until their deadlines.
 
 use super::answers::WayBack;
+use super::operations::Started;
 use crate::shard::Return;
-use abd::{Instant, Operation, Outcome, Reason};
+use abd::{Instant, Operation, OperationId, Outcome, Reason};
 use alloc::collections::BTreeMap;
 
 /// A place among those that wait.
@@ -41,6 +42,20 @@ impl Parked {
     /// It begins now, or its client is gone. `None` if it was refused meanwhile.
     pub fn take(&mut self, ticket: Ticket) -> Option<ParkedOperation> {
         self.waiting.remove(&ticket)
+    }
+
+    /// Nobody waits for an operation any more. One that waits here ends now; one that runs is left to the coordinator.
+    pub fn cancel(&mut self, operation: Started) -> Option<OperationId> {
+        match operation {
+            Started::Running(id) => return Some(id),
+            Started::Refused => {}
+            Started::Parked(ticket) => {
+                if let Some(parked) = self.take(ticket) {
+                    parked.back.send(Outcome::Refused(Reason::Cancelled));
+                }
+            }
+        }
+        None
     }
 
     /// The node may begin operations: has each client look.

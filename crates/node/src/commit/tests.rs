@@ -1,46 +1,11 @@
 use super::*;
 use crate::repair::is_repair;
 use abd::{
-    AfterCommit, CallId, Content, Fit, Instant, Newest, Reaction, Refusal, Replica, Reply, Request,
-    StampedValue, Standing, Timestamp, Version, VersionStore, WriteGroup,
+    AfterCommit, CallId, Content, Fit, Instant, ListedWrites, Newest, Reaction, Refusal, Replica, Reply,
+    Request, StampedValue, Standing, Timestamp, Version, VersionStore, WriteGroup,
 };
 use alloc::{string::String, vec, vec::Vec};
-use bytes::Bytes;
 use core::time::Duration;
-
-/// A group that is a list.
-#[derive(Default)]
-struct Listed(Vec<(Bytes, StampedValue)>);
-
-impl WriteGroup for Listed {
-    fn push(&mut self, key: &[u8], stamped: &StampedValue) {
-        self.0.push((Bytes::copy_from_slice(key), stamped.clone()));
-    }
-
-    fn append(&mut self, other: &mut Self) {
-        self.0.append(&mut other.0);
-    }
-
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    fn bytes(&self) -> usize {
-        self.0.iter().map(|(key, stamped)| key.len() + stamped.content.len()).sum()
-    }
-
-    fn clear(&mut self) {
-        self.0.clear();
-    }
-
-    fn are_tombstones(&self) -> impl Iterator<Item = bool> {
-        self.0.iter().map(|(_, stamped)| !stamped.content.is_value())
-    }
-
-    fn versions(&self) -> impl Iterator<Item = (Bytes, Version)> {
-        self.0.iter().map(|(key, stamped)| (key.clone(), stamped.version))
-    }
-}
 
 struct NothingYet;
 
@@ -68,13 +33,13 @@ impl Address for To {
 }
 
 /// As a replica with an empty store does that is asked to store this.
-fn write(time: u64, content: Content) -> (Listed, AfterCommit) {
+fn write(time: u64, content: Content) -> (ListedWrites, AfterCommit) {
     let version = Version::of_write(Timestamp { time, node: 1, boot: 1 });
     let request = Request::LocalWrite { key: "k".into(), stamped: StampedValue { version, content } };
     let standing = Standing { admitted: true, writable: true };
     let reaction = Replica { max_future: None }.handle(&NothingYet, request, standing, 0);
     let Reaction::Commit { key, stamped, reply } = reaction else { panic!("nothing is to be written") };
-    let mut put = Listed::default();
+    let mut put = ListedWrites::default();
     put.push(&key, &stamped);
     (put, reply)
 }

@@ -5,53 +5,17 @@ use super::{Event, Job, World};
 use crate::checks::Conviction;
 use crate::plan::Point;
 use crate::trace::What;
-use abd::{Fit, Instant, Reply, StampedValue, Version, WriteGroup};
+use abd::{Fit, Instant, ListedWrites, Reply, Version, WriteGroup};
 use bytes::Bytes;
 use node::commit::{Batch, Opened, Round, Tidied};
 use node::shard::ReplyTo;
 use store::{DatabaseError, Puts};
 
-/// Writes in the order in which they came.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Writes(pub(crate) Vec<(Bytes, StampedValue)>);
-
-impl Writes {
-    /// As the store takes them.
-    pub(super) fn encoded(&self) -> Puts {
-        let mut puts = Puts::default();
-        self.0.iter().for_each(|(key, stamped)| puts.push(key, stamped));
-        puts
-    }
-}
-
-impl WriteGroup for Writes {
-    fn push(&mut self, key: &[u8], stamped: &StampedValue) {
-        self.0.push((Bytes::copy_from_slice(key), stamped.clone()));
-    }
-
-    fn append(&mut self, other: &mut Self) {
-        self.0.append(&mut other.0);
-    }
-
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    fn bytes(&self) -> usize {
-        self.0.iter().map(|(key, stamped)| key.len() + stamped.content.len()).sum()
-    }
-
-    fn clear(&mut self) {
-        self.0.clear();
-    }
-
-    fn are_tombstones(&self) -> impl Iterator<Item = bool> {
-        self.0.iter().map(|(_, stamped)| !stamped.content.is_value())
-    }
-
-    fn versions(&self) -> impl Iterator<Item = (Bytes, Version)> {
-        self.0.iter().map(|(key, stamped)| (key.clone(), stamped.version))
-    }
+/// As the store takes them.
+pub(super) fn encoded(writes: &ListedWrites) -> Puts {
+    let mut puts = Puts::default();
+    writes.0.iter().for_each(|(key, stamped)| puts.push(key, stamped));
+    puts
 }
 
 impl World {
@@ -120,7 +84,7 @@ impl World {
     }
 
     /// The mutant `opens-early`: what the node asked of its own disk it takes for done.
-    fn open_early(&mut self, node: u32, mut batch: Batch<Writes, ReplyTo>) {
+    fn open_early(&mut self, node: u32, mut batch: Batch<ListedWrites, ReplyTo>) {
         let mut all = Vec::new();
         batch.open(&Fit::All, |opened| all.push(opened));
         for Opened { to, reply, missed } in all.into_iter().filter(|opened| opened.to.lane.is_none()) {
@@ -175,9 +139,9 @@ impl World {
         Ok(tidied)
     }
 
-    fn commit(&mut self, node: u32, mut batch: Batch<Writes, ReplyTo>, thrown_away: bool) {
+    fn commit(&mut self, node: u32, mut batch: Batch<ListedWrites, ReplyTo>, thrown_away: bool) {
         let Some(process) = self.nodes[node as usize].process.as_mut() else { return };
-        let puts = batch.writes.encoded();
+        let puts = encoded(&batch.writes);
         let store = &process.around().store;
         store.early.take();
         let fit = if thrown_away { Ok(Fit::All) } else { store.versions.commit_what_fits(&puts) };

@@ -162,19 +162,8 @@ impl Operations for Desk {
     }
 
     fn cancel(&self, operations: impl Iterator<Item = Started>) {
-        let running: Vec<OperationId> = operations
-            .filter_map(|started| match started {
-                Started::Running(id) => Some(id),
-                Started::Refused => None,
-                Started::Parked(ticket) => {
-                    let parked = self.parked.borrow_mut().take(ticket);
-                    if let Some(parked) = parked {
-                        parked.back.send(Outcome::Refused(Reason::Cancelled));
-                    }
-                    None
-                }
-            })
-            .collect();
+        let cancel = |started| self.parked.borrow_mut().cancel(started);
+        let running: Vec<OperationId> = operations.filter_map(cancel).collect();
         self.shard.borrow_mut().cancel(running.into_iter(), self.around.moment.get().now);
     }
 

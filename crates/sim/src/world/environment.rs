@@ -1,13 +1,12 @@
 //! What an event loop reaches beyond itself in this world ([`Environment`]), and where most mutants tell it their lies.
 
-use super::committer::Writes;
 use super::view::View;
 use crate::checks::bounded;
 use crate::mutant::{ClockLie, Lies};
 use crate::rng::Rng;
 use abd::{
-    AfterCommit, CallId, Instant, Interval, NodeId, Operation, OperationId, Outcome, Reason, Reply, Request,
-    StampedValue, Standing, TimestampIssuer, Version,
+    AfterCommit, CallId, Instant, Interval, ListedWrites, NodeId, Operation, OperationId, Outcome, Reason,
+    Reply, Request, StampedValue, Standing, TimestampIssuer, Version,
 };
 use bytes::Bytes;
 use node::client::answers::WayBack;
@@ -101,7 +100,7 @@ pub(crate) struct Surroundings {
     pub(crate) issuer: RefCell<TimestampIssuer>,
     pub(crate) store: View,
     /// Writes that wait for the disk.
-    pub(crate) writes: RefCell<Queue<Writes, ReplyTo>>,
+    pub(crate) writes: RefCell<Queue<ListedWrites, ReplyTo>>,
     pub(crate) queue_bytes: usize,
     /// Whether look-ups leave the event loop, and those that wait.
     pub(crate) hand_over: RefCell<HandOver>,
@@ -233,7 +232,7 @@ impl Environment for Reached {
         }
         let mut writes = self.writes.borrow_mut();
         let before = writes.bytes();
-        writes.enqueue(&mut Writes(vec![(key, stamped)]), reply, to)?;
+        writes.enqueue(&mut ListedWrites(vec![(key, stamped)]), reply, to)?;
         self.store.convict(bounded::check(
             self.store.node,
             "writes that wait for its disk",

@@ -1,6 +1,6 @@
 //! A node: what survives its process, and the process.
 
-use super::committer::Writes;
+use super::committer::encoded;
 use super::desk::Desk;
 use super::directories::{new_identity, random};
 use super::environment::{Back, Moment, Reached, Surroundings};
@@ -18,7 +18,7 @@ use crate::trace::What;
 use ::node::admission::Admission;
 use ::node::directory::Identity;
 use ::node::nonce::Nonce;
-use abd::{Config, Instant, Standing, TimestampIssuer};
+use abd::{Config, Instant, ListedWrites, Standing, TimestampIssuer};
 use bytes::Bytes;
 use node::client::budget::Budget;
 use node::commit::{Batch, Queue, Rounds};
@@ -125,7 +125,7 @@ pub(crate) enum Stopping {
 /// What the disk is at.
 pub(crate) enum Job {
     /// A batch. `thrown_away` is what the mutant `cancel-batch` does to it.
-    Commit { batch: Batch<Writes, ReplyTo>, thrown_away: bool },
+    Commit { batch: Batch<ListedWrites, ReplyTo>, thrown_away: bool },
     /// Garbage collection.
     Collect,
 }
@@ -361,7 +361,7 @@ impl World {
             }
             // It fails, of course; what counts is the bytes that it leaves behind.
             let _ = match job {
-                Job::Commit { batch, .. } => process.store().commit_puts(&batch.writes.encoded()),
+                Job::Commit { batch, .. } => process.store().commit_puts(&encoded(&batch.writes)),
                 Job::Collect => process.collect(&mut self.rng, self.held.is_some()),
             };
         }

@@ -6,8 +6,7 @@ use ::node::client::answers::WayBack;
 use ::node::client::operations::{Operations, Started};
 use ::node::client::parked::Ticket;
 use ::node::client::turns::Turns;
-use ::node::shard::Return;
-use abd::{Instant, Operation, OperationId, Outcome, Reason, ValueFound};
+use abd::{Instant, Operation, OperationId, ValueFound};
 use bytes::BytesMut;
 use std::cell::RefCell;
 
@@ -37,17 +36,7 @@ impl Operations for Shard {
     }
 
     fn cancel(&self, operations: impl Iterator<Item = Started>) {
-        let running = operations.filter_map(|started| match started {
-            Started::Running(id) => Some(id),
-            Started::Refused => None,
-            Started::Parked(ticket) => {
-                let parked = self.parked.borrow_mut().take(ticket);
-                if let Some(parked) = parked {
-                    parked.back.send(Outcome::Refused(Reason::Cancelled));
-                }
-                None
-            }
-        });
+        let running = operations.filter_map(|started| self.parked.borrow_mut().cancel(started));
         self.with(|machine| machine.cancel(running, now_instant()));
     }
 
