@@ -4,14 +4,15 @@ use crate::cluster::System::{
     self, Apart, ApartTrueTime, AtomicKv, Etcd, EtcdApart, FiveNodes, OneFar, TrueTime,
 };
 use std::time::Duration;
+use tools::load::Mix;
 
 /// What a load does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     /// A closed loop.
     Run(ClosedLoop),
-    /// A closed loop in whose middle a node (etcd: the leader) is killed.
-    Kill,
+    /// A closed loop of 64 clients in whose middle a node (etcd: the leader) is killed.
+    Kill(Mix),
     /// The memory that the nodes hold after what ran before.
     Memory,
     /// A million keys: rates, then the restart of a node.
@@ -26,7 +27,7 @@ pub(crate) struct ClosedLoop {
     pub(crate) clients: usize,
     /// Connections that the clients of Atomic KV share; `None`: each has its own.
     pub(crate) connections: Option<usize>,
-    pub(crate) reads: u32,
+    pub(crate) mix: Mix,
     pub(crate) value_size: usize,
     pub(crate) hot: bool,
     pub(crate) pipeline: usize,
@@ -34,7 +35,11 @@ pub(crate) struct ClosedLoop {
 
 impl ClosedLoop {
     const fn of(clients: usize, reads: u32) -> Self {
-        Self { clients, connections: None, reads, value_size: VALUE_SIZE, hot: false, pipeline: 1 }
+        Self::mixed(clients, Mix::Register { reads })
+    }
+
+    const fn mixed(clients: usize, mix: Mix) -> Self {
+        Self { clients, connections: None, mix, value_size: VALUE_SIZE, hot: false, pipeline: 1 }
     }
 }
 
@@ -76,6 +81,16 @@ const fn load(
     Load { name, title, on, action: Action::Run(ClosedLoop::of(clients, reads)) }
 }
 
+const fn updates(
+    name: &'static str,
+    title: &'static str,
+    on: &'static [System],
+    clients: usize,
+    mix: Mix,
+) -> Load {
+    Load { name, title, on, action: Action::Run(ClosedLoop::mixed(clients, mix)) }
+}
+
 /// 64 clients that share three connections, as those of etcd do in its best mode.
 const fn shared(name: &'static str, title: &'static str, reads: u32) -> Load {
     let action = Action::Run(ClosedLoop { connections: Some(3), ..ClosedLoop::of(64, reads) });
@@ -91,6 +106,8 @@ const fn special(name: &'static str, title: &'static str, on: &'static [System],
 pub(crate) const LOADS: &[Load] = &[
     load("set64", "SET, 64 clients", THREE, 64, 0),
     load("get64", "GET, 64 clients", THREE, 64, 100),
+    // Right after GET, with whose rate it is compared.
+    updates("setnx64", "SET NX on a present key, 64 clients", &[AtomicKv], 64, Mix::SetIfAbsent),
     load("mixed64", "50/50, 64 clients", BOTH, 64, 50),
     special(
         "hot64",
@@ -98,11 +115,19 @@ pub(crate) const LOADS: &[Load] = &[
         BOTH,
         Action::Run(ClosedLoop { hot: true, ..ClosedLoop::of(64, 50) }),
     ),
+    updates("incr64", "INCR, 64 clients", BOTH, 64, Mix::Increment),
+    special(
+        "incrhot64",
+        "INCR of one key, 64 clients",
+        BOTH,
+        Action::Run(ClosedLoop { hot: true, ..ClosedLoop::mixed(64, Mix::Increment) }),
+    ),
     special("memory", "memory after the load", BOTH, Action::Memory),
     shared("shared-set64", "SET, 64 clients on three connections", 0),
     shared("shared-get64", "GET, 64 clients on three connections", 100),
     shared("shared-mixed64", "50/50, 64 clients on three connections", 50),
     load("set1", "SET, 1 client", &[AtomicKv, Etcd, TrueTime, Apart, ApartTrueTime, EtcdApart], 1, 0),
+    updates("update1", "INCR, 1 client", BOTH, 1, Mix::Increment),
     load("get1", "GET, 1 client", &[AtomicKv, Etcd, Apart, EtcdApart], 1, 100),
     load("set4", "SET, 4 clients", BOTH, 4, 0),
     load("get4", "GET, 4 clients", BOTH, 4, 100),
@@ -124,7 +149,13 @@ pub(crate) const LOADS: &[Load] = &[
         BOTH,
         Action::Run(ClosedLoop { value_size: 16 << 10, ..ClosedLoop::of(16, 0) }),
     ),
-    special("kill", "a node is killed (-9) under 50/50, 64 clients", BOTH, Action::Kill),
+    special("updatekill", "a node is killed (-9) under INCR, 64 clients", BOTH, Action::Kill(Mix::Increment)),
+    special(
+        "kill",
+        "a node is killed (-9) under 50/50, 64 clients",
+        BOTH,
+        Action::Kill(Mix::Register { reads: 50 }),
+    ),
     special("million", "a million keys", &[AtomicKv], Action::Million),
     special("overwrite", "a million overwrites of 10,000 keys", &[AtomicKv], Action::Overwrite),
 ];
@@ -138,6 +169,8 @@ pub(crate) enum Target {
     AtMost(f64),
     /// At most this, whatever the baseline.
     Below(f64),
+    /// At least this, whatever the baseline.
+    Above(f64),
     /// Reported.
     None,
 }
@@ -234,6 +267,46 @@ pub(crate) const COMPARED: &[Figure] = &[
         ("mixed64", AtomicKv),
         Target::AtLeast(3.0),
     ),
+];
+
+/// Updates: read, changed and written with nobody in between.
+pub(crate) const UPDATES: &[Figure] = &[
+    against_etcd("INCR, 64 clients, 10,000 keys", "rate", "op/s", "incr64", Target::AtLeast(2.0)),
+    against_etcd("INCR, 64 clients, one key", "rate", "op/s", "incrhot64", Target::AtLeast(10.0)),
+    against_etcd(
+        "the slowest client's share of the fastest one's, INCR of one key",
+        "slowest_of_fastest",
+        "",
+        "incrhot64",
+        Target::Above(0.25),
+    ),
+    figure(
+        "SET NX on a present key, against GET, 64 clients",
+        "rate",
+        "op/s",
+        ("setnx64", AtomicKv),
+        ("get64", AtomicKv),
+        Target::AtLeast(0.8),
+    ),
+    figure(
+        "INCR against SET, 1 client, median latency",
+        "p50_us",
+        "µs",
+        ("update1", AtomicKv),
+        ("set1", AtomicKv),
+        Target::AtMost(2.2),
+    ),
+    against_etcd("INCR, 1 client, median latency", "p50_us", "µs", "update1", Target::None),
+    alone("INDETERMINATE, INCR, 10,000 keys", "indeterminate", "", "incr64", Target::Below(0.0)),
+    alone("INDETERMINATE, INCR, one key", "indeterminate", "", "incrhot64", Target::Below(0.0)),
+    against_etcd(
+        "longest time without an answer, INCR, a node killed",
+        "gap_ms",
+        "ms",
+        "updatekill",
+        Target::Below(110.0),
+    ),
+    alone("INDETERMINATE, INCR, a node killed", "indeterminate", "", "updatekill", Target::None),
 ];
 
 /// How cost grows.

@@ -1,9 +1,10 @@
-//! A link to etcd: gRPC over HTTP/2 with the two calls that are needed, so that the load generator stays cheap.
+//! A link to etcd: gRPC over HTTP/2 with the few calls that are needed, so that the load generator stays cheap.
 //!
 //! There is one connection to each node, and the clients share it: etcd's best mode, because the frames of many
 //! clients then travel together.
 
-use crate::protobuf::{self, Value};
+use crate::increment::{Counter, outcome};
+use crate::protobuf;
 use bytes::{BufMut, Bytes, BytesMut};
 use h2::client::SendRequest;
 use std::io;
@@ -11,10 +12,11 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
-use tools::load::{Failure, Link, LoadAnswer, LoadRequest, ReadOrWrite, Target, Workload};
+use tools::load::{Failure, Link, LoadAnswer, LoadRequest, Target, Verb, Workload};
 
 const PUT: &str = "/etcdserverpb.KV/Put";
 const RANGE: &str = "/etcdserverpb.KV/Range";
+const TXN: &str = "/etcdserverpb.KV/Txn";
 const STATUS: &str = "/etcdserverpb.Maintenance/Status";
 
 /// What may be on its way to this side: more than enough that no call ever waits for it.
@@ -54,10 +56,15 @@ impl Target for Etcd {
             Some(connection) => connection,
             None => shared.insert(open(self.nodes[node]).await?).clone(),
         };
-        let put = http_request(self.nodes[node], PUT)?;
-        let range = http_request(self.nodes[node], RANGE)?;
-        let value: Rc<[u8]> = self.workload.value(client as u64).into();
-        Ok(EtcdLink { connection, put, range, value, message: Vec::new() })
+        let method = |name| http_request(self.nodes[node], name);
+        Ok(EtcdLink {
+            connection,
+            put: method(PUT)?,
+            range: method(RANGE)?,
+            txn: method(TXN)?,
+            workload: self.workload.clone(),
+            value: self.workload.value(client as u64).into(),
+        })
     }
 }
 
@@ -123,8 +130,9 @@ pub(crate) struct EtcdLink {
     connection: SendRequest<Bytes>,
     put: http::Request<()>,
     range: http::Request<()>,
+    txn: http::Request<()>,
+    workload: Workload,
     value: Rc<[u8]>,
-    message: Vec<u8>,
 }
 
 impl Link for EtcdLink {
@@ -134,26 +142,55 @@ impl Link for EtcdLink {
         answered: &mut dyn FnMut(LoadAnswer),
     ) -> io::Result<()> {
         for request in batch {
-            self.message.clear();
-            protobuf::put_bytes(&mut self.message, 1, &Workload::key(request.key));
-            let method = match request.kind {
-                ReadOrWrite::Read => &self.range,
-                ReadOrWrite::Write => {
-                    protobuf::put_bytes(&mut self.message, 2, &self.value);
-                    &self.put
+            let key = self.workload.key(request.key);
+            let answer = match request.verb {
+                Verb::Get => self.get(&key).await,
+                Verb::Set => self.set(&key).await,
+                Verb::Increment => self.increment(&key).await,
+                Verb::SetIfAbsent | Verb::DeleteIfEqual | Verb::Append => {
+                    Ok(LoadAnswer::Failed(Failure::Error))
                 }
             };
-            let answer = call(&self.connection, method, &self.message).await.map_err(io::Error::other)?;
-            answered(match (request.kind, answer) {
-                (_, Err(_)) => LoadAnswer::Failed(Failure::Error),
-                // A range without a key-value pair found nothing.
-                (ReadOrWrite::Read, Ok(found)) if !protobuf::fields(&found).any(|(field, _)| field == 2) => {
-                    LoadAnswer::Missing
-                }
-                (_, Ok(_)) => LoadAnswer::Done,
-            });
+            answered(answer.map_err(io::Error::other)?);
         }
         Ok(())
+    }
+}
+
+impl EtcdLink {
+    async fn get(&self, key: &[u8]) -> Result<LoadAnswer, h2::Error> {
+        let mut message = Vec::new();
+        protobuf::put_bytes(&mut message, 1, key);
+        Ok(match call(&self.connection, &self.range, &message).await? {
+            Err(_) => LoadAnswer::Failed(Failure::Error),
+            // A range without a key-value pair found nothing.
+            Ok(found) if protobuf::bytes(&found, 2).is_none() => LoadAnswer::Nothing,
+            Ok(_) => LoadAnswer::Done,
+        })
+    }
+
+    async fn set(&self, key: &[u8]) -> Result<LoadAnswer, h2::Error> {
+        let mut message = Vec::with_capacity(key.len() + self.value.len() + 16);
+        protobuf::put_bytes(&mut message, 1, key);
+        protobuf::put_bytes(&mut message, 2, &self.value);
+        let put = call(&self.connection, &self.put, &message).await?;
+        Ok(put.map_or(LoadAnswer::Failed(Failure::Error), |_| LoadAnswer::Done))
+    }
+
+    /// Reads, and tries until nobody slips in between.
+    async fn increment(&self, key: &[u8]) -> Result<LoadAnswer, h2::Error> {
+        let mut message = Vec::new();
+        protobuf::put_bytes(&mut message, 1, key);
+        let read = call(&self.connection, &self.range, &message).await?;
+        let mut known = read.ok().and_then(|range| Counter::of(&range));
+        while let Some(counter) = known {
+            let Ok(response) = call(&self.connection, &self.txn, &counter.next(key)).await? else { break };
+            match outcome(&response) {
+                Ok(()) => return Ok(LoadAnswer::Done),
+                Err(found) => known = found,
+            }
+        }
+        Ok(LoadAnswer::Failed(Failure::Error))
     }
 }
 
@@ -170,17 +207,8 @@ pub(crate) fn leader(nodes: &[SocketAddr]) -> io::Result<Option<usize>> {
             else {
                 continue;
             };
-            let number = |message: &[u8], wanted: u64| {
-                protobuf::fields(message).find_map(|(field, value)| match value {
-                    Value::Number(number) if field == wanted => Some(number),
-                    _ => None,
-                })
-            };
-            let member = protobuf::fields(&status).find_map(|(field, value)| match value {
-                Value::Bytes(header) if field == 1 => number(header, 2),
-                _ => None,
-            });
-            if member.is_some() && member == number(&status, 4) {
+            let member = protobuf::bytes(&status, 1).and_then(|header| protobuf::number(header, 2));
+            if member.is_some() && member == protobuf::number(&status, 4) {
                 return Ok(Some(index));
             }
         }

@@ -8,7 +8,7 @@ use crate::results::Sample;
 use crate::session::Bench;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use tools::load::Workload;
+use tools::load::{Mix, Workload};
 
 const MILLION: u64 = 1_000_000;
 /// Disk use that has not changed for so long is called quiet.
@@ -27,12 +27,12 @@ pub(crate) fn measure(lab: &Lab, system: System, action: Action, args: &Args) ->
 }
 
 fn million(bench: &mut Bench<'_>) -> Result<Sample> {
-    let mut plan = bench.plan(64, 0, VALUE_SIZE);
+    let mut plan = bench.plan(64, Mix::Register { reads: 0 }, VALUE_SIZE);
     plan.workload.keys = MILLION;
     let began = Instant::now();
     let (set, _) = bench.measure(&plan)?;
     let filled = began.elapsed() - plan.warm_up - plan.measured;
-    plan.workload.reads = 100;
+    plan.workload.mix = Mix::Register { reads: 100 };
     plan.prefill = false;
     let (get, used) = bench.measure(&plan)?;
     bench.cluster.kill(0);
@@ -47,7 +47,7 @@ fn million(bench: &mut Bench<'_>) -> Result<Sample> {
 }
 
 fn overwrite(bench: &mut Bench<'_>) -> Result<Sample> {
-    let mut plan = bench.plan(64, 0, VALUE_SIZE);
+    let mut plan = bench.plan(64, Mix::Register { reads: 0 }, VALUE_SIZE);
     plan.operations = Some(MILLION);
     plan.measured = Duration::from_secs(600);
     let (report, used) = bench.measure(&plan)?;

@@ -11,6 +11,7 @@ mod cluster;
 mod delay;
 mod etcd;
 mod growth;
+mod increment;
 mod machine;
 mod plot;
 mod process;

@@ -20,6 +20,12 @@ pub(crate) fn put_bytes(out: &mut Vec<u8>, field: u64, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
+/// Appends a field that is an integer.
+pub(crate) fn put_number(out: &mut Vec<u8>, field: u64, number: u64) {
+    put_varint(out, field << 3);
+    put_varint(out, number);
+}
+
 /// A field's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Value<'a> {
@@ -27,6 +33,29 @@ pub(crate) enum Value<'a> {
     Number(u64),
     /// Bytes, a text or a message.
     Bytes(&'a [u8]),
+}
+
+impl<'a> Value<'a> {
+    /// The bytes, if it is any.
+    pub(crate) fn bytes(self) -> Option<&'a [u8]> {
+        match self {
+            Self::Bytes(bytes) => Some(bytes),
+            Self::Number(_) => None,
+        }
+    }
+}
+
+/// The first value of a field that is an integer.
+pub(crate) fn number(message: &[u8], wanted: u64) -> Option<u64> {
+    fields(message).find_map(|(field, value)| match value {
+        Value::Number(number) if field == wanted => Some(number),
+        _ => None,
+    })
+}
+
+/// The first value of a field of bytes.
+pub(crate) fn bytes(message: &[u8], wanted: u64) -> Option<&[u8]> {
+    fields(message).find_map(|(field, value)| value.bytes().filter(|_| field == wanted))
 }
 
 /// The fields of a message in order; ends early where it is not protobuf.
@@ -70,9 +99,12 @@ mod tests {
         let mut message = Vec::new();
         put_bytes(&mut message, 1, b"key");
         put_bytes(&mut message, 20, &long);
-        message.extend_from_slice(&[4 << 3, 0xac, 0x02]);
+        put_number(&mut message, 4, 300);
+        assert_eq!(message[message.len() - 3..], [4 << 3, 0xac, 0x02]);
         let read: Vec<_> = fields(&message).collect();
         assert_eq!(read, [(1, Value::Bytes(b"key")), (20, Value::Bytes(&long)), (4, Value::Number(300))]);
         assert_eq!(fields(&message[..4]).count(), 0);
+        assert_eq!((bytes(&message, 1), bytes(&message, 4)), (Some(&b"key"[..]), None));
+        assert_eq!((number(&message, 4), number(&message, 1)), (Some(300), None));
     }
 }

@@ -42,7 +42,8 @@ impl Sample {
         let operations = report.operations as f64;
         sample.set("server_cpu_us", used.cpu.as_secs_f64() * 1e6 / operations);
         sample.set("generator_cpu_us", report.generator_cpu_us_per_operation);
-        for (name, kind) in [("read", &report.reads), ("write", &report.writes)] {
+        for (name, kind) in [("read", &report.reads), ("write", &report.writes), ("update", &report.updates)]
+        {
             if kind.operations > 0 {
                 sample.set(&format!("{name}_p50_us"), kind.p50_us);
                 sample.set(&format!("{name}_p99_us"), kind.p99_us);
@@ -50,14 +51,17 @@ impl Sample {
         }
         sample.set("gap_ms", report.longest_gap_ms);
         sample.set("fairness", report.fairness.min as f64 / report.fairness.mean);
+        sample.set("slowest_of_fastest", report.fairness.slowest_of_fastest());
+        sample.set("indeterminate", report.errors.indeterminate as f64);
         sample.set("errors", report.errors.total() as f64);
         sample.set("misses", report.misses as f64);
         if report.writes.operations > 0 {
             let payload = report.writes.operations as f64 * (Workload::KEY_BYTES + report.value_size) as f64;
             sample.set("written_ratio", used.written as f64 / payload / system.nodes() as f64);
         }
-        let most =
-            if report.reads.operations > report.writes.operations { &report.reads } else { &report.writes };
+        let kinds = [&report.reads, &report.writes, &report.updates];
+        let most = kinds.into_iter().max_by_key(|kind| kind.operations).unwrap_or(&report.writes);
+        sample.set("p50_us", most.p50_us);
         sample.distribution = most.distribution.iter().map(|(share, us)| (*share, us.round())).collect();
         sample
     }

@@ -11,7 +11,7 @@ use crate::results::{Results, Sample};
 use std::ops::ControlFlow;
 use std::sync::mpsc;
 use std::time::Duration;
-use tools::load::{self, Phase, Plan, Progress, Report, Workload};
+use tools::load::{self, Mix, Phase, Plan, Progress, Report, Workload};
 
 /// Runs the loads on a fresh cluster.
 pub(crate) fn run(
@@ -24,12 +24,12 @@ pub(crate) fn run(
 ) -> Result<()> {
     let (growth, mut loads): (Vec<_>, Vec<_>) = loads.iter().copied().partition(|load| load.is_growth());
     // What kills a node comes last, whatever the order of the catalogue.
-    loads.sort_by_key(|load| load.action == Action::Kill);
+    loads.sort_by_key(|load| matches!(load.action, Action::Kill(_)));
     if !loads.is_empty() {
         let mut cluster = Cluster::start(lab, system)?;
         // Every key has a value before the first load, so that the order of the loads does not matter.
         let mut bench = Bench { system, cluster: &mut cluster, args };
-        bench.measure(&Plan { measured: Duration::from_millis(200), ..bench.plan(64, 0, VALUE_SIZE) })?;
+        bench.measure(&Plan { measured: Duration::from_millis(200), ..bench.plan(64, SETS, VALUE_SIZE) })?;
         for load in loads {
             let sample = bench.sample(load, pair)?;
             show(load, system, &sample);
@@ -50,6 +50,17 @@ fn show(load: &Load, system: System, sample: &Sample) {
     eprintln!("  {:?} {}: {}", system, load.title, numbers.join(", "));
 }
 
+const SETS: Mix = Mix::Register { reads: 0 };
+
+/// Whether a load has keys that nothing has filled before. The session has filled those with plain values; a load that writes
+/// large ones fills them itself as it goes.
+fn needs_filling(mix: Mix) -> bool {
+    match mix {
+        Mix::Register { .. } | Mix::SetIfAbsent => false,
+        Mix::Increment | Mix::Lock | Mix::Append => true,
+    }
+}
+
 /// A running cluster and how it is measured.
 pub(crate) struct Bench<'a> {
     pub(crate) system: System,
@@ -59,9 +70,9 @@ pub(crate) struct Bench<'a> {
 
 impl Bench<'_> {
     /// The usual plan.
-    pub(crate) fn plan(&self, clients: usize, reads: u32, value_size: usize) -> Plan {
+    pub(crate) fn plan(&self, clients: usize, mix: Mix, value_size: usize) -> Plan {
         Plan {
-            workload: Workload { keys: KEYS, value_size, reads, hot: false },
+            workload: Workload { keys: KEYS, value_size, mix, hot: false },
             clients,
             connections: None,
             pipeline: 1,
@@ -76,16 +87,15 @@ impl Bench<'_> {
     fn sample(&mut self, load: &Load, pair: usize) -> Result<Sample> {
         match load.action {
             Action::Run(run) => {
-                let mut plan = self.plan(run.clients, run.reads, run.value_size);
+                let mut plan = self.plan(run.clients, run.mix, run.value_size);
                 plan.connections = run.connections;
                 plan.pipeline = run.pipeline;
                 plan.workload.hot = run.hot;
-                // The session has filled them; a load that writes large values fills them itself as it goes.
-                plan.prefill = false;
+                plan.prefill = needs_filling(run.mix);
                 let (report, used) = self.measure(&plan)?;
                 Ok(Sample::of(&report, used, self.system))
             }
-            Action::Kill => self.kill(pair),
+            Action::Kill(mix) => self.kill(mix, pair),
             Action::Memory => {
                 let resident = self.cluster.usage()?.resident;
                 Ok(Sample::number("rss_mib", resident as f64 / f64::from(1 << 20)))
@@ -94,10 +104,10 @@ impl Bench<'_> {
         }
     }
 
-    /// Kills a node in the middle of a load.
-    fn kill(&mut self, pair: usize) -> Result<Sample> {
-        let mut plan = self.plan(64, 50, VALUE_SIZE);
-        plan.prefill = false;
+    /// Kills a node in the middle of a load, and starts it again after it.
+    fn kill(&mut self, mix: Mix, pair: usize) -> Result<Sample> {
+        let mut plan = self.plan(64, mix, VALUE_SIZE);
+        plan.prefill = needs_filling(mix);
         // etcd takes more than a second to elect a leader, and its clients may be stuck longer.
         plan.measured = plan.measured.max(4 * KILL_AFTER);
         let victim = self.cluster.victim(pair)?;
@@ -122,6 +132,7 @@ impl Bench<'_> {
                 ControlFlow::Continue(())
             })
         })?;
+        self.cluster.restart(victim)?;
         let mut sample = Sample::of(&report, Usage::default(), system);
         sample.timeline.clone_from(&report.timeline);
         Ok(sample)

@@ -1,7 +1,7 @@
 //! The figures as Markdown.
 
 use crate::Result;
-use crate::catalog::{APART, COMPARED, Figure, GROWTH, Target};
+use crate::catalog::{APART, COMPARED, Figure, GROWTH, Target, UPDATES};
 use crate::results::{Results, Spread};
 use std::fmt::Write;
 use std::path::Path;
@@ -23,6 +23,7 @@ pub(crate) fn summary(results: &Results) -> String {
     machine(&mut text, results);
     line(&mut text, format_args!("\nMedians over the pairs.\n"));
     table(&mut text, results, COMPARED, "etcd", Cell::Median);
+    updates(&mut text, results, Cell::Median);
     text
 }
 
@@ -32,6 +33,7 @@ pub(crate) fn markdown(results: &Results) -> String {
     machine(&mut text, results);
     line(&mut text, format_args!("\nMedian over the pairs, in brackets the smallest and the largest.\n"));
     table(&mut text, results, COMPARED, "etcd", Cell::Spread);
+    updates(&mut text, results, Cell::Spread);
     line(&mut text, format_args!("\nHow cost grows; the baseline is Atomic KV itself.\n"));
     table(&mut text, results, GROWTH, "baseline", Cell::Spread);
     line(
@@ -57,6 +59,16 @@ fn machine(text: &mut String, results: &Results) {
     }
 }
 
+fn updates(text: &mut String, results: &Results, cell: Cell) {
+    line(
+        text,
+        format_args!(
+            "\nUpdates; the baseline is etcd's compare-and-put with a loop, and for SET NX and INCR against SET Atomic KV itself.\n"
+        ),
+    );
+    table(text, results, UPDATES, "baseline", cell);
+}
+
 fn table(text: &mut String, results: &Results, figures: &[Figure], baseline: &str, cell: Cell) {
     let shown = |spread: Spread, unit: &str| shown(spread, unit, cell);
     line(text, format_args!("| | Atomic KV | {baseline} | ratio | target | |\n|---|---|---|---|---|---|"));
@@ -65,13 +77,14 @@ fn table(text: &mut String, results: &Results, figures: &[Figure], baseline: &st
         let theirs = compared.map_or_else(String::new, |(theirs, _)| shown(theirs, figure.unit));
         let ratio = compared.map_or_else(String::new, |(_, ratio)| shown(ratio, "×"));
         let value = match figure.target {
-            Target::Below(_) => Some(ours.median),
+            Target::Below(_) | Target::Above(_) => Some(ours.median),
             _ => compared.map(|(_, ratio)| ratio.median),
         };
         let (target, met) = match figure.target {
             Target::AtLeast(times) => (format!("≥ {times} ×"), value.map(|value| value >= times)),
             Target::AtMost(times) => (format!("≤ {times} ×"), value.map(|value| value <= times)),
-            Target::Below(limit) => (format!("≤ {limit} {}", figure.unit), value.map(|value| value <= limit)),
+            Target::Below(limit) => (with_unit("≤", limit, figure.unit), value.map(|value| value <= limit)),
+            Target::Above(limit) => (with_unit("≥", limit, figure.unit), value.map(|value| value >= limit)),
             Target::None => ("reported".to_owned(), None),
         };
         let met = met.map_or("", |met| if met { "met" } else { "**missed**" });
@@ -96,8 +109,12 @@ fn generator(text: &mut String, results: &Results) {
     }
 }
 
+fn with_unit(sign: &str, limit: f64, unit: &str) -> String {
+    format!("{sign} {limit} {unit}").trim_end().to_owned()
+}
+
 fn shown(spread: Spread, unit: &str, cell: Cell) -> String {
-    let unit = if unit == "×" { " ×".to_owned() } else { format!(" {unit}") };
+    let unit = if unit.is_empty() { String::new() } else { format!(" {unit}") };
     let Spread { median, min, max, count } = spread;
     if count == 1 || cell == Cell::Median {
         return format!("{}{unit}", number(median));

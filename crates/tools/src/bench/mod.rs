@@ -4,10 +4,10 @@ mod progress;
 mod summary;
 
 use crate::interrupt::{INTERRUPTED, Interrupt};
-use crate::load::{self, Plan, Workload};
+use crate::load::{self, Mix, Plan, Workload};
 use crate::resp::Client;
 use crate::{Failed, check_counts, clean, print};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use std::io::ErrorKind;
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -20,6 +20,25 @@ Ctrl-C ends the measurement, deletes the keys and reports what was measured; a s
 
 Exit codes: 0 measured, 1 the cluster did not answer, completed nothing or kept keys that were to be deleted,
 2 wrong command line or no node in reach, 130 interrupted.";
+
+/// Bytes of a lock's token: enough that no two clients have the same.
+const TOKEN_BYTES: usize = 16;
+
+/// What the clients ask, by its name on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BenchWorkload {
+    /// GET and SET; --reads says how many of each.
+    Register,
+    /// INCR.
+    Incr,
+    /// SET NX on keys that are present, so that nothing is ever set.
+    Setnx,
+    /// SET NX with a token of its own and, when the client got the lock, DELIFEQ. The locks of the slowest and of the
+    /// fastest client are reported.
+    Lock,
+    /// APPEND, and one SET in a hundred operations, which begins the value anew.
+    Append,
+}
 
 /// Flags of `bench`.
 #[derive(Debug, Args)]
@@ -35,15 +54,18 @@ pub struct BenchArgs {
     /// without it each client has its own.
     #[arg(long)]
     pub connections: Option<usize>,
-    /// Reads in a hundred operations; the rest are writes.
+    /// What the clients ask.
+    #[arg(long, value_enum, default_value_t = BenchWorkload::Register)]
+    pub workload: BenchWorkload,
+    /// Reads in a hundred operations of the workload register; the rest are writes.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(0..=100))]
     pub reads: u32,
-    /// Bytes of every value.
+    /// Bytes of every value, or of what is appended to it. A lock's token always has 16.
     #[arg(long, default_value_t = 100)]
     pub value_size: usize,
-    /// Different keys, bench:0000000000 and up. All of them are written once before anything is measured, and deleted at the
-    /// end.
-    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    /// Different keys, which begin with "bench:". Before anything is measured each is written once, unless it is a lock; at the
+    /// end all are deleted.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=Workload::KEYS_MAX))]
     pub keys: u64,
     /// All operations go to one key.
     #[arg(long)]
@@ -75,13 +97,15 @@ impl BenchArgs {
             ("--pipeline", self.pipeline as u64, PIPELINE_MAX),
             ("--value-size", self.value_size as u64, 512 << 20),
         ])?;
+        let (mix, value_size) = match self.workload {
+            BenchWorkload::Register => (Mix::Register { reads: self.reads }, self.value_size),
+            BenchWorkload::Incr => (Mix::Increment, self.value_size),
+            BenchWorkload::Setnx => (Mix::SetIfAbsent, self.value_size),
+            BenchWorkload::Lock => (Mix::Lock, TOKEN_BYTES),
+            BenchWorkload::Append => (Mix::Append, self.value_size),
+        };
         Ok(Plan {
-            workload: Workload {
-                keys: self.keys,
-                value_size: self.value_size,
-                reads: self.reads,
-                hot: self.hot,
-            },
+            workload: Workload { keys: self.keys, value_size, mix, hot: self.hot },
             clients: self.clients,
             connections: self.connections,
             pipeline: self.pipeline,
@@ -104,6 +128,7 @@ pub fn run(args: &BenchArgs) -> Result<(), Failed> {
     Client::check_reachable(&args.addr)?;
     let interrupt = Interrupt::listen()?;
     let keys = if args.hot { 1 } else { args.keys };
+    let workload = plan.workload.clone();
     let mut line = progress::Line::new(keys, plan.measured);
     let measured = load::run_resp(nodes, plan, |progress| {
         line.show(progress);
@@ -112,7 +137,7 @@ pub fn run(args: &BenchArgs) -> Result<(), Failed> {
     let cleaned = match args.keep {
         true => Ok(()),
         false => {
-            let mut written = (0..keys).map(|key| Workload::key(key).to_vec());
+            let mut written = (0..keys).map(|key| workload.key(key).to_vec());
             clean::delete(&args.addr, &mut written, &mut |done| line.show_deleted(done))
         }
     };

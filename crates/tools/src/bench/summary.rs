@@ -1,6 +1,6 @@
 //! A report for people.
 
-use crate::load::{KindReport, Report};
+use crate::load::{KindReport, Mix, Report};
 use comfy_table::{CellAlignment, Table, presets};
 use std::fmt;
 
@@ -29,11 +29,18 @@ fn milliseconds(us: f64) -> String {
     format!("{:.3}", us / 1e3)
 }
 
+fn asked(report: &Report) -> String {
+    match report.workload == (Mix::Register { reads: 0 }).name() {
+        true => format!("{} % reads", report.read_percent),
+        false => format!("workload {}", report.workload),
+    }
+}
+
 fn latencies(report: &Report) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
     table.set_header(["", "operations", "mean ms", "p50", "p90", "p99", "p99.9", "max"]);
-    for (name, kind) in [("reads", &report.reads), ("writes", &report.writes)] {
+    for (name, kind) in [("reads", &report.reads), ("writes", &report.writes), ("updates", &report.updates)] {
         if kind.operations > 0 {
             table.add_row(row(name, kind));
         }
@@ -67,14 +74,14 @@ impl fmt::Display for Summary<'_> {
         writeln!(
             f,
             "{} operations/s: {} in {:.1} s, {} clients on {} connections, {} at a time, \
-             {} % reads, values of {} bytes, {} keys",
+             {}, values of {} bytes, {} keys",
             thousands(self.0.rate),
             thousands(self.0.operations),
             self.0.seconds,
             self.0.clients,
             self.0.connections,
             self.0.pipeline,
-            self.0.read_percent,
+            asked(self.0),
             thousands(self.0.value_size),
             thousands(self.0.keys),
         )?;
@@ -87,13 +94,19 @@ impl fmt::Display for Summary<'_> {
             self.0.longest_gap_ms,
             self.0.longest_gap_at_ms / 1e3
         )?;
+        let counted = if self.0.workload == Mix::Lock.name() { "locks" } else { "operations" };
         writeln!(
             f,
-            "operations per client  {} to {}, mean {:.0}",
+            "{counted} per client  {} to {}, mean {:.0}: the slowest has {:.2} of the fastest",
             thousands(fairness.min),
             thousands(fairness.max),
-            fairness.mean
+            fairness.mean,
+            fairness.slowest_of_fastest()
         )?;
+        if self.0.taken + self.0.refused > 0 {
+            let (taken, refused) = (thousands(self.0.taken), thousands(self.0.refused));
+            writeln!(f, "SET NX  {taken} took the key, {refused} found it present")?;
+        }
         writeln!(
             f,
             "errors  {} NOQUORUM, {} INDETERMINATE, {} other answers, {} connections, {} timeouts; {} reads of a \

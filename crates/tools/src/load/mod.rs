@@ -18,13 +18,15 @@ mod resp;
 mod run;
 mod shared;
 mod timeline;
+mod workload;
 
 #[cfg(test)]
 mod tests;
 
-pub use plan::{LoadRequest, Plan, Random, ReadOrWrite, Workload};
+pub use plan::{Plan, Random};
 pub use recorder::Failure;
 pub use report::{Errors, Fairness, KindReport, Report};
 pub use resp::{Resp, RespLink, look_up, run_resp};
 pub use run::{Link, LoadAnswer, Phase, Progress, Target, run};
 pub use shared::{SharedLink, SharedResp};
+pub use workload::{LoadRequest, Mix, Verb, Workload};

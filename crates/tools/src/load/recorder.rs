@@ -1,9 +1,11 @@
 //! What happened while it is measured.
 
 use super::histogram::Histogram;
-use super::plan::{Plan, ReadOrWrite};
+use super::plan::Plan;
 use super::report::Errors;
+use super::run::LoadAnswer;
 use super::timeline::Timeline;
+use super::workload::{Kind, Mix, Verb};
 use std::time::{Duration, Instant};
 
 /// Why an operation was not completed.
@@ -26,11 +28,18 @@ pub(super) struct Recorder {
     pub(super) began: Instant,
     pub(super) reads: Histogram,
     pub(super) writes: Histogram,
-    /// Reads that found no value; they are completed operations too.
+    pub(super) updates: Histogram,
+    /// Reads that found no value; they are completed operations too, as are the next two.
     pub(super) misses: u64,
+    /// `SET NX` that took the key.
+    pub(super) taken: u64,
+    /// `SET NX` that found the key present.
+    pub(super) refused: u64,
     pub(super) timeline: Timeline,
     pub(super) errors: Errors,
+    /// Completed operations of each client; of a client that wants locks, the locks that it got.
     pub(super) by_client: Vec<u64>,
+    mix: Mix,
 }
 
 impl Recorder {
@@ -40,21 +49,42 @@ impl Recorder {
             began: now,
             reads: Histogram::default(),
             writes: Histogram::default(),
+            updates: Histogram::default(),
             misses: 0,
+            taken: 0,
+            refused: 0,
             timeline: Timeline::begin(now),
             errors: Errors::default(),
             by_client: vec![0; plan.clients],
+            mix: plan.workload.mix,
         }
     }
 
-    /// Counts a completed operation.
-    pub(super) fn complete(&mut self, client: usize, kind: ReadOrWrite, took: Duration, now: Instant) {
-        match kind {
-            ReadOrWrite::Read => self.reads.record(took),
-            ReadOrWrite::Write => self.writes.record(took),
+    /// Counts an answer that came at `now`.
+    pub(super) fn count(
+        &mut self,
+        client: usize,
+        verb: Verb,
+        answer: LoadAnswer,
+        took: Duration,
+        now: Instant,
+    ) {
+        match (verb, answer) {
+            (_, LoadAnswer::Failed(failure)) => return self.fail(failure),
+            (Verb::Get, LoadAnswer::Nothing) => self.misses += 1,
+            (Verb::SetIfAbsent, LoadAnswer::Nothing) => self.refused += 1,
+            (Verb::SetIfAbsent, LoadAnswer::Done) => self.taken += 1,
+            (_, LoadAnswer::Done | LoadAnswer::Nothing) => {}
+        }
+        match verb.kind() {
+            Kind::Read => self.reads.record(took),
+            Kind::Write => self.writes.record(took),
+            Kind::Update => self.updates.record(took),
         }
         self.timeline.complete(now);
-        self.by_client[client] += 1;
+        if self.mix != Mix::Lock || (verb, answer) == (Verb::SetIfAbsent, LoadAnswer::Done) {
+            self.by_client[client] += 1;
+        }
     }
 
     /// Counts a failed operation.
@@ -70,6 +100,6 @@ impl Recorder {
 
     /// Completed operations so far.
     pub(super) fn operations(&self) -> u64 {
-        self.reads.total + self.writes.total
+        self.reads.total + self.writes.total + self.updates.total
     }
 }

@@ -17,6 +17,9 @@ const SHARES: [f64; 23] = [
 /// arrival of the operation's answer.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Report {
+    /// What was asked: `register`, `incr`, `setnx`, `lock` or `append`.
+    #[serde(default)]
+    pub workload: String,
     /// How many clients.
     pub clients: usize,
     /// Connections that they shared; as many as clients when each had its own.
@@ -40,8 +43,17 @@ pub struct Report {
     pub reads: KindReport,
     /// Latencies of the writes.
     pub writes: KindReport,
+    /// Latencies of the updates.
+    #[serde(default)]
+    pub updates: KindReport,
     /// Reads that found no value.
     pub misses: u64,
+    /// `SET NX` that took the key: locks that were acquired.
+    #[serde(default)]
+    pub taken: u64,
+    /// `SET NX` that found the key present.
+    #[serde(default)]
+    pub refused: u64,
     /// Operations that were not completed.
     pub errors: Errors,
     /// How evenly the clients were served.
@@ -101,7 +113,7 @@ impl Errors {
     }
 }
 
-/// Completed operations of the clients.
+/// Completed operations of the clients; where they want locks, the locks that they got.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Fairness {
     /// Of the client with the fewest.
@@ -110,6 +122,13 @@ pub struct Fairness {
     pub mean: f64,
     /// Of the client with the most.
     pub max: u64,
+}
+
+impl Fairness {
+    /// The slowest client's share of what the fastest one did, 0 to 1.
+    pub fn slowest_of_fastest(&self) -> f64 {
+        if self.max == 0 { 0.0 } else { self.min as f64 / self.max as f64 }
+    }
 }
 
 impl KindReport {
@@ -142,22 +161,26 @@ impl Recorder {
         let each = |total: f64| if operations == 0 { 0.0 } else { total / operations as f64 };
         let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
         Report {
+            workload: plan.workload.mix.name().to_owned(),
             clients: plan.clients,
             connections: plan.connections.unwrap_or(plan.clients),
             pipeline: plan.pipeline,
             value_size: plan.workload.value_size,
             keys: if plan.workload.hot { 1 } else { plan.workload.keys },
-            read_percent: plan.workload.reads,
+            read_percent: plan.workload.mix.reads(),
             seconds,
             operations,
             rate: operations as f64 / seconds,
             reads: KindReport::of(&self.reads),
             writes: KindReport::of(&self.writes),
+            updates: KindReport::of(&self.updates),
             misses: self.misses,
+            taken: self.taken,
+            refused: self.refused,
             errors: self.errors,
             fairness: Fairness {
                 min: self.by_client.iter().copied().min().unwrap_or_default(),
-                mean: operations as f64 / plan.clients as f64,
+                mean: self.by_client.iter().sum::<u64>() as f64 / plan.clients as f64,
                 max: self.by_client.iter().copied().max().unwrap_or_default(),
             },
             longest_gap_ms: ms(self.timeline.gap),

@@ -1,10 +1,11 @@
 //! A link to a node's client port: just enough RESP to count answers, and nothing allocated for an operation.
 
-use super::plan::{LoadRequest, Plan, ReadOrWrite, Workload};
+use super::plan::Plan;
 use super::recorder::Failure;
 use super::report::Report;
 use super::run::{Link, LoadAnswer, Progress, Target, run};
 use super::shared::SharedResp;
+use super::workload::{LoadRequest, Verb, Workload};
 use crate::resp::{Decoded, ResponseRef, connect_to_any, decode, encode};
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -79,7 +80,7 @@ impl Target for Resp {
     async fn connect(&self, client: usize, attempt: usize) -> io::Result<RespLink> {
         let stream = TcpStream::connect(self.nodes[(client + attempt) % self.nodes.len()]).await?;
         stream.set_nodelay(true)?;
-        let commands = Commands::new(&self.workload.value(client as u64));
+        let commands = Commands::new(&self.workload, client);
         let input = Input { scratch: Rc::clone(&self.scratch), ..Input::default() };
         Ok(RespLink { stream, commands, input })
     }
@@ -92,41 +93,49 @@ struct Template {
 }
 
 impl Template {
-    fn new(command: &[u8], value: Option<&[u8]>) -> Self {
-        let key = Workload::key(0);
-        let arguments = [command, &key].into_iter().chain(value).collect::<Vec<_>>();
+    fn new(verb: Verb, key: &[u8; Workload::KEY_BYTES], value: &[u8]) -> Self {
+        let arguments: &[&[u8]] = match verb {
+            Verb::Get => &[b"GET", key],
+            Verb::Set => &[b"SET", key, value],
+            Verb::SetIfAbsent => &[b"SET", key, value, b"NX"],
+            Verb::DeleteIfEqual => &[b"DELIFEQ", key, value],
+            Verb::Increment => &[b"INCR", key],
+            Verb::Append => &[b"APPEND", key, value],
+        };
         let mut bytes = Vec::new();
         encode(&arguments[..2], &mut bytes);
         let key_at = bytes.len() - 2 - Workload::KEY_BYTES;
         bytes.clear();
-        encode(&arguments, &mut bytes);
+        encode(arguments, &mut bytes);
         Self { bytes, key_at }
     }
 
-    fn append(&self, key: u64, out: &mut Vec<u8>) {
+    fn append(&self, key: &[u8; Workload::KEY_BYTES], out: &mut Vec<u8>) {
         let at = out.len() + self.key_at;
         out.extend_from_slice(&self.bytes);
-        out[at..at + Workload::KEY_BYTES].copy_from_slice(&Workload::key(key));
+        out[at..at + Workload::KEY_BYTES].copy_from_slice(key);
     }
 }
 
-/// The commands of a client: every write carries its value.
+/// The commands of a client: what carries a value carries its value.
 pub(super) struct Commands {
-    get: Template,
-    set: Template,
+    workload: Workload,
+    templates: Vec<(Verb, Template)>,
 }
 
 impl Commands {
-    pub(super) fn new(value: &[u8]) -> Self {
-        Self { get: Template::new(b"GET", None), set: Template::new(b"SET", Some(value)) }
+    pub(super) fn new(workload: &Workload, client: usize) -> Self {
+        let (key, value) = (workload.key(0), workload.value(client as u64));
+        let template = |verb: &Verb| (*verb, Template::new(*verb, &key, &value));
+        let templates = workload.mix.verbs().iter().map(template).collect();
+        Self { workload: workload.clone(), templates }
     }
 
     pub(super) fn append(&self, batch: &[LoadRequest], out: &mut Vec<u8>) {
         for request in batch {
-            match request.kind {
-                ReadOrWrite::Read => self.get.append(request.key, out),
-                ReadOrWrite::Write => self.set.append(request.key, out),
-            }
+            let found = self.templates.iter().find(|(verb, _)| *verb == request.verb);
+            let Some((_, template)) = found else { unreachable!("a verb that its mix does not have") };
+            template.append(&self.workload.key(request.key), out);
         }
     }
 }
@@ -217,7 +226,7 @@ fn answer(reply: &ResponseRef<'_>) -> LoadAnswer {
             LoadAnswer::Failed(Failure::Indeterminate)
         }
         ResponseRef::Error(_) => LoadAnswer::Failed(Failure::Error),
-        ResponseRef::Bulk(None) => LoadAnswer::Missing,
+        ResponseRef::Bulk(None) => LoadAnswer::Nothing,
         ResponseRef::Status(_) | ResponseRef::Integer(_) | ResponseRef::Bulk(_) | ResponseRef::Array(_) => {
             LoadAnswer::Done
         }
@@ -276,15 +285,33 @@ impl RespLink {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::Mix;
 
     #[test]
     fn a_template_is_a_command_with_the_key_replaced() {
-        let mut out = Vec::new();
-        Template::new(b"SET", Some(b"v1")).append(12, &mut out);
-        Template::new(b"GET", None).append(345, &mut out);
-        let expected = "*3\r\n$3\r\nSET\r\n$16\r\nbench:0000000012\r\n$2\r\nv1\r\n\
-                        *2\r\n$3\r\nGET\r\n$16\r\nbench:0000000345\r\n";
-        assert_eq!(std::str::from_utf8(&out).unwrap(), expected);
+        let commands = |mix, requests: &[LoadRequest]| {
+            let mut out = Vec::new();
+            Commands::new(&Workload { keys: 1000, value_size: 0, mix, hot: false }, 0)
+                .append(requests, &mut out);
+            String::from_utf8(out).unwrap().replace("\r\n", " ")
+        };
+        let request = |verb, key| LoadRequest { verb, key };
+        assert_eq!(
+            commands(Mix::Register { reads: 1 }, &[request(Verb::Set, 12), request(Verb::Get, 345)]),
+            "*3 $3 SET $16 bench:0000000012 $0  *2 $3 GET $16 bench:0000000345 "
+        );
+        assert_eq!(
+            commands(Mix::Lock, &[request(Verb::SetIfAbsent, 1), request(Verb::DeleteIfEqual, 2)]),
+            "*4 $3 SET $16 bench:l000000001 $0  $2 NX *3 $7 DELIFEQ $16 bench:l000000002 $0  "
+        );
+        assert_eq!(
+            commands(Mix::Append, &[request(Verb::Append, 1)]),
+            "*3 $6 APPEND $16 bench:a000000001 $0  "
+        );
+        assert_eq!(
+            commands(Mix::Increment, &[request(Verb::Increment, 1)]),
+            "*2 $4 INCR $16 bench:i000000001 "
+        );
     }
 
     #[test]
@@ -292,7 +319,7 @@ mod tests {
         let replies = b"+OK\r\n$-1\r\n$5\r\na\r\nb\n\r\n-NOQUORUM x\r\n-INDETERMINATE x\r\n-ERR x\r\n";
         let expected = [
             LoadAnswer::Done,
-            LoadAnswer::Missing,
+            LoadAnswer::Nothing,
             LoadAnswer::Done,
             LoadAnswer::Failed(Failure::NoQuorum),
             LoadAnswer::Failed(Failure::Indeterminate),

@@ -1,8 +1,9 @@
 //! The closed loop.
 
-use super::plan::{LoadRequest, Plan, Random, ReadOrWrite};
+use super::plan::Plan;
 use super::recorder::{Failure, Recorder};
 use super::report::Report;
+use super::workload::{LoadRequest, Requests, Verb};
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::ops::ControlFlow;
@@ -29,8 +30,8 @@ const AFTER_ERROR: Duration = Duration::from_millis(1);
 pub enum LoadAnswer {
     /// Done.
     Done,
-    /// A read, done, of a key without a value.
-    Missing,
+    /// Done, and there was nothing: no value to read, or a condition that did not hold.
+    Nothing,
     /// An error.
     Failed(Failure),
 }
@@ -82,6 +83,8 @@ pub struct Progress {
 /// What the clients' tasks share.
 struct Shared {
     plan: Plan,
+    /// What gives a key its first value, if keys are to have one.
+    fill: Option<Verb>,
     /// The next key to be filled, then those that could not be filled at the first attempt.
     unfilled: Cell<u64>,
     again: RefCell<Vec<u64>>,
@@ -107,10 +110,13 @@ pub fn run<T: Target + 'static>(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let keys = if plan.workload.hot { 1 } else { plan.workload.keys };
     let (warm_up, measured) = (plan.warm_up, plan.measured);
+    let fill = plan.workload.mix.fill().filter(|_| plan.prefill);
+    let filled = if fill.is_some() { 0 } else { keys };
     let shared = Rc::new(Shared {
-        unfilled: Cell::new(if plan.prefill { 0 } else { keys }),
+        fill,
+        unfilled: Cell::new(filled),
         again: RefCell::default(),
-        filled: Cell::new(if plan.prefill { 0 } else { keys }),
+        filled: Cell::new(filled),
         stopped: Cell::new(false),
         recorder: RefCell::new(None),
         reached: Notify::new(),
@@ -212,17 +218,19 @@ impl Shared {
     }
 
     /// Chooses a client's next batch; true when it is one that fills keys.
-    fn next(&self, batch: &mut Vec<LoadRequest>, random: &mut Random, keys: u64) -> bool {
+    fn next(&self, batch: &mut Vec<LoadRequest>, requests: &mut Requests, keys: u64) -> bool {
         batch.clear();
-        let mut again = self.again.borrow_mut();
-        while batch.len() < PREFILL_BATCH && (self.unfilled.get() < keys || !again.is_empty()) {
-            let key = again.pop().unwrap_or_else(|| self.unfilled.replace(self.unfilled.get() + 1));
-            batch.push(LoadRequest { kind: ReadOrWrite::Write, key });
+        if let Some(verb) = self.fill {
+            let mut again = self.again.borrow_mut();
+            while batch.len() < PREFILL_BATCH && (self.unfilled.get() < keys || !again.is_empty()) {
+                let key = again.pop().unwrap_or_else(|| self.unfilled.replace(self.unfilled.get() + 1));
+                batch.push(LoadRequest { verb, key });
+            }
         }
         if !batch.is_empty() {
             return true;
         }
-        batch.extend((0..self.plan.pipeline).map(|_| self.plan.workload.draw(random)));
+        batch.extend((0..self.plan.pipeline).map(|_| requests.draw(&self.plan.workload)));
         false
     }
 
@@ -240,13 +248,8 @@ impl Shared {
     fn count(&self, client: usize, request: LoadRequest, answer: LoadAnswer, sent: Instant) {
         let mut recorder = self.recorder.borrow_mut();
         let Some(recorder) = recorder.as_mut() else { return };
-        match answer {
-            LoadAnswer::Failed(failure) => return recorder.fail(failure),
-            LoadAnswer::Missing => recorder.misses += 1,
-            LoadAnswer::Done => {}
-        }
         let now = Instant::now();
-        recorder.complete(client, request.kind, now - sent, now);
+        recorder.count(client, request.verb, answer, now - sent, now);
         if self.plan.operations == Some(recorder.operations()) {
             self.reached.notify_one();
         }
@@ -261,8 +264,8 @@ impl Shared {
 
 /// One client: sends a batch, waits for its answers, and goes to the next node when its own is gone.
 async fn serve<T: Target>(client: usize, target: Rc<T>, shared: Rc<Shared>, keys: u64) {
-    let patience = shared.plan.patience;
-    let mut random = Random::new(client as u64);
+    let (patience, mix) = (shared.plan.patience, shared.plan.workload.mix);
+    let mut requests = Requests::of(client);
     let mut batch = Vec::with_capacity(PREFILL_BATCH.max(shared.plan.pipeline));
     let mut attempt = 0;
     while !shared.stopped.get() {
@@ -276,7 +279,7 @@ async fn serve<T: Target>(client: usize, target: Rc<T>, shared: Rc<Shared>, keys
             }
         };
         while !shared.stopped.get() {
-            let filling = shared.next(&mut batch, &mut random, keys);
+            let filling = shared.next(&mut batch, &mut requests, keys);
             let sent = Instant::now();
             let (mut answers, mut failed) = (0, false);
             let mut answered = |answer: LoadAnswer| {
@@ -285,7 +288,10 @@ async fn serve<T: Target>(client: usize, target: Rc<T>, shared: Rc<Shared>, keys
                 failed |= matches!(answer, LoadAnswer::Failed(_));
                 match filling {
                     true => shared.filled(request, answer, keys),
-                    false => shared.count(client, request, answer, sent),
+                    false => {
+                        requests.learn(mix, request, answer);
+                        shared.count(client, request, answer, sent);
+                    }
                 }
             };
             let exchanged = timeout(patience, link.exchange(&batch, &mut answered)).await;
@@ -296,8 +302,11 @@ async fn serve<T: Target>(client: usize, target: Rc<T>, shared: Rc<Shared>, keys
             };
             if let Some(failure) = broken {
                 shared.fail(failure);
-                if filling {
-                    shared.again.borrow_mut().extend(batch[answers..].iter().map(|request| request.key));
+                for request in &batch[answers..] {
+                    match filling {
+                        true => shared.again.borrow_mut().push(request.key),
+                        false => requests.learn(mix, *request, LoadAnswer::Failed(failure)),
+                    }
                 }
                 attempt += 1;
                 break;

@@ -1,9 +1,9 @@
 //! Clients that share connections, as the callers of a multiplexing client library do: each still has one batch in
 //! flight, and what several of them ask at about the same time travels together.
 
-use super::plan::{LoadRequest, Workload};
 use super::resp::{Commands, Input};
 use super::run::{Link, LoadAnswer, Target};
+use super::workload::{LoadRequest, Workload};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
@@ -58,7 +58,7 @@ impl Target for SharedResp {
                 Rc::clone(kept.connection.insert(Connection::open(stream)))
             }
         };
-        Ok(SharedLink { connection, commands: Commands::new(&self.workload.value(client as u64)) })
+        Ok(SharedLink { connection, commands: Commands::new(&self.workload, client) })
     }
 }
 

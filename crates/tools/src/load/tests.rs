@@ -1,6 +1,6 @@
 //! The whole loop against small servers of its own.
 
-use super::{Phase, Plan, Report, Workload, look_up, run_resp};
+use super::{Mix, Phase, Plan, Report, Workload, look_up, run_resp};
 use crate::resp::{Decoded, ResponseRef, decode};
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 type Map = Arc<Mutex<HashMap<Vec<u8>, Vec<u8>>>>;
 
-/// Serves GET and SET on a free port; hangs up on a connection after so many requests.
+/// Serves the commands of all workloads on a free port; hangs up on a connection after so many requests.
 fn server(requests: usize) -> (String, Map) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -44,23 +44,8 @@ fn talk(mut stream: TcpStream, map: &Map, requests: usize) {
                 other => panic!("{other:?} is no argument"),
             };
             let args: Vec<Vec<u8>> = items.iter().map(argument).collect();
-            let mut map = map.lock().unwrap();
-            match args.as_slice() {
-                [_, key] => match map.get(key) {
-                    Some(value) => {
-                        out.extend_from_slice(format!("${}\r\n", value.len()).as_bytes());
-                        out.extend_from_slice(value);
-                        out.extend_from_slice(b"\r\n");
-                    }
-                    None => out.extend_from_slice(b"$-1\r\n"),
-                },
-                [_, key, value] => {
-                    map.insert(key.clone(), value.clone());
-                    let unlucky = key.ends_with(b"13");
-                    out.extend_from_slice(if unlucky { b"-NOQUORUM unlucky\r\n" } else { b"+OK\r\n" });
-                }
-                _ => out.extend_from_slice(b"-ERR\r\n"),
-            }
+            let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
+            carry_out(&args, &mut map.lock().unwrap(), &mut out);
             input.drain(..length);
         }
         match (stream.write_all(&out), stream.read(&mut read)) {
@@ -71,9 +56,53 @@ fn talk(mut stream: TcpStream, map: &Map, requests: usize) {
     }
 }
 
+/// Carries out a command as Redis does; but a SET of an unlucky key is refused, and an INCR of it may have happened.
+fn carry_out(args: &[&[u8]], map: &mut HashMap<Vec<u8>, Vec<u8>>, out: &mut Vec<u8>) {
+    let unlucky = args[1].ends_with(b"13");
+    match args {
+        [b"GET", key] => match map.get(*key) {
+            Some(value) => {
+                out.extend_from_slice(format!("${}\r\n", value.len()).as_bytes());
+                out.extend_from_slice(value);
+                out.extend_from_slice(b"\r\n");
+            }
+            None => out.extend_from_slice(b"$-1\r\n"),
+        },
+        [b"SET", key, ..] if args.last() == Some(&&b"NX"[..]) && map.contains_key(*key) => {
+            out.extend_from_slice(b"$-1\r\n");
+        }
+        [b"SET", key, value, ..] => {
+            map.insert(key.to_vec(), value.to_vec());
+            out.extend_from_slice(if unlucky { b"-NOQUORUM unlucky\r\n" } else { b"+OK\r\n" });
+        }
+        [b"DELIFEQ", key, value] => {
+            let equal = map.get(*key).is_some_and(|found| found == value);
+            if equal {
+                map.remove(*key);
+            }
+            out.extend_from_slice(format!(":{}\r\n", u8::from(equal)).as_bytes());
+        }
+        [b"INCR", key] => {
+            let value = map.entry(key.to_vec()).or_default();
+            let number = String::from_utf8_lossy(value).parse().unwrap_or(0_u64) + 1;
+            *value = number.to_string().into_bytes();
+            let answer = format!(":{number}\r\n");
+            out.extend_from_slice(if unlucky { b"-INDETERMINATE unlucky\r\n" } else { answer.as_bytes() });
+        }
+        [b"APPEND", key, piece] => {
+            let value = map.entry(key.to_vec()).or_default();
+            value.extend_from_slice(piece);
+            out.extend_from_slice(format!(":{}\r\n", value.len()).as_bytes());
+        }
+        _ => out.extend_from_slice(b"-ERR\r\n"),
+    }
+}
+
+const WRITES: Mix = Mix::Register { reads: 0 };
+
 fn plan() -> Plan {
     Plan {
-        workload: Workload { keys: 10, value_size: 5000, reads: 50, hot: false },
+        workload: Workload { keys: 10, value_size: 5000, mix: Mix::Register { reads: 50 }, hot: false },
         clients: 4,
         connections: None,
         pipeline: 3,
@@ -113,7 +142,7 @@ fn every_operation_is_counted_once() {
 fn without_prefill_reads_miss() {
     let (address, _) = server(usize::MAX);
     let mut plan = plan();
-    plan.workload.reads = 100;
+    plan.workload.mix = Mix::Register { reads: 100 };
     plan.prefill = false;
     let report = measure(&[address], plan);
     assert_eq!(report.misses, report.operations);
@@ -125,7 +154,7 @@ fn a_client_goes_on_at_another_node() {
     let (fickle, _) = server(50);
     let (other, _) = server(50);
     let mut plan = plan();
-    plan.workload.reads = 0;
+    plan.workload.mix = WRITES;
     let report = measure(&[fickle, other], plan);
     assert!(report.operations >= 400);
     assert!(report.errors.connection > 0, "connections broke");
@@ -154,7 +183,7 @@ fn clients_that_share_connections_go_on_when_one_breaks() {
     let (steady, _) = server(usize::MAX);
     let mut plan = plan();
     plan.connections = Some(2);
-    plan.workload.reads = 0;
+    plan.workload.mix = WRITES;
     let report = measure(&[fickle, steady], plan);
     assert!(report.operations >= 400);
     assert!(report.errors.connection > 0, "connections broke");
@@ -165,11 +194,78 @@ fn clients_that_share_connections_go_on_when_one_breaks() {
 fn refusals_are_counted_by_kind() {
     let (address, _) = server(usize::MAX);
     let mut plan = plan();
-    plan.workload = Workload { keys: 20, reads: 0, ..plan.workload };
+    plan.workload = Workload { keys: 20, mix: WRITES, ..plan.workload };
     plan.prefill = false;
     let report = measure(&[address], plan);
     assert!(report.errors.noquorum > 0);
     assert_eq!(report.errors.total(), report.errors.noquorum);
+}
+
+#[test]
+fn counters_count_what_was_counted() {
+    let (address, map) = server(usize::MAX);
+    let mut plan = plan();
+    plan.workload.mix = Mix::Increment;
+    plan.prefill = false;
+    let report = measure(&[address], plan);
+    assert!(report.operations >= 400 && report.workload == "incr");
+    assert_eq!((report.operations, report.errors.total()), (report.updates.operations, 0));
+    assert!(report.updates.p50_us > 0.0 && report.reads.operations + report.writes.operations == 0);
+    // No key is written for another workload, and what came after the measurement was carried out, too.
+    let map = map.lock().unwrap();
+    let sum: u64 = map.values().map(|value| String::from_utf8_lossy(value).parse::<u64>().unwrap()).sum();
+    assert!(map.keys().all(|key| key.starts_with(b"bench:i")) && sum >= report.operations, "{sum}");
+}
+
+#[test]
+fn what_is_indeterminate_is_counted_apart() {
+    let (address, _) = server(usize::MAX);
+    let mut plan = plan();
+    plan.workload = Workload { keys: 20, mix: Mix::Increment, ..plan.workload };
+    plan.prefill = false;
+    let report = measure(&[address], plan);
+    assert!(report.errors.indeterminate > 0);
+    assert_eq!(report.errors.total(), report.errors.indeterminate);
+}
+
+#[test]
+fn a_condition_that_never_holds_is_a_completed_operation() {
+    let (address, map) = server(usize::MAX);
+    let mut plan = plan();
+    plan.workload.mix = Mix::SetIfAbsent;
+    let report = measure(&[address], plan);
+    assert_eq!((report.taken, report.refused), (0, report.operations));
+    assert_eq!(report.updates.operations, report.operations);
+    assert_eq!(map.lock().unwrap().len(), 10);
+}
+
+#[test]
+fn locks_are_taken_and_given_back() {
+    let (address, map) = server(usize::MAX);
+    let mut plan = plan();
+    plan.workload = Workload { value_size: 16, mix: Mix::Lock, hot: true, ..plan.workload };
+    plan.pipeline = 1;
+    let report = measure(&[address], plan);
+    assert!(report.operations >= 400 && report.errors.total() == 0);
+    assert!(report.taken > 0 && report.refused > 0, "{} and {}", report.taken, report.refused);
+    // Of each pair one half may lie outside of the measurement.
+    let given_back = report.operations - report.taken - report.refused;
+    assert!(given_back.abs_diff(report.taken) <= 1, "{given_back} of {}", report.taken);
+    assert_eq!(report.fairness.mean * 4.0, report.taken as f64);
+    assert!(report.fairness.max > 0 && report.fairness.slowest_of_fastest() <= 1.0);
+    assert!(map.lock().unwrap().len() <= 1);
+}
+
+#[test]
+fn appended_values_begin_anew() {
+    let (address, map) = server(usize::MAX);
+    let mut plan = plan();
+    plan.workload = Workload { value_size: 1, mix: Mix::Append, hot: true, ..plan.workload };
+    plan.operations = Some(5000);
+    let report = measure(&[address], plan);
+    let (updates, writes) = (report.updates.operations, report.writes.operations);
+    assert!(writes > 10 && updates > 10 * writes, "{updates} updates, {writes} writes");
+    assert!(map.lock().unwrap().values().all(|value| value.len() < 2000));
 }
 
 #[test]
