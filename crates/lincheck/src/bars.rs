@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use crate::history::{Access, Action, Operation};
+use crate::update::{Answer, Change, Condition, Update};
 
 /// Bytes as a person would write them.
 pub(crate) fn text(bytes: &[u8]) -> String {
@@ -11,17 +12,12 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 
 /// The action in a few words.
 pub(crate) fn describe(action: &Action, known: bool) -> String {
-    let value = |v: &Option<Vec<u8>>| v.as_deref().map_or("absent".to_owned(), text);
     let said = match action {
         Action::Read(_) if !known => "read".to_owned(),
-        Action::Read(v) => format!("read {}", value(v)),
+        Action::Read(v) => format!("read {}", optional(v)),
         Action::Write(v) => format!("write {}", text(v)),
         Action::Delete => "delete".to_owned(),
-        Action::Cas { from, to, applied } => {
-            let verb = if *applied || !known { "cas" } else { "refused cas" };
-            format!("{verb} {} to {}", value(from), text(to))
-        }
-        Action::Append(v) => format!("append {}", text(v)),
+        Action::Update(update) => describe_update(update, known),
         Action::Transaction(steps) => {
             let step = |step: &Access| match step {
                 Access::Read(register, v) => format!("read {} {}", register.escape_ascii(), text(v)),
@@ -31,6 +27,41 @@ pub(crate) fn describe(action: &Action, known: bool) -> String {
         }
     };
     if known { said } else { format!("{said} ?") }
+}
+
+/// An update as one would say it: what it does, when, and what came of it.
+fn describe_update(update: &Update, known: bool) -> String {
+    let refused = if known && update.answer == Answer::Applied(false) { "refused " } else { "" };
+    let asked = match (&update.change, &update.condition) {
+        (Change::Set(Some(to)), Condition::Is(Some(from))) => format!("cas {} to {}", text(from), text(to)),
+        (change, condition) => {
+            let change = match change {
+                Change::Set(Some(to)) => format!("set {}", text(to)),
+                Change::Set(None) => "delete".to_owned(),
+                Change::Append(tail) => format!("append {}", text(tail)),
+                Change::Add(number) => format!("add {number}"),
+            };
+            match condition {
+                Condition::Always => change,
+                Condition::Is(None) => change + " if absent",
+                Condition::IsNot(None) => change + " if present",
+                Condition::Is(Some(value)) => format!("{change} if {}", text(value)),
+                Condition::IsNot(Some(value)) => format!("{change} if not {}", text(value)),
+            }
+        }
+    };
+    let told = match &update.answer {
+        Answer::Nothing | Answer::Applied(_) => String::new(),
+        _ if !known => String::new(),
+        Answer::Before(value) => format!(", was {}", optional(value)),
+        Answer::After(value) => format!(", is {}", optional(value)),
+        Answer::Length(bytes) => format!(", length {bytes}"),
+    };
+    format!("{refused}{asked}{told}")
+}
+
+fn optional(value: &Option<Vec<u8>>) -> String {
+    value.as_deref().map_or("absent".to_owned(), text)
 }
 
 /// Draws the operations. Only the order of events is to scale: equal times share a column.

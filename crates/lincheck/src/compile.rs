@@ -1,11 +1,10 @@
 //! From bytes to small numbers: the operations of one key, ready for the algorithms.
 
-use std::collections::HashMap;
-
 use crate::history::{Action, Operation};
 use crate::model::Model;
 use crate::states::{State, States};
 use crate::transaction::Transaction;
+use crate::updates;
 
 /// What an operation demands of the state before it and does to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,6 +21,8 @@ pub(crate) enum Step {
     Append(usize),
     /// Runs this transaction, an index into [`States`].
     Run(usize),
+    /// Any other update, an index into [`States`].
+    Update(usize),
 }
 
 impl Step {
@@ -38,7 +39,7 @@ impl Step {
         match self {
             Step::Expect(_) | Step::Refused(_) => true,
             Step::Swap(from, to) => from == to,
-            Step::Set(_) | Step::Append(_) | Step::Run(_) => false,
+            Step::Set(_) | Step::Append(_) | Step::Run(_) | Step::Update(_) => false,
         }
     }
 }
@@ -69,22 +70,19 @@ impl Key {
     pub(crate) fn new(model: &Model, operations: &[Operation], chosen: &[usize]) -> Key {
         let mut states = States::new(model, chosen.iter().map(|&index| &operations[index].action));
         let initial = states.id(model.initial());
-        // Equal tails share a number, so that equal appends are equal steps.
-        let mut tails: HashMap<&[u8], usize> = HashMap::new();
         let mut ops = Vec::with_capacity(chosen.len());
         for &index in chosen {
             let operation = &operations[index];
             if operation.ret.is_none() && operation.action.is_observation() {
                 continue;
             }
-            let mut id = |value: &Option<Vec<u8>>| states.id(model.seen(value.as_deref()));
             let step = match &operation.action {
-                Action::Read(value) => Step::Expect(id(value)),
+                Action::Read(value) => Step::Expect(states.id(model.seen(value.as_deref()))),
                 Action::Write(value) => Step::Set(states.id(Some(value))),
-                Action::Delete => Step::Set(id(&None)),
-                Action::Cas { from, to, applied: true } => Step::Swap(id(from), states.id(Some(to))),
-                Action::Cas { from, .. } => Step::Refused(id(from)),
-                Action::Append(tail) => Step::Append(*tails.entry(tail).or_insert_with(|| states.tail(tail))),
+                Action::Delete => Step::Set(states.id(model.seen(None))),
+                Action::Update(update) => {
+                    updates::compile(model, &mut states, update, operation.ret.is_some())
+                }
                 Action::Transaction(steps) => {
                     Step::Run(states.transaction(Transaction::new(steps, operation.ret.is_some())))
                 }

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::bars;
+use crate::update::Update;
 
 /// One call together with its answer.
 ///
 /// When the outcome of the operation is unknown ([`Operation::ret`] is `None`) the answer inside the action means
-/// nothing: a write, a compare-and-set or an append may or may not have happened, and a read tells nothing at all.
+/// nothing: a write or an update may or may not have happened, and a read tells nothing at all.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     /// A read that returned this value; `None` says that the key was absent.
@@ -17,17 +18,8 @@ pub enum Action {
     Write(Vec<u8>),
     /// A removal: afterwards the key is absent.
     Delete,
-    /// A compare-and-set that was answered.
-    Cas {
-        /// The value the caller expected; `None` expects an absent key.
-        from: Option<Vec<u8>>,
-        /// The value to store when the expectation holds.
-        to: Vec<u8>,
-        /// True when the store said that it swapped; false when it said that the value differed.
-        applied: bool,
-    },
-    /// Adds these bytes to the end of the value; an absent key counts as empty.
-    Append(Vec<u8>),
+    /// A read-modify-write: a compare-and-set, an append, an increment and the like.
+    Update(Update),
     /// Reads and writes of several registers at one instant. They are one object to the judge, so they share a key.
     Transaction(Vec<Access>),
 }
@@ -46,10 +38,19 @@ impl Action {
     #[must_use]
     pub fn is_observation(&self) -> bool {
         match self {
-            Action::Read(_) | Action::Cas { applied: false, .. } => true,
+            Action::Read(_) => true,
             Action::Transaction(steps) => steps.iter().all(|step| matches!(step, Access::Read(..))),
-            Action::Write(_) | Action::Delete | Action::Cas { .. } | Action::Append(_) => false,
+            // That an update was refused is part of its answer, which is what an unknown outcome lacks.
+            Action::Write(_) | Action::Delete | Action::Update(_) => false,
         }
+    }
+}
+
+impl Action {
+    /// The action in a few words; without its answer and with a question mark where the outcome is unknown.
+    #[must_use]
+    pub fn describe(&self, known: bool) -> String {
+        bars::describe(self, known)
     }
 }
 

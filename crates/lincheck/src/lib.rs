@@ -21,6 +21,8 @@ mod states;
 #[cfg(test)]
 mod testing;
 mod transaction;
+mod update;
+mod updates;
 mod verdict;
 mod window;
 mod zones;
@@ -28,4 +30,5 @@ mod zones;
 pub use checker::{DEFAULT_LIMIT, check, check_register, judge};
 pub use history::{Access, Action, History, Operation};
 pub use model::Model;
+pub use update::{Answer, Change, Condition, Update};
 pub use verdict::{GaveUp, Judgement, Verdict, Violation};

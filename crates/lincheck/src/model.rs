@@ -3,8 +3,10 @@
 //! All models share one vocabulary, [`Action`](crate::Action), and one state, a value or its absence. They differ in
 //! the state they start from, and in whether absence can be told from an empty value.
 
+use crate::update::Change;
+
 /// The sequential specification of one key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Model {
     initial: Option<Vec<u8>>,
     absent_is_empty: bool,
@@ -14,6 +16,12 @@ impl Model {
     /// A register with read, write and delete that starts absent.
     #[must_use]
     pub fn register() -> Self {
+        Model { initial: None, absent_is_empty: false }
+    }
+
+    /// A register that starts absent, with read, write, delete and every [`Update`](crate::Update).
+    #[must_use]
+    pub fn register_with_updates() -> Self {
         Model { initial: None, absent_is_empty: false }
     }
 
@@ -42,5 +50,13 @@ impl Model {
             None if self.absent_is_empty => Some(b""),
             value => value,
         }
+    }
+
+    /// The value after a change, or `None` where it is impossible.
+    #[expect(clippy::option_option, reason = "the inner absence is a value, the outer one is impossibility")]
+    pub(crate) fn changed(&self, value: Option<&[u8]>, change: &Change) -> Option<Option<Vec<u8>>> {
+        let value = value.filter(|value| !(self.absent_is_empty && value.is_empty()));
+        let after = change.of(value)?;
+        Some(self.seen(after.as_deref()).map(<[u8]>::to_vec))
     }
 }

@@ -69,3 +69,15 @@ fn cas_register_with_a_beginning() {
 fn get_put_append() {
     rounds(&Model::kv(), Mix::Kv, 20_000);
 }
+
+#[test]
+fn updates() {
+    rounds(&Model::register_with_updates(), Mix::Updates, 20_000);
+    rounds(&Model::kv(), Mix::Updates, 10_000);
+}
+
+#[test]
+fn counters() {
+    rounds(&Model::register_with_updates(), Mix::Counter, 20_000);
+    rounds(&Model::kv(), Mix::Counter, 10_000);
+}

@@ -120,7 +120,7 @@ impl<'a> Search<'a> {
         let observers = Observers::new(key.ops.iter().map(|op| op.step));
         by_step.retain(|step, _| match *step {
             Step::Set(after) | Step::Swap(_, after) => observers.notice(after),
-            Step::Append(_) | Step::Run(_) | Step::Expect(_) | Step::Refused(_) => true,
+            Step::Append(_) | Step::Run(_) | Step::Update(_) | Step::Expect(_) | Step::Refused(_) => true,
         });
         required.sort_by_key(|op| (op.invoke, op.ret, op.index));
         let mut classes: Vec<Class> = by_step
@@ -331,7 +331,7 @@ impl Observers {
                     observers.refused.push(value);
                 }
                 Step::Refused(_) => {}
-                Step::Append(_) | Step::Run(_) => observers.all = true,
+                Step::Append(_) | Step::Run(_) | Step::Update(_) => observers.all = true,
                 Step::Set(_) => {}
             }
         }

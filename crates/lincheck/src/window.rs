@@ -96,7 +96,7 @@ impl Trial {
             match op.step {
                 _ if hard => self.key.ops.push(*op),
                 Step::Expect(_) | Step::Refused(_) => {}
-                Step::Set(_) | Step::Swap(..) | Step::Append(_) | Step::Run(_) => {
+                Step::Set(_) | Step::Swap(..) | Step::Append(_) | Step::Run(_) | Step::Update(_) => {
                     self.key.ops.push(Op { ret: None, ..*op });
                 }
             }

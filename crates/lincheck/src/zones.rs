@@ -97,7 +97,7 @@ fn clusters(key: &Key) -> Result<Vec<Cluster>, Zones> {
         match op.step {
             Step::Expect(value) => readers.entry(value).or_default().push(position),
             Step::Set(_) => {}
-            Step::Refused(_) | Step::Swap(..) | Step::Append(_) | Step::Run(_) => {
+            Step::Refused(_) | Step::Swap(..) | Step::Append(_) | Step::Run(_) | Step::Update(_) => {
                 return Err(Zones::NotDistinct);
             }
         }

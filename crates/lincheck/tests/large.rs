@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use lincheck::register::{RegisterOp, RegisterOpKind, history};
-use lincheck::{Action, DEFAULT_LIMIT, History, Model, Operation, Verdict, judge};
+use lincheck::{Action, DEFAULT_LIMIT, History, Model, Operation, Update, Verdict, judge};
 
 /// Sixteen clients on one register. Operation `i` takes effect at time `10 i`; what a client sees is what that order
 /// leaves. With `values` as large as the history every value is written once.
@@ -64,10 +64,9 @@ fn operation(client: u64, action: Action, invoke: u64, ret: u64) -> Operation {
 /// Nobody knows a fast way through two thousand swaps at the same time. The judge has to say so, and soon.
 #[test]
 fn a_hopeless_history_is_unknown_rather_than_endless() {
-    let swap = |i: u64| Action::Cas {
-        from: Some((i % 11).to_string().into_bytes()),
-        to: (((i * 2_654_435_761) >> 7) % 11).to_string().into_bytes(),
-        applied: true,
+    let swap = |i: u64| {
+        let (from, to) = ((i % 11).to_string(), (((i * 2_654_435_761) >> 7) % 11).to_string());
+        Update::cas(Some(from.as_bytes()), to.as_bytes(), true).into()
     };
     let operations = (0..2_000).map(|i| operation(i, swap(i), 0, 10)).collect();
     let model = Model::cas_register(Some(b"0".to_vec()));
@@ -82,7 +81,7 @@ fn many_appends_are_judged_without_making_their_values() {
     let count = 50_000;
     let piece = |i: u64| format!("{i:04}").into_bytes();
     let mut operations: Vec<Operation> = (0..count)
-        .map(|i| operation(i % 5, Action::Append(piece(i % 10_000)), 10 * i, 10 * i + 15))
+        .map(|i| operation(i % 5, Update::append(&piece(i % 10_000)).into(), 10 * i, 10 * i + 15))
         .collect();
     let whole: Vec<u8> = (0..count).flat_map(|i| piece(i % 10_000)).collect();
     operations.push(operation(9, Action::Read(Some(whole)), 10 * count + 10, 10 * count + 20));

@@ -25,8 +25,9 @@ pub struct CheckArgs {
     /// The recorded histories.
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// How one key behaves. Without it: kv where there are appends, cas-register where there are compare-and-sets or
-    /// the format is Jepsen's, register elsewhere.
+    /// How one key behaves. Without it: register-with-updates where an update is no mere append or compare-and-set, kv
+    /// where there are appends, cas-register where there are compare-and-sets or the format is Jepsen's, register
+    /// elsewhere.
     #[arg(long)]
     pub model: Option<ModelName>,
     /// Also draw the histories into this file: one page that works offline.
@@ -43,6 +44,8 @@ pub enum ModelName {
     CasRegister,
     /// Get, put and append; a key that was never written reads as the empty string.
     Kv,
+    /// Read, write, delete and every kind of update; absent at first.
+    RegisterWithUpdates,
 }
 
 impl From<ModelName> for ModelKind {
@@ -51,6 +54,7 @@ impl From<ModelName> for ModelKind {
             ModelName::Register => Self::Register,
             ModelName::CasRegister => Self::CasRegister,
             ModelName::Kv => Self::Kv,
+            ModelName::RegisterWithUpdates => Self::RegisterWithUpdates,
         }
     }
 }

@@ -3,6 +3,7 @@
 use crate::history::Action;
 use crate::read::events::{Ending, Events};
 use crate::read::{Format, ReadError, Recording};
+use crate::update::Update;
 
 /// What every line with an event contains.
 pub(crate) const MARK: &str = "jepsen.util - ";
@@ -33,9 +34,8 @@ pub(crate) fn read(text: &str) -> Result<Recording, ReadError> {
             (":ok", _) => events.complete(number, process, Ending::Done(action()?))?,
             (":fail", ":read") => events.complete(number, process, Ending::Dropped)?,
             (":fail", ":cas") => {
-                let Action::Cas { from, to, .. } = action()? else { return Err(error("not a cas")) };
-                let refused = Action::Cas { from, to, applied: false };
-                events.complete(number, process, Ending::Done(refused))?;
+                let Action::Update(cas) = action()? else { return Err(error("not a cas")) };
+                events.complete(number, process, Ending::Done(cas.applied(false).into()))?;
             }
             (":fail", _) => return Err(error("only a read or a cas can fail")),
             (":info", _) => events.complete(number, process, Ending::Unknown)?,
@@ -50,7 +50,7 @@ fn action(function: &str, values: &[&str]) -> Option<Action> {
     match (function, values) {
         (":read", [seen]) => Some(Action::Read(value(seen))),
         (":write", [new]) => Some(Action::Write(value(new)?)),
-        (":cas", [from, to]) => Some(Action::Cas { from: value(from), to: value(to)?, applied: true }),
+        (":cas", [from, to]) => Some(Update::cas(value(from).as_deref(), &value(to)?, true).into()),
         _ => None,
     }
 }

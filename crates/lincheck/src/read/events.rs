@@ -63,7 +63,7 @@ impl Events {
             return Err(ReadError::new(line, format!("process {client} gets an answer but asked nothing")));
         };
         match outcome {
-            Ending::Done(action) if discriminant(&action) != discriminant(&open.action) => {
+            Ending::Done(action) if !same_call(&action, &open.action) => {
                 let message = format!("process {client} asked for something else on line {}", open.line);
                 return Err(ReadError::new(line, message));
             }
@@ -86,5 +86,16 @@ impl Events {
     fn push(&mut self, client: u64, open: Open, ret: Option<u64>) {
         let Open { key, action, invoke, .. } = open;
         self.operations.push(Operation { client, key, action, invoke, ret });
+    }
+}
+
+/// True when both are of one kind, whatever their values.
+fn same_call(a: &Action, b: &Action) -> bool {
+    match (a, b) {
+        (Action::Update(a), Action::Update(b)) => {
+            discriminant(&a.change) == discriminant(&b.change)
+                && discriminant(&a.condition) == discriminant(&b.condition)
+        }
+        (a, b) => discriminant(a) == discriminant(b),
     }
 }

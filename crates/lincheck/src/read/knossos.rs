@@ -7,6 +7,7 @@ use crate::read::edn::{self, Edn, Spot};
 use crate::read::events::{Ending, Events};
 use crate::read::{Format, ReadError, Recording};
 use crate::transaction;
+use crate::update::{Condition, Update, decimal};
 
 /// Where Knossos lets its registers start.
 const ZERO: &[u8] = b"0";
@@ -39,7 +40,11 @@ fn initial<'a>(actions: impl Iterator<Item = &'a Action>) -> Vec<u8> {
                     registers.insert(register.clone(), ZERO.to_vec());
                 }
             }
-            Action::Cas { from: Some(from), .. } if from == FREE || from == HELD => return FREE.to_vec(),
+            Action::Update(Update { condition: Condition::Is(Some(from)), .. })
+                if from == FREE || from == HELD =>
+            {
+                return FREE.to_vec();
+            }
             _ => {}
         }
     }
@@ -103,18 +108,19 @@ fn action(function: &str, value: &Edn) -> Option<(Action, Says)> {
         "read" | "get" if value.is_nil() => return Some((Action::Read(None), Says::Nothing)),
         "read" | "get" => Action::Read(Some(bytes(value)?)),
         "write" | "put" => Action::Write(bytes(value)?),
-        "append" => Action::Append(bytes(value)?),
+        "append" => Update::append(&bytes(value)?).into(),
+        "add" => Update::add(decimal(&bytes(value)?)?).into(),
         "delete" => Action::Delete,
         "cas" => match value {
             Edn::Sequence(pair) => match pair.as_slice() {
-                [from, to] => cas(bytes(&from.value), bytes(&to.value)?),
+                [from, to] => Update::cas(bytes(&from.value).as_deref(), &bytes(&to.value)?, true).into(),
                 _ => return None,
             },
             _ => return None,
         },
         // A mutex is a register that is swapped between two values.
-        "acquire" => cas(Some(FREE.to_vec()), HELD.to_vec()),
-        "release" => cas(Some(HELD.to_vec()), FREE.to_vec()),
+        "acquire" => Update::cas(Some(FREE), HELD, true).into(),
+        "release" => Update::cas(Some(HELD), FREE, true).into(),
         "txn" => match value {
             Edn::Sequence(steps) => return transaction(steps),
             _ => return None,
@@ -122,10 +128,6 @@ fn action(function: &str, value: &Edn) -> Option<(Action, Says)> {
         _ => return None,
     };
     Some((action, Says::Something))
-}
-
-fn cas(from: Option<Vec<u8>>, to: Vec<u8>) -> Action {
-    Action::Cas { from, to, applied: true }
 }
 
 fn transaction(steps: &[Spot]) -> Option<(Action, Says)> {

@@ -7,9 +7,12 @@
 //!
 //! | member | meaning |
 //! |---|---|
-//! | `"op"` | `"read"` (or `"get"`), `"write"` (or `"put"`), `"delete"`, `"cas"`, `"append"` |
-//! | `"value"` | what was read (`null`: absent), written or appended; not for `delete` and `cas` |
+//! | `"op"` | `"read"` (or `"get"`), `"write"` (or `"put"`), `"delete"`, `"cas"`, `"append"`, `"update"` |
+//! | `"value"` | what was read (`null`: absent), written or appended; not for `delete`, `cas` and `update` |
 //! | `"from"`, `"to"`, `"ok"` | of a `cas`: expected (`null`: absent) and new value; `false` when refused, else `true` |
+//! | `"set"`, `"append"`, `"add"` | of an `update`, one of them: the new value (`null` deletes), what is added to its end, what is added to the number that it is |
+//! | `"is"`, `"is_not"` | of an `update`: it changes only this value (`null`: absent), or only others; missing: all |
+//! | `"ok"`, `"before"`, `"after"`, `"length"` | of an `update` or `append`, at most one: the answer, see [`Answer`] |
 //! | `"invoke"` | when it was invoked, a whole number of any unit |
 //! | `"return"` | when it returned; `null` or missing when the outcome is unknown |
 //! | `"client"` | a whole number, 0 if missing; only drawn |
@@ -42,6 +45,7 @@ use std::fmt;
 
 use crate::history::{Action, History};
 use crate::model::Model;
+use crate::update::{Answer, Change, Condition, Update};
 
 pub use json_lines::write as write_json_lines;
 
@@ -65,6 +69,8 @@ pub enum ModelKind {
     CasRegister,
     /// Get, put, append; starts as the empty string.
     Kv,
+    /// Read, write, delete and all updates; starts absent.
+    RegisterWithUpdates,
 }
 
 impl std::str::FromStr for ModelKind {
@@ -75,7 +81,10 @@ impl std::str::FromStr for ModelKind {
             "register" => Ok(ModelKind::Register),
             "cas-register" => Ok(ModelKind::CasRegister),
             "kv" => Ok(ModelKind::Kv),
-            _ => Err(format!("no model is called {name:?}; there are register, cas-register and kv")),
+            "register-with-updates" => Ok(ModelKind::RegisterWithUpdates),
+            _ => Err(format!(
+                "no model is called {name:?}; there are register, cas-register, kv and register-with-updates"
+            )),
         }
     }
 }
@@ -86,6 +95,7 @@ impl fmt::Display for ModelKind {
             ModelKind::Register => "register",
             ModelKind::CasRegister => "cas-register",
             ModelKind::Kv => "kv",
+            ModelKind::RegisterWithUpdates => "register-with-updates",
         })
     }
 }
@@ -109,18 +119,30 @@ impl Recording {
             ModelKind::Register => Model::register(),
             ModelKind::CasRegister => Model::cas_register(self.initial.clone()),
             ModelKind::Kv => Model::kv(),
+            ModelKind::RegisterWithUpdates => Model::register_with_updates(),
         }
     }
 
     /// The kind of model that the operations ask for, when nobody names one.
     #[must_use]
     pub fn likely_model(&self) -> ModelKind {
-        let appends = |action: &Action| matches!(action, Action::Append(_));
-        let swaps = |action: &Action| matches!(action, Action::Cas { .. });
-        let any = |test: fn(&Action) -> bool| self.history.operations.iter().any(|o| test(&o.action));
-        if any(appends) {
+        let updates = self.history.operations.iter().filter_map(|operation| match &operation.action {
+            Action::Update(update) => Some(update),
+            _ => None,
+        });
+        let (mut appends, mut swaps) = (false, false);
+        for Update { condition, change, answer } in updates {
+            match (condition, change, answer) {
+                (Condition::Always, Change::Append(_), Answer::Nothing) => appends = true,
+                (Condition::Is(_), Change::Set(Some(_)), Answer::Applied(_)) => swaps = true,
+                // Only JSON lines can say more.
+                _ if self.format == Format::JsonLines => return ModelKind::RegisterWithUpdates,
+                _ => {}
+            }
+        }
+        if appends {
             ModelKind::Kv
-        } else if self.format != Format::JsonLines || any(swaps) {
+        } else if self.format != Format::JsonLines || swaps {
             ModelKind::CasRegister
         } else {
             ModelKind::Register

@@ -1,8 +1,9 @@
 //! Small histories by hand: what each format means, and where the broken ones break.
 
 use crate::checker::check;
-use crate::history::Action;
+use crate::history::{Action, History, Operation};
 use crate::read::{ModelKind, read, write_json_lines};
+use crate::update::{Answer, Change, Condition, Update};
 
 #[test]
 fn json_lines_survive_a_round_trip() {
@@ -19,10 +20,58 @@ fn json_lines_survive_a_round_trip() {
 }
 
 #[test]
+fn every_update_survives_a_round_trip() {
+    let values = [None, Some(b"x".to_vec()), Some(b"\xff".to_vec())];
+    let mut conditions = vec![Condition::Always];
+    let mut changes = vec![Change::Append(b"t".to_vec()), Change::Add(-7)];
+    let mut answers =
+        vec![Answer::Nothing, Answer::Applied(true), Answer::Applied(false), Answer::Length(u64::MAX)];
+    for value in &values {
+        conditions.extend([Condition::Is(value.clone()), Condition::IsNot(value.clone())]);
+        changes.push(Change::Set(value.clone()));
+        answers.extend([Answer::Before(value.clone()), Answer::After(value.clone())]);
+    }
+    let mut operations = Vec::new();
+    for condition in &conditions {
+        for change in &changes {
+            for answer in &answers {
+                let update =
+                    Update { condition: condition.clone(), change: change.clone(), answer: answer.clone() };
+                let ret = (operations.len() % 2 == 0).then_some(9);
+                operations.push(Operation {
+                    client: 1,
+                    key: Vec::new(),
+                    action: update.into(),
+                    invoke: 3,
+                    ret,
+                });
+            }
+        }
+    }
+    let history = History::new(operations);
+    let recording = read(write_json_lines(&history).as_bytes()).expect("we wrote it");
+    assert_eq!(recording.history, history);
+    assert_eq!(recording.likely_model(), ModelKind::RegisterWithUpdates);
+}
+
+#[test]
+fn additions_of_edn_start_from_zero() {
+    let edn = "{:process 0 :type :invoke :f :add :value 2}\n{:process 0 :type :info :f :add :value 2}
+               {:process 1 :type :invoke :f :add :value 3} {:process 1 :type :ok :f :add :value 3}
+               {:process 1 :type :invoke :f :read} {:process 1 :type :ok :f :read :value SEEN}";
+    for (seen, good) in [("3", true), ("5", true), ("2", false), ("0", false)] {
+        let recording = read(edn.replace("SEEN", seen).as_bytes()).expect("well formed");
+        let verdict = check(&recording.model(recording.likely_model()), &recording.history);
+        assert_eq!(verdict.is_linearizable(), good, "{seen}: {verdict}");
+    }
+}
+
+#[test]
 fn a_failed_cas_is_an_answer_in_etcd_logs_but_not_in_edn() {
     let log = "INFO  jepsen.util - 0\t:invoke\t:cas\t[1 2]\nINFO  jepsen.util - 0\t:fail\t:cas\t[1 2]\n";
     let etcd = read(log.as_bytes()).expect("well formed");
-    assert!(matches!(etcd.history.operations[0].action, Action::Cas { applied: false, .. }));
+    let refused = Action::from(Update::cas(Some(b"1"), b"2", false));
+    assert_eq!(etcd.history.operations[0].action, refused);
     let edn = "[{:process 0, :type :invoke, :f :cas, :value [1 2]} {:process 0, :type :fail, :f :cas, :value [1 2]}]";
     assert!(read(edn.as_bytes()).expect("well formed").history.operations.is_empty());
 }
@@ -53,6 +102,11 @@ fn broken_files_name_the_line() {
         ("{\"op\":\"read\",\"value\":01,\"invoke\":1}", 1),
         ("{\"op\":\"read\",\"invoke\":18446744073709551616}", 1),
         ("\n{\"op\":\"read\",\"invoke\":5,\"return\":4}", 2),
+        ("{\"op\":\"update\",\"invoke\":5}", 1),
+        ("{\"op\":\"update\",\"set\":1,\"add\":1,\"invoke\":5}", 1),
+        ("{\"op\":\"update\",\"add\":\"1\",\"invoke\":5}", 1),
+        ("{\"op\":\"update\",\"append\":null,\"invoke\":5}", 1),
+        ("{\"op\":\"update\",\"set\":1,\"ok\":true,\"length\":1,\"invoke\":5}", 1),
         ("{\"op\":\"read\",\"op\":\"read\",\"invoke\":5}", 1),
         ("[{:process 99999999999999999999 :type :invoke :f :read}]", 1),
         ("[{:process 0 :type :invoke :f :write :value {}}]", 1),

@@ -2,6 +2,7 @@
 
 use crate::history::{Action, Operation};
 use crate::model::Model;
+use crate::update::{Answer, Change, Condition, Update};
 
 /// True when some order of the operations of one key respects real time and the model.
 pub(crate) fn linearizable(model: &Model, operations: &[Operation]) -> bool {
@@ -35,11 +36,46 @@ fn apply(model: &Model, state: &Option<Vec<u8>>, operation: &Operation) -> Optio
         Action::Read(value) => (unknown || is(value)).then(|| state.clone()),
         Action::Write(value) => Some(Some(value.clone())),
         Action::Delete => Some(model.seen(None).map(<[u8]>::to_vec)),
-        Action::Cas { from, to, applied: true } => is(from).then(|| Some(to.clone())),
-        Action::Cas { from, .. } => (unknown || !is(from)).then(|| state.clone()),
-        Action::Append(tail) => Some(Some([state.as_deref().unwrap_or_default(), tail].concat())),
+        Action::Update(update) => update_applied(model, state, update, unknown),
         Action::Transaction(_) => unreachable!("random histories hold none"),
     }
+}
+
+/// The same for an update. One of unknown outcome may also have failed, but that is as if it had not happened.
+#[expect(clippy::option_option, reason = "the inner absence is a state, the outer one is impossibility")]
+fn update_applied(
+    model: &Model,
+    state: &Option<Vec<u8>>,
+    update: &Update,
+    unknown: bool,
+) -> Option<Option<Vec<u8>>> {
+    let is = |value: &Option<Vec<u8>>| model.seen(value.as_deref()) == state.as_deref();
+    let holds = match &update.condition {
+        Condition::Always => true,
+        Condition::Is(value) => is(value),
+        Condition::IsNot(value) => !is(value),
+    };
+    let nothing = model == &Model::kv() && state.as_deref() == Some(b"");
+    let after = match &update.change {
+        _ if !holds => state.clone(),
+        Change::Set(value) => model.seen(value.as_deref()).map(<[u8]>::to_vec),
+        Change::Append(tail) => Some([state.as_deref().unwrap_or_default(), tail].concat()),
+        Change::Add(number) => {
+            let digits =
+                if nothing { "0" } else { std::str::from_utf8(state.as_deref().unwrap_or(b"0")).ok()? };
+            let before: i64 = digits.parse().ok()?;
+            Some((before + number).to_string().into_bytes())
+        }
+    };
+    let told = match &update.answer {
+        _ if unknown => true,
+        Answer::Nothing => true,
+        Answer::Applied(applied) => *applied == holds,
+        Answer::Before(value) => is(value),
+        Answer::After(value) => model.seen(value.as_deref()) == after.as_deref(),
+        Answer::Length(bytes) => *bytes == after.as_ref().map_or(0, |after| after.len() as u64),
+    };
+    told.then_some(after)
 }
 
 /// Checks a linearization by replaying it.

@@ -1,6 +1,7 @@
 //! A generator of random numbers small enough to read, and histories drawn from it.
 
 use crate::history::{Action, Operation};
+use crate::update::{Answer, Change, Condition, Update};
 
 /// SplitMix64 (Steele, Lea and Flood 2014): one addition and a mixer, the same everywhere.
 pub(crate) struct Random(pub(crate) u64);
@@ -37,6 +38,10 @@ pub(crate) enum Mix {
     Cas,
     /// Reads, writes, appends, deletes.
     Kv,
+    /// Everything a register with updates serves, but for additions.
+    Updates,
+    /// Additions and their answers, reads, now and then a write or a delete.
+    Counter,
 }
 
 /// A history of one key with up to seven operations. Times are few, so that many are equal.
@@ -76,17 +81,61 @@ fn action(random: &mut Random, mix: Mix, i: u64, count: u64) -> Action {
         Mix::Cas => match random.below(6) {
             0 => Action::Write(few(random)),
             1 => Action::Read(Some(few(random))),
-            2 => Action::Cas { from: None, to: few(random), applied: !random.one_in(3) },
-            _ => Action::Cas { from: Some(few(random)), to: few(random), applied: !random.one_in(3) },
+            2 => Update::cas(None, &few(random), !random.one_in(3)).into(),
+            _ => Update::cas(Some(&few(random)), &few(random), !random.one_in(3)).into(),
         },
         Mix::Kv => match random.below(8) {
             0 => Action::Write(few(random)),
             6 if random.one_in(2) => Action::Delete,
             6 => Action::Read(None),
-            1 | 2 => Action::Append(few(random)),
+            1 | 2 => Update::append(&few(random)).into(),
             3 => Action::Read(Some(few(random))),
             4 => Action::Read(Some(Vec::new())),
             _ => Action::Read(Some([few(random), few(random)].concat())),
         },
+        Mix::Updates => match random.below(8) {
+            0 => Action::Write(few(random)),
+            1 => Action::Delete,
+            2 => Action::Read(None),
+            3 => Action::Read(Some([few(random), few(random)].concat())),
+            4 => Action::Read(Some(few(random))),
+            _ => update(random).into(),
+        },
+        Mix::Counter => match random.below(8) {
+            0 if random.one_in(2) => Action::Write(few(random)),
+            0 if random.one_in(2) => Action::Delete,
+            1 => Action::Read(None),
+            2 => Action::Read(Some(few(random))),
+            _ if random.one_in(3) => Update::add(1).into(),
+            3 => Update::add(-1).number(signed(random.below(3)) - 1).into(),
+            _ => Update::add(1).number(signed(random.below(4))).into(),
+        },
     }
+}
+
+fn signed(number: u64) -> i64 {
+    number.cast_signed()
+}
+
+/// Any condition, any change but additions, any answer, over few values.
+fn update(random: &mut Random) -> Update {
+    let few = |random: &mut Random| random.below(2).to_string().into_bytes();
+    let value = |random: &mut Random| (!random.one_in(3)).then(|| few(random));
+    let condition = match random.below(4) {
+        0 => Condition::Is(value(random)),
+        1 => Condition::IsNot(value(random)),
+        _ => Condition::Always,
+    };
+    let change = match random.below(3) {
+        0 => Change::Append(few(random)),
+        _ => Change::Set(value(random)),
+    };
+    let answer = match random.below(6) {
+        0 => Answer::Nothing,
+        1 => Answer::Before(value(random)),
+        2 => Answer::After(value(random)),
+        3 => Answer::Length(random.below(3)),
+        _ => Answer::Applied(!random.one_in(4)),
+    };
+    Update { condition, change, answer }
 }

@@ -1,6 +1,6 @@
 // The history as the drawing needs it. Everything here is arithmetic; nothing touches the page.
 
-const READ = 0, WRITE = 1, DELETE = 2, CAS = 3, REFUSED = 4, APPEND = 5, TRANSACTION = 6;
+const READ = 0, WRITE = 1, DELETE = 2, CAS = 3, REFUSED = 4, APPEND = 5, TRANSACTION = 6, UPDATE = 7, DENIED = 8;
 const ABSENT = -1, NOTHING = -2;
 // A client with more operations at a time than this has them drawn over each other.
 const MOST_LANES = 400;
@@ -54,7 +54,7 @@ function words(history, op) {
   const first = valueText(history, a[op]), second = valueText(history, b[op]);
   const said = [
     () => `read ${first}`, () => `write ${first}`, () => 'delete', () => `cas ${first} → ${second}`,
-    () => `cas ${first} → ${second} refused`, () => `append ${first}`, () => first,
+    () => `cas ${first} → ${second} refused`, () => `append ${first}`, () => first, () => second, () => second,
   ][kind[op]]();
   return ret[op] < 0 ? `${said.trim()} ?` : said;
 }
@@ -63,7 +63,7 @@ function words(history, op) {
 function fewWords(history, op) {
   const { kind, a, b } = history.ops;
   const first = valueText(history, a[op]), second = valueText(history, b[op]);
-  return [first, first, '∅', `${first}→${second}`, `✗ ${first}`, `+${first}`, first][kind[op]];
+  return [first, first, '∅', `${first}→${second}`, `✗ ${first}`, `+${first}`, first, second, second][kind[op]];
 }
 
 // The value that an operation leaves or saw: what gives it its colour.

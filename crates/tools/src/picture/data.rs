@@ -2,7 +2,7 @@
 
 use super::pack::{Column, packed};
 use super::{Drawing, Event};
-use lincheck::{Action, Operation, Verdict};
+use lincheck::{Action, Answer, Change, Condition, Operation, Update, Verdict};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Write;
 
@@ -136,6 +136,7 @@ fn judged_keys(drawing: &Drawing<'_>, places: &HashMap<usize, usize>) -> Vec<Str
 #[derive(Default)]
 struct Values {
     ids: HashMap<Vec<u8>, i64>,
+    phrases: HashMap<String, i64>,
     texts: Vec<String>,
 }
 
@@ -147,13 +148,43 @@ impl Values {
             Action::Read(value) => (0, self.optional(value.as_deref()), NOTHING),
             Action::Write(value) => (1, self.id(value), NOTHING),
             Action::Delete => (2, ABSENT, NOTHING),
-            Action::Cas { from, to, applied } => {
-                let kind = if *applied || operation.ret.is_none() { 3 } else { 4 };
-                (kind, self.optional(from.as_deref()), self.id(to))
-            }
-            Action::Append(value) => (5, self.id(value), NOTHING),
+            Action::Update(update) => self.encode_update(update, operation),
             Action::Transaction(_) => (6, self.id(operation.action.to_string().as_bytes()), NOTHING),
         }
+    }
+
+    fn encode_update(&mut self, update: &Update, operation: &Operation) -> (i64, i64, i64) {
+        let refused = update.answer == Answer::Applied(false) && operation.ret.is_some();
+        match (&update.condition, &update.change) {
+            (Condition::Is(Some(from)), Change::Set(Some(to))) => {
+                (if refused { 4 } else { 3 }, self.id(from), self.id(to))
+            }
+            (Condition::Always, Change::Append(tail)) if update.answer == Answer::Nothing => {
+                (5, self.id(tail), NOTHING)
+            }
+            (_, change) => {
+                let colour = match (change, &update.answer) {
+                    (_, Answer::After(value)) if operation.ret.is_some() => self.optional(value.as_deref()),
+                    (Change::Set(value), _) => self.optional(value.as_deref()),
+                    (Change::Append(tail), _) => self.id(tail),
+                    (Change::Add(_), _) => NOTHING,
+                };
+                // The page itself marks what is unknown.
+                let said = operation.action.describe(operation.ret.is_some());
+                (if refused { 8 } else { 7 }, colour, self.phrase(said.trim_end_matches(" ?")))
+            }
+        }
+    }
+
+    /// Words of ours around values, each once. They share the numbers of the values but are never taken for one.
+    fn phrase(&mut self, said: &str) -> i64 {
+        if let Some(&id) = self.phrases.get(said) {
+            return id;
+        }
+        let id = i64::try_from(self.texts.len()).unwrap_or(i64::MAX);
+        self.texts.push(quote(&cut(said.to_owned(), said.len())));
+        self.phrases.insert(said.to_owned(), id);
+        id
     }
 
     fn optional(&mut self, value: Option<&[u8]>) -> i64 {
@@ -179,8 +210,13 @@ fn show(bytes: &[u8]) -> String {
         Ok(text) if !text.chars().any(char::is_control) => format!("\"{text}\""),
         _ => format!("\"{}\"", bytes[..bytes.len().min(4 * LONGEST_TEXT)].escape_ascii()),
     };
+    cut(text, bytes.len())
+}
+
+/// The beginning of a long text, and how many bytes it stands for.
+fn cut(text: String, bytes: usize) -> String {
     match text.char_indices().nth(LONGEST_TEXT) {
-        Some((end, _)) => format!("{}… ({} bytes)", &text[..end], bytes.len()),
+        Some((end, _)) => format!("{}… ({bytes} bytes)", &text[..end]),
         None => text,
     }
 }

@@ -200,13 +200,13 @@ class Picture {
     c.globalAlpha = fades ? 0.35 : 1;
     if (x2 - x1 < 4 && !guilty && op !== this.hovered) {
       // Too narrow for anything but its colour, and there may be thousands of them.
-      c.fillStyle = this.colour(value, kind === READ || kind === REFUSED ? 0.6 : 1);
+      c.fillStyle = this.colour(value, kind === READ || kind === REFUSED || kind === DENIED ? 0.6 : 1);
       c.fillRect(x1, y, x2 - x1, BAR);
       c.globalAlpha = 1;
       return;
     }
     const a = Math.max(x1, GUTTER - 20), b = Math.min(x2, GUTTER + this.width + 20), width = Math.max(b - a, 1);
-    const solid = kind === WRITE || kind === APPEND || kind === DELETE || kind === CAS || kind === TRANSACTION;
+    const solid = kind !== READ && kind !== REFUSED && kind !== DENIED;
     const paint = alpha => {
       if (!open) return this.colour(value, alpha);
       // An open end: nobody knows when it happened, or whether.
@@ -226,7 +226,7 @@ class Picture {
     if (!solid && width > 2) {
       c.strokeStyle = paint(1);
       c.lineWidth = 1.5;
-      c.setLineDash(kind === REFUSED ? [4, 3] : []);
+      c.setLineDash(kind === REFUSED || kind === DENIED ? [4, 3] : []);
       c.strokeRect(a + 0.75, y + 0.75, width - 1.5, BAR - 1.5);
       c.setLineDash([]);
     }

@@ -89,7 +89,7 @@ pub fn page(drawings: &[Drawing<'_>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lincheck::{Action, DEFAULT_LIMIT, Model, Operation};
+    use lincheck::{Action, DEFAULT_LIMIT, Model, Operation, Update};
 
     fn drawn(operations: Vec<Operation>) -> String {
         let history = History::new(operations);
@@ -120,7 +120,9 @@ mod tests {
         for value in evil {
             let write = operation(Action::Write(value.to_vec()), value, 1, Some(2));
             let read = operation(Action::Read(Some(value.to_vec())), value, 3, None);
-            let page = drawn(vec![write, read]);
+            let update =
+                operation(Update::set(value).if_not_equal(value).applied(false).into(), value, 4, Some(5));
+            let page = drawn(vec![write, read, update]);
             for mark in ["<script", "</script", "<!--", "\u{2028}", "\0"] {
                 assert_eq!(
                     page.matches(mark).count(),
