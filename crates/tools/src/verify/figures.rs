@@ -1,7 +1,7 @@
 //! A recording in a few figures.
 
 use super::Recording;
-use lincheck::{Action, Operation};
+use lincheck::{Action, Change, Condition, Operation};
 use std::fmt;
 use std::time::Duration;
 
@@ -18,7 +18,9 @@ impl Figures<'_> {
     /// The longest time between two answers; the beginning and the end count as one.
     fn longest_gap<'b>(&self, operations: impl Iterator<Item = &'b Operation>) -> Gap {
         let end = u64::try_from(self.0.span.as_nanos()).unwrap_or(u64::MAX);
-        let mut returns: Vec<u64> = operations.filter_map(|operation| operation.ret).collect();
+        // What is looked at when all have ended is none of their waiting.
+        let mut returns: Vec<u64> =
+            operations.filter_map(|operation| operation.ret).filter(|ret| *ret < end).collect();
         returns.extend([0, end]);
         returns.sort_unstable();
         let gaps = returns.windows(2).map(|pair| Gap { begin: pair[0], length: pair[1] - pair[0] });
@@ -43,17 +45,16 @@ impl fmt::Display for Figures<'_> {
         let completed = self.0.completed();
         let seconds = self.0.span.as_secs_f64();
         writeln!(f, "{completed} operations in {seconds:.1} s: {:.0}/s", completed as f64 / seconds)?;
-        writeln!(f, "      completed       p50       p90       p99     p99.9       max")?;
-        for (name, of_kind) in [
-            ("GET", (|action| matches!(action, Action::Read(_))) as fn(&Action) -> bool),
-            ("SET", |action| matches!(action, Action::Write(_))),
-            ("DEL", |action| matches!(action, Action::Delete)),
-        ] {
-            let chosen = operations.iter().filter(|operation| of_kind(&operation.action));
+        writeln!(f, "         completed       p50       p90       p99     p99.9       max")?;
+        for command in COMMANDS {
+            let chosen = operations.iter().filter(|operation| named(&operation.action) == command);
+            if chosen.clone().next().is_none() {
+                continue;
+            }
             let mut latencies: Vec<u64> =
                 chosen.filter_map(|operation| Some(operation.ret? - operation.invoke)).collect();
             latencies.sort_unstable();
-            write!(f, "{name}  {:>12}", latencies.len())?;
+            write!(f, "{command:<7}  {:>9}", latencies.len())?;
             for share in [0.5, 0.9, 0.99, 0.999, 1.0] {
                 match percentile(&latencies, share) {
                     Some(latency) => write!(f, "  {:>5.2} ms", milliseconds(latency))?,
@@ -77,11 +78,31 @@ impl fmt::Display for Figures<'_> {
                 milliseconds(gap.begin) / 1e3
             )?;
         }
-        writeln!(f, "writes of unknown outcome: {}", operations.len() - completed)?;
+        let unknown = operations.len() - completed;
+        writeln!(f, "writes and updates of unknown outcome: {unknown}")?;
         let errors: Vec<String> =
             self.0.errors.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
         let errors = if errors.is_empty() { "none".to_owned() } else { errors.join(", ") };
         writeln!(f, "errors: {errors}")
+    }
+}
+
+/// The commands in the order in which they are shown.
+const COMMANDS: [&str; 7] = ["GET", "SET", "DEL", "INCR", "APPEND", "SET NX", "DELIFEQ"];
+
+/// The command that an action is the record of.
+fn named(action: &Action) -> &'static str {
+    match action {
+        Action::Read(_) => "GET",
+        Action::Write(_) | Action::Transaction(_) => "SET",
+        Action::Delete => "DEL",
+        Action::Update(update) => match (&update.condition, &update.change) {
+            (_, Change::Add(_)) => "INCR",
+            (_, Change::Append(_)) => "APPEND",
+            (_, Change::Set(Some(_))) => "SET NX",
+            (Condition::Is(_), Change::Set(None)) => "DELIFEQ",
+            (Condition::Always | Condition::IsNot(_), Change::Set(None)) => "DEL",
+        },
     }
 }
 
@@ -131,6 +152,25 @@ mod tests {
         assert_eq!(longest(&[(1, Some(10)), (2, Some(51)), (1, Some(90))]), (10, 41));
         assert_eq!(longest(&[(1, Some(60)), (2, None)]), (0, 60));
         assert_eq!(longest(&[]), (0, 100));
+        assert_eq!(longest(&[(1, Some(60)), (0, Some(500))]), (0, 60), "a look after the end");
+    }
+
+    #[test]
+    fn each_command_has_a_row_of_its_own() {
+        use super::super::ask::Ask;
+        let asked = [
+            Ask::Get,
+            Ask::Set(vec![1]),
+            Ask::Delete,
+            Ask::Increment,
+            Ask::Append(vec![1]),
+            Ask::Acquire(vec![1]),
+            Ask::Release(vec![1]),
+        ];
+        assert_eq!(asked.map(|ask| named(&ask.unanswered())), COMMANDS);
+        assert_eq!(named(&Ask::DeleteCounted.unanswered()), "DEL");
+        let text = Figures(&recording(&[(0, Some(30))])).to_string();
+        assert!(text.contains("\nDEL ") && !text.contains("GET"), "{text}");
     }
 
     #[test]
@@ -139,6 +179,6 @@ mod tests {
         let (client, gap) = Figures(&recording).unluckiest().unwrap();
         assert_eq!((client, gap.begin, gap.length), (1, 0, 80));
         let text = Figures(&recording).to_string();
-        assert!(text.contains("writes of unknown outcome: 1"), "{text}");
+        assert!(text.contains("writes and updates of unknown outcome: 1"), "{text}");
     }
 }

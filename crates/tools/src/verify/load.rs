@@ -1,6 +1,7 @@
 //! The clients: what they ask, and what may be concluded from the answers.
 
-use crate::load::Random;
+use super::ask::Ask;
+use super::script::{Fate, Script, Workload};
 use crate::picture::Event;
 use crate::resp::{Client, Response};
 use lincheck::{Action, History, Operation};
@@ -13,9 +14,14 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// Errors of one client that are kept one by one; all are counted.
 const MOST_EVENTS: usize = 1000;
 
+/// Keys that are looked at once more at the end.
+const LAST_LOOKS: usize = 1024;
+
 /// What to ask of whom.
 #[derive(Clone, Debug)]
 pub struct Load {
+    /// What the clients ask.
+    pub workload: Workload,
     /// Client addresses of the nodes. Client `i` begins at the `i`-th and goes on to the next when one fails.
     pub addresses: Vec<String>,
     /// How many clients, each with one operation at a time.
@@ -29,10 +35,10 @@ pub struct Load {
 /// What the clients saw.
 #[derive(Clone, Debug, Default)]
 pub struct Recording {
-    /// Completed operations, and writes whose outcome is unknown. Times are nanoseconds since the beginning. What
+    /// Completed operations, and writes and updates whose outcome is unknown. Times are nanoseconds since the beginning. What
     /// certainly had no effect is not in it, so if it had one all the same, the value is one that nobody wrote.
     pub history: History,
-    /// From the beginning to the end.
+    /// From the beginning to the end; the last looks come after it.
     pub span: Duration,
     /// What went wrong, by kind.
     pub errors: BTreeMap<String, u64>,
@@ -56,7 +62,8 @@ impl Recording {
     }
 }
 
-/// Lets all clients ask one thing after the other, while `go_on` says so.
+/// Lets all clients ask one thing after the other, while `go_on` says so. When all have ended the first one looks at every key
+/// once more: so what was acknowledged last counts, too.
 pub fn drive(load: &Load, go_on: impl Fn() -> bool + Sync) -> Recording {
     let epoch = Instant::now();
     let mut recording = Recording::default();
@@ -71,6 +78,7 @@ pub fn drive(load: &Load, go_on: impl Fn() -> bool + Sync) -> Recording {
         }
     });
     recording.span = epoch.elapsed();
+    recording.absorb(Driver::new(load, 0, epoch).look_at_all());
     recording.history.operations.sort_by_key(|operation| operation.invoke);
     recording.events.sort_by_key(|event| event.at);
     recording
@@ -81,12 +89,10 @@ struct Driver<'a> {
     load: &'a Load,
     number: usize,
     epoch: Instant,
-    /// Counts writes: with the client's number it makes every value unique.
-    writes: u64,
+    script: Script,
     /// Which address is next, or in use.
     turn: usize,
     connection: Option<Client>,
-    random: Random,
     recording: Recording,
 }
 
@@ -106,68 +112,60 @@ impl<'a> Driver<'a> {
             load,
             number,
             epoch,
-            writes: 0,
+            script: Script::new(load.workload, number),
             turn: number % load.addresses.len(),
             connection: None,
-            random: Random::new(number as u64),
             recording: Recording::default(),
         }
     }
 
     fn run(mut self, go_on: &impl Fn() -> bool) -> Recording {
         while go_on() {
-            let key = &self.load.keys
-                [usize::try_from(self.random.below(self.load.keys.len() as u64)).unwrap_or_default()];
-            let action = match self.random.below(100) {
-                0..50 => Action::Read(None),
-                50..95 => {
-                    self.writes += 1;
-                    Action::Write(format!("{}-{}", self.number, self.writes).into_bytes())
-                }
-                _ => Action::Delete,
-            };
-            self.ask(key.as_bytes(), action);
+            let (key, ask) = self.script.next(self.load.keys.len());
+            let fate = self.ask(key, &ask);
+            self.script.learn(key, &ask, &fate);
         }
         self.recording
     }
 
-    fn ask(&mut self, key: &[u8], action: Action) {
-        let invoke = self.now();
-        let ended = match &action {
-            Action::Write(value) => self.call(&[b"SET", key, value]),
-            Action::Delete => self.call(&[b"DEL", key]),
-            _ => self.call(&[b"GET", key]),
-        };
-        let ret = self.now();
-        let mut record = |action, ret| {
-            let client = self.number as u64;
-            self.recording.history.operations.push(Operation {
-                client,
-                key: key.to_vec(),
-                action,
-                invoke,
-                ret,
-            });
-        };
-        let (kind, unknown) = match (ended, &action) {
-            (Ended::Answered(Response::Bulk(value)), Action::Read(_)) => {
-                return record(Action::Read(value), Some(ret));
+    fn look_at_all(mut self) -> Recording {
+        for key in 0..self.load.keys.len().min(LAST_LOOKS) {
+            let mut attempts = self.load.addresses.iter();
+            // Where no node answers the other keys would not be answered either.
+            if !attempts.any(|_| matches!(self.ask(key, &Ask::Get), Fate::Answered(_))) {
+                break;
             }
-            (Ended::Answered(Response::Status(_)), Action::Write(_))
-            | (Ended::Answered(Response::Integer(_)), Action::Delete) => return record(action, Some(ret)),
-            (Ended::Answered(Response::Error(text)), _) => {
+        }
+        self.recording
+    }
+
+    /// Asks and records. After a failure the next node is asked, after a pause.
+    fn ask(&mut self, key: usize, ask: &Ask) -> Fate {
+        let key = self.load.keys[key].as_bytes();
+        let invoke = self.now();
+        let ended = self.call(&ask.command(key));
+        let ret = self.now();
+        let (kind, unknown) = match ended {
+            Ended::Answered(Response::Error(text)) => {
                 let kind = text.split(' ').next().unwrap_or_default().to_owned();
                 // What the node promises about its errors; of any other nobody knows.
                 let unknown = !matches!(kind.as_str(), "NOQUORUM" | "ERR");
                 (kind, unknown)
             }
-            (Ended::Answered(other), _) => (format!("unexpected answer {other:?}"), true),
-            (Ended::NotSent(why), _) => (why, false),
-            (Ended::Lost(why), _) => (why, true),
+            Ended::Answered(response) => match ask.answered(&response) {
+                Some(action) => {
+                    self.record(key, action.clone(), invoke, Some(ret));
+                    return Fate::Answered(action);
+                }
+                None => (format!("unexpected answer {response:?}"), true),
+            },
+            Ended::NotSent(why) => (why, false),
+            Ended::Lost(why) => (why, true),
         };
+        let action = ask.unanswered();
         // An unknown read tells nothing.
         if unknown && !action.is_observation() {
-            record(action, None);
+            self.record(key, action, invoke, None);
         }
         if self.recording.events.len() < MOST_EVENTS {
             self.recording.events.push(Event { at: ret, client: self.number as u64, text: kind.clone() });
@@ -177,6 +175,13 @@ impl<'a> Driver<'a> {
         self.turn = (self.turn + 1) % self.load.addresses.len();
         #[expect(clippy::disallowed_methods, reason = "a client has a thread of its own")]
         std::thread::sleep(PAUSE);
+        if unknown { Fate::Unknown } else { Fate::Refused }
+    }
+
+    fn record(&mut self, key: &[u8], action: Action, invoke: u64, ret: Option<u64>) {
+        let client = self.number as u64;
+        let operation = Operation { client, key: key.to_vec(), action, invoke, ret };
+        self.recording.history.operations.push(operation);
     }
 
     fn call(&mut self, command: &[&[u8]]) -> Ended {

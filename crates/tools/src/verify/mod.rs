@@ -1,13 +1,18 @@
 //! `verify`: drives a live cluster, records what its clients see, and judges it.
 //!
-//! Many clients write values that nobody else writes, read and delete a few keys through every node. Whatever goes
-//! wrong meanwhile (kill a node, pause it, unplug it) the record must be explainable by operations that happened one
-//! at a time. The keys are new ones and are deleted at the end.
+//! Many clients read and change a few keys through every node: they write values that nobody else writes, append tokens, count,
+//! or take locks. Whatever goes wrong meanwhile (kill a node, pause it, unplug it) the record must be explainable by operations
+//! that happened one at a time. The keys are new ones and are deleted at the end.
 
+mod ask;
 mod figures;
+mod holders;
 mod load;
+mod script;
 
+pub use holders::{Holder, TwoHolders, two_holders};
 pub use load::{Load, Recording, drive};
+pub use script::Workload;
 
 use crate::interrupt::Interrupt;
 use crate::picture::{self, Drawing, Unit};
@@ -15,14 +20,14 @@ use crate::resp::Client;
 use crate::{Addresses, Failed, check_counts, clean, say};
 use clap::Args;
 use figures::Figures;
-use lincheck::{DEFAULT_LIMIT, Model, Verdict};
+use lincheck::{DEFAULT_LIMIT, History, Verdict};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const EXIT_CODES: &str = "\
 Ctrl-C ends the driving early; what was seen until then is judged. A second one ends all at once.
 
-Exit codes: 0 linearizable, 1 a violation, 2 wrong command line, no node in reach, or a file that cannot be written,
+Exit codes: 0 linearizable, 1 a violation (also: two clients had one lock at the same time), 2 wrong command line, no node in reach, or a file that cannot be written,
 3 undecided (never a pass).";
 
 /// A client goes on to the next node when one has been silent for this long: longer than an operation may take by
@@ -36,6 +41,9 @@ pub struct VerifyArgs {
     /// Which nodes to drive.
     #[command(flatten)]
     pub addresses: Addresses,
+    /// What the clients do.
+    #[arg(long, value_enum, default_value_t = Workload::Register)]
+    pub workload: Workload,
     /// For how long, in seconds.
     #[arg(long, default_value_t = 30)]
     pub seconds: u64,
@@ -59,6 +67,25 @@ fn check_writable(path: &Path) -> Result<(), Failed> {
     opened.map(drop).map_err(|why| Failed::usage(format!("cannot write to {}: {why}", path.display())))
 }
 
+/// Says whether a lock had two holders at a time, and which.
+fn say_holders(history: &History) -> Result<bool, Failed> {
+    let Some(TwoHolders { key, holders: [first, second] }) = two_holders(history) else {
+        say("two holders of a lock at the same time: never\n")?;
+        return Ok(false);
+    };
+    let seconds = |nanoseconds: u64| Duration::from_nanos(nanoseconds).as_secs_f64();
+    say(format!(
+        "two holders of a lock at the same time: of {} client {} from {:.6} s to {}, client {} from {:.6} s\n",
+        key.escape_ascii(),
+        first.client,
+        seconds(first.from),
+        first.until.map_or("the end".to_owned(), |until| format!("{:.6} s", seconds(until))),
+        second.client,
+        seconds(second.from),
+    ))?;
+    Ok(true)
+}
+
 /// Drives, judges, reports.
 ///
 /// # Errors
@@ -76,6 +103,7 @@ pub fn run(args: &VerifyArgs) -> Result<(), Failed> {
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
     let load = Load {
+        workload: args.workload,
         addresses: addresses.clone(),
         clients: args.clients,
         keys: (0..args.keys).map(|key| format!("verify:{now:x}:{key}")).collect(),
@@ -83,7 +111,8 @@ pub fn run(args: &VerifyArgs) -> Result<(), Failed> {
     };
     let interrupt = Interrupt::listen()?;
     say(format!(
-        "{} clients, {} keys, {} s on {}\n",
+        "{}: {} clients, {} keys, {} s on {}\n",
+        args.workload.name(),
         args.clients,
         args.keys,
         args.seconds,
@@ -102,10 +131,14 @@ pub fn run(args: &VerifyArgs) -> Result<(), Failed> {
             .map_err(|why| Failed::usage(format!("cannot save the history to {}: {why}", path.display())))?;
     }
     let began = Instant::now();
-    let judgement = lincheck::judge(&Model::register(), &recording.history, DEFAULT_LIMIT);
+    let judgement = args.workload.judge(&recording.history, DEFAULT_LIMIT);
     say(format!("verdict: {} (judged in {:.1?})\n", judgement.verdict, began.elapsed()))?;
+    let shared_lock = match args.workload {
+        Workload::Lock => say_holders(&recording.history)?,
+        Workload::Register | Workload::Append | Workload::Counter => false,
+    };
     if let Some(path) = &args.html {
-        let title = format!("verify {}", addresses.join(", "));
+        let title = format!("verify {}, {}", args.workload.name(), addresses.join(", "));
         let unit = Some(Unit::Nanoseconds);
         let drawing = Drawing {
             title: &title,
@@ -121,6 +154,7 @@ pub fn run(args: &VerifyArgs) -> Result<(), Failed> {
         _ if recording.completed() == 0 => {
             Err(Failed { code: 3, message: "no operation was completed, so this shows nothing".to_owned() })
         }
+        _ if shared_lock => Err(Failed::runtime("two clients had one lock at the same time")),
         Verdict::Linearizable => Ok(()),
         Verdict::Violation(_) => {
             Err(Failed::runtime("the cluster is not linearizable; the operations are above"))
