@@ -10,10 +10,8 @@ pub(super) enum Ask {
     Get,
     /// `SET key value`.
     Set(Vec<u8>),
-    /// `DEL key`, whose count is not looked at.
+    /// `DEL key`; its count is not looked at.
     Delete,
-    /// `DEL key`, whose count must be exact.
-    DeleteCounted,
     /// `INCR key`.
     Increment,
     /// `APPEND key token`.
@@ -30,7 +28,7 @@ impl Ask {
         match self {
             Self::Get => vec![b"GET", key],
             Self::Set(value) => vec![b"SET", key, value],
-            Self::Delete | Self::DeleteCounted => vec![b"DEL", key],
+            Self::Delete => vec![b"DEL", key],
             Self::Increment => vec![b"INCR", key],
             Self::Append(token) => vec![b"APPEND", key, token],
             Self::Acquire(token) => vec![b"SET", key, token, b"NX"],
@@ -44,7 +42,6 @@ impl Ask {
             Self::Get => Action::Read(None),
             Self::Set(value) => Action::Write(value.clone()),
             Self::Delete => Action::Delete,
-            Self::DeleteCounted => Update::delete().if_present().into(),
             Self::Increment => Update::add(1).into(),
             Self::Append(token) => Update::append(token).into(),
             Self::Acquire(token) => Update::set(token).if_absent().into(),
@@ -91,7 +88,6 @@ mod tests {
             (Ask::Get, Response::Bulk(None), Action::Read(None)),
             (Ask::Set(token()), status(), Action::Write(token())),
             (Ask::Delete, Response::Integer(1), Action::Delete),
-            (Ask::DeleteCounted, Response::Integer(0), Update::delete().if_present().applied(false).into()),
             (Ask::Increment, Response::Integer(8), Update::add(1).number(8).into()),
             (Ask::Append(token()), Response::Integer(12), Update::append(b"7-1;").length(12).into()),
             (Ask::Acquire(token()), status(), Update::set(b"7-1;").if_absent().applied(true).into()),
@@ -116,7 +112,7 @@ mod tests {
         for (ask, response) in [
             (Ask::Get, Response::Integer(1)),
             (Ask::Set(token()), Response::Bulk(None)),
-            (Ask::DeleteCounted, Response::Integer(2)),
+            (Ask::Release(token()), Response::Integer(2)),
             (Ask::Increment, Response::Bulk(None)),
             (Ask::Append(token()), Response::Integer(-1)),
             (Ask::Acquire(token()), Response::Bulk(Some(token()))),

@@ -1,7 +1,7 @@
 //! A recording in a few figures.
 
 use super::Recording;
-use lincheck::{Action, Change, Condition, Operation};
+use lincheck::{Action, Change, Operation};
 use std::fmt;
 use std::time::Duration;
 
@@ -96,12 +96,11 @@ fn named(action: &Action) -> &'static str {
         Action::Read(_) => "GET",
         Action::Write(_) | Action::Transaction(_) => "SET",
         Action::Delete => "DEL",
-        Action::Update(update) => match (&update.condition, &update.change) {
-            (_, Change::Add(_)) => "INCR",
-            (_, Change::Append(_)) => "APPEND",
-            (_, Change::Set(Some(_))) => "SET NX",
-            (Condition::Is(_), Change::Set(None)) => "DELIFEQ",
-            (Condition::Always | Condition::IsNot(_), Change::Set(None)) => "DEL",
+        Action::Update(update) => match update.change {
+            Change::Add(_) => "INCR",
+            Change::Append(_) => "APPEND",
+            Change::Set(Some(_)) => "SET NX",
+            Change::Set(None) => "DELIFEQ",
         },
     }
 }
@@ -168,7 +167,6 @@ mod tests {
             Ask::Release(vec![1]),
         ];
         assert_eq!(asked.map(|ask| named(&ask.unanswered())), COMMANDS);
-        assert_eq!(named(&Ask::DeleteCounted.unanswered()), "DEL");
         let text = Figures(&recording(&[(0, Some(30))])).to_string();
         assert!(text.contains("\nDEL ") && !text.contains("GET"), "{text}");
     }
