@@ -39,6 +39,9 @@ pub(crate) struct Args {
     /// The node that is measured; built from this workspace by default.
     #[arg(long)]
     pub(crate) node: Option<PathBuf>,
+    /// A node of an earlier version, measured in the same pairs with every load of GET and SET: what is new may cost little.
+    #[arg(long)]
+    pub(crate) before: Option<PathBuf>,
     /// The etcd that is measured.
     #[arg(long, default_value = "etcd")]
     pub(crate) etcd: PathBuf,

@@ -1,7 +1,7 @@
 //! What is measured, and what is wanted of it.
 
 use crate::cluster::System::{
-    self, Apart, ApartTrueTime, AtomicKv, Etcd, EtcdApart, FiveNodes, OneFar, TrueTime,
+    self, Apart, ApartTrueTime, AtomicKv, Before, Etcd, EtcdApart, FiveNodes, OneFar, TrueTime,
 };
 use std::time::Duration;
 use tools::load::Mix;
@@ -53,6 +53,18 @@ pub(crate) struct Load {
 }
 
 impl Load {
+    /// Whether this system carries it. An earlier version carries all that GETs and SETs.
+    pub(crate) fn is_on(&self, system: System) -> bool {
+        match system {
+            Before => {
+                let registers =
+                    matches!(self.action, Action::Run(ClosedLoop { mix: Mix::Register { .. }, .. }));
+                registers && self.on.contains(&AtomicKv)
+            }
+            _ => self.on.contains(&system),
+        }
+    }
+
     /// Whether it takes minutes and its own cluster.
     pub(crate) fn is_growth(&self) -> bool {
         matches!(self.action, Action::Million | Action::Overwrite)
@@ -307,6 +319,27 @@ pub(crate) const UPDATES: &[Figure] = &[
         Target::Below(110.0),
     ),
     alone("INDETERMINATE, INCR, a node killed", "indeterminate", "", "updatekill", Target::None),
+];
+
+const fn against_before(
+    title: &'static str,
+    number: &'static str,
+    unit: &'static str,
+    load: &'static str,
+    target: Target,
+) -> Figure {
+    figure(title, number, unit, (load, AtomicKv), (load, Before), target)
+}
+
+/// Beside an earlier version.
+pub(crate) const BEFORE: &[Figure] = &[
+    against_before("SET, 64 clients", "rate", "op/s", "set64", Target::AtLeast(0.95)),
+    against_before("GET, 64 clients", "rate", "op/s", "get64", Target::AtLeast(0.95)),
+    against_before("50/50, 64 clients", "rate", "op/s", "mixed64", Target::AtLeast(0.95)),
+    against_before("50/50 on one hot key, 64 clients", "rate", "op/s", "hot64", Target::AtLeast(0.95)),
+    against_before("SET of 16 KiB, 16 clients", "rate", "op/s", "set16k", Target::AtLeast(0.95)),
+    against_before("SET, 1 client, median latency", "p50_us", "µs", "set1", Target::AtMost(1.053)),
+    against_before("GET, 1 client, median latency", "p50_us", "µs", "get1", Target::AtMost(1.053)),
 ];
 
 /// How cost grows.

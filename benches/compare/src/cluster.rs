@@ -23,6 +23,8 @@ const ASK: Duration = Duration::from_millis(5);
 pub(crate) enum System {
     /// Three nodes with their default settings.
     AtomicKv,
+    /// Three nodes of an earlier version, where one was given.
+    Before,
     /// Three nodes of etcd.
     Etcd,
     /// Three nodes with TrueTime timestamps.
@@ -45,8 +47,9 @@ const FAR: Duration = Duration::from_millis(1);
 const APART: Duration = Duration::from_micros(500);
 
 impl System {
-    /// In the order in which a pair measures them: the two that are compared next to each other.
-    pub(crate) const ALL: [Self; 8] = [
+    /// In the order in which a pair measures them: those that are compared next to each other.
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Before,
         Self::AtomicKv,
         Self::Etcd,
         Self::TrueTime,
@@ -81,6 +84,7 @@ impl System {
 /// The programs and the disk.
 pub(crate) struct Lab {
     node: PathBuf,
+    before: Option<PathBuf>,
     node_flags: Vec<String>,
     etcd: PathBuf,
     data: PathBuf,
@@ -107,7 +111,16 @@ impl Lab {
             return Err(format!("{} is in memory; choose a real disk with --data-dir", data.display()).into());
         }
         let node_flags = args.node_flags.split_whitespace().map(str::to_owned).collect();
-        Ok(Self { node, node_flags, etcd: args.etcd.clone(), data })
+        Ok(Self { node, before: args.before.clone(), node_flags, etcd: args.etcd.clone(), data })
+    }
+
+    /// What a node of this system runs.
+    fn program(&self, system: System) -> &Path {
+        match system {
+            System::Etcd | System::EtcdApart => &self.etcd,
+            System::Before => self.before.as_ref().unwrap_or(&self.node),
+            _ => &self.node,
+        }
     }
 
     /// Where the data is.
@@ -183,10 +196,11 @@ impl Cluster {
             members.push(peer);
         }
         drop(held);
-        let (program, arguments) = if system.is_etcd() {
-            (&lab.etcd, etcd_arguments(clients, &members, directory.path()))
+        let program = lab.program(system);
+        let arguments = if system.is_etcd() {
+            etcd_arguments(clients, &members, directory.path())
         } else {
-            (&lab.node, node_arguments(lab, system, clients, &members, directory.path()))
+            node_arguments(lab, system, clients, &members, directory.path())
         };
         let mut nodes = Vec::new();
         for (index, arguments) in arguments.into_iter().enumerate() {
@@ -194,7 +208,7 @@ impl Cluster {
                 Process::start(program, &arguments, &directory.path().join(format!("{index}.log")))?;
             nodes.push(Node { process, arguments, client: clients[index] });
         }
-        let mut cluster = Self { system, program: program.clone(), nodes, _network: network, directory };
+        let mut cluster = Self { system, program: program.to_owned(), nodes, _network: network, directory };
         for index in 0..count {
             cluster.await_serving(index)?;
         }

@@ -57,7 +57,10 @@ fn run(args: &args::Args) -> Result<()> {
         for pair in 0..args.pairs {
             eprintln!("pair {} of {}", pair + 1, args.pairs);
             for system in cluster::System::ALL {
-                let theirs: Vec<_> = loads.iter().copied().filter(|load| load.on.contains(&system)).collect();
+                if system == cluster::System::Before && args.before.is_none() {
+                    continue;
+                }
+                let theirs: Vec<_> = loads.iter().copied().filter(|load| load.is_on(system)).collect();
                 let theirs: Vec<_> =
                     theirs.into_iter().filter(|load| !load.is_growth() || pair < args.growth_runs).collect();
                 session::run(&lab, system, &theirs, pair, args, &mut results)?;

@@ -1,7 +1,7 @@
 //! The figures as Markdown.
 
 use crate::Result;
-use crate::catalog::{APART, COMPARED, Figure, GROWTH, Target, UPDATES};
+use crate::catalog::{APART, BEFORE, COMPARED, Figure, GROWTH, Target, UPDATES};
 use crate::results::{Results, Spread};
 use std::fmt::Write;
 use std::path::Path;
@@ -34,6 +34,10 @@ pub(crate) fn markdown(results: &Results) -> String {
     line(&mut text, format_args!("\nMedian over the pairs, in brackets the smallest and the largest.\n"));
     table(&mut text, results, COMPARED, "etcd", Cell::Spread);
     updates(&mut text, results, Cell::Spread);
+    if BEFORE.iter().any(|figure| results.compare(figure).is_some_and(|(_, compared)| compared.is_some())) {
+        line(&mut text, format_args!("\nGET and SET beside an earlier version.\n"));
+        table(&mut text, results, BEFORE, "before", Cell::Spread);
+    }
     line(&mut text, format_args!("\nHow cost grows; the baseline is Atomic KV itself.\n"));
     table(&mut text, results, GROWTH, "baseline", Cell::Spread);
     line(
