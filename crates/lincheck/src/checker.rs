@@ -1,7 +1,8 @@
-//! Key by key: the fast algorithm where it applies, the search elsewhere.
+//! Key by key: a fast algorithm where one applies, the search elsewhere.
 
+use crate::appends::{Appends, appends};
 use crate::compile::Key;
-use crate::history::History;
+use crate::history::{History, Operation};
 use crate::model::Model;
 use crate::search::{SearchResult, Searched, search};
 use crate::verdict::{GaveUp, Judgement, Verdict, Violation};
@@ -93,18 +94,30 @@ fn decide(model: &Model, history: &History, chosen: &[usize], limit: usize) -> (
         Zones::Conflict(suspects) => {
             (Decision::Window(window::shrink(model, operations, &suspects, u64::MAX)), 0)
         }
-        Zones::NotDistinct => {
-            let Searched { found, spent } = search(&mut key, limit);
-            let decision = match found {
-                SearchResult::Order(order) => Decision::Order(order),
-                SearchResult::Nothing { stuck_at } => {
-                    let started = |&index: &usize| operations[index].invoke <= stuck_at;
-                    let suspects: Vec<usize> = chosen.iter().copied().filter(started).collect();
-                    Decision::Window(window::shrink(model, operations, &suspects, stuck_at))
-                }
-                SearchResult::GaveUp => Decision::GaveUp,
-            };
-            (decision, spent)
-        }
+        Zones::NotDistinct => match appends(model, operations, chosen) {
+            Appends::Order(order) => (Decision::Order(order), 0),
+            Appends::Conflict(window) => (Decision::Window(window), 0),
+            Appends::Declined => searched(model, operations, chosen, &mut key, limit),
+        },
     }
+}
+
+fn searched(
+    model: &Model,
+    operations: &[Operation],
+    chosen: &[usize],
+    key: &mut Key,
+    limit: usize,
+) -> (Decision, usize) {
+    let Searched { found, spent } = search(key, limit);
+    let decision = match found {
+        SearchResult::Order(order) => Decision::Order(order),
+        SearchResult::Nothing { stuck_at } => {
+            let started = |&index: &usize| operations[index].invoke <= stuck_at;
+            let suspects: Vec<usize> = chosen.iter().copied().filter(started).collect();
+            Decision::Window(window::shrink(model, operations, &suspects, stuck_at))
+        }
+        SearchResult::GaveUp => Decision::GaveUp,
+    };
+    (decision, spent)
 }

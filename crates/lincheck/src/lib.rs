@@ -7,6 +7,7 @@
 //! There are three answers. [`Verdict::Violation`] carries the few operations that contradict each other and prints
 //! them as bars; [`Verdict::Unknown`] means that the search was cut off and is never a pass.
 
+mod appends;
 mod bars;
 mod checker;
 mod compile;

@@ -39,7 +39,7 @@ struct Cluster {
 }
 
 /// Time with both infinities: the initial value is written before zero, an unknown write returns after everything.
-type Time = i128;
+pub(crate) type Time = i128;
 
 /// Judges the key in O(n log n), if its values are distinct enough.
 pub(crate) fn zones(key: &Key) -> Zones {
@@ -52,34 +52,59 @@ pub(crate) fn zones(key: &Key) -> Zones {
             return conflict;
         }
     }
+    let spans: Vec<Span> = clusters.iter().map(|c| Span { finish: c.finish.0, start: c.start.0 }).collect();
+    match arrange(&spans) {
+        Ok(arranged) => Zones::Order(order(key, &mut clusters, &arranged)),
+        Err((a, b)) => contradiction(key, &clusters[a], &clusters[b]),
+    }
+}
+
+/// When the operations of an uninterrupted run were under way: its earliest return and its latest invocation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span {
+    pub(crate) finish: Time,
+    pub(crate) start: Time,
+}
+
+impl Span {
+    fn is_forward(self) -> bool {
+        self.finish < self.start
+    }
+
+    fn contradicts(self, other: Span) -> bool {
+        self.finish < other.start && other.finish < self.start
+    }
+}
+
+/// Puts runs in an order that real time allows, or finds two that contradict each other.
+pub(crate) fn arrange(spans: &[Span]) -> Result<Vec<usize>, (usize, usize)> {
+    let mut arranged: Vec<usize> = (0..spans.len()).collect();
     // Sorted like this the clusters are in a linearization order, if there is one: when A must precede B without
     // contradiction then `B.finish >= A.start`, and going through the four kinds of pairs shows that A sorts first.
-    clusters.sort_by_key(|c| (c.finish.0.min(c.start.0), c.is_forward()));
-    let mut reach: Option<&Cluster> = None;
-    for cluster in clusters.iter().filter(|c| c.is_forward()) {
-        if let Some(conflict) = reach.and_then(|before| contradiction(key, before, cluster)) {
-            return conflict;
+    arranged.sort_by_key(|&i| (spans[i].finish.min(spans[i].start), spans[i].is_forward()));
+    let forward: Vec<usize> = arranged.iter().copied().filter(|&i| spans[i].is_forward()).collect();
+    let mut reach: Option<usize> = None;
+    for &i in &forward {
+        if let Some(before) = reach.filter(|&before| spans[before].contradicts(spans[i])) {
+            return Err((before, i));
         }
-        if reach.is_none_or(|before| cluster.start.0 > before.start.0) {
-            reach = Some(cluster);
+        if reach.is_none_or(|before| spans[i].start > spans[before].start) {
+            reach = Some(i);
         }
     }
-    let forward: Vec<&Cluster> = clusters.iter().filter(|c| c.is_forward()).collect();
-    for backward in clusters.iter().filter(|c| !c.is_forward()) {
+    for &backward in arranged.iter().filter(|&&i| !spans[i].is_forward()) {
         // The spans do not overlap, so of those that begin early enough the last one reaches furthest.
-        let after = forward.partition_point(|f| f.finish.0 < backward.start.0);
-        if let Some(conflict) = after.checked_sub(1).and_then(|i| contradiction(key, forward[i], backward)) {
-            return conflict;
+        let after = forward.partition_point(|&f| spans[f].finish < spans[backward].start);
+        if let Some(before) = after.checked_sub(1).map(|i| forward[i])
+            && spans[before].contradicts(spans[backward])
+        {
+            return Err((before, backward));
         }
     }
-    Zones::Order(order(key, &mut clusters))
+    Ok(arranged)
 }
 
 impl Cluster {
-    fn is_forward(&self) -> bool {
-        self.finish.0 < self.start.0
-    }
-
     fn take_in(&mut self, position: usize, op: &Op) {
         let ret = op.ret.map_or(Time::MAX, Time::from);
         if ret < self.finish.0 {
@@ -155,21 +180,19 @@ fn read_before_write(key: &Key, cluster: &Cluster) -> Option<Zones> {
     }
 }
 
-fn contradiction(key: &Key, a: &Cluster, b: &Cluster) -> Option<Zones> {
-    if !(a.finish.0 < b.start.0 && b.finish.0 < a.start.0) {
-        return None;
-    }
+fn contradiction(key: &Key, a: &Cluster, b: &Cluster) -> Zones {
     let positions = [a.write, a.finish.1, a.start.1, b.write, b.finish.1, b.start.1];
     let mut indices: Vec<usize> =
         positions.into_iter().flatten().map(|position| key.ops[position].index).collect();
     indices.sort_unstable();
     indices.dedup();
-    Some(Zones::Conflict(indices))
+    Zones::Conflict(indices)
 }
 
-fn order(key: &Key, clusters: &mut [Cluster]) -> Vec<usize> {
+fn order(key: &Key, clusters: &mut [Cluster], arranged: &[usize]) -> Vec<usize> {
     let mut order = Vec::with_capacity(key.ops.len());
-    for cluster in clusters {
+    for &i in arranged {
+        let cluster = &mut clusters[i];
         order.extend(cluster.write.map(|write| key.ops[write].index));
         // Within the run the reads only have to respect each other.
         cluster.reads.sort_by_key(|&read| key.ops[read].invoke);

@@ -22,7 +22,7 @@ fn every_drawn_history_gets_the_verdict_it_names() {
         assert_eq!(judgement.orders.len() + judgement.violations.len(), recording.history.by_key().len());
         judged += 1;
     }
-    assert_eq!(judged, 14);
+    assert_eq!(judged, 15);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Histories as large as an hour of a busy cluster leaves behind.
 
+mod workload;
+
 use std::time::Instant;
 
 use lincheck::register::{RegisterOp, RegisterOpKind, history};
@@ -87,4 +89,19 @@ fn many_appends_are_judged_without_making_their_values() {
     operations.push(operation(9, Action::Read(Some(whole)), 10 * count + 10, 10 * count + 20));
     let verdict = judge(&Model::kv(), &History::new(operations), DEFAULT_LIMIT).verdict;
     assert!(verdict.is_linearizable(), "{verdict:?}");
+}
+
+/// The search may not take a step here: the check of append histories decides alone.
+#[test]
+fn append_workloads_are_judged_without_search() {
+    let operations = if cfg!(debug_assertions) { 10_000 } else { 100_000 };
+    for mix in workload::mixes() {
+        let mut history = workload::history(mix, operations);
+        let verdict = judge(&Model::register_with_updates(), &history, 0).verdict;
+        assert!(verdict.is_linearizable(), "{}: {verdict}", mix.name);
+        workload::break_it(&mut history);
+        let verdict = judge(&Model::register_with_updates(), &history, 0).verdict;
+        let window = verdict.violation().map(|violation| violation.window.len());
+        assert!(window.is_some_and(|window| window <= 8), "{}: {window:?}", mix.name);
+    }
 }

@@ -1,6 +1,7 @@
 //! A generator of random numbers small enough to read, and histories drawn from it.
 
 use crate::history::{Action, Operation};
+use crate::testing::appends;
 use crate::update::{Answer, Change, Condition, Update};
 
 /// SplitMix64 (Steele, Lea and Flood 2014): one addition and a mixer, the same everywhere.
@@ -19,6 +20,11 @@ impl Random {
     /// A number below `n`.
     pub(crate) fn below(&mut self, n: u64) -> u64 {
         self.next() % n
+    }
+
+    /// A place in a list of this many.
+    pub(crate) fn index(&mut self, length: usize) -> usize {
+        usize::try_from(self.below(length as u64)).expect("below a usize")
     }
 
     /// True once in `n` times.
@@ -42,10 +48,17 @@ pub(crate) enum Mix {
     Updates,
     /// Additions and their answers, reads, now and then a write or a delete.
     Counter,
+    /// Appends of tokens with their answers, reads, sets, deletes: something that happened, or that with a mistake.
+    Appends,
+    /// The same without deletes and lengths.
+    PlainAppends,
 }
 
 /// A history of one key with up to seven operations. Times are few, so that many are equal.
 pub(crate) fn history(random: &mut Random, mix: Mix) -> Vec<Operation> {
+    if matches!(mix, Mix::Appends | Mix::PlainAppends) {
+        return appends::history(random, matches!(mix, Mix::PlainAppends));
+    }
     let count = 1 + random.below(7);
     let span = 2 + random.below(14);
     (0..count)
@@ -110,6 +123,7 @@ fn action(random: &mut Random, mix: Mix, i: u64, count: u64) -> Action {
             3 => Update::add(-1).number(signed(random.below(3)) - 1).into(),
             _ => Update::add(1).number(signed(random.below(4))).into(),
         },
+        Mix::Appends | Mix::PlainAppends => unreachable!("these are drawn as a whole"),
     }
 }
 
