@@ -2,6 +2,7 @@
 
 use super::ask::Ask;
 use super::script::{Fate, Script, Workload};
+use super::unread::forget_lengths;
 use crate::picture::Event;
 use crate::resp::{Client, Response};
 use lincheck::{Action, History, Operation};
@@ -36,7 +37,8 @@ pub struct Load {
 #[derive(Clone, Debug, Default)]
 pub struct Recording {
     /// Completed operations, and writes and updates whose outcome is unknown. Times are nanoseconds since the beginning. What
-    /// certainly had no effect is not in it, so if it had one all the same, the value is one that nobody wrote.
+    /// certainly had no effect is not in it, so if it had one all the same, the value is one that nobody wrote. The
+    /// length that an append was answered with is there if some read shows the append.
     pub history: History,
     /// From the beginning to the end; the last looks come after it.
     pub span: Duration,
@@ -81,6 +83,9 @@ pub fn drive(load: &Load, go_on: impl Fn() -> bool + Sync) -> Recording {
     recording.absorb(Driver::new(load, 0, epoch).look_at_all());
     recording.history.operations.sort_by_key(|operation| operation.invoke);
     recording.events.sort_by_key(|event| event.at);
+    if load.workload == Workload::Append {
+        forget_lengths(&mut recording.history);
+    }
     recording
 }
 

@@ -9,6 +9,7 @@ mod figures;
 mod holders;
 mod load;
 mod script;
+mod unread;
 
 pub use holders::{Holder, TwoHolders, two_holders};
 pub use load::{Load, Recording, drive};

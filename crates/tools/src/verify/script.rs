@@ -1,6 +1,7 @@
 //! What a client asks next.
 
 use super::ask::{Ask, held};
+use super::unread::END;
 use crate::load::Random;
 use clap::ValueEnum;
 use lincheck::{Action, History, Judgement, Model};
@@ -90,21 +91,21 @@ impl Script {
         let ask = match (self.workload, self.random.below(100)) {
             (Workload::Register, 0..50) | (Workload::Append | Workload::Counter, 0..30) => Ask::Get,
             (Workload::Lock, 0..10) => Ask::Get,
-            (Workload::Register, 50..95) => Ask::Set(self.value("")),
+            (Workload::Register, 50..95) => Ask::Set(self.value()),
             (Workload::Register, _) => Ask::Delete,
-            // A separator, or else 1-1 and 11-1 would read as 1-11 and 1-1.
-            (Workload::Append, 30..35) => Ask::Set(self.value(";")),
-            (Workload::Append, _) => Ask::Append(self.value(";")),
+            (Workload::Append, 30..35) => Ask::Set(self.value()),
+            (Workload::Append, _) => Ask::Append(self.value()),
             // No DEL: a counter that begins anew shows its numbers twice, which makes a search of what none needs.
             (Workload::Counter, _) => Ask::Increment,
-            (Workload::Lock, _) => Ask::Acquire(self.value("")),
+            (Workload::Lock, _) => Ask::Acquire(self.value()),
         };
         (key, ask)
     }
 
-    fn value(&mut self, end: &str) -> Vec<u8> {
+    /// A value that nobody else writes. It has an end, or else 1-1 and 11-1 would read as 1-11 and 1-1 when appended.
+    fn value(&mut self) -> Vec<u8> {
         self.values += 1;
-        format!("{}-{}{end}", self.client, self.values).into_bytes()
+        format!("{}-{}{}", self.client, self.values, char::from(END)).into_bytes()
     }
 
     /// Learns what became of a request. Whoever may have a lock gives it back until that is certain. One that was given up can
