@@ -4,8 +4,8 @@
 use abd::coordinator::{Config, Coordinator, TimestampMode};
 use abd::loopback::MapStore;
 use abd::{
-    CallId, Content, Instant, Members, NodeId, Now, Operation, Outcome, Reaction, Replica, Request,
-    StampedValue, Standing, Timestamp, TimestampIssuer, Version, wire,
+    Acceptor, AcceptorLimits, CallId, Content, Instant, Members, NodeId, Now, Operation, Outcome, PAUSE, Reaction,
+    Replica, Request, Scope, StampedValue, Standing, Timestamp, TimestampIssuer, Version, wire,
 };
 use bytes::{Bytes, BytesMut};
 use gungraun::{library_benchmark, library_benchmark_group, main};
@@ -18,22 +18,22 @@ use std::time::Duration;
 struct Cluster {
     coordinator: Coordinator,
     issuer: TimestampIssuer,
-    replicas: Vec<MapStore>,
+    replicas: Vec<(MapStore, Acceptor)>,
 }
 
 const NOW: Now = Now { instant: Instant(0), interval: None };
 
 impl Cluster {
     fn run(&mut self, operation: Operation) -> Outcome {
-        let replica = Replica { max_future: None };
+        let replica = Replica { scope: Scope::FIRST, max_future: None };
         let standing = Standing { admitted: true, writable: true };
         self.coordinator.submit(operation, Instant(1), NOW, &self.issuer);
         while let Some(transmit) = self.coordinator.poll_transmit() {
-            let store = &mut self.replicas[transmit.to.0 as usize - 1];
-            let reply = match replica.handle(store, transmit.request, standing, 0) {
+            let (store, acceptor) = &mut self.replicas[transmit.to.0 as usize - 1];
+            let reply = match replica.handle(store, acceptor, transmit.request, standing, 0) {
                 Reaction::Reply(reply) => reply,
-                Reaction::Commit { key, stamped, reply } => {
-                    store.put(key, stamped);
+                Reaction::Commit { unit, reply } => {
+                    store.commit(unit);
                     reply.committed()
                 }
             };
@@ -47,21 +47,29 @@ fn value() -> Bytes {
     Bytes::from(vec![7; 100])
 }
 
+fn replica() -> (MapStore, Acceptor) {
+    let store = MapStore::default();
+    let acceptor = store.acceptor(1, AcceptorLimits::default());
+    (store, acceptor)
+}
+
 /// A cluster that has served before: what is allocated once is allocated.
 fn warm() -> Cluster {
     let config = Config {
         local: NodeId(1),
         members: Members::new((1..=3).map(NodeId).collect()),
+        scope: Scope::FIRST,
         mode: TimestampMode::Logical,
         hedge_after: Duration::from_millis(10),
         rotate_after: NonZeroU64::new(256).unwrap(),
         probe_after: Some(Duration::from_millis(50)),
         resend_after: Duration::from_millis(100),
+        pause: PAUSE,
     };
     let mut cluster = Cluster {
         coordinator: Coordinator::new(config),
         issuer: TimestampIssuer::new(NodeId(1), 1),
-        replicas: vec![MapStore::default(); 3],
+        replicas: (0..3).map(|_| replica()).collect(),
     };
     for key in 0..100u8 {
         cluster.run(Operation::Set { key: Bytes::from(vec![key; 14]), value: value() });
@@ -87,13 +95,13 @@ fn get(mut cluster: Cluster) -> (Cluster, Outcome) {
 
 fn write() -> (BytesMut, Request) {
     let version = Version::of_write(Timestamp { time: 12, node: 1, boot: 1 });
-    let stamped = StampedValue { version, content: Content::Value(value()) };
+    let stamped = StampedValue::plain(version, Content::Value(value()));
     (BytesMut::with_capacity(4096), Request::LocalWrite { key: KEY, stamped })
 }
 
 fn encode_into(out: &mut BytesMut, request: &Request) {
     let call = CallId { operation: 9, phase: 1 };
-    wire::put_frame(out, |body| wire::put_request(body, call, 5000, request));
+    wire::put_frame(out, |body| wire::put_request(body, call, 5000, Scope::FIRST, request));
 }
 
 #[library_benchmark]
@@ -113,7 +121,7 @@ fn encoded() -> BytesMut {
 #[bench::write(encoded())]
 fn decode(mut input: BytesMut) -> Request {
     let body = wire::take_frame(black_box(&mut input), 1 << 20).expect("a frame").expect("whole");
-    wire::get_request(body).expect("a request").2
+    wire::get_request(body).expect("a request").request
 }
 
 library_benchmark_group!(name = operations, benchmarks = [set, get]);

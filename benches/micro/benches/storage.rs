@@ -15,12 +15,12 @@ const BATCH: u32 = 64;
 
 fn puts(time: u64) -> Puts {
     let version = Version::of_write(Timestamp { time, node: 1, boot: 1 });
-    let stamped = StampedValue { version, content: Content::Value(Bytes::from(vec![7; 100])) };
+    let stamped = StampedValue::plain(version, Content::Value(Bytes::from(vec![7; 100])));
     (0..BATCH).map(|key| (Bytes::from(format!("key:{key:010}")), stamped.clone())).collect()
 }
 
 fn filled(cache_bytes: usize) -> Store {
-    let store = Store::new(MemoryDatabase::new(), cache_bytes);
+    let store = Store::new(MemoryDatabase::new(), cache_bytes).expect("memory does not fail");
     store.commit(&puts(1)).expect("memory does not fail");
     for (key, _) in puts(1) {
         store.newest(&key).expect("memory does not fail");

@@ -21,6 +21,7 @@
 
 extern crate alloc;
 
+pub mod ballot;
 pub mod commit;
 pub mod coordinator;
 pub mod counted;
@@ -31,17 +32,25 @@ pub mod operation;
 pub mod quorum;
 pub mod replica;
 pub mod time;
+pub mod update;
 pub mod value;
 pub mod version;
 pub mod wire;
 
-pub use commit::{Fit, ListedWrites, WriteGroup};
-pub use coordinator::{Config, Coordinator, TimestampMode, Transmit, ValueFound};
+pub use ballot::{Ballot, Scope, UpdateId};
+pub use commit::{Fit, ListedWrites, Unit, WriteGroup};
+pub use coordinator::{Config, Coordinator, PAUSE, TimestampMode, Transmit, ValueFound};
 pub use issuer::{CeilingReached, TimestampIssuer};
-pub use message::{CallId, Refusal, Reply, Request};
+pub use message::{CallId, Closed, Promise, Refusal, Reply, Request};
 pub use operation::{Operation, OperationId, Outcome, Reason};
 pub use quorum::{Members, NodeSet, Tally};
-pub use replica::{AfterCommit, Reaction, Replica, Standing, Unanswered, VersionStore};
+pub use replica::{
+    Acceptor, AcceptorLimits, AfterCommit, Before, Reaction, Replica, Standing, Unanswered, VersionStore,
+};
 pub use time::{ClockError, Instant, Interval, IntervalClock, Now};
-pub use value::{Content, Glimpse, Newest, StampedValue};
+pub use update::{
+    Acceptance, AcceptedRecord, AcceptedThere, Base, Evaluated, EvaluatedOperation, Evaluation, EvaluationId,
+    Function, FunctionAnswer, Proposal,
+};
+pub use value::{Content, Deadline, Glimpse, Newest, StampedValue};
 pub use version::{NodeId, TIME_CEILING, Timestamp, Version, VersionError};

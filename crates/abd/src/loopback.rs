@@ -1,47 +1,95 @@
 //! The smallest cluster: replicas in memory, one thread, every message delivered at once. For examples and first
 //! tests; what can go wrong is shown elsewhere.
 
-use crate::coordinator::{Config, Coordinator, TimestampMode};
+use crate::ballot::{Ballot, Scope};
+use crate::commit::Unit;
+use crate::coordinator::{Config, Coordinator, PAUSE, TimestampMode};
 use crate::issuer::TimestampIssuer;
 use crate::operation::{Operation, Outcome};
 use crate::quorum::Members;
-use crate::replica::{Reaction, Replica, Standing, VersionStore};
+use crate::replica::{Acceptor, AcceptorLimits, Reaction, Replica, Standing, VersionStore};
 use crate::time::{Instant, Now};
+use crate::update::{AcceptedRecord, Evaluated, Evaluation};
 use crate::value::{Newest, StampedValue};
-use crate::version::NodeId;
+use crate::version::{NodeId, Version};
 use alloc::collections::BTreeMap;
 use bytes::Bytes;
 use core::convert::Infallible;
 use core::num::NonZeroU64;
 use core::time::Duration;
 
-/// A map from key to newest version: a store for examples.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct MapStore(pub BTreeMap<Bytes, StampedValue>);
+/// A store in memory: what it is given is durable at once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MapStore {
+    versions: BTreeMap<Bytes, StampedValue>,
+    records: BTreeMap<Bytes, AcceptedRecord>,
+    mark: Option<Ballot>,
+}
 
 impl VersionStore for MapStore {
     type Error = Infallible;
 
     fn newest(&self, key: &[u8]) -> Result<Newest, Infallible> {
-        let stamped = self.0.get(key).cloned().unwrap_or(StampedValue::NEVER);
+        let stamped = self.versions.get(key).cloned().unwrap_or(StampedValue::NEVER);
         Ok(Newest { stamped, durable: true })
+    }
+
+    fn mark(&self) -> Ballot {
+        self.mark.unwrap_or(Ballot::MIN)
     }
 }
 
 impl MapStore {
-    /// Stores a version unless a newer one is there.
-    pub fn put(&mut self, key: Bytes, stamped: StampedValue) {
-        let entry = self.0.entry(key).or_insert(StampedValue::NEVER);
-        if stamped.version > entry.version {
-            *entry = stamped;
+    /// Stores a unit. A version that is not above the newest of its key is that of nobody.
+    pub fn commit(&mut self, unit: Unit) {
+        if let Some((key, stamped)) = unit.version() {
+            let newest = self.versions.entry(key.clone()).or_insert(StampedValue::NEVER);
+            if stamped.version > newest.version {
+                *newest = stamped.clone();
+            }
+        }
+        match unit {
+            Unit::Version { .. } => {}
+            Unit::Closing { key, .. } => {
+                self.records.remove(&key);
+            }
+            Unit::Acceptance { key, record, .. } => {
+                self.records.insert(key, *record);
+            }
+            Unit::Mark(mark) => self.mark = self.mark.max(Some(mark)),
         }
     }
+
+    /// The newest version of each key.
+    pub fn versions(&self) -> impl Iterator<Item = (&Bytes, &StampedValue)> {
+        self.versions.iter()
+    }
+
+    /// The acceptor that a replica begins its run `boot` with.
+    pub fn acceptor(&self, boot: u32, limits: AcceptorLimits) -> Acceptor {
+        let mut acceptor = Acceptor::new(boot, self.mark(), limits);
+        for (key, record) in &self.records {
+            if self.versions.get(key).map_or(Version::MIN, |newest| newest.version) == record.base {
+                acceptor.restore(key.clone(), record.clone());
+            }
+        }
+        acceptor
+    }
+}
+
+/// A node.
+#[derive(Clone, Debug)]
+struct Node {
+    coordinator: Coordinator,
+    issuer: TimestampIssuer,
+    store: MapStore,
+    acceptor: Acceptor,
 }
 
 /// A cluster in one value.
 #[derive(Clone, Debug)]
 pub struct Loopback {
-    nodes: BTreeMap<NodeId, (Coordinator, TimestampIssuer, MapStore)>,
+    nodes: BTreeMap<NodeId, Node>,
 }
 
 impl Loopback {
@@ -52,34 +100,60 @@ impl Loopback {
             let config = Config {
                 local: id,
                 members: members.clone(),
+                scope: Scope::FIRST,
                 mode: TimestampMode::Logical,
                 hedge_after: Duration::from_millis(10),
                 rotate_after: NonZeroU64::MIN,
                 probe_after: None,
                 resend_after: Duration::from_millis(100),
+                pause: PAUSE,
             };
-            (id, (Coordinator::new(config), TimestampIssuer::new(id, 1), MapStore::default()))
+            let node = Node {
+                coordinator: Coordinator::new(config),
+                issuer: TimestampIssuer::new(id, 1),
+                store: MapStore::default(),
+                acceptor: MapStore::default().acceptor(1, AcceptorLimits::default()),
+            };
+            (id, node)
         };
         Self { nodes: members.ids().iter().copied().map(node).collect() }
     }
 
-    /// Runs one operation through one node's coordinator to its end.
+    /// Runs one operation without functions through one node's coordinator to its end.
+    ///
+    /// # Panics
+    /// When there is no such node, or when it is an Update.
+    pub fn run(&mut self, node: u32, operation: Operation) -> Outcome {
+        self.run_with(node, operation, |_| unreachable!("there are no functions"))
+    }
+
+    /// Runs one operation; `evaluate` says what its functions come to.
     ///
     /// # Panics
     /// When there is no such node.
-    pub fn run(&mut self, node: u32, operation: Operation) -> Outcome {
+    pub fn run_with(
+        &mut self,
+        node: u32,
+        operation: Operation,
+        evaluate: impl Fn(&Evaluation) -> Evaluated,
+    ) -> Outcome {
         let id = NodeId(node);
         let now = Now { instant: Instant(0), interval: None };
-        let replica = Replica { max_future: None };
+        let replica = Replica { scope: Scope::FIRST, max_future: None };
         let standing = Standing { admitted: true, writable: true };
-        let (mut coordinator, issuer, _) = self.nodes[&id].clone();
+        let Node { mut coordinator, issuer, .. } = self.nodes[&id].clone();
         coordinator.submit(operation, Instant(1), now, &issuer);
-        while let Some(transmit) = coordinator.poll_transmit() {
-            let Some((_, _, store)) = self.nodes.get_mut(&transmit.to) else { continue };
-            let reply = match replica.handle(store, transmit.request, standing, 0) {
+        loop {
+            if let Some(evaluation) = coordinator.poll_evaluation() {
+                coordinator.handle_evaluated(evaluation.id, evaluate(&evaluation), now, &issuer);
+                continue;
+            }
+            let Some(transmit) = coordinator.poll_transmit() else { break };
+            let Some(Node { store, acceptor, .. }) = self.nodes.get_mut(&transmit.to) else { continue };
+            let reply = match replica.handle(store, acceptor, transmit.request, standing, 0) {
                 Reaction::Reply(reply) => reply,
-                Reaction::Commit { key, stamped, reply } => {
-                    store.put(key, stamped);
+                Reaction::Commit { unit, reply } => {
+                    store.commit(unit);
                     reply.committed()
                 }
             };
@@ -89,7 +163,7 @@ impl Loopback {
             unreachable!("every message was delivered, yet the operation has not ended");
         };
         if let Some(entry) = self.nodes.get_mut(&id) {
-            (entry.0, entry.1) = (coordinator, issuer);
+            (entry.coordinator, entry.issuer) = (coordinator, issuer);
         }
         outcome
     }

@@ -1,9 +1,10 @@
 //! What a client asks of a coordinator, and everything that it may conclude.
 
 use crate::message::Refusal;
+use crate::update::{Function, FunctionAnswer};
 use crate::value::StampedValue;
 use crate::version::Version;
-use alloc::{format, string::String};
+use alloc::{format, string::String, vec::Vec};
 use bytes::Bytes;
 
 /// A client's operation on one key.
@@ -26,13 +27,22 @@ pub enum Operation {
         /// The key.
         key: Bytes,
     },
+    /// Apply functions to the key, one after the other, with nothing in between.
+    Update {
+        /// The key.
+        key: Bytes,
+        /// The functions, at least one.
+        functions: Vec<Function>,
+    },
 }
 
 impl Operation {
     /// The key it is about.
     pub fn key(&self) -> &Bytes {
         match self {
-            Self::Get { key } | Self::Set { key, .. } | Self::Delete { key } => key,
+            Self::Get { key } | Self::Set { key, .. } | Self::Delete { key } | Self::Update { key, .. } => {
+                key
+            }
         }
     }
 
@@ -46,9 +56,12 @@ impl Operation {
         matches!(self, Self::Set { .. })
     }
 
-    /// Bytes of its key and value.
+    /// Bytes of its key and value, or functions.
     pub fn size(&self) -> usize {
         match self {
+            Self::Update { key, functions } => {
+                key.len() + functions.iter().map(|function| function.encoded.len()).sum::<usize>()
+            }
             Self::Get { key } | Self::Delete { key } => key.len(),
             Self::Set { key, value } => key.len() + value.len(),
         }
@@ -70,6 +83,13 @@ pub enum Outcome {
         version: Version,
         /// Whether a value was seen under an older version. A report, not a promise: another write may lie between.
         existed: bool,
+    },
+    /// An Update took effect, or had nothing to change.
+    Updated {
+        /// The answer of each of its functions.
+        answers: Vec<FunctionAnswer>,
+        /// The version that the key has then: that of the functions' effect, or the one at which they had none.
+        version: Version,
     },
     /// Certainly no effect, now or later.
     Refused(Reason),
@@ -111,6 +131,12 @@ pub enum Reason {
          --op-timeout"
     )]
     StillUncertain,
+    /// An Update was proposed, and neither a majority nor a replica that knows has told what became of it (rule P3').
+    #[error("what became of the update could not be learned in time{}", because(.refusal))]
+    FateUnknown {
+        /// What one of the replicas said, if anything.
+        refusal: Option<Refusal>,
+    },
     /// The counter of the key is used up.
     #[error("the key's time is at its ceiling of 2^63-1")]
     CeilingReached,

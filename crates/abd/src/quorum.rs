@@ -67,6 +67,16 @@ impl Members {
         NodeSet(u64::MAX >> (64 - self.0.len()))
     }
 
+    /// Whether these are a majority.
+    pub fn is_majority(&self, yes: NodeSet) -> bool {
+        self.tally(yes, NodeSet::EMPTY) == Tally::Reached
+    }
+
+    /// Whether a majority is left without these.
+    pub fn suffices_without(&self, no: NodeSet) -> bool {
+        self.tally(NodeSet::EMPTY, no) != Tally::Impossible
+    }
+
     /// Whether `yes` is a majority, may become one, or cannot any more because of `no`.
     pub fn tally(&self, yes: NodeSet, no: NodeSet) -> Tally {
         if yes.len() >= self.majority() {

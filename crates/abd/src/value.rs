@@ -1,5 +1,6 @@
 //! What a version names: a value or a tombstone.
 
+use crate::ballot::UpdateId;
 use crate::version::Version;
 use bytes::Bytes;
 
@@ -37,18 +38,36 @@ impl Content {
     }
 }
 
-/// A content under its version. One version names one content, for ever (rule V1).
+/// When a value is due to expire: milliseconds since the Unix epoch. A part of the value (PROTOCOL section 5.7); nothing acts on it yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Deadline(pub u64);
+
+impl Deadline {
+    /// Never.
+    pub const NONE: Self = Self(0);
+}
+
+/// A content under its version. One version names one content, deadline and update, for ever (rule V1).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct StampedValue {
     /// Its place in the order.
     pub version: Version,
     /// What was written.
     pub content: Content,
+    /// When that expires.
+    pub deadline: Deadline,
+    /// The update that wrote it; none for a Set or a Delete.
+    pub update: UpdateId,
 }
 
 impl StampedValue {
     /// What a key that was never written holds.
-    pub const NEVER: Self = Self { version: Version::MIN, content: Content::Tombstone };
+    pub const NEVER: Self = Self::plain(Version::MIN, Content::Tombstone);
+
+    /// Of a Set or a Delete.
+    pub const fn plain(version: Version, content: Content) -> Self {
+        Self { version, content, deadline: Deadline::NONE, update: UpdateId::NONE }
+    }
 }
 
 /// What a reader that may know the content already must be told of a newest version.
@@ -58,19 +77,33 @@ pub struct Glimpse {
     pub version: Version,
     /// Whether it is a value, not a tombstone.
     pub present: bool,
+    /// When it expires.
+    pub deadline: Deadline,
+    /// The update that wrote it.
+    pub update: UpdateId,
     /// Its content, if it was asked for.
     pub content: Option<Content>,
     /// As [`Newest::durable`].
     pub durable: bool,
 }
 
+impl Glimpse {
+    /// All of it, if the content is here.
+    pub fn stamped(self) -> Option<StampedValue> {
+        let Self { version, deadline, update, content, .. } = self;
+        Some(StampedValue { version, content: content?, deadline, update })
+    }
+}
+
 impl Newest {
     /// The content is left out unless the version is above `have`.
     pub fn glimpse(self, have: Version) -> Glimpse {
-        let Self { stamped: StampedValue { version, content }, durable } = self;
+        let Self { stamped: StampedValue { version, content, deadline, update }, durable } = self;
         Glimpse {
             version,
             present: content.is_value(),
+            deadline,
+            update,
             content: (version > have).then_some(content),
             durable,
         }
@@ -84,4 +117,13 @@ pub struct Newest {
     pub stamped: StampedValue,
     /// Whether it survives a power cut now (rule S2). A version that does not is never counted as held.
     pub durable: bool,
+}
+
+impl Newest {
+    /// From a glimpse of a reader that has nothing: a key that was never written has no content that could be above that.
+    pub fn of(glimpse: Glimpse) -> Self {
+        let Glimpse { version, deadline, update, content, durable, .. } = glimpse;
+        let content = content.unwrap_or(Content::Tombstone);
+        Self { stamped: StampedValue { version, content, deadline, update }, durable }
+    }
 }

@@ -38,13 +38,13 @@ pub struct Timestamp {
     pub boot: u32,
 }
 
-/// A timestamp and the number of conditional updates made on top of it (the carstamp of Burke, Cheng and Lloyd,
-/// *Gryff*, NSDI 2020, section 3). `rmwc` is zero until conditional updates exist.
+/// A timestamp and the number of updates made on top of it (the carstamp of Burke, Cheng and Lloyd,
+/// *Gryff*, NSDI 2020, section 3). The timestamp of [`Version::MIN`] may have updates, too: of a key that nobody had written.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version {
     /// The write at the root.
     pub timestamp: Timestamp,
-    /// How many conditional updates away from that write.
+    /// How many updates away from that write.
     pub rmwc: u64,
 }
 
@@ -82,6 +82,11 @@ impl Version {
         Self { timestamp, rmwc: 0 }
     }
 
+    /// That of an update of this version (rule P1). `None` when the count is used up.
+    pub fn successor(self) -> Option<Self> {
+        Some(Self { rmwc: self.rmwc.checked_add(1)?, ..self })
+    }
+
     /// Shorthand for `timestamp.time`.
     pub const fn time(&self) -> u64 {
         self.timestamp.time
@@ -101,13 +106,13 @@ impl Version {
     ///
     /// # Errors
     /// [`VersionError`] when no correct writer can have produced the bytes. [`Version::MIN`] is legal: it says "never
-    /// written".
+    /// written". So are the updates of a key that nobody had written.
     pub fn from_bytes(bytes: &[u8; Self::LEN]) -> Result<Self, VersionError> {
         let half = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         let word = |at: usize| u64::from(half(at)) << 32 | u64::from(half(at + 4));
         let (time, node, boot, rmwc) = (word(0), half(8), half(12), word(16));
         let version = Self { timestamp: Timestamp { time, node, boot }, rmwc };
-        if version == Self::MIN {
+        if version.timestamp == Self::MIN.timestamp {
             return Ok(version);
         }
         if time > TIME_CEILING {
@@ -128,10 +133,10 @@ impl fmt::Debug for Timestamp {
 
 impl fmt::Debug for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if *self == Self::MIN {
-            return f.write_str("never");
+        match self.timestamp == Self::MIN.timestamp {
+            true => f.write_str("never")?,
+            false => write!(f, "{:?}", self.timestamp)?,
         }
-        write!(f, "{:?}", self.timestamp)?;
         if self.rmwc > 0 {
             write!(f, "+{}", self.rmwc)?;
         }

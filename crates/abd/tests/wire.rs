@@ -2,9 +2,12 @@
 
 use abd::wire::{
     FRAME_HEADER, WireError, call_of, get_bytes, get_reply, get_request, is_reply, put_bytes, put_frame,
-    put_reply, put_request, take_frame,
+    put_reply, put_request, request::Received, take_frame,
 };
-use abd::{CallId, Content, Refusal, Reply, Request, StampedValue, TIME_CEILING, Timestamp, Version};
+use abd::{
+    Acceptance, AcceptedThere, Ballot, Base, CallId, Closed, Content, Deadline, Glimpse, Promise, Proposal,
+    Refusal, Reply, Request, Scope, StampedValue, TIME_CEILING, Timestamp, UpdateId, Version,
+};
 use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
 
@@ -32,15 +35,70 @@ fn content() -> impl Strategy<Value = Content> {
     prop_oneof![Just(Content::Tombstone), bytes().prop_map(Content::Value)]
 }
 
+/// Ballots.
+fn ballot() -> impl Strategy<Value = Ballot> {
+    (any::<u32>(), any::<u64>(), any::<u32>(), any::<u32>()).prop_map(|(epoch, round, node, boot)| Ballot {
+        epoch,
+        round,
+        node,
+        boot,
+    })
+}
+
+/// The identities of updates, and none.
+fn update() -> impl Strategy<Value = UpdateId> {
+    prop_oneof![Just(UpdateId::NONE), ballot().prop_map(Ballot::update)]
+}
+
+/// When values expire, and never.
+fn deadline() -> impl Strategy<Value = Deadline> {
+    prop_oneof![Just(Deadline::NONE), any::<u64>().prop_map(Deadline)]
+}
+
+/// What somebody has written.
+fn stamped() -> impl Strategy<Value = StampedValue> {
+    (written(), content(), deadline(), update())
+        .prop_map(|(version, content, deadline, update)| StampedValue { version, content, deadline, update })
+}
+
+/// What a replica tells of a newest version.
+fn glimpse() -> impl Strategy<Value = Glimpse> {
+    (version(), any::<bool>(), deadline(), update(), prop::option::of(content()), any::<bool>()).prop_map(
+        |(version, present, deadline, update, content, durable)| Glimpse {
+            version,
+            present,
+            deadline,
+            update,
+            content,
+            durable,
+        },
+    )
+}
+
+/// What an update proposes.
+fn proposal() -> impl Strategy<Value = Proposal> {
+    (update(), content(), deadline()).prop_map(|(update, content, deadline)| Proposal {
+        update,
+        content,
+        deadline,
+    })
+}
+
+/// Bases, by name and whole.
+fn base() -> impl Strategy<Value = Base> {
+    prop_oneof![version().prop_map(Base::Named), stamped().prop_map(Base::Whole)]
+}
+
 /// Every kind of request.
 fn request() -> impl Strategy<Value = Request> {
     prop_oneof![
         (bytes(), version()).prop_map(|(key, have)| Request::LocalRead { key, have }),
         bytes().prop_map(|key| Request::LocalReadTimestamp { key }),
-        (bytes(), written(), content()).prop_map(|(key, version, content)| Request::LocalWrite {
-            key,
-            stamped: StampedValue { version, content }
-        }),
+        (bytes(), stamped()).prop_map(|(key, stamped)| Request::LocalWrite { key, stamped }),
+        (bytes(), ballot(), prop::option::of(base().prop_map(Box::new)), version())
+            .prop_map(|(key, ballot, base, have)| Request::Prepare { key, ballot, base, have }),
+        (bytes(), ballot(), base().prop_map(Box::new), proposal().prop_map(Box::new))
+            .prop_map(|(key, ballot, base, proposal)| Request::Accept { key, ballot, base, proposal }),
     ]
 }
 
@@ -54,33 +112,79 @@ fn refusal() -> impl Strategy<Value = Refusal> {
         Refusal::StoreFailed,
         Refusal::Damaged,
         Refusal::TooLarge,
+        Refusal::Busy,
+        Refusal::OtherConfiguration,
     ])
+}
+
+/// What a replica knows of a closed instance.
+fn accepted_there() -> impl Strategy<Value = AcceptedThere> {
+    prop_oneof![
+        Just(AcceptedThere::Nothing),
+        update().prop_map(AcceptedThere::Update),
+        Just(AcceptedThere::Forgotten)
+    ]
 }
 
 /// Every kind of reply.
 fn reply() -> impl Strategy<Value = Reply> {
     prop_oneof![
-        (version(), prop::option::of(content()), any::<bool>())
-            .prop_map(|(version, content, durable)| Reply::Read { version, content, durable }),
+        glimpse().prop_map(Reply::Read),
         (version(), any::<bool>(), any::<bool>()).prop_map(|(version, present, writable)| Reply::Timestamp {
             version,
             present,
             writable
         }),
         prop::option::of((version(), any::<bool>())).prop_map(|previous| Reply::Written { previous }),
+        (glimpse(), prop::option::of((ballot(), proposal())), any::<bool>(), any::<u32>()).prop_map(
+            |(newest, accepted, writable, boot)| {
+                let accepted = accepted.map(|(ballot, proposal)| Acceptance { ballot, proposal });
+                Reply::Promise(Box::new(Promise { newest, accepted, writable, boot }))
+            }
+        ),
+        (ballot(), glimpse().prop_map(Box::new))
+            .prop_map(|(promised, newest)| Reply::Nack { promised, newest }),
+        (glimpse(), any::<u32>(), accepted_there(), prop::option::of(ballot())).prop_map(
+            |(newest, boot, accepted, winner)| {
+                let winner = winner.map(Ballot::update).filter(|winner| *winner != UpdateId::NONE);
+                Reply::Closed(Box::new(Closed { newest, boot, accepted, winner }))
+            }
+        ),
+        Just(Reply::Accepted),
+        Just(Reply::NeedBase),
+        bytes().prop_map(|configuration| Reply::Stale { configuration }),
         refusal().prop_map(Reply::Refused),
     ]
 }
 
 /// Any call.
 fn call() -> impl Strategy<Value = CallId> {
-    (any::<u64>(), any::<u8>()).prop_map(|(operation, phase)| CallId { operation, phase })
+    (any::<u64>(), any::<u32>()).prop_map(|(operation, phase)| CallId { operation, phase })
+}
+
+/// Parts of the keys and their configurations.
+fn scope() -> impl Strategy<Value = Scope> {
+    prop_oneof![
+        Just(Scope::FIRST),
+        (any::<u32>(), any::<u32>()).prop_map(|(partition, epoch)| Scope { partition, epoch })
+    ]
+}
+
+/// Everything that a request says.
+fn received() -> impl Strategy<Value = Received> {
+    (call(), any::<u32>(), scope(), request()).prop_map(|(call, remaining_ms, scope, request)| Received {
+        call,
+        remaining_ms,
+        scope,
+        request,
+    })
 }
 
 /// A request's body.
-fn request_body(call: CallId, remaining: u32, request: &Request) -> Bytes {
+fn request_body(received: &Received) -> Bytes {
+    let Received { call, remaining_ms, scope, request } = received;
     let mut out = BytesMut::new();
-    put_request(&mut out, call, remaining, request);
+    put_request(&mut out, *call, *remaining_ms, *scope, request);
     out.freeze()
 }
 
@@ -101,16 +205,16 @@ fn frame(body: &[u8]) -> BytesMut {
 proptest! {
     /// Requests come back, and neither a shorter nor a longer body is one.
     #[test]
-    fn requests_round_trip_and_only_whole((call, remaining, request) in (call(), any::<u32>(), request())) {
-        let body = request_body(call, remaining, &request);
+    fn requests_round_trip_and_only_whole(received in received()) {
+        let body = request_body(&received);
         for length in 0..body.len() {
             prop_assert!(get_request(body.slice(..length)).is_err(), "cut at {length} of {}", body.len());
         }
         let mut longer = BytesMut::from(&body[..]);
         longer.extend_from_slice(&[0]);
         prop_assert_eq!(get_request(longer.freeze()), Err(WireError::Length));
-        prop_assert_eq!(call_of(&body[..10]), Some((call, false)));
-        prop_assert_eq!(get_request(body), Ok((call, remaining, request)));
+        prop_assert_eq!(call_of(&body[..13]), Some((received.call, false)));
+        prop_assert_eq!(get_request(body), Ok(received));
     }
 
     /// The same for replies.
@@ -124,15 +228,15 @@ proptest! {
         longer.extend_from_slice(&[0]);
         prop_assert_eq!(get_reply(longer.freeze()), Err(WireError::Length));
         prop_assert!(is_reply(&body));
-        prop_assert_eq!(call_of(&body[..10]), Some((call, true)));
+        prop_assert_eq!(call_of(&body[..13]), Some((call, true)));
         prop_assert_eq!(get_reply(body), Ok((call, reply)));
     }
 
     /// A request is never taken for a reply, nor a reply for a request.
     #[test]
-    fn the_two_directions_do_not_mix((call, request, reply) in (call(), request(), reply())) {
-        prop_assert!(!is_reply(&request_body(call, 7, &request)));
-        prop_assert!(get_reply(request_body(call, 7, &request)).is_err());
+    fn the_two_directions_do_not_mix((call, received, reply) in (call(), received(), reply())) {
+        prop_assert!(!is_reply(&request_body(&received)));
+        prop_assert!(get_reply(request_body(&received)).is_err());
         prop_assert!(get_request(reply_body(call, &reply)).is_err());
     }
 
@@ -144,11 +248,11 @@ proptest! {
         let _ = get_bytes(&mut Bytes::from(noise.clone()));
         if let Some(first) = noise.first_mut() {
             // Half of all cases get past the first byte.
-            *first = if kind & 1 == 0 { *first } else { [1, 2, 3, 65, 66, 67, 68][usize::from(kind) % 7] };
+            *first = if kind & 1 == 0 { *first } else { [1, 2, 3, 4, 5, 65, 66, 67, 68, 69, 70, 71, 72, 73, 74][usize::from(kind) % 15] };
         }
         let noise = Bytes::from(noise);
-        if let Ok((call, remaining, request)) = get_request(noise.clone()) {
-            prop_assert_eq!(request_body(call, remaining, &request), noise.clone());
+        if let Ok(received) = get_request(noise.clone()) {
+            prop_assert_eq!(request_body(&received), noise.clone());
         }
         if let Ok((call, reply)) = get_reply(noise.clone()) {
             prop_assert_eq!(reply_body(call, &reply), noise);
@@ -157,12 +261,12 @@ proptest! {
 
     /// A message with one byte replaced is an error or another message in its only encoding. Never a panic.
     #[test]
-    fn a_damaged_body_never_panics((call, request, reply) in (call(), request(), reply()), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
-        let mut body = request_body(call, 7, &request).to_vec();
+    fn a_damaged_body_never_panics((call, received, reply) in (call(), received(), reply()), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let mut body = request_body(&received).to_vec();
         let place = at.index(body.len());
         body[place] = byte;
-        if let Ok((call, remaining, request)) = get_request(body.clone().into()) {
-            prop_assert_eq!(request_body(call, remaining, &request), body);
+        if let Ok(received) = get_request(body.clone().into()) {
+            prop_assert_eq!(request_body(&received), body);
         }
         let mut body = reply_body(call, &reply).to_vec();
         let place = at.index(body.len());
@@ -246,8 +350,12 @@ fn an_over_long_frame_is_refused_by_its_header() {
 /// No coordinator asks to store "never written" (PROTOCOL section 1: no writer can produce it).
 #[test]
 fn a_write_of_the_least_version_is_refused() {
-    let stamped = StampedValue { version: Version::MIN, content: Content::Tombstone };
-    let body =
-        request_body(CallId { operation: 1, phase: 1 }, 1, &Request::LocalWrite { key: "k".into(), stamped });
+    let stamped = StampedValue::plain(Version::MIN, Content::Tombstone);
+    let body = request_body(&Received {
+        call: CallId { operation: 1, phase: 1 },
+        remaining_ms: 1,
+        scope: Scope::FIRST,
+        request: Request::LocalWrite { key: "k".into(), stamped },
+    });
     assert!(matches!(get_request(body), Err(WireError::Version(_))));
 }

@@ -70,9 +70,10 @@ fn message(body: &Bytes) {
         write(&mut out);
         out.freeze()
     };
-    if let Ok((call, remaining, request)) = wire::get_request(body.clone()) {
-        let again = written(&|out| wire::put_request(out, call, remaining, &request));
-        assert_eq!(wire::get_request(again), Ok((call, remaining, request)));
+    if let Ok(received) = wire::get_request(body.clone()) {
+        let wire::Received { call, remaining_ms, scope, request } = &received;
+        let again = written(&|out| wire::put_request(out, *call, *remaining_ms, *scope, request));
+        assert_eq!(wire::get_request(again), Ok(received));
     }
     if let Ok((call, reply)) = wire::get_reply(body.clone()) {
         let again = written(&|out| wire::put_reply(out, call, &reply));

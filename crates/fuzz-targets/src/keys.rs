@@ -1,5 +1,6 @@
 use abd::Version;
 use store::key;
+use store::space::Space;
 
 /// How data keys order any user keys and versions.
 ///
@@ -16,7 +17,7 @@ pub fn keys(data: &[u8]) {
         let encoded = key::encode(user_key, version);
         assert_eq!(key::version_of(&encoded), Some(version));
         assert_eq!(key::prefix_of(&encoded), key::prefix(user_key));
-        assert!(key::FIRST <= &encoded[..] && &encoded[..] < key::END);
+        assert_eq!(Space::of(&encoded), Space::Versions);
         if !key::is_hashed(&encoded) {
             assert_eq!(key::user_key(key::prefix_of(&encoded)).as_deref(), Some(user_key));
         }

@@ -1,7 +1,7 @@
 //! A short run of every fuzz target: its corpus, each input mutated with a fixed seed, and plain noise.
 
 use abd::wire::{put_frame, put_reply, put_request};
-use abd::{CallId, Content, Reply, Request, StampedValue, Timestamp, Version};
+use abd::{CallId, Content, Reply, Request, Scope, StampedValue, Timestamp, Version};
 use bytes::BytesMut;
 use fuzz_targets::TARGETS;
 use node::hello::{About, Hello, LaneId, LaneKind, Limits, Met, Refused, Service, Versions, Welcome};
@@ -68,10 +68,10 @@ fn corpus(target: &str) -> Vec<Vec<u8>> {
 fn messages() -> Vec<Vec<u8>> {
     let call = CallId { operation: 7, phase: 1 };
     let stamped_version = Version::of_write(Timestamp { time: 9, node: 1, boot: 1 });
-    let stamped = StampedValue { version: stamped_version, content: Content::Value("value".into()) };
+    let stamped = StampedValue::plain(stamped_version, Content::Value("value".into()));
     let request = Request::LocalWrite { key: "key".into(), stamped };
     let mut bodies = vec![BytesMut::new(), BytesMut::new()];
-    put_request(&mut bodies[0], call, 1_000, &request);
+    put_request(&mut bodies[0], call, 1_000, Scope::FIRST, &request);
     put_reply(&mut bodies[1], call, &Reply::Written { previous: Some((stamped_version, true)) });
     let mut stream = BytesMut::new();
     for body in &bodies {
@@ -100,7 +100,7 @@ fn messages() -> Vec<Vec<u8>> {
     let hello = Hello { versions: Versions::OURS, service: Service::Replica, lane, about: about.clone() };
     for put in [
         &|out: &mut BytesMut| hello.put(out),
-        &|out: &mut BytesMut| Welcome { version: 3, about: about.clone() }.put(out),
+        &|out: &mut BytesMut| Welcome { version: 4, about: about.clone() }.put(out),
         &|out: &mut BytesMut| Refused::Mismatch("why".into()).put(out),
         &|out: &mut BytesMut| Refused::Impostor("why".into(), vec![Tag([5; 16])]).put(out),
         &|out: &mut BytesMut| said(Present::Clear(Nonce([3; 16]))).put(out),

@@ -64,7 +64,7 @@ pub struct Versions {
 impl Versions {
     /// Those of this release. `newest` is raised with any change to what travels between nodes after the handshake; `oldest`
     /// when this release cannot talk as an earlier one did any more.
-    pub const OURS: Self = Self::only(3);
+    pub const OURS: Self = Self::only(4);
 
     /// All from `oldest` to `newest`; `None` when there is none.
     pub fn new(oldest: u16, newest: u16) -> Option<Self> {
@@ -100,7 +100,7 @@ impl fmt::Display for Versions {
 /// Which of the two services of the peer port a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
-    /// `LocalRead`, `LocalReadTimestamp`, `LocalWrite`: members only.
+    /// `LocalRead`, `LocalReadTimestamp`, `LocalWrite`, `Prepare`, `Accept`: members only.
     Replica = 1,
     /// `Set`, `Get`, `Delete`: members and client libraries.
     Coordinator = 2,

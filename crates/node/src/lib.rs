@@ -16,6 +16,7 @@ pub mod commit;
 pub mod directory;
 pub mod fields;
 pub mod frames;
+pub mod functions;
 pub mod hello;
 pub mod introduction;
 pub mod lanes;

@@ -1,12 +1,13 @@
 //! How large keys, values and messages may be.
 //!
-//! A node's limits bound what *clients* may write, and a Set counts the votes: it begins only if a majority of the members let
+//! A node's limits bound what *clients* may write, and a Set or an update counts the votes: it begins only if a majority of the members let
 //! their clients write as much. What was written so is passed on between all of them, whatever the limits say now, up to what the
 //! protocol carries: what is stored stays readable, and every replica gets it in the end.
 
 use crate::hello::Limits;
 use abd::{Operation, Reason, Refusal};
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 /// Longest key, in bytes.
@@ -17,6 +18,9 @@ pub const VALUE_BYTES_MAX: usize = 512 << 20;
 pub const FRAME_BYTES_MAX: usize = KEY_BYTES_MAX + VALUE_BYTES_MAX + FRAME_ROOM;
 /// What a request or a reply has beside its key and its value, with room to spare, in bytes.
 pub const FRAME_ROOM: usize = 4096;
+
+/// What an encoded function has beside the value that it brings, with room to spare, in bytes.
+const FUNCTION_ROOM: usize = 64;
 
 /// The limits of all members, as far as they have said so: who has said nothing yet refuses nothing.
 #[derive(Debug)]
@@ -39,12 +43,28 @@ impl KnownLimits {
         }
     }
 
+    /// The largest value that a majority lets its clients write, in bytes.
+    pub fn value_bytes_max(&self, majority: usize) -> usize {
+        let mut largest: Vec<usize> =
+            self.by_member.iter().map(|[_, value]| value.load(Ordering::Relaxed)).collect();
+        largest.sort_unstable_by(|a, b| b.cmp(a));
+        largest.get(majority - 1).copied().unwrap_or(VALUE_BYTES_MAX).min(VALUE_BYTES_MAX)
+    }
+
     /// Why an operation may not begin, as too many members refuse what is so large.
     pub fn reason_to_refuse(&self, operation: &Operation, majority: usize) -> Option<Reason> {
-        let Operation::Set { key, value } = operation else { return None };
+        let written = match operation {
+            Operation::Set { value, .. } => value.len(),
+            // What comes of a function is known later. It is no smaller than what it brings, as a rule.
+            Operation::Update { functions, .. } => {
+                let brought = functions.iter().map(|function| function.encoded.len());
+                brought.max().unwrap_or_default().saturating_sub(FUNCTION_ROOM)
+            }
+            Operation::Get { .. } | Operation::Delete { .. } => return None,
+        };
         let refuses = |[largest_key, largest_value]: &[AtomicUsize; 2]| {
-            key.len() > largest_key.load(Ordering::Relaxed)
-                || value.len() > largest_value.load(Ordering::Relaxed)
+            operation.key().len() > largest_key.load(Ordering::Relaxed)
+                || written > largest_value.load(Ordering::Relaxed)
         };
         let (members, refused) =
             (self.by_member.len(), self.by_member.iter().filter(|limits| refuses(limits)).count());
@@ -56,6 +76,7 @@ impl KnownLimits {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use abd::Function;
     use alloc::{string::ToString, vec};
     use bytes::Bytes;
 
@@ -77,6 +98,17 @@ mod tests {
         assert!(refused(set(11, 1), &[64, 64, 64]).is_some_and(|why| why.contains("3 of 3")));
         // Nobody knows better.
         assert_eq!(refused(set(1, 21), &[20, 64]), None);
+        // So do those of what comes of an update.
+        let known = KnownLimits::new(3);
+        assert_eq!(known.value_bytes_max(2), VALUE_BYTES_MAX);
+        [64, 16, 20].iter().enumerate().for_each(|(member, value)| known.learn(member, limits(*value)));
+        assert_eq!(known.value_bytes_max(2), 20);
+        let update = |brought: usize| {
+            let function = Function { encoded: vec![1; brought].into(), always_changes: true };
+            Operation::Update { key: "k".into(), functions: vec![function] }
+        };
+        assert_eq!(refused(update(20 + FUNCTION_ROOM), &[64, 20, 16]), None);
+        assert!(refused(update(21 + FUNCTION_ROOM), &[64, 20, 16]).is_some());
         // What is stored is read and deleted whatever the limits are.
         assert_eq!(refused(Operation::Get { key: vec![b'k'; 20].into() }, &[1, 1, 1]), None);
         assert_eq!(refused(Operation::Delete { key: vec![b'k'; 20].into() }, &[1, 1, 1]), None);

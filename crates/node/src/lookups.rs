@@ -3,11 +3,12 @@
 //! While an event loop waits for a disk, so do all clients and peers whose requests come after, and a coordinator whose own
 //! disk is slow cannot even ask the others. To hand every look-up over would cost a third of the rate where files are in the
 //! system's page cache, though. So an event loop looks up for itself what is not in memory, until one of these look-ups has read
-//! from the disk ([`HandOver`]); what is handed over waits in [`Lookups`]. Writes are never among them: they are blind.
+//! from the disk ([`HandOver`]); what is handed over waits in [`Lookups`]. Writes are never among them: they are
+//! blind. Of a part of consensus only the look-up leaves the event loop: the request comes back, and is served there.
 
-use abd::{Instant, Refusal, Reply, Request};
+use abd::counted::copied;
+use abd::{Base, Content, Instant, Refusal, Replica, Reply, Request, Standing, Version, VersionStore};
 use alloc::collections::VecDeque;
-use bytes::Bytes;
 use core::time::Duration;
 
 /// How many look-ups of a node may wait for the disk at a time, beside those of its event loops.
@@ -101,7 +102,7 @@ impl<To> Lookups<To> {
     /// # Errors
     /// The refusal.
     pub fn ask(&mut self, question: Request, to: To, deadline: Instant, now: Instant) -> Result<(), Reply> {
-        assert!(question.is_read(), "writes are blind: none waits for a look-up");
+        assert!(question.ends_with_its_phase(), "writes are blind: none waits for a look-up");
         if self.waiting_bytes > WAITING_BYTES_MAX {
             self.forget_outdated(now);
         }
@@ -167,20 +168,89 @@ impl<To> Lookups<To> {
     }
 }
 
-/// Bytes of the value that a reply brings: what counts as found, and later as taken.
-pub fn found_bytes(reply: &Reply) -> usize {
-    match reply {
-        Reply::Read { content: Some(content), .. } => content.len(),
-        _ => 0,
+/// What has waited for the disk, on its way back to an event loop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Completed {
+    /// The reply to a write.
+    Written(Reply),
+    /// The reply to a question, from a look-up.
+    Found(Reply),
+    /// What the request needs was looked up, so that it is in memory: it is to be served.
+    LookedUp(Request),
+}
+
+impl Completed {
+    /// Bytes of values that count as found until it is taken.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Written(_) => 0,
+            Self::Found(reply) => found_bytes(reply),
+            Self::LookedUp(request) => request.bytes(),
+        }
     }
 }
 
-/// The same question in memory of its own, so that it does not keep a network buffer alive while it waits.
-pub fn own(mut question: Request) -> Request {
-    if let Request::LocalRead { key, .. } | Request::LocalReadTimestamp { key } = &mut question {
-        *key = Bytes::copy_from_slice(key);
+/// Looks up what a request is about, and may wait for the disk.
+pub fn look_up<S: VersionStore>(
+    replica: &Replica,
+    store: &S,
+    request: Request,
+    standing: Standing,
+) -> Completed {
+    if request.is_read() {
+        return Completed::Found(replica.read(store, request, standing));
     }
-    question
+    let have = match &request {
+        Request::Prepare { have, .. } => *have,
+        _ => Version::MAX,
+    };
+    // Should it fail, it fails where the request is served.
+    let _ = store.newest_above(request.key(), have);
+    Completed::LookedUp(request)
+}
+
+/// Bytes of the values that a reply brings.
+pub fn found_bytes(reply: &Reply) -> usize {
+    let (newest, accepted) = match reply {
+        Reply::Read(newest) => (newest, None),
+        Reply::Nack { newest, .. } => (&**newest, None),
+        Reply::Closed(closed) => (&closed.newest, None),
+        Reply::Promise(promise) => (&promise.newest, promise.accepted.as_ref()),
+        _ => return 0,
+    };
+    newest.content.as_ref().map_or(0, Content::len)
+        + accepted.map_or(0, |acceptance| acceptance.proposal.content.len())
+}
+
+/// The same request in memory of its own, so that it does not keep a network buffer alive while it waits.
+pub fn own(mut request: Request) -> Request {
+    let own_content = |content: &mut Content| {
+        if let Content::Value(bytes) = content {
+            *bytes = copied(bytes);
+        }
+    };
+    let own_base = |base: &mut Base| {
+        if let Base::Whole(stamped) = base {
+            own_content(&mut stamped.content);
+        }
+    };
+    match &mut request {
+        Request::LocalRead { key, .. } | Request::LocalReadTimestamp { key } => *key = copied(key),
+        Request::LocalWrite { key, stamped } => {
+            *key = copied(key);
+            own_content(&mut stamped.content);
+        }
+        Request::Prepare { key, base, .. } => {
+            *key = copied(key);
+            base.iter_mut().for_each(|base| own_base(base));
+        }
+        Request::Accept { key, base, proposal, .. } => {
+            *key = copied(key);
+            own_base(base);
+            own_content(&mut proposal.content);
+        }
+    }
+    request
 }
 
 #[cfg(test)]

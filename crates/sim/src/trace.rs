@@ -176,6 +176,10 @@ pub enum MessageKind {
     Query,
     /// `LocalWrite`.
     Write,
+    /// `Prepare`.
+    Prepare,
+    /// `Accept`.
+    Accept,
     /// A question of repair's.
     Compare,
     /// The reply to any of them.
@@ -226,6 +230,8 @@ impl fmt::Display for MessageKind {
             Self::Read => "read",
             Self::Query => "query",
             Self::Write => "write",
+            Self::Prepare => "prepare",
+            Self::Accept => "accept",
             Self::Compare => "compare",
             Self::Reply => "reply",
         })

@@ -10,7 +10,7 @@ use sim::time::S;
 use std::collections::BTreeSet;
 
 /// Seeds within which the tests want a mutant convicted; the promise is ten thousand.
-const SEEDS: u64 = 600;
+const SEEDS: u64 = 1000;
 
 #[test]
 fn a_seed_is_a_run_to_the_last_byte_of_its_trace() {

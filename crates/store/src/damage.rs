@@ -181,7 +181,7 @@ pub(crate) fn seek_readable(
             Err(DatabaseError::Unreadable { behind: Some(behind), .. }) => (from, damaged) = (behind, true),
             Ok(()) if damaged => {
                 let Some(key) = iterator.key() else { return Ok(()) };
-                let versions = Part::of_prefix(key::prefix_of(key));
+                let versions = Part::of_prefix(key::parts(key).0);
                 if versions.from >= from {
                     return Ok(());
                 }

@@ -83,8 +83,9 @@ impl WriteBatch {
 
 /// An ordered map from bytes to bytes, one value per key.
 ///
-/// Keys have 1 to 65,535 bytes and do not begin with zero: those are an engine's own. An engine leaves dominated versions out
-/// when it rewrites what it holds (see [`crate::encoding::dominated::DominatedFilter`]).
+/// Keys have 1 to 65,535 bytes and do not begin with zero: those are an engine's own. Of the spaces of keys
+/// ([`crate::encoding::space::Space`]) one is that of versions; an engine leaves dominated ones out when it rewrites what it holds (see
+/// [`crate::encoding::dominated::DominatedFilter`]), and counts them alone as keys.
 pub trait Database: Send + Sync + 'static {
     /// A frozen view.
     type Snapshot: Snapshot;
@@ -132,8 +133,8 @@ pub trait Snapshot {
 }
 
 /// So many bytes at the beginning of a value come with its key: whoever wants to know no more than they say, such as whether a
-/// record is a tombstone, never waits for a large value.
-pub const HEAD_BYTES: usize = 2;
+/// record is a tombstone, when it expires and which update wrote it, never waits for a large value.
+pub const HEAD_BYTES: usize = 26;
 
 /// A position in a snapshot. Every move may fail, and after a failure the iterator stands nowhere.
 ///

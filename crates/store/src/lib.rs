@@ -24,7 +24,7 @@ pub mod versions;
 
 pub use database::{Change, Database, DatabaseError, DatabaseIterator, HEAD_BYTES, Snapshot, WriteBatch};
 pub use disk::{DiskDatabase, DiskOptions, LOG_FILTER, Watermark, catches_panics};
-pub use encoding::{dominated, key};
+pub use encoding::{dominated, key, space};
 pub use files::{private, slots};
 pub use memory::MemoryDatabase;
 pub use versions::{CACHE_BYTES, MultiVersionStore, Puts, Walked};

@@ -3,6 +3,7 @@
 
 use crate::database::{Change, Database, DatabaseError, DatabaseIterator, Snapshot, WriteBatch};
 use crate::encoding::dominated::DominatedFilter;
+use crate::encoding::space::Space;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -61,7 +62,8 @@ impl Database for MemoryDatabase {
     }
 
     fn keys_estimate(&self) -> u64 {
-        self.len() as u64
+        let map = self.map.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        map.keys().filter(|key| Space::of(key) == Space::Versions).count() as u64
     }
 
     fn snapshot(&self) -> Result<MemorySnapshot, DatabaseError> {

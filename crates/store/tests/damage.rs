@@ -17,7 +17,7 @@ fn key(number: u64) -> Bytes {
 
 fn stamped(time: u64, bytes: usize) -> StampedValue {
     let version = Version::of_write(Timestamp { time, node: 1, boot: 1 });
-    StampedValue { version, content: Content::Value(vec![u8::try_from(time % 251).unwrap(); bytes].into()) }
+    StampedValue::plain(version, Content::Value(vec![u8::try_from(time % 251).unwrap(); bytes].into()))
 }
 
 /// Small memtables, so that there are several tables.
@@ -26,7 +26,7 @@ fn options() -> DiskOptions {
 }
 
 fn open(path: &Path) -> Result<MultiVersionStore<DiskDatabase>, DatabaseError> {
-    Ok(MultiVersionStore::new(DiskDatabase::open(path, options())?, 0))
+    MultiVersionStore::new(DiskDatabase::open(path, options())?, 0)
 }
 
 type Truth = BTreeMap<Bytes, StampedValue>;

@@ -334,13 +334,13 @@ fn fast_directory() -> tempfile::TempDir {
 fn a_hot_key_stays_one_version() {
     let directory = fast_directory();
     let database = Arc::new(open(directory.path()).unwrap());
-    let store = MultiVersionStore::new(database.clone(), 1 << 20);
+    let store = MultiVersionStore::new(database.clone(), 1 << 20).unwrap();
     // As a replica does: it looks before it queues a write.
     store.newest(b"hot").unwrap();
     let commit = |times: std::ops::RangeInclusive<u64>| {
         for time in times {
             let version = Version::of_write(Timestamp { time, node: 1, boot: 1 });
-            let stamped = StampedValue { version, content: Content::Value(Bytes::from(vec![7; 100])) };
+            let stamped = StampedValue::plain(version, Content::Value(Bytes::from(vec![7; 100])));
             store.commit(&[("hot".into(), stamped)]).unwrap();
         }
     };
@@ -373,14 +373,11 @@ fn a_hot_key_stays_one_version() {
 #[test]
 fn the_number_of_keys_is_known_at_once_and_about() {
     let directory = fast_directory();
-    let reopen = || MultiVersionStore::new(open(directory.path()).unwrap(), 1 << 20);
+    let reopen = || MultiVersionStore::new(open(directory.path()).unwrap(), 1 << 20).unwrap();
     let commit = |store: &MultiVersionStore<DiskDatabase>, time: u64, keys: std::ops::Range<u16>, value| {
         let version = Version::of_write(Timestamp { time, node: 1, boot: 1 });
         let put = |key: u16| {
-            (
-                Bytes::copy_from_slice(&key.to_be_bytes()),
-                StampedValue { version, content: Content::clone(&value) },
-            )
+            (Bytes::copy_from_slice(&key.to_be_bytes()), StampedValue::plain(version, Content::clone(&value)))
         };
         store.commit(&keys.map(put).collect::<Vec<_>>()).unwrap();
     };

@@ -175,9 +175,9 @@ fn one_that_is_lost_or_damaged_is_an_error_and_not_an_absent_key() {
 fn s3_of_a_damaged_value_the_version_is_known() {
     let directory = directory();
     let version = |time| Version::of_write(Timestamp { time, node: 1, boot: 1 });
-    let versions = MultiVersionStore::new(open(directory.path()), 0);
+    let versions = MultiVersionStore::new(open(directory.path()), 0).unwrap();
     let content = Content::Value(vec![7; 100_000].into());
-    versions.commit(&[("k".into(), StampedValue { version: version(5), content })]).unwrap();
+    versions.commit(&[("k".into(), StampedValue::plain(version(5), content))]).unwrap();
     drop(versions);
     // Opening writes what is in the journal to a table.
     drop(open(directory.path()));
@@ -188,7 +188,7 @@ fn s3_of_a_damaged_value_the_version_is_known() {
         bytes[50_000] ^= 1;
         std::fs::write(path, bytes).unwrap();
     }
-    let versions = MultiVersionStore::new(open(directory.path()), 0);
+    let versions = MultiVersionStore::new(open(directory.path()), 0).unwrap();
     assert!(matches!(versions.newest(b"k"), Err(DatabaseError::Unreadable { .. })));
     for have in [version(5), Version::MAX] {
         let glimpse = versions.newest_above(b"k", have).unwrap();
@@ -200,13 +200,11 @@ fn s3_of_a_damaged_value_the_version_is_known() {
 #[test]
 fn dominated_versions_are_no_damage_when_their_segment_is_gone() {
     let directory = directory();
-    let versions = MultiVersionStore::new(open(directory.path()), 1 << 20);
+    let versions = MultiVersionStore::new(open(directory.path()), 1 << 20).unwrap();
     let version = |time: u64| Version::of_write(Timestamp { time, node: 1, boot: 1 });
     let put = |number: u8, time: u64| {
         let content = Content::Value(value(number, u32::try_from(time).unwrap()));
-        versions
-            .commit(&[(Bytes::from(vec![number]), StampedValue { version: version(time), content })])
-            .unwrap();
+        versions.commit(&[(Bytes::from(vec![number]), StampedValue::plain(version(time), content))]).unwrap();
     };
     for time in 1..20 {
         (0..32).for_each(|number| put(number, time));
@@ -240,15 +238,15 @@ fn a_question_about_versions_reads_no_large_value() {
             2 => Content::Value(value(key[1], u32::try_from(time).unwrap())),
             _ => Content::Tombstone,
         };
-        (key.clone(), StampedValue { version: version(time), content })
+        (key.clone(), StampedValue::plain(version(time), content))
     };
-    let before = MultiVersionStore::new(open(directory.path()), 0);
+    let before = MultiVersionStore::new(open(directory.path()), 0).unwrap();
     for time in 1..3 {
         before.commit(&keys.iter().map(|key| put(key, time)).collect::<Vec<_>>()).unwrap();
     }
     before.database().maintain().unwrap();
     drop(before);
-    let versions = MultiVersionStore::new(open(directory.path()), 64 << 20);
+    let versions = MultiVersionStore::new(open(directory.path()), 64 << 20).unwrap();
     for key in &keys {
         for have in [Version::MAX, version(3), version(2)] {
             let told = versions.newest_above(key, have).unwrap();

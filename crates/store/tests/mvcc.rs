@@ -15,7 +15,7 @@ use store::{
 
 fn stamped(time: u64, value: Option<u8>) -> StampedValue {
     let content = value.map_or(Content::Tombstone, |byte| Content::Value(Bytes::from(vec![byte; 20])));
-    StampedValue { version: Version::of_write(Timestamp { time, node: 1, boot: 1 }), content }
+    StampedValue::plain(Version::of_write(Timestamp { time, node: 1, boot: 1 }), content)
 }
 
 #[derive(Clone, Debug)]
@@ -48,7 +48,7 @@ proptest! {
         steps in proptest::collection::vec(step(), 1..80),
         cache_bytes in prop_oneof![Just(0usize), Just(4_000), Just(1 << 20)],
     ) {
-        let store = MultiVersionStore::new(MemoryDatabase::new(), cache_bytes);
+        let store = MultiVersionStore::new(MemoryDatabase::new(), cache_bytes).unwrap();
         let mut model: BTreeMap<Vec<u8>, StampedValue> = BTreeMap::new();
         for step in steps {
             match step {
@@ -153,7 +153,7 @@ proptest! {
         let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         let options = DiskOptions { memtable_bytes: 2_000, ..DiskOptions::default() };
         let database = Arc::new(DiskDatabase::open(directory.path(), options.clone()).unwrap());
-        let store = MultiVersionStore::new(database.clone(), 0);
+        let store = MultiVersionStore::new(database.clone(), 0).unwrap();
         let mut model = Model::new();
         let mut views = std::collections::VecDeque::new();
         for step in steps {
@@ -189,7 +189,7 @@ proptest! {
 /// Rule S2 under threads: a tiny cache evicts all the time, and yet no reader is ever told an older version than one
 /// that was told before.
 fn s2_no_reader_sees_the_newest_version_go_back<D: Database>(database: D, merge: impl Fn(&D)) {
-    let store = Arc::new(MultiVersionStore::new(database, 6_000));
+    let store = Arc::new(MultiVersionStore::new(database, 6_000).unwrap());
     let done = Arc::new(AtomicBool::new(false));
     let told = Arc::new(std::sync::atomic::AtomicU64::new(0));
     let readers: Vec<_> = (0..3)
@@ -290,7 +290,7 @@ fn s2_a_late_put_hides_nothing_over_the_engine_in_memory() {
     s2_a_late_put_hides_nothing(|in_tables| {
         let database = databases[usize::from(in_tables)].clone();
         let merge: fn(&Arc<MemoryDatabase>) = |database| database.merge();
-        Box::new((MultiVersionStore::new(database, 1 << 20), merge))
+        Box::new((MultiVersionStore::new(database, 1 << 20).unwrap(), merge))
     });
 }
 
@@ -305,6 +305,6 @@ fn s2_a_late_put_hides_nothing_over_the_disk_engine() {
             database.put(Bytes::from_static(b"\x01filler"), vec![7; 300 << 10].into()).unwrap();
             database.maintain().unwrap();
         };
-        Box::new((MultiVersionStore::new(database, 1 << 20), merge))
+        Box::new((MultiVersionStore::new(database, 1 << 20).unwrap(), merge))
     });
 }

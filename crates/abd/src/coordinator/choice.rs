@@ -1,6 +1,6 @@
 //! Whom an operation calls first. A hint throughout: any majority will do, and everybody is asked when it takes long.
 
-use super::phase::Phase;
+use super::machine::First;
 use super::running::Running;
 use super::{Coordinator, Transmit};
 use crate::message::CallId;
@@ -8,30 +8,29 @@ use crate::quorum::NodeSet;
 use crate::time::Instant;
 
 impl Coordinator {
-    /// Calls those whom a fresh phase asks first: for writes everybody; for reads of timestamps a majority; for reads
-    /// the own replica alone, so that the others need not send a content that is already here.
+    /// Calls those whom a fresh phase asks first ([`Machine::first`](super::machine::Machine::first)).
     pub(super) fn call_first(&mut self, id: u64, running: &mut Running, now: Instant) {
         let mut chosen = NodeSet::EMPTY;
-        match &running.phase {
-            Phase::Write(write) => chosen = self.config.members.all().minus(write.held),
-            Phase::Read(_) => {
+        let mut may_wait = NodeSet::EMPTY;
+        match running.machine.first() {
+            First::Nobody => {}
+            First::Local => {
                 chosen.insert(self.local());
             }
-            Phase::ReadTimestamp(_) => chosen = self.majority_to_ask(id, running, now),
-            Phase::CommitWait { .. } => {}
-        }
-        let mut may_wait = NodeSet::EMPTY;
-        if matches!(&running.phase, Phase::Write(write) if !write.write_back) {
-            let avoided = self.avoided(running);
-            let waited_for = self.preferred_majority(id, avoided);
-            // Those who may fail to answer are not relied upon.
-            if waited_for.minus(avoided) == waited_for {
-                may_wait = chosen.minus(waited_for);
+            First::Majority => chosen = self.majority_to_ask(id, running, now),
+            First::Everybody { but, is_patient } => {
+                chosen = self.config.members.all().minus(but);
+                let avoided = self.avoided(running);
+                let waited_for = self.preferred_majority(id, avoided);
+                // Those who may fail to answer are not relied upon.
+                if is_patient && waited_for.minus(avoided) == waited_for {
+                    may_wait = chosen.minus(waited_for);
+                }
             }
         }
         for index in chosen.iter() {
             running.calls.contacted.insert(index);
-            let transmit = running.call(id, self.config.members.id(index));
+            let transmit = running.call(id, index, self.config.members.id(index));
             self.transmits.push_back(Transmit { may_wait: may_wait.contains(index), ..transmit });
         }
     }
@@ -45,7 +44,7 @@ impl Coordinator {
         let mut chosen = self.preferred_majority(id, self.avoided(running));
         // What has been asked is not asked again, and whose disk is full does not help a write.
         let contacted = running.calls.contacted;
-        let useless = if running.operation.needs_room() { self.unwritable } else { NodeSet::EMPTY };
+        let useless = if running.needs_room { self.unwritable } else { NodeSet::EMPTY };
         let others = self.config.members.all().minus(chosen.union(contacted).union(useless));
         if let Some(index) = self.nearness.due(others, now) {
             chosen.insert(index);
@@ -60,7 +59,7 @@ impl Coordinator {
 
     /// Those whom an operation asks last: those under suspicion, and if it needs room, those whose disk is full.
     fn avoided(&self, running: &Running) -> NodeSet {
-        if running.operation.needs_room() { self.suspects.union(self.unwritable) } else { self.suspects }
+        if running.needs_room { self.suspects.union(self.unwritable) } else { self.suspects }
     }
 
     /// The local member and the next ones round the ring; then those that are far, the nearest first, and those to be avoided.
@@ -78,7 +77,7 @@ impl Coordinator {
         let far = self.nearness.far().filter(|index| !avoided.contains(*index));
         let last = ring().filter(|index| avoided.contains(*index));
         for index in near.chain(far).chain(last) {
-            if chosen.len() == members.majority() {
+            if members.is_majority(chosen) {
                 break;
             }
             chosen.insert(index);

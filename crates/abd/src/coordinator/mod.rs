@@ -6,33 +6,55 @@
 //! Set, logical    timestamps of a majority ─► time = max + 1 ─► write to a majority ─► (T1 wait) ─► answer
 //! Set, TrueTime   time = latest ─► write to a majority ─► T1 wait, overlapped ─► answer
 //! Delete   a Set whose content is the tombstone
+//! Update   consensus on the successor of a base: see the module `update`
 //! ```
+//!
+//! Each kind of operation is a machine of its own (`get`, `write`, `update`), with its phases, replies and calls; what is the
+//! same for all of them is here.
 //!
 //! Its methods come in three kinds. Commands: [`Coordinator::submit`], [`Coordinator::cancel`]. Inputs: `handle_*`.
 //! Outputs: [`Coordinator::poll_transmit`], [`Coordinator::poll_outcome`] (both until `None` after any command or
-//! input), then [`Coordinator::poll_timeout`], at which [`Coordinator::handle_timeout`] is due.
+//! input), then [`Coordinator::poll_timeout`], at which [`Coordinator::handle_timeout`] is due. The functions of an Update are evaluated
+//! by whoever holds the coordinator: [`Coordinator::poll_evaluation`], [`Coordinator::handle_evaluated`].
 
+mod carry_out;
 mod choice;
+mod get;
 mod in_flight;
+mod machine;
 mod nearness;
-mod phase;
-mod replies;
 mod running;
+mod step;
+mod storing;
+mod update;
+mod write;
 
+use crate::ballot::Scope;
 use crate::issuer::TimestampIssuer;
 use crate::message::{CallId, Refusal, Reply, Request};
 use crate::operation::{Operation, OperationId, Outcome, Reason};
 use crate::quorum::{Members, NodeSet};
 use crate::time::{Instant, Now};
+use crate::update::{Evaluated, Evaluation, EvaluationId};
+use crate::value::{Content, StampedValue};
 use crate::version::{NodeId, Version};
 use alloc::boxed::Box;
-use alloc::collections::{BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec;
+use alloc::vec::Vec;
+use bytes::Bytes;
+use carry_out::hedge;
 use core::num::NonZeroU64;
 use core::time::Duration;
-use in_flight::{InFlight, Position};
+use get::Get;
+use in_flight::InFlight;
+use machine::Machine;
 use nearness::Nearness;
-use phase::{Calls, Phase, ReadPhase, TimestampPhase, WritePhase};
-use running::{Running, stamp};
+use running::Running;
+use step::{Settled, Step};
+use update::look::Look;
+use update::{KeyQueue, Member, Pauses};
+use write::{Write, disk_full};
 
 /// How the cluster chooses timestamps. All members use the same: a TrueTime Set is ordered after a logical operation
 /// only if that one waited too (PROTOCOL 3.7, run BT4).
@@ -51,6 +73,8 @@ pub struct Config {
     pub local: NodeId,
     /// All replicas.
     pub members: Members,
+    /// What they serve.
+    pub scope: Scope,
     /// How timestamps are chosen.
     pub mode: TimestampMode,
     /// A query phase asks a bare majority first and everybody after this long.
@@ -62,7 +86,12 @@ pub struct Config {
     pub probe_after: Option<Duration>,
     /// First pause before a call that was not answered is sent again; doubles each time up to eight times this.
     pub resend_after: Duration,
+    /// An Update that was in another one's way pauses for up to this long, and then for longer.
+    pub pause: Duration,
 }
+
+/// The first pause of an Update that was in another one's way ([`Config::pause`]) that fits most clusters.
+pub const PAUSE: Duration = Duration::from_millis(1);
 
 /// A request to one replica.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -71,6 +100,8 @@ pub struct Transmit {
     pub to: NodeId,
     /// To be returned with the reply.
     pub call: CallId,
+    /// What it belongs to.
+    pub scope: Scope,
     /// The operation's deadline: an answer after it is of no use.
     pub deadline: Instant,
     /// What to ask.
@@ -97,6 +128,12 @@ pub struct Coordinator {
     unwritable: NodeSet,
     transmits: VecDeque<Transmit>,
     outcomes: VecDeque<(OperationId, Outcome)>,
+    /// By key, its Updates: those that wait, and their fold.
+    queues: BTreeMap<Bytes, KeyQueue>,
+    evaluations: VecDeque<Evaluation>,
+    pauses: Pauses,
+    /// By index, the last run of each member that is known.
+    boots: Vec<u32>,
 }
 
 /// How much an operation holds of what it has read.
@@ -110,21 +147,6 @@ pub enum ValueFound {
     Ended,
 }
 
-/// What an input leads to.
-enum Step {
-    Continue,
-    /// Ask a majority, those not yet asked.
-    AskMajority,
-    AskEverybody,
-    Enter(Phase),
-    /// The result is durable on a majority: answer as soon as rule T1 allows.
-    Settle {
-        version: Version,
-        outcome: Outcome,
-    },
-    End(Outcome),
-}
-
 impl Coordinator {
     /// A coordinator with nothing in flight.
     ///
@@ -135,6 +157,8 @@ impl Coordinator {
         let (count, majority) = (config.members.count(), config.members.majority());
         Self {
             nearness: Nearness::new(count, majority, config.probe_after),
+            pauses: Pauses::new(config.pause),
+            boots: vec![0; count],
             config,
             next_operation: 0,
             running: InFlight::default(),
@@ -143,6 +167,8 @@ impl Coordinator {
             unwritable: NodeSet::EMPTY,
             transmits: VecDeque::new(),
             outcomes: VecDeque::new(),
+            queues: BTreeMap::new(),
+            evaluations: VecDeque::new(),
         }
     }
 
@@ -157,37 +183,68 @@ impl Coordinator {
         let id = self.next_operation;
         self.next_operation += 1;
         let position = self.running.begin(id);
-        let mut running = Box::new(Running {
-            phase: match operation {
-                Operation::Get { .. } => Phase::Read(ReadPhase::new()),
-                Operation::Set { .. } | Operation::Delete { .. } => Phase::ReadTimestamp(TimestampPhase {
-                    newest: Version::MIN,
-                    present: false,
-                    picked: None,
-                    answered: NodeSet::EMPTY,
-                    unwritable: NodeSet::EMPTY,
-                }),
-            },
-            operation,
-            deadline,
-            number: 0,
-            calls: Calls::default(),
-            due: deadline.min(now.instant + self.config.hedge_after),
-            armed: None,
-            resend_pause: self.config.resend_after,
-            hedged: false,
-        });
-        let step = match (&running.operation, self.config.mode) {
-            (Operation::Set { .. } | Operation::Delete { .. }, TimestampMode::TrueTime) => {
-                self.begin_truetime_write(&mut running, now, issuer)
+        let (key, needs_room) = (operation.key().clone(), operation.needs_room());
+        let (machine, enqueues) = match self.machine_for(operation, now, issuer) {
+            Ok(machine) => {
+                let enqueues = matches!(machine, Machine::Member(_));
+                (machine, enqueues)
             }
-            _ => Step::Continue,
+            Err(reason) => {
+                self.running.end(position);
+                self.outcomes.push_back((OperationId(id), Outcome::Refused(reason)));
+                return OperationId(id);
+            }
         };
-        if matches!(step, Step::Continue) {
-            self.call_first(id, &mut running, now.instant);
+        let mut running =
+            Box::new(Running::new(key, needs_room, machine, deadline, &self.config, now.instant));
+        if enqueues {
+            running.due = deadline;
         }
-        self.take(id, position, running, step, now);
+        self.call_first(id, &mut running, now.instant);
+        self.keep(id, position, running);
+        if enqueues {
+            self.enqueue(id, StampedValue::NEVER, now, issuer);
+        }
         OperationId(id)
+    }
+
+    /// The machine of a new operation.
+    fn machine_for(
+        &self,
+        operation: Operation,
+        now: Now,
+        issuer: &TimestampIssuer,
+    ) -> Result<Machine, Reason> {
+        let is_truetime = self.config.mode == TimestampMode::TrueTime;
+        if is_truetime && now.interval.is_none() && !operation.is_read() {
+            return Err(Reason::ClockUnknown);
+        }
+        let content = match operation {
+            Operation::Get { .. } => return Ok(Machine::Get(Get::new())),
+            Operation::Update { functions, .. } => {
+                let looks = functions.iter().all(|function| !function.always_changes);
+                return Ok(match looks {
+                    true => Machine::Look(Look::new(functions)),
+                    false => Machine::Member(Member::new(functions)),
+                });
+            }
+            Operation::Set { value, .. } => Content::Value(value),
+            Operation::Delete { .. } => Content::Tombstone,
+        };
+        let Some(interval) = now.interval.filter(|_| is_truetime) else {
+            return Ok(Machine::Write(Write::new(content, None)));
+        };
+        if content.is_value() && !self.config.members.suffices_without(self.unwritable) {
+            return Err(disk_full(&self.config.members, self.unwritable));
+        }
+        // T2: `latest` was read after the invocation; `last_issued` makes up for its repeats.
+        let timestamp = issuer.issue(interval.latest).map_err(|_| Reason::CeilingReached)?;
+        let version = Version::of_write(timestamp);
+        Ok(Machine::Write(match content {
+            // How many keys there were is a question, and a write asks none.
+            Content::Tombstone => Write::new(content, Some(version)),
+            Content::Value(_) => Write::blind(content, version),
+        }))
     }
 
     /// Ends an operation whose caller is gone. It answers `Refused` or `Indeterminate`, as a deadline would.
@@ -210,17 +267,67 @@ impl Coordinator {
         let Some(index) = self.config.members.index_of(from) else { return };
         self.suspects.remove(index);
         self.nearness.answered(index, call, matches!(reply, Reply::Refused(_)), now.instant);
-        let Some((position, mut running)) = self.running.take(call.operation) else { return };
-        let step = if running.number == call.phase {
-            self.absorb(&mut running, index, reply, issuer)
-        } else {
-            Step::Continue
+        let boot = match &reply {
+            Reply::Promise(promise) => promise.boot,
+            Reply::Closed(closed) => closed.boot,
+            _ => 0,
         };
-        self.take(call.operation, position, running, step, now);
+        self.boots[index] = self.boots[index].max(boot);
+        let Some((position, mut running)) = self.running.take(call.operation) else { return };
+        let step = match reply {
+            _ if running.number != call.phase => Step::Continue,
+            Reply::Refused(refusal) => {
+                running.calls.last_refusal = Some(refusal);
+                running.machine.absorb_refusal(&self.config.members, index, refusal)
+            }
+            // Nobody knows of another configuration yet (rule C1).
+            Reply::Stale { .. } => Step::AskEverybody,
+            reply => {
+                if matches!(reply, Reply::Timestamp { writable: false, .. }) && running.needs_room {
+                    running.calls.last_refusal = Some(Refusal::DiskFull);
+                }
+                running.machine.absorb(&self.config.members, issuer, index, reply)
+            }
+        };
+        self.take(call.operation, position, running, step, now, issuer);
+    }
+
+    /// The next functions to be evaluated, until none is left; [`Coordinator::handle_evaluated`] follows, at once or later.
+    pub fn poll_evaluation(&mut self) -> Option<Evaluation> {
+        self.evaluations.pop_front()
+    }
+
+    /// What functions have come to. Late ones have no effect.
+    ///
+    /// # Panics
+    /// When fewer than one of the operations, or more than there are, were evaluated.
+    pub fn handle_evaluated(
+        &mut self,
+        id: EvaluationId,
+        evaluated: Evaluated,
+        now: Now,
+        issuer: &TimestampIssuer,
+    ) {
+        let EvaluationId { operation: OperationId(operation), phase } = id;
+        let Some((position, mut running)) = self.running.take(operation) else { return };
+        if running.number != phase {
+            return self.keep(operation, position, running);
+        }
+        match &mut running.machine {
+            Machine::Look(look) => {
+                let Some(first) = evaluated.operations.into_iter().next() else {
+                    panic!("at least one operation is evaluated");
+                };
+                let step = look.absorb_evaluated(&self.config.members, first);
+                self.take(operation, position, running, step, now, issuer);
+            }
+            Machine::Fold(_) => self.evaluated(operation, position, running, evaluated, now, issuer),
+            _ => self.keep(operation, position, running),
+        }
     }
 
     /// Fires what is due at `now`.
-    pub fn handle_timeout(&mut self, now: Now) {
+    pub fn handle_timeout(&mut self, now: Now, issuer: &TimestampIssuer) {
         while let Some((at, id)) = self.timers.first().copied() {
             if at > now.instant {
                 break;
@@ -230,18 +337,20 @@ impl Coordinator {
                 unreachable!("a timer outlives its operation {id}");
             };
             let step = self.on_timer(id, &mut running, now);
-            self.take(id, position, running, step, now);
+            self.take(id, position, running, step, now, issuer);
         }
     }
 
-    /// A connection to a replica is up (again): whatever it has not answered is sent at once.
-    pub fn handle_peer_up(&mut self, peer: NodeId) {
+    /// A connection to a replica is up (again), to the run of it with this boot count: whatever it has not answered is sent at
+    /// once.
+    pub fn handle_peer_up(&mut self, peer: NodeId, boot: u32) {
         let Some(index) = self.config.members.index_of(peer) else { return };
+        self.boots[index] = self.boots[index].max(boot);
         self.suspects.remove(index);
         self.nearness.forget(index);
         for (id, running) in self.running.iter_mut() {
-            if running.calls.contacted.contains(index) && !running.answered().contains(index) {
-                self.transmits.push_back(Transmit { again: true, ..running.call(id, peer) });
+            if running.calls.contacted.contains(index) && !running.machine.answered().contains(index) {
+                self.transmits.push_back(Transmit { again: true, ..running.call(id, index, peer) });
             }
         }
     }
@@ -253,7 +362,7 @@ impl Coordinator {
         self.nearness.forget(index);
         let all = self.config.members.all();
         for (id, running) in self.running.iter_mut() {
-            if running.calls.contacted.contains(index) && !running.answered().contains(index) {
+            if running.calls.contacted.contains(index) && !running.machine.answered().contains(index) {
                 running.widen(id, all, &self.config.members, &mut self.transmits);
             }
         }
@@ -261,23 +370,15 @@ impl Coordinator {
 
     /// A question to the own replica will not be answered soon: its disk is slow. The others are asked at once, as they would be
     /// after [`Config::hedge_after`].
-    pub fn handle_local_delay(&mut self, call: CallId, now: Now) {
+    pub fn handle_local_delay(&mut self, call: CallId, now: Now, issuer: &TimestampIssuer) {
         let Some((position, mut running)) = self.running.take(call.operation) else { return };
-        let is_question = matches!(running.phase, Phase::Read(_) | Phase::ReadTimestamp(_));
-        let step = if is_question && running.number == call.phase && !running.hedged {
+        let step = if running.machine.is_question() && running.number == call.phase && !running.hedged {
             self.suspects.insert(self.local());
-            self.hedge(&mut running, now)
+            hedge(&mut running, now)
         } else {
             Step::Continue
         };
-        self.take(call.operation, position, running, step, now);
-    }
-
-    /// Everybody is asked, and the same again after a while.
-    fn hedge(&self, running: &mut Running, now: Now) -> Step {
-        running.hedged = true;
-        running.due = running.deadline.min(now.instant + running.resend_pause);
-        Step::AskEverybody
+        self.take(call.operation, position, running, step, now, issuer);
     }
 
     /// A request was not sent, for want of room or because its phase was over: no answer to it is waited for.
@@ -321,12 +422,16 @@ impl Coordinator {
     /// How much an operation holds of what it has read.
     pub fn found(&self, operation: OperationId) -> ValueFound {
         let Some(running) = self.running.get(operation.0) else { return ValueFound::Ended };
-        match &running.phase {
-            Phase::Read(read) if read.answered.is_empty() => ValueFound::Nothing,
-            Phase::Read(read) => ValueFound::Bytes(read.newest.content.len()),
-            Phase::Write(WritePhase { write_back: true, stamped, .. })
-            | Phase::CommitWait { outcome: Outcome::Read(stamped), .. } => {
+        match &running.machine {
+            Machine::Get(Get::Read(reading)) if reading.answered.is_empty() => ValueFound::Nothing,
+            Machine::Get(Get::Read(reading)) => ValueFound::Bytes(reading.newest.content.len()),
+            Machine::Look(look) => ValueFound::Bytes(look.reading.newest.content.len()),
+            Machine::Get(Get::WriteBack(storing)) => ValueFound::Bytes(storing.stamped.content.len()),
+            Machine::CommitWait(Settled { outcome: Outcome::Read(stamped), .. }) => {
                 ValueFound::Bytes(stamped.content.len())
+            }
+            Machine::CommitWait(Settled { outcome: Outcome::Updated { answers, .. }, .. }) => {
+                ValueFound::Bytes(answers.iter().map(Bytes::len).sum())
             }
             _ => ValueFound::Bytes(0),
         }
@@ -336,152 +441,4 @@ impl Coordinator {
     pub fn in_flight(&self) -> usize {
         self.running.len()
     }
-
-    fn begin_truetime_write(&self, running: &mut Running, now: Now, issuer: &TimestampIssuer) -> Step {
-        let members = self.config.members.count();
-        if running.operation.needs_room() && members - self.unwritable.len() < self.config.members.majority()
-        {
-            return Step::End(Outcome::Refused(Reason::TooManyRefused {
-                refused: self.unwritable.len(),
-                members,
-                refusal: Some(Refusal::DiskFull),
-            }));
-        }
-        // T2: `latest` was read after the invocation; `last_issued` makes up for its repeats.
-        let Some(interval) = now.interval else {
-            return Step::End(Outcome::Refused(Reason::ClockUnknown));
-        };
-        match issuer.issue(interval.latest) {
-            Err(_) => Step::End(Outcome::Refused(Reason::CeilingReached)),
-            Ok(timestamp) => {
-                let version = Version::of_write(timestamp);
-                match (&mut running.phase, &running.operation) {
-                    // How many keys there were is a question, and a write asks none.
-                    (Phase::ReadTimestamp(query), Operation::Delete { .. }) => query.picked = Some(version),
-                    (phase, operation) => {
-                        *phase = Phase::Write(WritePhase::of_set(
-                            stamp(operation, version),
-                            (Version::MIN, false),
-                        ));
-                    }
-                }
-                Step::Continue
-            }
-        }
-    }
-
-    fn on_timer(&mut self, id: u64, running: &mut Running, now: Now) -> Step {
-        running.armed = None;
-        if let Phase::CommitWait { version, outcome } = &running.phase
-            && waited_out(now, *version)
-        {
-            return Step::End(outcome.clone());
-        }
-        if now.instant >= running.deadline {
-            let waits = matches!(running.phase, Phase::CommitWait { .. }) && now.interval.is_some();
-            return Step::End(self.give_up(running, waits.then_some(Reason::StillUncertain)));
-        }
-        match running.phase {
-            Phase::CommitWait { version, .. } => {
-                running.due = running.deadline.min(now.instant + self.commit_wait(now, version));
-                return Step::Continue;
-            }
-            Phase::Read(_) | Phase::ReadTimestamp(_) if !running.hedged => {
-                self.suspects = self.suspects.union(running.calls.contacted.minus(running.answered()));
-                return self.hedge(running, now);
-            }
-            Phase::Read(_) | Phase::ReadTimestamp(_) | Phase::Write(_) => {}
-        }
-        for index in running.calls.contacted.minus(running.answered()).iter() {
-            let transmit = running.call(id, self.config.members.id(index));
-            self.transmits.push_back(Transmit { again: true, ..transmit });
-        }
-        running.resend_pause = (running.resend_pause * 2).min(self.config.resend_after * 8);
-        running.due = running.deadline.min(now.instant + running.resend_pause);
-        Step::Continue
-    }
-
-    /// How long until `version` is in the past for certain, as far as one reading can tell.
-    fn commit_wait(&self, now: Now, version: Version) -> Duration {
-        match now.interval {
-            Some(interval) => Duration::from_nanos((version.time() + 1).saturating_sub(interval.earliest)),
-            // The bound is lost for the moment: look again.
-            None => self.config.hedge_after,
-        }
-    }
-
-    /// What a client may conclude from an operation that ends without its quorum.
-    fn give_up(&self, running: &Running, reason: Option<Reason>) -> Outcome {
-        let reason = reason.unwrap_or_else(|| match running.phase {
-            Phase::CommitWait { .. } => Reason::ClockUnknown,
-            _ => Reason::NoQuorum {
-                answered: running.counted().len(),
-                needed: self.config.members.majority(),
-                members: self.config.members.count(),
-                refusal: running.calls.last_refusal,
-            },
-        });
-        let had_no_effect = match (&running.operation, &running.phase) {
-            (Operation::Get { .. }, _) => true,
-            (_, phase) => matches!(phase, Phase::ReadTimestamp(_)),
-        };
-        if had_no_effect { Outcome::Refused(reason) } else { Outcome::Indeterminate(reason) }
-    }
-
-    /// Carries out what an input led to, and keeps or ends the operation.
-    fn take(&mut self, id: u64, position: Position, mut running: Box<Running>, step: Step, now: Now) {
-        match step {
-            Step::Continue => {}
-            Step::AskMajority => {
-                let chosen = self.majority_to_ask(id, &running, now.instant);
-                running.widen(id, chosen, &self.config.members, &mut self.transmits);
-            }
-            Step::AskEverybody => {
-                let all = self.config.members.all();
-                running.widen(id, all, &self.config.members, &mut self.transmits);
-            }
-            Step::Enter(phase) => {
-                running.number += 1;
-                running.phase = phase;
-                running.calls = Calls::default();
-                running.resend_pause = self.config.resend_after;
-                running.due = running.deadline.min(now.instant + self.config.resend_after);
-                self.call_first(id, &mut running, now.instant);
-            }
-            Step::Settle { version, outcome } => {
-                // T1: every operation, Get included, answers only when its version is in the past for certain.
-                if self.config.mode == TimestampMode::Logical || waited_out(now, version) {
-                    return self.finish(id, position, &running, outcome);
-                }
-                running.number += 1;
-                running.due = running.deadline.min(now.instant + self.commit_wait(now, version));
-                running.phase = Phase::CommitWait { version, outcome };
-                running.calls = Calls::default();
-            }
-            Step::End(outcome) => return self.finish(id, position, &running, outcome),
-        }
-        if running.armed != Some(running.due) {
-            self.disarm(id, &running);
-            running.armed = Some(running.due);
-            self.timers.insert((running.due, id));
-        }
-        self.running.put_back(position, running);
-    }
-
-    fn disarm(&mut self, id: u64, running: &Running) {
-        if let Some(at) = running.armed {
-            self.timers.remove(&(at, id));
-        }
-    }
-
-    fn finish(&mut self, id: u64, position: Position, running: &Running, outcome: Outcome) {
-        self.disarm(id, running);
-        self.running.end(position);
-        self.outcomes.push_back((OperationId(id), outcome));
-    }
-}
-
-/// Rule T1: one sighting of `earliest > time` suffices, whatever the clock says later.
-fn waited_out(now: Now, version: Version) -> bool {
-    now.interval.is_some_and(|interval| interval.earliest > version.time())
 }

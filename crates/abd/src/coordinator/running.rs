@@ -1,23 +1,27 @@
-//! One operation in flight, and the calls that its phase makes.
+//! One operation in flight, or one fold of several, and the calls that its phase makes.
 
-use super::Transmit;
-use super::phase::{Calls, Phase};
-use crate::message::{CallId, Request};
-use crate::operation::Operation;
+use super::machine::Machine;
+use super::update::fold::Fold;
+use super::{Config, Transmit};
+use crate::ballot::Scope;
+use crate::message::{CallId, Refusal};
 use crate::quorum::{Members, NodeSet};
 use crate::time::Instant;
-use crate::value::{Content, StampedValue};
-use crate::version::{NodeId, Version};
+use crate::version::NodeId;
 use alloc::collections::VecDeque;
+use bytes::Bytes;
 use core::time::Duration;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Running {
-    pub(super) operation: Operation,
+    pub(super) key: Bytes,
+    /// Whether replicas whose disk is full cannot carry it out.
+    pub(super) needs_room: bool,
+    scope: Scope,
     pub(super) deadline: Instant,
     /// Counts phases; part of every call id.
-    pub(super) number: u8,
-    pub(super) phase: Phase,
+    pub(super) number: u32,
+    pub(super) machine: Machine,
     pub(super) calls: Calls,
     /// When something is due next, and what the timer table says.
     pub(super) due: Instant,
@@ -26,37 +30,74 @@ pub(super) struct Running {
     pub(super) hedged: bool,
 }
 
+/// What the calls of a phase have come to, apart from counted answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Calls {
+    /// Members that this phase has called.
+    pub(super) contacted: NodeSet,
+    pub(super) last_refusal: Option<Refusal>,
+}
+
 impl Running {
-    pub(super) fn answered(&self) -> NodeSet {
-        match &self.phase {
-            Phase::Read(read) => read.answered,
-            Phase::ReadTimestamp(query) => query.answered.union(query.unwritable),
-            Phase::Write(write) => write.held.union(write.refused),
-            Phase::CommitWait { .. } => NodeSet::EMPTY,
+    pub(super) fn new(
+        key: Bytes,
+        needs_room: bool,
+        machine: Machine,
+        deadline: Instant,
+        config: &Config,
+        now: Instant,
+    ) -> Self {
+        Self {
+            key,
+            needs_room,
+            scope: config.scope,
+            deadline,
+            number: 0,
+            machine,
+            calls: Calls::default(),
+            due: deadline.min(now + config.hedge_after),
+            armed: None,
+            resend_pause: config.resend_after,
+            hedged: false,
         }
     }
 
-    /// Who has done what the current phase is about: of a refusal nobody is one nearer to a majority.
-    pub(super) fn counted(&self) -> NodeSet {
-        match &self.phase {
-            Phase::Read(read) => read.answered,
-            Phase::ReadTimestamp(query) => query.answered,
-            Phase::Write(write) => write.held,
-            Phase::CommitWait { .. } => NodeSet::EMPTY,
+    /// The next phase begins: its calls are not those of the last one. Something is due after `due_after`.
+    pub(super) fn enter(&mut self, now: Instant, due_after: Duration, resend_pause: Duration) {
+        self.number += 1;
+        self.calls = Calls::default();
+        self.resend_pause = resend_pause;
+        self.due_after(now, due_after);
+        self.hedged = false;
+    }
+
+    /// Something is due after so long, but not after the deadline. A fold ends with its operations, each of which has a deadline
+    /// of its own.
+    pub(super) fn due_after(&mut self, now: Instant, pause: Duration) {
+        let due = now + pause;
+        self.due = if matches!(self.machine, Machine::Fold(_)) { due } else { self.deadline.min(due) };
+    }
+
+    pub(super) fn fold(&self) -> &Fold {
+        match &self.machine {
+            Machine::Fold(fold) => fold,
+            other => unreachable!("{other:?} is not a fold"),
         }
     }
 
-    /// The current phase's request to one replica.
-    pub(super) fn call(&self, id: u64, to: NodeId) -> Transmit {
-        let key = self.operation.key().clone();
-        let request = match &self.phase {
-            Phase::Read(read) => Request::LocalRead { key, have: read.newest.version },
-            Phase::ReadTimestamp(_) => Request::LocalReadTimestamp { key },
-            Phase::Write(write) => Request::LocalWrite { key, stamped: write.stamped.clone() },
-            Phase::CommitWait { .. } => unreachable!("a commit wait calls nobody"),
-        };
+    pub(super) fn fold_mut(&mut self) -> &mut Fold {
+        match &mut self.machine {
+            Machine::Fold(fold) => fold,
+            other => unreachable!("{other:?} is not a fold"),
+        }
+    }
+
+    /// The current phase's request to the member at an index.
+    pub(super) fn call(&self, id: u64, index: usize, to: NodeId) -> Transmit {
+        let request = self.machine.request(self.key.clone(), index);
         let call = CallId { operation: id, phase: self.number };
-        Transmit { to, call, deadline: self.deadline, request, may_wait: false, again: false }
+        let Self { scope, deadline, .. } = *self;
+        Transmit { to, call, scope, deadline, request, may_wait: false, again: false }
     }
 
     /// Calls those of `chosen` that this phase has not called yet.
@@ -69,17 +110,15 @@ impl Running {
     ) {
         for index in chosen.minus(self.calls.contacted).iter() {
             self.calls.contacted.insert(index);
-            transmits.push_back(self.call(id, members.id(index)));
+            transmits.push_back(self.call(id, index, members.id(index)));
         }
     }
-}
 
-/// What a Set or a Delete writes.
-pub(super) fn stamp(operation: &Operation, version: Version) -> StampedValue {
-    let content = match operation {
-        Operation::Set { value, .. } => Content::Value(value.clone()),
-        Operation::Delete { .. } => Content::Tombstone,
-        Operation::Get { .. } => unreachable!("a Get makes no version"),
-    };
-    StampedValue { version, content }
+    /// Calls those once more that were called and have not answered.
+    pub(super) fn call_again(&self, id: u64, members: &Members, transmits: &mut VecDeque<Transmit>) {
+        for index in self.calls.contacted.minus(self.machine.answered()).iter() {
+            let transmit = self.call(id, index, members.id(index));
+            transmits.push_back(Transmit { again: true, ..transmit });
+        }
+    }
 }

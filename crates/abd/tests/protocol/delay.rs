@@ -11,7 +11,8 @@ fn is_own(message: &Message) -> bool {
 fn delay(world: &mut World, call: CallId) -> usize {
     let before = world.pool.len();
     let now = Now { instant: world.instant, interval: None };
-    world.node(1).coordinator.handle_local_delay(call, now);
+    let node = world.node(1);
+    node.coordinator.handle_local_delay(call, now, &node.issuer);
     world.collect(1);
     world.pool.len() - before
 }

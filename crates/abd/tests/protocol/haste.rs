@@ -1,8 +1,9 @@
 //! Which writes may wait: those beyond the majority that the operation counts on.
 
+use crate::support::read_reply;
 use abd::{
-    CallId, Config, Coordinator, Instant, Members, NodeId, Now, Operation, Reply, Request, TimestampIssuer,
-    TimestampMode, Transmit, Version,
+    CallId, Config, Coordinator, Instant, Members, NodeId, Now, Operation, PAUSE, Reply, Request, Scope,
+    TimestampIssuer, TimestampMode, Transmit, Version,
 };
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -19,6 +20,8 @@ impl Node {
         let config = Config {
             local: NodeId(1),
             members: Members::new((1..=count).map(NodeId).collect()),
+            scope: Scope::FIRST,
+            pause: PAUSE,
             mode: TimestampMode::Logical,
             hedge_after: Duration::from_millis(10),
             rotate_after: NonZeroU64::MIN,
@@ -50,13 +53,11 @@ impl Node {
                 assert!(!may_wait && !again, "a question waits, or is one of before");
                 asked.push(to);
                 let reply = match request {
-                    Request::LocalRead { .. } if to == NodeId(1) => {
-                        Reply::Read { version: Version::MIN, content: None, durable: true }
-                    }
+                    Request::LocalRead { .. } if to == NodeId(1) => read_reply(Version::MIN, None),
                     Request::LocalRead { .. } => {
                         let version = Version::of_write(self.issuer.issue(7).unwrap());
                         let content = Some(abd::Content::Value("x".into()));
-                        Reply::Read { version, content, durable: true }
+                        read_reply(version, content)
                     }
                     _ => Reply::Timestamp { version: Version::MIN, present: false, writable: true },
                 };
@@ -104,12 +105,12 @@ fn nothing_waits_while_one_that_is_counted_on_may_not_answer() {
     assert_eq!((asked, patient(&sent)), (vec![NodeId(1), NodeId(3)], vec![NodeId(2)]));
     // What is sent again does not wait.
     let later = Now { instant: Instant(60_000_000), interval: None };
-    node.coordinator.handle_timeout(later);
+    node.coordinator.handle_timeout(later, &node.issuer);
     let again = node.sent();
     assert!(again.iter().any(|transmit| transmit.to == NodeId(2)));
     assert_eq!(patient(&again), []);
     assert!(again.iter().all(|transmit| transmit.again));
-    node.coordinator.handle_peer_up(NodeId(2));
+    node.coordinator.handle_peer_up(NodeId(2), 1);
     let again = node.sent();
     assert!(!again.is_empty() && again.iter().all(|transmit| transmit.again && transmit.to == NodeId(2)));
 }

@@ -2,6 +2,7 @@
 
 mod delay;
 mod found;
+mod functions;
 mod haste;
 mod nearness;
 mod paper;

@@ -1,7 +1,8 @@
 //! Whom a question goes to first: those who answer soon, as far as anybody knows.
 
+use crate::support::read_reply;
 use abd::{
-    CallId, Config, Coordinator, Instant, Members, NodeId, Now, Operation, Refusal, Reply, Request,
+    CallId, Config, Coordinator, Instant, Members, NodeId, Now, Operation, Refusal, Reply, Request, Scope,
     TimestampIssuer, TimestampMode, Version,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,11 +31,13 @@ impl Cluster {
         let config = Config {
             local: NodeId(1),
             members: Members::new(round_trips.keys().copied().chain([NodeId(1)]).collect()),
+            scope: Scope::FIRST,
             mode: TimestampMode::Logical,
             hedge_after: HEDGE,
             rotate_after: NonZeroU64::MIN,
             probe_after: Some(PROBE_AFTER),
             resend_after: Duration::from_secs(1),
+            pause: Duration::from_millis(1),
         };
         Self {
             coordinator: Coordinator::new(config),
@@ -53,7 +56,7 @@ impl Cluster {
     }
 
     fn reply(&mut self, from: NodeId, call: CallId) {
-        let reply = Reply::Read { version: Version::MIN, content: None, durable: true };
+        let reply = read_reply(Version::MIN, None);
         let now = Now { instant: self.now, interval: None };
         self.coordinator.handle_reply(from, call, reply, now, &self.issuer);
     }
@@ -111,7 +114,7 @@ impl Cluster {
             let due = self.coordinator.poll_timeout().unwrap();
             if !self.arrive(due) {
                 self.now = due;
-                self.coordinator.handle_timeout(Now { instant: due, interval: None });
+                self.coordinator.handle_timeout(Now { instant: due, interval: None }, &self.issuer);
             }
             asked.extend(self.send());
         }
@@ -228,7 +231,7 @@ fn a_question_that_is_never_answered_counts() {
     cluster.answers.retain(|(_, from, _)| *from != NodeId(3));
     cluster.round_trips.insert(NodeId(3), Duration::from_micros(300));
     cluster.coordinator.handle_peer_down(NodeId(3));
-    cluster.coordinator.handle_peer_up(NodeId(3));
+    cluster.coordinator.handle_peer_up(NodeId(3), 1);
     cluster.asked(10);
     assert_eq!(cluster.asked(100), [50, 50]);
 }

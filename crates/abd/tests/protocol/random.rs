@@ -3,8 +3,9 @@
 //!
 //! A failure names its seed; `run(seed)` repeats it exactly.
 
+use crate::functions::{append, apply, create, take};
 use crate::support::{Message, Ticket, World, delete, get, set};
-use abd::{Content, Interval, Operation, Outcome, TimestampMode, Version};
+use abd::{Interval, Operation, Outcome, StampedValue, TimestampMode, Version};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -15,7 +16,10 @@ const OPERATIONS: usize = 7;
 const UNCERTAINTY: u64 = 40;
 
 /// Histories per test.
-const SEEDS: u64 = 1000;
+const SEEDS: u64 = match option_env!("ABD_SEEDS") {
+    Some(_) => 60_000,
+    None => 1000,
+};
 
 /// The generator *splitmix64*: small, and the same everywhere.
 struct Dice(u64);
@@ -53,6 +57,8 @@ enum Effect {
     Write(Option<String>),
     /// It saw this value.
     Read(Option<String>),
+    /// It applied this function, and saw this value before, if it was answered.
+    Update(Vec<u8>, Option<Option<String>>),
 }
 
 /// An operation of a history.
@@ -83,6 +89,11 @@ fn linearizable(events: &[Event]) -> bool {
             match &events[at].effect {
                 Effect::Write(next) => search(events, done | 1 << at, next),
                 Effect::Read(seen) => seen == value && search(events, done | 1 << at, value),
+                Effect::Update(_, Some(seen)) if seen != value => false,
+                Effect::Update(function, _) => {
+                    let next = apply(function, value.as_deref()).unwrap_or_else(|| value.clone());
+                    search(events, done | 1 << at, &next)
+                }
             }
         })
     }
@@ -94,6 +105,7 @@ struct Run {
     world: World,
     dice: Dice,
     mode: TimestampMode,
+    updates: bool,
     /// Every submitted operation, by ticket: when, what.
     submitted: Vec<(Ticket, usize, Operation)>,
     /// When an outcome was first seen.
@@ -103,11 +115,12 @@ struct Run {
 
 impl Run {
     /// A fresh cluster whose size and mode the test chooses.
-    fn new(seed: u64, count: u32, mode: TimestampMode) -> Self {
+    fn new(seed: u64, count: u32, mode: TimestampMode, updates: bool) -> Self {
         let mut run = Self {
             world: World::new(count, mode),
             dice: Dice(seed),
             mode,
+            updates,
             submitted: Vec::new(),
             ended: BTreeMap::new(),
             step: 0,
@@ -160,7 +173,14 @@ impl Run {
         let node = ids[self.dice.place(ids.len())];
         match self.dice.below(100) {
             0..=9 if self.submitted.len() + 1 < OPERATIONS => {
+                let token = format!("u{}.", self.submitted.len());
                 let operation = match self.dice.below(10) {
+                    // Most of the histories with updates have little else.
+                    0..=5 if self.updates => match self.dice.below(8) {
+                        0..=1 => create(&token),
+                        2 => take(),
+                        _ => append(&token),
+                    },
                     0 => delete(),
                     1..=5 => set(&format!("v{}", self.submitted.len())),
                     _ => get(),
@@ -203,7 +223,8 @@ impl Run {
 
     /// Nothing is lost any more, disks sync, and time passes: until everything that can end has ended.
     fn settle(&mut self) {
-        for _ in 0..4 {
+        // Updates that are in each other's way need longer than anything else: up to their deadlines.
+        for _ in 0..if self.updates { 14 } else { 4 } {
             for _ in 0..20 {
                 self.world.deliver_all();
                 for id in self.world.ids() {
@@ -231,6 +252,25 @@ impl Run {
                 Operation::Get { .. } => None,
                 Operation::Set { value, .. } => Some(Some(String::from_utf8_lossy(value).into_owned())),
                 Operation::Delete { .. } => Some(None),
+                Operation::Update { functions, .. } => {
+                    let function = functions[0].encoded.to_vec();
+                    let (answered, seen) = match self.world.outcome(*ticket) {
+                        Some(Outcome::Refused(_)) => continue,
+                        Some(Outcome::Updated { answers, .. }) => {
+                            let seen = String::from_utf8_lossy(&answers[0]).into_owned();
+                            let seen = seen.strip_prefix('=').map(str::to_owned);
+                            (self.ended.get(ticket).copied(), Some(seen))
+                        }
+                        Some(Outcome::Indeterminate(_)) | None => (None, None),
+                        outcome => panic!("{operation:?} ended with {outcome:?}"),
+                    };
+                    events.push(Event {
+                        invoked: *invoked,
+                        answered,
+                        effect: Effect::Update(function, seen),
+                    });
+                    continue;
+                }
             };
             let (answered, effect) = match (self.world.outcome(*ticket), written) {
                 (Some(Outcome::Refused(_)), _) => continue,
@@ -252,19 +292,19 @@ impl Run {
     }
 
     /// Rule V1 on all disks: a version names one content.
-    fn assert_one_content_per_version(&self, seen: &mut BTreeMap<Version, Content>) {
+    fn assert_one_content_per_version(&self, seen: &mut BTreeMap<Version, StampedValue>) {
         for node in self.world.nodes.values() {
-            for stamped in node.disk.synced.0.values().chain(node.disk.cache.0.values()) {
-                let content = seen.entry(stamped.version).or_insert_with(|| stamped.content.clone());
-                assert_eq!(*content, stamped.content, "{:?} names two contents", stamped.version);
+            for (_, stamped) in node.disk.synced.versions().chain(node.disk.cache.versions()) {
+                let before = seen.entry(stamped.version).or_insert_with(|| stamped.clone());
+                assert_eq!(before, stamped, "{:?} names two contents", stamped.version);
             }
         }
     }
 }
 
 /// One seed from beginning to end; tells how many operations were answered well.
-fn run(seed: u64, count: u32, mode: TimestampMode) -> usize {
-    let mut run = Run::new(seed, count, mode);
+fn run(seed: u64, count: u32, mode: TimestampMode, updates: bool) -> usize {
+    let mut run = Run::new(seed, count, mode, updates);
     let mut contents = BTreeMap::new();
     for _ in 0..150 {
         run.act();
@@ -286,8 +326,8 @@ fn run(seed: u64, count: u32, mode: TimestampMode) -> usize {
 }
 
 /// Many seeds; the histories must be worth checking.
-fn run_all(count: u32, mode: TimestampMode) {
-    let answered: usize = (0..SEEDS).map(|seed| run(seed, count, mode)).sum();
+fn run_all(count: u32, mode: TimestampMode, updates: bool) {
+    let answered: usize = (0..SEEDS).map(|seed| run(seed, count, mode, updates)).sum();
     let per_history = answered as f64 / SEEDS as f64;
     assert!(per_history > 2.5, "only {per_history:.2} operations of a history were answered");
 }
@@ -295,25 +335,43 @@ fn run_all(count: u32, mode: TimestampMode) {
 /// PROTOCOL runs L1 to L4 and L8, by chance instead of exhaustively.
 #[test]
 fn three_nodes_in_logical_mode_are_linearizable() {
-    run_all(3, TimestampMode::Logical);
+    run_all(3, TimestampMode::Logical, false);
 }
 
 /// PROTOCOL run L5.
 #[test]
 fn five_nodes_in_logical_mode_are_linearizable() {
-    run_all(5, TimestampMode::Logical);
+    run_all(5, TimestampMode::Logical, false);
 }
 
 /// PROTOCOL runs T1, T2 and T4.
 #[test]
 fn three_nodes_in_truetime_mode_are_linearizable() {
-    run_all(3, TimestampMode::TrueTime);
+    run_all(3, TimestampMode::TrueTime, false);
 }
 
 /// The same with five.
 #[test]
 fn five_nodes_in_truetime_mode_are_linearizable() {
-    run_all(5, TimestampMode::TrueTime);
+    run_all(5, TimestampMode::TrueTime, false);
+}
+
+/// PROTOCOL runs N1 to N9, V1 and V2, by chance.
+#[test]
+fn updates_on_three_nodes_in_logical_mode_are_linearizable() {
+    run_all(3, TimestampMode::Logical, true);
+}
+
+/// The same with five.
+#[test]
+fn updates_on_five_nodes_in_logical_mode_are_linearizable() {
+    run_all(5, TimestampMode::Logical, true);
+}
+
+/// PROTOCOL runs N10 and N11, by chance.
+#[test]
+fn updates_on_three_nodes_in_truetime_mode_are_linearizable() {
+    run_all(3, TimestampMode::TrueTime, true);
 }
 
 /// The checker itself: histories whose verdict is known.

@@ -3,11 +3,13 @@
 //! Nothing moves unless the test says so. A message stays in the pool until it is delivered or dropped; time passes
 //! only through [`World::advance`]. That makes a trace on paper and a test the same list of steps.
 
+use crate::functions::evaluate;
 use abd::loopback::MapStore;
 use abd::{
-    AfterCommit, CallId, Config, Content, Coordinator, Instant, Interval, Members, Newest, NodeId, Now,
-    Operation, OperationId, Outcome, Reaction, Replica, Reply, Request, StampedValue, Standing, Timestamp,
-    TimestampIssuer, TimestampMode, Version, VersionStore,
+    Acceptor, AcceptorLimits, AfterCommit, Ballot, CallId, Config, Content, Coordinator, Deadline, Glimpse,
+    Instant, Interval, Members, Newest, NodeId, Now, Operation, OperationId, Outcome, PAUSE, Reaction,
+    Replica, Reply, Request, Scope, StampedValue, Standing, Timestamp, TimestampIssuer, TimestampMode, Unit,
+    UpdateId, Version, VersionStore,
 };
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -59,6 +61,10 @@ impl VersionStore for Disk {
             return Ok(Newest { durable: false, ..cached });
         }
         Ok(synced)
+    }
+
+    fn mark(&self) -> Ballot {
+        self.synced.mark()
     }
 
     fn is_damage(_: &Damaged) -> bool {
@@ -135,12 +141,14 @@ pub(crate) struct Node {
     pub(crate) boot: u32,
     /// Its data.
     pub(crate) disk: Disk,
+    /// What it has promised and accepted in this life.
+    pub(crate) acceptor: Acceptor,
     /// What its replica may do.
     pub(crate) standing: Standing,
     /// What its interval clock says.
     pub(crate) interval: Option<Interval>,
     /// Writes whose fsync has not returned.
-    sealed: Vec<(Bytes, StampedValue, Message, AfterCommit)>,
+    sealed: Vec<(Unit, Message, AfterCommit)>,
 }
 
 /// An operation that a test started.
@@ -177,6 +185,8 @@ impl World {
         let config = Config {
             local: NodeId(1),
             members: Members::new((1..=count).map(NodeId).collect()),
+            scope: Scope::FIRST,
+            pause: PAUSE,
             mode,
             hedge_after: HEDGE,
             rotate_after: ROTATE_AFTER,
@@ -192,6 +202,7 @@ impl World {
             issuer: TimestampIssuer::new(NodeId(id), 1),
             boot: 1,
             disk: Disk::default(),
+            acceptor: fresh_acceptor(),
             standing: Standing { admitted: true, writable: true },
             interval,
             sealed: Vec::new(),
@@ -200,7 +211,7 @@ impl World {
             nodes: (1..=count).map(|id| (id, node(id))).collect(),
             pool: Vec::new(),
             instant: Instant(0),
-            replica: Replica { max_future: None },
+            replica: Replica { scope: Scope::FIRST, max_future: None },
             latest: 0,
             outcomes: BTreeMap::new(),
             config,
@@ -267,7 +278,7 @@ impl World {
 
     /// Puts a version on a node's disk behind everybody's back.
     pub(crate) fn plant(&mut self, id: u32, stamped: StampedValue) {
-        self.node(id).disk.synced.put(KEY.into(), stamped);
+        self.node(id).disk.synced.commit(Unit::Version { key: KEY.into(), stamped });
     }
 
     /// Delivers every message for which `wanted` holds, and those sent in consequence, until none is left.
@@ -344,17 +355,19 @@ impl World {
                     self.collect(message.to);
                 }
             }
-            Payload::Request(request) => match replica.handle(&node.disk, request, node.standing, latest) {
-                Reaction::Reply(reply) => self.answer(&message, reply),
-                Reaction::Commit { key, stamped, reply } if node.disk.lazy => {
-                    node.disk.cache.put(key.clone(), stamped.clone());
-                    node.sealed.push((key, stamped, message, reply));
+            Payload::Request(request) => {
+                match replica.handle(&node.disk, &mut node.acceptor, request, node.standing, latest) {
+                    Reaction::Reply(reply) => self.answer(&message, reply),
+                    Reaction::Commit { unit, reply } if node.disk.lazy => {
+                        node.disk.cache.commit(unit.clone());
+                        node.sealed.push((unit, message, reply));
+                    }
+                    Reaction::Commit { unit, reply } => {
+                        node.disk.synced.commit(unit);
+                        self.answer(&message, reply.committed());
+                    }
                 }
-                Reaction::Commit { key, stamped, reply } => {
-                    node.disk.synced.put(key, stamped);
-                    self.answer(&message, reply.committed());
-                }
-            },
+            }
         }
     }
 
@@ -362,8 +375,8 @@ impl World {
     pub(crate) fn fsync(&mut self, id: u32) {
         let node = self.node(id);
         let mut replies = Vec::new();
-        for (key, stamped, message, reply) in node.sealed.drain(..) {
-            node.disk.synced.put(key, stamped);
+        for (unit, message, reply) in node.sealed.drain(..) {
+            node.disk.synced.commit(unit);
             replies.push((message, reply.committed()));
         }
         for (message, reply) in replies {
@@ -379,6 +392,7 @@ impl World {
         node.coordinator = Coordinator::new(config);
         node.issuer = TimestampIssuer::new(NodeId(id), node.boot);
         node.disk.cache = MapStore::default();
+        node.acceptor = node.disk.synced.acceptor(node.boot, AcceptorLimits::default());
         node.sealed.clear();
     }
 
@@ -394,7 +408,7 @@ impl World {
         for id in self.ids() {
             let node = self.node(id);
             let now = Now { instant, interval: node.interval };
-            node.coordinator.handle_timeout(now);
+            node.coordinator.handle_timeout(now, &node.issuer);
             self.collect(id);
         }
     }
@@ -419,7 +433,12 @@ impl World {
 
     /// Takes what a coordinator has to say.
     pub(crate) fn collect(&mut self, id: u32) {
+        let instant = self.instant;
         let Some(node) = self.nodes.get_mut(&id) else { return };
+        while let Some(evaluation) = node.coordinator.poll_evaluation() {
+            let now = Now { instant, interval: node.interval };
+            node.coordinator.handle_evaluated(evaluation.id, evaluate(&evaluation), now, &node.issuer);
+        }
         while let Some(transmit) = node.coordinator.poll_transmit() {
             self.pool.push(Message {
                 from: id,
@@ -470,5 +489,17 @@ pub(crate) fn version(time: u64, node: u32, boot: u32) -> Version {
 
 /// A value under a version.
 pub(crate) fn stamped(version: Version, value: &str) -> StampedValue {
-    StampedValue { version, content: Content::Value(Bytes::copy_from_slice(value.as_bytes())) }
+    StampedValue::plain(version, Content::Value(Bytes::copy_from_slice(value.as_bytes())))
+}
+
+/// An acceptor that has promised and accepted nothing.
+pub(crate) fn fresh_acceptor() -> Acceptor {
+    MapStore::default().acceptor(1, AcceptorLimits::default())
+}
+
+/// What a replica says that durably has this version, and this content if the reader is to be told.
+pub(crate) fn read_reply(version: Version, content: Option<Content>) -> Reply {
+    let present = content.as_ref().is_some_and(Content::is_value);
+    let (deadline, update) = (Deadline::NONE, UpdateId::NONE);
+    Reply::Read(Glimpse { version, present, deadline, update, content, durable: true })
 }

@@ -6,6 +6,7 @@ use super::database::ReplicaStore;
 use super::now_instant;
 use crate::logging::limit::limited;
 use ::node::commit::{Address, Batch, QUEUE_BYTES_MAX, Queue, Round, Rounds, Tidied};
+use ::node::lookups::Completed;
 use abd::{AfterCommit, CallId, Fit, Reply};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -151,18 +152,19 @@ impl Committer {
         if rounds.handle_committed(&fit, store.database.had_room(), now_instant()) {
             let why = match &fit {
                 Fit::All => "a batch of deletes had room only in what is kept free for them",
-                Fit::Tombstones(why) | Fit::Nothing(why) => why,
+                Fit::Roomless(why) | Fit::Nothing(why) => why,
             };
             self.tell(rounds.has_room(), why);
         }
         self.commits.fetch_add(1, Ordering::Relaxed);
         self.writes.fetch_add(batch.replies.len() as u64, Ordering::Relaxed);
-        let mut by_shard: Vec<Vec<(ReplyTo, Reply)>> = self.completions.iter().map(|_| Vec::new()).collect();
+        let mut by_shard: Vec<Vec<(ReplyTo, Completed)>> =
+            self.completions.iter().map(|_| Vec::new()).collect();
         batch.open(&fit, |opened| {
             if let Some((key, version)) = opened.missed {
                 self.completions[opened.to.shard].refused(key, version);
             }
-            by_shard[opened.to.shard].push((opened.to, opened.reply));
+            by_shard[opened.to.shard].push((opened.to, Completed::Written(opened.reply)));
         });
         for (completions, replies) in self.completions.iter().zip(by_shard) {
             if !replies.is_empty() {
@@ -187,7 +189,10 @@ fn tidy(store: &ReplicaStore) -> Result<Tidied, DatabaseError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use abd::{Content, Reaction, Replica, Request, StampedValue, Standing, Timestamp, Version, WriteGroup};
+    use abd::{
+        Acceptor, AcceptorLimits, Ballot, Content, Reaction, Replica, Request, Scope, StampedValue, Standing,
+        Timestamp, Version, WriteGroup,
+    };
 
     #[test]
     fn a_reply_goes_to_the_event_loop_that_waits_for_it() {
@@ -199,28 +204,30 @@ mod tests {
             ReplicaStore::open(&directory.path().join("database"), watermark.into(), 8 << 20).unwrap();
         let committer = Committer::new(Completions::of_all(3), true);
         let mut put = Puts::default();
+        let replica = Replica { scope: Scope::FIRST, max_future: None };
+        let mut acceptor = Acceptor::new(1, Ballot::MIN, AcceptorLimits::default());
         // One batch for all of them: they write the same key.
         for (shard, time) in [(2, 1), (0, 2), (1, 3), (2, 4)] {
             let to = ReplyTo { shard, lane: None, call: CallId { operation: time, phase: 0 } };
             let version = Version::of_write(Timestamp { time, node: 1, boot: 1 });
-            let stamped = StampedValue { version, content: Content::Tombstone };
+            let stamped = StampedValue::plain(version, Content::Tombstone);
             let request = Request::LocalWrite { key: "k".into(), stamped };
             let standing = Standing { admitted: true, writable: true };
-            let reaction = Replica { max_future: None }.handle(&store, request, standing, 0);
-            let Reaction::Commit { key, stamped, reply } = reaction else { panic!("it is stored already") };
-            put.push(&key, &stamped);
+            let reaction = replica.handle(&store, &mut acceptor, request, standing, 0);
+            let Reaction::Commit { unit, reply } = reaction else { panic!("it is stored already") };
+            put.push(&unit);
             committer.enqueue(&mut put, reply, to).unwrap();
         }
         committer.close();
         committer.run(&store).unwrap();
         assert_eq!(committer.counts(), (1, 4));
-        let calls = |shard: usize| {
-            let done = committer.completions[shard].take();
-            assert!(
-                done.iter().all(|(to, reply)| to.shard == shard && matches!(reply, Reply::Written { .. }))
-            );
-            done.iter().map(|(to, _)| to.call.operation).collect::<Vec<_>>()
-        };
+        let calls =
+            |shard: usize| {
+                let done = committer.completions[shard].take();
+                assert!(done.iter().all(|(to, reply)| to.shard == shard
+                    && matches!(reply, Completed::Written(Reply::Written { .. }))));
+                done.iter().map(|(to, _)| to.call.operation).collect::<Vec<_>>()
+            };
         assert_eq!([calls(0), calls(1), calls(2)], [vec![2], vec![3], vec![1, 4]]);
     }
 }

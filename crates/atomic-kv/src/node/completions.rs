@@ -1,8 +1,8 @@
-//! Replies that had to wait for the disk, on their way back to an event loop: those of finished writes, and what look-ups have
-//! found.
+//! What had to wait for the disk, on its way back to an event loop: replies to finished writes, and what look-ups have found.
 
 use ::node::lanes::lane::LaneKey;
-use abd::{CallId, Reply, Version};
+use ::node::lookups::Completed;
+use abd::{CallId, Version};
 use bytes::Bytes;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
@@ -19,7 +19,7 @@ pub(crate) struct ReplyTo {
 /// What waits for one event loop.
 #[derive(Default)]
 pub(crate) struct Completions {
-    done: Mutex<Vec<(ReplyTo, Reply)>>,
+    done: Mutex<Vec<(ReplyTo, Completed)>>,
     /// Writes of its own coordinator that the own replica has refused.
     refused: Mutex<Vec<(Bytes, Version)>>,
     pub(crate) wake: Notify,
@@ -31,7 +31,7 @@ impl Completions {
         (0..shards).map(|_| Self::default()).collect()
     }
 
-    pub(crate) fn take(&self) -> Vec<(ReplyTo, Reply)> {
+    pub(crate) fn take(&self) -> Vec<(ReplyTo, Completed)> {
         std::mem::take(&mut *self.done.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -44,8 +44,8 @@ impl Completions {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).push((key, version));
     }
 
-    pub(crate) fn give(&self, replies: impl IntoIterator<Item = (ReplyTo, Reply)>) {
-        self.done.lock().unwrap_or_else(PoisonError::into_inner).extend(replies);
+    pub(crate) fn give(&self, completed: impl IntoIterator<Item = (ReplyTo, Completed)>) {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner).extend(completed);
         self.wake.notify_one();
     }
 }

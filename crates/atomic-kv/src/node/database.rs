@@ -2,7 +2,7 @@
 
 use crate::logging::limit::limited;
 use ::node::commit::Tidied;
-use abd::{Glimpse, Newest, Version, VersionStore};
+use abd::{Ballot, Glimpse, Newest, Version, VersionStore};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -40,7 +40,7 @@ impl ReplicaStore {
             ..DiskOptions::default()
         };
         let database = Arc::new(DiskDatabase::open(directory, options)?);
-        let versions = MultiVersionStore::new(database.clone(), cache_bytes);
+        let versions = MultiVersionStore::new(database.clone(), cache_bytes)?;
         Ok(Self { database, versions, maintaining: Mutex::default(), abstentions: AtomicU64::new(0) })
     }
 
@@ -122,6 +122,10 @@ impl VersionStore for ReplicaStore {
 
     fn remembered_above(&self, key: &[u8], have: Version) -> Option<Glimpse> {
         self.versions.remembered_above(key, have)
+    }
+
+    fn mark(&self) -> Ballot {
+        self.versions.mark()
     }
 
     fn is_damage(why: &DatabaseError) -> bool {

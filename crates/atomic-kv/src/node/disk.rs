@@ -1,5 +1,6 @@
 //! The disk side of a node: what the replica reads, and who writes and looks up for all event loops.
 
+use super::acceptors::Acceptors;
 use super::committer::Committer;
 use super::completions::Completions;
 use super::database::ReplicaStore;
@@ -7,10 +8,12 @@ use super::readers::Readers;
 use ::node::admission::Admission;
 use abd::Standing;
 use std::sync::Arc;
+use store::DatabaseError;
 
-/// The replica's store, and the queues in front of it.
+/// The replica's store, what is decided about it in memory, and the queues in front of it.
 pub(crate) struct Disk {
     pub(crate) store: ReplicaStore,
+    pub(crate) acceptors: Acceptors,
     pub(crate) committer: Committer,
     pub(crate) readers: Readers,
     /// What has waited for the disk, for each event loop.
@@ -18,11 +21,15 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
-    /// Of a node with so many event loops.
-    pub(super) fn new(store: ReplicaStore, loops: usize) -> Self {
+    /// Of the run `boot` of a node with so many event loops.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(super) fn new(store: ReplicaStore, boot: u32, loops: usize) -> Result<Self, DatabaseError> {
+        let acceptors = Acceptors::open(&store, boot)?;
         let completions = Completions::of_all(loops);
         let committer = Committer::new(completions.clone(), store.database.accepts_writes());
-        Self { store, committer, readers: Readers::default(), completions }
+        Ok(Self { store, acceptors, committer, readers: Readers::default(), completions })
     }
 
     /// How the replica stands.

@@ -138,8 +138,11 @@ impl Report {
             ("total_error_replies", &errors),
             ("reads", &reads),
             ("writes", &total(|loops| &loops.writes)),
+            ("updates", &total(|loops| &loops.updates)),
             ("refused", &total(|loops| &loops.refused)),
             ("indeterminate", &total(|loops| &loops.indeterminate)),
+            ("updates_refused", &total(|loops| &loops.updates_refused)),
+            ("updates_indeterminate", &total(|loops| &loops.updates_indeterminate)),
             ("log_lines_dropped", &logging::lines_dropped()),
             ("expired_keys", &"0"),
             ("evicted_keys", &"0"),
@@ -189,6 +192,7 @@ impl Report {
     fn node_rows(&self) -> Rows {
         let boot = self.membership.directory.identity().boot;
         let not_ready = self.not_ready();
+        let (accepted, promised) = self.disk.acceptors.counts();
         let is_up = |index| self.membership.admission.is_up(index);
         let state = |(index, id)| format!("{id}={}", if is_up(index) { "up" } else { "down" });
         let peers: Vec<String> = self.peers().map(state).collect();
@@ -200,6 +204,8 @@ impl Report {
             ("ready", &u8::from(not_ready.is_none())),
             ("not_ready_because", &not_ready.map_or_else(String::new, |why| why.to_string())),
             ("writable", &u8::from(self.disk.committer.writable())),
+            ("updates_accepted", &accepted),
+            ("updates_promised", &promised),
             ("keys_estimate", &self.disk.store.versions.keys_estimate()),
             ("timestamps", &self.settings.timestamps_name()),
             ("clock", &self.clock.text()),

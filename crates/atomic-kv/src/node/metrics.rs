@@ -11,15 +11,27 @@ impl Report {
         let boot = u64::from(self.membership.directory.identity().boot);
         let (commits, committed) = self.disk.committer.counts();
         let (store, clients) = (&self.disk.store, &self.clients);
+        let (accepted, promised) = self.disk.acceptors.counts();
         let total = |of| self.stats.total(of);
         let rows = [
             ("reads_total", "Gets answered", total(|loops| &loops.reads)),
             ("writes_total", "Sets and deletes answered", total(|loops| &loops.writes)),
+            ("updates_total", "Updates answered", total(|loops| &loops.updates)),
             ("refused_total", "Operations that certainly had no effect", total(|loops| &loops.refused)),
             (
                 "indeterminate_total",
                 "Operations whose effect is unknown",
                 total(|loops| &loops.indeterminate),
+            ),
+            (
+                "updates_refused_total",
+                "Updates among the operations that certainly had no effect",
+                total(|loops| &loops.updates_refused),
+            ),
+            (
+                "updates_indeterminate_total",
+                "Updates among the operations whose effect is unknown",
+                total(|loops| &loops.updates_indeterminate),
             ),
             ("commands_total", "Commands that clients have called", self.stats.commands()),
             ("hits_total", "Gets that found a value", total(|loops| &loops.hits)),
@@ -57,6 +69,12 @@ impl Report {
                 "Questions not answered because what they are about may be damaged",
                 store.abstentions(),
             ),
+            (
+                "updates_accepted",
+                "Keys with an accepted update that is not known to be over",
+                accepted as u64,
+            ),
+            ("updates_promised", "Keys with nothing but a promise to an update", promised as u64),
             ("disk_bytes", "Bytes that the database takes", store.database.disk_bytes()),
             ("boot", "Starts of this data directory", boot),
             ("writable", "1 while the disk has room", u64::from(self.disk.committer.writable())),

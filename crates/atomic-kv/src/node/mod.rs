@@ -5,6 +5,7 @@
 //! `store::disk`, and `tidy` while it tidies. What a node has once is in a part of its own (`Disk`, `Membership`, `Repairs`,
 //! `Clients`, `Stats`, `NodeClock`, `Supervisor`), and each holds the parts that it needs.
 
+mod acceptors;
 mod alarm;
 mod client;
 pub mod clock;

@@ -6,9 +6,9 @@ use super::completions::ReplyTo;
 use super::disk::Disk;
 use super::now_instant;
 use ::node::admission::Admission;
-use ::node::lookups::{HandOver, Lookups, found_bytes, own};
+use ::node::lookups::{HandOver, Lookups, look_up, own};
 use ::node::shard::REPLICA;
-use abd::{Instant, Reaction, Reply, Request};
+use abd::{Instant, Reply, Request};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -48,11 +48,11 @@ impl Readers {
         found
     }
 
-    /// Queues a question, whose asker gives up at `deadline`; refuses it when too much waits already.
-    pub(crate) fn ask(&self, question: Request, to: ReplyTo, deadline: Instant) -> Result<(), Reply> {
+    /// Queues a request, whose asker gives up at `deadline`; refuses it when too much waits already.
+    pub(crate) fn ask(&self, request: Request, to: ReplyTo, deadline: Instant) -> Result<(), Reply> {
         // Before the queue is locked, which other threads use, too.
-        let question = own(question);
-        self.queue().ask(question, to, deadline, now_instant())?;
+        let request = own(request);
+        self.queue().ask(request, to, deadline, now_instant())?;
         self.handed_over.fetch_add(1, Ordering::Relaxed);
         self.wake.notify_one();
         Ok(())
@@ -78,16 +78,14 @@ impl Readers {
 
     /// What each reader thread does, until closed.
     pub(crate) fn run(&self, disk: &Disk, admission: &Admission) {
-        while let Some((question, to)) = self.next() {
-            // The horizon is a rule of writes alone.
-            let reaction =
-                self.look_up(|| REPLICA.handle(&disk.store, question, disk.standing(admission), 0));
-            let Reaction::Reply(reply) = reaction else { unreachable!("a question stores nothing") };
-            let found = found_bytes(&reply);
-            if found > 0 {
-                self.queue().found(found);
+        while let Some((request, to)) = self.next() {
+            let standing = disk.standing(admission);
+            let completed = self.look_up(|| look_up(&REPLICA, &disk.store, request, standing));
+            let bytes = completed.bytes();
+            if bytes > 0 {
+                self.queue().found(bytes);
             }
-            disk.completions[to.shard].give([(to, reply)]);
+            disk.completions[to.shard].give([(to, completed)]);
         }
     }
 

@@ -72,7 +72,10 @@ impl RunningNode {
         let boot = identity.identity().boot;
         let own = own(&settings, id, members.clone());
         let membership = Membership::new(own, identity, Box::new(store.durable()));
-        let disk = Arc::new(Disk::new(store, settings.threads));
+        let issuer = TimestampIssuer::new(id, boot);
+        // What was promised before is of no use any more.
+        issuer.observe_round(store.versions.mark().round);
+        let disk = Arc::new(Disk::new(store, boot, settings.threads).map_err(cannot_open)?);
         let repairs = Arc::new(Repairs::new(members.count(), members.index_of(id).unwrap_or_default()));
         let clients = Arc::new(Clients::new(settings.max_clients, settings.clients_memory));
         let (settings, clock) = (Arc::new(settings), Arc::new(clock));
@@ -91,7 +94,7 @@ impl RunningNode {
         let given = Given {
             settings,
             clock,
-            issuer: Arc::new(TimestampIssuer::new(id, boot)),
+            issuer: Arc::new(issuer),
             disk: disk.clone(),
             membership: membership.clone(),
             repairs,

@@ -214,16 +214,16 @@ impl Shard {
         Now { instant: now_instant(), interval: self.clock.interval() }
     }
 
-    /// Brings the replies of the committer and the readers home.
+    /// Brings home what comes of the committer and the readers.
     pub(crate) async fn deliver_completions(self: Rc<Self>) {
         let completions = &self.disk.completions[self.index];
         loop {
             completions.wake.notified().await;
-            let (refused, replies) = (completions.take_refused(), completions.take());
-            let replies =
-                replies.into_iter().map(|(to, reply)| (ReplyTo { lane: to.lane, call: to.call }, reply));
+            let (refused, completed) = (completions.take_refused(), completions.take());
+            let completed =
+                completed.into_iter().map(|(to, what)| (ReplyTo { lane: to.lane, call: to.call }, what));
             let now = self.now();
-            self.with(|machine| machine.handle_completions(replies, refused, now));
+            self.with(|machine| machine.handle_completions(completed, refused, now));
         }
     }
 

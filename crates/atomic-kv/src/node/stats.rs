@@ -2,6 +2,7 @@
 //! other; whoever asks adds them up.
 
 use ::node::resp::Counts;
+use ::node::shard::OperationKind;
 use abd::{Content, Outcome};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,8 +20,12 @@ pub(crate) struct LoopStats {
     /// Of the reads, those that found a value.
     pub(crate) hits: AtomicU64,
     pub(crate) writes: AtomicU64,
+    pub(crate) updates: AtomicU64,
     pub(crate) refused: AtomicU64,
     pub(crate) indeterminate: AtomicU64,
+    /// Of the two before, those that were updates.
+    pub(crate) updates_refused: AtomicU64,
+    pub(crate) updates_indeterminate: AtomicU64,
     /// Bytes from clients and to them.
     pub(crate) input_bytes: AtomicU64,
     pub(crate) output_bytes: AtomicU64,
@@ -31,7 +36,8 @@ impl LoopStats {
         counter.fetch_add(u64::try_from(count).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    pub(crate) fn count_outcome(&self, outcome: &Outcome) {
+    pub(crate) fn count_outcome(&self, kind: OperationKind, outcome: &Outcome) {
+        let is_update = usize::from(kind == OperationKind::Update);
         let counter = match outcome {
             Outcome::Read(stamped) => {
                 if matches!(stamped.content, Content::Value(_)) {
@@ -40,8 +46,15 @@ impl LoopStats {
                 &self.reads
             }
             Outcome::Written { .. } => &self.writes,
-            Outcome::Refused(_) => &self.refused,
-            Outcome::Indeterminate(_) => &self.indeterminate,
+            Outcome::Updated { .. } => &self.updates,
+            Outcome::Refused(_) => {
+                Self::add(&self.updates_refused, is_update);
+                &self.refused
+            }
+            Outcome::Indeterminate(_) => {
+                Self::add(&self.updates_indeterminate, is_update);
+                &self.indeterminate
+            }
         };
         Self::add(counter, 1);
     }

@@ -11,11 +11,11 @@ use super::stats::Stats;
 use crate::logging::limit::limited;
 use ::node::limits::FRAME_BYTES_MAX;
 use ::node::repair::Repair;
-use ::node::shard::{self, Environment};
+use ::node::shard::{self, Environment, OperationKind};
 use abd::WriteGroup as _;
 use abd::{
-    AfterCommit, Instant, Interval, NodeId, Operation, Outcome, Reason, Reply, Request, StampedValue,
-    Standing, TimestampIssuer, Version,
+    Acceptor, AfterCommit, Instant, Interval, NodeId, Operation, Outcome, Reason, Reply, Request, Standing,
+    TimestampIssuer, Unit, Version,
 };
 use bytes::Bytes;
 use std::cell::RefCell;
@@ -74,16 +74,14 @@ impl Environment for Surroundings {
         self.disk.store.database.sequence()
     }
 
-    fn commit(
-        &self,
-        key: Bytes,
-        stamped: StampedValue,
-        reply: AfterCommit,
-        to: shard::ReplyTo,
-    ) -> Result<(), Reply> {
+    fn acceptor<T>(&self, key: &[u8], run: impl FnOnce(&mut Acceptor) -> T) -> T {
+        self.disk.acceptors.with(key, run)
+    }
+
+    fn commit(&self, unit: Unit, reply: AfterCommit, to: shard::ReplyTo) -> Result<(), Reply> {
         // Encoded before the queue is locked, which other threads use, too.
         let mut put = self.put.borrow_mut();
-        put.push(&key, &stamped);
+        put.push(&unit);
         self.disk.committer.enqueue(&mut put, reply, self.home(to))
     }
 
@@ -95,8 +93,8 @@ impl Environment for Surroundings {
         self.disk.readers.are_slow()
     }
 
-    fn ask_disk(&self, question: Request, to: shard::ReplyTo, deadline: Instant) -> Result<(), Reply> {
-        self.disk.readers.ask(question, self.home(to), deadline)
+    fn ask_disk(&self, request: Request, to: shard::ReplyTo, deadline: Instant) -> Result<(), Reply> {
+        self.disk.readers.ask(request, self.home(to), deadline)
     }
 
     fn look_here<T>(&self, look: impl FnOnce() -> T) -> T {
@@ -131,8 +129,12 @@ impl Environment for Surroundings {
         self.membership.limits.reason_to_refuse(operation, self.membership.own.members.majority())
     }
 
-    fn count(&self, outcome: &Outcome) {
-        self.stats.loops[self.index].count_outcome(outcome);
+    fn value_bytes_max(&self) -> usize {
+        self.membership.limits.value_bytes_max(self.membership.own.members.majority())
+    }
+
+    fn count(&self, kind: OperationKind, outcome: &Outcome) {
+        self.stats.loops[self.index].count_outcome(kind, outcome);
     }
 
     fn passed_over(&self, peer: NodeId, length: usize) {

@@ -4,7 +4,7 @@ use crate::support::client::Response;
 use crate::support::member::{Lanes, Listening, Manner, Member, Wire};
 use crate::support::{Cluster, Node, eventually};
 use abd::wire::{get_reply, is_reply, put_request};
-use abd::{CallId, Content, Refusal, Request, StampedValue, Timestamp, Version};
+use abd::{CallId, Content, Refusal, Request, Scope, StampedValue, Timestamp, Version};
 use bytes::{Bytes, BytesMut};
 use node::hello::LaneKind;
 use node::limits::FRAME_BYTES_MAX;
@@ -57,7 +57,7 @@ fn answer(wire: &mut Wire) -> (u64, abd::Reply) {
 }
 
 fn is_value(reply: &abd::Reply) -> bool {
-    matches!(reply, abd::Reply::Read { content: Some(Content::Value(value)), .. } if value.len() == VALUE_BYTES)
+    matches!(reply, abd::Reply::Read(found) if found.content.as_ref().is_some_and(|content| content.len() == VALUE_BYTES))
 }
 
 /// Asks for the large value again and again over the small lane, and does not read a single answer on the bulk lane; the node
@@ -81,7 +81,7 @@ fn ask_without_reading(node: &Node, mut lanes: Lanes) {
     assert!(grown < KEPT_BYTES_MAX, "{grown} bytes");
     // A write is answered all the same, and on the small lane: the values that nobody reads do not delay it.
     let version = Version::of_write(Timestamp { time: 1, node: 3, boot: 1 });
-    let stamped = StampedValue { version, content: Content::Value(KEY) };
+    let stamped = StampedValue::plain(version, Content::Value(KEY));
     let write = Request::LocalWrite { key: Bytes::from_static(b"k3"), stamped };
     lanes.small.ask(QUESTIONS..QUESTIONS + 1, &write);
     let mut refused = 0;
@@ -214,7 +214,7 @@ fn a_message_that_is_too_long_is_refused_by_itself() {
     let node = &cluster.nodes[0];
     let mut head = BytesMut::new();
     let call = CallId { operation: 77, phase: 3 };
-    put_request(&mut head, call, 1000, &Request::LocalReadTimestamp { key: KEY });
+    put_request(&mut head, call, 1000, Scope::FIRST, &Request::LocalReadTimestamp { key: KEY });
     let before = node.memory("VmHWM");
     let length = u32::try_from(FRAME_BYTES_MAX + 1).unwrap();
     lanes.bulk.send_oversized(&head, length).unwrap();

@@ -78,7 +78,8 @@ fn keys_of_the_third(cluster: &mut Cluster) -> BTreeSet<String> {
     let directory = DataDir::open(&cluster.nodes[2].data, 3, &[1, 2, 3]).ok().unwrap();
     let options = DiskOptions { watermark: Some(directory.watermark()), ..DiskOptions::default() };
     let store =
-        MultiVersionStore::new(DiskDatabase::open(directory.database_path(), options).unwrap(), 1 << 20);
+        MultiVersionStore::new(DiskDatabase::open(directory.database_path(), options).unwrap(), 1 << 20)
+            .unwrap();
     let walked = store.walk(None, None, usize::MAX, usize::MAX).unwrap();
     walked.entries.iter().map(|(key, _)| String::from_utf8(key.to_vec()).unwrap()).collect()
 }

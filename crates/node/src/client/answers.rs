@@ -4,6 +4,7 @@
 use crate::shard::Return;
 use abd::Outcome;
 use alloc::rc::Rc;
+use bytes::Bytes;
 use core::cell::RefCell;
 use core::task::{Context, Poll, Waker};
 use smallvec::SmallVec;
@@ -20,6 +21,8 @@ struct Slots {
     /// The slot that the task waits for, and how to wake it.
     awaited: Option<usize>,
     waker: Option<Waker>,
+    /// Bytes of the answers to updates that are here.
+    answered_bytes: usize,
 }
 
 /// The way back of one operation.
@@ -48,10 +51,16 @@ impl Answers {
         }
     }
 
+    /// Bytes of the answers to updates that have arrived and were not taken: what they will be is not known before.
+    pub(super) fn answered_bytes(&self) -> usize {
+        self.0.borrow().answered_bytes
+    }
+
     /// The outcome in a slot, which is then free; until it is there the task is woken for it.
     pub(super) fn poll(&self, slot: usize, context: &mut Context<'_>) -> Poll<Outcome> {
         let mut slots = self.0.borrow_mut();
         if let Some(outcome) = slots.outcomes[slot].take() {
+            slots.answered_bytes -= answered_bytes(&outcome);
             slots.awaited = None;
             slots.free.push(slot);
             return Poll::Ready(outcome);
@@ -65,6 +74,13 @@ impl Answers {
     }
 }
 
+fn answered_bytes(outcome: &Outcome) -> usize {
+    match outcome {
+        Outcome::Updated { answers, .. } => answers.iter().map(Bytes::len).sum(),
+        _ => 0,
+    }
+}
+
 impl Return for WayBack {
     fn wake(&self) {
         if let Some(waker) = &self.answers.0.borrow().waker {
@@ -75,6 +91,7 @@ impl Return for WayBack {
     /// The client may be gone; the operation was carried out all the same.
     fn send(self, outcome: Outcome) {
         let mut slots = self.answers.0.borrow_mut();
+        slots.answered_bytes += answered_bytes(&outcome);
         slots.outcomes[self.slot] = Some(outcome);
         // Whoever waits for an earlier one finds this one later without being woken for it.
         if slots.awaited == Some(self.slot)
@@ -104,5 +121,23 @@ mod tests {
         assert_eq!(answers.poll(one, &mut context), Poll::Ready(OUTCOME));
         assert_eq!(answers.poll(two, &mut context), Poll::Ready(OUTCOME));
         assert!([one, two].contains(&answers.open().1));
+    }
+
+    #[test]
+    fn answers_to_updates_count_until_they_are_taken() {
+        let answers = Rc::new(Answers::default());
+        let opened = [3, 0, 5].map(|bytes| (answers.open(), bytes));
+        let slots = opened.map(|((back, slot), bytes)| {
+            let answers = [bytes, 1].map(|length| Bytes::from(alloc::vec![7; length])).into();
+            back.send(Outcome::Updated { answers, version: abd::Version::MIN });
+            slot
+        });
+        let mut context = Context::from_waker(Waker::noop());
+        let left = slots.map(|slot| {
+            let before = answers.answered_bytes();
+            assert!(answers.poll(slot, &mut context).is_ready());
+            before
+        });
+        assert_eq!((left, answers.answered_bytes()), ([11, 7, 6], 0));
     }
 }

@@ -158,6 +158,7 @@ impl Speaks for Calls {
             Operation::Get { key } => Operation::Get { key: own(key) },
             Operation::Set { key, value } => Operation::Set { key: own(key), value: own(value) },
             Operation::Delete { key } => Operation::Delete { key: own(key) },
+            Operation::Update { .. } => unreachable!("the Coordinator service has no updates"),
         };
         let (shape, operations) = (ReplyShape::Call(number), smallvec![operation]);
         Ok(Next::Request(PipelineRequest { shape, operations }))

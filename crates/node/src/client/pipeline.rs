@@ -18,8 +18,8 @@ const OPERATIONS_MAX: usize = 1024;
 /// Bytes of keys, of values to be written, and of replies that need no operation that it may have, unless one
 /// request alone has more. The rest waits in the client's socket.
 const BYTES_MAX: usize = 1 << 20;
-/// Bytes of values that its Gets may hold until it is their turn to be sent, but for one Get alone, and for the few that are
-/// sought at a time. Values that this node's own replica lacks are not foreseen.
+/// Bytes of values that its Gets, and of answers that its updates, may hold until it is their turn to be sent, but for one alone,
+/// and for the few values that are sought at a time. Values that this node's own replica lacks are not foreseen.
 const FOUND_BYTES_MAX: usize = 4 << 20;
 /// What a Get counts for while its value is sought on the disk.
 const SOUGHT_BYTES: usize = 1 << 20;
@@ -59,6 +59,8 @@ struct Held {
 pub(super) struct Part {
     key_hash: u64,
     is_read: bool,
+    /// Whether it may hold a value that it has read.
+    may_find: bool,
     started: Started,
     /// Where its outcome arrives.
     slot: usize,
@@ -114,7 +116,13 @@ impl Pipeline {
             + self.operations * OWED_OVERHEAD
             + self.load.operations * OPERATION_OVERHEAD
             + self.held.bytes
+            + self.answers.answered_bytes()
             + taken
+    }
+
+    /// Bytes of values that its operations hold until it is their turn to be sent.
+    fn found_bytes(&self) -> usize {
+        self.held.bytes + self.answers.answered_bytes()
     }
 
     /// The caller no longer wants the answer to a call. A write may take effect all the same.
@@ -144,7 +152,7 @@ impl Pipeline {
         let (operations, bytes) = (request.operations.len(), request.bytes());
         if self.operations + operations.max(1) > OPERATIONS_MAX
             || self.bytes + bytes > BYTES_MAX
-            || self.held.bytes >= FOUND_BYTES_MAX
+            || self.found_bytes() >= FOUND_BYTES_MAX
             || self.owed.back().is_some_and(|last| !last.rest.is_empty())
             || operations > 0 && !shard.turns().borrow().may_begin(self.load, Load { operations, bytes })
         {
@@ -206,7 +214,9 @@ impl Pipeline {
             let Some(next) = last.rest.front() else { break };
             let may_begin = || shard.turns().borrow().may_begin(self.load, Load::of_one(next.size()));
             if !is_alone
-                && (in_flight >= OPERATIONS_MAX || self.held.bytes >= FOUND_BYTES_MAX || !may_begin())
+                && (in_flight >= OPERATIONS_MAX
+                    || self.held.bytes + self.answers.answered_bytes() >= FOUND_BYTES_MAX
+                    || !may_begin())
             {
                 break;
             }
@@ -305,17 +315,19 @@ impl Part {
         load: &mut Load,
     ) -> Self {
         let (key_hash, is_read, bytes) = (hash(operation.key()), operation.is_read(), operation.size());
+        let may_find = is_read || matches!(operation, Operation::Update { .. });
         shard.turns().borrow_mut().begin(load, Load::of_one(bytes));
         let (back, slot) = answers.open();
         let started = shard.start(operation, now, back);
-        let mut part = Self { key_hash, is_read, started, slot, bytes, found_bytes: 0, is_sought: false };
+        let mut part =
+            Self { key_hash, is_read, may_find, started, slot, bytes, found_bytes: 0, is_sought: false };
         part.find(shard, answers, held, load);
         part
     }
 
     /// It has begun, or found what it sought: counts what it has found.
     fn find(&mut self, shard: &impl Operations, answers: &Answers, held: &mut Held, load: &mut Load) {
-        if self.is_read {
+        if self.may_find {
             let before = self.let_go(held);
             let found = self.look(shard, answers);
             (self.found_bytes, self.is_sought) = (found.unwrap_or(SOUGHT_BYTES), found.is_none());
@@ -325,7 +337,7 @@ impl Part {
         }
     }
 
-    /// Bytes of the value that a Get holds now; `None` while its own replica looks for it on the disk. That one is asked first,
+    /// Bytes of the value that a Get holds now, or an update that looks first; `None` while its own replica looks for it on the disk. That one is asked first,
     /// so all else is known as soon as the Get has begun, but for a value that only other replicas have.
     fn look(&self, shard: &impl Operations, answers: &Answers) -> Option<usize> {
         match self.started {

@@ -45,11 +45,15 @@ pub enum CallAnswer {
 }
 
 /// Appends a call's body.
+///
+/// # Panics
+/// When the operation is an Update, which this service does not have.
 pub fn put_call(out: &mut BytesMut, number: u64, call: &Call) {
     let (kind, key, value) = match call {
         Call::Run(Operation::Get { key }) => (GET, Some(key), None),
         Call::Run(Operation::Set { key, value }) => (SET, Some(key), Some(value)),
         Call::Run(Operation::Delete { key }) => (DELETE, Some(key), None),
+        Call::Run(Operation::Update { .. }) => unreachable!("the Coordinator service has no updates"),
         Call::Cancel => (CANCEL, None, None),
     };
     out.put_u64(number);
@@ -120,6 +124,7 @@ impl From<Outcome> for CallAnswer {
                 Content::Tombstone => None,
             }),
             Outcome::Written { existed, .. } => Self::Written(existed),
+            Outcome::Updated { .. } => unreachable!("the Coordinator service has no updates"),
             Outcome::Refused(reason) => Self::Refused(reason.to_string()),
             Outcome::Indeterminate(reason) => Self::Indeterminate(reason.to_string()),
         }

@@ -31,7 +31,7 @@ pub struct Opened<To> {
     /// The reply.
     pub reply: Reply,
     /// The write, if the own replica has refused it and repair has to remember it for all peers: one of them may have it
-    /// (rule R2). To be told before the reply.
+    /// (rule R2). To be told before the reply. Nobody misses what was only proposed.
     pub missed: Option<(Bytes, Version)>,
 }
 
@@ -53,13 +53,14 @@ impl<G: WriteGroup, To: Address> Batch<G, To> {
     pub fn open(&mut self, fit: &Fit, mut answer: impl FnMut(Opened<To>)) {
         assert_eq!(self.writes.len(), self.replies.len(), "each reply waits for one write");
         let mut versions = (*fit != Fit::All).then(|| self.writes.versions());
-        for ((to, reply), tombstone) in self.replies.drain(..).zip(self.writes.are_tombstones()) {
-            let write = versions.as_mut().and_then(Iterator::next);
-            let opened = if fit.has(tombstone) {
+        for ((to, reply), needs_room) in self.replies.drain(..).zip(self.writes.need_room()) {
+            let version = versions.as_mut().and_then(Iterator::next).flatten();
+            let opened = if fit.has(needs_room) {
                 Opened { to, reply: reply.committed(), missed: None }
             } else {
                 // Repair knows itself what became of its calls.
-                let missed = write.filter(|_| to.own_call().is_some_and(|call| !is_repair(call)));
+                let is_own = to.own_call().is_some_and(|call| !is_repair(call));
+                let missed = version.filter(|_| is_own && reply.acknowledges_write());
                 Opened { to, reply: Reply::Refused(Refusal::DiskFull), missed }
             };
             answer(opened);

@@ -1,11 +1,18 @@
 use super::*;
 use crate::repair::is_repair;
 use abd::{
-    AfterCommit, CallId, Content, Fit, Instant, ListedWrites, Newest, Reaction, Refusal, Replica, Reply,
-    Request, StampedValue, Standing, Timestamp, Version, VersionStore, WriteGroup,
+    Acceptor, AcceptorLimits, AfterCommit, Ballot, Base, CallId, Content, Deadline, Fit, Instant,
+    ListedWrites, Newest, Proposal, Reaction, Refusal, Replica, Reply, Request, Scope, StampedValue,
+    Standing, Timestamp, Version, VersionStore, WriteGroup,
 };
 use alloc::{string::String, vec, vec::Vec};
 use core::time::Duration;
+
+const REPLICA: Replica = Replica { scope: Scope::FIRST, max_future: None };
+
+fn acceptor() -> Acceptor {
+    Acceptor::new(1, Ballot::MIN, AcceptorLimits::default())
+}
 
 struct NothingYet;
 
@@ -14,6 +21,10 @@ impl VersionStore for NothingYet {
 
     fn newest(&self, _key: &[u8]) -> Result<Newest, Self::Error> {
         Ok(Newest { stamped: StampedValue::NEVER, durable: true })
+    }
+
+    fn mark(&self) -> Ballot {
+        Ballot { round: 100, ..Ballot::MIN }
     }
 }
 
@@ -35,12 +46,12 @@ impl Address for To {
 /// As a replica with an empty store does that is asked to store this.
 fn write(time: u64, content: Content) -> (ListedWrites, AfterCommit) {
     let version = Version::of_write(Timestamp { time, node: 1, boot: 1 });
-    let request = Request::LocalWrite { key: "k".into(), stamped: StampedValue { version, content } };
+    let request = Request::LocalWrite { key: "k".into(), stamped: StampedValue::plain(version, content) };
     let standing = Standing { admitted: true, writable: true };
-    let reaction = Replica { max_future: None }.handle(&NothingYet, request, standing, 0);
-    let Reaction::Commit { key, stamped, reply } = reaction else { panic!("nothing is to be written") };
+    let reaction = REPLICA.handle(&NothingYet, &mut acceptor(), request, standing, 0);
+    let Reaction::Commit { unit, reply } = reaction else { panic!("nothing is to be written") };
     let mut put = ListedWrites::default();
-    put.push(&key, &stamped);
+    put.push(&unit);
     (put, reply)
 }
 
@@ -59,7 +70,7 @@ fn s1_what_did_not_fit_is_refused_and_r2_missed() {
     let to = [own(1), own(2), To::Peer, To::Peer, own(REPAIR), own(6), own(7)];
     for (fit, fits) in [
         (Fit::All, [true; 7]),
-        (Fit::Tombstones(String::new()), deletes),
+        (Fit::Roomless(String::new()), deletes),
         (Fit::Nothing(String::new()), [false; 7]),
     ] {
         let mut queue = Queue::new(QUEUE_BYTES_MAX);
@@ -82,6 +93,36 @@ fn s1_what_did_not_fit_is_refused_and_r2_missed() {
             let missed = one.missed.as_ref().map(|(key, version)| (&key[..], version.time()));
             assert_eq!(missed, is_missed.then_some((&b"k"[..], time)), "{fit:?} {one:?}");
         }
+    }
+}
+
+/// R2: what was only proposed, and what it was proposed for, is missed by nobody: it may not even have been chosen.
+#[test]
+fn r2_a_refused_acceptance_is_not_missed() {
+    let version = Version::of_write(Timestamp { time: 1, node: 1, boot: 1 });
+    let base = Base::Whole(StampedValue::plain(version, Content::Value("v".into())));
+    let ballot = Ballot { epoch: 1, round: 1, node: 1, boot: 1 };
+    let (content, deadline) = (Content::Tombstone, Deadline::NONE);
+    let proposal = Proposal { update: ballot.update(), content, deadline };
+    let key = || "k".into();
+    let requests = [
+        Request::Prepare { key: key(), ballot: Ballot::MIN, base: Some(base.clone().into()), have: version },
+        Request::Accept { key: key(), ballot, base: base.into(), proposal: proposal.into() },
+    ];
+    for request in requests {
+        let standing = Standing { admitted: true, writable: true };
+        let reaction = REPLICA.handle(&NothingYet, &mut acceptor(), request, standing, 0);
+        let Reaction::Commit { unit, reply } = reaction else { panic!("nothing is to be written") };
+        assert!(unit.version().is_some() && unit.needs_room());
+        let (mut put, mut queue, mut batch) =
+            (ListedWrites::default(), Queue::new(QUEUE_BYTES_MAX), Batch::default());
+        put.push(&unit);
+        assert_eq!(queue.enqueue(&mut put, reply, own(1)), Ok(true));
+        queue.take(&mut batch);
+        let mut opened = Vec::new();
+        batch.open(&Fit::Roomless(String::new()), |one| opened.push(one));
+        let reply = Reply::Refused(Refusal::DiskFull);
+        assert_eq!(opened, [Opened { to: own(1), reply, missed: None }]);
     }
 }
 
@@ -132,7 +173,7 @@ fn d1_a_full_disk_is_looked_at_by_time_alone() {
     }
     // What batches show does not put the next look off, nor tidying up.
     assert_eq!(rounds.poll(true, now + S), Round::Commit);
-    assert!(!rounds.handle_committed(&Fit::Tombstones(String::new()), true, now + S));
+    assert!(!rounds.handle_committed(&Fit::Roomless(String::new()), true, now + S));
     assert_eq!(rounds.poll(false, now + S), Round::Wait(now + LOOK_EVERY));
     now = now + LOOK_EVERY;
     assert_eq!(rounds.poll(true, now), Round::Look);

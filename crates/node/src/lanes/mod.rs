@@ -17,7 +17,7 @@
 //! not fit ([`Bounds`] has the numbers):
 //!
 //! * Requests wait encoded up to [`Bounds::encoded`], then unencoded up to [`Bounds::backlog`]. Beyond it a question is not
-//!   sent, as if it were lost, and a write is *missed*: repair sends it later. A question whose phase is over is not sent at all.
+//!   sent, as if it were lost, and a write is *missed*: repair sends it later. What is no write is not sent at all once its phase is over.
 //! * A reply with a content is refused as [`Refusal::Overloaded`](abd::Refusal::Overloaded) while more than
 //!   [`Bounds::contents`] wait: whoever asked asks others, and again.
 //! * Replies without a content are small, and there is one for each request. A peer that sends requests and does not read

@@ -84,7 +84,8 @@ impl Outgoing {
 
     /// Queues a reply. `true`: the sender is to be woken.
     pub fn reply(&mut self, call: CallId, reply: &Reply) -> bool {
-        let patience = if matches!(reply, Reply::Written { .. }) { Patience::Round } else { Patience::None };
+        let has_waited = matches!(reply, Reply::Written { .. } | Reply::Accepted);
+        let patience = if has_waited { Patience::Round } else { Patience::None };
         self.frame(patience, |body| put_reply(body, call, reply))
     }
 
@@ -105,13 +106,13 @@ impl Outgoing {
         Ok(true)
     }
 
-    /// Encodes what may go of the requests that wait. A question whose phase is over takes its call along: `drop_it` says so
+    /// Encodes what may go of the requests that wait. One whose phase is over, unless it is a write, takes its call along: `drop_it` says so
     /// of a call, and is told of each that is not sent.
     pub fn refill(&mut self, now: Instant, mut drop_it: impl FnMut(CallId) -> bool) {
         while self.encoded.len() < self.bounds.encoded {
             let Some(transmit) = self.backlog.pop_front() else { break };
             self.backlog_bytes -= cost(&transmit.request);
-            if !transmit.request.is_read() || !drop_it(transmit.call) {
+            if !transmit.request.ends_with_its_phase() || !drop_it(transmit.call) {
                 self.encode(&transmit, now);
             }
         }
@@ -120,12 +121,14 @@ impl Outgoing {
     fn encode(&mut self, transmit: &Transmit, now: Instant) -> bool {
         let remaining = transmit.deadline.since(now).as_millis();
         let remaining = u32::try_from(remaining).unwrap_or(u32::MAX);
-        let patience = match (transmit.request.is_read(), transmit.may_wait) {
-            (true, _) => Patience::None,
-            (false, false) => Patience::Round,
-            (false, true) => Patience::Long,
+        let waits_for_disk = matches!(transmit.request, Request::LocalWrite { .. } | Request::Accept { .. });
+        let patience = match (waits_for_disk, transmit.may_wait) {
+            (false, _) => Patience::None,
+            (true, false) => Patience::Round,
+            (true, true) => Patience::Long,
         };
-        self.frame(patience, |body| put_request(body, transmit.call, remaining, &transmit.request))
+        let Transmit { call, scope, request, .. } = transmit;
+        self.frame(patience, |body| put_request(body, *call, remaining, *scope, request))
     }
 
     /// Exchanges what waits encoded for an empty buffer.

@@ -1,7 +1,7 @@
 use super::*;
 use crate::hello::LaneKind;
-use abd::wire::{get_request, take_frame};
-use abd::{Content, NodeId, StampedValue, Timestamp, Version};
+use abd::wire::{Received, get_request, take_frame};
+use abd::{Content, NodeId, Scope, StampedValue, Timestamp, Version};
 use alloc::{vec, vec::Vec};
 use bytes::Bytes;
 use core::time::Duration;
@@ -10,6 +10,7 @@ fn transmit(operation: u64, request: Request) -> Transmit {
     Transmit {
         to: NodeId(2),
         call: CallId { operation, phase: 0 },
+        scope: Scope::FIRST,
         deadline: Instant(0) + Duration::from_secs(1),
         request,
         may_wait: false,
@@ -24,15 +25,19 @@ fn question(operation: u64) -> Transmit {
 fn write(operation: u64, bytes: usize) -> Transmit {
     let version = Version::of_write(Timestamp { time: operation + 1, node: 1, boot: 1 });
     let content = Content::Value(Bytes::from(vec![b'v'; bytes]));
-    transmit(operation, Request::LocalWrite { key: "k".into(), stamped: StampedValue { version, content } })
+    transmit(
+        operation,
+        Request::LocalWrite { key: "k".into(), stamped: StampedValue::plain(version, content) },
+    )
 }
 
 /// The calls that a buffer holds, each with what is left of its time in milliseconds.
 fn calls(mut encoded: BytesMut) -> Vec<(u64, u32)> {
     let mut calls = Vec::new();
     while let Some(body) = take_frame(&mut encoded, usize::MAX).unwrap() {
-        let (call, remaining, _) = get_request(body).unwrap();
-        calls.push((call.operation, remaining));
+        let Received { call, remaining_ms, scope, .. } = get_request(body).unwrap();
+        assert_eq!(scope, Scope::FIRST);
+        calls.push((call.operation, remaining_ms));
     }
     assert!(encoded.is_empty());
     calls

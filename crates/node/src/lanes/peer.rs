@@ -69,6 +69,8 @@ pub(crate) struct PeerLanes {
 #[derive(Debug)]
 pub(crate) struct Closed {
     pub(crate) missed: Vec<Missing>,
+    /// The boot count of the peer.
+    pub(crate) run: u32,
     /// What had not gone yet.
     pub(crate) backlog: VecDeque<Transmit>,
 }
@@ -135,7 +137,8 @@ impl PeerLanes {
     pub(crate) fn close(&mut self, key: LaneKey) -> Option<Closed> {
         let pair = self.pair(key.id.pair)?;
         let mut lane = pair.place(key.id.kind).take_if(|lane| lane.key == key)?;
-        let closed = Closed { missed: pair.unacknowledged.take_all(), backlog: lane.outgoing.take_backlog() };
+        let (missed, run) = (pair.unacknowledged.take_all(), lane.run);
+        let closed = Closed { missed, run, backlog: lane.outgoing.take_backlog() };
         self.pairs.retain(|pair| pair.lanes().next().is_some());
         Some(closed)
     }

@@ -1,6 +1,6 @@
 //! What replicas ask each other to find out who lacks what, and the bytes of it.
 //!
-//! The body of a frame is `kind u8 | operation u64 | phase u8 | payload`, as that of every other request (`abd::wire`), all
+//! The body of a frame is `kind u8 | operation u64 | phase u32 | payload`, as that of every other request (`abd::wire`), all
 //! integers big-endian. Whatever arrives is checked before anybody acts on it: sizes, counts, versions.
 
 use super::ranges::{CHUNK_KEYS, Digest, PAGE_KEYS, Range};

@@ -3,7 +3,7 @@
 use super::Action;
 use super::message::KeyVersion;
 use super::peer::{Listed, Origin, Peer, Round, Turn};
-use abd::{Instant, Reply, StampedValue, Version};
+use abd::{Instant, Reply, Version};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -114,11 +114,12 @@ impl Peer {
                 self.counts.sent += 1;
                 moving.moved |= self.missed.settle_or_forget(&key, version, turn.nowhere_since());
             }
-            (Way::Fetch { have, .. }, Reply::Read { version, content: Some(content), .. })
-                if version > have =>
+            (Way::Fetch { have, .. }, Reply::Read(found))
+                if found.version > have && found.content.is_some() =>
             {
+                let version = found.version;
                 turn.fetched.push((key.clone(), version));
-                let stamped = StampedValue { version, content };
+                let Some(stamped) = found.stamped() else { unreachable!("its content is there") };
                 let number = turn.number();
                 let call = super::call(number, self.index);
                 turn.actions.push_back(Action::Store { call, key: key.clone(), stamped });

@@ -7,7 +7,7 @@ use crate::lanes::outgoing::Patience;
 use crate::limits::FRAME_BYTES_MAX;
 use crate::lookups::found_bytes;
 use crate::repair::message::{Answer, get_answer, get_question, is_answer, is_question, put_answer};
-use abd::wire::{call_of, get_reply, get_request, is_reply};
+use abd::wire::{Received, call_of, get_reply, get_request, is_reply};
 use abd::{CallId, Instant, Now, Refusal, Reply};
 use bytes::{Buf, Bytes, BytesMut};
 use core::time::Duration;
@@ -109,9 +109,10 @@ impl<E: Environment, R: Return> Shard<E, R> {
             }
             return Ok(());
         }
-        let (call, remaining, request) = get_request(body)?;
-        let deadline = now.instant + Duration::from_millis(u64::from(remaining));
-        if let Some(reply) = self.serve(request, ReplyTo { lane: Some(key), call }, deadline) {
+        let Received { call, remaining_ms, scope, request } = get_request(body)?;
+        let deadline = now.instant + Duration::from_millis(u64::from(remaining_ms));
+        let served = self.serve(scope, request, ReplyTo { lane: Some(key), call }, deadline);
+        if let Some(reply) = served.reply() {
             self.answer(key, call, &reply);
         }
         Ok(())

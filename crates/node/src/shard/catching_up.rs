@@ -2,7 +2,7 @@
 //! the store that may wait for the disk are handed out as a [`Look`].
 
 use super::own::{InMemory, OnDisk};
-use super::{Environment, ReplyTo, Return, Shard};
+use super::{Environment, ReplyTo, Return, Served, Shard};
 use crate::repair::Action;
 use crate::repair::ranges::{self, Page, Range, Ranges};
 use abd::{CallId, Newest, Now, Request, Transmit, Version, VersionStore};
@@ -105,7 +105,8 @@ impl<E: Environment, R: Return> Shard<E, R> {
             }
             Action::Store { call, key, stamped } => {
                 let (request, to) = (Request::LocalWrite { key, stamped }, ReplyTo { lane: None, call });
-                if let Some(reply) = self.serve(request, to, now.instant + self.op_timeout) {
+                let deadline = now.instant + self.op_timeout;
+                if let Served::Replied(reply) = self.serve_own(request, to, Some(deadline)) {
                     let own = self.own_index;
                     self.environment.repair(|repair, now| repair.handle_reply(own, call, reply, now));
                 }
@@ -142,6 +143,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
 
     fn send_for_repair(&mut self, peer: usize, call: CallId, request: Request, now: Now) {
         let (to, deadline) = (self.members.id(peer), now.instant + self.op_timeout);
-        self.send(Transmit { to, call, deadline, request, may_wait: false, again: false }, now);
+        let scope = self.replica.scope;
+        self.send(Transmit { to, call, scope, deadline, request, may_wait: false, again: false }, now);
     }
 }

@@ -1,6 +1,6 @@
 //! How coordinators behave, in the process as in the simulator.
 
-use abd::{Config, Members, NodeId, Replica, TimestampMode};
+use abd::{Config, Members, NodeId, PAUSE, Replica, Scope, TimestampMode};
 use core::num::NonZeroU64;
 use core::time::Duration;
 
@@ -15,17 +15,19 @@ const RESEND_AFTER: Duration = Duration::from_millis(100);
 /// A version may lie this far in a replica's future, no further (PROTOCOL section 1).
 const MAX_FUTURE: Duration = Duration::from_secs(60);
 /// The replica of every node.
-pub const REPLICA: Replica = Replica { max_future: Some(MAX_FUTURE) };
+pub const REPLICA: Replica = Replica { scope: Scope::FIRST, max_future: Some(MAX_FUTURE) };
 
 /// Of a node's coordinators.
 pub fn coordinator_config(local: NodeId, members: Members, mode: TimestampMode) -> Config {
     Config {
         local,
         members,
+        scope: Scope::FIRST,
         mode,
         hedge_after: HEDGE_AFTER,
         rotate_after: ROTATE_AFTER,
         probe_after: Some(PROBE_AFTER),
         resend_after: RESEND_AFTER,
+        pause: PAUSE,
     }
 }

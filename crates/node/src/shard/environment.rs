@@ -1,6 +1,7 @@
 //! What an event loop reaches beyond itself. The process implements it with the queues between its threads, the simulator
 //! with events.
 
+use super::OperationKind;
 use crate::commit::Address;
 use crate::hello::LaneKind;
 use crate::lanes::Bounds;
@@ -8,8 +9,8 @@ use crate::lanes::lane::LaneKey;
 use crate::repair::Repair;
 use crate::repair::ranges::Ranges;
 use abd::{
-    AfterCommit, CallId, Instant, Interval, NodeId, Operation, Outcome, Reason, Reply, Request, StampedValue,
-    Standing, TimestampIssuer, Version, VersionStore,
+    Acceptor, AfterCommit, CallId, Instant, Interval, NodeId, Operation, Outcome, Reason, Reply, Request,
+    Standing, TimestampIssuer, Unit, Version, VersionStore,
 };
 use bytes::Bytes;
 use core::ops::Deref;
@@ -52,12 +53,16 @@ pub trait Environment {
     /// Number of the last durable batch.
     fn sequence(&self) -> u64;
 
-    /// Queues a write of the own replica; its reply comes with [`Shard::handle_completions`](super::Shard::handle_completions).
+    /// Runs something with the own acceptor of a key, which nobody else has meanwhile: what is queued for the disk then is queued
+    /// in the order in which it was decided.
+    fn acceptor<T>(&self, key: &[u8], run: impl FnOnce(&mut Acceptor) -> T) -> T;
+
+    /// Queues what the own replica is to store; its reply comes with
+    /// [`Shard::handle_completions`](super::Shard::handle_completions).
     ///
     /// # Errors
     /// The reply, when too much waits already.
-    fn commit(&self, key: Bytes, stamped: StampedValue, reply: AfterCommit, to: ReplyTo)
-    -> Result<(), Reply>;
+    fn commit(&self, unit: Unit, reply: AfterCommit, to: ReplyTo) -> Result<(), Reply>;
 
     /// Whether what is not in memory is to be looked up elsewhere.
     fn hands_over(&self) -> bool;
@@ -65,17 +70,17 @@ pub trait Environment {
     /// Whether what is handed over will not come back soon.
     fn is_slow(&self) -> bool;
 
-    /// Queues a question for whoever may wait for the disk; its reply comes with
+    /// Queues a request for whoever may wait for the disk; what comes of it comes with
     /// [`Shard::handle_completions`](super::Shard::handle_completions).
     ///
     /// # Errors
     /// The reply, when too much waits already.
-    fn ask_disk(&self, question: Request, to: ReplyTo, deadline: Instant) -> Result<(), Reply>;
+    fn ask_disk(&self, request: Request, to: ReplyTo, deadline: Instant) -> Result<(), Reply>;
 
     /// Looks something up here and now. Should that read from the disk, the next ones are handed over.
     fn look_here<T>(&self, look: impl FnOnce() -> T) -> T;
 
-    /// Values of so many bytes that look-ups have found were taken over.
+    /// Values of so many bytes that came back from look-ups were taken over.
     fn taken(&self, found_bytes: usize);
 
     /// Tells repair something, and has what follows done.
@@ -93,13 +98,16 @@ pub trait Environment {
     /// Why an operation may not begin, as too many members refuse what is so large.
     fn reason_to_refuse(&self, operation: &Operation) -> Option<Reason>;
 
+    /// The largest value that an update may leave, in bytes.
+    fn value_bytes_max(&self) -> usize;
+
     /// How much may wait on a lane.
     fn bounds(&self, kind: LaneKind) -> Bounds {
         Bounds::of(kind)
     }
 
     /// An operation has ended.
-    fn count(&self, _outcome: &Outcome) {}
+    fn count(&self, _kind: OperationKind, _outcome: &Outcome) {}
 
     /// A peer's message of so many bytes was too long and was passed over.
     fn passed_over(&self, _peer: NodeId, _length: usize) {}

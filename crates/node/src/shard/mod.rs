@@ -17,15 +17,16 @@ mod sending;
 #[cfg(test)]
 mod tests;
 
-pub use callers::Return;
+pub use callers::{OperationKind, Return};
 pub use catching_up::{Look, Looked};
 pub use config::{REPLICA, coordinator_config};
 pub use environment::{Environment, ReplyTo};
-pub use own::{InMemory, OnDisk};
+pub use own::{InMemory, OnDisk, Served};
 
+use crate::functions::evaluate;
 use crate::lanes::lane::LaneKey;
 use crate::lanes::peer::PeerLanes;
-use crate::lookups::found_bytes;
+use crate::lookups::{Completed, found_bytes};
 use crate::repair::is_repair;
 use crate::repair::message::{Answer, Question};
 use crate::repair::ranges::{self, Ranges};
@@ -131,14 +132,15 @@ impl<E: Environment, R: Return> Shard<E, R> {
         instant: Instant,
         back: R,
     ) -> Result<OperationId, (Reason, R)> {
+        let kind = OperationKind::from(&operation);
         if let Some(reason) = self.environment.reason_to_refuse(&operation) {
-            self.environment.count(&Outcome::Refused(reason));
+            self.environment.count(kind, &Outcome::Refused(reason));
             return Err((reason, back));
         }
         // T2: the interval is read after the invocation, whatever the age of `instant`.
         let now = Now { instant, interval: self.environment.interval() };
         let id = self.coordinator.submit(operation, deadline, now, &self.environment.issuer());
-        self.callers.insert(id, back);
+        self.callers.insert(id, kind, back);
         self.pump(now);
         Ok(id)
     }
@@ -170,26 +172,32 @@ impl<E: Environment, R: Return> Shard<E, R> {
         Now { instant, interval: self.environment.interval() }
     }
 
-    /// Replies that had to wait for the disk, and writes of the own coordinator that the own replica has refused.
+    /// What had to wait for the disk, and writes of the own coordinator that the own replica has refused.
     pub fn handle_completions(
         &mut self,
-        replies: impl IntoIterator<Item = (ReplyTo, Reply)>,
+        completed: impl IntoIterator<Item = (ReplyTo, Completed)>,
         refused: impl IntoIterator<Item = (Bytes, Version)>,
         now: Now,
     ) {
         for (key, version) in refused {
             self.environment.missed(self.own_index, &key, version);
         }
-        let mut found = 0;
-        for (to, reply) in replies {
-            found += found_bytes(&reply);
-            match to.lane {
-                None => self.handle_reply(self.own_index, to.call, reply, now),
-                Some(key) => self.answer(key, to.call, &reply),
+        let mut taken = 0;
+        for (to, completed) in completed {
+            taken += completed.bytes();
+            let reply = match completed {
+                Completed::Written(reply) | Completed::Found(reply) => Some(reply),
+                // Should it have left the memory again, it is looked up here.
+                Completed::LookedUp(request) => self.serve_own(request, to, None).reply(),
+            };
+            match (reply, to.lane) {
+                (Some(reply), None) => self.handle_reply(self.own_index, to.call, reply, now),
+                (Some(reply), Some(key)) => self.answer(key, to.call, &reply),
+                (None, _) => {}
             }
         }
-        if found > 0 {
-            self.environment.taken(found);
+        if taken > 0 {
+            self.environment.taken(taken);
         }
         self.pump(now);
     }
@@ -197,7 +205,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
     /// Fires the coordinator's timers. With `instant` at its largest all operations end: whoever waits is told what may have
     /// become of his write.
     pub fn handle_timeout(&mut self, now: Now) {
-        self.coordinator.handle_timeout(now);
+        self.coordinator.handle_timeout(now, &self.environment.issuer());
         self.pump(now);
     }
 
@@ -249,12 +257,19 @@ impl<E: Environment, R: Return> Shard<E, R> {
 
     /// Carries out everything that the coordinator wants done. `now` is that of the input.
     fn pump(&mut self, now: Now) {
-        while let Some(transmit) = self.coordinator.poll_transmit() {
-            self.transmit(transmit, now);
+        loop {
+            if let Some(transmit) = self.coordinator.poll_transmit() {
+                self.transmit(transmit, now);
+            } else if let Some(evaluation) = self.coordinator.poll_evaluation() {
+                let evaluated = evaluate(&evaluation, self.environment.value_bytes_max());
+                self.coordinator.handle_evaluated(evaluation.id, evaluated, now, &self.environment.issuer());
+            } else {
+                break;
+            }
         }
         while let Some((id, outcome)) = self.coordinator.poll_outcome() {
-            self.environment.count(&outcome);
-            if let Some(back) = self.callers.remove(id) {
+            if let Some((kind, back)) = self.callers.remove(id) {
+                self.environment.count(kind, &outcome);
                 back.send(outcome);
             }
         }

@@ -3,8 +3,7 @@
 
 use super::{Environment, ReplyTo, Return, Shard};
 use abd::{
-    Content, Glimpse, Instant, Newest, Reaction, Reply, Request, StampedValue, Unanswered, Version,
-    VersionStore,
+    Ballot, Glimpse, Instant, Newest, Reaction, Reply, Request, Scope, Unanswered, Version, VersionStore,
 };
 
 /// The part of a store that is in memory: whoever asks it never waits for the disk.
@@ -18,40 +17,115 @@ impl<S: VersionStore> VersionStore for InMemory<'_, S> {
     type Error = OnDisk;
 
     fn newest(&self, key: &[u8]) -> Result<Newest, OnDisk> {
-        let Glimpse { version, content, durable, .. } = self.newest_above(key, Version::MIN)?;
-        // A key that was never written has no content that could be above that.
-        let content = content.unwrap_or(Content::Tombstone);
-        Ok(Newest { stamped: StampedValue { version, content }, durable })
+        Ok(Newest::of(self.newest_above(key, Version::MIN)?))
     }
 
     fn newest_above(&self, key: &[u8], have: Version) -> Result<Glimpse, OnDisk> {
         self.0.remembered_above(key, have).ok_or(OnDisk)
     }
+
+    fn mark(&self) -> Ballot {
+        self.0.mark()
+    }
+}
+
+/// What has become of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Served {
+    /// It is answered.
+    Replied(Reply),
+    /// Its reply waits for a write to become durable.
+    Queued,
+    /// It waits for somebody to look something up.
+    HandedOver,
+}
+
+impl Served {
+    /// The reply, if it is there.
+    pub fn reply(self) -> Option<Reply> {
+        match self {
+            Self::Replied(reply) => Some(reply),
+            Self::Queued | Self::HandedOver => None,
+        }
+    }
+
+    /// From what [`Environment`] says to something that is to be queued.
+    fn or_refused(self, queued: Result<(), Reply>) -> Self {
+        queued.map_or_else(Self::Replied, |()| self)
+    }
 }
 
 impl<E: Environment, R: Return> Shard<E, R> {
-    /// Answers one request of the Replica service; or queues it for the disk, and its reply comes later. `deadline`: when nobody
-    /// waits for the answer any more.
-    pub fn serve(&mut self, request: Request, to: ReplyTo, deadline: Instant) -> Option<Reply> {
-        let environment = &self.environment;
-        // The horizon is a rule of writes alone.
-        let latest = if request.is_read() { 0 } else { environment.horizon() };
-        let standing = environment.standing();
-        let reaction = {
-            let store = environment.store();
-            match self.replica.try_handle(&InMemory(&*store), request, standing, latest) {
-                Ok(reaction) => reaction,
-                Err(Unanswered { request, why: OnDisk }) if environment.hands_over() => {
-                    return environment.ask_disk(request, to, deadline).err();
-                }
-                Err(Unanswered { request, why: OnDisk }) => {
-                    environment.look_here(|| self.replica.handle(&*store, request, standing, latest))
-                }
-            }
-        };
-        match reaction {
-            Reaction::Reply(reply) => Some(reply),
-            Reaction::Commit { key, stamped, reply } => environment.commit(key, stamped, reply, to).err(),
+    /// Answers one request of the Replica service; or queues it for the disk, and its reply comes later. `scope`: to which
+    /// configuration it belongs. `deadline`: when nobody waits for the answer any more.
+    pub fn serve(&mut self, scope: Scope, request: Request, to: ReplyTo, deadline: Instant) -> Served {
+        match self.replica.judge_scope(scope) {
+            Some(reply) => Served::Replied(reply),
+            None => self.serve_own(request, to, Some(deadline)),
         }
+    }
+
+    /// Answers one request of this configuration. It is handed over only if there is a deadline.
+    pub(super) fn serve_own(&mut self, request: Request, to: ReplyTo, deadline: Option<Instant>) -> Served {
+        let environment = &self.environment;
+        // Asked at most once, and only if something is not in memory.
+        let hands_over = || deadline.filter(|_| environment.hands_over());
+        if request.is_read() {
+            self.look(request, to, hands_over)
+        } else {
+            self.change(request, to, hands_over)
+        }
+    }
+
+    fn look(&self, question: Request, to: ReplyTo, hands_over: impl FnOnce() -> Option<Instant>) -> Served {
+        let environment = &self.environment;
+        let (standing, store) = (environment.standing(), environment.store());
+        match self.replica.try_read(&InMemory(&*store), question, standing) {
+            Ok(reply) => Served::Replied(reply),
+            Err(Unanswered { request, why: OnDisk }) => match hands_over() {
+                Some(deadline) => Served::HandedOver.or_refused(environment.ask_disk(request, to, deadline)),
+                None => {
+                    let look = || self.replica.read(&*store, request, standing);
+                    Served::Replied(environment.look_here(look))
+                }
+            },
+        }
+    }
+
+    /// One change of a key after the other: what is decided about it is queued for the disk before the next one is.
+    fn change(&self, request: Request, to: ReplyTo, hands_over: impl FnOnce() -> Option<Instant>) -> Served {
+        let environment = &self.environment;
+        let (standing, latest) = (environment.standing(), environment.horizon());
+        let key = request.key().clone();
+        environment.acceptor(&key, |acceptor| {
+            // What is known of a write stays true if it is not stored here.
+            let before = request.ends_with_its_phase().then(|| acceptor.before(&key));
+            let reaction = {
+                let store = environment.store();
+                match self.replica.try_change(&InMemory(&*store), acceptor, request, standing, latest) {
+                    Ok(reaction) => reaction,
+                    Err(Unanswered { request, why: OnDisk }) => match hands_over() {
+                        Some(deadline) => {
+                            let asked = environment.ask_disk(request, to, deadline);
+                            return Served::HandedOver.or_refused(asked);
+                        }
+                        None => environment
+                            .look_here(|| self.replica.handle(&*store, acceptor, request, standing, latest)),
+                    },
+                }
+            };
+            match reaction {
+                Reaction::Reply(reply) => Served::Replied(reply),
+                Reaction::Commit { unit, reply } => match environment.commit(unit, reply, to) {
+                    Ok(()) => Served::Queued,
+                    Err(refusal) => {
+                        if let Some(before) = before {
+                            acceptor.undo(&key, before);
+                        }
+                        Served::Replied(refusal)
+                    }
+                },
+            }
+        })
     }
 }

@@ -1,6 +1,6 @@
 //! What an event loop sends: its coordinator's requests and those of repair, over the lanes to each member.
 
-use super::{Environment, ReplyTo, Return, Shard};
+use super::{Environment, ReplyTo, Return, Served, Shard};
 use crate::hello::LaneId;
 use crate::lanes::lane::{Lane, LaneKey};
 use crate::lanes::outgoing::{Patience, Waiting};
@@ -35,7 +35,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
         lanes.open(Lane::new(key, run, self.environment.bounds(id.kind), now.instant));
         if !was_up {
             self.environment.peer_is_up(member, true);
-            self.coordinator.handle_peer_up(peer);
+            self.coordinator.handle_peer_up(peer, run);
             self.pump(now);
         }
         let looked = self.look_after(key, now.instant);
@@ -46,19 +46,19 @@ impl<E: Environment, R: Return> Shard<E, R> {
     /// A lane has ended: what was under way over its pair may be lost, and is remembered.
     pub fn close_lane(&mut self, key: LaneKey, now: Now) {
         let Some(lanes) = self.lanes.get_mut(key.member).and_then(Option::as_mut) else { return };
-        let Some(Closed { missed, backlog }) = lanes.close(key) else { return };
+        let Some(Closed { missed, run, backlog }) = lanes.close(key) else { return };
         let (is_up, peer) = (lanes.is_up(), lanes.peer);
         for (missing, version) in missed {
             self.environment.missed(key.member, &missing, version);
         }
-        for transmit in backlog.into_iter().filter(|transmit| transmit.request.is_read()) {
+        for transmit in backlog.into_iter().filter(|transmit| transmit.request.ends_with_its_phase()) {
             self.not_sent(peer, transmit.call);
         }
         self.coordinator.handle_peer_down(peer);
         self.pump(now);
         if is_up {
             // What the peer has not answered is asked again over what is left, and meanwhile others are.
-            self.coordinator.handle_peer_up(peer);
+            self.coordinator.handle_peer_up(peer, run);
             self.pump(now);
         } else {
             self.environment.peer_is_up(key.member, false);
@@ -111,24 +111,22 @@ impl<E: Environment, R: Return> Shard<E, R> {
             return self.send(transmit, now);
         }
         // The own replica is a call, not a message.
-        let Transmit { request, call, deadline, .. } = transmit;
-        let is_read = request.is_read();
+        let Transmit { request, call, scope, deadline, .. } = transmit;
         let write = match &request {
             Request::LocalWrite { key, stamped } => Some((key.clone(), stamped.version)),
             _ => None,
         };
-        match self.serve(request, ReplyTo { lane: None, call }, deadline) {
-            Some(reply) => {
+        match self.serve(scope, request, ReplyTo { lane: None, call }, deadline) {
+            Served::Replied(reply) => {
                 if let (Some((key, version)), Reply::Refused(_)) = (write, &reply) {
                     self.environment.missed(self.own_index, &key, version);
                 }
                 self.handle_reply(self.own_index, call, reply, now);
             }
-            // It was handed over.
-            None if is_read && self.environment.is_slow() => {
-                self.coordinator.handle_local_delay(call, now);
+            Served::HandedOver if self.environment.is_slow() => {
+                self.coordinator.handle_local_delay(call, now, &self.environment.issuer());
             }
-            None => {}
+            Served::HandedOver | Served::Queued => {}
         }
     }
 

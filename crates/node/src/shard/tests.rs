@@ -9,8 +9,8 @@ use crate::repair::ranges::{Page, Range, Ranges};
 use crate::repair::{Config as RepairConfig, Repair};
 use abd::wire::put_frame;
 use abd::{
-    AfterCommit, Content, Glimpse, Interval, Newest, Request, StampedValue, Standing, TimestampIssuer,
-    TimestampMode, VersionStore,
+    Acceptor, AcceptorLimits, AfterCommit, Ballot, Interval, Newest, Request, StampedValue, Standing,
+    TimestampIssuer, TimestampMode, Unit, VersionStore,
 };
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
@@ -23,19 +23,20 @@ const NODES: usize = 3;
 const OP_TIMEOUT: Duration = Duration::from_secs(5);
 const LANE: LaneId = LaneId { kind: LaneKind::Small, pair: 0 };
 
+/// Versions, and the mark.
 #[derive(Default)]
-struct Store(BTreeMap<Bytes, StampedValue>);
+struct Store(BTreeMap<Bytes, StampedValue>, Option<Ballot>);
 
 impl VersionStore for Store {
     type Error = Infallible;
 
     fn newest(&self, key: &[u8]) -> Result<Newest, Infallible> {
-        let absent = || StampedValue { version: Version::MIN, content: Content::Tombstone };
-        Ok(Newest { stamped: self.0.get(key).cloned().unwrap_or_else(absent), durable: true })
+        let stamped = self.0.get(key).cloned().unwrap_or(StampedValue::NEVER);
+        Ok(Newest { stamped, durable: true })
     }
 
-    fn newest_above(&self, key: &[u8], have: Version) -> Result<Glimpse, Infallible> {
-        Ok(self.newest(key)?.glimpse(have))
+    fn mark(&self) -> Ballot {
+        self.1.unwrap_or(Ballot::MIN)
     }
 }
 
@@ -61,7 +62,8 @@ impl Ranges for Store {
 struct Surroundings {
     issuer: TimestampIssuer,
     store: RefCell<Store>,
-    done: RefCell<Vec<(ReplyTo, Reply)>>,
+    acceptor: RefCell<Acceptor>,
+    done: RefCell<Vec<(ReplyTo, Completed)>>,
     repair: RefCell<Repair>,
     own: usize,
     now: Rc<RefCell<Instant>>,
@@ -95,19 +97,21 @@ impl Environment for Rc<Surroundings> {
         1
     }
 
-    fn commit(
-        &self,
-        key: Bytes,
-        stamped: StampedValue,
-        reply: AfterCommit,
-        to: ReplyTo,
-    ) -> Result<(), Reply> {
+    fn acceptor<T>(&self, _: &[u8], run: impl FnOnce(&mut Acceptor) -> T) -> T {
+        run(&mut self.acceptor.borrow_mut())
+    }
+
+    fn commit(&self, unit: Unit, reply: AfterCommit, to: ReplyTo) -> Result<(), Reply> {
         let mut store = self.store.borrow_mut();
-        let is_newer = store.0.get(&key).is_none_or(|stored| stored.version < stamped.version);
-        if is_newer {
-            store.0.insert(key, stamped);
+        if let Some((key, stamped)) = unit.version()
+            && store.0.get(key).is_none_or(|stored| stored.version < stamped.version)
+        {
+            store.0.insert(key.clone(), stamped.clone());
         }
-        self.done.borrow_mut().push((to, reply.committed()));
+        if let Unit::Mark(mark) = unit {
+            store.1 = store.1.max(Some(mark));
+        }
+        self.done.borrow_mut().push((to, Completed::Written(reply.committed())));
         Ok(())
     }
 
@@ -148,6 +152,10 @@ impl Environment for Rc<Surroundings> {
         assert_eq!(sequence, 1);
     }
 
+    fn value_bytes_max(&self) -> usize {
+        1 << 20
+    }
+
     fn reason_to_refuse(&self, _: &Operation) -> Option<Reason> {
         None
     }
@@ -181,6 +189,7 @@ impl Cluster {
             let surroundings = Rc::new(Surroundings {
                 issuer: TimestampIssuer::new(members.id(own), 1),
                 store: RefCell::default(),
+                acceptor: RefCell::new(Acceptor::new(1, Ballot::MIN, AcceptorLimits::default())),
                 done: RefCell::default(),
                 repair: RefCell::new(repair),
                 own,

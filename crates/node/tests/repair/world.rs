@@ -1,6 +1,6 @@
 //! Replicas in memory, each with a repair of its own, and lanes that can be cut, be full, or lose what is in them.
 
-use abd::{Content, Instant, Reply, StampedValue, Timestamp, Version};
+use abd::{Content, Instant, Newest, Reply, StampedValue, Timestamp, Version};
 use bytes::{Bytes, BytesMut};
 use node::repair::message::{Answer, Question, get_answer, get_question, put_answer, put_question};
 use node::repair::ranges::{self, Page, Range, Ranges};
@@ -73,7 +73,7 @@ impl Ranges for Store {
 impl Store {
     pub(crate) fn put(&mut self, key: &Bytes, version: Version) {
         let content = Content::Value(Bytes::from(format!("value of {version}")));
-        self.merge(key, StampedValue { version, content });
+        self.merge(key, StampedValue::plain(version, content));
     }
 
     fn merge(&mut self, key: &Bytes, stamped: StampedValue) {
@@ -210,8 +210,7 @@ impl World {
                     return;
                 }
                 let held = self.stores[peer].versions.get(&key).cloned().unwrap_or(StampedValue::NEVER);
-                let content = (held.version > have).then_some(held.content);
-                let reply = Reply::Read { version: held.version, content, durable: true };
+                let reply = Reply::Read(Newest { stamped: held, durable: true }.glimpse(have));
                 self.repair(node).handle_reply(peer, call, reply, now);
             }
             Action::Store { call, key, stamped } => {

@@ -1,32 +1,33 @@
-//! Rule V1 and V2: one version of a key names one content, for ever. Looked at where writes leave their coordinator.
+//! Rule V1 and V2: one version of a key names one content, deadline and update, for ever. Looked at where writes leave their coordinator.
 
 use super::Conviction;
-use abd::{Content, StampedValue, Version};
+use abd::{Content, StampedValue, UpdateId, Version};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
 /// Every version that was ever sent.
 #[derive(Debug, Default)]
 pub struct Unique {
-    contents: BTreeMap<(Bytes, Version), Content>,
-    /// By value: it was written under this version. A value is written once in a run.
+    known: BTreeMap<(Bytes, Version), StampedValue>,
+    /// By value: it was written under this version. A value is set once in a run; updates may come to the same one again.
     versions: BTreeMap<Bytes, Version>,
 }
 
 impl Unique {
     /// A coordinator sends a write.
     pub fn sent(&mut self, key: &Bytes, stamped: &StampedValue) -> Result<(), Conviction> {
-        let known =
-            self.contents.entry((key.clone(), stamped.version)).or_insert_with(|| stamped.content.clone());
-        if *known != stamped.content {
-            let (first, second) = (text(known), text(&stamped.content));
+        let known = self.known.entry((key.clone(), stamped.version)).or_insert_with(|| stamped.clone());
+        if known != stamped {
+            let (first, second) = (text_of(known), text_of(stamped));
             let version = stamped.version;
             return Err(Conviction::new(
                 "one version, one value",
                 format!("{version} names {first} and {second}"),
             ));
         }
-        if let Content::Value(value) = &stamped.content {
+        if let Content::Value(value) = &stamped.content
+            && stamped.update == UpdateId::NONE
+        {
             let known = self.versions.entry(value.clone()).or_insert(stamped.version);
             if *known != stamped.version {
                 let text =
@@ -46,6 +47,13 @@ pub fn issued_by(node: u32, replaced: bool) -> Result<(), Conviction> {
         return Err(Conviction::new("nobody writes on a copy", text));
     }
     Ok(())
+}
+
+fn text_of(stamped: &StampedValue) -> String {
+    match stamped.update {
+        UpdateId::NONE => text(&stamped.content),
+        update => format!("{} by {update:?}", text(&stamped.content)),
+    }
 }
 
 fn text(content: &Content) -> String {

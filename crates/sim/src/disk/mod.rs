@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use store::damage::{DamagedParts, Guarded, Part};
 use store::dominated::DominatedFilter;
 use store::memory::{MemoryIterator, MemorySnapshot};
+use store::space::Space;
 use store::{
     Change, Database, DatabaseError, DatabaseIterator, MemoryDatabase, Snapshot, WriteBatch, key::prefix_of,
 };
@@ -270,7 +271,7 @@ impl SimDatabase {
     /// Rule G1, looked at where nobody can get around it: whatever was deleted, a newer version of its key is there.
     fn audit(&self, deleted: &[Bytes]) -> Option<String> {
         let mut iterator = self.memory.snapshot().ok()?.iterator();
-        for key in deleted {
+        for key in deleted.iter().filter(|key| Space::of(key) == Space::Versions) {
             iterator.seek(prefix_of(key)).ok()?;
             let survived =
                 iterator.key().is_some_and(|first| prefix_of(first) == prefix_of(key) && first < key);

@@ -16,8 +16,9 @@ use super::scenario::{Break, LETTERS, OperationKind, REPLICAS, Scenario};
 use super::symmetry::Renaming;
 use super::values::{Cell, Store, ValueId, ValueSet, Values};
 use abd::{
-    CallId, Config, Coordinator, Instant, Interval, Members, NodeId, Now, Operation, OperationId, Outcome,
-    Reaction, Replica, Reply, Request, StampedValue, Standing, TimestampIssuer, TimestampMode,
+    Acceptor, AcceptorLimits, Ballot, CallId, Config, Coordinator, Instant, Interval, Members, Newest,
+    NodeId, Now, Operation, OperationId, Outcome, PAUSE, Reaction, Replica, Reply, Request, Scope,
+    StampedValue, Standing, TimestampIssuer, TimestampMode, Version,
 };
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -26,6 +27,11 @@ use std::time::Duration;
 
 /// The one key of a tiny world.
 pub(super) const KEY: Bytes = Bytes::from_static(b"k");
+
+/// Every replica.
+const REPLICA: Replica = Replica { scope: Scope::FIRST, max_future: None };
+
+const LIMITS: AcceptorLimits = AcceptorLimits { promises: 1, closed: 1, buckets: 1 };
 
 const WRITTEN: Reply = Reply::Written { previous: None };
 
@@ -117,11 +123,9 @@ impl Surroundings {
                 let now = self.now_for(machine, operation, now);
                 let Some((to, call, request)) = machine.request(operation, from) else { return };
                 let store = Store { values: &self.values, cell };
-                let reaction = (Replica { max_future: None }).handle(&store, request, STANDING, 0);
-                let Reaction::Reply(mut reply) = reaction else { unreachable!("a query stores nothing") };
-                if let (Break::DurableFlag, Reply::Read { durable, .. }) = (self.scenario.breaks, &mut reply)
-                {
-                    *durable = true;
+                let mut reply = REPLICA.read(&store, request, STANDING);
+                if let (Break::DurableFlag, Reply::Read(found)) = (self.scenario.breaks, &mut reply) {
+                    found.durable = true;
                 }
                 machine.coordinator.handle_reply(to, call, reply, now, &machine.issuer);
                 self.collect(machine, now, output);
@@ -134,7 +138,7 @@ impl Surroundings {
             }
             Input::Time { now } => {
                 let now = self.now(machine.mode, now, now, false);
-                machine.coordinator.handle_timeout(now);
+                machine.coordinator.handle_timeout(now, &machine.issuer);
                 self.collect(machine, now, output);
             }
             Input::Restart => {
@@ -159,9 +163,9 @@ impl Surroundings {
         let first = CallId { operation: id.0, phase: 0 };
         machine.calls.insert(operation, Call { operation: id, id: first, requests: Default::default() });
         // The hedge is due at once; then nobody is under suspicion.
-        machine.coordinator.handle_timeout(now);
+        machine.coordinator.handle_timeout(now, &machine.issuer);
         for node in 1..=3 {
-            machine.coordinator.handle_peer_up(NodeId(node));
+            machine.coordinator.handle_peer_up(NodeId(node), 1);
         }
         self.collect(machine, now, output);
     }
@@ -194,7 +198,7 @@ impl Surroundings {
             let answer = match outcome {
                 Outcome::Written { .. } => ModelAnswer::Written,
                 Outcome::Read(stamped) => ModelAnswer::Read(Values::writer(&stamped)),
-                Outcome::Refused(_) | Outcome::Indeterminate(_) => {
+                Outcome::Updated { .. } | Outcome::Refused(_) | Outcome::Indeterminate(_) => {
                     unreachable!("{outcome:?} without a reason")
                 }
             };
@@ -242,9 +246,12 @@ impl Surroundings {
         }
         let store = Store { values: &self.values, cell };
         let request = Request::LocalWrite { key: KEY, stamped };
-        match (Replica { max_future: None }).handle(&store, request, STANDING, 0) {
+        // Without updates an acceptor has nothing to remember.
+        let mut acceptor = Acceptor::new(1, Ballot::MIN, LIMITS);
+        match REPLICA.handle(&store, &mut acceptor, request, STANDING, 0) {
             Reaction::Reply(reply) => (cell, matches!(reply, Reply::Written { .. })),
-            Reaction::Commit { stamped, .. } => {
+            Reaction::Commit { unit, .. } => {
+                let Some((_, stamped)) = unit.version() else { unreachable!("a write is a version") };
                 let newest = if stamped.version > newest { value } else { cell.newest };
                 if self.scenario.page_cache {
                     // Acknowledged when it is delivered again after the fsync, as every request is.
@@ -261,13 +268,11 @@ impl Surroundings {
     /// The reply that does not.
     pub(super) fn ignores_late_replies(&self, machine: &Machine) -> Result<(), String> {
         let newest = self.values.list().iter().max_by_key(|value| value.version);
-        let newest = newest.unwrap_or(&StampedValue::NEVER);
-        let (version, content) = (newest.version, Some(newest.content.clone()));
-        let replies = [
-            Reply::Read { version, content, durable: true },
-            Reply::Timestamp { version, present: true, writable: true },
-            WRITTEN,
-        ];
+        let newest = newest.cloned().unwrap_or(StampedValue::NEVER);
+        let version = newest.version;
+        let found = Newest { stamped: newest, durable: true }.glimpse(Version::MIN);
+        let replies =
+            [Reply::Read(found), Reply::Timestamp { version, present: true, writable: true }, WRITTEN];
         let calls = (0..2).flat_map(|operation| (0..3).map(move |phase| CallId { operation, phase }));
         let over = calls.filter(|call| !machine.coordinator.is_open(*call));
         for (call, node) in over.flat_map(|call| (1..=3).map(move |node| (call, NodeId(node)))) {
@@ -304,12 +309,14 @@ impl Machine {
         let config = Config {
             local: NodeId(node),
             members: Members::new(vec![NodeId(1), NodeId(2), NodeId(3)]),
+            scope: Scope::FIRST,
             mode,
             hedge_after: Duration::ZERO,
             rotate_after: NonZeroU64::MIN,
             // Times are no part of a state.
             probe_after: None,
             resend_after: RESEND_AFTER,
+            pause: PAUSE,
         };
         Self {
             node,
@@ -349,6 +356,7 @@ impl Call {
                     waiting.queried |= 1 << index;
                     waiting.for_timestamp = true;
                 }
+                Some(Request::Prepare { .. } | Request::Accept { .. }) => unreachable!("nobody updates"),
                 Some(Request::LocalWrite { stamped, .. }) => {
                     let (_, written) = waiting.written.unwrap_or_default();
                     waiting.written = Some((values.number(stamped), written | 1 << index));

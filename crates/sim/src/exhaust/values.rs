@@ -2,7 +2,7 @@
 
 use super::hash::Map;
 use super::scenario::LETTERS;
-use abd::{Newest, StampedValue, VersionStore};
+use abd::{Ballot, Newest, StampedValue, VersionStore};
 use std::convert::Infallible;
 
 /// The number of a stamped value in its run; zero is [`StampedValue::NEVER`].
@@ -120,5 +120,9 @@ impl VersionStore for Store<'_> {
     fn newest(&self, _key: &[u8]) -> Result<Newest, Infallible> {
         let stamped = self.values.get(self.cell.newest).clone();
         Ok(Newest { stamped, durable: self.cell.newest == self.cell.durable })
+    }
+
+    fn mark(&self) -> Ballot {
+        Ballot::MIN
     }
 }

@@ -326,8 +326,8 @@ pub(super) fn round(nanos: u64) -> u64 {
 
 fn class_of(kind: MessageKind) -> &'static str {
     match kind {
-        MessageKind::Read | MessageKind::Query | MessageKind::Compare => "query",
-        MessageKind::Write => "write",
+        MessageKind::Read | MessageKind::Query | MessageKind::Prepare | MessageKind::Compare => "query",
+        MessageKind::Write | MessageKind::Accept => "write",
         MessageKind::Reply => "reply",
     }
 }

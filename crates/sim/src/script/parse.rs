@@ -157,8 +157,14 @@ fn direction(words: &[&str]) -> Result<Direction, String> {
                 "read" => trace::MessageKind::Read,
                 "query" => trace::MessageKind::Query,
                 "write" => trace::MessageKind::Write,
+                "prepare" => trace::MessageKind::Prepare,
+                "accept" => trace::MessageKind::Accept,
                 "reply" => trace::MessageKind::Reply,
-                other => return Err(format!("`{other}` is no message: read, query, write or reply")),
+                other => {
+                    return Err(format!(
+                        "`{other}` is no message: read, query, write, prepare, accept or reply"
+                    ));
+                }
             };
             let fate = match fate {
                 ["arrives"] => Fate::Arrives,

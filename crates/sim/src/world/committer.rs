@@ -5,17 +5,24 @@ use super::{Event, Job, World};
 use crate::checks::Conviction;
 use crate::plan::Point;
 use crate::trace::What;
-use abd::{Fit, Instant, ListedWrites, Reply, Version, WriteGroup};
+use abd::{Fit, Instant, ListedWrites, Reply, StampedValue, Unit, Version, WriteGroup};
 use bytes::Bytes;
 use node::commit::{Batch, Opened, Round, Tidied};
+use node::lookups::Completed;
 use node::shard::ReplyTo;
 use store::{DatabaseError, Puts};
 
 /// As the store takes them.
 pub(super) fn encoded(writes: &ListedWrites) -> Puts {
     let mut puts = Puts::default();
-    writes.0.iter().for_each(|(key, stamped)| puts.push(key, stamped));
+    writes.0.iter().for_each(|unit| puts.push(unit));
     puts
+}
+
+/// The versions in a group.
+fn versions(writes: &ListedWrites) -> Vec<(Bytes, StampedValue)> {
+    let versions = writes.0.iter().filter_map(Unit::version);
+    versions.map(|(key, stamped)| (key.clone(), stamped.clone())).collect()
 }
 
 impl World {
@@ -70,7 +77,7 @@ impl World {
         let around = process.around();
         around.writes.borrow_mut().take(&mut batch);
         if self.plan.early_reads || self.lies.counts_unsynced {
-            around.store.early.replace(batch.writes.0.clone());
+            around.store.early.replace(versions(&batch.writes));
         }
         let early = self.lies.opens_early.then(|| batch.clone());
         process.job = Some(Job::Commit { batch, thrown_away: false });
@@ -88,7 +95,7 @@ impl World {
         let mut all = Vec::new();
         batch.open(&Fit::All, |opened| all.push(opened));
         for Opened { to, reply, missed } in all.into_iter().filter(|opened| opened.to.lane.is_none()) {
-            self.complete(node, to, reply, missed);
+            self.complete(node, to, Completed::Written(reply), missed);
         }
     }
 
@@ -153,8 +160,9 @@ impl World {
         let writes = batch.writes.0.clone();
         let count = writes.len();
         self.trace.record(self.now, || What::Synced { node, writes: count });
-        if self.lies.drops_tombstones && fit.has(true) {
-            for (key, _) in writes.iter().filter(|(_, stamped)| !stamped.content.is_value()) {
+        if self.lies.drops_tombstones && fit.has(false) {
+            let written = writes.iter().filter_map(Unit::version);
+            for (key, _) in written.filter(|(_, stamped)| !stamped.content.is_value()) {
                 // The lie is told by the disk; if the disk cannot, there is no lie this time.
                 let _ = process.database.forget(key);
             }
@@ -167,13 +175,14 @@ impl World {
         let told = if self.lies.all_fits { &Fit::All } else { &fit };
         let mut all = Vec::with_capacity(count);
         batch.open(told, |opened| all.push(opened));
-        for (Opened { to, reply, missed }, (key, stamped)) in all.into_iter().zip(&writes) {
-            if let Reply::Written { .. } = reply
+        for (Opened { to, reply, missed }, unit) in all.into_iter().zip(&writes) {
+            if let Some((key, stamped)) = unit.version()
+                && !matches!(reply, Reply::Refused(_))
                 && !self.nodes[node as usize].replaced
             {
                 self.monotone.borrow_mut().promises(node, key, stamped.version);
             }
-            self.complete(node, to, reply, missed);
+            self.complete(node, to, Completed::Written(reply), missed);
         }
         if fit == Fit::All {
             self.begin_collection(node);
@@ -186,12 +195,12 @@ impl World {
         &mut self,
         node: u32,
         to: ReplyTo,
-        reply: Reply,
+        completed: Completed,
         refused: Option<(Bytes, Version)>,
     ) {
         let process = self.nodes[node as usize].process.as_ref();
         let is_get = process.is_some_and(|process| process.around().is_about_get(to));
-        self.tell(node, is_get, |shard, now| shard.handle_completions([(to, reply)], refused, now));
+        self.tell(node, is_get, |shard, now| shard.handle_completions([(to, completed)], refused, now));
     }
 
     fn look_at_garbage(&mut self, node: u32) {

@@ -5,8 +5,8 @@ use crate::checks::bounded;
 use crate::mutant::{ClockLie, Lies};
 use crate::rng::Rng;
 use abd::{
-    AfterCommit, CallId, Instant, Interval, ListedWrites, NodeId, Operation, OperationId, Outcome, Reason,
-    Reply, Request, StampedValue, Standing, TimestampIssuer, Version,
+    Acceptor, AfterCommit, CallId, Instant, Interval, ListedWrites, NodeId, Operation, OperationId, Outcome,
+    Reason, Reply, Request, StampedValue, Standing, TimestampIssuer, Unit, Version,
 };
 use bytes::Bytes;
 use node::client::answers::WayBack;
@@ -55,7 +55,7 @@ pub(crate) struct RunningOperation {
     pub(crate) operation: usize,
     pub(crate) is_get: bool,
     /// Its latest phase.
-    pub(crate) phase: u8,
+    pub(crate) phase: u32,
     /// Members that were sent this phase's request.
     pub(crate) called: Vec<u32>,
 }
@@ -99,6 +99,8 @@ pub(crate) struct Surroundings {
     pub(crate) issues_as: (NodeId, u32),
     pub(crate) issuer: RefCell<TimestampIssuer>,
     pub(crate) store: View,
+    /// What its replica has promised and accepted in this run.
+    pub(crate) acceptor: RefCell<Acceptor>,
     /// Writes that wait for the disk.
     pub(crate) writes: RefCell<Queue<ListedWrites, ReplyTo>>,
     pub(crate) queue_bytes: usize,
@@ -216,14 +218,13 @@ impl Environment for Reached {
         self.moment.get().sequence
     }
 
-    fn commit(
-        &self,
-        key: Bytes,
-        stamped: StampedValue,
-        reply: AfterCommit,
-        to: ReplyTo,
-    ) -> Result<(), Reply> {
-        if to.lane.is_none() && !is_repair(to.call) {
+    fn acceptor<T>(&self, _: &[u8], run: impl FnOnce(&mut Acceptor) -> T) -> T {
+        run(&mut self.acceptor.borrow_mut())
+    }
+
+    fn commit(&self, unit: Unit, reply: AfterCommit, to: ReplyTo) -> Result<(), Reply> {
+        let own_write = unit.version().filter(|_| to.lane.is_none() && reply.acknowledges_write());
+        if let Some((key, stamped)) = own_write.filter(|_| !is_repair(to.call)) {
             if self.lies.no_write_back && self.is_get(to.call) {
                 // The mutant `no-write-back`: nothing is written.
                 return Err(Reply::Written { previous: None });
@@ -232,7 +233,7 @@ impl Environment for Reached {
         }
         let mut writes = self.writes.borrow_mut();
         let before = writes.bytes();
-        writes.enqueue(&mut ListedWrites(vec![(key, stamped)]), reply, to)?;
+        writes.enqueue(&mut ListedWrites(vec![unit]), reply, to)?;
         self.store.convict(bounded::check(
             self.store.node,
             "writes that wait for its disk",
@@ -250,8 +251,8 @@ impl Environment for Reached {
         self.hand_over.borrow().is_slow(self.moment.get().now)
     }
 
-    fn ask_disk(&self, question: Request, to: ReplyTo, deadline: Instant) -> Result<(), Reply> {
-        self.lookups.borrow_mut().ask(question, to, deadline, self.moment.get().now)
+    fn ask_disk(&self, request: Request, to: ReplyTo, deadline: Instant) -> Result<(), Reply> {
+        self.lookups.borrow_mut().ask(request, to, deadline, self.moment.get().now)
     }
 
     fn look_here<T>(&self, look: impl FnOnce() -> T) -> T {
@@ -294,6 +295,10 @@ impl Environment for Reached {
 
     fn reason_to_refuse(&self, operation: &Operation) -> Option<Reason> {
         self.limits.reason_to_refuse(operation, self.majority)
+    }
+
+    fn value_bytes_max(&self) -> usize {
+        self.limits.value_bytes_max(self.majority)
     }
 
     fn bounds(&self, kind: LaneKind) -> Bounds {

@@ -4,8 +4,8 @@
 //! What is not simulated: that an event loop which looks up for itself stands still meanwhile.
 
 use super::{Event, World};
-use abd::{Instant, Reaction, Reply, Request};
-use node::lookups::{READERS, found_bytes};
+use abd::{Instant, Request};
+use node::lookups::{Completed, READERS, look_up};
 use node::shard::{REPLICA, ReplyTo};
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub(crate) struct Lookup {
 /// The snapshot that a look-up is answered from is of any moment of the time that it takes.
 #[derive(Debug)]
 enum LookupMoment {
-    AtItsBeginning(Option<Reply>),
+    AtItsBeginning(Option<Completed>),
     AtItsEnd(Request),
 }
 
@@ -45,14 +45,10 @@ impl World {
         }
     }
 
-    fn look_up(&mut self, node: u32, question: Request) -> Option<Reply> {
+    fn look_up(&mut self, node: u32, request: Request) -> Option<Completed> {
         let (process, _) = self.enter(node, false)?;
         let around = process.around();
-        let moment = around.moment.get();
-        match REPLICA.handle(&around.store, question, moment.standing, moment.latest) {
-            Reaction::Reply(reply) => Some(reply),
-            Reaction::Commit { .. } => None,
-        }
+        Some(look_up(&REPLICA, &around.store, request, around.moment.get().standing))
     }
 
     /// A look-up is over.
@@ -62,14 +58,14 @@ impl World {
         process.looking -= 1;
         let around = process.around();
         around.hand_over.borrow_mut().has_read(Duration::from_nanos(lookup.took), now);
-        let reply = match lookup.found {
-            LookupMoment::AtItsBeginning(reply) => reply,
+        let completed = match lookup.found {
+            LookupMoment::AtItsBeginning(completed) => completed,
             LookupMoment::AtItsEnd(question) => self.look_up(node, question),
         };
-        let Some(reply) = reply else { return };
+        let Some(completed) = completed else { return };
         if let Some(process) = self.nodes[node as usize].process.as_ref() {
-            process.around().lookups.borrow_mut().found(found_bytes(&reply));
+            process.around().lookups.borrow_mut().found(completed.bytes());
         }
-        self.complete(node, lookup.to, reply, None);
+        self.complete(node, lookup.to, completed, None);
     }
 }

@@ -3,9 +3,9 @@
 use crate::history::shown;
 use crate::trace::{Label, MessageKind};
 use abd::wire::{
-    FRAME_HEADER, get_reply, get_request, is_reply, put_frame, put_reply, put_request, take_frame,
+    FRAME_HEADER, Received, get_reply, get_request, is_reply, put_frame, put_reply, put_request, take_frame,
 };
-use abd::{CallId, Reply, Request};
+use abd::{AcceptedThere, Base, CallId, Glimpse, Reply, Request};
 use bytes::{Bytes, BytesMut};
 use node::lanes::lane::{PING, PONG};
 use node::limits::FRAME_BYTES_MAX;
@@ -16,8 +16,8 @@ use node::repair::message::{Answer, Question, get_answer, get_question, is_answe
 pub(crate) enum Message {
     /// "Are you there?" or the answer, which nobody wants to read about.
     Ping,
-    /// To a replica: the call, for how many milliseconds somebody waits, and what is wanted.
-    Request(CallId, u32, Request),
+    /// To a replica.
+    Request(Received),
     /// To a coordinator, or to repair.
     Reply(CallId, Reply),
     /// Of repair.
@@ -36,7 +36,7 @@ impl Message {
             _ if is_reply(&body) => get_reply(body).map(|(call, reply)| Self::Reply(call, reply)).ok()?,
             _ if is_answer(&body) => Self::Answer(get_answer(body).ok()?.1),
             _ if is_question(&body) => Self::Question(get_question(body).ok()?.1),
-            _ => get_request(body).map(|(call, rest, request)| Self::Request(call, rest, request)).ok()?,
+            _ => Self::Request(get_request(body).ok()?),
         })
     }
 
@@ -44,7 +44,7 @@ impl Message {
     pub(crate) fn label(&self, operation: Option<usize>) -> Label {
         let (kind, text) = match self {
             Self::Ping => (MessageKind::Reply, String::new()),
-            Self::Request(_, _, request) => (kind_of(request), request_text(request)),
+            Self::Request(Received { request, .. }) => (kind_of(request), request_text(request)),
             Self::Reply(_, reply) => (MessageKind::Reply, reply_text(reply)),
             Self::Question(question) => (MessageKind::Compare, question_text(question)),
             Self::Answer(answer) => (MessageKind::Reply, answer_text(answer)),
@@ -55,7 +55,7 @@ impl Message {
     /// Bytes of the value in it.
     pub(crate) fn value_bytes(&self) -> usize {
         match self {
-            Self::Request(_, _, Request::LocalWrite { stamped, .. }) => stamped.content.len(),
+            Self::Request(Received { request, .. }) => request.bytes() - request.key().len(),
             Self::Reply(_, reply) => found_bytes(reply),
             _ => 0,
         }
@@ -64,7 +64,7 @@ impl Message {
     /// Which call it belongs to.
     pub(crate) fn call(&self) -> Option<CallId> {
         match self {
-            Self::Request(call, ..) | Self::Reply(call, _) => Some(*call),
+            Self::Request(Received { call, .. }) | Self::Reply(call, _) => Some(*call),
             _ => None,
         }
     }
@@ -82,9 +82,10 @@ pub(crate) fn length(frame: &[u8]) -> usize {
 }
 
 /// A request as a frame.
-pub(crate) fn request_frame(call: CallId, remaining_ms: u32, request: &Request) -> Bytes {
+pub(crate) fn request_frame(received: &Received) -> Bytes {
+    let Received { call, remaining_ms, scope, request } = received;
     let mut frame = BytesMut::new();
-    put_frame(&mut frame, |body| put_request(body, call, remaining_ms, request));
+    put_frame(&mut frame, |body| put_request(body, *call, *remaining_ms, *scope, request));
     frame.freeze()
 }
 
@@ -100,6 +101,8 @@ fn kind_of(request: &Request) -> MessageKind {
         Request::LocalRead { .. } => MessageKind::Read,
         Request::LocalReadTimestamp { .. } => MessageKind::Query,
         Request::LocalWrite { .. } => MessageKind::Write,
+        Request::Prepare { .. } => MessageKind::Prepare,
+        Request::Accept { .. } => MessageKind::Accept,
     }
 }
 
@@ -110,15 +113,51 @@ fn request_text(request: &Request) -> String {
         Request::LocalWrite { stamped, .. } => {
             format!("{key}={} {}", content(&stamped.content), stamped.version)
         }
+        Request::Prepare { ballot, base, .. } => {
+            let base = base.as_ref().map_or_else(|| "the newest".into(), |base| base_text(base));
+            format!("{key} on {base} {ballot:?}")
+        }
+        Request::Accept { ballot, base, proposal, .. } => {
+            let (proposed, base) = (content(&proposal.content), base_text(base));
+            format!("{key}={proposed} on {base} {ballot:?} {:?}", proposal.update)
+        }
     }
+}
+
+fn base_text(base: &Base) -> String {
+    format!("{}{}", base.version(), if matches!(base, Base::Whole(_)) { ", whole" } else { "" })
+}
+
+fn glimpse_text(glimpse: &Glimpse) -> String {
+    let Glimpse { version, content: found, durable, .. } = glimpse;
+    let found = found.as_ref().map_or_else(|| "the same".into(), content);
+    format!("{found} {version}{}", if *durable { "" } else { ", not durable" })
 }
 
 fn reply_text(reply: &Reply) -> String {
     match reply {
-        Reply::Read { version, content: found, durable } => {
-            let found = found.as_ref().map_or_else(|| "the same".into(), content);
-            format!("{found} {version}{}", if *durable { "" } else { ", not durable" })
+        Reply::Read(glimpse) => glimpse_text(glimpse),
+        Reply::Promise(promise) => {
+            let accepted = promise.accepted.as_ref().map_or_else(String::new, |acceptance| {
+                let proposal = &acceptance.proposal;
+                format!(", accepted {} {:?}", content(&proposal.content), proposal.update)
+            });
+            let room = if promise.writable { "" } else { ", disk full" };
+            format!("promised on {}{accepted}{room}", glimpse_text(&promise.newest))
         }
+        Reply::Nack { promised, newest } => format!("promised {promised:?}, {}", glimpse_text(newest)),
+        Reply::Closed(closed) => {
+            let accepted = match closed.accepted {
+                AcceptedThere::Nothing => ", accepted nothing".into(),
+                AcceptedThere::Update(update) => format!(", accepted {update:?}"),
+                AcceptedThere::Forgotten => String::new(),
+            };
+            let winner = closed.winner.map_or_else(String::new, |winner| format!(", {winner:?} won"));
+            format!("closed by {}{accepted}{winner}", glimpse_text(&closed.newest))
+        }
+        Reply::Accepted => "accepted".into(),
+        Reply::NeedBase => "the base is not here".into(),
+        Reply::Stale { .. } => "of an older configuration".into(),
         Reply::Timestamp { version, writable, .. } => {
             format!("{version}{}", if *writable { "" } else { ", disk full" })
         }

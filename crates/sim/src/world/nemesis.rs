@@ -6,8 +6,8 @@ use crate::directory::{PartState, Parts};
 use crate::disk::{Mood, Platter};
 use crate::plan::{Point, What as Fault};
 use crate::trace::What;
-use abd::{CallId, Content, Request, StampedValue, Timestamp, Version};
-use std::time::Duration;
+use abd::wire::Received;
+use abd::{CallId, Content, Request, Scope, StampedValue, Timestamp, Version};
 
 impl World {
     /// A fault begins.
@@ -246,10 +246,11 @@ impl World {
     /// Somebody who speaks the protocol sends a version of the far future.
     fn poison(&mut self, node: u32, time: u64) {
         let version = Version::of_write(Timestamp { time, node: 1, boot: 1 });
-        let stamped = StampedValue { version, content: Content::Value("poison".into()) };
+        let stamped = StampedValue::plain(version, Content::Value("poison".into()));
         let request = Request::LocalWrite { key: crate::plan::Plan::key(0), stamped };
-        let (call, long) = (CallId { operation: u64::MAX, phase: 1 }, Duration::from_secs(1000));
-        self.serve_stray(node, node, call, request, long);
+        let call = CallId { operation: u64::MAX, phase: 1 };
+        let received = Received { call, remaining_ms: 1_000_000, scope: Scope::FIRST, request };
+        self.serve_stray(node, node, received);
     }
 
     /// Somebody takes again what is sent to him.

@@ -12,6 +12,7 @@ use super::{Event, World};
 use crate::plan::Point;
 use crate::time::{MS, US};
 use crate::trace::{Label, What};
+use abd::wire::Received;
 use abd::{CallId, Instant, Reply, Request, StampedValue, Version};
 use bytes::{Bytes, BytesMut};
 use node::hello::{LaneId, LaneKind};
@@ -143,8 +144,10 @@ impl World {
             let Some(message) = Message::of(&frame) else { unreachable!("a node sends whole frames") };
             let mut envelope = Envelope { message: 0, from: node, to, connection, frame };
             match &message {
-                Message::Request(call, rest, request) if !is_repair(*call) => {
-                    let (sent, is_write) = (self.note_request(node, to, *call, request), !request.is_read());
+                Message::Request(received) if !is_repair(received.call) => {
+                    let Received { call, request, .. } = received;
+                    let is_write = matches!(request, Request::LocalWrite { .. } | Request::Accept { .. });
+                    let sent = self.note_request(node, to, *call, request);
                     if is_write && self.springs(node, Point::BeforeWrites) {
                         return false;
                     }
@@ -153,7 +156,9 @@ impl World {
                             pretended.push(*call);
                             continue;
                         }
-                        Sent::As(request) => envelope.frame = request_frame(*call, *rest, &request),
+                        Sent::As(request) => {
+                            envelope.frame = request_frame(&Received { request, ..received.clone() });
+                        }
                         Sent::AsItIs => {}
                     }
                     self.send(envelope, &message);
@@ -173,7 +178,14 @@ impl World {
         let Some(process) = self.nodes[node as usize].process.as_ref() else { return Sent::AsItIs };
         let around = process.around();
         let mut operations = around.operations.borrow_mut();
-        let Some(running) = operations.get_mut(&call.operation) else { return Sent::AsItIs };
+        let Some(running) = operations.get_mut(&call.operation) else {
+            drop(operations);
+            if let Request::LocalWrite { key, stamped } = request {
+                // Of updates that were folded.
+                self.note_write(node, key, stamped);
+            }
+            return Sent::AsItIs;
+        };
         if call.phase != running.phase || running.called.is_empty() {
             running.called.clear();
             running.phase = call.phase;
@@ -183,6 +195,8 @@ impl World {
                 (Request::LocalReadTimestamp { .. }, _) => "asks for timestamps",
                 (Request::LocalWrite { .. }, true) => "writes back",
                 (Request::LocalWrite { .. }, false) => "writes",
+                (Request::Prepare { .. }, _) => "prepares",
+                (Request::Accept { .. }, _) => "proposes",
             };
             self.trace.record(self.now, || What::Phase { node, operation, name });
         }
@@ -320,9 +334,9 @@ impl World {
                 assert!(!matches!(taken, Some(Ok(()))), "damage is noticed");
                 self.close_lane(to, key);
             }
-            (None, Some(Message::Request(call, remaining, request))) if !self.nodes[to as usize].replaced => {
+            (None, Some(Message::Request(received))) if !self.nodes[to as usize].replaced => {
                 self.trace.record(self.now, || What::Arrived { message });
-                self.serve_stray(to, from, call, request, Duration::from_millis(remaining.into()));
+                self.serve_stray(to, from, received);
                 self.tell_lost(to, connection);
             }
             (None, Some(read @ Message::Reply(..)))
@@ -369,18 +383,12 @@ impl World {
     }
 
     /// A request over a connection that is gone; the reply goes nowhere.
-    pub(super) fn serve_stray(
-        &mut self,
-        node: u32,
-        from: u32,
-        call: CallId,
-        request: Request,
-        remaining: Duration,
-    ) {
+    pub(super) fn serve_stray(&mut self, node: u32, from: u32, received: Received) {
+        let Received { call, remaining_ms, scope, request } = received;
         let id = LaneId { kind: LaneKind::Small, pair: 0 };
         let lane = Some(LaneKey { member: from as usize, id, serial: u64::MAX });
-        let deadline = Instant(self.now) + remaining;
-        self.tell(node, false, |shard, _| shard.serve(request, ReplyTo { lane, call }, deadline));
+        let deadline = Instant(self.now) + Duration::from_millis(remaining_ms.into());
+        self.tell(node, false, |shard, _| shard.serve(scope, request, ReplyTo { lane, call }, deadline));
     }
 }
 

@@ -18,7 +18,7 @@ use crate::trace::What;
 use ::node::admission::Admission;
 use ::node::directory::Identity;
 use ::node::nonce::Nonce;
-use abd::{Config, Instant, ListedWrites, Standing, TimestampIssuer};
+use abd::{Acceptor, AcceptorLimits, Config, Instant, ListedWrites, Standing, TimestampIssuer, VersionStore};
 use bytes::Bytes;
 use node::client::budget::Budget;
 use node::commit::{Batch, Queue, Rounds};
@@ -37,6 +37,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{DatabaseError, MultiVersionStore};
+
+/// Few, so that much is forgotten.
+const ACCEPTOR_LIMITS: AcceptorLimits = AcceptorLimits { promises: 2, closed: 2, buckets: 2 };
 
 /// A member of the cluster, up or down.
 pub(crate) struct Node {
@@ -196,6 +199,21 @@ impl Node {
     }
 }
 
+/// What a run finds on its disk: its versions, and what it has accepted of updates.
+fn open_store(
+    database: Arc<SimDatabase>,
+    cache_bytes: usize,
+    node: u32,
+    boot: u32,
+) -> Result<(MultiVersionStore<Arc<SimDatabase>>, Acceptor), DatabaseError> {
+    let versions = MultiVersionStore::with_seed(database, cache_bytes, u64::from(node))?;
+    let mut acceptor = Acceptor::new(boot, versions.mark(), ACCEPTOR_LIMITS);
+    for (key, record) in versions.records()? {
+        acceptor.restore(key, record);
+    }
+    Ok((versions, acceptor))
+}
+
 impl World {
     /// Starts a node's process on its disk.
     pub(crate) fn start(&mut self, node: u32) {
@@ -255,7 +273,14 @@ impl World {
         let config = Config { probe_after: config.probe_after.filter(|_| probes), ..config };
         let incarnation = self.next_incarnation;
         self.next_incarnation += 1;
-        let versions = MultiVersionStore::with_seed(database.clone(), self.plan.cache_bytes, u64::from(node));
+        let cache_bytes = self.plan.cache_bytes;
+        let (versions, acceptor) = match open_store(database.clone(), cache_bytes, node, boot) {
+            Ok(opened) => opened,
+            Err(why) => {
+                state.directory = state.backup.clone().unwrap_or_default();
+                return self.lose(node, why.to_string());
+            }
+        };
         let store = View {
             versions,
             early: RefCell::default(),
@@ -272,6 +297,8 @@ impl World {
         let standing = Standing { admitted, writable: true };
         let limits = KnownLimits::new(self.members.count());
         limits.learn(node as usize, state.own.limits);
+        let issuer = TimestampIssuer::new(id, issued_as);
+        issuer.observe_round(store.mark().round);
         let surroundings = Rc::new(Surroundings {
             lies: self.lies,
             moment: Cell::new(Moment {
@@ -283,8 +310,9 @@ impl World {
                 lookups: None,
             }),
             issues_as: (id, issued_as),
-            issuer: RefCell::new(TimestampIssuer::new(id, issued_as)),
+            issuer: RefCell::new(issuer),
             store,
+            acceptor: RefCell::new(acceptor),
             writes: RefCell::new(Queue::new(if self.lies.queues_all { usize::MAX } else { queue_bytes })),
             queue_bytes,
             hand_over: RefCell::new(HandOver::default()),

@@ -3,7 +3,7 @@
 use crate::checks::Conviction;
 use crate::checks::monotone::Monotone;
 use crate::disk::SimDatabase;
-use abd::{Glimpse, Newest, StampedValue, Version, VersionStore};
+use abd::{Ballot, Glimpse, Newest, StampedValue, Version, VersionStore};
 use bytes::Bytes;
 use node::repair::ranges::{Page, Range, Ranges};
 use std::cell::{Cell, RefCell};
@@ -79,6 +79,10 @@ impl VersionStore for View {
         let glimpse = early.map_or(known, |newest| newest.glimpse(have));
         self.note(key, glimpse.version, glimpse.durable);
         Some(glimpse)
+    }
+
+    fn mark(&self) -> Ballot {
+        self.versions.mark()
     }
 
     fn is_damage(why: &DatabaseError) -> bool {

@@ -1,10 +1,11 @@
 //! Garbage: dominated versions (rule G1). Engines leave them out when they rewrite what they hold; nobody else deletes any.
 
 use super::key;
+use super::space::{Garbage, Space};
 
-/// Whether a data key is a version, and so one that may be dominated.
+/// Whether a data key is one of those that may be dominated: a version.
 pub(crate) fn is_version(data_key: &[u8]) -> bool {
-    (key::FIRST..key::END).contains(&data_key) && key::version_of(data_key).is_some()
+    Space::of(data_key).garbage() == Garbage::Dominated && key::version_of(data_key).is_some()
 }
 
 /// Tells which versions are dominated, in a walk over data keys in ascending order (rule G1).
@@ -48,7 +49,13 @@ mod tests {
     #[test]
     fn g1_the_filter_keeps_the_newest_version_of_each_key_and_what_is_no_version() {
         let version = |time| Version::of_write(Timestamp { time, node: 1, boot: 1 });
-        let mut walk = vec![b"\x00ring".to_vec(), b"\x01short".to_vec()];
+        let mut walk = vec![b"\x00ring".to_vec(), b"\x01short".to_vec(), key::MARK.to_vec()];
+        // Records, and what looks like versions of one user key in their space.
+        for time in [1, 7, 300] {
+            let like_a_version = [b"k", &key::encode(b"", version(time))[3..]].concat();
+            walk.push(key::of_record(&like_a_version).to_vec());
+            walk.push([&key::of_record(b"k"), &key::encode(b"", version(time))[3..]].concat());
+        }
         for user_key in [&b""[..], b"a", b"a\0", b"a\0\xff", b"b"] {
             for time in [1, 7, 300] {
                 walk.push(key::encode(user_key, version(time)).to_vec());
@@ -57,7 +64,7 @@ mod tests {
         walk.sort();
         let mut filter = DominatedFilter::new();
         let kept: Vec<&Vec<u8>> = walk.iter().filter(|data_key| !filter.is_dominated(data_key)).collect();
-        assert_eq!(kept.len(), 2 + 5);
+        assert_eq!(kept.len(), 3 + 6 + 5);
         let versions: Vec<Version> = kept.iter().filter_map(|data_key| key::version_of(data_key)).collect();
         assert_eq!(versions, [version(300); 5]);
     }

@@ -1,18 +1,22 @@
-//! Data keys: any user key and a version, as bytes whose order is (key ascending, version descending).
+//! Data keys: any user key and a version, as bytes whose order is (key ascending, version descending); and the keys of records.
 //!
 //! ```text
 //! 0x01 | esc(key) | 0x00 0x01 | ~version           esc: 0x00 becomes 0x00 0xFF
+//! 0x02 | esc(key) | 0x00 0x01                       the record of the same key
 //! 0x03 | sha256(key) | ~version                     for keys that would not fit into the engine's 64 KiB
+//! 0x04 | sha256(key)                                the record of the same key
+//! 0x05 | "mark"                                     the mark of a replica
 //! ```
 //! The terminator has two bytes because one would not do: `~version` begins with 0xFF for small times, so `key 00 FF…`
 //! would read as an escaped zero inside a longer key (PROTOCOL section 4).
 
+use super::space::{HASHED_RECORD, HASHED_VERSION, RECORD, Space, VERSION};
 use abd::Version;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-const PLAIN: u8 = 1;
-const HASHED: u8 = 3;
+/// Where a replica keeps the largest ballot that it may promise.
+pub(crate) const MARK: &[u8] = b"\x05mark";
 /// Bytes of a hashed prefix.
 const HASHED_LEN: usize = 33;
 /// The engine takes keys of up to 65,535 bytes; the version and some slack must fit in too.
@@ -21,8 +25,29 @@ const PLAIN_MAX: usize = 60_000;
 /// What all versions of `key` begin with, and nothing else does.
 pub fn prefix(key: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(key.len() + zeros(key) + 3 + Version::LEN);
-    append_prefix(&mut out, key);
+    append_first(&mut out, VERSION, HASHED_VERSION, key);
     out
+}
+
+/// Where the accepted record of `key` is.
+pub fn of_record(key: &[u8]) -> Bytes {
+    let mut out = Vec::with_capacity(key.len() + zeros(key) + 3);
+    append_of_record(&mut out, key);
+    out.into()
+}
+
+/// Appends it.
+pub(crate) fn append_of_record(out: &mut Vec<u8>, key: &[u8]) {
+    append_first(out, RECORD, HASHED_RECORD, key);
+}
+
+/// From the prefix of the versions of a key, where its record is.
+pub(crate) fn record_beside(prefix: &[u8]) -> Bytes {
+    let mut out = prefix.to_vec();
+    if let Some(space) = out.first_mut() {
+        *space += 1;
+    }
+    out.into()
 }
 
 fn zeros(key: &[u8]) -> usize {
@@ -34,14 +59,14 @@ pub(crate) fn is_plain(key: &[u8]) -> bool {
     key.len() <= PLAIN_MAX && zeros(key) == 0
 }
 
-fn append_prefix(out: &mut Vec<u8>, key: &[u8]) {
+fn append_first(out: &mut Vec<u8>, plain: u8, hashed: u8, key: &[u8]) {
     let zeros = zeros(key);
     if key.len() + zeros > PLAIN_MAX {
-        out.push(HASHED);
+        out.push(hashed);
         out.extend_from_slice(&Sha256::digest(key));
         return;
     }
-    out.push(PLAIN);
+    out.push(plain);
     if zeros == 0 {
         out.extend_from_slice(key);
     } else {
@@ -57,13 +82,13 @@ fn append_prefix(out: &mut Vec<u8>, key: &[u8]) {
 
 /// Appends the data key of one version.
 pub(crate) fn append(out: &mut Vec<u8>, key: &[u8], version: Version) {
-    append_prefix(out, key);
+    append_first(out, VERSION, HASHED_VERSION, key);
     append_version(out, version);
 }
 
-/// Whether a prefix is a hash, so that the user key must be in the record.
-pub fn is_hashed(prefix: &[u8]) -> bool {
-    prefix.first() == Some(&HASHED)
+/// Whether a data key has the hash of its user key, so that this one must be in what is stored there.
+pub fn is_hashed(data_key: &[u8]) -> bool {
+    matches!(data_key.first(), Some(&(HASHED_VERSION | HASHED_RECORD)))
 }
 
 /// The data key of one version.
@@ -78,24 +103,28 @@ fn append_version(prefix: &mut Vec<u8>, version: Version) {
     prefix.extend_from_slice(&version.to_bytes().map(|byte| !byte));
 }
 
-/// The version at the end of a data key, or `None` if the bytes are not a data key.
+/// The version at the end of a data key, or `None` if the bytes are not the data key of a version.
 pub fn version_of(data_key: &[u8]) -> Option<Version> {
-    let (_, tail) = data_key.split_last_chunk::<{ Version::LEN }>()?;
+    if Space::of(data_key) == Space::Versions { last_version(data_key) } else { None }
+}
+
+fn last_version(bytes: &[u8]) -> Option<Version> {
+    let (_, tail) = bytes.split_last_chunk::<{ Version::LEN }>()?;
     Version::from_bytes(&tail.map(|byte| !byte)).ok()
 }
 
-/// Whether these bytes are all of what a data key has of its version.
-pub(crate) fn is_whole_version(bytes: &[u8]) -> bool {
-    bytes.len() == Version::LEN && version_of(bytes).is_some()
+/// Whether the second part of a data key ([`parts`]) is all of a version.
+pub(crate) fn is_whole_version(second: &[u8]) -> bool {
+    second.len() == Version::LEN && last_version(second).is_some()
 }
 
-/// Cuts a key in two parts. Of a data key the first one is the user key's prefix and the second one the version; of any
-/// other key the second one is empty. The order of keys is that of first parts, then of second parts: a first part before
+/// Cuts a key in two parts. Of a version the first one is the user key's prefix and the second one the version; of a key in
+/// any other space the second one is empty. The order of keys is that of first parts, then of second parts: a first part before
 /// something is never the beginning of another first part.
 pub(crate) fn parts(key: &[u8]) -> (&[u8], &[u8]) {
     key.split_at(match key.first() {
-        Some(&PLAIN) => terminated(key).unwrap_or(key.len()),
-        Some(&HASHED) => HASHED_LEN.min(key.len()),
+        Some(&VERSION) => terminated(key).unwrap_or(key.len()),
+        Some(&HASHED_VERSION) => HASHED_LEN.min(key.len()),
         _ => key.len(),
     })
 }
@@ -115,18 +144,19 @@ fn terminated(key: &[u8]) -> Option<usize> {
 
 /// The user key as a part of a data key, where it stands there as it is.
 pub(crate) fn plain_part(data_key: &Bytes, user_key_length: usize) -> Option<Bytes> {
-    let as_it_is = data_key.first() == Some(&PLAIN) && data_key.len() == 3 + user_key_length + Version::LEN;
+    let as_it_is = data_key.first() == Some(&VERSION) && data_key.len() == 3 + user_key_length + Version::LEN;
     as_it_is.then(|| data_key.slice(1..=user_key_length))
 }
 
-/// What stands before the version.
+/// What stands before the version, in the data key of one.
 pub fn prefix_of(data_key: &[u8]) -> &[u8] {
     &data_key[..data_key.len().saturating_sub(Version::LEN)]
 }
 
-/// The user key in a prefix; `None` for a hashed one, whose key is in the record.
+/// The user key in a prefix or in the key of a record; `None` for a hashed one, whose key is in what is stored there.
 pub fn user_key(prefix: &[u8]) -> Option<Bytes> {
-    let escaped = prefix.strip_prefix(&[PLAIN])?.strip_suffix(&[0, 1])?;
+    let (&(VERSION | RECORD), escaped) = prefix.split_first()? else { return None };
+    let escaped = escaped.strip_suffix(&[0, 1])?;
     let mut out = Vec::with_capacity(escaped.len());
     let mut bytes = escaped.iter();
     while let Some(byte) = bytes.next() {
@@ -138,10 +168,8 @@ pub fn user_key(prefix: &[u8]) -> Option<Bytes> {
     Some(Bytes::from(out))
 }
 
-/// Where data keys begin and end.
-pub const FIRST: &[u8] = &[PLAIN];
-/// The first byte string above all data keys.
-pub const END: &[u8] = &[HASHED + 1];
+/// Where the data keys of versions begin.
+pub const FIRST: &[u8] = &[VERSION];
 
 #[cfg(test)]
 mod tests {
@@ -202,7 +230,21 @@ mod tests {
             prop_assert_eq!(version_of(&data_key), Some(version));
             prop_assert_eq!(parts(&data_key).0, prefix_of(&data_key));
             prop_assert!(is_whole_version(parts(&data_key).1));
-            prop_assert_eq!(user_key(prefix_of(&data_key)).unwrap(), key);
+            prop_assert_eq!(user_key(prefix_of(&data_key)).unwrap(), &key);
+            let record = of_record(&key);
+            prop_assert_eq!(user_key(&record).unwrap(), &key);
+            prop_assert_eq!(record_beside(prefix_of(&data_key)), &record);
+            prop_assert_eq!(parts(&record), (&record[..], &b""[..]));
+        }
+
+        #[test]
+        fn records_are_in_the_order_of_their_keys_and_never_versions(a in any_key(), b in any_key(), v in any_version()) {
+            prop_assert_eq!(of_record(&a).cmp(&of_record(&b)), a.cmp(&b));
+            // Of a user key that ends like a version.
+            let like_a_version = [&a[..], &encode(b"", v)[3..]].concat();
+            for record in [of_record(&like_a_version), [&of_record(&a)[..], &encode(b"", v)[3..]].concat().into()] {
+                prop_assert_eq!(version_of(&record), None);
+            }
         }
     }
 
@@ -210,7 +252,11 @@ mod tests {
     fn the_longest_keys_fit_into_the_engine() {
         for byte in [0u8, 7, 0xff] {
             let version = Version { timestamp: Timestamp { time: 1, node: 1, boot: 1 }, rmwc: 0 };
-            assert!(encode(&vec![byte; 64 << 10], version).len() < 65_535);
+            let long = vec![byte; 64 << 10];
+            assert!(encode(&long, version).len() < 65_535);
+            let record = of_record(&long);
+            assert!(record.len() == HASHED_LEN && is_hashed(&record) && user_key(&record).is_none());
+            assert_eq!(record_beside(&prefix(&long)), record);
         }
     }
 }

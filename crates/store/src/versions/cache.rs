@@ -20,8 +20,9 @@
 //! are about versions alone (the timestamps of a Set, what a write dominates, the replicas that a Get asks second). A
 //! reader that finds an entry with a version above its snapshot's looks again.
 
+use crate::encoding::record::Head;
 use abd::counted::copied;
-use abd::{Content, Glimpse, StampedValue, Version};
+use abd::{Content, Deadline, Glimpse, StampedValue, UpdateId, Version};
 use hashbrown::HashTable;
 use rapidhash::v3::{RapidSecrets, rapidhash_v3_seeded};
 use smallvec::SmallVec;
@@ -55,9 +56,21 @@ struct Entry {
     present: bool,
     /// `None`: it has to be looked up.
     content: Option<Content>,
+    /// `None`: a plain write made the version, and it has no deadline. Most are such, and their entries are not to be larger for it.
+    origin: Option<Box<Origin>>,
     /// Used since the hand last came by.
     used: bool,
 }
+
+/// What is a part of a value beside its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Origin {
+    update: UpdateId,
+    deadline: Deadline,
+}
+
+/// What the box of an origin takes.
+const ORIGIN_BYTES: usize = 32;
 
 /// Permission to insert, if the epoch has not moved since.
 #[derive(Clone, Copy)]
@@ -74,46 +87,79 @@ pub(crate) struct NewestCache {
 
 impl Entry {
     fn cost(&self) -> usize {
-        self.key.len() + self.content_bytes() + ENTRY_OVERHEAD
+        self.key.len() + self.value_bytes() + ENTRY_OVERHEAD
     }
 
     fn content_bytes(&self) -> usize {
         self.content.as_ref().map_or(0, Content::len)
     }
 
+    fn value_bytes(&self) -> usize {
+        self.content_bytes() + self.origin.as_ref().map_or(0, |_| ORIGIN_BYTES)
+    }
+
+    fn origin(&self) -> Origin {
+        self.origin.as_deref().copied().unwrap_or(Origin::PLAIN)
+    }
+
+    fn set_origin(&mut self, origin: Origin) {
+        match &mut self.origin {
+            _ if origin == Origin::PLAIN => self.origin = None,
+            Some(held) => **held = origin,
+            None => self.origin = Some(Box::new(origin)),
+        }
+    }
+
     /// Takes a larger version, or the content of the one that it has. `bytes` are those of the stripe.
     fn put(&mut self, newest: NewestFound, budget: usize, bytes: &mut usize) {
-        let before = self.content_bytes();
+        let before = self.value_bytes();
         if newest.version > self.version {
             self.content = None;
         }
         (self.version, self.present) = (newest.version, newest.present);
+        self.set_origin(newest.origin);
         if let Some(content) = newest.content {
             self.content = kept(content, budget);
         }
         self.used = true;
-        *bytes = *bytes + self.content_bytes() - before;
+        *bytes = *bytes + self.value_bytes() - before;
     }
 
     /// What it says to somebody who has that version; `None` when the content is wanted and not here.
     fn told(&self, have: Version) -> Option<Glimpse> {
         let content = if self.version > have { Some(self.content.clone()?) } else { None };
-        Some(Glimpse { version: self.version, present: self.present, content, durable: true })
+        let Origin { update, deadline } = self.origin();
+        let (version, present) = (self.version, self.present);
+        Some(Glimpse { version, present, deadline, update, content, durable: true })
     }
+}
+
+impl Origin {
+    const PLAIN: Self = Self { update: UpdateId::NONE, deadline: Deadline::NONE };
 }
 
 /// A newest version, and its content if that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NewestFound {
     pub(crate) version: Version,
-    pub(crate) present: bool,
-    pub(crate) content: Option<Content>,
+    present: bool,
+    origin: Origin,
+    content: Option<Content>,
 }
 
 impl NewestFound {
     /// What a key that was never written has.
-    pub(crate) const NEVER: Self =
-        Self { version: Version::MIN, present: false, content: Some(Content::Tombstone) };
+    pub(crate) const NEVER: Self = Self {
+        version: Version::MIN,
+        present: false,
+        origin: Origin::PLAIN,
+        content: Some(Content::Tombstone),
+    };
+
+    /// One whose content was not looked at.
+    pub(crate) fn of_head(version: Version, Head { present, update, deadline }: Head) -> Self {
+        Self { version, present, origin: Origin { update, deadline }, content: None }
+    }
 
     /// A copy of its own, so that a small entry does not keep a whole network buffer or table block alive.
     fn own(&self) -> Self {
@@ -126,14 +172,16 @@ impl NewestFound {
 
     /// For somebody who has that version.
     pub(crate) fn told(self, have: Version) -> Glimpse {
-        let content = self.content.filter(|_| self.version > have);
-        Glimpse { version: self.version, present: self.present, content, durable: true }
+        let Self { version, present, origin: Origin { update, deadline }, content } = self;
+        let content = content.filter(|_| version > have);
+        Glimpse { version, present, deadline, update, content, durable: true }
     }
 }
 
 impl From<StampedValue> for NewestFound {
-    fn from(StampedValue { version, content }: StampedValue) -> Self {
-        Self { version, present: content.is_value(), content: Some(content) }
+    fn from(StampedValue { version, content, deadline, update }: StampedValue) -> Self {
+        let origin = Origin { update, deadline };
+        Self { version, present: content.is_value(), origin, content: Some(content) }
     }
 }
 
@@ -236,9 +284,11 @@ fn find<'a>(entries: &'a mut HashTable<Entry>, key: &[u8], hash: u64) -> Option<
 
 impl Stripe {
     fn insert(&mut self, key: &[u8], hash: u64, found: NewestFound, budget: usize) {
-        let NewestFound { version, present, content } = found;
+        let NewestFound { version, present, origin, content } = found;
         let content = content.and_then(|content| kept(content, budget));
-        let entry = Entry { hash, key: SmallVec::from_slice(key), version, present, content, used: false };
+        let origin = (origin != Origin::PLAIN).then(|| Box::new(origin));
+        let key = SmallVec::from_slice(key);
+        let entry = Entry { hash, key, version, present, content, origin, used: false };
         self.bytes += entry.cost();
         self.entries.insert_unique(hash, entry, |entry| entry.hash);
         self.shrink(budget);
@@ -292,7 +342,14 @@ mod tests {
 
     fn stamped(time: u64, size: usize) -> StampedValue {
         let version = Version::of_write(Timestamp { time, node: 1, boot: 1 });
-        StampedValue { version, content: Content::Value(vec![7; size].into()) }
+        let stamped = StampedValue::plain(version, Content::Value(vec![7; size].into()));
+        // Every third one is an update's.
+        let update = UpdateId { round: time, node: 2, boot: 1 };
+        if time.is_multiple_of(3) {
+            StampedValue { update, deadline: Deadline(time), ..stamped }
+        } else {
+            stamped
+        }
     }
 
     fn ticket(cache: &NewestCache, key: &[u8]) -> Ticket {
@@ -302,12 +359,11 @@ mod tests {
     /// As a reader who wants the content.
     fn publish(cache: &NewestCache, stamped: &StampedValue, ticket: Ticket) -> Option<StampedValue> {
         let told = cache.publish_read(b"k", &stamped.clone().into(), Version::MIN, ticket).ok()?;
-        Some(StampedValue { version: told.version, content: told.content? })
+        told.stamped()
     }
 
     fn held(cache: &NewestCache) -> Option<StampedValue> {
-        let told = cache.get(b"k", Version::MIN).ok()?;
-        Some(StampedValue { version: told.version, content: told.content? })
+        cache.get(b"k", Version::MIN).ok()?.stamped()
     }
 
     #[test]
@@ -326,7 +382,7 @@ mod tests {
         let second = ticket(&cache, b"k");
         assert_eq!(publish(&cache, &stamped(2, 1), first), None);
         let told = cache.tell_unpublished(b"k", stamped(2, 1).into(), Version::MIN);
-        assert_eq!((told.version, told.content), (stamped(2, 1).version, Some(stamped(2, 1).content)));
+        assert_eq!(told.stamped(), Some(stamped(2, 1)));
         assert_eq!(publish(&cache, &stamped(1, 1), second), None);
     }
 

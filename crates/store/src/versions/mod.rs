@@ -1,10 +1,15 @@
-//! The multi-version store: many versions of a key over a map that holds one value per key.
+//! The multi-version store: many versions of a key over a map that holds one value per key; and what a replica keeps beside them to
+//! take part in consensus on updates.
 //!
 //! A versioned write is a blind put: the data key contains the version, so writes of different versions do not meet,
 //! and the same write twice is the same bytes. A read is a snapshot and one seek: the newest version comes first.
-//! No lock of the store's own is held while the database works.
+//! No lock of the store's own that a reader takes is held while the database works.
 
+mod acceptances;
 mod cache;
+mod changes;
+mod commit;
+mod doubts;
 mod puts;
 mod walk;
 
@@ -12,13 +17,15 @@ pub use puts::Puts;
 pub use walk::Walked;
 
 use crate::damage::{Part, seek_readable};
-use crate::database::{Database, DatabaseError, DatabaseIterator, HEAD_BYTES, Snapshot, WriteBatch};
+use crate::database::{Database, DatabaseError, DatabaseIterator, HEAD_BYTES, Snapshot};
+use crate::encoding::space::Space;
 use crate::encoding::{key, record};
-use abd::{Content, Fit, Glimpse, Newest, StampedValue, Version, WriteGroup};
+use abd::{Ballot, Glimpse, Newest, Version};
 use bytes::Bytes;
 use cache::{NewestCache, NewestFound};
-use puts::Put;
+use doubts::Doubts;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Mutex;
 
 /// The budget of the cache of newest versions that fits most nodes.
 pub const CACHE_BYTES: usize = 384 << 20;
@@ -32,19 +39,32 @@ const AT_HAND: usize = 1 << 10;
 pub struct MultiVersionStore<D> {
     database: D,
     cache: NewestCache,
+    /// The durable mark, as far as batches that are under way go.
+    mark: Mutex<Ballot>,
+    /// Held while a batch raises it.
+    raises: Mutex<()>,
+    doubts: Doubts,
 }
 
 impl<D: Database> MultiVersionStore<D> {
     /// Over a database, with a cache of newest versions of at most `cache_bytes`.
-    pub fn new(database: D, cache_bytes: usize) -> Self {
+    ///
+    /// # Errors
+    /// When the database cannot be read. What of it is damaged is no error, but an answer less (rule S3).
+    pub fn new(database: D, cache_bytes: usize) -> Result<Self, DatabaseError> {
         Self::with_seed(database, cache_bytes, RandomState::new().hash_one(0))
     }
 
     /// The same without chance: which keys share a part of the cache, and so what is evicted when, follows from
     /// `seed`. For runs that must repeat.
-    pub fn with_seed(database: D, cache_bytes: usize, seed: u64) -> Self {
+    ///
+    /// # Errors
+    /// When the database cannot be read. What of it is damaged is no error, but an answer less (rule S3).
+    pub fn with_seed(database: D, cache_bytes: usize, seed: u64) -> Result<Self, DatabaseError> {
         let cache = NewestCache::new(cache_bytes, seed);
-        Self { database, cache }
+        let doubts = Doubts::default();
+        let mark = Mutex::new(acceptances::read_mark(&database, &doubts)?);
+        Ok(Self { database, cache, mark, raises: Mutex::new(()), doubts })
     }
 
     /// The database below.
@@ -58,19 +78,24 @@ impl<D: Database> MultiVersionStore<D> {
     }
 
     /// The newest version of a key, as of a moment after this call began. What it reports is durable.
+    ///
+    /// # Errors
+    /// As those of [`Database`]: [`DatabaseError::Unreadable`] also where the accepted record of the key may have been lost, until a
+    /// version is written that is newer than the one that is there (rule S3).
     pub fn newest(&self, user_key: &[u8]) -> Result<Newest, DatabaseError> {
-        let Glimpse { version, content, durable, .. } = self.newest_above(user_key, Version::MIN)?;
-        // A key that was never written has no content that could be above that.
-        let content = content.unwrap_or(Content::Tombstone);
-        Ok(Newest { stamped: StampedValue { version, content }, durable })
+        self.newest_above(user_key, Version::MIN).map(Newest::of)
     }
 
     /// The same, with the content only if the version is above `have`. Else a large one is not looked at.
+    ///
+    /// # Errors
+    /// As [`MultiVersionStore::newest`].
     pub fn newest_above(&self, user_key: &[u8], have: Version) -> Result<Glimpse, DatabaseError> {
         let mut ticket = match self.cache.get(user_key, have) {
             Ok(told) => return Ok(told),
             Err(ticket) => ticket,
         };
+        self.doubts.check(user_key)?;
         let mut found = NewestFound::NEVER;
         for _ in 0..READ_ATTEMPTS {
             found = self.seek(user_key, have)?;
@@ -97,156 +122,74 @@ impl<D: Database> MultiVersionStore<D> {
         };
         let version = version_in(data_key)?;
         if version <= have && iterator.value_length().is_some_and(|length| length > AT_HAND) {
-            return Ok(NewestFound { version, present: is_present(&iterator)?, content: None });
+            return Ok(NewestFound::of_head(version, head(&iterator)?));
         }
         let Some(record) = iterator.value()? else {
             return Err(DatabaseError::Damaged(format!(
                 "version {version} is the newest of a key and is gone"
             )));
         };
-        let (recorded_key, content) = record::decode(record)?;
+        let (recorded_key, stamped) = record::decode(&record, version)?;
         if recorded_key.is_some_and(|recorded| recorded != user_key) {
             return Err(DatabaseError::Damaged("two keys share one hash".into()));
         }
-        Ok(StampedValue { version, content }.into())
+        Ok(stamped.into())
     }
 
     /// Up to `at_most` keys with their newest versions, and whether each of these is a value and not a tombstone, in the order of
     /// the store, which is the same in every replica: plain keys by their bytes, then very long ones by their hashes. No
     /// content is looked at. Keys of which a version may have been lost are left out (rule S3). A page is of one moment; it
     /// begins with `from` if that key is there, so the next page is the one from the last key of this one, without that key.
-    pub fn scan_versions(
-        &self,
-        from: &[u8],
-        at_most: usize,
-    ) -> Result<Vec<(Bytes, Version, bool)>, DatabaseError> {
+    pub fn scan_versions(&self, from: &[u8], at_most: usize) -> Result<Vec<Listed>, DatabaseError> {
         let mut iterator = self.database.snapshot()?.iterator();
-        seek_readable(&mut iterator, key::prefix(from))?;
+        let from = key::prefix(from);
         let mut found = Vec::new();
-        while let Some(data_key) = iterator.key().filter(|data_key| &data_key[..] < key::END) {
-            if found.len() >= at_most {
-                break;
-            }
-            let prefix = key::prefix_of(data_key).to_vec();
-            let version = version_in(data_key)?;
-            let user_key = match key::user_key(&prefix) {
-                Some(user_key) => user_key,
-                None => recorded_key(&iterator, &prefix)?,
-            };
-            found.push((user_key, version, is_present(&iterator)?));
-            while iterator.key().is_some_and(|data_key| key::prefix_of(data_key) == prefix) {
-                match iterator.next() {
-                    Err(DatabaseError::Unreadable { .. }) => {
-                        seek_readable(&mut iterator, Part::of_prefix(&prefix).to)?;
-                    }
-                    moved => moved?,
-                }
+        for (begin, end) in Space::VERSIONS {
+            if &from[..] < end && found.len() < at_most {
+                seek_readable(&mut iterator, from.clone().max(begin.to_vec()))?;
+                list_newest(&mut iterator, end, at_most, &mut found)?;
             }
         }
         Ok(found)
     }
+}
 
-    /// [`MultiVersionStore::commit_puts`] of versions that are not encoded yet.
-    ///
-    /// # Errors
-    /// As [`Database::write`]. Then nothing may be acknowledged.
-    pub fn commit(&self, versions: &[(Bytes, StampedValue)]) -> Result<(), DatabaseError> {
-        let mut puts = Puts::default();
-        versions.iter().for_each(|(user_key, stamped)| puts.push(user_key, stamped));
-        self.commit_puts(&puts)
-    }
+/// A key, its newest version, and whether that is a value and not a tombstone.
+type Listed = (Bytes, Version, bool);
 
-    /// Makes a group of versions durable, or those of it that a full disk has room for.
-    ///
-    /// # Errors
-    /// As [`Database::write`], but that the disk is full. Then nothing may be acknowledged.
-    pub fn commit_what_fits(&self, puts: &Puts) -> Result<Fit, DatabaseError> {
-        let no_room = match self.commit_puts(puts) {
-            Ok(()) => return Ok(Fit::All),
-            Err(DatabaseError::Full(why)) => why,
-            Err(why) => return Err(why),
+/// Goes on from a position in one range of versions to its end.
+fn list_newest(
+    iterator: &mut impl DatabaseIterator,
+    end: &[u8],
+    at_most: usize,
+    found: &mut Vec<Listed>,
+) -> Result<(), DatabaseError> {
+    while let Some(data_key) = iterator.key().filter(|data_key| &data_key[..] < end) {
+        if found.len() >= at_most {
+            break;
+        }
+        let prefix = key::prefix_of(data_key).to_vec();
+        let version = version_in(data_key)?;
+        let user_key = match key::user_key(&prefix) {
+            Some(user_key) => user_key,
+            None => recorded_key(iterator, &prefix)?,
         };
-        let tombstones = puts.tombstones();
-        // If there are no others, there was no room for them.
-        if tombstones.is_empty() || tombstones.len() == puts.len() {
-            return Ok(Fit::Nothing(no_room));
-        }
-        match self.commit_puts(&tombstones) {
-            Ok(()) => Ok(Fit::Tombstones(no_room)),
-            Err(DatabaseError::Full(why)) => Ok(Fit::Nothing(why)),
-            Err(why) => Err(why),
-        }
-    }
-
-    /// Makes a group of versions durable in one batch. Tombstones alone may have a part of the room that a full disk keeps
-    /// free.
-    ///
-    /// Of several versions of one key only the newest is written: a replica that holds a newer version holds the
-    /// older one as far as anybody can tell (rule S1). Nobody looks before the write whether there is a newer one already. A
-    /// late older version is harmless: the version is a part of the data key, so it is an entry of its own, behind the newer
-    /// one wherever either of them is, and [`MultiVersionStore::newest`] goes to the first. It is garbage like any other
-    /// (rule G1).
-    ///
-    /// # Errors
-    /// As [`Database::write`]. Then nothing may be acknowledged.
-    pub fn commit_puts(&self, puts: &Puts) -> Result<(), DatabaseError> {
-        let puts: Vec<Put> = puts.iter().collect();
-        let mut puts: Vec<&Put> = puts.iter().collect();
-        // By key, the newest first; of equal versions the one that came first.
-        puts.sort_by(|a, b| a.data_key.cmp(&b.data_key));
-        let mut batch = WriteBatch { changes: Vec::with_capacity(puts.len()), makes_room: true };
-        let mut written = Vec::with_capacity(puts.len());
-        let mut previous: Option<&Put> = None;
-        for put in puts {
-            let newer = previous.replace(put).filter(|newer| newer.prefix() == put.prefix());
-            if let Some(newer) = newer {
-                check_v1(&put.user_key, &newer.stamped, &put.stamped);
-                continue;
-            }
-            // "Never written" is what a store without the key says anyway.
-            if put.stamped.version == Version::MIN {
-                continue;
-            }
-            batch.put(put.data_key.clone(), put.record.clone());
-            batch.makes_room &= !put.stamped.content.is_value();
-            written.push(put);
-        }
-        if batch.is_empty() {
-            return Ok(());
-        }
-        self.database.write(batch)?;
-        // Only now: what the cache says is durable.
-        for put in written {
-            let held = self.cache.publish_commit(&put.user_key, put.stamped.clone());
-            if held == Some(put.stamped.version) {
-                self.check_held(put);
+        found.push((user_key, version, head(iterator)?.present));
+        while iterator.key().is_some_and(|data_key| key::prefix_of(data_key) == prefix) {
+            match iterator.next() {
+                Err(DatabaseError::Unreadable { .. }) => {
+                    seek_readable(iterator, Part::of_prefix(&prefix).to)?;
+                }
+                moved => moved?,
             }
         }
-        Ok(())
     }
-
-    /// Rule V1, where the cache holds the version of a put.
-    fn check_held(&self, put: &Put) {
-        if let Ok(Glimpse { version, content: Some(content), .. }) =
-            self.cache.get(&put.user_key, Version::MIN)
-        {
-            check_v1(&put.user_key, &StampedValue { version, content }, &put.stamped);
-        }
-    }
+    Ok(())
 }
 
-/// Rule V1: one version names one content. Two contents are a bug in the protocol or in a peer; one of them stays.
-/// Only tests end here, as what a peer sends may not end a node.
-fn check_v1(user_key: &[u8], held: &StampedValue, put: &StampedValue) {
-    if held.version == put.version && held.content != put.content {
-        log::error!("two contents for key {user_key:02x?} at version {}: one is lost", put.version);
-        debug_assert!(false, "two contents under version {} (rule V1)", put.version);
-    }
-}
-
-/// Whether the record at a position is a value and not a tombstone.
-fn is_present(iterator: &impl DatabaseIterator) -> Result<bool, DatabaseError> {
-    record::is_value(&iterator.head(HEAD_BYTES)?.unwrap_or_default())
+/// What the record at a position says of its value.
+fn head(iterator: &impl DatabaseIterator) -> Result<record::Head, DatabaseError> {
+    record::head(&iterator.head(HEAD_BYTES)?.unwrap_or_default())
 }
 
 /// The user key in the record at a position whose data key has its hash, without the content.

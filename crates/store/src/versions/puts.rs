@@ -1,45 +1,39 @@
-//! Versions on their way to the database: encoded by the event loops that are asked to store them, committed by another
-//! thread.
+//! Units on their way to the database: encoded by the event loops that are asked to store them, committed by another thread.
 //!
 //! That thread makes the allocations in which they stay. It is also the one that frees those of the versions they replace,
 //! so the allocator hands out what is still in its processor's cache; allocations that one thread makes and another one frees
 //! cost several cache misses each. And what waits for the disk does not keep network buffers from being used again.
 
-use crate::encoding::{key, record};
-use abd::counted::copied;
-use abd::{Content, StampedValue, Version, WriteGroup};
+use super::changes::{Changes, Put, RecordChange};
+use crate::encoding::{accepted, key, record};
+use abd::{AcceptedRecord, Ballot, StampedValue, Unit, Version, WriteGroup};
 use bytes::Bytes;
 
 /// Larger records get their allocation at once: to copy them twice would cost more.
 const ENCODED_MAX: usize = 4 << 10;
 /// Room that is kept when what it was used for is done.
 const KEPT_BYTES: usize = 256 << 10;
-/// The same, for that many versions.
+/// The same, for that many units.
 const KEPT: usize = 1024;
-/// What is kept of a value does not keep a data key of more bytes, which nobody counts.
-const LONG_DATA_KEY: usize = 128;
 
-/// A version as it goes to the database.
-#[derive(Clone, Debug)]
-pub(crate) struct Put {
-    pub(crate) user_key: Bytes,
-    pub(crate) data_key: Bytes,
-    pub(crate) record: Bytes,
-    /// Its content is a part of the record.
-    pub(crate) stamped: StampedValue,
-}
-
-/// Versions to be committed together.
+/// Units to be committed together.
 #[derive(Debug, Default)]
 pub struct Puts {
     /// Data keys and records of the small ones, one behind the other.
     encoded: Vec<u8>,
-    puts: Vec<PutForm>,
+    units: Vec<Form>,
     bytes: usize,
 }
 
+/// A unit.
 #[derive(Debug)]
-enum PutForm {
+struct Form {
+    version: Option<VersionForm>,
+    beside: Beside,
+}
+
+#[derive(Debug)]
+enum VersionForm {
     /// The next bytes of what is encoded.
     Encoded(Parts),
     /// Too large to be copied twice, or its key does not stand in the data key as it is.
@@ -48,47 +42,98 @@ enum PutForm {
 
 /// What is where in an encoded version.
 #[derive(Clone, Copy, Debug)]
-struct Parts {
-    user_key_length: usize,
-    data_key_length: usize,
-    record_length: usize,
+pub(super) struct Parts {
+    pub(super) user_key_length: u32,
+    pub(super) data_key_length: u32,
+    pub(super) record_length: u32,
     /// `None`: a tombstone.
-    value_length: Option<usize>,
-    version: Version,
+    pub(super) value_length: Option<u32>,
+    pub(super) version: Version,
+}
+
+/// What goes with a version, or alone.
+#[derive(Debug)]
+enum Beside {
+    Nothing,
+    /// The end of the key's accepted record.
+    End,
+    /// An accepted record: the next bytes of what is encoded, behind the version.
+    Encoded {
+        key_length: u32,
+        length: u32,
+        is_value: bool,
+    },
+    /// The same, too large for that.
+    Whole {
+        record: Box<(Bytes, Bytes)>,
+        is_value: bool,
+    },
+    /// A raised mark.
+    Mark(Box<Ballot>),
+}
+
+impl Parts {
+    fn length(self) -> usize {
+        (self.data_key_length + self.record_length) as usize
+    }
+}
+
+impl Form {
+    fn needs_room(&self) -> bool {
+        let of_version = match &self.version {
+            Some(VersionForm::Encoded(parts)) => parts.value_length.is_some(),
+            Some(VersionForm::Whole(put)) => put.stamped.content.is_value(),
+            None => false,
+        };
+        let of_record = match &self.beside {
+            Beside::Encoded { is_value, .. } | Beside::Whole { is_value, .. } => *is_value,
+            Beside::Nothing | Beside::End | Beside::Mark(_) => false,
+        };
+        of_version || of_record
+    }
+
+    /// How much of what is encoded is its own: the version's, and what stands behind that.
+    fn encoded(&self) -> (usize, usize) {
+        let of_version = match &self.version {
+            Some(VersionForm::Encoded(parts)) => parts.length(),
+            _ => 0,
+        };
+        match self.beside {
+            Beside::Encoded { key_length, length, .. } => (of_version, (key_length + length) as usize),
+            _ => (of_version, 0),
+        }
+    }
 }
 
 impl WriteGroup for Puts {
-    fn push(&mut self, user_key: &[u8], stamped: &StampedValue) {
-        let size = user_key.len() + record::size(&stamped.content, None);
-        if size > ENCODED_MAX || !key::is_plain(user_key) {
-            let put = Put::whole(user_key, stamped);
-            self.bytes += put.data_key.len() + put.record.len();
-            self.puts.push(PutForm::Whole(Box::new(put)));
-            return;
+    fn push(&mut self, unit: &Unit) {
+        match unit {
+            Unit::Version { key, stamped } => self.push_version(key, stamped),
+            Unit::Closing { key, stamped } => {
+                let version = Some(self.version(key, stamped));
+                self.units.push(Form { version, beside: Beside::End });
+            }
+            Unit::Acceptance { key, base, record } => {
+                let version = base.as_ref().map(|base| self.version(key, base));
+                let beside = self.record(key, record);
+                self.units.push(Form { version, beside });
+            }
+            Unit::Mark(ballot) => {
+                self.bytes += key::MARK.len() + Ballot::LEN;
+                self.units.push(Form { version: None, beside: Beside::Mark(Box::new(*ballot)) });
+            }
         }
-        let start = self.encoded.len();
-        key::append(&mut self.encoded, user_key, stamped.version);
-        let data_key_length = self.encoded.len() - start;
-        record::append(&mut self.encoded, &stamped.content, None);
-        self.bytes += self.encoded.len() - start;
-        self.puts.push(PutForm::Encoded(Parts {
-            user_key_length: user_key.len(),
-            data_key_length,
-            record_length: self.encoded.len() - start - data_key_length,
-            value_length: stamped.content.value().map(Bytes::len),
-            version: stamped.version,
-        }));
     }
 
     fn append(&mut self, other: &mut Self) {
         self.encoded.extend_from_slice(&other.encoded);
-        self.puts.append(&mut other.puts);
+        self.units.append(&mut other.units);
         self.bytes += other.bytes;
         other.clear();
     }
 
     fn len(&self) -> usize {
-        self.puts.len()
+        self.units.len()
     }
 
     fn bytes(&self) -> usize {
@@ -96,144 +141,126 @@ impl WriteGroup for Puts {
     }
 
     fn clear(&mut self) {
-        self.puts.clear();
-        self.puts.shrink_to(KEPT);
+        self.units.clear();
+        self.units.shrink_to(KEPT);
         self.encoded.clear();
         self.encoded.shrink_to(KEPT_BYTES);
         self.bytes = 0;
     }
 
-    fn are_tombstones(&self) -> impl Iterator<Item = bool> {
-        self.puts.iter().map(|put| match put {
-            PutForm::Encoded(parts) => parts.value_length.is_none(),
-            PutForm::Whole(put) => !put.stamped.content.is_value(),
-        })
+    fn need_room(&self) -> impl Iterator<Item = bool> {
+        self.units.iter().map(Form::needs_room)
     }
 
-    fn versions(&self) -> impl Iterator<Item = (Bytes, Version)> {
-        self.iter().map(|put| (put.user_key, put.stamped.version))
+    fn versions(&self) -> impl Iterator<Item = Option<(Bytes, Version)>> {
+        self.each().map(|(form, encoded, _)| match form.version.as_ref()? {
+            VersionForm::Encoded(parts) => {
+                let user_key = &encoded[1..=parts.user_key_length as usize];
+                Some((Bytes::copy_from_slice(user_key), parts.version))
+            }
+            VersionForm::Whole(put) => Some((put.user_key.clone(), put.stamped.version)),
+        })
     }
 }
 
 impl Puts {
-    /// Those that are tombstones.
-    pub(crate) fn tombstones(&self) -> Self {
-        let mut tombstones = Self::default();
-        for put in self.iter().filter(|put| !put.stamped.content.is_value()) {
-            tombstones.push(&put.user_key, &put.stamped);
-        }
-        tombstones
+    /// Adds a version with nothing beside it.
+    pub(super) fn push_version(&mut self, user_key: &Bytes, stamped: &StampedValue) {
+        let version = Some(self.version(user_key, stamped));
+        self.units.push(Form { version, beside: Beside::Nothing });
     }
 
-    /// In the order in which they were added, each in an allocation of its own.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = Put> {
-        let mut rest = &self.encoded[..];
-        self.puts.iter().map(move |put| match put {
-            PutForm::Encoded(parts) => {
-                let (encoded, behind) = rest.split_at(parts.data_key_length + parts.record_length);
-                rest = behind;
-                Put::encoded(encoded, *parts)
-            }
-            PutForm::Whole(put) => (**put).clone(),
+    fn version(&mut self, user_key: &Bytes, stamped: &StampedValue) -> VersionForm {
+        let size = user_key.len() + record::size(&stamped.content, None);
+        if size > ENCODED_MAX || !key::is_plain(user_key) {
+            let put = Put::whole(user_key, stamped);
+            self.bytes += put.data_key.len() + put.record.len();
+            return VersionForm::Whole(Box::new(put));
+        }
+        let start = self.encoded.len();
+        key::append(&mut self.encoded, user_key, stamped.version);
+        let data_key_length = self.encoded.len() - start;
+        record::append(&mut self.encoded, stamped, None);
+        let length = self.encoded.len() - start;
+        self.bytes += length;
+        VersionForm::Encoded(Parts {
+            user_key_length: short(user_key.len()),
+            data_key_length: short(data_key_length),
+            record_length: short(length - data_key_length),
+            value_length: stamped.content.value().map(|value| short(value.len())),
+            version: stamped.version,
         })
+    }
+
+    fn record(&mut self, user_key: &Bytes, record: &AcceptedRecord) -> Beside {
+        let is_value = record.acceptance.proposal.content.is_value();
+        let size = user_key.len() + accepted::size(record, None);
+        if size > ENCODED_MAX {
+            let record_key = key::of_record(user_key);
+            let recorded_key = key::is_hashed(&record_key).then_some(&user_key[..]);
+            let mut bytes = Vec::with_capacity(accepted::size(record, recorded_key));
+            accepted::append(&mut bytes, record, recorded_key);
+            self.bytes += record_key.len() + bytes.len();
+            return Beside::Whole { record: Box::new((record_key, bytes.into())), is_value };
+        }
+        let start = self.encoded.len();
+        key::append_of_record(&mut self.encoded, user_key);
+        let key_length = self.encoded.len() - start;
+        accepted::append(&mut self.encoded, record, None);
+        let length = self.encoded.len() - start;
+        self.bytes += length;
+        Beside::Encoded { key_length: short(key_length), length: short(length - key_length), is_value }
+    }
+
+    /// Each unit, with what is encoded of its version and of its record.
+    fn each(&self) -> impl Iterator<Item = (&Form, &[u8], &[u8])> {
+        let mut rest = &self.encoded[..];
+        self.units.iter().map(move |form| {
+            let (of_version, of_record) = form.encoded();
+            let (version, behind) = rest.split_at(of_version);
+            let (record, behind) = behind.split_at(of_record);
+            rest = behind;
+            (form, version, record)
+        })
+    }
+
+    /// What they change: all of them, or those that need no room. Each unit is in it as a whole or not at all; everything has an
+    /// allocation of its own.
+    pub(super) fn changes(&self, roomless: bool) -> Changes {
+        let mut changes = Changes { puts: Vec::with_capacity(self.units.len()), ..Changes::default() };
+        for (form, version, record) in self.each() {
+            if roomless && form.needs_room() {
+                continue;
+            }
+            changes.units += 1;
+            match &form.version {
+                Some(VersionForm::Encoded(parts)) => changes.puts.push(Put::encoded(version, *parts)),
+                Some(VersionForm::Whole(put)) => changes.puts.push((**put).clone()),
+                None => {}
+            }
+            match &form.beside {
+                Beside::Nothing => {}
+                Beside::End => {
+                    let Some(put) = changes.puts.last() else { unreachable!("a version ends a record") };
+                    changes.records.push(RecordChange::end(put));
+                }
+                Beside::Encoded { key_length, is_value, .. } => {
+                    changes.records.push(RecordChange::encoded(record, *key_length as usize, *is_value));
+                }
+                Beside::Whole { record, is_value } => {
+                    changes.records.push(RecordChange::new(record.0.clone(), record.1.clone(), *is_value));
+                }
+                Beside::Mark(ballot) => changes.mark = changes.mark.max(Some(**ballot)),
+            }
+        }
+        changes
     }
 }
 
-impl Put {
-    /// Encodes a version in allocations of its own.
-    fn whole(user_key: &[u8], stamped: &StampedValue) -> Self {
-        let data_key = key::encode(user_key, stamped.version);
-        let recorded_key = key::is_hashed(&data_key).then_some(user_key);
-        let mut record = Vec::with_capacity(record::size(&stamped.content, recorded_key));
-        record::append(&mut record, &stamped.content, recorded_key);
-        let value_length = stamped.content.value().map(Bytes::len);
-        let user_key = key::plain_part(&data_key, user_key.len()).unwrap_or_else(|| copied(user_key));
-        Self::new(user_key, data_key, record.into(), value_length, stamped.version)
-    }
-
-    /// A copy of what is encoded.
-    fn encoded(encoded: &[u8], parts: Parts) -> Self {
-        let (data_key, record) = encoded.split_at(parts.data_key_length);
-        let (data_key, record) = if data_key.len() > LONG_DATA_KEY {
-            (copied(data_key), copied(record))
-        } else {
-            let mut both = copied(encoded);
-            let record = both.split_off(parts.data_key_length);
-            (both, record)
-        };
-        let user_key = data_key.slice(1..=parts.user_key_length);
-        Self::new(user_key, data_key, record, parts.value_length, parts.version)
-    }
-
-    fn new(
-        user_key: Bytes,
-        data_key: Bytes,
-        record: Bytes,
-        value_length: Option<usize>,
-        version: Version,
-    ) -> Self {
-        let content = match value_length {
-            Some(length) => Content::Value(record.slice(record.len() - length..)),
-            None => Content::Tombstone,
-        };
-        Self { user_key, data_key, record, stamped: StampedValue { version, content } }
-    }
-
-    /// What all versions of its key begin with.
-    pub(crate) fn prefix(&self) -> &[u8] {
-        key::prefix_of(&self.data_key)
-    }
+/// Of what is encoded nothing is longer than [`ENCODED_MAX`] and a key.
+fn short(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use abd::Timestamp;
-
-    #[test]
-    fn puts_of_any_kind_come_back_in_their_order() {
-        let long = vec![7; 70_000];
-        let keys: [&[u8]; 7] =
-            [b"", b"key", b"with\0zeros\0\0", &long[..100], &long[..110], &long[..5_000], &long];
-        let contents = [0, 1, 100, ENCODED_MAX - 200, ENCODED_MAX, 100_000]
-            .map(|size| Content::Value(vec![9; size].into()));
-        let contents: Vec<Content> = contents.into_iter().chain([Content::Tombstone]).collect();
-        let mut puts = Puts::default();
-        for round in 1..=2 {
-            let mut pushed = Vec::new();
-            for (key, content) in
-                keys.iter().flat_map(|key| contents.iter().map(move |content| (*key, content)))
-            {
-                let timestamp = Timestamp { time: pushed.len() as u64 + 1, node: round, boot: 1 };
-                let stamped =
-                    StampedValue { version: Version::of_write(timestamp), content: content.clone() };
-                puts.push(key, &stamped);
-                pushed.push((key, stamped));
-            }
-            assert_eq!((puts.len(), puts.is_empty()), (pushed.len(), false));
-            assert!(puts.bytes() >= pushed.iter().map(|(_, stamped)| stamped.content.len()).sum());
-            for (put, (key, stamped)) in puts.iter().zip(&pushed) {
-                assert_eq!((&put.user_key[..], &put.stamped), (*key, stamped));
-                assert_eq!(put.data_key, key::encode(key, stamped.version));
-                let (recorded, content) = record::decode(put.record.clone()).unwrap();
-                assert_eq!((&content, recorded.is_some()), (&stamped.content, key::is_hashed(put.prefix())));
-            }
-            puts.clear();
-            assert_eq!((puts.len(), puts.bytes(), puts.iter().count()), (0, 0, 0));
-            let value = StampedValue { content: contents[2].clone(), ..pushed[0].1.clone() };
-            let mut more = Puts::default();
-            for number in 0..2 * KEPT_BYTES / 100 {
-                more.push(b"more", &value);
-                if number % 3 == 0 {
-                    puts.append(&mut more);
-                }
-            }
-            puts.append(&mut more);
-            assert_eq!((more.len(), puts.len()), (0, 2 * KEPT_BYTES / 100));
-            assert!(puts.iter().all(|put| put.user_key == "more" && put.stamped == value));
-            assert!(puts.encoded.capacity() > KEPT_BYTES && puts.puts.capacity() > KEPT);
-            puts.clear();
-            assert!(puts.encoded.capacity() <= KEPT_BYTES && puts.puts.capacity() <= KEPT);
-        }
-    }
-}
+mod tests;

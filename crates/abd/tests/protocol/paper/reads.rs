@@ -149,7 +149,7 @@ fn r1_the_content_is_left_out_when_the_coordinator_has_it() {
         world.deliver(|m| m.between(1, 1));
         world.deliver_present(|m| m.from == 1 && m.to == 2);
         let sent = world.pool.iter().any(|m| {
-            matches!(&m.payload, Payload::Reply(Reply::Read { content: Some(_), .. })) && m.from == 2
+            matches!(&m.payload, Payload::Reply(Reply::Read(found)) if found.content.is_some()) && m.from == 2
         });
         world.deliver_all();
         world.read(reader);

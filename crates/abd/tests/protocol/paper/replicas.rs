@@ -2,9 +2,14 @@
 
 use super::{logical, no_write, plant_everywhere};
 use crate::support::{
-    Disk, HEDGE, KEY, Message, PATIENCE, RESEND, World, delete, get, set, stamped, version,
+    Disk, HEDGE, KEY, Message, PATIENCE, RESEND, World, delete, fresh_acceptor, get, set, stamped, version,
 };
-use abd::{Content, Outcome, Reaction, Refusal, Replica, Reply, Request, Standing, TimestampMode};
+use abd::{
+    Ballot, Content, Outcome, Reaction, Refusal, Replica, Reply, Request, Scope, Standing, TimestampMode,
+    Unit,
+};
+
+const REPLICA: Replica = Replica { scope: Scope::FIRST, max_future: None };
 
 /// PROTOCOL S1: no put is acknowledged before its fsync.
 #[test]
@@ -27,14 +32,15 @@ fn s1_a_set_answers_only_when_a_majority_has_synced_it() {
 /// PROTOCOL S1, second sentence: a put is acknowledged at once if the *durable* newest version is not below it.
 #[test]
 fn s1_only_a_durable_newer_version_stands_in_for_a_put() {
-    let (replica, standing) = (Replica { max_future: None }, Standing { admitted: true, writable: true });
+    let (replica, standing) = (REPLICA, Standing { admitted: true, writable: true });
     let request = Request::LocalWrite { key: KEY.into(), stamped: stamped(version(5, 1, 1), "x") };
     let mut disk = Disk::default();
-    disk.cache.put(KEY.into(), stamped(version(6, 1, 1), "newer"));
-    let reaction = replica.handle(&disk, request.clone(), standing, 0);
+    let newer = Unit::Version { key: KEY.into(), stamped: stamped(version(6, 1, 1), "newer") };
+    disk.cache.commit(newer.clone());
+    let reaction = replica.handle(&disk, &mut fresh_acceptor(), request.clone(), standing, 0);
     assert!(matches!(reaction, Reaction::Commit { .. }), "a cached version may vanish: {reaction:?}");
-    disk.synced.put(KEY.into(), stamped(version(6, 1, 1), "newer"));
-    let reaction = replica.handle(&disk, request, standing, 0);
+    disk.synced.commit(newer);
+    let reaction = replica.handle(&disk, &mut fresh_acceptor(), request, standing, 0);
     assert_eq!(
         reaction,
         Reaction::Reply(Reply::Written { previous: Some((version(6, 1, 1), true)) }),
@@ -49,7 +55,7 @@ fn s2_a_reply_that_is_not_durable_is_not_a_holder() {
     let x = stamped(version(5, 3, 1), "x");
     world.plant(1, x.clone());
     world.node(2).disk.lazy = true;
-    world.node(2).disk.cache.put(KEY.into(), x);
+    world.node(2).disk.cache.commit(Unit::Version { key: KEY.into(), stamped: x });
     let reader = world.submit(1, get());
     world.deliver(|m| no_write(m) && m.from != 3 && m.to != 3);
     assert_eq!(world.outcome(reader), None, "x would vanish with node 2's cache");
@@ -68,9 +74,9 @@ fn s2_a_reply_that_is_not_durable_is_not_a_holder() {
 /// PROTOCOL S3: a replica that may have lost a version of a key abstains from every question about it, and takes writes.
 #[test]
 fn s3_a_damaged_replica_abstains_and_takes_writes() {
-    let (replica, standing) = (Replica { max_future: None }, Standing { admitted: true, writable: true });
+    let (replica, standing) = (REPLICA, Standing { admitted: true, writable: true });
     let disk = Disk { damaged: true, ..Disk::default() };
-    let ask = |request, standing| replica.handle(&disk, request, standing, 0);
+    let ask = |request, standing| replica.handle(&disk, &mut fresh_acceptor(), request, standing, 0);
     let refused = |refusal| Reaction::Reply(Reply::Refused(refusal));
     let read = Request::LocalRead { key: KEY.into(), have: version(9, 1, 1) };
     assert_eq!(ask(read, standing), refused(Refusal::Damaged));
@@ -193,6 +199,10 @@ impl abd::VersionStore for OnDiskAlone {
         panic!("a write reads the disk")
     }
 
+    fn mark(&self) -> Ballot {
+        Ballot::MIN
+    }
+
     fn remembered_above(&self, _: &[u8], _: abd::Version) -> Option<abd::Glimpse> {
         None
     }
@@ -201,16 +211,16 @@ impl abd::VersionStore for OnDiskAlone {
 /// PROTOCOL section 4: a write is a blind put, so no disk is read for one; nobody says then what it replaces.
 #[test]
 fn s1_a_write_reads_nothing() {
-    let (replica, standing) = (Replica { max_future: None }, Standing { admitted: true, writable: true });
+    let (replica, standing) = (REPLICA, Standing { admitted: true, writable: true });
     for content in [Content::Tombstone, Content::Value("x".into())] {
-        let stamped = abd::StampedValue { version: version(5, 1, 1), content };
+        let stamped = abd::StampedValue::plain(version(5, 1, 1), content);
         let write = Request::LocalWrite { key: KEY.into(), stamped: stamped.clone() };
-        let Reaction::Commit { key, stamped: stored, reply } =
-            replica.handle(&OnDiskAlone, write, standing, 0)
+        let Reaction::Commit { unit, reply } =
+            replica.handle(&OnDiskAlone, &mut fresh_acceptor(), write, standing, 0)
         else {
             panic!("it is not stored")
         };
-        assert_eq!((&key[..], &stored), (KEY.as_bytes(), &stamped));
+        assert_eq!(unit, Unit::Version { key: KEY.into(), stamped });
         assert_eq!(reply.committed(), Reply::Written { previous: None });
     }
 }

@@ -1,10 +1,12 @@
 //! Versions and timestamps: rules V1 and V2, poisoned times.
 
 use super::{logical, no_write, plant_everywhere, truetime};
-use crate::support::{Disk, HEDGE, KEY, Message, RESEND, ROTATE_AFTER, World, get, set, stamped, version};
+use crate::support::{
+    Disk, HEDGE, KEY, Message, RESEND, ROTATE_AFTER, World, fresh_acceptor, get, set, stamped, version,
+};
 use abd::{
-    NodeId, Outcome, Reaction, Reason, Refusal, Replica, Reply, Request, Standing, TIME_CEILING, Version,
-    VersionError,
+    NodeId, Outcome, Reaction, Reason, Refusal, Replica, Reply, Request, Scope, Standing, TIME_CEILING,
+    Version, VersionError,
 };
 use std::time::Duration;
 
@@ -112,11 +114,11 @@ fn v2_a_put_that_arrives_twice_is_one_put() {
 /// PROTOCOL section 1, "Horizon": a replica does not store what is too far ahead of its clock.
 #[test]
 fn poison_a_version_of_the_far_future_is_refused() {
-    let replica = Replica { max_future: Some(Duration::from_nanos(60)) };
+    let replica = Replica { scope: Scope::FIRST, max_future: Some(Duration::from_nanos(60)) };
     let standing = Standing { admitted: true, writable: true };
     let put = |time| {
         let request = Request::LocalWrite { key: KEY.into(), stamped: stamped(version(time, 1, 1), "x") };
-        replica.handle(&Disk::default(), request, standing, 1000)
+        replica.handle(&Disk::default(), &mut fresh_acceptor(), request, standing, 1000)
     };
     assert!(matches!(put(1060), Reaction::Commit { .. }), "at the horizon");
     assert_eq!(put(1061), Reaction::Reply(Reply::Refused(Refusal::FutureVersion)));

@@ -2,8 +2,8 @@
 
 use super::node::Node;
 use super::{PATIENCE, eventually};
-use abd::wire::{get_request, put_frame, put_reply, put_request, take_frame};
-use abd::{CallId, Operation, Reply, Request, Version};
+use abd::wire::{Received, get_request, put_frame, put_reply, put_request, take_frame};
+use abd::{CallId, Newest, Operation, Refusal, Reply, Request, Scope, StampedValue, Version};
 use bytes::{BufMut, Bytes, BytesMut};
 use node::client::service::{Call, CallAnswer, get_answer, put_call};
 use node::directory::Identity;
@@ -246,7 +246,7 @@ impl Wire {
         let mut out = BytesMut::new();
         for operation in numbers {
             let call = CallId { operation, phase: 0 };
-            put_frame(&mut out, |body| put_request(body, call, 60_000, request));
+            put_frame(&mut out, |body| put_request(body, call, 60_000, Scope::FIRST, request));
         }
         self.stream.write_all(&out).unwrap();
     }
@@ -336,7 +336,7 @@ impl Wire {
             return Ok(());
         }
         // Anything else is the answer to a ping.
-        if let Ok((call, _, request)) = get_request(body) {
+        if let Ok(Received { call, request, .. }) = get_request(body) {
             heard.requests.lock().unwrap().push(request.clone());
             if manner == Manner::Answers || (manner == Manner::Forgets && request.is_read()) {
                 self.send(|body| put_reply(body, call, &forgetful(&request)))?;
@@ -365,11 +365,14 @@ pub(crate) enum Manner {
 /// What a replica answers that keeps nothing.
 fn forgetful(request: &Request) -> Reply {
     match request {
-        Request::LocalRead { .. } => Reply::Read { version: Version::MIN, content: None, durable: true },
+        Request::LocalRead { have, .. } => {
+            Reply::Read(Newest { stamped: StampedValue::NEVER, durable: true }.glimpse(*have))
+        }
         Request::LocalReadTimestamp { .. } => {
             Reply::Timestamp { version: Version::MIN, present: false, writable: true }
         }
         Request::LocalWrite { .. } => Reply::Written { previous: None },
+        Request::Prepare { .. } | Request::Accept { .. } => Reply::Refused(Refusal::Overloaded),
     }
 }
 

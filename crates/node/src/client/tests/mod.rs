@@ -74,10 +74,14 @@ impl World {
         match operation {
             Operation::Get { key } => {
                 let content = values.get(&key).cloned().map_or(Content::Tombstone, Content::Value);
-                return Outcome::Read(StampedValue { version: Version::MIN, content });
+                return Outcome::Read(StampedValue::plain(Version::MIN, content));
             }
             Operation::Set { key, value } => drop(values.insert(key, value)),
             Operation::Delete { key } => drop(values.remove(&key)),
+            Operation::Update { functions, .. } => {
+                let answers = functions.into_iter().map(|function| function.encoded).collect();
+                return Outcome::Updated { answers, version: Version::MIN };
+            }
         }
         Outcome::Written { version: Version::MIN, existed }
     }

@@ -14,7 +14,7 @@ fn error(line: &str) -> String {
 }
 
 fn found(value: &'static str) -> Outcome {
-    Outcome::Read(StampedValue { version: Version::MIN, content: Content::Value(value.into()) })
+    Outcome::Read(StampedValue::plain(Version::MIN, Content::Value(value.into())))
 }
 
 const NOTHING: Outcome = Outcome::Read(StampedValue::NEVER);

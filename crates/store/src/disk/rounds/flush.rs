@@ -5,7 +5,7 @@ use crate::database::DatabaseError;
 use crate::disk::ground::tables::Full;
 use crate::disk::ground::tables::head::{FLUSHED_KEY, head};
 use crate::disk::ground::tables::lsm::Row;
-use crate::disk::ground::tables::stays::without_dominated;
+use crate::disk::ground::tables::stays::what_stays;
 use crate::disk::ground::tables::writeback::Writeback;
 use std::sync::atomic::Ordering;
 
@@ -27,7 +27,8 @@ impl Upkeep {
             meanwhile();
             let contents = full.memtable.contents();
             let writeback = Writeback::new(tree.folder(), first);
-            let mut rows = without_dominated(&contents, writeback).peekable();
+            let hides = |key: &[u8]| !matches!(tree.get_newest(key), Ok(None));
+            let mut rows = what_stays(&contents, hides, writeback).peekable();
             let flushed = rows.next_if(|row| row.key == FLUSHED_KEY).map(|Row { key, value, number }| {
                 let from = rows.peek().map(|row| row.key.clone()).unwrap_or_default();
                 Row { key, value: value.map(|last| head(&last, first, &from)), number }

@@ -10,7 +10,7 @@ use crate::disk::ground::values::{LARGE, Location, Stored};
 use crate::encoding::key;
 use crate::files::OpenFile;
 use crate::versions::{MultiVersionStore, Puts};
-use abd::{Content, Fit, StampedValue, Timestamp, Version, WriteGroup};
+use abd::{Content, Fit, StampedValue, Timestamp, Unit, Version, WriteGroup};
 use bytes::Bytes;
 
 #[test]
@@ -319,22 +319,22 @@ fn of_a_group_of_versions_a_full_disk_takes_the_tombstones() {
     let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
     let mut database = DiskDatabase::open(directory.path(), DiskOptions::default()).unwrap();
     database.min_free = u64::MAX / 8;
-    let store = MultiVersionStore::new(Arc::new(database), 1 << 20);
+    let store = MultiVersionStore::new(Arc::new(database), 1 << 20).unwrap();
     let commit = |versions: &[(&'static str, u64, Option<&'static str>)]| {
         let mut puts = Puts::default();
         for (key, time, value) in versions {
             let version = Version::of_write(Timestamp { time: *time, node: 1, boot: 1 });
             let content = value.map_or(Content::Tombstone, |value| Content::Value(value.into()));
-            puts.push(key.as_bytes(), &StampedValue { version, content });
+            puts.push(&Unit::Version { key: (*key).into(), stamped: StampedValue::plain(version, content) });
         }
-        let tombstones: Vec<bool> = versions.iter().map(|(_, _, value)| value.is_none()).collect();
-        assert_eq!(puts.are_tombstones().collect::<Vec<_>>(), tombstones);
+        let values: Vec<bool> = versions.iter().map(|(_, _, value)| value.is_some()).collect();
+        assert_eq!(puts.need_room().collect::<Vec<_>>(), values);
         store.commit_what_fits(&puts).unwrap()
     };
     let time_of = |key: &str| store.newest(key.as_bytes()).unwrap().stamped.version.time();
     // A tombstone is taken although a newer value of its key is not.
     let fit = commit(&[("a", 1, Some("1")), ("b", 2, None), ("b", 3, Some("3")), ("c", 4, None)]);
-    assert!(matches!(&fit, Fit::Tombstones(_)) && fit.has(true) && !fit.has(false), "{fit:?}");
+    assert!(matches!(&fit, Fit::Roomless(_)) && fit.has(false) && !fit.has(true), "{fit:?}");
     assert_eq!([time_of("a"), time_of("b"), time_of("c")], [0, 2, 4]);
     let fit = commit(&[("d", 5, None)]);
     assert!(fit == Fit::All && fit.has(true) && fit.has(false));

@@ -4,6 +4,7 @@
 //! three; so the tree is only for what asks about order, and for keys that are new.
 
 use super::chain::Chain;
+use crate::encoding::space::Space;
 use hashbrown::HashTable;
 use rapidhash::v3::{RapidSecrets, rapidhash_v3_seeded};
 use smallvec::SmallVec;
@@ -36,6 +37,8 @@ pub(super) struct Chains {
     slots: Vec<Vec<Slot>>,
     by_hash: HashTable<Bucket>,
     in_order: BTreeMap<First, u32>,
+    /// How many of them are of user keys with versions.
+    versioned: usize,
     /// So that nobody can choose keys that crowd one place.
     secrets: RapidSecrets,
 }
@@ -43,7 +46,8 @@ pub(super) struct Chains {
 impl Default for Chains {
     fn default() -> Self {
         let secrets = RapidSecrets::seed(RandomState::new().hash_one(0));
-        Self { slots: Vec::new(), by_hash: HashTable::new(), in_order: BTreeMap::new(), secrets }
+        let slots = Vec::new();
+        Self { slots, by_hash: HashTable::new(), in_order: BTreeMap::new(), versioned: 0, secrets }
     }
 }
 
@@ -69,9 +73,9 @@ impl Chains {
         u32::from_be_bytes([a, b, c, d])
     }
 
-    /// How many user keys there are.
-    pub(super) fn len(&self) -> usize {
-        self.in_order.len()
+    /// How many user keys there are that it has versions of.
+    pub(super) fn versioned(&self) -> usize {
+        self.versioned
     }
 
     /// Bytes that a user key takes: one that does not lie in place is allocated twice.
@@ -98,6 +102,7 @@ impl Chains {
         let Ok(number) = u32::try_from(self.in_order.len()) else {
             unreachable!("a memtable is written long before it has four billion keys")
         };
+        self.versioned += usize::from(Space::of(first) == Space::Versions);
         let first = First::from_slice(first);
         self.in_order.insert(first.clone(), number);
         if let Some(last) = self.slots.last_mut() {

@@ -124,7 +124,7 @@ impl Memtable {
 
     /// User keys that it has anything of but tombstones, about.
     pub(crate) fn keys(&self) -> usize {
-        self.contents().chains.len().saturating_sub(self.tombstones.load(Relaxed))
+        self.contents().chains.versioned().saturating_sub(self.tombstones.load(Relaxed))
     }
 
     pub(crate) fn size(&self) -> Size {

@@ -161,10 +161,8 @@ impl Tables {
     pub(crate) fn keys_estimate(&self) -> u64 {
         let memtables = self.views().memtables.clone();
         // In this order: a memtable that becomes a table meanwhile counts twice in place of not at all.
-        let in_memory = memtables.iter().enumerate().filter(|(_, memtable)| !memtable.is_flushed());
-        // All but the one that takes batches have a key of the engine's own, too.
-        let keys = in_memory.map(|(at, memtable)| memtable.keys().saturating_sub(at.min(1)) as u64);
-        keys.sum::<u64>() + self.tree().entries()
+        let in_memory = memtables.iter().filter(|memtable| !memtable.is_flushed());
+        in_memory.map(|memtable| memtable.keys() as u64).sum::<u64>() + self.tree().versions()
     }
 
     fn views(&self) -> MutexGuard<'_, Views> {

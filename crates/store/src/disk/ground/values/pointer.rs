@@ -1,12 +1,11 @@
 //! What a table holds in place of a large value.
 //!
 //! ```text
-//! pointer   0xff | segment u64 | offset u64 | length u32 | crc32 of the value u32 | its first two bytes          big-endian
+//! pointer   0xff | segment u64 | offset u64 | length u32 | crc32 of the value u32 | its first 26 bytes           big-endian
 //! value     as it is; before one that begins with 0xfe or 0xff there is an 0xfe
 //! ```
 //! No record of the multi-version layer begins with either byte, so that in practice a small value is stored as it is. The first
-//! bytes are what a record says of itself: a large one may be a tombstone, whose key is long. Earlier development versions wrote
-//! pointers without them; such a value has to be looked at.
+//! bytes are what a record says of itself: a large one may be a tombstone, whose key is long.
 
 use crate::database::{DatabaseError, HEAD_BYTES};
 use crate::disk::ground::failure::damaged;
@@ -14,8 +13,7 @@ use bytes::{Buf, BufMut, Bytes};
 
 const POINTER: u8 = 0xff;
 const ESCAPE: u8 = 0xfe;
-const POINTER_BYTES: usize = HEADLESS_BYTES + HEAD_BYTES;
-const HEADLESS_BYTES: usize = 1 + 8 + 8 + 4 + 4;
+const POINTER_BYTES: usize = 1 + 8 + 8 + 4 + 4 + HEAD_BYTES;
 
 /// Where in the journal a value begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,7 +35,7 @@ pub(crate) struct Pointer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Stored {
     Value(Bytes),
-    /// The value is in the journal; its first [`HEAD_BYTES`], if they are known.
+    /// The value is in the journal; its first [`HEAD_BYTES`].
     At(Pointer, Bytes),
 }
 
@@ -76,7 +74,7 @@ impl Stored {
                 bytes.advance(1);
                 Ok(Self::Value(bytes))
             }
-            Some(&POINTER) if [HEADLESS_BYTES, POINTER_BYTES].contains(&bytes.len()) => {
+            Some(&POINTER) if bytes.len() == POINTER_BYTES => {
                 bytes.advance(1);
                 let location = Location { segment: bytes.get_u64(), offset: bytes.get_u64() };
                 let pointer = Pointer { location, length: bytes.get_u32(), checksum: bytes.get_u32() };
@@ -112,15 +110,13 @@ mod tests {
         let bytes = stored(&value, Some(pointer));
         assert_eq!(Stored::read(bytes.clone()).unwrap(), Stored::At(pointer, value.slice(..HEAD_BYTES)));
         assert_eq!((pointer.location, pointer.length), (location, 5_000));
-        let headless = Stored::read(bytes.slice(..HEADLESS_BYTES)).unwrap();
-        assert_eq!((headless.length(), headless), (5_000, Stored::At(pointer, Bytes::new())));
     }
 
     #[test]
     fn half_a_pointer_is_damage() {
         let value = Bytes::from(vec![7; 5_000]);
         let whole = stored(&value, Some(Pointer::new(Location { segment: 1, offset: 2 }, &value)));
-        for cut in (1..whole.len()).filter(|cut| *cut != HEADLESS_BYTES) {
+        for cut in 1..whole.len() {
             assert!(matches!(Stored::read(whole.slice(..cut)), Err(DatabaseError::Damaged(_))));
         }
     }

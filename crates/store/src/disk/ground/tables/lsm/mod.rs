@@ -23,12 +23,13 @@ use crate::database::DatabaseError;
 use crate::disk::ground::failure::{caught, damaged, io_error};
 use crate::disk::ground::lost::NAME as LOST;
 use crate::disk::ground::strays::{is_number, leave_alone, set_aside, strays};
+use crate::encoding::space::Space;
 use crate::files::{FileSystem, Listed, System};
 use bytes::Bytes;
 use filter::Merges;
 pub use library::LOG_FILTER;
 use library::{AbstractTree, AnyTree, Cache, Config, Guard, InternalValue, IterGuardImpl, Leveled};
-use library::{SequenceNumberCounter, UserKey, ValueType};
+use library::{SequenceNumberCounter, Table, UserKey, ValueType};
 use list::List;
 use mend::DAMAGED;
 pub(crate) use mend::{Depth, Salvaged};
@@ -241,13 +242,19 @@ impl Tree {
         self.tree.current_version().l0().table_count()
     }
 
-    /// How many entries all tables have, but for what each flush says of itself under a key of the engine's own: new tables have
-    /// one each, merged ones one for all.
-    pub(crate) fn entries(&self) -> u64 {
+    /// How many versions all tables have, about. That is all of their entries but
+    ///
+    /// * what each flush says of itself under a key of the engine's own: new tables have one each, merged ones one for all;
+    /// * what a replica keeps of itself, which is the last key of all;
+    /// * the ends of accepted records, and each of these hides a record in an older table. Of other records there are few.
+    pub(crate) fn versions(&self) -> u64 {
         let version = self.tree.current_version();
         let (new, all) = (version.l0().table_count(), version.table_count());
         let own = new + usize::from(all > new);
-        (self.tree.approximate_len().saturating_sub(own)) as u64
+        let ends_with_own = |table: &&Table| Space::of(table.metadata.key_range.max()) == Space::Replica;
+        let of_replica = version.iter_tables().filter(ends_with_own).count();
+        let ends = 2 * self.tree.tombstone_count();
+        (self.tree.approximate_len().saturating_sub(own + of_replica) as u64).saturating_sub(ends)
     }
 
     /// Bytes of all tables.

@@ -1,0 +1,56 @@
+//! A stamped value on its way to a majority: the write phase of a Set or a Delete, the write-back of a Get, the publication of an
+//! update.
+
+use crate::message::{Refusal, Request};
+use crate::operation::Reason;
+use crate::quorum::{Members, NodeSet, Tally};
+use crate::value::StampedValue;
+use bytes::Bytes;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Storing {
+    pub(super) stamped: StampedValue,
+    /// Who durably holds the version or a newer one.
+    pub(super) held: NodeSet,
+    pub(super) refused: NodeSet,
+}
+
+impl Storing {
+    pub(super) fn new(stamped: StampedValue, held: NodeSet) -> Self {
+        Self { stamped, held, refused: NodeSet::EMPTY }
+    }
+
+    pub(super) fn request(&self, key: Bytes) -> Request {
+        Request::LocalWrite { key, stamped: self.stamped.clone() }
+    }
+
+    pub(super) fn answered(&self) -> NodeSet {
+        self.held.union(self.refused)
+    }
+
+    /// Whether a majority holds it now.
+    pub(super) fn absorb_written(&mut self, members: &Members, from: usize) -> bool {
+        self.refused.remove(from);
+        self.held.insert(from);
+        members.is_majority(self.held)
+    }
+
+    /// Why no majority will hold it. Lasting refusals count alone: a new directory or a full queue may change its mind within the
+    /// deadline.
+    pub(super) fn absorb_refusal(
+        &mut self,
+        members: &Members,
+        from: usize,
+        refusal: Refusal,
+    ) -> Option<Reason> {
+        if matches!(refusal, Refusal::NotAdmitted | Refusal::Overloaded) {
+            return None;
+        }
+        self.refused.insert(from);
+        (members.tally(self.held, self.refused) == Tally::Impossible).then(|| Reason::TooManyRefused {
+            refused: self.refused.len(),
+            members: members.count(),
+            refusal: Some(refusal),
+        })
+    }
+}

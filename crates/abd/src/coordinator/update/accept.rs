@@ -1,0 +1,147 @@
+//! The second phase of consensus on an update: a majority accepts a proposal under one ballot, which chooses it.
+
+use super::super::step::{FoldStep, Next, Step};
+use super::WHOLE_BASE_BYTES;
+use super::fate::Own;
+use super::prepare::next_of;
+use crate::ballot::Ballot;
+use crate::message::{Refusal, Reply, Request};
+use crate::quorum::{Members, NodeSet, Tally};
+use crate::time::Instant;
+use crate::update::{Base, Proposal};
+use crate::value::StampedValue;
+use alloc::boxed::Box;
+use bytes::Bytes;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(in super::super) struct Accept {
+    pub(super) ballot: Ballot,
+    pub(super) base: StampedValue,
+    pub(super) proposal: Proposal,
+    /// Who is known to have the base.
+    holders: NodeSet,
+    /// Who has said that it lacks it.
+    lacking: NodeSet,
+    pub(super) accepted: NodeSet,
+    nacked: NodeSet,
+    refused: NodeSet,
+    /// Where to go on, as somebody is closed.
+    closed: Option<Next>,
+    pub(super) highest: Ballot,
+    /// When it was sent.
+    pub(super) since: Instant,
+}
+
+impl Accept {
+    pub(super) fn new(
+        ballot: Ballot,
+        base: StampedValue,
+        proposal: Proposal,
+        holders: NodeSet,
+        since: Instant,
+    ) -> Self {
+        Self {
+            ballot,
+            base,
+            proposal,
+            holders,
+            lacking: NodeSet::EMPTY,
+            accepted: NodeSet::EMPTY,
+            nacked: NodeSet::EMPTY,
+            refused: NodeSet::EMPTY,
+            closed: None,
+            highest: Ballot::MIN,
+            since,
+        }
+    }
+
+    pub(super) fn request(&self, key: Bytes, to: usize) -> Request {
+        // P7: an acceptance contains its base. It is sent to those who are not known to have it; a large one when they ask for it.
+        let is_small = self.base.content.len() <= WHOLE_BASE_BYTES;
+        let is_whole = self.lacking.contains(to) || (is_small && !self.holders.contains(to));
+        let base = if is_whole { Base::Whole(self.base.clone()) } else { Base::Named(self.base.version) };
+        let (base, proposal) = (Box::new(base), Box::new(self.proposal.clone()));
+        Request::Accept { key, ballot: self.ballot, base, proposal }
+    }
+
+    pub(super) fn answered(&self) -> NodeSet {
+        self.accepted.union(self.nacked).union(self.refused)
+    }
+
+    /// Whether somebody has said something that another ballot may change.
+    pub(super) fn is_in_trouble(&self) -> bool {
+        !self.nacked.union(self.refused).is_empty()
+    }
+
+    pub(super) fn absorb(
+        &mut self,
+        members: &Members,
+        own: Option<&mut Own>,
+        from: usize,
+        reply: Reply,
+    ) -> Step {
+        match reply {
+            Reply::Accepted => {
+                self.nacked.remove(from);
+                self.refused.remove(from);
+                self.accepted.insert(from);
+                if !members.is_majority(self.accepted) {
+                    return Step::Continue;
+                }
+                // Chosen: nothing else will ever be the successor of this base (rule P1).
+                let is_own = own.is_some_and(|own| own.proposal.update == self.proposal.update);
+                Step::Fold(if is_own { FoldStep::Won } else { FoldStep::Helped })
+            }
+            Reply::Nack { promised, .. } => {
+                self.highest = self.highest.max(promised);
+                self.nacked.insert(from);
+                self.judge(members)
+            }
+            Reply::Closed(closed) => {
+                self.refused.insert(from);
+                let next = next_of(&closed);
+                match own {
+                    Some(own) => {
+                        let fate = own.judge(members, from, &closed);
+                        super::judged(fate, next).unwrap_or_else(|| self.judge(members))
+                    }
+                    // The others may choose it all the same.
+                    None => {
+                        self.closed = Some(next);
+                        self.judge(members)
+                    }
+                }
+            }
+            Reply::NeedBase if self.lacking.insert(from) => Step::AskAgain(from),
+            // A reply of another kind: not ours to interpret.
+            _ => Step::Continue,
+        }
+    }
+
+    pub(super) fn absorb_refusal(&mut self, members: &Members, from: usize, refusal: Refusal) -> Step {
+        match refusal {
+            // They may change their minds within the deadline.
+            Refusal::NotAdmitted | Refusal::Overloaded | Refusal::Busy => self.nacked.insert(from),
+            _ => self.refused.insert(from),
+        };
+        self.judge(members)
+    }
+
+    fn judge(&mut self, members: &Members) -> Step {
+        match members.tally(self.accepted, self.nacked.union(self.refused)) {
+            Tally::Impossible => super::without_majority(self.closed.take(), self.nacked),
+            Tally::Pending | Tally::Reached => Step::Continue,
+        }
+    }
+
+    /// What it was about was chosen.
+    pub(super) fn chosen(self) -> Option<StampedValue> {
+        let version = self.base.version.successor()?;
+        Some(self.proposal.stamped(version))
+    }
+
+    /// As a place to go on.
+    pub(super) fn next(self) -> Next {
+        self.chosen().map_or(Next::Newest, Next::Base)
+    }
+}

@@ -1,0 +1,70 @@
+//! An Update: functions of a key's content, of which consensus makes the one successor of a base (PROTOCOL section 5).
+//!
+//! ```text
+//! look      would it change anything? no ─► as a Get ─► answer                                    1 round trip, no sync
+//! Prepare   promises of a majority for its newest version ─► evaluate ─► nothing changes ─► answer 1 round trip, no sync
+//! Accept    a majority accepts under one ballot: chosen
+//! Publish   the successor is stored on a majority ─► (T1 wait) ─► answer                           3 round trips, 2 syncs
+//! ```
+//!
+//! Each operation of its own looks ([`look`]), and then waits for the [`fold`] of its key, of which an event loop has one at a time.
+
+pub(super) mod accept;
+pub(super) mod fate;
+pub(super) mod fold;
+pub(super) mod look;
+mod pause;
+pub(super) mod prepare;
+mod queue;
+
+pub(super) use pause::Pauses;
+pub(super) use queue::KeyQueue;
+
+use super::step::{FoldStep, Next, Step};
+use crate::quorum::NodeSet;
+use crate::update::Function;
+use alloc::vec::Vec;
+use fate::Fate;
+
+/// A base whose content is no larger goes along to those who may lack it; of a larger one they are told the version, and ask.
+const WHOLE_BASE_BYTES: usize = 1 << 10;
+/// Operations in one fold at most.
+const FOLD_OPERATIONS: usize = 512;
+/// Bytes of their functions, unless a single one has more.
+const FOLD_BYTES: usize = 1 << 20;
+
+/// An Update that waits for the fold of its key, or is a part of it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Member {
+    functions: Vec<Function>,
+    /// Whether it is a part of a proposal that was sent and whose fate is not known: it may take effect.
+    pub(super) is_proposed: bool,
+}
+
+impl Member {
+    pub(super) fn new(functions: Vec<Function>) -> Self {
+        Self { functions, is_proposed: false }
+    }
+
+    fn bytes(&self) -> usize {
+        self.functions.iter().map(|function| function.encoded.len()).sum()
+    }
+}
+
+/// What follows when no majority will come together: if somebody is closed, and nobody is in the way, there is more to be had at
+/// once.
+fn without_majority(closed: Option<Next>, nacked: NodeSet) -> Step {
+    Step::Fold(match closed {
+        Some(next) if nacked.is_empty() => FoldStep::Follow(next),
+        _ => FoldStep::Retry,
+    })
+}
+
+/// What follows from the fate of the own proposal; nothing, as long as it is not known.
+fn judged(fate: Fate, next: Next) -> Option<Step> {
+    match fate {
+        Fate::Won => Some(Step::Fold(FoldStep::Won)),
+        Fate::Lost => Some(Step::Fold(FoldStep::Lost(next))),
+        Fate::Unknown => None,
+    }
+}

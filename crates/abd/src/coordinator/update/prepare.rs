@@ -1,0 +1,198 @@
+//! The first phase of consensus on an update: promises of a majority for one base.
+
+use super::super::step::{FoldStep, Next, Step};
+use super::WHOLE_BASE_BYTES;
+use super::fate::Own;
+use crate::ballot::Ballot;
+use crate::message::{Closed, Promise, Refusal, Reply, Request};
+use crate::quorum::{Members, NodeSet, Tally};
+use crate::update::{Acceptance, Base};
+use crate::value::{Glimpse, StampedValue};
+use alloc::boxed::Box;
+use bytes::Bytes;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(in super::super) struct Prepare {
+    pub(super) ballot: Ballot,
+    /// Whether it is about the base below and no other; else about whatever is the newest version of a majority.
+    is_fixed: bool,
+    /// Whether a majority does not do: what happened at the base is asked, too.
+    pub(super) asks_everybody: bool,
+    /// The base, or the newest version seen.
+    pub(super) base: StampedValue,
+    /// Who has promised for it.
+    pub(super) promised: NodeSet,
+    /// Who has promised for an older one.
+    behind: NodeSet,
+    /// Who has promised a higher ballot, or is busy with another update.
+    nacked: NodeSet,
+    /// Who has refused for another reason, or is closed.
+    refused: NodeSet,
+    /// Where to go on, as somebody is closed.
+    closed: Option<Next>,
+    /// Who has said that it lacks the base.
+    lacking: NodeSet,
+    /// Who has said that its disk is full.
+    pub(super) unwritable: NodeSet,
+    /// The highest that was accepted for the base.
+    pub(super) accepted: Option<Acceptance>,
+    /// The highest promise that was in the way.
+    pub(super) highest: Ballot,
+}
+
+impl Prepare {
+    /// For the version that `next` says, knowing `newest`.
+    pub(super) fn new(ballot: Ballot, next: Next, newest: StampedValue, asks_everybody: bool) -> Self {
+        let (is_fixed, base) = match next {
+            Next::Newest => (false, newest),
+            Next::Base(base) => (true, base),
+        };
+        Self {
+            ballot,
+            is_fixed,
+            asks_everybody,
+            base,
+            promised: NodeSet::EMPTY,
+            behind: NodeSet::EMPTY,
+            nacked: NodeSet::EMPTY,
+            refused: NodeSet::EMPTY,
+            closed: None,
+            lacking: NodeSet::EMPTY,
+            unwritable: NodeSet::EMPTY,
+            accepted: None,
+            highest: Ballot::MIN,
+        }
+    }
+
+    /// Whether the own replica is asked before the others.
+    pub(super) fn begins_at_home(&self) -> bool {
+        !self.is_fixed
+    }
+
+    pub(super) fn request(&self, key: Bytes, to: usize) -> Request {
+        let is_small = self.base.content.len() <= WHOLE_BASE_BYTES;
+        let base = self.is_fixed.then(|| {
+            Box::new(match is_small || self.lacking.contains(to) {
+                true => Base::Whole(self.base.clone()),
+                false => Base::Named(self.base.version),
+            })
+        });
+        Request::Prepare { key, ballot: self.ballot, base, have: self.base.version }
+    }
+
+    pub(super) fn answered(&self) -> NodeSet {
+        self.promised.union(self.behind).union(self.nacked).union(self.refused)
+    }
+
+    /// Whether somebody has said something that another ballot may change.
+    pub(super) fn is_in_trouble(&self) -> bool {
+        !self.nacked.union(self.refused).is_empty()
+    }
+
+    pub(super) fn absorb(
+        &mut self,
+        members: &Members,
+        own: Option<&mut Own>,
+        from: usize,
+        reply: Reply,
+    ) -> Step {
+        match reply {
+            Reply::Promise(promise) => self.absorb_promise(members, from, *promise),
+            Reply::Nack { promised, newest } => {
+                self.highest = self.highest.max(promised);
+                self.see(*newest);
+                self.nacked.insert(from);
+                self.judge(members)
+            }
+            Reply::Closed(closed) => {
+                self.refused.insert(from);
+                let next = next_of(&closed);
+                match (own, next) {
+                    (Some(own), next) => {
+                        let fate = own.judge(members, from, &closed);
+                        super::judged(fate, next).unwrap_or_else(|| self.judge(members))
+                    }
+                    // It is newer than anything that others have: nothing is gained by waiting for them.
+                    (None, next @ Next::Base(_)) => Step::Fold(FoldStep::Follow(next)),
+                    (None, next) => {
+                        self.closed = Some(next);
+                        self.judge(members)
+                    }
+                }
+            }
+            Reply::NeedBase if self.lacking.insert(from) => Step::AskAgain(from),
+            // A reply of another kind: not ours to interpret.
+            _ => Step::Continue,
+        }
+    }
+
+    pub(super) fn absorb_refusal(&mut self, members: &Members, from: usize, refusal: Refusal) -> Step {
+        match refusal {
+            Refusal::Busy => self.nacked.insert(from),
+            _ => self.refused.insert(from),
+        };
+        self.judge(members)
+    }
+
+    fn absorb_promise(&mut self, members: &Members, from: usize, promise: Promise) -> Step {
+        let Promise { newest, accepted, writable, .. } = promise;
+        let version = newest.version;
+        if self.is_fixed && version != self.base.version {
+            return Step::Continue;
+        }
+        self.see(newest);
+        match version == self.base.version {
+            true => {
+                self.promised.insert(from);
+                if let Some(accepted) = accepted
+                    && self.accepted.as_ref().is_none_or(|highest| highest.ballot < accepted.ballot)
+                {
+                    self.accepted = Some(accepted);
+                }
+            }
+            false => {
+                self.behind.insert(from);
+            }
+        }
+        if !writable {
+            self.unwritable.insert(from);
+        }
+        if members.is_majority(self.promised) {
+            return Step::Fold(FoldStep::Evaluate);
+        }
+        if members.is_majority(self.promised.union(self.behind)) {
+            // Not all of them have the newest: it goes with the next question.
+            return Step::Fold(FoldStep::Follow(Next::Base(self.base.clone())));
+        }
+        self.judge(members)
+    }
+
+    /// A version that a replica has. A newer one is the base from now on, unless that is fixed.
+    fn see(&mut self, newest: Glimpse) {
+        if self.is_fixed || newest.version <= self.base.version {
+            return;
+        }
+        // The content is left out only if it was said to be here already.
+        let Some(stamped) = newest.stamped() else { return };
+        self.base = stamped;
+        self.behind = self.behind.union(core::mem::take(&mut self.promised));
+        self.accepted = None;
+    }
+
+    fn judge(&mut self, members: &Members) -> Step {
+        let promised = self.promised.union(self.behind);
+        match members.tally(promised, self.nacked.union(self.refused)) {
+            Tally::Impossible => super::without_majority(self.closed.take(), self.nacked),
+            // The own replica has answered: now the others, told what is here.
+            Tally::Pending | Tally::Reached if self.is_in_trouble() || self.asks_everybody => {
+                Step::AskEverybody
+            }
+            Tally::Pending | Tally::Reached => Step::AskMajority,
+        }
+    }
+}
+
+/// Where to go on when a replica is closed.
+pub(super) fn next_of(closed: &Closed) -> Next {
+    closed.newest.clone().stamped().map_or(Next::Newest, Next::Base)
+}

@@ -1,0 +1,340 @@
+//! The acceptor of consensus on updates: what a replica has promised and accepted, for many keys.
+//!
+//! There is one instance for each pair of key and base, and of a key at most one is alive: that of its newest version (rule P2').
+//! So there is one entry for a key. What of an entry waits for the disk is the authority until it is there: whoever asks next must
+//! be answered as if it were. Promises are not written at all (rule P5): none is above the durable mark, and after a restart
+//! everything up to the mark counts as promised.
+//!
+//! All of one key is to be handled one after the other, and its writes are to be queued for the disk in that order.
+
+use crate::ballot::{Ballot, UpdateId};
+use crate::update::{Acceptance, AcceptedRecord, AcceptedThere, Proposal};
+use crate::value::Glimpse;
+use crate::version::Version;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec;
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+/// Keys whose promises an acceptor remembers one by one. Of those beyond, it remembers the highest of many.
+pub const PROMISES: usize = 1024;
+/// Closed instances that an acceptor remembers.
+pub const CLOSED_INSTANCES: usize = 1024;
+/// So many keys share what is remembered of what was forgotten one by one.
+pub const BUCKETS: usize = 1024;
+/// Keys looked at, with each request, for which the disk should be through by now.
+const SETTLED_AT_ONCE: usize = 2;
+/// A raised mark leaves room for so many rounds more (rule P5): it costs a sync.
+const MARK_STEP: u64 = 1 << 20;
+
+/// How much an acceptor remembers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AcceptorLimits {
+    /// As [`PROMISES`].
+    pub promises: usize,
+    /// As [`CLOSED_INSTANCES`].
+    pub closed: usize,
+    /// As [`BUCKETS`]; at least one.
+    pub buckets: usize,
+}
+
+impl Default for AcceptorLimits {
+    fn default() -> Self {
+        Self { promises: PROMISES, closed: CLOSED_INSTANCES, buckets: BUCKETS }
+    }
+}
+
+/// The state of an acceptor. A node may have several, each for a part of the keys.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Acceptor {
+    boot: u32,
+    limits: AcceptorLimits,
+    /// The mark that was found at the start: nothing below is promised or accepted in this run.
+    floor: Ballot,
+    entries: BTreeMap<Bytes, Entry>,
+    /// Entries with an acceptance: these are never evicted.
+    accepted: usize,
+    /// Where in the order of keys the last entry was evicted.
+    evicted: Bytes,
+    /// By bucket, the highest promise that was evicted, and the highest base of a closed instance that was.
+    forgotten: Vec<Forgotten>,
+    closed: BTreeMap<(Bytes, Version), ClosedInstance>,
+    /// The keys of `closed`, oldest first.
+    closed_order: VecDeque<(Bytes, Version)>,
+    /// Keys whose entries are looked at again: the oldest first.
+    watched: VecDeque<Bytes>,
+}
+
+/// The one instance of a key that is alive, or was when it was last looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Entry {
+    base: Version,
+    promised: Ballot,
+    accepted: Option<Acceptance>,
+    /// Whether the base is not durable here yet. Until it is, the entry must stay: without it a base below would be served as if
+    /// nothing had been promised or accepted there.
+    waits_for_base: bool,
+}
+
+impl Entry {
+    /// Whether the acceptor looks at it again by itself: it must stay, and is not to stay for longer than it must.
+    fn is_watched(&self) -> bool {
+        self.waits_for_base || self.accepted.is_some()
+    }
+}
+
+/// An entry as it was before a request, to be put back if nothing comes of that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Before(Option<Entry>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Forgotten {
+    promised: Ballot,
+    base: Option<Version>,
+}
+
+/// What is remembered of an instance at which this replica is closed, or will be when a write is durable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+struct ClosedInstance {
+    accepted: Option<UpdateId>,
+    winner: Option<UpdateId>,
+}
+
+/// What a ballot may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Judged {
+    /// Go on.
+    Taken,
+    /// A higher one was promised.
+    Promised(Ballot),
+    /// There is an acceptance for a newer base, which is not durable here yet.
+    Busy,
+}
+
+/// The largest ballot that may be promised, raised so that a ballot fits below it.
+pub(super) fn raised_mark(ballot: Ballot) -> Ballot {
+    Ballot { round: ballot.round.saturating_add(MARK_STEP), node: u32::MAX, boot: u32::MAX, ..ballot }
+}
+
+impl Acceptor {
+    /// Of the run `boot` of a replica, which found the mark `floor` on its disk.
+    ///
+    /// # Panics
+    /// When there are to be no buckets.
+    pub fn new(boot: u32, floor: Ballot, limits: AcceptorLimits) -> Self {
+        assert!(limits.buckets > 0, "what is forgotten needs a place");
+        Self {
+            boot,
+            limits,
+            floor,
+            entries: BTreeMap::new(),
+            accepted: 0,
+            evicted: Bytes::new(),
+            forgotten: vec![Forgotten { promised: Ballot::MIN, base: None }; limits.buckets],
+            closed: BTreeMap::new(),
+            closed_order: VecDeque::new(),
+            watched: VecDeque::new(),
+        }
+    }
+
+    /// Which run of the replica this is.
+    pub fn boot(&self) -> u32 {
+        self.boot
+    }
+
+    /// A record that was found at the start, alive: its base is the newest version.
+    pub fn restore(&mut self, key: Bytes, record: AcceptedRecord) {
+        let AcceptedRecord { base, acceptance } = record;
+        let promised = acceptance.ballot;
+        let entry = Entry { base, promised, accepted: Some(acceptance), waits_for_base: false };
+        let before = self.entries.insert(key.clone(), entry);
+        assert!(before.is_none(), "P2': a key has one record");
+        self.watched.push_back(key);
+        self.accepted += 1;
+    }
+
+    /// Keys with an acceptance, and those with nothing but a promise.
+    pub fn counts(&self) -> (usize, usize) {
+        (self.accepted, self.entries.len() - self.accepted)
+    }
+
+    /// What was accepted for the newest version of a key, as far as this acceptor knows.
+    pub fn accepted(&self, key: &[u8]) -> Option<(Version, &Acceptance)> {
+        let entry = self.entries.get(key)?;
+        Some((entry.base, entry.accepted.as_ref()?))
+    }
+
+    /// What is kept of a key now, before it is asked for a promise or given a proposal.
+    pub fn before(&self, key: &[u8]) -> Before {
+        Before(self.entries.get(key).cloned())
+    }
+
+    /// The last promise or acceptance was told to nobody, and nothing was queued for the disk.
+    pub fn undo(&mut self, key: &Bytes, before: Before) {
+        let accepted =
+            |entry: &Option<Entry>| usize::from(entry.as_ref().is_some_and(|entry| entry.accepted.is_some()));
+        self.accepted += accepted(&before.0);
+        let undone = match before.0 {
+            Some(entry) => self.entries.insert(key.clone(), entry),
+            None => self.entries.remove(key),
+        };
+        self.accepted -= accepted(&undone);
+    }
+
+    /// A ballot asks for a promise at a base that is not below the newest durable version of the key: it is that one if it
+    /// `is_held`.
+    pub(super) fn promise(&mut self, key: &Bytes, base: Version, is_held: bool, ballot: Ballot) -> Judged {
+        let judged = self.judge(key, base, ballot);
+        if judged == Judged::Taken {
+            let was_watched = self.is_watched(key);
+            self.entry(key, base, is_held).promised = ballot;
+            self.watch(key, was_watched);
+            self.evict();
+        }
+        judged
+    }
+
+    /// A ballot brings a proposal for such a base.
+    pub(super) fn accept(
+        &mut self,
+        key: &Bytes,
+        base: Version,
+        is_held: bool,
+        ballot: Ballot,
+        proposal: Proposal,
+    ) -> Judged {
+        let judged = self.judge(key, base, ballot);
+        if judged == Judged::Taken {
+            let was_watched = self.is_watched(key);
+            let entry = self.entry(key, base, is_held);
+            entry.promised = ballot;
+            let before = entry.accepted.replace(Acceptance { ballot, proposal });
+            self.accepted += usize::from(before.is_none());
+            self.watch(key, was_watched);
+        }
+        judged
+    }
+
+    fn judge(&self, key: &Bytes, base: Version, ballot: Ballot) -> Judged {
+        let mut promised = self.floor.max(self.forgotten[self.bucket(key)].promised);
+        match self.entries.get(key) {
+            Some(entry) if entry.base > base => return Judged::Busy,
+            Some(entry) if entry.base == base => promised = promised.max(entry.promised),
+            _ => {}
+        }
+        if ballot < promised { Judged::Promised(promised) } else { Judged::Taken }
+    }
+
+    /// The entry of a key for a base that is not below that of the entry which is there.
+    fn entry(&mut self, key: &Bytes, base: Version, is_held: bool) -> &mut Entry {
+        if self.entries.get(key).is_some_and(|entry| entry.base < base) {
+            // Its base will not be the newest any more when the new one is durable.
+            self.close(key, None);
+        }
+        let fresh = Entry { base, promised: Ballot::MIN, accepted: None, waits_for_base: !is_held };
+        self.entries.entry(key.clone()).or_insert(fresh)
+    }
+
+    /// Has a key looked at again, if its entry has become one that must stay.
+    fn watch(&mut self, key: &Bytes, was_watched: bool) {
+        if !was_watched && self.is_watched(key) {
+            self.watched.push_back(key.clone());
+        }
+    }
+
+    fn is_watched(&self, key: &[u8]) -> bool {
+        self.entries.get(key).is_some_and(Entry::is_watched)
+    }
+
+    /// A version is to be stored. Whether the record of the key goes with it.
+    pub(super) fn handle_write(&mut self, key: &Bytes, version: Version, update: UpdateId) -> bool {
+        if let Some(rmwc) = version.rmwc.checked_sub(1) {
+            self.remember((key.clone(), Version { rmwc, ..version }), |closed| closed.winner = Some(update));
+        }
+        self.entries.get(key).is_some_and(|entry| entry.base < version && entry.accepted.is_some())
+    }
+
+    /// The newest durable version of a key was looked at: an instance below it is closed, for ever.
+    pub(super) fn settle(&mut self, key: &Bytes, newest: &Glimpse) {
+        let Some(entry) = self.entries.get_mut(key).filter(|_| newest.durable) else { return };
+        if entry.base < newest.version {
+            let made = Some(newest.update).filter(|_| entry.base.successor() == Some(newest.version));
+            self.close(key, made);
+        } else if entry.base == newest.version {
+            entry.waits_for_base = false;
+        }
+    }
+
+    /// Looks at some keys for which the disk may be through. `newest` knows the newest durable versions of some.
+    pub(super) fn settle_some(&mut self, newest: impl Fn(&[u8]) -> Option<Glimpse>) {
+        for _ in 0..SETTLED_AT_ONCE.min(self.watched.len()) {
+            let Some(key) = self.watched.pop_front() else { break };
+            if let Some(newest) = newest(&key) {
+                self.settle(&key, &newest);
+            }
+            if self.is_watched(&key) {
+                self.watched.push_back(key);
+            }
+        }
+    }
+
+    /// What is known of an instance at whose base this replica is closed.
+    pub(super) fn evidence(&self, key: &Bytes, base: Version) -> (AcceptedThere, Option<UpdateId>) {
+        let forgets = self.forgotten[self.bucket(key)].base.is_some_and(|forgotten| base <= forgotten);
+        match self.closed.get(&(key.clone(), base)) {
+            Some(ClosedInstance { accepted: Some(update), winner }) => {
+                (AcceptedThere::Update(*update), *winner)
+            }
+            found => {
+                let winner = found.and_then(|closed| closed.winner);
+                (if forgets { AcceptedThere::Forgotten } else { AcceptedThere::Nothing }, winner)
+            }
+        }
+    }
+
+    fn close(&mut self, key: &Bytes, winner: Option<UpdateId>) {
+        let Some((key, entry)) = self.entries.remove_entry(key) else { return };
+        let Some(acceptance) = entry.accepted else { return };
+        self.accepted -= 1;
+        self.remember((key, entry.base), |closed| {
+            closed.accepted = Some(acceptance.proposal.update);
+            closed.winner = closed.winner.or(winner);
+        });
+    }
+
+    fn remember(&mut self, instance: (Bytes, Version), note: impl FnOnce(&mut ClosedInstance)) {
+        if !self.closed.contains_key(&instance) {
+            self.closed_order.push_back(instance.clone());
+        }
+        note(self.closed.entry(instance).or_default());
+        while self.closed_order.len() > self.limits.closed {
+            let Some(oldest) = self.closed_order.pop_front() else { break };
+            let has_accepted = self.closed.remove(&oldest).is_some_and(|closed| closed.accepted.is_some());
+            if has_accepted {
+                let bucket = self.bucket(&oldest.0);
+                let forgotten = &mut self.forgotten[bucket].base;
+                *forgotten = (*forgotten).max(Some(oldest.1));
+            }
+        }
+    }
+
+    /// Forgets promises of single keys that are too many. What was accepted stays.
+    fn evict(&mut self) {
+        while self.entries.len() - self.accepted > self.limits.promises {
+            let is_bare = |(_, entry): &(&Bytes, &Entry)| !entry.is_watched();
+            let after = (core::ops::Bound::Excluded(self.evicted.clone()), core::ops::Bound::Unbounded);
+            let next = self.entries.range(after).find(is_bare).or_else(|| self.entries.iter().find(is_bare));
+            let Some(key) = next.map(|(key, _)| key.clone()) else { break };
+            if let Some(entry) = self.entries.remove(&key) {
+                let bucket = self.bucket(&key);
+                let promised = &mut self.forgotten[bucket].promised;
+                *promised = (*promised).max(entry.promised);
+            }
+            self.evicted = key;
+        }
+    }
+
+    fn bucket(&self, key: &[u8]) -> usize {
+        crc32fast::hash(key) as usize % self.limits.buckets
+    }
+}

@@ -1,0 +1,132 @@
+//! Read-modify-write: what the core knows of the functions that clients apply to a key, and what consensus decides about them.
+//!
+//! The core folds functions, proposes what comes of them, and has one proposal chosen for each base (rule P1). It knows that there is
+//! a function from a content to a content and an answer, and not which: the node that coordinates an update evaluates it.
+
+use crate::ballot::{Ballot, UpdateId};
+use crate::operation::OperationId;
+use crate::value::{Content, Deadline, StampedValue};
+use crate::version::Version;
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+/// A function of a key's content, as a value.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Function {
+    /// What the node understands.
+    pub encoded: Bytes,
+    /// Whether it has no condition that may fail. A hint: to look first whether it changes anything is then of no use.
+    pub always_changes: bool,
+}
+
+/// What a function answers, as a value.
+pub type FunctionAnswer = Bytes;
+
+/// Functions to be applied to a base, for [`Coordinator::handle_evaluated`](crate::Coordinator::handle_evaluated).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Evaluation {
+    /// To be returned with what comes of it.
+    pub id: EvaluationId,
+    /// The key.
+    pub key: Bytes,
+    /// What they are applied to.
+    pub base: StampedValue,
+    /// The functions of each operation, in order.
+    pub operations: Vec<Vec<Function>>,
+}
+
+/// Which evaluation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EvaluationId {
+    /// The operation, or the fold of several.
+    pub operation: OperationId,
+    /// Its phase.
+    pub phase: u32,
+}
+
+/// What functions have come to: a fold of operations, one after the other.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Evaluated {
+    /// The operations that were taken, from the first on: at least one. The others are to be applied in a fold of their own.
+    pub operations: Vec<EvaluatedOperation>,
+    /// The content after the last of them.
+    pub content: Content,
+    /// When it expires.
+    pub deadline: Deadline,
+}
+
+/// What the functions of one operation have come to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct EvaluatedOperation {
+    /// The answer of each.
+    pub answers: Vec<FunctionAnswer>,
+    /// Whether any of them changes the key.
+    pub changes: bool,
+}
+
+/// What is proposed to become the successor of a base.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Proposal {
+    /// Whose it is.
+    pub update: UpdateId,
+    /// The content.
+    pub content: Content,
+    /// When it expires.
+    pub deadline: Deadline,
+}
+
+impl Proposal {
+    /// It was chosen: the version that it has become.
+    pub fn stamped(self, version: Version) -> StampedValue {
+        let Self { update, content, deadline } = self;
+        StampedValue { version, content, deadline, update }
+    }
+}
+
+/// A proposal that was accepted, and under which ballot.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Acceptance {
+    /// The ballot.
+    pub ballot: Ballot,
+    /// The proposal.
+    pub proposal: Proposal,
+}
+
+/// What a replica keeps durably of the one instance of a key that is alive: what it has accepted, and for which base (rule P2').
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct AcceptedRecord {
+    /// The base.
+    pub base: Version,
+    /// What was accepted last.
+    pub acceptance: Acceptance,
+}
+
+/// A base, as it is sent.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Base {
+    /// To a replica that is known to have it, or that may have it.
+    Named(Version),
+    /// With its content.
+    Whole(StampedValue),
+}
+
+impl Base {
+    /// Its version.
+    pub fn version(&self) -> Version {
+        match self {
+            Self::Named(version) => *version,
+            Self::Whole(stamped) => stamped.version,
+        }
+    }
+}
+
+/// What a replica knows of what it has accepted for a base at which it is closed (rule P3').
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AcceptedThere {
+    /// Nothing, since this run of it began.
+    Nothing,
+    /// This, last.
+    Update(UpdateId),
+    /// It may have accepted something, and does not know any more.
+    Forgotten,
+}

@@ -1,0 +1,106 @@
+//! What functions answer, and its bytes.
+
+use abd::wire::{Reader, WireError};
+use bytes::{BufMut, Bytes, BytesMut};
+
+/// What a function answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FunctionAnswer {
+    /// It was done.
+    Ok,
+    /// There is no value, or the condition did not hold.
+    Null,
+    /// A number.
+    Integer(i64),
+    /// A value.
+    Value(Bytes),
+    /// It could not be done, and changed nothing.
+    Error(FunctionError),
+}
+
+/// Why a function could not be done. The texts are Redis'.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FunctionError {
+    /// The key holds no integer.
+    #[error("ERR value is not an integer or out of range")]
+    NotAnInteger,
+    /// The sum would not be in 64 bits.
+    #[error("ERR increment or decrement would overflow")]
+    Overflow,
+    /// The key holds no number.
+    #[error("ERR value is not a valid float")]
+    NotAFloat,
+    /// The sum would be no number, or an infinite one.
+    #[error("ERR increment would produce NaN or Infinity")]
+    NotFinite,
+    /// The value would be larger than this node lets its clients write.
+    #[error("ERR string exceeds maximum allowed size (proto-max-bulk-len)")]
+    TooLarge,
+    /// The bytes say no function that this node knows.
+    #[error("ERR no such function")]
+    Unknown,
+}
+
+const OK: u8 = 0;
+const NULL: u8 = 1;
+const INTEGER: u8 = 2;
+const VALUE: u8 = 3;
+const ERROR: u8 = 4;
+
+/// Errors by their code, which is one more than the place.
+const ERRORS: [FunctionError; 6] = [
+    FunctionError::NotAnInteger,
+    FunctionError::Overflow,
+    FunctionError::NotAFloat,
+    FunctionError::NotFinite,
+    FunctionError::TooLarge,
+    FunctionError::Unknown,
+];
+
+impl FunctionAnswer {
+    /// A kind, then what it needs; a value goes to the end.
+    pub fn encode(&self) -> Bytes {
+        let mut out = BytesMut::with_capacity(16);
+        match self {
+            Self::Ok => return Bytes::from_static(&[OK]),
+            Self::Null => return Bytes::from_static(&[NULL]),
+            Self::Integer(number) => {
+                out.put_u8(INTEGER);
+                out.put_i64(*number);
+            }
+            Self::Value(value) => {
+                out.put_u8(VALUE);
+                out.put_slice(value);
+            }
+            Self::Error(error) => {
+                let place = ERRORS.iter().position(|known| known == error);
+                let code = place.and_then(|place| u8::try_from(place + 1).ok());
+                out.put_u8(ERROR);
+                out.put_u8(code.expect("every error has a code"));
+            }
+        }
+        out.freeze()
+    }
+
+    /// Reads what [`encode`](Self::encode) wrote. A value is a part of the bytes.
+    ///
+    /// # Errors
+    /// When the bytes are anything but exactly one answer.
+    pub fn decode(bytes: &Bytes) -> Result<Self, WireError> {
+        let mut reader = Reader::new(bytes);
+        let answer = match reader.u8()? {
+            OK => Self::Ok,
+            NULL => Self::Null,
+            INTEGER => Self::Integer(reader.u64()?.cast_signed()),
+            VALUE => return Ok(Self::Value(bytes.slice(1..))),
+            ERROR => {
+                let code = reader.u8()?;
+                let place = usize::from(code).checked_sub(1);
+                Self::Error(*place.and_then(|place| ERRORS.get(place)).ok_or(WireError::Kind(code))?)
+            }
+            other => return Err(WireError::Kind(other)),
+        };
+        reader.end()?;
+        Ok(answer)
+    }
+}

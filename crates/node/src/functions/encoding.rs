@@ -1,0 +1,171 @@
+//! Functions as bytes. They may be kept and sent, so a kind never gets another meaning.
+//!
+//! `kind u8 | what the kind needs`, integers big-endian, values with a `u32` length in front.
+//!
+//! | kind | function | what follows |
+//! |---|---|---|
+//! | 1 | `Set` | `flags u8 \| condition \| value`; flags 8: `get`, 16: `wants_version` |
+//! | 2 | `Delete` | `flags u8 \| condition`; flag 8: `get` |
+//! | 3 | `Increment` | `i64` |
+//! | 4 | `IncrementFloat` | the ten bytes of the number |
+//! | 5 | `Append` | value |
+//! | 6 | `SetRange` | `offset u64 \| value` |
+//!
+//! The lowest three bits of the flags say which condition there is: 0 always, 1 absent, 2 present, 3 equals (a value follows), 4
+//! differs (a value), 5 version (its 24 bytes).
+
+use super::{Condition, Extended, Function};
+use abd::wire::{Reader, WireError, put_bytes};
+use bytes::{BufMut, Bytes, BytesMut};
+
+const SET: u8 = 1;
+const DELETE: u8 = 2;
+const INCREMENT: u8 = 3;
+const INCREMENT_FLOAT: u8 = 4;
+const APPEND: u8 = 5;
+const SET_RANGE: u8 = 6;
+
+const CONDITION: u8 = 7;
+const GET: u8 = 8;
+const WANTS_VERSION: u8 = 16;
+/// Bits that the flags of a Set and of a Delete have.
+const SET_BITS: u32 = 5;
+const DELETE_BITS: u32 = 4;
+
+impl Function {
+    /// For the core.
+    pub fn encode(&self) -> abd::Function {
+        abd::Function { encoded: self.to_bytes(), always_changes: self.always_changes() }
+    }
+
+    /// Its bytes.
+    pub fn to_bytes(&self) -> Bytes {
+        let mut out = BytesMut::with_capacity(self.size() + 32);
+        match self {
+            Self::Set { value, condition, get, wants_version } => {
+                out.put_u8(SET);
+                out.put_u8(condition.code() | flag(GET, *get) | flag(WANTS_VERSION, *wants_version));
+                condition.put(&mut out);
+                put_bytes(&mut out, value);
+            }
+            Self::Delete { condition, get } => {
+                out.put_u8(DELETE);
+                out.put_u8(condition.code() | flag(GET, *get));
+                condition.put(&mut out);
+            }
+            Self::Increment(by) => {
+                out.put_u8(INCREMENT);
+                out.put_i64(*by);
+            }
+            Self::IncrementFloat(by) => {
+                out.put_u8(INCREMENT_FLOAT);
+                out.put_slice(&by.to_bytes());
+            }
+            Self::Append(value) => {
+                out.put_u8(APPEND);
+                put_bytes(&mut out, value);
+            }
+            Self::SetRange { offset, value } => {
+                out.put_u8(SET_RANGE);
+                out.put_u64(*offset);
+                put_bytes(&mut out, value);
+            }
+        }
+        out.freeze()
+    }
+
+    /// Reads what [`to_bytes`](Self::to_bytes) wrote. Values are parts of the bytes.
+    ///
+    /// # Errors
+    /// When the bytes are anything but exactly one function.
+    pub fn decode(bytes: &Bytes) -> Result<Self, WireError> {
+        let mut reader = Reader::new(bytes);
+        let function = match reader.u8()? {
+            SET => {
+                let flags = reader.flags(SET_BITS)?;
+                let condition = Condition::read(flags & CONDITION, &mut reader)?;
+                let (get, wants_version) = (flags & GET != 0, flags & WANTS_VERSION != 0);
+                Self::Set { value: reader.bytes()?, condition, get, wants_version }
+            }
+            DELETE => {
+                let flags = reader.flags(DELETE_BITS)?;
+                let condition = Condition::read(flags & CONDITION, &mut reader)?;
+                Self::Delete { condition, get: flags & GET != 0 }
+            }
+            INCREMENT => Self::Increment(reader.u64()?.cast_signed()),
+            INCREMENT_FLOAT => {
+                let by = Extended::from_bytes(reader.take()?).ok_or(WireError::Kind(INCREMENT_FLOAT))?;
+                Self::IncrementFloat(by)
+            }
+            APPEND => Self::Append(reader.bytes()?),
+            SET_RANGE => Self::SetRange { offset: reader.u64()?, value: reader.bytes()? },
+            other => return Err(WireError::Kind(other)),
+        };
+        reader.end()?;
+        Ok(function)
+    }
+
+    /// Bytes of the values in it.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Set { value, condition, .. } => value.len() + condition.size(),
+            Self::Delete { condition, .. } => condition.size(),
+            Self::Increment(_) | Self::IncrementFloat(_) => 0,
+            Self::Append(value) | Self::SetRange { value, .. } => value.len(),
+        }
+    }
+
+    /// Whether it changes nearly every key: then a look at the key before is of no use.
+    fn always_changes(&self) -> bool {
+        match self {
+            Self::Set { condition, .. } => *condition == Condition::Always,
+            Self::Delete { .. } => false,
+            Self::Increment(_) | Self::IncrementFloat(_) => true,
+            Self::Append(value) | Self::SetRange { value, .. } => !value.is_empty(),
+        }
+    }
+}
+
+impl Condition {
+    fn code(&self) -> u8 {
+        match self {
+            Self::Always => 0,
+            Self::Absent => 1,
+            Self::Present => 2,
+            Self::Equals(_) => 3,
+            Self::Differs(_) => 4,
+            Self::Version(_) => 5,
+        }
+    }
+
+    fn put(&self, out: &mut BytesMut) {
+        match self {
+            Self::Always | Self::Absent | Self::Present => {}
+            Self::Equals(value) | Self::Differs(value) => put_bytes(out, value),
+            Self::Version(version) => out.put_slice(&version.to_bytes()),
+        }
+    }
+
+    fn read(code: u8, reader: &mut Reader<'_>) -> Result<Self, WireError> {
+        Ok(match code {
+            0 => Self::Always,
+            1 => Self::Absent,
+            2 => Self::Present,
+            3 => Self::Equals(reader.bytes()?),
+            4 => Self::Differs(reader.bytes()?),
+            5 => Self::Version(reader.version()?),
+            other => return Err(WireError::Kind(other)),
+        })
+    }
+
+    fn size(&self) -> usize {
+        match self {
+            Self::Equals(value) | Self::Differs(value) => value.len(),
+            Self::Always | Self::Absent | Self::Present | Self::Version(_) => 0,
+        }
+    }
+}
+
+fn flag(bit: u8, is_set: bool) -> u8 {
+    if is_set { bit } else { 0 }
+}

@@ -1,0 +1,57 @@
+//! Evaluation: the functions of many operations, one after the other, on one base.
+
+use super::Function;
+use super::answer::{FunctionAnswer, FunctionError};
+use super::apply::Held;
+use abd::{Content, Evaluated, EvaluatedOperation, Evaluation, counted};
+use alloc::vec::Vec;
+
+/// Applies operations in their order to what the base holds, each to what those before it have left. An operation is taken whole, and
+/// a function that fails in it changes nothing, whatever the others do.
+///
+/// All that changes in a fold gets one version. Who wants to know it wants it for itself: as the fencing token of a lock, or to set
+/// on it later what it was told with it. So behind an operation that wants the version nothing changes any more: the fold ends
+/// before the next one that would, and that one is the first of the next fold.
+///
+/// No value becomes larger than `value_bytes_max`.
+pub fn evaluate(evaluation: &Evaluation, value_bytes_max: usize) -> Evaluated {
+    let mut held = Held::from(&evaluation.base);
+    let mut operations = Vec::with_capacity(evaluation.operations.len());
+    let mut is_told = false;
+    for functions in &evaluation.operations {
+        let functions: Vec<_> =
+            functions.iter().map(|function| Function::decode(&function.encoded)).collect();
+        // What is about to change may have to stay as it is.
+        let before = is_told.then(|| held.clone());
+        let (mut answers, mut changes) = (Vec::with_capacity(functions.len()), false);
+        for function in &functions {
+            let (answer, changed) = match function {
+                Ok(function) => function.apply(&mut held, value_bytes_max),
+                Err(_) => (FunctionAnswer::Error(FunctionError::Unknown), false),
+            };
+            answers.push(answer.encode());
+            changes |= changed;
+        }
+        if let Some(before) = before
+            && changes
+        {
+            held = before;
+            break;
+        }
+        is_told |= functions.iter().flatten().any(Function::wants_version);
+        operations.push(EvaluatedOperation { answers, changes });
+    }
+    let changes = operations.iter().any(|operation| operation.changes);
+    let content = if changes { fitted(held.content) } else { held.content };
+    Evaluated { operations, content, deadline: held.deadline }
+}
+
+/// Without the room that a value has grown by while much was appended to it: it may be kept for long.
+fn fitted(content: Content) -> Content {
+    let Content::Value(value) = content else { return content };
+    Content::Value(match value.try_into_mut() {
+        Ok(value) if value.capacity() - value.len() > value.len() / 8 => counted::copied(&value),
+        Ok(value) => value.freeze(),
+        Err(shared) => shared,
+    })
+}

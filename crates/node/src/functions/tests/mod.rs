@@ -1,0 +1,31 @@
+//! Functions, their bytes, and folds.
+
+mod applying;
+mod bytes;
+mod folding;
+
+use super::*;
+use abd::{Content, Deadline, Timestamp, UpdateId, Version};
+use alloc::vec;
+use alloc::vec::Vec;
+
+/// A version of some write.
+fn version(time: u64) -> Version {
+    Version::of_write(Timestamp { time, node: 1, boot: 1 })
+}
+
+fn holding(value: impl Into<Bytes>) -> Held {
+    Held { content: Content::Value(value.into()), deadline: Deadline(77), version: Some(version(5)) }
+}
+
+fn absent() -> Held {
+    Held { content: Content::Tombstone, deadline: Deadline::NONE, version: Some(Version::MIN) }
+}
+
+fn set(value: &'static str, condition: Condition) -> Function {
+    Function::Set { value: value.into(), condition, get: false, wants_version: false }
+}
+
+fn float(text: &str) -> Extended {
+    Extended::parse(text.as_bytes()).expect("a number")
+}

@@ -1,0 +1,78 @@
+//! What a replica keeps to take part in consensus on updates: its mark (rule P5), and for each key at most one accepted record
+//! (rules P2' and P7).
+
+use super::MultiVersionStore;
+use super::doubts::Doubts;
+use crate::database::{Database, DatabaseError, WriteBatch};
+use crate::encoding::{accepted, key};
+use abd::{AcceptedRecord, Ballot, Version};
+use bytes::Bytes;
+use std::sync::PoisonError;
+
+/// The mark in a database; the smallest one if there is none. If it is lost, all keys are in doubt.
+pub(super) fn read_mark(database: &impl Database, doubts: &Doubts) -> Result<Ballot, DatabaseError> {
+    let mark = match database.get(key::MARK) {
+        Err(DatabaseError::Unreadable { why, .. }) => {
+            log::error!(
+                "the mark of this replica cannot be read, and it abstains until keys are written: {why}"
+            );
+            doubts.add_all();
+            None
+        }
+        found => found?,
+    };
+    let Some(bytes) = mark else { return Ok(Ballot::MIN) };
+    let Ok(bytes) = <&[u8; Ballot::LEN]>::try_from(&bytes[..]) else {
+        return Err(DatabaseError::Damaged(format!("the mark has {} bytes", bytes.len())));
+    };
+    Ok(Ballot::from_bytes(bytes))
+}
+
+impl<D: Database> MultiVersionStore<D> {
+    /// The largest ballot that this replica may promise, as large as is durable (rule P5).
+    pub fn mark(&self) -> Ballot {
+        *self.mark.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All records that are alive: their base is the newest version of their key. For the start of a replica, before it answers
+    /// anybody.
+    ///
+    /// Those whose base is below that are taken away: they became durable together with a newer version, or the batch that was to
+    /// end them did not become durable. Keys are left out of which a record or a version may have been lost: from here on
+    /// [`MultiVersionStore::newest_above`] says so (rule S3).
+    ///
+    /// # Errors
+    /// [`DatabaseError::Damaged`] when the base of a record is missing: it became durable with it or before it (rule P7). Others as
+    /// those of reads and of [`Database::write`].
+    pub fn records(&self) -> Result<Vec<(Bytes, AcceptedRecord)>, DatabaseError> {
+        let (mut alive, mut dead) = (Vec::new(), WriteBatch { makes_room: true, ..WriteBatch::default() });
+        for (record_key, bytes) in self.doubts.look(&self.database)? {
+            let (recorded_key, record) = accepted::decode(&bytes)?;
+            let user_key = key::user_key(&record_key).or(recorded_key);
+            let user_key =
+                user_key.filter(|user_key| key::of_record(user_key) == record_key).ok_or_else(|| {
+                    DatabaseError::Damaged("an accepted record does not say of which key it is".into())
+                })?;
+            let newest = match self.newest_above(&user_key, Version::MAX) {
+                Ok(newest) => newest.version,
+                Err(DatabaseError::Unreadable { .. }) => continue,
+                Err(why) => return Err(why),
+            };
+            if record.base < newest {
+                dead.delete(record_key);
+            } else if record.base == newest {
+                alive.push((user_key, record));
+            } else {
+                return Err(DatabaseError::Damaged(format!(
+                    "version {} of a key is gone, for which this replica has accepted an update: the newest one is {newest}",
+                    record.base
+                )));
+            }
+        }
+        // Some may be left on a full disk: they are as dead at the next start.
+        match self.database.write(dead) {
+            Ok(()) | Err(DatabaseError::Full(_)) => Ok(alive),
+            Err(why) => Err(why),
+        }
+    }
+}
