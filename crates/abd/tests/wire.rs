@@ -37,12 +37,8 @@ fn content() -> impl Strategy<Value = Content> {
 
 /// Ballots.
 fn ballot() -> impl Strategy<Value = Ballot> {
-    (any::<u32>(), any::<u64>(), any::<u32>(), any::<u32>()).prop_map(|(epoch, round, node, boot)| Ballot {
-        epoch,
-        round,
-        node,
-        boot,
-    })
+    (any::<u32>(), 0..=abd::ballot::ROUND_CEILING, any::<u32>(), any::<u32>())
+        .prop_map(|(epoch, round, node, boot)| Ballot { epoch, round, node, boot })
 }
 
 /// The identities of updates, and none.

@@ -1,9 +1,12 @@
 //! The claims of the papers and of PROTOCOL, one test each, under the rule that the test would break.
 
+mod acceptors;
 mod outcomes;
 mod reads;
 mod replicas;
+
 mod truetime;
+mod updates;
 mod versions;
 
 use crate::support::{Message, World, stamped};
