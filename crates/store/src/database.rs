@@ -17,6 +17,9 @@ pub enum DatabaseError {
     /// Acknowledged data is gone or damaged (rule M1): the node must not vote.
     #[error("acknowledged data is damaged or gone: {0}")]
     Damaged(String),
+    /// The directory is of a format that this release does not read.
+    #[error("the database cannot be read: {0}")]
+    Format(String),
     /// A part of what is stored is damaged, and what was asked for may have been in it (rule S3). All else can be read
     /// and written.
     #[error("a part of the database is damaged: {why}")]

@@ -11,6 +11,7 @@
 //! Every batch has a number, and the numbers have no holes: what is missing or damaged in the middle of the journal is
 //! found when it is opened, what is missing at its end is told by the watermark. Either is [`DatabaseError::Damaged`].
 
+mod format;
 mod ground;
 mod open;
 mod options;

@@ -1,6 +1,6 @@
 //! Opening: tables, the journal's batches after them, and the watermark, which says how many there have to be.
 
-use super::{DiskDatabase, DiskOptions, Writer};
+use super::{DiskDatabase, DiskOptions, Writer, format};
 use crate::database::{DatabaseError, WriteBatch};
 use crate::disk::ground::failure::{damaged, io_error, space};
 use crate::disk::ground::log;
@@ -25,8 +25,8 @@ impl DiskDatabase {
     /// Opens the database in `path`, or creates one if there is none.
     ///
     /// # Errors
-    /// [`DatabaseError::Damaged`] when acknowledged data is missing or unreadable, [`DatabaseError::Full`] when there
-    /// is no room to open it, [`DatabaseError::Fatal`] for other failures of the disk.
+    /// [`DatabaseError::Damaged`] when acknowledged data is missing or unreadable, [`DatabaseError::Format`] when another release
+    /// wrote it, [`DatabaseError::Full`] when there is no room to open it, [`DatabaseError::Fatal`] for other failures of the disk.
     pub fn open(path: impl AsRef<Path>, options: DiskOptions) -> Result<Self, DatabaseError> {
         Self::open_in(Arc::new(System), path.as_ref(), options)
     }
@@ -46,6 +46,12 @@ impl DiskDatabase {
         let (tables_path, journal_path) = (path.join("tables"), path.join("journal"));
         let outside = options.watermark.clone();
         let watermark_path = path.join("watermark");
+        let journal = if_there(files.list(&journal_path)).map_err(look)?.unwrap_or_default();
+        let has_tables = Tree::missing_part(&tables_path).map_err(look)?.is_none();
+        // Before anything else is there.
+        if format::ensure(&*files, path, has_tables || !journal.is_empty())? {
+            sync_with_parent(&*files, path)?;
+        }
         // Whether all parts were there once.
         let marked = match &outside {
             Some(watermark) => watermark.number() > 0,
@@ -192,9 +198,10 @@ fn flush_if_it_fits(upkeep: &Upkeep, full: &Full) -> Result<bool, DatabaseError>
     }
 }
 
-/// Whether this is the name of a file in the database's directory: the watermark, or the mark by which its owner knows it.
+/// Whether this is the name of a file in the database's directory: the format, the watermark, or the mark by which its owner knows
+/// it.
 fn is_ours(name: &str) -> bool {
-    name.starts_with("watermark") || name.starts_with("mark")
+    [format::NAME, "watermark", "mark"].iter().any(|ours| name.starts_with(ours))
 }
 
 /// Makes the names in a directory durable, and its own.

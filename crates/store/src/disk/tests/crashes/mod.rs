@@ -11,3 +11,4 @@
 mod database;
 mod parts;
 mod run;
+mod units;
