@@ -55,7 +55,11 @@ impl<D: Database> MultiVersionStore<D> {
                 })?;
             let newest = match self.newest_above(&user_key, Version::MAX) {
                 Ok(newest) => newest.version,
-                Err(DatabaseError::Unreadable { .. }) => continue,
+                Err(DatabaseError::Unreadable { .. }) => {
+                    // When the damage was looked into, the version may be there after all.
+                    self.doubts.add_one(&record_key);
+                    continue;
+                }
                 Err(why) => return Err(why),
             };
             if record.base < newest {

@@ -58,6 +58,11 @@ impl Doubts {
         self.add(Space::ACCEPTED.map(part));
     }
 
+    /// The record of one key is not made use of.
+    pub(super) fn add_one(&self, record_key: &[u8]) {
+        self.add([Part::of_prefix(record_key)]);
+    }
+
     fn add(&self, lost: impl IntoIterator<Item = Part>) {
         let mut state = self.state();
         lost.into_iter().for_each(|part| state.parts.add(part));

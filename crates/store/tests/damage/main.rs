@@ -9,6 +9,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use store::{Database, DatabaseError, DiskDatabase, DiskOptions, MultiVersionStore, WriteBatch};
 
+mod records;
+
 const KEYS: u64 = 300;
 
 fn key(number: u64) -> Bytes {
