@@ -1,21 +1,25 @@
 //! Three nodes in memory: their event loops, joined by lanes that carry real bytes.
 
 use super::*;
+use crate::functions::{Function, FunctionAnswer};
 use crate::hello::{LaneId, LaneKind};
 use crate::lanes::Bounds;
 use crate::lanes::lane::{LaneError, PING, SILENCE_LIMIT};
 use crate::limits::FRAME_BYTES_MAX;
+use crate::lookups::look_up;
 use crate::repair::ranges::{Page, Range, Ranges};
 use crate::repair::{Config as RepairConfig, Repair};
 use abd::wire::put_frame;
 use abd::{
-    Acceptor, AcceptorLimits, AfterCommit, Ballot, Interval, Newest, Request, StampedValue, Standing,
-    TimestampIssuer, TimestampMode, Unit, VersionStore,
+    Acceptor, AcceptorLimits, AfterCommit, Ballot, Base, Content, Deadline, Glimpse, Interval, Newest,
+    Proposal, Refusal, Request, Scope, StampedValue, Standing, TimestampIssuer, TimestampMode, Unit,
+    VersionStore,
 };
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
+use alloc::vec;
 use bytes::BytesMut;
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::convert::Infallible;
 use core::ops::Deref;
 
@@ -23,9 +27,9 @@ const NODES: usize = 3;
 const OP_TIMEOUT: Duration = Duration::from_secs(5);
 const LANE: LaneId = LaneId { kind: LaneKind::Small, pair: 0 };
 
-/// Versions, and the mark.
+/// Versions, the mark, and whether nothing is in memory.
 #[derive(Default)]
-struct Store(BTreeMap<Bytes, StampedValue>, Option<Ballot>);
+struct Store(BTreeMap<Bytes, StampedValue>, Option<Ballot>, bool);
 
 impl VersionStore for Store {
     type Error = Infallible;
@@ -33,6 +37,10 @@ impl VersionStore for Store {
     fn newest(&self, key: &[u8]) -> Result<Newest, Infallible> {
         let stamped = self.0.get(key).cloned().unwrap_or(StampedValue::NEVER);
         Ok(Newest { stamped, durable: true })
+    }
+
+    fn remembered_above(&self, key: &[u8], have: Version) -> Option<Glimpse> {
+        (!self.2).then(|| self.newest_above(key, have).ok()).flatten()
     }
 
     fn mark(&self) -> Ballot {
@@ -68,6 +76,11 @@ struct Surroundings {
     own: usize,
     now: Rc<RefCell<Instant>>,
     writable: RefCell<bool>,
+    /// How many more commits are refused.
+    refuses: Cell<usize>,
+    /// Nothing is in memory until it was looked up; and the requests that wait for that.
+    is_cold: Cell<bool>,
+    asked: RefCell<Vec<(ReplyTo, Request)>>,
 }
 
 impl Environment for Rc<Surroundings> {
@@ -102,6 +115,10 @@ impl Environment for Rc<Surroundings> {
     }
 
     fn commit(&self, unit: Unit, reply: AfterCommit, to: ReplyTo) -> Result<(), Reply> {
+        if let Some(left) = self.refuses.get().checked_sub(1) {
+            self.refuses.set(left);
+            return Err(Reply::Refused(Refusal::Overloaded));
+        }
         let mut store = self.store.borrow_mut();
         if let Some((key, stamped)) = unit.version()
             && store.0.get(key).is_none_or(|stored| stored.version < stamped.version)
@@ -116,15 +133,16 @@ impl Environment for Rc<Surroundings> {
     }
 
     fn hands_over(&self) -> bool {
-        false
+        self.is_cold.get()
     }
 
     fn is_slow(&self) -> bool {
         false
     }
 
-    fn ask_disk(&self, _: Request, _: ReplyTo, _: Instant) -> Result<(), Reply> {
-        unreachable!("everything is in memory")
+    fn ask_disk(&self, request: Request, to: ReplyTo, _: Instant) -> Result<(), Reply> {
+        self.asked.borrow_mut().push((to, request));
+        Ok(())
     }
 
     fn look_here<T>(&self, look: impl FnOnce() -> T) -> T {
@@ -195,6 +213,9 @@ impl Cluster {
                 own,
                 now: now.clone(),
                 writable: RefCell::new(true),
+                refuses: Cell::default(),
+                is_cold: Cell::default(),
+                asked: RefCell::default(),
             });
             let config = coordinator_config(members.id(own), members.clone(), TimestampMode::Logical);
             (Shard::new(surroundings.clone(), config, members.clone(), REPLICA, OP_TIMEOUT), surroundings)
@@ -237,6 +258,13 @@ impl Cluster {
                 let done = core::mem::take(&mut *surroundings.done.borrow_mut());
                 moved |= !done.is_empty();
                 shard.handle_completions(done, [], now);
+                let asked = core::mem::take(&mut *surroundings.asked.borrow_mut());
+                moved |= !asked.is_empty();
+                for (to, request) in asked {
+                    let standing = surroundings.standing();
+                    let found = look_up(&REPLICA, &*surroundings.store.borrow(), request, standing);
+                    shard.handle_completions([(to, found)], [], now);
+                }
                 let action = surroundings.repair.borrow_mut().poll(now.instant);
                 if let Some(action) = action {
                     moved = true;
@@ -280,6 +308,25 @@ impl Cluster {
         back
     }
 
+    /// Adds one through a node: what it answers.
+    fn increment(&mut self, node: usize) -> i64 {
+        let functions = vec![Function::Increment(1).encode()];
+        let outcomes = self.submit(node, Operation::Update { key: "k".into(), functions });
+        self.run();
+        // Whoever was in somebody's way tries again.
+        for _ in 0..4 {
+            self.pass(Duration::from_secs(1));
+            self.run();
+        }
+        match &outcomes.borrow()[..] {
+            [Outcome::Updated { answers, .. }] => match FunctionAnswer::decode(&answers[0]) {
+                Ok(FunctionAnswer::Integer(sum)) => sum,
+                other => panic!("{other:?}"),
+            },
+            other => panic!("{other:?}"),
+        }
+    }
+
     fn set(&mut self, node: usize, value: &'static str) -> Outcomes {
         self.submit(node, Operation::Set { key: "k".into(), value: value.into() })
     }
@@ -310,6 +357,69 @@ fn what_is_set_through_one_node_is_read_through_any() {
         assert_eq!(cluster.read(node), "v");
         assert_eq!(cluster.nodes[node].0.in_flight(), 0);
     }
+}
+
+/// P1: updates of one key through any node follow each other.
+#[test]
+fn p1_updates_through_any_node_follow_each_other() {
+    let mut cluster = Cluster::new();
+    for (sum, node) in (1..10).zip((0..NODES).cycle()) {
+        assert_eq!(cluster.increment(node), sum);
+    }
+    assert_eq!(cluster.read(0), "9");
+    assert!(cluster.nodes.iter().all(|(shard, _)| shard.in_flight() == 0));
+}
+
+/// What was promised or accepted and could not be queued for the disk was not: nobody was told, and nothing stays of it.
+#[test]
+fn p2_what_is_refused_by_the_queue_of_the_disk_is_undone() {
+    let mut cluster = Cluster::new();
+    for refuses in 1..4 {
+        for node in 0..NODES {
+            cluster.nodes[node].1.refuses.set(refuses);
+        }
+        let (call, base) = (CallId { operation: 1 << 30, phase: 0 }, Base::Named(Version::MIN));
+        let ballot = Ballot { epoch: 1, round: 1 << 40, node: 1, boot: 1 };
+        let (content, deadline) = (Content::Tombstone, Deadline::NONE);
+        let proposal = Proposal { update: ballot.update(), content, deadline };
+        let accept =
+            Request::Accept { key: "other".into(), ballot, base: base.into(), proposal: proposal.into() };
+        let to = ReplyTo { lane: None, call };
+        let (shard, surroundings) = &mut cluster.nodes[0];
+        let served = shard.serve(Scope::FIRST, accept, to, Instant(u64::MAX));
+        assert_eq!(served.reply(), Some(Reply::Refused(Refusal::Overloaded)));
+        assert_eq!(surroundings.acceptor.borrow().accepted(b"other"), None);
+        assert_eq!(cluster.increment(1), refuses as i64);
+    }
+}
+
+/// A request that changes something is decided where the others of its key are: a look-up brings it back.
+#[test]
+fn an_update_of_what_is_not_in_memory_is_looked_up_and_comes_back() {
+    let mut cluster = Cluster::new();
+    assert_eq!(cluster.increment(0), 1);
+    for (_, surroundings) in &cluster.nodes {
+        surroundings.is_cold.set(true);
+        surroundings.store.borrow_mut().2 = true;
+    }
+    assert_eq!([cluster.increment(1), cluster.increment(2)], [2, 3]);
+}
+
+/// C1: a request of another configuration changes nothing, and is told so.
+#[test]
+fn c1_a_request_of_another_configuration_is_not_served() {
+    let mut cluster = Cluster::new();
+    let (shard, _) = &mut cluster.nodes[0];
+    let to = ReplyTo { lane: None, call: CallId { operation: 1 << 30, phase: 0 } };
+    let mut told = |scope| {
+        let question = Request::LocalReadTimestamp { key: "k".into() };
+        shard.serve(scope, question, to, Instant(u64::MAX)).reply()
+    };
+    assert!(matches!(told(Scope { epoch: 0, ..Scope::FIRST }), Some(Reply::Stale { .. })));
+    let other = Some(Reply::Refused(Refusal::OtherConfiguration));
+    assert_eq!(told(Scope { epoch: 2, ..Scope::FIRST }), other);
+    assert_eq!(told(Scope { partition: 1, ..Scope::FIRST }), other);
+    assert!(matches!(told(Scope::FIRST), Some(Reply::Timestamp { .. })));
 }
 
 /// R2: what was under way on a lane that breaks, and what was written while it was down, reaches the peer when it is back.
