@@ -53,7 +53,7 @@ use nearness::Nearness;
 use running::Running;
 use step::{Settled, Step};
 use update::look::Look;
-use update::{KeyQueue, Member, Pauses};
+use update::{Contention, KeyQueue, Member, Pauses};
 use write::{Write, disk_full};
 
 /// How the cluster chooses timestamps. All members use the same: a TrueTime Set is ordered after a logical operation
@@ -86,7 +86,8 @@ pub struct Config {
     pub probe_after: Option<Duration>,
     /// First pause before a call that was not answered is sent again; doubles each time up to eight times this.
     pub resend_after: Duration,
-    /// An Update that was in another one's way pauses for up to this long, and then for longer.
+    /// An Update that was in another one's way pauses for up to this long, and then for longer. With zero nothing is left to the
+    /// others, either.
     pub pause: Duration,
 }
 
@@ -132,6 +133,7 @@ pub struct Coordinator {
     queues: BTreeMap<Bytes, KeyQueue>,
     evaluations: VecDeque<Evaluation>,
     pauses: Pauses,
+    contention: Contention,
     /// By index, the last run of each member that is known.
     boots: Vec<u32>,
 }
@@ -158,6 +160,7 @@ impl Coordinator {
         Self {
             nearness: Nearness::new(count, majority, config.probe_after),
             pauses: Pauses::new(config.pause),
+            contention: Contention::default(),
             boots: vec![0; count],
             config,
             next_operation: 0,

@@ -10,6 +10,7 @@ use super::prepare::Prepare;
 use crate::ballot::Ballot;
 use crate::message::{Refusal, Reply, Request};
 use crate::quorum::{Members, NodeSet};
+use crate::time::Instant;
 use crate::update::EvaluatedOperation;
 use crate::value::StampedValue;
 use alloc::vec::Vec;
@@ -31,6 +32,8 @@ pub(in super::super) struct Fold {
     pub(super) highest: Ballot,
     /// Attempts in a row that came to nothing.
     pub(super) attempts: u32,
+    /// When it began, as long as nobody was in its way.
+    pub(super) began: Option<Instant>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -55,6 +58,7 @@ impl Fold {
             newest,
             highest: Ballot::MIN,
             attempts: 0,
+            began: None,
         }
     }
 

@@ -10,6 +10,7 @@
 //! Each operation of its own looks ([`look`]), and then waits for the [`fold`] of its key, of which an event loop has one at a time.
 
 pub(super) mod accept;
+mod contention;
 pub(super) mod fate;
 pub(super) mod fold;
 pub(super) mod look;
@@ -17,6 +18,7 @@ mod pause;
 pub(super) mod prepare;
 mod queue;
 
+pub(super) use contention::Contention;
 pub(super) use pause::Pauses;
 pub(super) use queue::KeyQueue;
 

@@ -19,16 +19,28 @@ pub(in super::super) struct Pauses {
     least: Duration,
     /// A round trip with a sync, smoothed.
     smoothed: Duration,
+    /// A fold from its first question to its end, smoothed.
+    fold: Duration,
 }
 
 impl Pauses {
     pub(in super::super) fn new(least: Duration) -> Self {
-        Self { least, smoothed: Duration::ZERO }
+        Self { least, smoothed: Duration::ZERO, fold: Duration::ZERO }
     }
 
     /// A proposal was accepted by a majority, and when it was sent.
     pub(super) fn accepted(&mut self, since: Instant, now: Instant) {
         self.smoothed = (self.smoothed * 7 + now.since(since)) / 8;
+    }
+
+    /// A fold has had its way at the first attempt, and when that began.
+    pub(super) fn folded(&mut self, since: Instant, now: Instant) {
+        self.fold = (self.fold * 7 + now.since(since)) / 8;
+    }
+
+    /// What a fold takes with nobody in its way.
+    pub(super) fn fold(&self) -> Duration {
+        if self.least.is_zero() { Duration::ZERO } else { self.fold.max(self.least) }
     }
 
     /// How long to wait before attempt number `attempts`, counted from one, after the failure of this ballot.

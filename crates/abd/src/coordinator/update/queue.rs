@@ -18,6 +18,7 @@ use crate::quorum::NodeSet;
 use crate::time::Now;
 use crate::update::{Evaluated, Evaluation, EvaluationId, Proposal};
 use crate::value::StampedValue;
+use crate::version::NodeId;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -53,7 +54,37 @@ impl Coordinator {
         let position = self.running.begin(fold);
         let machine = Machine::Fold(Box::new(Fold::new(newest)));
         let running = Box::new(Running::new(key, true, machine, deadline, &self.config, now.instant));
-        self.prepare(fold, position, running, Next::Newest, now, issuer);
+        self.begin_fold(fold, position, running, now, issuer);
+    }
+
+    /// The next fold of a key begins, when the others have had their turn.
+    fn begin_fold(
+        &mut self,
+        id: u64,
+        position: Position,
+        mut running: Box<Running>,
+        now: Now,
+        issuer: &TimestampIssuer,
+    ) {
+        let wait = self.contention.wait(&running.key, now.instant);
+        let fold = running.fold_mut();
+        fold.began = Some(now.instant + wait);
+        if wait.is_zero() {
+            return self.prepare(id, position, running, Next::Newest, now, issuer);
+        }
+        fold.phase = FoldPhase::Pause(Next::Newest);
+        running.enter(now.instant, wait, self.config.resend_after);
+        self.keep(id, position, running);
+    }
+
+    /// The coordinator of a member was in the way of a fold.
+    fn meet(&mut self, running: &mut Running, other: u32, now: Now) {
+        running.fold_mut().began = None;
+        if !self.config.pause.is_zero()
+            && let Some(other) = self.config.members.index_of(NodeId(other))
+        {
+            self.contention.meet(&running.key, other, now.instant);
+        }
     }
 
     /// A fold begins an attempt.
@@ -107,10 +138,13 @@ impl Coordinator {
                 else {
                     unreachable!("nobody refuses anything else")
                 };
-                let pause = self.pauses.before(fold.attempts, ballot);
+                let (pause, highest) = (self.pauses.before(fold.attempts, ballot), fold.highest);
                 let next = fold.own.as_ref().map_or(Next::Newest, |own| Next::Base(own.base.clone()));
                 fold.phase = FoldPhase::Pause(next);
                 running.enter(now.instant, pause, self.config.resend_after);
+                if highest > ballot {
+                    self.meet(&mut running, highest.node, now);
+                }
                 self.keep(id, position, running);
             }
             FoldStep::Resume => {
@@ -123,12 +157,16 @@ impl Coordinator {
             }
             FoldStep::Lost(next) => {
                 self.lose(&mut running);
+                if let Next::Base(base) = &next {
+                    self.meet(&mut running, base.update.node, now);
+                }
                 self.prepare(id, position, running, next, now, issuer);
             }
             FoldStep::Helped => {
                 let FoldPhase::Accept(accept) = fold.phase.clone() else { unreachable!("it was accepted") };
                 self.pauses.accepted(accept.since, now.instant);
                 self.lose(&mut running);
+                self.meet(&mut running, accept.proposal.update.node, now);
                 self.prepare(id, position, running, accept.next(), now, issuer);
             }
             FoldStep::Won => {
@@ -145,6 +183,9 @@ impl Coordinator {
             }
             FoldStep::Published => {
                 let FoldPhase::Publish(storing) = &fold.phase else { unreachable!("it was published") };
+                if let Some(began) = fold.began.take() {
+                    self.pauses.folded(began, now.instant);
+                }
                 fold.newest = storing.stamped.clone();
                 let version = fold.newest.version;
                 for (member, evaluated) in core::mem::take(&mut fold.operations)
@@ -155,6 +196,7 @@ impl Coordinator {
                     let had_effect = true;
                     self.settle(member, Settled { had_effect, ..updated(evaluated, version) }, now);
                 }
+                self.contention.folded(&running.key, &self.pauses, now.instant);
                 self.next_fold(id, position, running, now, issuer);
             }
             FoldStep::Unpublished(reason) => {
@@ -327,7 +369,7 @@ impl Coordinator {
         if self.queues.get(&running.key).is_none_or(|queue| queue.waiting.is_empty()) {
             return self.end_fold(id, position, running);
         }
-        self.prepare(id, position, running, Next::Newest, now, issuer);
+        self.begin_fold(id, position, running, now, issuer);
     }
 
     fn end_fold(&mut self, id: u64, position: Position, running: Box<Running>) {
