@@ -431,6 +431,12 @@ mod tests {
         assert_eq!(told.version, version(2), "the content that is asked for is that of an older one");
     }
 
+    /// A plain write has one word for what an update has beyond it.
+    #[test]
+    fn an_entry_is_small() {
+        assert_eq!(size_of::<Entry>(), 120);
+    }
+
     #[test]
     fn the_budget_is_kept() {
         let cache = NewestCache::new(64 << 10, 0);
