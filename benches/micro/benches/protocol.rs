@@ -4,8 +4,8 @@
 use abd::coordinator::{Config, Coordinator, TimestampMode};
 use abd::loopback::MapStore;
 use abd::{
-    Acceptor, AcceptorLimits, CallId, Content, Instant, Members, NodeId, Now, Operation, Outcome, PAUSE, Reaction,
-    Replica, Request, Scope, StampedValue, Standing, Timestamp, TimestampIssuer, Version, wire,
+    Acceptor, AcceptorLimits, CallId, Content, Instant, Members, NodeId, Now, Operation, Outcome, PAUSE,
+    Reaction, Replica, Request, Scope, StampedValue, Standing, Timestamp, TimestampIssuer, Version, wire,
 };
 use bytes::{Bytes, BytesMut};
 use gungraun::{library_benchmark, library_benchmark_group, main};
