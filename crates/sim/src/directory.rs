@@ -74,6 +74,16 @@ pub fn text(parts: Parts) -> String {
 }
 
 impl Directory {
+    /// A process has ended that left these bytes, all of which are counted.
+    pub fn keep(&mut self, platter: Platter) {
+        if let Some(watermark) = &mut self.watermark {
+            watermark.batches = platter.sequence() + 1;
+        }
+        if let Some(stored) = &mut self.database {
+            stored.platter = platter;
+        }
+    }
+
     /// Batches in the database, the first of which makes it.
     pub fn batches(&self) -> u64 {
         self.database.as_ref().map_or(0, |stored| stored.platter.sequence() + 1)

@@ -276,9 +276,15 @@ impl World {
         let cache_bytes = self.plan.cache_bytes;
         let (versions, acceptor) = match open_store(database.clone(), cache_bytes, node, boot) {
             Ok(opened) => opened,
-            Err(why) => {
+            Err(why @ DatabaseError::Damaged(_)) => {
                 state.directory = state.backup.clone().unwrap_or_default();
                 return self.lose(node, why.to_string());
+            }
+            Err(why) => {
+                // The process ends, and may be started again.
+                state.directory.keep(database.after_kill());
+                self.trace.record(self.now, || What::Stopped { node, how: why.to_string() });
+                return;
             }
         };
         let store = View {

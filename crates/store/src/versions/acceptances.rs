@@ -73,6 +73,9 @@ impl<D: Database> MultiVersionStore<D> {
                 )));
             }
         }
+        if dead.is_empty() {
+            return Ok(alive);
+        }
         // Some may be left on a full disk: they are as dead at the next start.
         match self.database.write(dead) {
             Ok(()) | Err(DatabaseError::Full(_)) => Ok(alive),
