@@ -4,6 +4,7 @@
 //! their clients write as much. What was written so is passed on between all of them, whatever the limits say now, up to what the
 //! protocol carries: what is stored stays readable, and every replica gets it in the end.
 
+use crate::functions::Function;
 use crate::hello::Limits;
 use abd::{Operation, Reason, Refusal};
 use alloc::boxed::Box;
@@ -18,9 +19,6 @@ pub const VALUE_BYTES_MAX: usize = 512 << 20;
 pub const FRAME_BYTES_MAX: usize = KEY_BYTES_MAX + VALUE_BYTES_MAX + FRAME_ROOM;
 /// What a request or a reply has beside its key and its value, with room to spare, in bytes.
 pub const FRAME_ROOM: usize = 4096;
-
-/// What an encoded function has beside the value that it brings, with room to spare, in bytes.
-const FUNCTION_ROOM: usize = 64;
 
 /// The limits of all members, as far as they have said so: who has said nothing yet refuses nothing.
 #[derive(Debug)]
@@ -55,11 +53,11 @@ impl KnownLimits {
     pub fn reason_to_refuse(&self, operation: &Operation, majority: usize) -> Option<Reason> {
         let written = match operation {
             Operation::Set { value, .. } => value.len(),
-            // What comes of a function is known later. It is no smaller than what it brings, as a rule.
-            Operation::Update { functions, .. } => {
-                let brought = functions.iter().map(|function| function.encoded.len());
-                brought.max().unwrap_or_default().saturating_sub(FUNCTION_ROOM)
-            }
+            // What comes of functions is known later; it has no fewer bytes. A key to which none of them gives any is deleted.
+            Operation::Update { functions, .. } => functions
+                .iter()
+                .filter_map(|function| Function::decode(&function.encoded).ok()?.brings())
+                .max()?,
             Operation::Get { .. } | Operation::Delete { .. } => return None,
         };
         let refuses = |[largest_key, largest_value]: &[AtomicUsize; 2]| {
@@ -76,7 +74,7 @@ impl KnownLimits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use abd::Function;
+    use crate::functions::Condition;
     use alloc::{string::ToString, vec};
     use bytes::Bytes;
 
@@ -103,14 +101,21 @@ mod tests {
         assert_eq!(known.value_bytes_max(2), VALUE_BYTES_MAX);
         [64, 16, 20].iter().enumerate().for_each(|(member, value)| known.learn(member, limits(*value)));
         assert_eq!(known.value_bytes_max(2), 20);
-        let update = |brought: usize| {
-            let function = Function { encoded: vec![1; brought].into(), always_changes: true };
-            Operation::Update { key: "k".into(), functions: vec![function] }
-        };
-        assert_eq!(refused(update(20 + FUNCTION_ROOM), &[64, 20, 16]), None);
-        assert!(refused(update(21 + FUNCTION_ROOM), &[64, 20, 16]).is_some());
         // What is stored is read and deleted whatever the limits are.
         assert_eq!(refused(Operation::Get { key: vec![b'k'; 20].into() }, &[1, 1, 1]), None);
+        let update = |key: usize, function: Function| {
+            let functions = vec![function.encode()];
+            Operation::Update { key: vec![b'k'; key].into(), functions }
+        };
+        let append = |length: usize| Function::Append(vec![b'v'; length].into());
+        assert_eq!(refused(update(10, append(20)), &[64, 20, 16]), None);
+        assert!(refused(update(10, append(21)), &[64, 20, 16]).is_some_and(|why| why.contains("2 of 3")));
+        assert!(
+            refused(update(11, Function::Increment(1)), &[64, 64, 64])
+                .is_some_and(|why| why.contains("3 of 3"))
+        );
+        let delete = Function::Delete { condition: Condition::Equals("value".into()), get: true };
+        assert_eq!(refused(update(20, delete), &[1, 1, 1]), None);
         assert_eq!(refused(Operation::Delete { key: vec![b'k'; 20].into() }, &[1, 1, 1]), None);
     }
 }

@@ -4,10 +4,13 @@ use super::operations::Operations;
 use super::owed::ReplyShape;
 use super::pipeline::PipelineRequest;
 use super::service::{Call, CallAnswer, get_call, put_answer};
+use crate::functions::Function;
 use crate::limits::FRAME_ROOM;
 use crate::resp::{Limits, Plan, Protocol, RequestParser, Response, Run, Session};
 use abd::wire::{WireError, missing_bytes, put_frame, take_frame};
 use abd::{Instant, Operation, counted};
+use alloc::borrow::ToOwned;
+use alloc::format;
 use bytes::{Bytes, BytesMut};
 use smallvec::smallvec;
 
@@ -91,8 +94,8 @@ impl Speaks for Resp {
             Plan::Reply(reply) => Next::Request(ready(reply)),
             Plan::Last(reply) => Next::Last(ready(reply)),
             Plan::Close => Next::Close,
-            Plan::Run(Run { operations, needs_values, answer }) => {
-                let shape = ReplyShape::Answer { needs_values, answer };
+            Plan::Run(Run { operations, needs_values, answer, then }) => {
+                let shape = ReplyShape::Answer { needs_values, answer, then };
                 Next::Request(PipelineRequest { shape, operations })
             }
         })
@@ -134,8 +137,12 @@ impl Calls {
     fn check(&self, operation: &Operation) -> Result<(), alloc::string::String> {
         self.limits.check_key(operation.key())?;
         match operation {
+            Operation::Get { .. } | Operation::Delete { .. } => Ok(()),
             Operation::Set { value, .. } => self.limits.check_value(value),
-            _ => Ok(()),
+            Operation::Update { functions, .. } if functions.is_empty() => Err("no function".to_owned()),
+            Operation::Update { functions, .. } => functions.iter().try_for_each(|function| {
+                Function::decode(&function.encoded).map(drop).map_err(|why| format!("no function: {why}"))
+            }),
         }
     }
 }
@@ -158,7 +165,12 @@ impl Speaks for Calls {
             Operation::Get { key } => Operation::Get { key: own(key) },
             Operation::Set { key, value } => Operation::Set { key: own(key), value: own(value) },
             Operation::Delete { key } => Operation::Delete { key: own(key) },
-            Operation::Update { .. } => unreachable!("the Coordinator service has no updates"),
+            Operation::Update { key, mut functions } => {
+                for function in &mut functions {
+                    function.encoded = own(core::mem::take(&mut function.encoded));
+                }
+                Operation::Update { key: own(key), functions }
+            }
         };
         let (shape, operations) = (ReplyShape::Call(number), smallvec![operation]);
         Ok(Next::Request(PipelineRequest { shape, operations }))

@@ -2,7 +2,7 @@
 
 use super::pipeline::Part;
 use super::service;
-use crate::resp::{Answer, Counts, Outcomes, Protocol, Response, drop_value, length, reply};
+use crate::resp::{Answer, Counts, Outcomes, Protocol, Response, Then, drop_value, length, reply};
 use abd::wire::put_frame;
 use abd::{Operation, Outcome};
 use alloc::collections::VecDeque;
@@ -21,6 +21,7 @@ pub(super) enum ReplyShape {
     Answer {
         needs_values: bool,
         answer: Answer,
+        then: Option<Then>,
     },
     /// A call of the Coordinator service, by its number; and one whose caller no longer wants the answer.
     Call(u64),
@@ -58,6 +59,14 @@ impl Owed {
             is_too_large: false,
             operations,
             bytes,
+        }
+    }
+
+    /// What is to be done instead of the next part, which has ended so.
+    pub(super) fn then(&mut self, outcome: &Outcome) -> Option<Operation> {
+        match &mut self.shape {
+            ReplyShape::Answer { then: Some(then), .. } => then(self.outcomes.len(), outcome),
+            _ => None,
         }
     }
 

@@ -271,6 +271,12 @@ impl Pipeline {
                     return if enough(out, self.owed.len()) { Poll::Ready(()) } else { Poll::Pending };
                 };
                 part.end(shard, &mut self.held, &mut self.load);
+                if let Some(operation) = next.then(&outcome) {
+                    let (held, load) = (&mut self.held, &mut self.load);
+                    let place = next.outcomes.len();
+                    next.parts[place] = Part::begin(operation, shard, shard.now(), &self.answers, held, load);
+                    continue;
+                }
                 next.take(outcome);
                 if self.owed.back().is_some_and(|last| !last.rest.is_empty()) {
                     self.begin_rest(shard, shard.now());

@@ -115,6 +115,15 @@ impl Function {
         }
     }
 
+    /// Bytes of the value that the key gets from it, at least. `None` if it is only ever taken away.
+    pub fn brings(&self) -> Option<usize> {
+        match self {
+            Self::Delete { .. } => None,
+            Self::Increment(_) | Self::IncrementFloat(_) => Some(1),
+            Self::Set { value, .. } | Self::Append(value) | Self::SetRange { value, .. } => Some(value.len()),
+        }
+    }
+
     /// Whether it changes nearly every key: then a look at the key before is of no use.
     fn always_changes(&self) -> bool {
         match self {

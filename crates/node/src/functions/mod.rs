@@ -74,4 +74,6 @@ pub enum Condition {
 }
 
 #[cfg(test)]
+pub(crate) mod registers;
+#[cfg(test)]
 mod tests;

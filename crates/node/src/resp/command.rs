@@ -4,9 +4,11 @@ use super::outcomes::Outcomes;
 use super::request::Args;
 use super::response::Response;
 use super::session::{Host, Session};
-use abd::Operation;
+use crate::functions::Function;
+use abd::{Operation, Outcome};
 use alloc::boxed::Box;
 use alloc::format;
+use alloc::vec;
 use bytes::Bytes;
 use smallvec::{SmallVec, smallvec};
 
@@ -73,6 +75,9 @@ pub type Operations = SmallVec<[Operation; 1]>;
 /// captures nothing costs no allocation.
 pub type Answer = Box<dyn FnOnce(Outcomes) -> Response>;
 
+/// What is done instead of the operation at a place, after the outcome that it has had; nothing nearly always.
+pub type Then = Box<dyn FnMut(usize, &Outcome) -> Option<Operation>>;
+
 /// Operations that run at the same time, and what becomes of their outcomes.
 pub struct Run {
     /// The operations, in the order of their outcomes.
@@ -81,6 +86,8 @@ pub struct Run {
     pub needs_values: bool,
     /// Makes the reply.
     pub answer: Answer,
+    /// Looks at each outcome first. An operation that it gives begins then, and its outcome takes the place of that one.
+    pub then: Option<Then>,
 }
 
 impl core::fmt::Debug for Run {
@@ -92,7 +99,21 @@ impl core::fmt::Debug for Run {
 impl Plan {
     /// One operation, and what becomes of its outcome.
     pub(super) fn one(operation: Operation, answer: impl FnOnce(Outcomes) -> Response + 'static) -> Planned {
-        Ok(Self::Run(Run { operations: smallvec![operation], needs_values: true, answer: Box::new(answer) }))
+        Ok(Self::Run(Run {
+            operations: smallvec![operation],
+            needs_values: true,
+            answer: Box::new(answer),
+            then: None,
+        }))
+    }
+
+    /// An update of one function, and what becomes of its outcome.
+    pub(super) fn update(
+        key: Bytes,
+        function: &Function,
+        answer: impl FnOnce(Outcomes) -> Response + 'static,
+    ) -> Planned {
+        Self::one(Operation::Update { key, functions: vec![function.encode()] }, answer)
     }
 
     /// Several, and what becomes of all outcomes. `needs_values` as in [`Run`].
@@ -101,7 +122,12 @@ impl Plan {
         needs_values: bool,
         answer: impl FnOnce(Outcomes) -> Response + 'static,
     ) -> Planned {
-        Ok(Self::Run(Run { operations: operations.collect(), needs_values, answer: Box::new(answer) }))
+        Ok(Self::Run(Run {
+            operations: operations.collect(),
+            needs_values,
+            answer: Box::new(answer),
+            then: None,
+        }))
     }
 }
 
@@ -109,6 +135,12 @@ impl Call<'_> {
     /// An argument, which is there; 0 is the name.
     pub(super) fn take(&mut self, place: usize) -> Bytes {
         core::mem::take(&mut self.args[place])
+    }
+
+    /// The key at a place and the value behind it, which is no larger than it may be.
+    pub(super) fn take_pair(&mut self, place: usize) -> Result<(Bytes, Bytes), Response> {
+        self.session.limits.check_value(&self.args[place + 1]).map_err(Response::err)?;
+        Ok((self.take(place), self.take(place + 1)))
     }
 
     /// There are more or fewer arguments than the command takes.

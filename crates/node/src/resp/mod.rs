@@ -18,7 +18,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 
-pub use command::{Answer, Operations, Plan, Run};
+pub use command::{Answer, Operations, Plan, Run, Then};
 pub use counts::{Counts, by_command, by_error};
 pub use listed::{Listed, Names};
 pub use outcomes::{Outcomes, drop_value, length, reply};

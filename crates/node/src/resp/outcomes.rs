@@ -2,8 +2,10 @@
 
 use super::command::Answer;
 use super::response::Response;
-use abd::{Content, Outcome, StampedValue};
+use crate::functions::FunctionAnswer;
+use abd::{Content, Outcome, Reason, Refusal, StampedValue, Version};
 use alloc::format;
+use alloc::string::ToString;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
@@ -19,7 +21,7 @@ pub fn reply(outcomes: Outcomes, answer: Answer) -> Response {
         }
     }
     let several = outcomes.len() > 1;
-    let some_took_effect = outcomes.iter().any(|outcome| matches!(outcome, Outcome::Written { .. }));
+    let some_took_effect = outcomes.iter().any(took_effect);
     for outcome in &outcomes {
         if let Outcome::Refused(reason) = outcome {
             return Response::error(if several && some_took_effect {
@@ -30,6 +32,53 @@ pub fn reply(outcomes: Outcomes, answer: Answer) -> Response {
         }
     }
     answer(outcomes)
+}
+
+/// Whether something was written.
+fn took_effect(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Written { .. } => true,
+        // Of several updates in one request each counts what it has changed.
+        Outcome::Updated { .. } => answer_to(outcome) != Some(FunctionAnswer::Integer(0)),
+        _ => false,
+    }
+}
+
+/// What the function of an update has answered.
+fn answer_to(outcome: &Outcome) -> Option<FunctionAnswer> {
+    let Outcome::Updated { answers, .. } = outcome else { return None };
+    Some(FunctionAnswer::decode(answers.first()?).expect("this node has encoded it"))
+}
+
+/// What the function of the one update has answered.
+pub(super) fn answer_of(outcomes: Outcomes) -> Response {
+    match outcomes.first().and_then(answer_to) {
+        Some(FunctionAnswer::Ok) => Response::OK,
+        Some(FunctionAnswer::Integer(number)) => Response::Integer(number),
+        Some(FunctionAnswer::Value(value)) => Response::Bulk(value),
+        Some(FunctionAnswer::Error(error)) => Response::error(error.to_string()),
+        Some(FunctionAnswer::Null) | None => Response::Null,
+    }
+}
+
+/// The value that the one Get has read, or nothing.
+pub(super) fn read_of(outcomes: Outcomes) -> Response {
+    outcomes.into_iter().next().map_or(Response::Null, reply_of)
+}
+
+/// The version that the key of the one operation has.
+pub(super) fn version_of(outcomes: &Outcomes) -> Version {
+    match outcomes.first() {
+        Some(Outcome::Read(stamped)) => stamped.version,
+        Some(Outcome::Written { version, .. } | Outcome::Updated { version, .. }) => *version,
+        _ => Version::MIN,
+    }
+}
+
+/// Whether nothing was done as there is no room on the disks for it.
+pub(super) fn lacks_room(outcome: &Outcome) -> bool {
+    let full = Some(Refusal::DiskFull);
+    matches!(outcome, Outcome::Refused(Reason::TooManyRefused { refusal, .. }) if *refusal == full)
 }
 
 /// The value that was read, or nothing.
@@ -45,15 +94,19 @@ pub(super) fn has_value(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Read(stamped) if stamped.content.is_value())
 }
 
-/// Whether a value was there before a write.
+/// Whether a deletion has taken a value away.
 pub(super) fn has_taken_away(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Written { existed: true, .. })
+    match outcome {
+        Outcome::Written { existed, .. } => *existed,
+        _ => answer_to(outcome) == Some(FunctionAnswer::Integer(1)),
+    }
 }
 
-/// Bytes of the value that was read.
+/// Bytes of the value that was read, and of answers.
 pub fn length(outcome: &Outcome) -> usize {
     match outcome {
         Outcome::Read(stamped) => stamped.content.len(),
+        Outcome::Updated { answers, .. } => answers.iter().map(Bytes::len).sum(),
         _ => 0,
     }
 }

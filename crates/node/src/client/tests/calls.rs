@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::client::service::{Call, CallAnswer, get_answer, put_call};
+use crate::functions::{Function, FunctionAnswer};
+use abd::Version;
 use abd::wire::{put_frame, take_frame};
 
 fn calls(calls: &[(u64, Call)]) -> BytesMut {
@@ -51,4 +53,34 @@ fn a_key_that_is_too_long_is_refused_and_bytes_without_sense_end_the_connection(
     client.conversation.input().0.extend_from_slice(&[0xff; 16]);
     client.conversation.handle_read(16, world.now.get());
     assert!(client.conversation.advance(&world).is_err());
+}
+
+#[test]
+fn updates_are_called_with_their_functions() {
+    let world = World::new();
+    let mut client = Client::over_calls(&world);
+    let update = |functions: &[Function]| {
+        let functions = functions.iter().map(Function::encode).collect();
+        Call::Run(Operation::Update { key: "k".into(), functions })
+    };
+    let unknown = abd::Function { encoded: "?".into(), always_changes: false };
+    let unknown = Call::Run(Operation::Update { key: "k".into(), functions: [unknown].into() });
+    let (one, two) = (Function::Increment(1), Function::Append("0".into()));
+    client.send(calls(&[
+        (1, update(&[one.clone(), two])),
+        (2, update(&[one])),
+        (3, unknown),
+        (4, update(&[])),
+    ]));
+    let version = |rmwc| Version { rmwc, ..Version::MIN };
+    let answer = |number| FunctionAnswer::Integer(number).encode();
+    assert_eq!(
+        answers(&mut client),
+        [
+            (1, CallAnswer::Updated(version(1), [answer(1), answer(2)].into())),
+            (2, CallAnswer::Updated(version(2), [answer(11)].into())),
+            (3, CallAnswer::Refused("no function: unknown message kind 63".to_owned())),
+            (4, CallAnswer::Refused("no function".to_owned())),
+        ]
+    );
 }

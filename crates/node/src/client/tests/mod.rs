@@ -10,16 +10,17 @@ use super::operations::{Operations, Started};
 use super::parked::{Parked, Ticket};
 use super::patience::Patience;
 use super::turns::{Load, Turns};
+use crate::functions::registers::Registers;
 use crate::resp::{Counts, Host, Limits, Listed, Names, Section, Session};
 use crate::shard::Return;
-use abd::{Content, Instant, Operation, OperationId, Outcome, Reason, StampedValue, ValueFound, Version};
+use abd::{Instant, Operation, OperationId, Outcome, Reason, Refusal, ValueFound};
 use alloc::borrow::ToOwned;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use core::cell::{Cell, RefCell};
 use core::task::{Context, Waker};
 use core::time::Duration;
@@ -36,7 +37,9 @@ fn at(seconds: u64) -> Instant {
 struct World {
     counts: Counts,
     turns: RefCell<Turns>,
-    values: RefCell<BTreeMap<Bytes, Bytes>>,
+    registers: RefCell<Registers>,
+    /// Whether the disks are.
+    is_full: Cell<bool>,
     running: RefCell<VecDeque<(OperationId, Operation, WayBack)>>,
     begun: Cell<u64>,
     may_begin: Cell<bool>,
@@ -49,7 +52,8 @@ impl World {
         Self {
             counts: Counts::default(),
             turns: RefCell::new(Turns::new(Load { operations: 64, bytes: 1 << 20 })),
-            values: RefCell::default(),
+            registers: RefCell::new(Registers::new(LIMITS.max_value_bytes)),
+            is_full: Cell::new(false),
             running: RefCell::default(),
             begun: Cell::new(0),
             may_begin: Cell::new(true),
@@ -69,21 +73,11 @@ impl World {
     }
 
     fn carry_out(&self, operation: Operation) -> Outcome {
-        let mut values = self.values.borrow_mut();
-        let existed = values.contains_key(operation.key());
-        match operation {
-            Operation::Get { key } => {
-                let content = values.get(&key).cloned().map_or(Content::Tombstone, Content::Value);
-                return Outcome::Read(StampedValue::plain(Version::MIN, content));
-            }
-            Operation::Set { key, value } => drop(values.insert(key, value)),
-            Operation::Delete { key } => drop(values.remove(&key)),
-            Operation::Update { functions, .. } => {
-                let answers = functions.into_iter().map(|function| function.encoded).collect();
-                return Outcome::Updated { answers, version: Version::MIN };
-            }
+        if self.is_full.get() && matches!(operation, Operation::Set { .. } | Operation::Update { .. }) {
+            let refusal = Some(Refusal::DiskFull);
+            return Outcome::Refused(Reason::TooManyRefused { refused: 2, members: 3, refusal });
         }
-        Outcome::Written { version: Version::MIN, existed }
+        self.registers.borrow_mut().carry_out(operation)
     }
 
     fn submit(&self, operation: Operation, back: WayBack) -> Started {
@@ -131,7 +125,7 @@ impl Operations for World {
     fn found(&self, operation: OperationId) -> ValueFound {
         let running = self.running.borrow();
         let found = running.iter().find(|(id, ..)| *id == operation);
-        let size = |key| self.values.borrow().get(key).map_or(0, Bytes::len);
+        let size = |key| self.registers.borrow().read(key).content.len();
         found.map_or(ValueFound::Ended, |(_, operation, _)| ValueFound::Bytes(size(operation.key())))
     }
     fn cancel(&self, operations: impl Iterator<Item = Started>) {

@@ -71,7 +71,10 @@ fn what_is_too_large_is_refused_and_the_connection_goes_on() {
 #[test]
 fn whoever_does_not_read_is_served_up_to_a_limit_and_waited_for_for_a_while() {
     let world = World::new();
-    world.values.borrow_mut().insert("k".into(), "v".repeat(1000).into());
+    world
+        .registers
+        .borrow_mut()
+        .carry_out(Operation::Set { key: "k".into(), value: "v".repeat(1000).into() });
     let mut client = Client::over_resp(&world);
     client.reads = 0;
     let mut sent = 0;
@@ -190,4 +193,36 @@ fn a_client_that_leaves_or_is_told_to_takes_no_more() {
     let mut browser = Client::over_resp(&world);
     browser.send("POST / HTTP/1.1\r\nSET a 2\r\n");
     assert!(browser.is_done && browser.replies().is_empty() && world.begun.get() == 1);
+}
+
+#[test]
+fn on_full_disks_a_deletion_that_is_no_update_is_done_instead() {
+    let world = World::new();
+    let mut client = Client::over_resp(&world);
+    client.send("MSET a 1 b 2\r\n");
+    assert_eq!(client.replies(), "+OK\r\n");
+    world.is_full.set(true);
+    client.send("INCR a\r\nDEL a b c\r\nEXISTS a b c\r\nDELEX d\r\nDELEX a IFNE 1\r\n");
+    let full = "-NOQUORUM no effect: 2 of 3 replicas refused; one said that its disk is full\r\n";
+    assert_eq!(client.replies(), format!("{full}:2\r\n:0\r\n:0\r\n{full}"));
+    assert_eq!(world.begun.get(), 2 + 1 + 6 + 3 + 2 + 1, "each deletion begins twice");
+    assert_eq!(world.turns.borrow().all(), Load::default());
+    // With room it is one update each.
+    world.is_full.set(false);
+    client.send("SET a 1\r\nDEL a b\r\n");
+    assert_eq!(client.replies(), "+OK\r\n:1\r\n");
+    assert_eq!(world.begun.get(), 15 + 3);
+}
+
+#[test]
+fn a_client_that_leaves_while_a_deletion_is_repeated_leaves_nothing() {
+    let world = World::new();
+    world.is_full.set(true);
+    let mut client = Client::over_resp(&world);
+    client.send("DEL a\r\n");
+    assert!(world.run());
+    client.go();
+    assert_eq!((world.begun.get(), world.running.borrow().len()), (2, 1));
+    client.conversation.abandon(&world);
+    assert_eq!((world.running.borrow().len(), world.turns.borrow().all()), (0, Load::default()));
 }

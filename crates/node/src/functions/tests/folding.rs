@@ -35,15 +35,15 @@ fn held(value: &'static str) -> Content {
 
 #[test]
 fn each_operation_sees_what_those_before_it_have_left() {
-    let add = Function::Increment(1);
+    let add = || Function::Increment(1);
     let evaluated = fold(
         Some("1"),
         &[
-            core::slice::from_ref(&add),
+            &[add()],
             &[set("x", Condition::Absent)],
-            &[add.clone(), Function::Append("0".into())],
+            &[add(), Function::Append("0".into())],
             &[Function::Delete { condition: Condition::Always, get: true }],
-            core::slice::from_ref(&add),
+            &[add()],
         ],
     );
     let expected = [
@@ -94,27 +94,24 @@ fn a_function_that_is_none_fails() {
 /// Each token of a lock is told to one owner.
 #[test]
 fn nothing_changes_behind_an_operation_that_wants_the_version() {
-    let unlock = Function::Delete { condition: Condition::Equals("lock".into()), get: false };
+    let unlock = || Function::Delete { condition: Condition::Equals("lock".into()), get: false };
     let lock = || locking(Condition::Absent);
     // Taken, twice refused, released: the release is of the next fold.
-    let evaluated = fold(
-        None,
-        &[&[lock()], &[lock()], &[set("x", Condition::Absent)], core::slice::from_ref(&unlock), &[lock()]],
-    );
+    let evaluated =
+        fold(None, &[&[lock()], &[lock()], &[set("x", Condition::Absent)], &[unlock()], &[lock()]]);
     let expected = [(vec![Answer::Ok], true), (vec![Answer::Null], false), (vec![Answer::Null], false)];
     assert_eq!(answers(&evaluated), expected);
     assert_eq!((evaluated.content, evaluated.deadline), (held("lock"), Deadline::NONE));
     // Released and taken by the next one in the same fold.
-    let evaluated =
-        fold(Some("lock"), &[core::slice::from_ref(&unlock), &[lock()], core::slice::from_ref(&unlock)]);
+    let evaluated = fold(Some("lock"), &[&[unlock()], &[lock()], &[unlock()]]);
     assert_eq!(answers(&evaluated), [(vec![Answer::Integer(1)], true), (vec![Answer::Ok], true)]);
     assert_eq!(evaluated.content, held("lock"));
     // Whoever is refused is told the version that refused.
-    let evaluated = fold(Some("lock"), &[&[lock()], &[lock()], core::slice::from_ref(&unlock), &[lock()]]);
+    let evaluated = fold(Some("lock"), &[&[lock()], &[lock()], &[unlock()], &[lock()]]);
     assert_eq!(answers(&evaluated), [(vec![Answer::Null], false), (vec![Answer::Null], false)]);
     assert_eq!((evaluated.content, evaluated.deadline), (held("lock"), Deadline(77)));
     // Within one operation its own functions go on.
-    let evaluated = fold(None, &[&[lock(), unlock.clone()], &[unlock]]);
+    let evaluated = fold(None, &[&[lock(), unlock()], &[unlock()]]);
     assert_eq!(
         answers(&evaluated),
         [(vec![Answer::Ok, Answer::Integer(1)], true), (vec![Answer::Integer(0)], false)]

@@ -1,10 +1,14 @@
-//! Keys, whatever they hold.
+//! Keys, whatever they hold: whether they exist, and what takes them away.
 
-use super::{ALL, CAT_READ_KEY, CAT_WRITE_KEY, KEYS, READ, WRITE};
-use crate::resp::command::{Call, Command, Plan, Planned};
-use crate::resp::outcomes::{has_taken_away, has_value};
+use super::versions::parse_version;
+use super::{ALL, CAT_READ_KEY, CAT_WRITE_FAST, CAT_WRITE_KEY, FIRST, KEY, KEY_VALUE, KEYS, READ, WRITE};
+use crate::functions::{Condition, Function};
+use crate::resp::command::{Arg, Call, Command, Plan, Planned, Run, arg};
+use crate::resp::outcomes::{answer_of, has_taken_away, has_value, lacks_room};
 use crate::resp::response::Response;
 use abd::Operation;
+use alloc::boxed::Box;
+use alloc::vec;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
@@ -12,13 +16,38 @@ const fn row(name: &'static str, run: fn(Call<'_>) -> Planned, summary: &'static
     Command::new("generic", name, -2, run, summary).linear().args(KEYS)
 }
 
+const fn one(name: &'static str, arity: i32, run: fn(Call<'_>) -> Planned, summary: &'static str) -> Command {
+    Command::new("string", name, arity, run, summary).flags(&["write", "fast"], CAT_WRITE_FAST)
+}
+
+const DELEX_ARGS: &[Arg] = &[
+    arg("key", "key"),
+    arg("condition", "oneof").flags(&["optional"]).of(&[
+        arg("ifeq-value", "string").token("IFEQ"),
+        arg("ifne-value", "string").token("IFNE"),
+        arg("version", "string").token("IFVER"),
+    ]),
+];
+
 pub(super) const COMMANDS: &[Command] = &[
-    row("del", del, "Deletes keys, each by itself, and counts those seen present.")
+    row("del", del, "Deletes keys, each by itself, and counts them.")
         .flags(WRITE, CAT_WRITE_KEY)
         .keys(ALL, &["RM", "delete"]),
+    one("delex", -2, delex, "Deletes a key that has a value or a version, and counts it.")
+        .since("8.4.0")
+        .keys(FIRST, &["RW", "delete", "variable_flags"])
+        .args(DELEX_ARGS),
+    one("delifeq", 3, delifeq, "Deletes a key that has a value, and counts it.")
+        .since("9.0.0")
+        .keys(FIRST, &["RM", "delete"])
+        .args(KEY_VALUE),
     row("exists", exists, "Counts those of the keys that exist, each looked at by itself.")
         .flags(READ, CAT_READ_KEY)
         .keys(ALL, &["RO"]),
+    one("getdel", 2, getdel, "Deletes a key and returns its value.")
+        .since("6.2.0")
+        .keys(FIRST, &["RW", "access", "delete"])
+        .args(KEY),
     row("unlink", del, "Deletes keys, as DEL does.")
         .since("4.0.0")
         .flags(&["write", "fast"], &["@keyspace", "@write", "@fast"])
@@ -30,10 +59,55 @@ fn del(call: Call<'_>) -> Planned {
     let mut keys: Vec<Bytes> = call.args.into_iter().skip(1).collect();
     keys.sort();
     keys.dedup();
-    let deletes = keys.into_iter().map(|key| Operation::Delete { key });
-    Plan::several(deletes, false, |outcomes| {
-        Response::count(outcomes.iter().filter(|outcome| has_taken_away(outcome)).count())
-    })
+    delete(keys)
+}
+
+/// A disk that is full takes no update, as its record needs room. A Delete makes room in the end: it is what is done then, and it
+/// counts what was seen.
+fn delete(keys: Vec<Bytes>) -> Planned {
+    let function = Function::Delete { condition: Condition::Always, get: false }.encode();
+    let update = |key: &Bytes| Operation::Update { key: key.clone(), functions: vec![function.clone()] };
+    Ok(Plan::Run(Run {
+        operations: keys.iter().map(update).collect(),
+        needs_values: false,
+        answer: Box::new(|outcomes| {
+            Response::count(outcomes.iter().filter(|outcome| has_taken_away(outcome)).count())
+        }),
+        then: Some(Box::new(move |place, outcome| {
+            lacks_room(outcome).then(|| Operation::Delete { key: keys[place].clone() })
+        })),
+    }))
+}
+
+fn delete_if(key: Bytes, condition: Condition) -> Planned {
+    Plan::update(key, &Function::Delete { condition, get: false }, answer_of)
+}
+
+fn delex(mut call: Call<'_>) -> Planned {
+    let condition = match call.args.len() {
+        2 => return delete(vec![call.take(1)]),
+        4 => {
+            let operand = call.take(3);
+            match call.args[2].to_ascii_uppercase().as_slice() {
+                b"IFEQ" => Condition::Equals(operand),
+                b"IFNE" => Condition::Differs(operand),
+                b"IFVER" => Condition::Version(parse_version(&operand)?),
+                _ => return Err(Response::error("ERR Invalid condition. Use IFEQ, IFNE, or IFVER")),
+            }
+        }
+        _ => return Err(call.wrong_arity()),
+    };
+    delete_if(call.take(1), condition)
+}
+
+fn delifeq(mut call: Call<'_>) -> Planned {
+    let value = call.take(2);
+    delete_if(call.take(1), Condition::Equals(value))
+}
+
+fn getdel(mut call: Call<'_>) -> Planned {
+    let function = Function::Delete { condition: Condition::Always, get: true };
+    Plan::update(call.take(1), &function, answer_of)
 }
 
 /// A repeated key counts as often as it is named.

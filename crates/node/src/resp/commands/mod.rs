@@ -5,21 +5,44 @@ mod connection;
 mod documentation;
 mod keys;
 mod kill;
+mod lcs;
+mod numbers;
+mod parts;
 mod server;
+mod set;
 mod strings;
+mod versions;
 
 use super::command::{Arg, Call, Command, Planned, arg, syntax_error};
 use super::response::Response;
+use crate::functions::{FunctionError, parse_integer};
 use alloc::borrow::Cow;
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use core::iter::once;
 use core::str::FromStr;
 
-const FAMILIES: [&[Command]; 4] = [connection::COMMANDS, keys::COMMANDS, server::COMMANDS, strings::COMMANDS];
+const FAMILIES: [&[Command]; 9] = [
+    connection::COMMANDS,
+    keys::COMMANDS,
+    lcs::COMMANDS,
+    numbers::COMMANDS,
+    parts::COMMANDS,
+    server::COMMANDS,
+    set::COMMANDS,
+    strings::COMMANDS,
+    versions::COMMANDS,
+];
 
 /// How many there are.
-pub(super) const COUNT: usize = FAMILIES[0].len() + FAMILIES[1].len() + FAMILIES[2].len() + FAMILIES[3].len();
+pub(super) const COUNT: usize = {
+    let (mut count, mut family) = (0, 0);
+    while family < FAMILIES.len() {
+        count += FAMILIES[family].len();
+        family += 1;
+    }
+    count
+};
 
 /// Every command, by name.
 pub(super) static COMMANDS: [Command; COUNT] = by_name();
@@ -31,8 +54,10 @@ const OPEN: &[&str] = &["noscript", "loading", "stale", "fast", "no_auth"];
 const SERVER: &[&str] = &["loading", "stale"];
 
 const CAT_READ: &[&str] = &["@read", "@string", "@fast"];
+const CAT_READ_SLOW: &[&str] = &["@read", "@string", "@slow"];
 const CAT_READ_KEY: &[&str] = &["@keyspace", "@read", "@fast"];
 const CAT_WRITE: &[&str] = &["@write", "@string", "@slow"];
+const CAT_WRITE_FAST: &[&str] = &["@write", "@string", "@fast"];
 const CAT_WRITE_KEY: &[&str] = &["@keyspace", "@write", "@slow"];
 const CAT_CONNECTION: &[&str] = &["@fast", "@connection"];
 const CAT_SLOW: &[&str] = &["@slow", "@connection"];
@@ -43,6 +68,7 @@ const FIRST: (i32, i32, i32) = (1, 1, 1);
 const ALL: (i32, i32, i32) = (1, -1, 1);
 
 const KEY: &[Arg] = &[arg("key", "key")];
+const KEY_VALUE: &[Arg] = &[arg("key", "key"), arg("value", "string")];
 const KEYS: &[Arg] = &[arg("key", "key").flags(&["multiple"])];
 
 /// Sorts the families into one table, when this is compiled.
@@ -86,6 +112,11 @@ fn shown(argument: &[u8]) -> Cow<'_, str> {
 /// The number that an argument is.
 fn number<T: FromStr>(argument: &[u8]) -> Option<T> {
     core::str::from_utf8(argument).ok()?.parse().ok()
+}
+
+/// The integer that an argument of a command on keys is.
+fn integer(argument: &[u8]) -> Result<i64, Response> {
+    parse_integer(argument).ok_or_else(|| Response::error(FunctionError::NotAnInteger.to_string()))
 }
 
 /// Of a command that is always called with a subcommand.

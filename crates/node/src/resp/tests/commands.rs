@@ -2,6 +2,7 @@
 
 use super::super::commands::COMMANDS;
 use super::*;
+use crate::functions::{Condition, Function, FunctionAnswer};
 use abd::{Content, Operation, Reason, StampedValue, Version};
 use alloc::collections::{BTreeMap, BTreeSet};
 
@@ -23,12 +24,23 @@ fn written(existed: bool) -> Outcome {
     Outcome::Written { version: Version::MIN, existed }
 }
 
+/// An update has ended, whose function has answered so.
+fn updated(answer: FunctionAnswer) -> Outcome {
+    Outcome::Updated { answers: vec![answer.encode()], version: Version::MIN }
+}
+
+fn update(key: &'static str, function: &Function) -> Operation {
+    Operation::Update { key: key.into(), functions: vec![function.encode()] }
+}
+
 #[test]
 fn keys_and_values_become_operations_and_outcomes_replies() {
     let get = |key: &'static str| Operation::Get { key: key.into() };
-    let delete = |key: &'static str| Operation::Delete { key: key.into() };
+    let delete = |key| update(key, &Function::Delete { condition: Condition::Always, get: false });
+    let count = |count| updated(FunctionAnswer::Integer(count));
     let set = || Operation::Set { key: "k".into(), value: "v".into() };
-    let cases: [(&str, &[Operation], &[Outcome], &str); 12] = [
+    let with_version = format!("*2\r\n+OK\r\n$48\r\n{}\r\n", "0".repeat(48));
+    let cases: [(&str, &[Operation], &[Outcome], &str); 15] = [
         ("GET k", &[get("k")], &[found("v")], "$1\r\nv\r\n"),
         ("get k", &[get("k")], &[NOTHING], "$-1\r\n"),
         ("get ", &[get("")], &[found("")], "$0\r\n\r\n"),
@@ -36,8 +48,12 @@ fn keys_and_values_become_operations_and_outcomes_replies() {
         ("strlen k", &[get("k")], &[NOTHING], ":0\r\n"),
         ("set k v", &[set()], &[written(false)], "+OK\r\n"),
         ("SET k v", &[set()], &[written(true)], "+OK\r\n"),
-        ("del a b a", &[delete("a"), delete("b")], &[written(true), written(false)], ":1\r\n"),
-        ("UNLINK b a", &[delete("a"), delete("b")], &[written(true), written(true)], ":2\r\n"),
+        ("SET k v WITHVER", &[set()], &[written(true)], &with_version),
+        ("MSET k x k v", &[set()], &[written(true)], "+OK\r\n"),
+        ("INCR k", &[update("k", &Function::Increment(1))], &[count(7)], ":7\r\n"),
+        ("del a b a", &[delete("a"), delete("b")], &[count(1), count(0)], ":1\r\n"),
+        // On full disks some are deleted without an update.
+        ("UNLINK b a", &[delete("a"), delete("b")], &[written(true), count(1)], ":2\r\n"),
         ("EXISTS a b a", &[get("a"), get("b"), get("a")], &[found(""), NOTHING, found("")], ":2\r\n"),
         ("MGET a b", &[get("a"), get("b")], &[NOTHING, found("v")], "*2\r\n$-1\r\n$1\r\nv\r\n"),
         ("mget a a", &[get("a"), get("a")], &[found("v"), found("v")], "*2\r\n$1\r\nv\r\n$1\r\nv\r\n"),
@@ -63,7 +79,12 @@ fn bad_news_is_told_whatever_the_command() {
         "-INDETERMINATE some of the keys were written, others certainly not: {}\r\n",
         Reason::Stopping
     );
-    assert_eq!(told("DEL a b", &[&written(true), &refused]), some);
+    assert_eq!(told("MSET a 1 b 2", &[&written(true), &refused]), some);
+    let deleted = |count| updated(FunctionAnswer::Integer(count));
+    assert_eq!(told("DEL a b", &[&deleted(1), &refused]), some);
+    assert_eq!(told("DEL a b", &[&deleted(0), &refused]), refusal, "nothing was there");
+    assert_eq!(told("INCR k", &[&unclear]), doubt);
+    assert_eq!(told("SET k v NX WITHVER", &[&refused]), refusal);
 }
 
 #[test]
@@ -75,18 +96,6 @@ fn limits_are_exact() {
     assert_eq!(run(&format!("set k {}", "v".repeat(32)), [written(true)]).1, "+OK\r\n");
     let long = format!("set k {}", "v".repeat(33));
     assert_eq!(error(&long), "ERR value is too large: 33 bytes, the limit is 32");
-}
-
-#[test]
-fn set_options_are_refused_by_name() {
-    for option in ["NX", "xx", "GET", "KEEPTTL", "EX 10", "px 10", "EXAT 1", "PXAT 1", "IFEQ old", "EX NX"] {
-        let name = option.split(' ').next().unwrap_or_default().to_uppercase();
-        let text = format!("ERR SET option '{name}' is not supported yet; the value was not written");
-        assert_eq!(error(&format!("SET k v {option}")), text);
-    }
-    for line in ["SET k v FOO", "SET k v NX FOO", "SET k v EX 10 FOO", "SET k v "] {
-        assert_eq!(error(line), "ERR syntax error");
-    }
 }
 
 #[test]
@@ -129,9 +138,11 @@ fn unknown_commands_read_as_in_redis() {
 
 #[test]
 fn command_family() {
-    assert_eq!(ask_fresh("COMMAND COUNT"), ":18\r\n");
+    assert_eq!(ask_fresh("COMMAND COUNT"), ":36\r\n");
     assert_eq!(ask_fresh("COMMAND GETKEYS mget a b"), "*2\r\n$1\r\na\r\n$1\r\nb\r\n");
     assert_eq!(ask_fresh("COMMAND GETKEYS set a b"), "*1\r\n$1\r\na\r\n");
+    assert_eq!(ask_fresh("COMMAND GETKEYS mset a 1 b 2"), "*2\r\n$1\r\na\r\n$1\r\nb\r\n");
+    assert_eq!(ask_fresh("COMMAND GETKEYS lcs a b LEN"), "*2\r\n$1\r\na\r\n$1\r\nb\r\n");
     assert_eq!(error("COMMAND GETKEYS ping"), "ERR The command has no key arguments");
     assert_eq!(error("COMMAND GETKEYS nope"), "ERR Invalid command specified");
     assert_eq!(error("COMMAND GETKEYS get"), "ERR Invalid number of arguments specified for command");

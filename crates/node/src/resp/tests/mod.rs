@@ -4,6 +4,7 @@ mod commands;
 mod connection;
 mod parsing;
 mod replies;
+mod updates;
 
 use super::{
     Args, ClientRequest, Counts, Host, Limits, Listed, Names, Operations, Plan, Protocol, ProtocolError,

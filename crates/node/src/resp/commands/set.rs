@@ -1,0 +1,183 @@
+//! Values that keys are given: `SET` and its relatives.
+
+use super::versions::{parse_version, with_version};
+use super::{CAT_WRITE, CAT_WRITE_FAST, FIRST, KEY_VALUE};
+use crate::functions::{Condition, Function};
+use crate::resp::command::{Arg, Call, Command, Plan, Planned, arg, syntax_error};
+use crate::resp::outcomes::{Outcomes, answer_of};
+use crate::resp::response::Response;
+use abd::Operation;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use bytes::Bytes;
+
+const fn row(name: &'static str, arity: i32, run: fn(Call<'_>) -> Planned, summary: &'static str) -> Command {
+    Command::new("string", name, arity, run, summary)
+}
+
+const WRITE: &[&str] = &["write", "denyoom"];
+const WRITE_FAST: &[&str] = &["write", "denyoom", "fast"];
+const PAIRS: (i32, i32, i32) = (1, -1, 2);
+const PAIR_ARGS: &[Arg] = &[arg("data", "block").flags(&["multiple"]).of(KEY_VALUE)];
+
+const SET_ARGS: &[Arg] = &[
+    arg("key", "key"),
+    arg("value", "string"),
+    arg("condition", "oneof").flags(&["optional"]).of(&[
+        arg("nx", "pure-token").token("NX"),
+        arg("xx", "pure-token").token("XX"),
+        arg("ifeq-value", "string").token("IFEQ"),
+        arg("ifne-value", "string").token("IFNE"),
+        arg("version", "string").token("IFVER"),
+    ]),
+    arg("get", "pure-token").token("GET").flags(&["optional"]),
+    arg("withver", "pure-token").token("WITHVER").flags(&["optional"]),
+];
+
+pub(super) const COMMANDS: &[Command] = &[
+    row("getset", 3, getset, "Sets the value of a key and returns the one before.")
+        .flags(WRITE_FAST, CAT_WRITE_FAST)
+        .keys(FIRST, &["RW", "access", "update"])
+        .args(KEY_VALUE),
+    row("mset", -3, mset, "Sets the values of keys, each by itself.")
+        .since("1.0.1")
+        .flags(WRITE, CAT_WRITE)
+        .keys(PAIRS, &["OW", "update"])
+        .linear()
+        .args(PAIR_ARGS),
+    row("msetnx", -3, msetnx, "Sets the value of a key that does not exist; of one key alone.")
+        .since("1.0.1")
+        .flags(WRITE, CAT_WRITE)
+        .keys(PAIRS, &["OW", "insert"])
+        .linear()
+        .args(PAIR_ARGS),
+    row("set", -3, set, "Sets the value of a key, creating it if it does not exist.")
+        .flags(WRITE, CAT_WRITE)
+        .keys(FIRST, &["RW", "access", "update", "variable_flags"])
+        .args(SET_ARGS),
+    row("setnx", 3, setnx, "Sets the value of a key that does not exist.")
+        .flags(WRITE_FAST, CAT_WRITE_FAST)
+        .keys(FIRST, &["OW", "insert"])
+        .args(KEY_VALUE),
+];
+
+/// What may follow the value in `SET`.
+struct Options {
+    condition: Condition,
+    get: bool,
+    with_version: bool,
+}
+
+/// Options of Redis and Valkey that are not supported yet, and whether a value follows.
+const UNSUPPORTED: &[(&str, bool)] = &[
+    ("KEEPTTL", false),
+    ("EX", true),
+    ("PX", true),
+    ("EXAT", true),
+    ("PXAT", true),
+    ("IFDEQ", true),
+    ("IFDNE", true),
+];
+
+impl Options {
+    fn parse(words: &[Bytes]) -> Result<Self, Response> {
+        let mut options = Self { condition: Condition::Always, get: false, with_version: false };
+        let mut unsupported = None;
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            let mut operand = || words.next().cloned().ok_or_else(syntax_error);
+            match word.to_ascii_uppercase().as_slice() {
+                b"NX" => options.only_if(Condition::Absent)?,
+                b"XX" => options.only_if(Condition::Present)?,
+                b"IFEQ" => options.only_if(Condition::Equals(operand()?))?,
+                b"IFNE" => options.only_if(Condition::Differs(operand()?))?,
+                b"IFVER" => options.only_if(Condition::Version(parse_version(&operand()?)?))?,
+                b"GET" => options.get = true,
+                b"WITHVER" => options.with_version = true,
+                other => {
+                    let known = UNSUPPORTED.iter().find(|(name, _)| other == name.as_bytes());
+                    let (name, has_value) = known.ok_or_else(syntax_error)?;
+                    unsupported.get_or_insert(name);
+                    if *has_value {
+                        operand()?;
+                    }
+                }
+            }
+        }
+        match unsupported {
+            None => Ok(options),
+            Some(name) => Err(Response::error(format!(
+                "ERR SET option '{name}' is not supported yet; the value was not written"
+            ))),
+        }
+    }
+
+    /// There is one condition; one without a value may be named again, as in Redis.
+    fn only_if(&mut self, condition: Condition) -> Result<(), Response> {
+        let again =
+            matches!(condition, Condition::Absent | Condition::Present) && self.condition == condition;
+        if self.condition != Condition::Always && !again {
+            return Err(syntax_error());
+        }
+        self.condition = condition;
+        Ok(())
+    }
+}
+
+/// Without a condition and without a look at what was there it is a plain Set, which needs no consensus.
+fn set(mut call: Call<'_>) -> Planned {
+    let Options { condition, get, with_version: wants_version } = Options::parse(&call.args[3..])?;
+    let (key, value) = call.take_pair(1)?;
+    if condition == Condition::Always && !get {
+        let answer = if wants_version { |outcomes| with_version(outcomes, ok) } else { ok };
+        return Plan::one(Operation::Set { key, value }, answer);
+    }
+    let function = Function::Set { value, condition, get, wants_version };
+    let answer = if wants_version { |outcomes| with_version(outcomes, answer_of) } else { answer_of };
+    Plan::update(key, &function, answer)
+}
+
+fn ok(_: Outcomes) -> Response {
+    Response::OK
+}
+
+fn getset(mut call: Call<'_>) -> Planned {
+    let (key, value) = call.take_pair(1)?;
+    let function = Function::Set { value, condition: Condition::Always, get: true, wants_version: false };
+    Plan::update(key, &function, answer_of)
+}
+
+/// Whether it was set, as a number.
+fn setnx(mut call: Call<'_>) -> Planned {
+    let (key, value) = call.take_pair(1)?;
+    let function = Function::Set { value, condition: Condition::Absent, get: false, wants_version: false };
+    Plan::update(key, &function, |outcomes| match answer_of(outcomes) {
+        Response::Null => Response::Integer(0),
+        Response::Error(text) => Response::Error(text),
+        _ => Response::Integer(1),
+    })
+}
+
+/// Of a key that is named more than once the last value counts.
+fn mset(mut call: Call<'_>) -> Planned {
+    if call.args.len().is_multiple_of(2) {
+        return Err(call.wrong_arity());
+    }
+    let mut pairs = BTreeMap::new();
+    for place in (1..call.args.len()).step_by(2) {
+        let (key, value) = call.take_pair(place)?;
+        pairs.insert(key, value);
+    }
+    let sets = pairs.into_iter().map(|(key, value)| Operation::Set { key, value });
+    Plan::several(sets, false, ok)
+}
+
+fn msetnx(call: Call<'_>) -> Planned {
+    match call.args.len() {
+        3 => setnx(call),
+        count if count.is_multiple_of(2) => Err(call.wrong_arity()),
+        _ => Err(Response::error(
+            "ERR MSETNX of several keys is not supported: nothing here is atomic across keys; use SETNX for each",
+        )),
+    }
+}
