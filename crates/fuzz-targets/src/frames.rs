@@ -2,6 +2,7 @@ use abd::wire;
 use bytes::{Bytes, BytesMut};
 use node::client::service;
 use node::frames::{Frames, HEAD_BYTES, Incoming};
+use node::functions::{Function, FunctionAnswer};
 use node::hello::{Hello, Met, Versions, Welcome};
 use node::introduction::Introduction;
 use node::repair::message as repair;
@@ -94,6 +95,12 @@ fn message(body: &Bytes) {
     if let Ok((number, answer)) = service::get_answer(body.clone()) {
         let again = written(&|out| service::put_answer(out, number, &answer));
         assert_eq!(service::get_answer(again), Ok((number, answer)));
+    }
+    if let Ok(function) = Function::decode(body) {
+        assert_eq!(function.to_bytes(), body, "a function has one form");
+    }
+    if let Ok(answer) = FunctionAnswer::decode(body) {
+        assert_eq!(answer.encode(), body, "an answer has one form");
     }
     if let Ok(hello) = Hello::get(body.clone(), Versions::OURS) {
         let again = written(&|out| hello.put(out));
