@@ -3,7 +3,7 @@
 use super::environment::{Back, RunningOperation, Surroundings};
 use super::node::Loop;
 use abd::{Instant, Operation, OperationId, Outcome, Reason, ValueFound};
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use node::admission::Admission;
 use node::client::answers::WayBack;
 use node::client::operations::{Operations, Started};
@@ -12,7 +12,7 @@ use node::client::turns::{Load, Turns};
 use node::resp::{Counts, Host, Listed, Names, Section};
 use node::shard::Return;
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +32,8 @@ pub(crate) struct Desk {
     /// The operations that the connection which is looked after has asked for and that have not begun, the oldest first; and
     /// those that wait to begin, by their tickets.
     pub(crate) asked: RefCell<VecDeque<(usize, Operation)>>,
+    /// The last Delete of each key that has begun.
+    deletes: RefCell<BTreeMap<Bytes, usize>>,
     parked_as: RefCell<Vec<(Ticket, usize)>>,
     counts: Counts,
     turns: RefCell<Turns>,
@@ -53,6 +55,7 @@ impl Desk {
             op_timeout,
             parked: RefCell::default(),
             asked: RefCell::default(),
+            deletes: RefCell::default(),
             parked_as: RefCell::default(),
             counts: Counts::default(),
             turns: RefCell::new(Turns::new(IN_FLIGHT_MAX)),
@@ -126,11 +129,24 @@ impl Operations for Desk {
         let deadline = instant + self.op_timeout;
         // What is refused as it stands never begins.
         let mut all = self.asked.borrow_mut();
-        let place = all.iter().position(|(_, asked)| *asked == operation);
-        let Some((asked, _)) = place.and_then(|place| all.remove(place)) else {
+        // `DEL` is an update, and a Delete instead of one that full disks have refused. The Delete that was asked for is that
+        // one from the start.
+        let is_meant = |asked: &Operation| match (asked, &operation) {
+            (Operation::Delete { key }, Operation::Update { key: updated, .. }) => key == updated,
+            (asked, operation) => asked == operation,
+        };
+        let mut deletes = self.deletes.borrow_mut();
+        let found = match &operation {
+            Operation::Delete { key } => deletes.get(key).map(|asked| (*asked, operation.clone())),
+            _ => all.iter().position(|(_, asked)| is_meant(asked)).and_then(|place| all.remove(place)),
+        };
+        let Some((asked, operation)) = found else {
             unreachable!("nothing begins that nobody has asked for")
         };
-        drop(all);
+        if matches!(operation, Operation::Delete { .. }) {
+            deletes.insert(operation.key().clone(), asked);
+        }
+        drop((all, deletes));
         if self.may_begin() {
             return self.submit(asked, operation, deadline, back);
         }
