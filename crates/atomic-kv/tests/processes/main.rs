@@ -27,6 +27,7 @@ mod stopping;
 mod support;
 mod surroundings;
 mod tools;
+mod updates;
 mod usage;
 mod verify;
 mod versions;

@@ -44,6 +44,35 @@ fn bench_deletes_what_it_has_written() {
     assert_eq!(cluster.nodes[0].connect().call("GET key:0000000000"), Response::bulk("mine"));
 }
 
+/// How many of a workload's keys are there; the letter tells those of one workload from others.
+#[track_caller]
+fn keys_of_bench(node: &Node, letter: char) -> Response {
+    let keys: Vec<String> = (0..700).map(|key| format!("bench:{letter}{key:09}")).collect();
+    node.connect().call(&format!("EXISTS {}", keys.join(" ")))
+}
+
+#[test]
+fn bench_deletes_what_it_has_updated() {
+    let cluster = Cluster::start(3, &[]);
+    let (all, node) = (cluster.address_list(), &cluster.nodes[0]);
+    for (workload, letter) in [("incr", 'i'), ("setnx", '0'), ("append", 'a'), ("lock", 'l')] {
+        let bench = |flags: &[&str]| {
+            let output =
+                run(&[&["bench", "--addr", &all, "--workload", workload], &QUICK[..], flags].concat());
+            assert!(output.status.success(), "{output:?}");
+        };
+        // Locks come and go while it is measured.
+        if workload != "lock" {
+            bench(&["--keep"]);
+            assert_eq!(keys_of_bench(node, letter), Response::Integer(700), "{workload}");
+        }
+        bench(&[]);
+        assert_eq!(keys_of_bench(node, letter), Response::Integer(0), "{workload}");
+        bench(&["--hot"]);
+        assert_eq!(keys_of_bench(node, letter), Response::Integer(0), "{workload}");
+    }
+}
+
 #[test]
 fn what_is_interrupted_deletes_its_keys_too() {
     let cluster = Cluster::start(3, &[]);
@@ -86,6 +115,28 @@ fn verify_saves_what_check_judges() {
         let output = run(&["verify", "--addr", &all, "--seconds", "1", flag, nowhere.to_str().unwrap()]);
         // Before anything is done that would be lost.
         assert!(output.status.code() == Some(2) && output.stdout.is_empty(), "{output:?}");
+    }
+}
+
+#[test]
+fn updates_are_saved_and_drawn() {
+    let cluster = Cluster::start(3, &[]);
+    let all = cluster.address_list();
+    let place = |name: &str| cluster.directory().join(name).to_str().unwrap().to_owned();
+    let (history, page) = (place("history.jsonl"), place("page.html"));
+    for (workload, said) in
+        [("append", "\"op\":\"append\""), ("counter", "\"add\":1"), ("lock", "\"set\":null")]
+    {
+        let verify = ["verify", "--addr", &all, "--workload", workload, "--seconds", "1", "--clients", "4"];
+        let output = run(&[&verify[..], &["--save", &history]].concat());
+        assert!(output.status.success(), "{output:?}");
+        assert!(std::fs::read_to_string(&history).unwrap().contains(said), "{workload}");
+        let output = run(&["check", &history, "--html", &page]);
+        assert!(output.status.success() && stdout(&output).contains("register-with-updates"), "{output:?}");
+        assert!(
+            std::fs::read_to_string(&page).unwrap().contains("\"verdict\":\"linearizable\""),
+            "{workload}"
+        );
     }
 }
 

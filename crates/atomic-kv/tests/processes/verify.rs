@@ -8,21 +8,26 @@ use std::net::TcpListener;
 fn a_good_cluster_passes() {
     let cluster = Cluster::start(3, &[]);
     let all = cluster.address_list();
-    let output = run(&["verify", "--addr", &all, "--seconds", "2", "--clients", "6", "--keys", "2"]);
-    let report = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{report}\n{}", String::from_utf8_lossy(&output.stderr));
-    for part in [
-        "GET",
-        "SET",
-        "DEL",
-        "p99",
-        "longest time without any answer",
-        "verdict: linearizable",
-        "errors: none",
+    for (workload, commands) in [
+        ("register", &["SET", "DEL"][..]),
+        ("append", &["SET", "APPEND"]),
+        ("counter", &["INCR"]),
+        ("lock", &["SET NX", "DELIFEQ", "two holders of a lock at the same time: never"]),
     ] {
-        assert!(report.contains(part), "{part} is not in:\n{report}");
+        let arguments = ["verify", "--addr", &all, "--workload", workload, "--seconds", "2"];
+        let output = run(&[&arguments[..], &["--clients", "6", "--keys", "2"]].concat());
+        let report = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{report}\n{}", String::from_utf8_lossy(&output.stderr));
+        let common =
+            ["GET", "p99", "longest time without any answer", "verdict: linearizable", "errors: none"];
+        for part in commands.iter().chain(&common) {
+            assert!(report.contains(part), "{part} is not in:\n{report}");
+        }
+        // Later the estimate counts what was deleted and flushed.
+        if workload == "register" {
+            assert_eq!(cluster.nodes[0].info("keys_estimate"), "0", "the keys are deleted at the end");
+        }
     }
-    assert_eq!(cluster.nodes[0].info("keys_estimate"), "0", "the keys are deleted at the end");
 }
 
 /// A server that gives the same answer to every command of a kind.

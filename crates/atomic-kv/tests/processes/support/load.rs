@@ -26,7 +26,7 @@ impl Background {
             workload,
             addresses,
             clients: 8,
-            keys: (0..4).map(|key| format!("shared-{key}")).collect(),
+            keys: (0..4).map(|key| format!("{}-{key}", workload.name())).collect(),
             patience: Duration::from_secs(1),
         };
         let driving = std::thread::spawn({
