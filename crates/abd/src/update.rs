@@ -126,7 +126,14 @@ pub enum AcceptedThere {
     /// Nothing, since this run of it began.
     Nothing,
     /// This, last.
-    Update(UpdateId),
+    Update {
+        /// Whose it is.
+        update: UpdateId,
+        /// It was accepted under no lower ballot, or the proposal of another one was accepted after that.
+        lowest: Ballot,
+        /// The last ballot under which it was accepted.
+        highest: Ballot,
+    },
     /// It may have accepted something, and does not know any more.
     Forgotten,
 }

@@ -117,7 +117,11 @@ fn refusal() -> impl Strategy<Value = Refusal> {
 fn accepted_there() -> impl Strategy<Value = AcceptedThere> {
     prop_oneof![
         Just(AcceptedThere::Nothing),
-        update().prop_map(AcceptedThere::Update),
+        (update(), ballot(), ballot()).prop_map(|(update, lowest, highest)| AcceptedThere::Update {
+            update,
+            lowest,
+            highest
+        }),
         Just(AcceptedThere::Forgotten)
     ]
 }

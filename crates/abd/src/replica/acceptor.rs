@@ -11,7 +11,7 @@ use crate::ballot::{Ballot, UpdateId};
 use crate::update::{Acceptance, AcceptedRecord, AcceptedThere, Proposal};
 use crate::value::Glimpse;
 use crate::version::Version;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, VecDeque, btree_map};
 use alloc::vec;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -20,6 +20,8 @@ use bytes::Bytes;
 pub const PROMISES: usize = 1024;
 /// Closed instances that an acceptor remembers.
 pub const CLOSED_INSTANCES: usize = 1024;
+/// Bytes of the keys of either. What is accepted and alive counts among the promises and is never evicted.
+pub const KEY_BYTES: usize = 512 << 10;
 /// So many keys share what is remembered of what was forgotten one by one.
 pub const BUCKETS: usize = 1024;
 /// Keys looked at, with each request, for which the disk should be through by now.
@@ -34,13 +36,15 @@ pub struct AcceptorLimits {
     pub promises: usize,
     /// As [`CLOSED_INSTANCES`].
     pub closed: usize,
+    /// As [`KEY_BYTES`].
+    pub key_bytes: usize,
     /// As [`BUCKETS`]; at least one.
     pub buckets: usize,
 }
 
 impl Default for AcceptorLimits {
     fn default() -> Self {
-        Self { promises: PROMISES, closed: CLOSED_INSTANCES, buckets: BUCKETS }
+        Self { promises: PROMISES, closed: CLOSED_INSTANCES, key_bytes: KEY_BYTES, buckets: BUCKETS }
     }
 }
 
@@ -52,6 +56,7 @@ pub struct Acceptor {
     /// The mark that was found at the start: nothing below is promised or accepted in this run.
     floor: Ballot,
     entries: BTreeMap<Bytes, Entry>,
+    entry_key_bytes: usize,
     /// Entries with an acceptance: these are never evicted.
     accepted: usize,
     /// Where in the order of keys the last entry was evicted.
@@ -61,6 +66,7 @@ pub struct Acceptor {
     closed: BTreeMap<(Bytes, Version), ClosedInstance>,
     /// The keys of `closed`, oldest first.
     closed_order: VecDeque<(Bytes, Version)>,
+    closed_key_bytes: usize,
     /// Keys whose entries are looked at again: the oldest first.
     watched: VecDeque<Bytes>,
 }
@@ -71,6 +77,8 @@ struct Entry {
     base: Version,
     promised: Ballot,
     accepted: Option<Acceptance>,
+    /// The first ballot under which that proposal was accepted, with no other one since.
+    accepted_first: Ballot,
     /// Whether the base is not durable here yet. Until it is, the entry must stay: without it a base below would be served as if
     /// nothing had been promised or accepted there.
     waits_for_base: bool,
@@ -96,8 +104,16 @@ struct Forgotten {
 /// What is remembered of an instance at which this replica is closed, or will be when a write is durable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 struct ClosedInstance {
-    accepted: Option<UpdateId>,
+    accepted: Option<AcceptedUnder>,
     winner: Option<UpdateId>,
+}
+
+/// An update, and the first and the last ballot under which it was accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct AcceptedUnder {
+    update: UpdateId,
+    lowest: Ballot,
+    highest: Ballot,
 }
 
 /// What a ballot may do.
@@ -128,11 +144,13 @@ impl Acceptor {
             limits,
             floor,
             entries: BTreeMap::new(),
+            entry_key_bytes: 0,
             accepted: 0,
             evicted: Bytes::new(),
             forgotten: vec![Forgotten { promised: Ballot::MIN, base: None }; limits.buckets],
             closed: BTreeMap::new(),
             closed_order: VecDeque::new(),
+            closed_key_bytes: 0,
             watched: VecDeque::new(),
         }
     }
@@ -146,7 +164,14 @@ impl Acceptor {
     pub fn restore(&mut self, key: Bytes, record: AcceptedRecord) {
         let AcceptedRecord { base, acceptance } = record;
         let promised = acceptance.ballot;
-        let entry = Entry { base, promised, accepted: Some(acceptance), waits_for_base: false };
+        let entry = Entry {
+            base,
+            promised,
+            accepted: Some(acceptance),
+            accepted_first: Ballot::MIN,
+            waits_for_base: false,
+        };
+        self.entry_key_bytes += key.len();
         let before = self.entries.insert(key.clone(), entry);
         assert!(before.is_none(), "P2': a key has one record");
         self.watched.push_back(key);
@@ -174,10 +199,16 @@ impl Acceptor {
         let accepted =
             |entry: &Option<Entry>| usize::from(entry.as_ref().is_some_and(|entry| entry.accepted.is_some()));
         self.accepted += accepted(&before.0);
+        let is_there = before.0.is_some();
         let undone = match before.0 {
             Some(entry) => self.entries.insert(key.clone(), entry),
             None => self.entries.remove(key),
         };
+        match (undone.is_some(), is_there) {
+            (true, false) => self.entry_key_bytes -= key.len(),
+            (false, true) => self.entry_key_bytes += key.len(),
+            _ => {}
+        }
         self.accepted -= accepted(&undone);
     }
 
@@ -208,6 +239,10 @@ impl Acceptor {
             let was_watched = self.is_watched(key);
             let entry = self.entry(key, base, is_held);
             entry.promised = ballot;
+            let is_the_same = |accepted: &Acceptance| accepted.proposal.update == proposal.update;
+            if !entry.accepted.as_ref().is_some_and(is_the_same) {
+                entry.accepted_first = ballot;
+            }
             let before = entry.accepted.replace(Acceptance { ballot, proposal });
             self.accepted += usize::from(before.is_none());
             self.watch(key, was_watched);
@@ -231,8 +266,15 @@ impl Acceptor {
             // Its base will not be the newest any more when the new one is durable.
             self.close(key, None);
         }
-        let fresh = Entry { base, promised: Ballot::MIN, accepted: None, waits_for_base: !is_held };
-        self.entries.entry(key.clone()).or_insert(fresh)
+        let (promised, accepted_first) = (Ballot::MIN, Ballot::MIN);
+        let fresh = Entry { base, promised, accepted: None, accepted_first, waits_for_base: !is_held };
+        match self.entries.entry(key.clone()) {
+            btree_map::Entry::Occupied(entry) => entry.into_mut(),
+            btree_map::Entry::Vacant(place) => {
+                self.entry_key_bytes += key.len();
+                place.insert(fresh)
+            }
+        }
     }
 
     /// Has a key looked at again, if its entry has become one that must stay.
@@ -282,8 +324,9 @@ impl Acceptor {
     pub(super) fn evidence(&self, key: &Bytes, base: Version) -> (AcceptedThere, Option<UpdateId>) {
         let forgets = self.forgotten[self.bucket(key)].base.is_some_and(|forgotten| base <= forgotten);
         match self.closed.get(&(key.clone(), base)) {
-            Some(ClosedInstance { accepted: Some(update), winner }) => {
-                (AcceptedThere::Update(*update), *winner)
+            Some(ClosedInstance { accepted: Some(accepted), winner }) => {
+                let AcceptedUnder { update, lowest, highest } = *accepted;
+                (AcceptedThere::Update { update, lowest, highest }, *winner)
             }
             found => {
                 let winner = found.and_then(|closed| closed.winner);
@@ -294,21 +337,25 @@ impl Acceptor {
 
     fn close(&mut self, key: &Bytes, winner: Option<UpdateId>) {
         let Some((key, entry)) = self.entries.remove_entry(key) else { return };
+        self.entry_key_bytes -= key.len();
         let Some(acceptance) = entry.accepted else { return };
         self.accepted -= 1;
         self.remember((key, entry.base), |closed| {
-            closed.accepted = Some(acceptance.proposal.update);
+            let (lowest, highest) = (entry.accepted_first, acceptance.ballot);
+            closed.accepted = Some(AcceptedUnder { update: acceptance.proposal.update, lowest, highest });
             closed.winner = closed.winner.or(winner);
         });
     }
 
     fn remember(&mut self, instance: (Bytes, Version), note: impl FnOnce(&mut ClosedInstance)) {
         if !self.closed.contains_key(&instance) {
+            self.closed_key_bytes += instance.0.len();
             self.closed_order.push_back(instance.clone());
         }
         note(self.closed.entry(instance).or_default());
-        while self.closed_order.len() > self.limits.closed {
+        while self.closed_order.len() > self.limits.closed || self.closed_key_bytes > self.limits.key_bytes {
             let Some(oldest) = self.closed_order.pop_front() else { break };
+            self.closed_key_bytes -= oldest.0.len();
             let has_accepted = self.closed.remove(&oldest).is_some_and(|closed| closed.accepted.is_some());
             if has_accepted {
                 let bucket = self.bucket(&oldest.0);
@@ -320,12 +367,15 @@ impl Acceptor {
 
     /// Forgets promises of single keys that are too many. What was accepted stays.
     fn evict(&mut self) {
-        while self.entries.len() - self.accepted > self.limits.promises {
+        while self.entries.len() - self.accepted > self.limits.promises
+            || self.entry_key_bytes > self.limits.key_bytes
+        {
             let is_bare = |(_, entry): &(&Bytes, &Entry)| !entry.is_watched();
             let after = (core::ops::Bound::Excluded(self.evicted.clone()), core::ops::Bound::Unbounded);
             let next = self.entries.range(after).find(is_bare).or_else(|| self.entries.iter().find(is_bare));
             let Some(key) = next.map(|(key, _)| key.clone()) else { break };
             if let Some(entry) = self.entries.remove(&key) {
+                self.entry_key_bytes -= key.len();
                 let bucket = self.bucket(&key);
                 let promised = &mut self.forgotten[bucket].promised;
                 *promised = (*promised).max(entry.promised);

@@ -84,21 +84,28 @@ pub fn put_reply(out: &mut BytesMut, call: CallId, reply: &Reply) {
 }
 
 fn put_accepted_there(out: &mut BytesMut, accepted: AcceptedThere) {
-    let (kind, update) = match accepted {
-        AcceptedThere::Nothing => (NOTHING, UpdateId::NONE),
-        AcceptedThere::Update(update) => (UPDATE, update),
-        AcceptedThere::Forgotten => (FORGOTTEN, UpdateId::NONE),
-    };
-    out.put_u8(kind);
-    out.put_slice(&update.to_bytes());
+    match accepted {
+        AcceptedThere::Nothing => out.put_u8(NOTHING),
+        AcceptedThere::Update { update, lowest, highest } => {
+            out.put_u8(UPDATE);
+            out.put_slice(&update.to_bytes());
+            out.put_slice(&lowest.to_bytes());
+            out.put_slice(&highest.to_bytes());
+        }
+        AcceptedThere::Forgotten => out.put_u8(FORGOTTEN),
+    }
 }
 
 fn get_accepted_there(reader: &mut Reader<'_>) -> Result<AcceptedThere, WireError> {
-    Ok(match (reader.u8()?, reader.update()?) {
-        (NOTHING, UpdateId::NONE) => AcceptedThere::Nothing,
-        (UPDATE, update) => AcceptedThere::Update(update),
-        (FORGOTTEN, UpdateId::NONE) => AcceptedThere::Forgotten,
-        (other, _) => return Err(WireError::Kind(other)),
+    Ok(match reader.u8()? {
+        NOTHING => AcceptedThere::Nothing,
+        UPDATE => AcceptedThere::Update {
+            update: reader.update()?,
+            lowest: reader.ballot()?,
+            highest: reader.ballot()?,
+        },
+        FORGOTTEN => AcceptedThere::Forgotten,
+        other => return Err(WireError::Kind(other)),
     })
 }
 

@@ -31,7 +31,7 @@ pub(super) const KEY: Bytes = Bytes::from_static(b"k");
 /// Every replica.
 const REPLICA: Replica = Replica { scope: Scope::FIRST, max_future: None };
 
-const LIMITS: AcceptorLimits = AcceptorLimits { promises: 1, closed: 1, buckets: 1 };
+const LIMITS: AcceptorLimits = AcceptorLimits { promises: 1, closed: 1, key_bytes: 1 << 10, buckets: 1 };
 
 const WRITTEN: Reply = Reply::Written { previous: None };
 

@@ -149,7 +149,9 @@ fn reply_text(reply: &Reply) -> String {
         Reply::Closed(closed) => {
             let accepted = match closed.accepted {
                 AcceptedThere::Nothing => ", accepted nothing".into(),
-                AcceptedThere::Update(update) => format!(", accepted {update:?}"),
+                AcceptedThere::Update { update, lowest, highest } => {
+                    format!(", accepted {update:?} from {lowest:?} to {highest:?}")
+                }
                 AcceptedThere::Forgotten => String::new(),
             };
             let winner = closed.winner.map_or_else(String::new, |winner| format!(", {winner:?} won"));

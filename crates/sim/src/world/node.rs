@@ -39,7 +39,8 @@ use std::time::Duration;
 use store::{DatabaseError, MultiVersionStore};
 
 /// Few, so that much is forgotten.
-const ACCEPTOR_LIMITS: AcceptorLimits = AcceptorLimits { promises: 2, closed: 2, buckets: 2 };
+const ACCEPTOR_LIMITS: AcceptorLimits =
+    AcceptorLimits { promises: 2, closed: 2, key_bytes: 1 << 10, buckets: 2 };
 
 /// A member of the cluster, up or down.
 pub(crate) struct Node {

@@ -3,6 +3,7 @@
 //! Until it is known its operations may not go on at another base: they could take effect twice. A bare refusal says nothing: the
 //! proposal may have been accepted there through a helper.
 
+use crate::ballot::Ballot;
 use crate::message::Closed;
 use crate::quorum::{Members, NodeSet};
 use crate::update::{AcceptedThere, Proposal};
@@ -18,6 +19,8 @@ pub(in super::super) struct Own {
     boots: Vec<u32>,
     /// Who is closed at the base, and has never accepted it there.
     never: NodeSet,
+    /// Who is closed and has accepted it: under which ballots at most, from the lowest to the highest.
+    accepted: Vec<(usize, Ballot, Ballot)>,
 }
 
 /// What is known of a proposal.
@@ -32,7 +35,7 @@ pub(in super::super) enum Fate {
 
 impl Own {
     pub(in super::super) fn new(base: StampedValue, proposal: Proposal, boots: Vec<u32>) -> Self {
-        Self { base, proposal, boots, never: NodeSet::EMPTY }
+        Self { base, proposal, boots, never: NodeSet::EMPTY, accepted: Vec::new() }
     }
 
     /// A replica is closed at the base.
@@ -44,16 +47,120 @@ impl Own {
             Some(_) => return Fate::Lost,
             None => {}
         }
-        // (b) Of those that are closed for ever, a majority has never accepted it.
-        let never = match closed.accepted {
-            AcceptedThere::Nothing => closed.boot <= self.boots[from],
+        match closed.accepted {
+            AcceptedThere::Nothing if closed.boot <= self.boots[from] => {
+                self.never.insert(from);
+            }
             // What was accepted last: had this one been chosen, nothing else could have come after it.
-            AcceptedThere::Update(last) => last != update,
-            AcceptedThere::Forgotten => false,
-        };
-        if never {
-            self.never.insert(from);
+            AcceptedThere::Update { update: last, .. } if last != update => {
+                self.never.insert(from);
+            }
+            AcceptedThere::Update { lowest, highest, .. } => {
+                self.accepted.retain(|(other, ..)| *other != from);
+                self.accepted.push((from, lowest, highest));
+            }
+            AcceptedThere::Nothing | AcceptedThere::Forgotten => {}
         }
-        if members.is_majority(self.never) { Fate::Lost } else { Fate::Unknown }
+        if self.may_be_chosen(members) { Fate::Unknown } else { Fate::Lost }
+    }
+
+    /// (b) Whether some ballot is left under which a majority may have accepted it, or may yet. Those that are closed accept nothing
+    /// any more; of the others nothing is known.
+    fn may_be_chosen(&self, members: &Members) -> bool {
+        let mut unknown = members.all().minus(self.never);
+        self.accepted.iter().for_each(|(from, ..)| unknown.remove(*from));
+        let under = |ballot: &Ballot| {
+            let mut voters = unknown;
+            for (from, lowest, highest) in &self.accepted {
+                if (lowest..=highest).contains(&ballot) {
+                    voters.insert(*from);
+                }
+            }
+            members.is_majority(voters)
+        };
+        // Most are possible at one at which some range begins.
+        members.is_majority(unknown) || self.accepted.iter().any(|(_, lowest, _)| under(lowest))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ballot::UpdateId;
+    use crate::message::Closed;
+    use crate::value::{Content, Deadline, Newest};
+    use crate::version::{NodeId, Version};
+    use alloc::vec;
+
+    fn ballot(round: u64) -> Ballot {
+        Ballot { epoch: 1, round, node: 1, boot: 1 }
+    }
+
+    fn closed(boot: u32, accepted: AcceptedThere, winner: Option<UpdateId>) -> Closed {
+        let newest = Newest { stamped: StampedValue::NEVER, durable: true }.glimpse(Version::MAX);
+        Closed { newest, boot, accepted, winner }
+    }
+
+    fn own() -> (Members, Own) {
+        let update = ballot(1).update();
+        let proposal = Proposal { update, content: Content::Tombstone, deadline: Deadline::NONE };
+        let members = Members::new((1..=5).map(NodeId).collect());
+        (members, Own::new(StampedValue::NEVER, proposal, vec![1, 1, 1, 1, 0]))
+    }
+
+    fn accepted(lowest: u64, highest: u64) -> AcceptedThere {
+        AcceptedThere::Update { update: ballot(1).update(), lowest: ballot(lowest), highest: ballot(highest) }
+    }
+
+    /// P3' (a).
+    #[test]
+    fn p3_the_successor_names_the_winner() {
+        let (members, mut own) = own();
+        let judge =
+            |own: &mut Own, winner| own.judge(&members, 0, &closed(9, AcceptedThere::Forgotten, winner));
+        assert_eq!(judge(&mut own, None), Fate::Unknown);
+        assert_eq!(judge(&mut own, Some(ballot(1).update())), Fate::Won);
+        assert_eq!(judge(&mut own, Some(ballot(2).update())), Fate::Lost);
+    }
+
+    /// P3' (b): of a run that began later, or was not known, "nothing" says nothing.
+    #[test]
+    fn p3_nothing_is_believed_of_a_run_that_is_old_enough() {
+        let (members, mut own) = own();
+        for (from, boot, fate) in [
+            (0, 1, Fate::Unknown),
+            (1, 2, Fate::Unknown),
+            (4, 1, Fate::Unknown),
+            (1, 1, Fate::Unknown),
+            (2, 1, Fate::Lost),
+        ] {
+            assert_eq!(
+                own.judge(&members, from, &closed(boot, AcceptedThere::Nothing, None)),
+                fate,
+                "{from}"
+            );
+        }
+    }
+
+    /// P3' (b): acceptances under different ballots do not choose anything together.
+    #[test]
+    fn p3_acceptances_count_ballot_by_ballot() {
+        for (ranges, fate) in [
+            ([(36, 36), (40, 40), (36, 40)], Fate::Lost),
+            ([(36, 40), (40, 40), (36, 40)], Fate::Unknown),
+            ([(36, 36), (36, 36), (36, 36)], Fate::Unknown),
+            ([(0, 36), (1, 40), (37, 40)], Fate::Lost),
+        ] {
+            let (members, mut own) = own();
+            for (from, (lowest, highest)) in ranges.into_iter().enumerate() {
+                let found = own.judge(&members, from, &closed(1, accepted(lowest, highest), None));
+                assert_eq!(found, Fate::Unknown);
+            }
+            assert_eq!(own.judge(&members, 3, &closed(1, AcceptedThere::Nothing, None)), Fate::Unknown);
+            // Another update was accepted there later: whenever its run began.
+            let other =
+                AcceptedThere::Update { update: ballot(9).update(), lowest: ballot(9), highest: ballot(9) };
+            assert_eq!(own.judge(&members, 4, &closed(7, other, None)), fate, "{ranges:?}");
+        }
     }
 }

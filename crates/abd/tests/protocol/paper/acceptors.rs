@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 const REPLICA: Replica = Replica { scope: Scope::FIRST, max_future: None };
 const STANDING: Standing = Standing { admitted: true, writable: true };
-const LIMITS: AcceptorLimits = AcceptorLimits { promises: 4, closed: 4, buckets: 1 };
+const LIMITS: AcceptorLimits = AcceptorLimits { promises: 4, closed: 4, key_bytes: 1000, buckets: 1 };
 
 /// A replica by itself. What it wants to have stored waits until the test says so.
 struct Alone {
@@ -78,6 +78,11 @@ fn write(stamped: StampedValue) -> Request {
     Request::LocalWrite { key: KEY.into(), stamped }
 }
 
+/// What a closed replica says that has accepted a proposal under its first ballot alone.
+fn accepted_under(of: Ballot) -> AcceptedThere {
+    AcceptedThere::Update { update: of.update(), lowest: of, highest: of }
+}
+
 /// What a promise says was accepted.
 #[track_caller]
 fn promised(reply: Reply) -> Option<Acceptance> {
@@ -130,7 +135,7 @@ fn p2_a_replica_is_closed_at_a_base_below_its_newest_version() {
     assert_eq!(alone.ask_and_sync(accept(first, Base::Named(version(5, 1, 1)))), Reply::Accepted);
     alone.ask_and_sync(write(base(7)));
     for at in [5, 0] {
-        let accepted = if at == 5 { AcceptedThere::Update(first.update()) } else { AcceptedThere::Nothing };
+        let accepted = if at == 5 { accepted_under(first) } else { AcceptedThere::Nothing };
         for request in [prepare(second, Some(Base::Whole(base(at)))), accept(second, Base::Whole(base(at)))] {
             let found = closed(alone.ask(request));
             assert_eq!((found.newest.version, found.boot), (version(7, 1, 1), 1));
@@ -187,9 +192,39 @@ fn p3_what_was_forgotten_is_not_taken_for_nothing() {
         |time| closed(alone.ask(prepare(ballot(99, 1), Some(Base::Named(version(time, 1, 1)))))).accepted;
     assert_eq!(accepted(1), AcceptedThere::Forgotten);
     assert_eq!(accepted(2), AcceptedThere::Forgotten);
-    assert_eq!(accepted(3), AcceptedThere::Update(ballot(3, 2).update()));
-    assert_eq!(accepted(6), AcceptedThere::Update(ballot(6, 2).update()));
+    assert_eq!(accepted(3), accepted_under(ballot(3, 2)));
+    assert_eq!(accepted(6), accepted_under(ballot(6, 2)));
     assert_eq!(accepted(7), AcceptedThere::Nothing);
+}
+
+/// P3': under which ballots an update was accepted is told, as far as it is known.
+#[test]
+fn p3_a_replica_tells_under_which_ballots_it_has_accepted() {
+    let accept_for = |of: Ballot, update: Ballot| {
+        let Request::Accept { key, base, proposal, .. } = accept(update, Base::Whole(base(0))) else {
+            panic!()
+        };
+        Request::Accept { key, ballot: of, base, proposal }
+    };
+    let range =
+        |alone: &mut Alone| match closed(alone.ask(prepare(ballot(99, 1), Some(Base::Whole(base(0))))))
+            .accepted
+        {
+            AcceptedThere::Update { update, lowest, highest } => (update, lowest.round, highest.round),
+            other => panic!("{other:?}"),
+        };
+    let (mine, other) = (ballot(1, 1), ballot(2, 2));
+    let mut alone = Alone::new();
+    for (round, update) in [(1, mine), (3, mine), (4, other), (5, mine), (7, mine)] {
+        assert_eq!(alone.ask_and_sync(accept_for(ballot(round, 3), update)), Reply::Accepted);
+    }
+    let mut restarted = Alone::new();
+    restarted.disk = alone.disk.clone();
+    restarted.restart(2);
+    for (alone, lowest) in [(&mut alone, 5), (&mut restarted, 0)] {
+        alone.ask_and_sync(write(base(5)));
+        assert_eq!(range(alone), (mine.update(), lowest, 7));
+    }
 }
 
 /// P5: after a restart everything up to the mark counts as promised.
