@@ -3,7 +3,7 @@
 //! All event loops ask at every request, so there is no lock: whatever is learnt here is a fact that stays true for as long as
 //! the node runs, but for who is reached. Who waits for a fact is told by whoever has it written here.
 
-use abd::{Members, NodeId, Reason, Standing};
+use abd::{Members, NodeId, NodeSet, Reason, Standing};
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -45,13 +45,24 @@ impl Admission {
     }
 
     /// Members that have met this node since its start, itself included.
-    fn met(&self) -> usize {
-        1 + self.others.iter().filter(|other| other.confirmed.load(Ordering::SeqCst)).count()
+    fn met(&self) -> NodeSet {
+        self.with_others(|other| other.confirmed.load(Ordering::SeqCst))
+    }
+
+    /// This node and those of whom something is true.
+    fn with_others(&self, holds: impl Fn(&Other) -> bool) -> NodeSet {
+        let mut members = NodeSet::EMPTY;
+        for (index, other) in self.others.iter().enumerate() {
+            if self.members.id(index) == self.own || holds(other) {
+                members.insert(index);
+            }
+        }
+        members
     }
 
     /// Of two facts that come at one time, whichever comes second sees both.
     fn look(&self) {
-        if self.admitted.load(Ordering::SeqCst) && self.met() >= self.members.majority() {
+        if self.admitted.load(Ordering::SeqCst) && self.members.is_majority(self.met()) {
             self.begun.store(true, Ordering::Release);
         }
     }
@@ -63,7 +74,7 @@ impl Admission {
             other.confirmed.store(true, Ordering::SeqCst);
         }
         self.look();
-        self.met() == self.members.count() && !self.is_admitted()
+        self.met() == self.members.all() && !self.is_admitted()
     }
 
     /// That every member has confirmed this directory is durable; whether that is news.
@@ -109,7 +120,7 @@ impl Admission {
             return Reason::NotAdmitted;
         }
         let (needed, members) = (self.members.majority(), self.members.count());
-        Reason::MajorityNotMet { met: self.met(), needed, members }
+        Reason::MajorityNotMet { met: self.met().len(), needed, members }
     }
 
     /// Why no operation can be expected to succeed now, in the words of the errors that clients get. `None`: this node is
@@ -121,9 +132,10 @@ impl Admission {
         if !has_time {
             return Some(Reason::ClockUnknown);
         }
-        let answered = 1 + (0..self.others.len()).filter(|index| self.is_up(*index)).count();
+        let up = self.with_others(|other| other.lanes.load(Ordering::Relaxed) > 0);
         let (needed, members) = (self.members.majority(), self.members.count());
-        (answered < needed).then_some(Reason::NoQuorum { answered, needed, members, refusal: None })
+        let reason = Reason::NoQuorum { answered: up.len(), needed, members, refusal: None };
+        (!self.members.is_majority(up)).then_some(reason)
     }
 
     /// An event loop has a lane to a member, or has none any more. `true`: it is the first, or was the last.

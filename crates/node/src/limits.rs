@@ -6,7 +6,7 @@
 
 use crate::functions::Function;
 use crate::hello::Limits;
-use abd::{Operation, Reason, Refusal};
+use abd::{Members, NodeSet, Operation, Reason, Refusal};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -42,15 +42,20 @@ impl KnownLimits {
     }
 
     /// The largest value that a majority lets its clients write, in bytes.
-    pub fn value_bytes_max(&self, majority: usize) -> usize {
-        let mut largest: Vec<usize> =
-            self.by_member.iter().map(|[_, value]| value.load(Ordering::Relaxed)).collect();
+    pub fn value_bytes_max(&self, members: &Members) -> usize {
+        let by_member = self.by_member.iter().map(|[_, value]| value.load(Ordering::Relaxed));
+        let mut largest: Vec<(usize, usize)> = by_member.zip(0..).collect();
         largest.sort_unstable_by(|a, b| b.cmp(a));
-        largest.get(majority - 1).copied().unwrap_or(VALUE_BYTES_MAX).min(VALUE_BYTES_MAX)
+        let mut allow = NodeSet::EMPTY;
+        let enough = largest.into_iter().find(|(_, index)| {
+            allow.insert(*index);
+            members.is_majority(allow)
+        });
+        enough.map_or(VALUE_BYTES_MAX, |(value, _)| value.min(VALUE_BYTES_MAX))
     }
 
     /// Why an operation may not begin, as too many members refuse what is so large.
-    pub fn reason_to_refuse(&self, operation: &Operation, majority: usize) -> Option<Reason> {
+    pub fn reason_to_refuse(&self, operation: &Operation, members: &Members) -> Option<Reason> {
         let written = match operation {
             Operation::Set { value, .. } => value.len(),
             // What comes of functions is known later; it has no fewer bytes. A key to which none of them gives any is deleted.
@@ -64,10 +69,15 @@ impl KnownLimits {
             operation.key().len() > largest_key.load(Ordering::Relaxed)
                 || written > largest_value.load(Ordering::Relaxed)
         };
-        let (members, refused) =
-            (self.by_member.len(), self.by_member.iter().filter(|limits| refuses(limits)).count());
-        let refusal = Some(Refusal::TooLarge);
-        (members - refused < majority).then_some(Reason::TooManyRefused { refused, members, refusal })
+        let mut refused = NodeSet::EMPTY;
+        for (index, _) in self.by_member.iter().enumerate().filter(|(_, limits)| refuses(limits)) {
+            refused.insert(index);
+        }
+        (!members.suffices_without(refused)).then(|| Reason::TooManyRefused {
+            refused: refused.len(),
+            members: members.count(),
+            refusal: Some(Refusal::TooLarge),
+        })
     }
 }
 
@@ -75,8 +85,13 @@ impl KnownLimits {
 mod tests {
     use super::*;
     use crate::functions::Condition;
+    use abd::NodeId;
     use alloc::{string::ToString, vec};
     use bytes::Bytes;
+
+    fn members() -> Members {
+        Members::new((1..=3).map(NodeId).collect())
+    }
 
     #[test]
     fn a_majority_of_the_limits_decides() {
@@ -88,7 +103,7 @@ mod tests {
         let refused = |operation: Operation, values: &[u64]| {
             let known = KnownLimits::new(3);
             values.iter().enumerate().for_each(|(member, value)| known.learn(member, limits(*value)));
-            known.reason_to_refuse(&operation, 2).map(|why| why.to_string())
+            known.reason_to_refuse(&operation, &members()).map(|why| why.to_string())
         };
         assert_eq!(refused(set(1, 20), &[64, 20, 16]), None);
         let why = refused(set(1, 21), &[64, 20, 16]).unwrap();
@@ -98,9 +113,9 @@ mod tests {
         assert_eq!(refused(set(1, 21), &[20, 64]), None);
         // So do those of what comes of an update.
         let known = KnownLimits::new(3);
-        assert_eq!(known.value_bytes_max(2), VALUE_BYTES_MAX);
+        assert_eq!(known.value_bytes_max(&members()), VALUE_BYTES_MAX);
         [64, 16, 20].iter().enumerate().for_each(|(member, value)| known.learn(member, limits(*value)));
-        assert_eq!(known.value_bytes_max(2), 20);
+        assert_eq!(known.value_bytes_max(&members()), 20);
         // What is stored is read and deleted whatever the limits are.
         assert_eq!(refused(Operation::Get { key: vec![b'k'; 20].into() }, &[1, 1, 1]), None);
         let update = |key: usize, function: Function| {

@@ -155,10 +155,12 @@ impl Coordinator {
     /// # Panics
     /// When `config.local` is not a member.
     pub fn new(config: Config) -> Self {
-        assert!(config.members.index_of(config.local).is_some(), "{} is not a member", config.local);
-        let (count, majority) = (config.members.count(), config.members.majority());
+        let Some(local) = config.members.index_of(config.local) else {
+            panic!("{} is not a member", config.local)
+        };
+        let count = config.members.count();
         Self {
-            nearness: Nearness::new(count, majority, config.probe_after),
+            nearness: Nearness::new(config.members.clone(), local, config.probe_after),
             pauses: Pauses::new(config.pause),
             contention: Contention::default(),
             boots: vec![0; count],

@@ -6,7 +6,7 @@
 //! and then, beside the others.
 
 use crate::message::CallId;
-use crate::quorum::NodeSet;
+use crate::quorum::{Members, NodeSet};
 use crate::time::Instant;
 use alloc::{vec, vec::Vec};
 use core::time::Duration;
@@ -28,8 +28,8 @@ pub(super) struct Nearness {
     probe_after: Option<Duration>,
     /// By index; nothing ever about the local one.
     members: Vec<Member>,
-    /// Others that a majority takes.
-    needed: usize,
+    /// The members, and which of them is the local one.
+    quorum: (Members, usize),
     /// Those that have been timed, the nearest first.
     order: Vec<(Duration, usize)>,
     far: NodeSet,
@@ -48,12 +48,12 @@ struct Member {
 }
 
 impl Nearness {
-    /// Of `count` members, the local one included, of which nothing is known yet.
-    pub(super) fn new(count: usize, majority: usize, probe_after: Option<Duration>) -> Self {
+    /// Of members, one of which is local, of which nothing is known yet.
+    pub(super) fn new(members: Members, local: usize, probe_after: Option<Duration>) -> Self {
         Self {
             probe_after,
-            members: vec![Member::default(); count],
-            needed: majority.saturating_sub(1),
+            members: vec![Member::default(); members.count()],
+            quorum: (members, local),
             order: Vec::new(),
             far: NodeSet::EMPTY,
         }
@@ -127,9 +127,14 @@ impl Nearness {
         self.order.extend(timed);
         self.order.sort_unstable();
         self.far = NodeSet::EMPTY;
-        let Some(&(enough, _)) = self.needed.checked_sub(1).and_then(|last| self.order.get(last)) else {
-            return;
-        };
+        let (members, local) = &self.quorum;
+        let mut nearest = NodeSet::EMPTY;
+        nearest.insert(*local);
+        let enough = self.order.iter().find(|(_, index)| {
+            nearest.insert(*index);
+            members.is_majority(nearest)
+        });
+        let Some(&(enough, _)) = enough else { return };
         for (round_trip, index) in &self.order {
             if *round_trip > enough * 2 + FAR_AT_LEAST {
                 self.far.insert(*index);

@@ -126,11 +126,11 @@ impl Environment for Surroundings {
     }
 
     fn reason_to_refuse(&self, operation: &Operation) -> Option<Reason> {
-        self.membership.limits.reason_to_refuse(operation, self.membership.own.members.majority())
+        self.membership.limits.reason_to_refuse(operation, &self.membership.own.members)
     }
 
     fn value_bytes_max(&self) -> usize {
-        self.membership.limits.value_bytes_max(self.membership.own.members.majority())
+        self.membership.limits.value_bytes_max(&self.membership.own.members)
     }
 
     fn count(&self, kind: OperationKind, outcome: &Outcome) {

@@ -5,8 +5,8 @@ use crate::checks::bounded;
 use crate::mutant::{ClockLie, Lies};
 use crate::rng::Rng;
 use abd::{
-    Acceptor, AfterCommit, CallId, Instant, Interval, ListedWrites, NodeId, Operation, OperationId, Outcome,
-    Reason, Reply, Request, StampedValue, Standing, TimestampIssuer, Unit, Version,
+    Acceptor, AfterCommit, CallId, Instant, Interval, ListedWrites, Members, NodeId, Operation, OperationId,
+    Outcome, Reason, Reply, Request, StampedValue, Standing, TimestampIssuer, Unit, Version,
 };
 use bytes::Bytes;
 use node::client::answers::WayBack;
@@ -118,7 +118,7 @@ pub(crate) struct Surroundings {
     pub(crate) notes: RefCell<Vec<Note>>,
     /// The largest values that members let their clients write.
     pub(crate) limits: KnownLimits,
-    pub(crate) majority: usize,
+    pub(crate) members: Members,
     /// What may wait on a lane, if that is less than in the node.
     pub(crate) bounds: Option<Bounds>,
     /// A lane is being closed, and what was under way on it is not remembered.
@@ -294,11 +294,11 @@ impl Environment for Reached {
     }
 
     fn reason_to_refuse(&self, operation: &Operation) -> Option<Reason> {
-        self.limits.reason_to_refuse(operation, self.majority)
+        self.limits.reason_to_refuse(operation, &self.members)
     }
 
     fn value_bytes_max(&self) -> usize {
-        self.limits.value_bytes_max(self.majority)
+        self.limits.value_bytes_max(&self.members)
     }
 
     fn bounds(&self, kind: LaneKind) -> Bounds {

@@ -328,7 +328,7 @@ impl World {
             operations: RefCell::default(),
             notes: RefCell::default(),
             limits,
-            majority: self.members.majority(),
+            members: self.members.clone(),
             bounds: self.plan.short_backlogs.then_some(SHORT_BACKLOG),
             forgets: Cell::new(false),
             ended: RefCell::default(),
