@@ -34,6 +34,8 @@ pub(in super::super) struct Prepare {
     lacking: NodeSet,
     /// Who has said that its disk is full.
     pub(super) unwritable: NodeSet,
+    /// Whether what is to be proposed is a value, for which a promise of those is not enough.
+    needs_room: bool,
     /// The highest that was accepted for the base.
     pub(super) accepted: Option<Acceptance>,
     /// The highest promise that was in the way.
@@ -59,6 +61,7 @@ impl Prepare {
             closed: None,
             lacking: NodeSet::EMPTY,
             unwritable: NodeSet::EMPTY,
+            needs_room: false,
             accepted: None,
             highest: Ballot::MIN,
         }
@@ -157,7 +160,7 @@ impl Prepare {
         if !writable {
             self.unwritable.insert(from);
         }
-        if members.is_majority(self.promised) {
+        if self.is_promised(members) {
             return Step::Fold(FoldStep::Evaluate);
         }
         if members.is_majority(self.promised.union(self.behind)) {
@@ -165,6 +168,22 @@ impl Prepare {
             return Step::Fold(FoldStep::Follow(Next::Base(self.base.clone())));
         }
         self.judge(members)
+    }
+
+    /// Whether what was to be promised is: for a value by enough of those who can store it, or by a majority if there are not enough
+    /// of those.
+    fn is_promised(&self, members: &Members) -> bool {
+        let can_store = self.promised.minus(self.unwritable);
+        members.is_majority(self.promised)
+            && (!self.needs_room
+                || members.is_majority(can_store)
+                || !members.suffices_without(self.unwritable))
+    }
+
+    /// What is to be proposed is a value. Whether the promises that are in suffice for it, or no others will.
+    pub(super) fn has_room(&mut self, members: &Members) -> bool {
+        self.needs_room = true;
+        self.is_promised(members)
     }
 
     /// A version that a replica has. A newer one is the base from now on, unless that is fixed.

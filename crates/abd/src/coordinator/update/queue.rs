@@ -15,7 +15,7 @@ use super::{FOLD_BYTES, FOLD_OPERATIONS};
 use crate::issuer::TimestampIssuer;
 use crate::operation::{OperationId, Outcome, Reason};
 use crate::quorum::NodeSet;
-use crate::time::Now;
+use crate::time::{Instant, Now};
 use crate::update::{Evaluated, Evaluation, EvaluationId, Proposal};
 use crate::value::StampedValue;
 use crate::version::NodeId;
@@ -23,6 +23,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use bytes::Bytes;
+use core::time::Duration;
 
 /// Those who wait for the fold of a key, in order.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -262,7 +263,7 @@ impl Coordinator {
     ) {
         let fold = running.fold_mut();
         let FoldPhase::Evaluate(prepare) = &fold.phase else { return self.keep(id, position, running) };
-        let Prepare { ballot, base, promised, unwritable, .. } = prepare.clone();
+        let mut prepare = prepare.clone();
         let Evaluated { operations, content, deadline } = evaluated;
         let count = operations.len();
         assert!((1..=fold.operations.len()).contains(&count), "some of the operations, from the first on");
@@ -277,12 +278,12 @@ impl Coordinator {
                 members.partition(|(member, _)| *member < invoked_before);
             self.put_back(&running.key, late.into_iter().map(|(member, _)| member).collect());
             for (member, evaluated) in answered {
-                self.settle(member, updated(evaluated, base.version), now);
+                self.settle(member, updated(evaluated, prepare.base.version), now);
             }
             return self.next_fold(id, position, running, now, issuer);
         }
-        let unwritable = unwritable.union(self.unwritable);
-        let reason = if base.version.successor().is_none() {
+        let unwritable = prepare.unwritable.union(self.unwritable);
+        let reason = if prepare.base.version.successor().is_none() {
             Some(Reason::CeilingReached)
         } else if content.is_value() && !self.config.members.suffices_without(unwritable) {
             // Before anything was accepted: what is chosen can be published.
@@ -296,6 +297,18 @@ impl Coordinator {
             }
             return self.next_fold(id, position, running, now, issuer);
         }
+        if content.is_value() && !prepare.has_room(&self.config.members) {
+            // Some of those who have promised cannot store it: the others are asked, before anything is proposed.
+            let asked = core::mem::take(&mut fold.operations);
+            running.calls.contacted = prepare.answered();
+            running.fold_mut().phase = FoldPhase::Prepare(prepare);
+            self.put_back(&running.key, asked);
+            let all = self.config.members.all();
+            running.widen(id, all, &self.config.members, &mut self.transmits);
+            running.due_after(now.instant, running.resend_pause);
+            return self.keep(id, position, running);
+        }
+        let Prepare { ballot, base, promised, .. } = prepare;
         let proposal = Proposal { update: ballot.update(), content, deadline };
         for member in &fold.operations {
             if let Some(Machine::Member(member)) =
@@ -426,6 +439,14 @@ impl Coordinator {
         if nobody_waits && fold.operations.is_empty() {
             return self.end_fold(fold_id, position, running);
         }
+        if fold.operations.is_empty() && fold.own.take().is_some() {
+            // P3' binds those of the proposal, and they are gone: nobody can apply them again. Those who wait begin anew, at once.
+            fold.evaluated.clear();
+            fold.attempts = 0;
+            fold.phase = FoldPhase::Pause(Next::Newest);
+            running.enter(Instant(0), Duration::ZERO, self.config.resend_after);
+        }
+        let fold = running.fold();
         if place.is_some() && matches!(fold.phase, FoldPhase::Evaluate(_)) {
             // What comes of the others without it?
             running.number += 1;

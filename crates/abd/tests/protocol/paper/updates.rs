@@ -309,6 +309,70 @@ fn d1_full_disks_refuse_an_update_before_it_is_proposed() {
     assert_eq!(value(&mut world, 2), None);
 }
 
+/// D1: what was promised by a full disk is not counted for a value: nothing is proposed that a silent replica would have to accept.
+#[test]
+fn d1_a_value_is_proposed_to_enough_that_can_store_it_or_not_at_all() {
+    let mut world = World::new(3, TimestampMode::Logical);
+    world.node(3).standing = Standing { admitted: true, writable: false };
+    let silent = |message: &Message| message.touches(1);
+    let ticket = world.submit(2, append("a."));
+    let take_back = world.submit(2, create("b."));
+    for _ in 0..PATIENCE.as_millis() / 100 + 1 {
+        world.deliver(|message| !silent(message));
+        assert!(!world.pool.iter().any(is_accept), "nothing may be proposed");
+        world.lose(silent);
+        world.advance(Duration::from_millis(100));
+    }
+    for ticket in [ticket, take_back] {
+        assert!(matches!(world.outcome(ticket), Some(Outcome::Refused(Reason::NoQuorum { .. }))));
+    }
+    // With the third it goes on.
+    let ticket = world.submit(2, append("c."));
+    for _ in 0..20 {
+        world.deliver_all();
+        world.advance(Duration::from_millis(20));
+    }
+    assert_eq!(updated(&world, ticket).0, "absent");
+}
+
+/// P3': what became of a proposal binds its operations. When these have ended, those who waited behind them go on.
+#[test]
+fn p3_nobody_waits_for_the_fate_of_what_others_have_given_up() {
+    let mut world = World::new(3, TimestampMode::Logical);
+    let ticket = world.submit(1, append("a."));
+    world.deliver(|message| !is_accept(message));
+    for message in world.hold(is_accept) {
+        if message.to == 3 {
+            world.arrive(message);
+        }
+    }
+    let far = |message: &Message| message.touches(3);
+    world.lose(far);
+    let behind = world.submit(1, append("b."));
+    let write = world.submit(2, set("x."));
+    for _ in 0..5 {
+        world.deliver(|message| !far(message) && !message.touches(1) || message.between(2, 1));
+        world.lose(far);
+        world.advance(HEDGE);
+    }
+    world.written(write);
+    world.crash(2);
+    for _ in 0..20 {
+        world.deliver(|message| !far(message));
+        world.lose(far);
+        world.advance(Duration::from_millis(30));
+    }
+    assert!(world.outcome(ticket).is_none() && world.outcome(behind).is_none());
+    world.cancel(ticket);
+    assert_eq!(world.outcome(ticket), Some(&Outcome::Indeterminate(Reason::Cancelled)));
+    for _ in 0..20 {
+        world.deliver(|message| !far(message));
+        world.lose(far);
+        world.advance(Duration::from_millis(30));
+    }
+    assert_eq!(updated(&world, behind).0, "=x.");
+}
+
 /// Each update has a deadline of its own, and a fold ends with the last of them.
 #[test]
 fn updates_end_at_their_deadlines() {
