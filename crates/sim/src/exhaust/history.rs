@@ -2,14 +2,15 @@
 //! answers and respects real time?
 
 use super::scenario::{MAX_OPERATIONS, Operation, OperationKind};
+use super::values::Text;
 
 /// What a client got to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum ModelAnswer {
     /// A Set or Delete took effect.
     Written,
-    /// The value that this operation wrote, or no value.
-    Read(Option<u8>),
+    /// What the key held; of an Update, what it held before.
+    Read(Text),
 }
 
 /// How far an operation is, as a client sees it.
@@ -44,7 +45,7 @@ impl HistoryEntry {
 /// Whether the history is linearizable. Every order is tried; writes without an answer may be left out.
 pub(super) fn linearizable(operations: &[Operation], records: &[HistoryEntry; MAX_OPERATIONS]) -> bool {
     let must = (0..operations.len()).filter(|&i| records[i].answered()).fold(0, |set, i| set | 1 << i);
-    extend(operations, records, must, 0, None)
+    extend(operations, records, must, 0, Text::ABSENT)
 }
 
 /// Whether an order that has `placed` so far, and left `value` in the register, can be completed.
@@ -53,7 +54,7 @@ fn extend(
     records: &[HistoryEntry; MAX_OPERATIONS],
     must: u8,
     placed: u8,
-    value: Option<u8>,
+    value: Text,
 ) -> bool {
     if must & !placed == 0 {
         return true;
@@ -63,14 +64,21 @@ fn extend(
         if placed & 1 << index != 0 || record.before & !placed != 0 {
             continue;
         }
+        let letter = u8::try_from(index).unwrap_or(u8::MAX);
         let after = match (operation.kind, record.progress) {
             (_, Progress::Idle) | (OperationKind::Get, Progress::Open | Progress::Lost) => continue,
-            (OperationKind::Get, Progress::Answered(answer)) if answer != ModelAnswer::Read(value) => {
+            (
+                OperationKind::Get | OperationKind::Append | OperationKind::Create,
+                Progress::Answered(answer),
+            ) if answer != ModelAnswer::Read(value) => {
                 continue;
             }
             (OperationKind::Get, Progress::Answered(_)) => value,
-            (OperationKind::Set, _) => u8::try_from(index).ok(),
-            (OperationKind::Delete, _) => None,
+            (OperationKind::Set, _) => Text::ABSENT.and(letter),
+            (OperationKind::Delete, _) => Text::ABSENT,
+            (OperationKind::Append, _) => value.and(letter),
+            (OperationKind::Create, _) if value == Text::ABSENT => value.and(letter),
+            (OperationKind::Create, _) => value,
         };
         if extend(operations, records, must, placed | 1 << index, after) {
             return true;
@@ -82,7 +90,7 @@ fn extend(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lincheck::{Action, History, Verdict};
+    use lincheck::{Action, History, Model, Update, Verdict};
 
     /// Xorshift (Marsaglia 2003).
     struct Random(u64);
@@ -97,19 +105,17 @@ mod tests {
     }
 
     /// A random history twice: for the search here and for the checker.
-    fn draw(random: &mut Random) -> (Vec<Operation>, [HistoryEntry; MAX_OPERATIONS], History) {
+    fn draw(
+        random: &mut Random,
+        kinds: &[OperationKind],
+    ) -> (Vec<Operation>, [HistoryEntry; MAX_OPERATIONS], History) {
         let count = 1 + random.below(MAX_OPERATIONS);
-        let kinds = [
-            OperationKind::Get,
-            OperationKind::Get,
-            OperationKind::Set,
-            OperationKind::Set,
-            OperationKind::Delete,
-        ];
-        let operations: Vec<Operation> =
-            (0..count).map(|_| Operation { kind: kinds[random.below(5)], event_loop: 0 }).collect();
-        let sets: Vec<u8> =
-            (0u8..).zip(&operations).filter(|(_, o)| o.kind == OperationKind::Set).map(|(i, _)| i).collect();
+        let operations: Vec<Operation> = (0..count)
+            .map(|_| Operation { kind: kinds[random.below(kinds.len())], event_loop: 0, after: None })
+            .collect();
+        let adds = |o: &Operation| !matches!(o.kind, OperationKind::Get | OperationKind::Delete);
+        let letters: Vec<u8> = (0u8..).zip(&operations).filter(|(_, o)| adds(o)).map(|(i, _)| i).collect();
+        let has_updates = operations.iter().any(|operation| operation.kind.is_update());
         let mut records = [HistoryEntry::IDLE; MAX_OPERATIONS];
         let (mut invoked, mut returned) = ([None; MAX_OPERATIONS], [None; MAX_OPERATIONS]);
         for time in (0..).take(random.below(3 * count)) {
@@ -122,8 +128,12 @@ mod tests {
                     let before = (0..count).filter(|&i| returned[i].is_some());
                     record.before = before.fold(0, |set, i| set | 1 << i);
                 }
-                Progress::Open if operations[index].kind == OperationKind::Get => {
-                    let read = sets.get(random.below(1 + sets.len())).copied();
+                Progress::Open
+                    if operations[index].kind == OperationKind::Get || operations[index].kind.is_update() =>
+                {
+                    let length = if has_updates { random.below(3) } else { 1 };
+                    let drawn = (0..length).map(|_| letters.get(random.below(1 + letters.len())).copied());
+                    let read = drawn.flatten().fold(Text::ABSENT, Text::and);
                     record.progress = Progress::Answered(ModelAnswer::Read(read));
                     returned[index] = Some(time);
                 }
@@ -136,13 +146,18 @@ mod tests {
         }
         let same = (0..count).filter_map(|index| {
             let letter = u8::try_from(index).unwrap_or(u8::MAX);
-            let action = match (operations[index].kind, records[index].progress) {
-                (OperationKind::Get, Progress::Answered(ModelAnswer::Read(Some(writer)))) => {
-                    Action::Read(Some(vec![writer]))
+            let read = match records[index].progress {
+                Progress::Answered(ModelAnswer::Read(text)) => {
+                    Some(text.letters()).filter(|letters| !letters.is_empty())
                 }
-                (OperationKind::Get, _) => Action::Read(None),
-                (OperationKind::Set, _) => Action::Write(vec![letter]),
-                (OperationKind::Delete, _) => Action::Delete,
+                _ => None,
+            };
+            let action = match operations[index].kind {
+                OperationKind::Get => Action::Read(read),
+                OperationKind::Set => Action::Write(vec![letter]),
+                OperationKind::Delete => Action::Delete,
+                OperationKind::Append => Update::append(&[letter]).before(read.as_deref()).into(),
+                OperationKind::Create => Update::set(&[letter]).if_absent().before(read.as_deref()).into(),
             };
             let (client, invoke, ret) = (u64::from(letter), invoked[index]?, returned[index]);
             Some(lincheck::Operation { client, key: b"k".to_vec(), action, invoke, ret })
@@ -152,17 +167,28 @@ mod tests {
     }
 
     /// Two programs written apart have one opinion, and both opinions occur.
-    #[test]
-    fn trying_every_order_agrees_with_the_checker() {
+    fn agree(kinds: &[OperationKind]) {
         let mut random = Random(0x2545_f491_4f6c_dd1d);
         let mut tally = [0, 0];
         for _ in 0..20_000 {
-            let (operations, records, history) = draw(&mut random);
+            let (operations, records, history) = draw(&mut random, kinds);
             let here = linearizable(&operations, &records);
-            let there = matches!(lincheck::check_register(&history), Verdict::Linearizable);
-            assert_eq!(here, there, "{history:?}");
+            let verdict = lincheck::check(&Model::register_with_updates(), &history);
+            assert_eq!(here, matches!(verdict, Verdict::Linearizable), "{history:?}");
             tally[usize::from(here)] += 1;
         }
         assert!(tally.iter().all(|&count| count > 1_000), "{tally:?}");
+    }
+
+    #[test]
+    fn trying_every_order_agrees_with_the_checker() {
+        use OperationKind::{Delete, Get, Set};
+        agree(&[Get, Get, Set, Set, Delete]);
+    }
+
+    #[test]
+    fn so_it_does_with_updates() {
+        use OperationKind::{Append, Create, Delete, Get, Set};
+        agree(&[Get, Append, Append, Create, Set, Delete]);
     }
 }

@@ -5,14 +5,16 @@
 //! number, and what an input does to it is computed once, by the production code, and looked up from then on.
 
 use super::hash::Map;
-use super::machine::{Awaited, Input, Machine, Output, Surroundings};
+use super::machine::{Awaited, Input, Machine, Output, ReplyId, RequestId, Surroundings};
+use super::numbered::Numbered;
+use super::replica::{Cell, Replicas};
 use super::scenario::Scenario;
 use super::symmetry::RENAMINGS;
-use super::values::{Cell, ValueId, Values};
+use super::values::{ValueId, Values};
 use std::rc::Rc;
 
 /// The number of a distinct machine.
-pub(super) type MachineId = u16;
+pub(super) type MachineId = u32;
 
 /// What an input leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,23 +38,42 @@ struct Entry {
 /// All machines of a run.
 pub(super) struct Machines {
     surroundings: Surroundings,
+    replicas: Replicas,
     entries: Vec<Entry>,
     numbers: Map<Rc<Machine>, MachineId>,
+    fresh: Vec<MachineId>,
     effects: Map<(MachineId, Input), Effect>,
     steps: Vec<(MachineId, Input)>,
     stored: Map<(Cell, ValueId), (Cell, bool)>,
+    handled: Map<(Cell, RequestId, bool), Option<(Cell, ReplyId)>>,
 }
 
 impl Machines {
     pub(super) fn new(scenario: Scenario) -> Self {
-        Self {
-            surroundings: Surroundings { scenario, values: Values::new() },
+        let loops = scenario.loops.clone();
+        let updates = scenario.has_updates();
+        let mut machines = Self {
+            replicas: Replicas::new(&scenario),
+            surroundings: Surroundings {
+                scenario,
+                values: Values::new(),
+                requests: Numbered::new(),
+                replies: Numbered::new(),
+            },
             entries: Vec::new(),
             numbers: Map::default(),
+            fresh: Vec::new(),
             effects: Map::default(),
             steps: Vec::new(),
             stored: Map::default(),
+            handled: Map::default(),
+        };
+        for event_loop in loops {
+            let machine = Machine::new(event_loop.node, 1, 1, event_loop.mode, updates);
+            let number = machines.number(machine, None);
+            machines.fresh.push(number);
         }
+        machines
     }
 
     /// The values by number.
@@ -61,19 +82,18 @@ impl Machines {
     }
 
     /// A machine that has just started for the first time.
-    pub(super) fn fresh(&mut self, event_loop: usize) -> MachineId {
-        let event_loop = self.surroundings.scenario.loops[event_loop];
-        self.number(Machine::new(event_loop.node, 1, 1, event_loop.mode), None)
+    pub(super) fn fresh(&self, event_loop: usize) -> MachineId {
+        self.fresh[event_loop]
     }
 
     /// What the operations of a machine are waiting for.
     pub(super) fn waiting(&self, machine: MachineId) -> [Option<Awaited>; 2] {
-        self.entries[usize::from(machine)].waiting
+        self.entries[machine as usize].waiting
     }
 
-    /// How many distinct machines there are, and how many distinct inputs to them.
-    pub(super) fn size(&self) -> (usize, usize) {
-        (self.entries.len(), self.steps.len())
+    /// How many distinct machines there are, how many distinct inputs to them, and how many distinct acceptors.
+    pub(super) fn size(&self) -> (usize, usize, usize) {
+        (self.entries.len(), self.steps.len(), self.replicas.count())
     }
 
     /// What an input does to a machine.
@@ -81,8 +101,8 @@ impl Machines {
         if let Some(effect) = self.effects.get(&(machine, input)) {
             return *effect;
         }
-        let mut next = (*self.entries[usize::from(machine)].machine).clone();
-        let output = self.surroundings.run(&mut next, input);
+        let mut next = (*self.entries[machine as usize].machine).clone();
+        let output = self.surroundings.run(&self.replicas, &mut next, input);
         let effect = Effect { next: self.number(next, Some((machine, input))), output };
         self.effects.insert((machine, input), effect);
         self.steps.push((machine, input));
@@ -94,24 +114,65 @@ impl Machines {
         if let Some(stored) = self.stored.get(&(cell, value)) {
             return *stored;
         }
-        let stored = self.surroundings.store(cell, value);
+        let stored = self.replicas.store(&mut self.surroundings.values, cell, value);
         self.stored.insert((cell, value), stored);
         stored
     }
 
+    /// What a replica has after a Prepare or an Accept, and what it answers. It may be asked to take part `though_closed`; then
+    /// nothing comes of it if it is not.
+    pub(super) fn handle(
+        &mut self,
+        cell: Cell,
+        request: RequestId,
+        though_closed: bool,
+    ) -> Option<(Cell, ReplyId)> {
+        if let Some(handled) = self.handled.get(&(cell, request, though_closed)) {
+            return *handled;
+        }
+        let Surroundings { values, requests, replies, .. } = &mut self.surroundings;
+        let asked = requests.get(request).clone();
+        let handled = match though_closed {
+            true => self.replicas.handle_though_closed(values, cell, asked),
+            false => Some(self.replicas.handle(values, cell, asked)),
+        };
+        let handled = handled.map(|(cell, reply)| (cell, replies.number(reply)));
+        self.handled.insert((cell, request, though_closed), handled);
+        handled
+    }
+
+    /// A replica after a restart, and which run of it that is; nothing if it makes no difference.
+    pub(super) fn restart(&mut self, cell: Cell) -> Option<(Cell, u8)> {
+        let restarted = self.replicas.restart(&self.surroundings.values, cell)?;
+        Some((restarted, u8::try_from(self.replicas.boot(restarted.acceptor)).unwrap_or(u8::MAX)))
+    }
+
+    /// A replica that will not restart any more.
+    pub(super) fn without_mark(&mut self, cell: Cell) -> Cell {
+        self.replicas.without_mark(cell)
+    }
+
+    pub(super) fn request(&self, request: RequestId) -> &abd::Request {
+        self.surroundings.requests.get(request)
+    }
+
+    pub(super) fn reply(&self, reply: ReplyId) -> &abd::Reply {
+        self.surroundings.replies.get(reply)
+    }
+
     /// A machine with the replicas renamed: the same inputs from the replicas' new names.
     pub(super) fn image(&mut self, machine: MachineId, renaming: usize) -> MachineId {
-        if let Some(image) = self.entries[usize::from(machine)].images[renaming] {
+        if let Some(image) = self.entries[machine as usize].images[renaming] {
             return image;
         }
-        let image = match self.entries[usize::from(machine)].origin {
+        let image = match self.entries[machine as usize].origin {
             None => machine,
             Some((origin, input)) => {
                 let origin = self.image(origin, renaming);
                 self.step(origin, input.renamed(&RENAMINGS[renaming])).next
             }
         };
-        self.entries[usize::from(machine)].images[renaming] = Some(image);
+        self.entries[machine as usize].images[renaming] = Some(image);
         image
     }
 
@@ -133,7 +194,7 @@ impl Machines {
                 if self.step(image, input.renamed(renaming)) != expected {
                     return Err(format!(
                         "{input:?} is not symmetric for {:?}",
-                        self.entries[usize::from(machine)].machine
+                        self.entries[machine as usize].machine
                     ));
                 }
             }
@@ -147,7 +208,7 @@ impl Machines {
             return number;
         }
         let Ok(number) = MachineId::try_from(self.entries.len()) else { panic!("not a tiny world") };
-        let waiting = machine.waiting(&mut self.surroundings.values);
+        let waiting = machine.waiting(&mut self.surroundings);
         let machine = Rc::new(machine);
         self.numbers.insert(Rc::clone(&machine), number);
         let mut images = [None; RENAMINGS.len()];

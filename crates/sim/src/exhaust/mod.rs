@@ -1,24 +1,29 @@
 //! Small worlds, whole: every state that the production machines can reach in a tiny cluster.
 //!
 //! A simulator draws some of the things that can happen; this search takes all of them. The world is three replicas,
-//! one key and three to five operations. The coordinators are `abd::Coordinator` with `abd::TimestampIssuer`, the
-//! replicas `abd::Replica`, unmodified; the rest (a bag of messages, disks of two words, true time as a small number)
-//! is here. The rows are those of PROTOCOL section 10 that need no conditional updates.
+//! one key and two to five operations. The coordinators are `abd::Coordinator` with `abd::TimestampIssuer`, the
+//! replicas `abd::Replica` with `abd::Acceptor`, unmodified; the rest (a bag of messages, disks of two words, true time as a
+//! small number) is here. The rows are those of PROTOCOL section 10.
 //!
 //! # What can happen
 //!
 //! * A value that was sent to be stored can reach any replica at any later moment, again and again: that is delay,
-//!   loss, duplication and reordering in one rule.
+//!   loss, duplication and reordering in one rule. The same holds for a proposal that was sent to be accepted. A question
+//!   for a promise reaches each replica once at most, as long as anybody waits for the promise.
+//! * An Update that has waited for long begins another ballot if somebody was in its way. It may begin so many ballots as the
+//!   row says; beyond them it stays open for ever, as if its coordinator had crashed.
 //! * A replica's disk is stable, so its crash is a delay. In L8 a write is volatile until the replica syncs, and power
 //!   may fail; in BL5 a whole disk is lost.
-//! * Where a row says so, a coordinator crashes at any moment and comes back as its next incarnation.
+//! * Where a row says so, a coordinator crashes at any moment and comes back as its next incarnation; and a replica restarts,
+//!   and has lost all its promises but for the mark (rule P5).
 //! * With TrueTime, `latest` is any number in `[now, now + epsilon]` whenever a clock is read: it repeats and goes
 //!   back. True time is not bounded: it stands still only where its going on would change nothing but names.
 //!
 //! # What is checked
 //!
-//! In every state: the history is linearizable (all orders are tried), no version names two values (rule V1), and the
-//! state is no dead end with an operation still open. Over the whole row: some run answers every operation.
+//! In every state: the history is linearizable (all orders are tried), no version names two values (rule V1), no Update has
+//! become two versions, and the state is no dead end with an operation still open. Over the whole row: some run answers every
+//! operation.
 //!
 //! # What is left out, and why nothing is lost
 //!
@@ -42,23 +47,41 @@
 //! 7. *True time goes on only while some timestamp is not yet past.* Once all are, whatever is issued later is above
 //!    them in this hour as in the next.
 //!
+//!
+//! For Updates:
+//!
+//! 8. *A Prepare or an Accept is answered and its answer taken in as one step*, as in points 3 and 4. A refusal changes nothing at
+//!    the replica, so one that is late is a request that is. Of a promise or an acceptance nothing follows before there is a
+//!    majority; the messages that follow then can be late instead.
+//! 9. *A pause is over at once.* During one nothing is taken in, and the question that follows can be late instead.
+//! 10. *A coordinator whose operations have all ended is put away*, with what it remembers: nobody asks it again.
+//! 11. *All coordinators know at once that a replica has restarted.* Knowing it sooner is believing more of what it says (rule P3').
+//!
+//! What an acceptor does late, and that this makes no difference, is in `replica`.
+//!
 //! # How it is done
 //!
-//! `machines` runs the production code once for every distinct situation and remembers what came of it. `world`
-//! has the state and its steps, `search` goes through them breadth first, so that a counter-example is a shortest
-//! one, and `narrate` tells it. `rows` lists the worlds, what adapters break in some of them, and what each must
-//! come to.
+//! `machines` runs the production code once for every distinct situation and remembers what came of it: that of coordinators
+//! through `surroundings`, that of replicas through `replica`. `world` has the state and how it moves, `actions` what can happen in
+//! it; `search` goes through them breadth first, so that a counter-example is a shortest one, and `narrate` tells it. `rows` and
+//! `update_rows` list the worlds, what adapters break in some of them, and what each must come to.
 
+mod actions;
 mod hash;
 mod history;
 mod machine;
 mod machines;
 mod narrate;
+mod numbered;
+mod replica;
 mod rows;
 mod scenario;
 mod search;
+mod surroundings;
 mod symmetry;
 mod table;
+mod update_rows;
+mod updates;
 mod values;
 mod world;
 

@@ -1,13 +1,14 @@
 //! Steps in words.
 
 use super::history::{ModelAnswer, Progress};
-use super::scenario::{LETTERS, OperationKind};
-use super::values::{ValueId, members};
+use super::values::{Text, ValueId, Values, members};
 use super::world::{Action, Rules, World};
+use abd::{Ballot, Base, Reply, Request};
 use std::fmt::Write;
 
 /// One step and what came of it.
-pub(super) fn step(rules: &Rules, before: &World, action: Action, after: &World) -> String {
+pub(super) fn step(rules: &mut Rules, before: &World, action: Action, after: &World) -> String {
+    let exchanged = exchanged(rules, before, action);
     let name = |operation: u8| rules.scenario.name(usize::from(operation));
     let value = |value: ValueId| rules.machines.values().describe(value);
     let held = |replica: u8| value(before.replicas[usize::from(replica)].newest);
@@ -28,6 +29,9 @@ pub(super) fn step(rules: &Rules, before: &World, action: Action, after: &World)
         Action::Deliver { value: number, replica } => {
             format!("{} reaches {}", value(number), letter(replica))
         }
+        Action::Prepare { .. } | Action::Accept { .. } => exchanged,
+        Action::Wait { operation } => format!("{} has waited for long", name(operation)),
+        Action::ReplicaRestart { replica } => format!("{} restarts", letter(replica)),
         Action::Tick => format!("true time is {}", after.now),
         Action::Restart { event_loop } => {
             format!("n{} crashes and restarts", rules.scenario.loops[usize::from(event_loop)].node)
@@ -48,8 +52,69 @@ pub(super) fn step(rules: &Rules, before: &World, action: Action, after: &World)
         if was != is && matches!(is, Progress::Answered(_)) {
             let _ = write!(text, "; {}", outcome(rules, operation, is));
         }
+        if was != is && is == Progress::Lost && !matches!(action, Action::Restart { .. }) {
+            let _ = write!(text, "; {} goes on no longer", rules.scenario.name(operation));
+        }
     }
     text
+}
+
+/// A Prepare or an Accept and what it is answered.
+fn exchanged(rules: &mut Rules, before: &World, action: Action) -> String {
+    let (replica, though_closed) = match action {
+        Action::Prepare { replica, though_closed, .. } | Action::Accept { replica, though_closed, .. } => {
+            (replica, though_closed)
+        }
+        _ => return String::new(),
+    };
+    // What the first step of an operation asks is there only once it has begun.
+    let mut begun = *before;
+    if let Action::Prepare { operation, .. } = action {
+        rules.begin_if_idle(&mut begun, operation);
+    }
+    let Some(exchange) = rules.exchange(&begun, action) else { unreachable!("it was exchanged") };
+    let values = rules.machines.values();
+    let request = if let Action::Accept { accept, .. } = action { accept } else { exchange.request };
+    let mut text = match rules.machines.request(request) {
+        Request::Prepare { ballot, base, .. } => {
+            let base = base.as_deref().map_or("its newest".into(), |base| describe_base(values, base));
+            format!("{} asks {} to promise {base}", describe_ballot(*ballot), letter(replica))
+        }
+        Request::Accept { ballot, base, proposal, .. } => {
+            let (base, proposal) = (describe_base(values, base), Text::of(&proposal.content).describe());
+            format!("{} asks {} to accept {proposal} after {base}", describe_ballot(*ballot), letter(replica))
+        }
+        other => unreachable!("{other:?} is no part of consensus"),
+    };
+    let answer = match rules.machines.reply(exchange.reply) {
+        Reply::Promise(promise) => match &promise.accepted {
+            None => format!("it promises {:?}", promise.newest.version),
+            Some(accepted) => {
+                let proposal = Text::of(&accepted.proposal.content).describe();
+                format!("it promises {:?}, where it has accepted {proposal}", promise.newest.version)
+            }
+        },
+        Reply::Nack { promised, .. } => format!("it has promised {}", describe_ballot(*promised)),
+        Reply::Closed(closed) => format!("it is closed: it holds {:?}", closed.newest.version),
+        Reply::Accepted => "it accepts".into(),
+        other => format!("it answers {other:?}"),
+    };
+    let _ = write!(text, "; {}{answer}", if though_closed { "though closed, " } else { "" });
+    if exchange.asker.is_none() {
+        text.push_str("; nobody waits for that any more");
+    }
+    text
+}
+
+fn describe_ballot(ballot: Ballot) -> String {
+    format!("ballot {} of n{}.{}", ballot.round, ballot.node, ballot.boot)
+}
+
+fn describe_base(values: &Values, base: &Base) -> String {
+    match base {
+        Base::Named(version) => format!("{version:?}"),
+        Base::Whole(base) => values.known(base).map_or_else(String::new, |number| values.describe(number)),
+    }
 }
 
 /// The whole history in one line: `Set a < Get c = a < Get d = nothing`, with what is open in brackets.
@@ -77,16 +142,9 @@ fn outcome(rules: &Rules, operation: usize, progress: Progress) -> String {
     match progress {
         Progress::Idle => name,
         Progress::Open => format!("{name} is open"),
-        Progress::Lost => format!("{name} was lost in a crash"),
+        Progress::Lost => format!("{name} will not be answered"),
         Progress::Answered(ModelAnswer::Written) => format!("{name} is answered"),
-        Progress::Answered(ModelAnswer::Read(None)) => format!("{name} returns nothing"),
-        Progress::Answered(ModelAnswer::Read(Some(writer))) => {
-            assert!(
-                rules.scenario.operations[usize::from(writer)].kind == OperationKind::Set,
-                "only Sets have values"
-            );
-            format!("{name} returns {}", char::from(LETTERS[usize::from(writer)]))
-        }
+        Progress::Answered(ModelAnswer::Read(text)) => format!("{name} returns {}", text.describe()),
     }
 }
 

@@ -1,9 +1,10 @@
-//! The rows of PROTOCOL section 10 that concern Get, Set and Delete, and what each must come to.
+//! The rows of PROTOCOL section 10, and what each must come to; here those that concern Get, Set and Delete.
 
 use super::scenario::OperationKind::{Delete, Get, Set};
 use super::scenario::{Break, Scenario};
 use super::search::{Finding, Violation, search};
 use super::table::grouped;
+use super::update_rows;
 use abd::TimestampMode;
 
 /// What a row must come to.
@@ -16,8 +17,17 @@ pub enum Expected {
         /// Steps to the farthest of them.
         depth: usize,
     },
-    /// A history that is not linearizable.
+    /// No violation in any state that takes no more steps than these; there are more.
+    HoldsTo {
+        /// Distinct states.
+        states: usize,
+        /// Steps.
+        depth: usize,
+    },
+    /// A violation.
     Caught {
+        /// Of what.
+        violation: Violation,
         /// Steps of the shortest way there.
         steps: usize,
         /// Steps to two values under one version, where that breaks on the way.
@@ -44,7 +54,13 @@ pub struct Row {
 impl Row {
     /// Searches the row's world.
     pub fn search(&self) -> Finding {
-        search(&self.world, self.broken.is_some())
+        let for_histories =
+            matches!(self.expected, Expected::Caught { violation: Violation::NotLinearizable, .. });
+        let depth = match self.expected {
+            Expected::HoldsTo { depth, .. } => Some(depth),
+            _ => None,
+        };
+        search(&self.world, for_histories, depth)
     }
 
     /// Compares what was found with what must be found.
@@ -52,18 +68,18 @@ impl Row {
     /// # Errors
     /// The difference, in words.
     pub fn judge(&self, finding: &Finding) -> Result<(), String> {
-        let steps = finding.violation.as_ref().map(|(_, example)| example.steps.len());
         let two_values = finding.two_values.as_ref().map(|example| example.steps.len());
         if let Some(surprise) = &finding.surprise {
             return Err(surprise.clone());
         }
+        let Finding { states, depth, .. } = *finding;
         let found = match &finding.violation {
             None if !finding.completes => return Err("no run answers every operation".into()),
-            None => Expected::Holds { states: finding.states, depth: finding.depth },
-            Some((Violation::NotLinearizable, _)) => {
-                Expected::Caught { steps: steps.unwrap_or_default(), two_values }
+            None if finding.exhaustive => Expected::Holds { states, depth },
+            None => Expected::HoldsTo { states, depth },
+            Some((violation, example)) => {
+                Expected::Caught { violation: *violation, steps: example.steps.len(), two_values }
             }
-            Some((violation, _)) => return Err(format!("{violation:?} after {steps:?} steps")),
         };
         if found == self.expected { Ok(()) } else { Err(format!("{found:?}, not {:?}", self.expected)) }
     }
@@ -72,8 +88,15 @@ impl Row {
     pub fn line(&self) -> String {
         let result = match self.expected {
             Expected::Holds { states, depth } => format!("{} | {depth}", grouped(states)),
-            Expected::Caught { steps, two_values: None } => steps.to_string(),
-            Expected::Caught { steps, two_values: Some(earlier) } => {
+            Expected::HoldsTo { states, depth } => format!("{} | the first {depth}", grouped(states)),
+            Expected::Caught { violation: Violation::TwoValues, steps, .. } => {
+                format!("{steps}, two values under one version")
+            }
+            Expected::Caught { violation: Violation::AppliedTwice, steps, .. } => {
+                format!("{steps}, applied twice")
+            }
+            Expected::Caught { steps, two_values: None, .. } => steps.to_string(),
+            Expected::Caught { steps, two_values: Some(earlier), .. } => {
                 format!("{steps}, two values after {earlier}")
             }
         };
@@ -81,34 +104,46 @@ impl Row {
         format!("| {} | {} | {what}{result} |", self.name, self.scenario)
     }
 
-    fn visits(mut self, states: usize, depth: usize) -> Self {
+    pub(super) fn visits(mut self, states: usize, depth: usize) -> Self {
         self.expected = Expected::Holds { states, depth };
         self
     }
 
-    fn caught_in(mut self, steps: usize) -> Self {
-        self.expected = Expected::Caught { steps, two_values: None };
+    /// So many states take no more than so many steps.
+    pub(super) fn visits_to(mut self, depth: usize, states: usize) -> Self {
+        self.expected = Expected::HoldsTo { states, depth };
+        self
+    }
+
+    pub(super) fn caught_in(self, steps: usize) -> Self {
+        self.caught_as(Violation::NotLinearizable, steps)
+    }
+
+    pub(super) fn caught_as(mut self, violation: Violation, steps: usize) -> Self {
+        let two_values = (violation == Violation::TwoValues).then_some(steps);
+        self.expected = Expected::Caught { violation, steps, two_values };
         self
     }
 
     /// Two values get one version after so many steps, and readers see it after so many more.
     fn caught_via_two_values(mut self, two_values: usize, steps: usize) -> Self {
-        self.expected = Expected::Caught { steps, two_values: Some(two_values) };
+        let violation = Violation::NotLinearizable;
+        self.expected = Expected::Caught { violation, steps, two_values: Some(two_values) };
         self
     }
 
-    fn long(mut self) -> Self {
+    pub(super) fn long(mut self) -> Self {
         self.long = true;
         self
     }
 }
 
-fn holds(name: &'static str, scenario: &'static str, world: Scenario) -> Row {
+pub(super) fn holds(name: &'static str, scenario: &'static str, world: Scenario) -> Row {
     let expected = Expected::Holds { states: 0, depth: 0 };
     Row { name, scenario, broken: None, long: false, expected, world }
 }
 
-fn broken(name: &'static str, scenario: &'static str, rule: &'static str, world: Scenario) -> Row {
+pub(super) fn broken(name: &'static str, scenario: &'static str, rule: &'static str, world: Scenario) -> Row {
     Row { broken: Some(rule), ..holds(name, scenario, world) }
 }
 
@@ -136,8 +171,10 @@ fn set_and_delete() -> Scenario {
 /// rule taken away: what it shows is that the row could have failed.
 pub fn rows() -> Vec<Row> {
     let mut rows = rows_that_hold();
+    rows.extend(update_rows::rows_that_hold());
     rows.extend(broken_logical_rows());
     rows.extend(broken_truetime_rows());
+    rows.extend(update_rows::broken_rows());
     rows
 }
 

@@ -1,6 +1,5 @@
 //! What a tiny world consists of: who does what, what may go wrong, and which rule is broken on purpose.
 
-pub(super) use crate::plan::OperationKind;
 use abd::TimestampMode;
 
 /// Replicas in every world.
@@ -12,11 +11,32 @@ pub(super) const MAX_OPERATIONS: usize = 5;
 /// Most event loops that a world may have.
 pub(super) const MAX_LOOPS: usize = 5;
 
-/// An operation: its kind and the event loop that coordinates it. Every Set of a world has a value of its own.
+/// What an operation does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OperationKind {
+    Get,
+    /// Its value is its letter.
+    Set,
+    Delete,
+    /// An Update that adds its letter to the value, and answers what that was.
+    Append,
+    /// An Update that gives the key its letter if there is no value, and answers what was there.
+    Create,
+}
+
+impl OperationKind {
+    pub(super) fn is_update(self) -> bool {
+        matches!(self, Self::Append | Self::Create)
+    }
+}
+
+/// An operation: its kind and the event loop that coordinates it. Every one that writes has a letter of its own.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Operation {
     pub(super) kind: OperationKind,
     pub(super) event_loop: usize,
+    /// An operation that must have answered before this one is invoked.
+    pub(super) after: Option<usize>,
 }
 
 /// One event loop of one node: a coordinator and the node's issuer.
@@ -64,6 +84,22 @@ pub(super) enum Break {
     GetWait,
     /// BT3: everybody is told that every time is past, and `latest` is a wall clock.
     AllWaits,
+    /// BT6: Updates are told that every time is past.
+    UpdateWait,
+    /// BN1: who is closed at a base is understood to have accepted nothing there.
+    Evidence,
+    /// BV1: a replica that restarts does not find its mark.
+    Floor,
+    /// BR1: the adapter says of what an Update publishes that it is stored everywhere, when it is sent.
+    Publication,
+    /// BR2: who is closed at a base is understood to know that somebody else has won there.
+    Resolution,
+    /// BR3: a replica that is closed at a base takes part in it as if it had never heard of it.
+    Forgotten,
+    /// BR4: an Update publishes under the next time, as a Set does, and not under a carstamp.
+    Carstamp,
+    /// BP2: a replica that is closed at a base may take part in it all the same, with what it remembers.
+    Closed,
 }
 
 /// A tiny world.
@@ -82,6 +118,10 @@ pub(super) struct Scenario {
     pub(super) power_cuts: u8,
     /// How often a replica may come back empty under its old id.
     pub(super) wipes: u8,
+    /// How often a replica may restart: what it has promised is gone, but for its mark (rule P5).
+    pub(super) replica_restarts: u8,
+    /// Ballots that an Update may begin. Beyond them it stays open for ever.
+    pub(super) ballots: u8,
     pub(super) breaks: Break,
 }
 
@@ -96,6 +136,8 @@ impl Scenario {
             page_cache: false,
             power_cuts: 0,
             wipes: 0,
+            replica_restarts: 0,
+            ballots: 2,
             breaks: Break::Nothing,
         }
     }
@@ -116,7 +158,7 @@ impl Scenario {
         let event_loop = self.loops.len();
         let node = u32::try_from((event_loop + 1).min(REPLICAS)).unwrap_or(1);
         self.loops.push(EventLoop { node, mode, concurrent: false, crashes: false });
-        self.operations.extend(kinds.iter().map(|&kind| Operation { kind, event_loop }));
+        self.operations.extend(kinds.iter().map(|&kind| Operation { kind, event_loop, after: None }));
         assert!(
             self.loops.len() <= MAX_LOOPS && self.operations.len() <= MAX_OPERATIONS,
             "too large a world"
@@ -130,6 +172,15 @@ impl Scenario {
             loops.len()
         };
         assert!(writers(node) <= 1, "two loops that write would need one issuer");
+        self
+    }
+
+    /// The last loop begins when this operation is answered.
+    pub(super) fn after(mut self, operation: usize) -> Self {
+        let last = self.loops.len() - 1;
+        let first = self.operations.iter_mut().find(|operation| operation.event_loop == last);
+        let Some(first) = first else { unreachable!("a loop has operations") };
+        first.after = Some(operation);
         self
     }
 
@@ -166,6 +217,23 @@ impl Scenario {
     pub(super) fn wipes(mut self, wipes: u8) -> Self {
         self.wipes = wipes;
         self
+    }
+
+    /// A replica may restart this often.
+    pub(super) fn replica_restarts(mut self, restarts: u8) -> Self {
+        self.replica_restarts = restarts;
+        self
+    }
+
+    /// Updates may begin so many ballots.
+    pub(super) fn ballots(mut self, ballots: u8) -> Self {
+        self.ballots = ballots;
+        self
+    }
+
+    /// Whether anybody updates.
+    pub(super) fn has_updates(&self) -> bool {
+        self.operations.iter().any(|operation| operation.kind.is_update())
     }
 
     /// Clocks that may also be behind.

@@ -16,6 +16,8 @@ pub enum Violation {
     NotLinearizable,
     /// Rule V1: two values carry one version.
     TwoValues,
+    /// An Update has become two versions.
+    AppliedTwice,
     /// Nothing can happen any more, yet an operation is open.
     Stuck,
 }
@@ -36,8 +38,10 @@ pub struct Finding {
     pub states: usize,
     /// Steps to the farthest of them.
     pub depth: usize,
-    /// Distinct production machines among them, and distinct inputs to these.
-    pub machines: (usize, usize),
+    /// Whether these are all that there are, and not those up to a depth.
+    pub exhaustive: bool,
+    /// Distinct production machines among them, distinct inputs to these, and distinct acceptors.
+    pub machines: (usize, usize, usize),
     /// The first state in which two values carry one version: steps to it.
     pub two_values: Option<CounterExample>,
     /// What ended the search, if anything did.
@@ -49,9 +53,9 @@ pub struct Finding {
     pub surprise: Option<String>,
 }
 
-/// Visits every state. A world whose rules are broken on purpose is searched to its first history that is not
-/// linearizable; any other to its first violation of anything.
-pub(super) fn search(scenario: &Scenario, broken: bool) -> Finding {
+/// Visits every state, or those that take no more steps than `depth`. `for_histories` are worlds whose rules are broken on purpose:
+/// they are searched to their first history that is not linearizable; any other to its first violation of anything.
+pub(super) fn search(scenario: &Scenario, for_histories: bool, depth: Option<usize>) -> Finding {
     let mut rules = Rules::new(scenario.clone());
     let mut seen = Seen::default();
     let beginning = rules.beginning();
@@ -60,7 +64,8 @@ pub(super) fn search(scenario: &Scenario, broken: bool) -> Finding {
     let mut finding = Finding {
         states: 0,
         depth: 0,
-        machines: (0, 0),
+        exhaustive: true,
+        machines: (0, 0, 0),
         two_values: None,
         violation: None,
         completes: false,
@@ -70,6 +75,10 @@ pub(super) fn search(scenario: &Scenario, broken: bool) -> Finding {
     let (mut index, mut level_end) = (0, 1);
     while index < seen.worlds.len() && finding.violation.is_none() {
         if index == level_end {
+            if depth == Some(finding.depth) {
+                finding.exhaustive = false;
+                break;
+            }
             finding.depth += 1;
             level_end = seen.worlds.len();
         }
@@ -82,14 +91,18 @@ pub(super) fn search(scenario: &Scenario, broken: bool) -> Finding {
             let after = rules.canonical(&after);
             let Some(reached) = seen.insert(after, index) else { continue };
             let tell = |rules: &mut Rules| counter_example(rules, &seen.path(reached));
-            if after.sent != world.sent
-                && finding.two_values.is_none()
-                && rules.machines.values().has_twins(after.sent)
-            {
-                let example = tell(&mut rules);
-                finding.two_values = Some(example.clone());
-                if !broken {
-                    finding.violation = Some((Violation::TwoValues, example));
+            if after.sent != world.sent || after.replicas != world.replicas {
+                let present = rules.present(&after);
+                if finding.two_values.is_none() && rules.machines.values().has_twins(present) {
+                    let example = tell(&mut rules);
+                    finding.two_values = Some(example.clone());
+                    if !for_histories {
+                        finding.violation = Some((Violation::TwoValues, example));
+                        break;
+                    }
+                }
+                if !for_histories && rules.machines.values().has_repeats(present) {
+                    finding.violation = Some((Violation::AppliedTwice, tell(&mut rules)));
                     break;
                 }
             }
@@ -123,7 +136,10 @@ fn counter_example(rules: &mut Rules, path: &[World]) -> CounterExample {
             let after = rules.apply(&world, action)?;
             (rules.canonical(&after) == *goal).then_some((action, after))
         });
-        let Some((action, after)) = step else { unreachable!("a step that was taken is there") };
+        let Some((action, after)) = step else {
+            // Only where renaming the replicas changes more than names.
+            panic!("a step that was taken is not there: {:?}", rules.machines.verify())
+        };
         steps.push(narrate::step(rules, &world, action, &after));
         world = after;
     }
@@ -196,7 +212,7 @@ impl Seen {
 mod tests {
     use super::super::history::HistoryEntry;
     use super::super::scenario::MAX_OPERATIONS;
-    use super::super::scenario::OperationKind::{Get, Set};
+    use super::super::scenario::OperationKind::{Append, Get, Set};
     use super::*;
     use std::collections::HashSet;
 
@@ -225,8 +241,19 @@ mod tests {
         let mut rules = Rules::new(scenario.clone());
         let all = unreduced(&mut rules);
         let standing_for_all: HashSet<World> = all.iter().map(|world| rules.canonical(world)).collect();
-        assert_eq!(standing_for_all.len(), search(&scenario, false).states);
+        assert_eq!(standing_for_all.len(), search(&scenario, false, None).states);
         assert!(all.len() > 4 * standing_for_all.len(), "{} of {}", standing_for_all.len(), all.len());
+    }
+
+    /// The same with Updates, whose acceptors and ballots must not know the names either.
+    #[test]
+    fn symmetry_hides_no_state_of_updates() {
+        let scenario = Scenario::logical().run(&[Append]).run(&[Set]);
+        let mut rules = Rules::new(scenario.clone());
+        let all = unreduced(&mut rules);
+        let standing_for_all: HashSet<World> = all.iter().map(|world| rules.canonical(world)).collect();
+        assert_eq!(standing_for_all.len(), search(&scenario, false, None).states);
+        assert!(all.len() > 3 * standing_for_all.len(), "{} of {}", standing_for_all.len(), all.len());
     }
 
     /// The histories of all runs that came to their end.

@@ -1,9 +1,8 @@
 //! Stamped values by number, so that a state is a few words.
 
 use super::hash::Map;
-use super::scenario::LETTERS;
-use abd::{Ballot, Newest, StampedValue, VersionStore};
-use std::convert::Infallible;
+use super::scenario::{LETTERS, MAX_OPERATIONS};
+use abd::{Content, StampedValue, UpdateId};
 
 /// The number of a stamped value in its run; zero is [`StampedValue::NEVER`].
 pub(super) type ValueId = u8;
@@ -11,17 +10,52 @@ pub(super) type ValueId = u8;
 /// A set of values: a bit for each number.
 pub(super) type ValueSet = u64;
 
-/// What a replica has stored of the one key: its newest durable value and its newest value.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Cell {
-    pub(super) durable: ValueId,
-    pub(super) newest: ValueId,
-}
+/// A content: the letters of the operations that made it, in order. Never longer than there are operations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Text(u16);
 
-impl Cell {
-    /// Holds this, durably.
-    pub(super) fn synced(value: ValueId) -> Self {
-        Self { durable: value, newest: value }
+impl Text {
+    /// No value.
+    pub(super) const ABSENT: Self = Self(0);
+    const BASE: u16 = 6;
+
+    /// With the letter of one more operation.
+    pub(super) fn and(self, operation: u8) -> Self {
+        Self(self.0 * Self::BASE + u16::from(operation) + 1)
+    }
+
+    /// The operations whose letters it has.
+    pub(super) fn letters(self) -> Vec<u8> {
+        let mut letters = Vec::new();
+        let mut rest = self.0;
+        while rest > 0 {
+            letters.extend(u8::try_from(rest % Self::BASE - 1));
+            rest /= Self::BASE;
+        }
+        letters.reverse();
+        letters
+    }
+
+    pub(super) fn of(content: &Content) -> Self {
+        let known = |letter: &u8| LETTERS.iter().position(|known| known == letter);
+        let letters = content.value().into_iter().flatten().filter_map(known);
+        letters.fold(Self::ABSENT, |text, letter| text.and(u8::try_from(letter).unwrap_or(u8::MAX)))
+    }
+
+    pub(super) fn content(self) -> Content {
+        if self == Self::ABSENT {
+            return Content::Tombstone;
+        }
+        Content::Value(self.bytes().into())
+    }
+
+    fn bytes(self) -> Vec<u8> {
+        self.letters().into_iter().map(|letter| LETTERS[usize::from(letter)]).collect()
+    }
+
+    /// In words.
+    pub(super) fn describe(self) -> String {
+        if self == Self::ABSENT { "nothing".into() } else { String::from_utf8_lossy(&self.bytes()).into() }
     }
 }
 
@@ -32,11 +66,14 @@ pub(super) struct Values {
     numbers: Map<StampedValue, ValueId>,
     /// For each value the others that carry the same version.
     twins: Vec<ValueSet>,
+    /// For each that an Update has made the others that the same one has made, under another version.
+    repeats: Vec<ValueSet>,
 }
 
 impl Values {
     pub(super) fn new() -> Self {
-        let mut values = Self { list: Vec::new(), numbers: Map::default(), twins: Vec::new() };
+        let mut values =
+            Self { list: Vec::new(), numbers: Map::default(), twins: Vec::new(), repeats: Vec::new() };
         values.number(&StampedValue::NEVER);
         values
     }
@@ -50,17 +87,26 @@ impl Values {
         else {
             panic!("a tiny world has fewer than {} values", ValueSet::BITS);
         };
-        let mut twins = 0;
+        let (mut twins, mut repeats) = (0, 0);
         for (other, known) in self.list.iter().enumerate() {
             if known.version == value.version {
                 twins |= 1 << other;
                 self.twins[other] |= 1 << number;
+            } else if maker(known).is_some() && maker(known) == maker(value) {
+                repeats |= 1 << other;
+                self.repeats[other] |= 1 << number;
             }
         }
         self.list.push(value.clone());
         self.twins.push(twins);
+        self.repeats.push(repeats);
         self.numbers.insert(value.clone(), number);
         number
+    }
+
+    /// The number of a value that has one.
+    pub(super) fn known(&self, value: &StampedValue) -> Option<ValueId> {
+        self.numbers.get(value).copied()
     }
 
     /// All of them, by number.
@@ -77,27 +123,34 @@ impl Values {
         members(set).any(|number| self.twins[usize::from(number)] & set != 0)
     }
 
+    /// Whether two values of the set are the same Update, twice.
+    pub(super) fn has_repeats(&self, set: ValueSet) -> bool {
+        members(set).any(|number| self.repeats[usize::from(number)] & set != 0)
+    }
+
     /// The largest time in a set of values.
     pub(super) fn latest_time(&self, set: ValueSet) -> u64 {
         members(set).map(|number| self.get(number).version.time()).max().unwrap_or(0)
     }
 
-    /// The operation that wrote a value; `None` for a tombstone.
-    pub(super) fn writer(value: &StampedValue) -> Option<u8> {
-        let letter = value.content.value()?.first()?;
-        LETTERS.iter().position(|known| known == letter).and_then(|index| u8::try_from(index).ok())
-    }
-
     /// A value in words: `a@2.n1.1`, `tombstone@3.n2.1`, `nothing`.
     pub(super) fn describe(&self, number: ValueId) -> String {
         let value = self.get(number);
-        match Self::writer(value) {
-            Some(writer) => format!("{}={:?}", char::from(LETTERS[usize::from(writer)]), value.version),
-            None if number == 0 => "nothing".into(),
-            None => format!("tombstone={:?}", value.version),
+        match Text::of(&value.content) {
+            Text::ABSENT if number == 0 => "nothing".into(),
+            Text::ABSENT => format!("tombstone={:?}", value.version),
+            text => format!("{}={:?}", text.describe(), value.version),
         }
     }
 }
+
+/// The Update that made a value: the one whose letter is its last.
+fn maker(value: &StampedValue) -> Option<u8> {
+    let last = || Text::of(&value.content).letters().last().copied();
+    (value.update != UpdateId::NONE).then(last).flatten()
+}
+
+const _: () = assert!(MAX_OPERATIONS < Text::BASE as usize, "each letter is a digit above zero");
 
 /// The numbers in a set, ascending.
 pub(super) fn members(mut set: ValueSet) -> impl Iterator<Item = ValueId> {
@@ -106,23 +159,4 @@ pub(super) fn members(mut set: ValueSet) -> impl Iterator<Item = ValueId> {
         set &= set - 1;
         Some(number)
     })
-}
-
-/// A replica's store as the production `Replica` sees it.
-pub(super) struct Store<'a> {
-    pub(super) values: &'a Values,
-    pub(super) cell: Cell,
-}
-
-impl VersionStore for Store<'_> {
-    type Error = Infallible;
-
-    fn newest(&self, _key: &[u8]) -> Result<Newest, Infallible> {
-        let stamped = self.values.get(self.cell.newest).clone();
-        Ok(Newest { stamped, durable: self.cell.newest == self.cell.durable })
-    }
-
-    fn mark(&self) -> Ballot {
-        Ballot::MIN
-    }
 }

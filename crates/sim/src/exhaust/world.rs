@@ -1,12 +1,13 @@
 //! The state of a tiny world, and every step that it can take.
 
+use super::actions::replicas;
 use super::history::{HistoryEntry, Progress};
-use super::machine::{Awaited, Input, Output};
+use super::machine::{Awaited, Input, Output, ReplyId, RequestId};
 use super::machines::{Effect, MachineId, Machines};
-use super::scenario::{Break, MAX_LOOPS, MAX_OPERATIONS, OperationKind, REPLICAS, Scenario};
+use super::replica::Cell;
+use super::scenario::{Break, MAX_LOOPS, MAX_OPERATIONS, Operation, REPLICAS, Scenario};
 use super::symmetry::{RENAMINGS, rename};
-use super::values::{Cell, ValueId, ValueSet, members};
-use abd::TimestampMode;
+use super::values::{ValueId, ValueSet};
 
 /// Everything that the future depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,6 +20,8 @@ pub(super) struct World {
     pub(super) records: [HistoryEntry; MAX_OPERATIONS],
     /// Every value that was ever sent to be stored: deliverable for ever, to anybody, any number of times.
     pub(super) sent: ValueSet,
+    /// Every Accept that was ever sent: the same holds for it.
+    pub(super) accepts: Accepts,
     /// Answers of replicas to the timestamp queries of the first two operations that are still on their way, where
     /// the scenario has slow replies.
     pub(super) travelling: [[Option<ValueId>; REPLICAS]; 2],
@@ -30,6 +33,31 @@ pub(super) struct World {
     pub(super) power_cuts: u8,
     /// Disks that may still be lost.
     pub(super) wipes: u8,
+    /// Restarts of replicas that may still happen.
+    pub(super) replica_restarts: u8,
+}
+
+/// A set of Accepts: in ascending order, and then nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Accepts([RequestId; 6]);
+
+impl Accepts {
+    const NOTHING: RequestId = RequestId::MAX;
+    const NONE: Self = Self([Self::NOTHING; 6]);
+
+    pub(super) fn iter(self) -> impl Iterator<Item = RequestId> {
+        self.0.into_iter().take_while(|accept| *accept != Self::NOTHING)
+    }
+
+    fn insert(&mut self, accept: RequestId) {
+        if self.0.contains(&accept) {
+            return;
+        }
+        let [.., last] = &mut self.0;
+        assert!(*last == Self::NOTHING, "not a tiny world");
+        *last = accept;
+        self.0.sort_unstable();
+    }
 }
 
 /// One step.
@@ -45,6 +73,15 @@ pub(super) enum Action {
     Arrive { operation: u8, replica: u8 },
     /// A value reaches a replica, and those who wait for it get the acknowledgement.
     Deliver { value: ValueId, replica: u8 },
+    /// A replica gets a Prepare, and its answer is taken in. If it is the first, the operation is invoked. `though_closed`: it
+    /// takes part in an instance at which it is closed.
+    Prepare { operation: u8, replica: u8, though_closed: bool },
+    /// An Accept reaches a replica, and whoever waits for it gets the answer.
+    Accept { accept: RequestId, replica: u8, though_closed: bool },
+    /// An Update has waited for long: it begins another ballot if somebody was in its way.
+    Wait { operation: u8 },
+    /// A replica restarts.
+    ReplicaRestart { replica: u8 },
     /// True time goes on.
     Tick,
     /// The node of an event loop crashes and comes back.
@@ -65,11 +102,25 @@ pub(super) enum Action {
 pub(super) struct Rules {
     pub(super) scenario: Scenario,
     pub(super) machines: Machines,
+    /// Whether there are Updates.
+    updates: bool,
+}
+
+/// A Prepare or an Accept, and its answer.
+#[derive(Clone, Copy)]
+pub(super) struct Exchange {
+    /// The operation that gets the answer.
+    pub(super) asker: Option<u8>,
+    pub(super) request: RequestId,
+    /// The replica afterwards.
+    cell: Cell,
+    pub(super) reply: ReplyId,
 }
 
 impl Rules {
     pub(super) fn new(scenario: Scenario) -> Self {
-        Self { machines: Machines::new(scenario.clone()), scenario }
+        let updates = scenario.has_updates();
+        Self { machines: Machines::new(scenario.clone()), scenario, updates }
     }
 
     /// The world before anything happened.
@@ -84,19 +135,28 @@ impl Rules {
             machines,
             records: [HistoryEntry::IDLE; MAX_OPERATIONS],
             sent: 0,
+            accepts: Accepts::NONE,
             travelling: [[None; REPLICAS]; 2],
             // Timestamps start at 1, and so does time, later where clocks may be behind.
             now: 1 + self.scenario.clocks.map_or(0, |clocks| clocks.behind),
             crashes: may_crash.fold(0, |set, (event_loop, _)| set | 1 << event_loop),
             power_cuts: self.scenario.power_cuts,
             wipes: self.scenario.wipes,
+            replica_restarts: self.scenario.replica_restarts,
         }
     }
 
     /// Whether all operations that can still be answered are.
     pub(super) fn finished(&self, world: &World) -> bool {
-        let records = &world.records[..self.scenario.operations.len()];
-        records.iter().all(|record| record.answered() || record.progress == Progress::Lost)
+        let ends = |index: usize| world.records[index].answered() || self.never_answers(world, index);
+        (0..self.scenario.operations.len()).all(ends)
+    }
+
+    /// Whether an operation is lost, or waits for one that is.
+    fn never_answers(&self, world: &World, operation: usize) -> bool {
+        let after = self.scenario.operations[operation].after;
+        world.records[operation].progress == Progress::Lost
+            || after.is_some_and(|after| self.never_answers(world, after))
     }
 
     /// Whether all operations are answered.
@@ -123,66 +183,6 @@ impl Rules {
         best.unwrap_or(*world)
     }
 
-    /// Every step that may change the world.
-    pub(super) fn actions(&self, world: &World, actions: &mut Vec<Action>) {
-        actions.clear();
-        for operation in 0..self.count() {
-            if self.may_begin(world, operation) {
-                self.first_steps(world, operation, actions);
-            }
-        }
-        for waiting in self.waiting(world) {
-            for replica in bits(waiting.queried) {
-                self.push_query(waiting.operation, replica, waiting.for_timestamp, actions);
-            }
-        }
-        for operation in 0..2 {
-            for replica in replicas() {
-                if world.travelling[usize::from(operation)][usize::from(replica)].is_some() {
-                    actions.push(Action::Arrive { operation, replica });
-                }
-            }
-        }
-        for value in members(world.sent) {
-            actions.extend(replicas().map(|replica| Action::Deliver { value, replica }));
-        }
-        if self.time_matters(world) {
-            actions.push(Action::Tick);
-        }
-        for event_loop in bits(world.crashes) {
-            if self.crash_matters(world, event_loop) {
-                actions.push(Action::Restart { event_loop });
-            }
-        }
-        self.replica_faults(world, actions);
-    }
-
-    fn replica_faults(&self, world: &World, actions: &mut Vec<Action>) {
-        let holds_tombstone = |cell: Cell| {
-            let value = self.machines.values().get(cell.durable);
-            cell.durable != 0 && !value.content.is_value()
-        };
-        for (replica, cell) in replicas().zip(world.replicas) {
-            if cell.newest != cell.durable {
-                actions.push(Action::Sync { replica });
-                if world.power_cuts > 0 {
-                    actions.push(Action::PowerCut { replica });
-                }
-            }
-            if world.wipes > 0 && cell.newest != 0 {
-                actions.push(Action::Wipe { replica });
-            }
-            if self.scenario.breaks == Break::Tombstone && holds_tombstone(cell) {
-                actions.push(Action::Forget { replica });
-            }
-        }
-        let [first, ..] = world.replicas;
-        let unanimous = world.replicas.iter().all(|cell| *cell == first);
-        if self.scenario.breaks == Break::TombstoneEverywhere && unanimous && holds_tombstone(first) {
-            actions.push(Action::ForgetEverywhere);
-        }
-    }
-
     /// The world after a step, or nothing if the step changes nothing.
     pub(super) fn apply(&mut self, world: &World, action: Action) -> Option<World> {
         let mut after = *world;
@@ -204,6 +204,16 @@ impl Rules {
                 self.query(&mut after, operation, replica, Cell::synced(value));
             }
             Action::Deliver { value, replica } => self.deliver(&mut after, value, replica),
+            Action::Prepare { operation, replica, .. } => {
+                self.begin_if_idle(&mut after, operation);
+                self.propose(&mut after, action, replica)?;
+            }
+            Action::Accept { replica, .. } => self.propose(&mut after, action, replica)?,
+            Action::Wait { operation } => {
+                let now = self.clock(world);
+                self.input_for(&mut after, operation, Input::Waited { operation, now });
+            }
+            Action::ReplicaRestart { replica } => self.restart_replica(&mut after, replica)?,
             Action::Tick => {
                 let now = world.now + 1;
                 after.now = now;
@@ -229,66 +239,12 @@ impl Rules {
         (after != *world).then_some(after)
     }
 
-    fn count(&self) -> u8 {
-        u8::try_from(self.scenario.operations.len()).unwrap_or(u8::MAX)
+    /// Every value that is stored, or may be.
+    pub(super) fn present(&self, world: &World) -> ValueSet {
+        world.replicas.iter().fold(world.sent, |set, cell| set | 1 << cell.newest)
     }
 
-    /// Operations of a loop come in order; at once only where the scenario says so.
-    fn may_begin(&self, world: &World, operation: u8) -> bool {
-        let index = usize::from(operation);
-        let event_loop = self.scenario.operations[index].event_loop;
-        let earlier = (0..index).filter(|&other| self.scenario.operations[other].event_loop == event_loop);
-        let progress = |index: usize| world.records[index].progress;
-        let free = |other| !matches!(progress(other), Progress::Idle | Progress::Open);
-        progress(index) == Progress::Idle
-            && (self.scenario.loops[event_loop].concurrent || earlier.into_iter().all(free))
-    }
-
-    /// What may be an operation's first effect.
-    fn first_steps(&self, world: &World, operation: u8, actions: &mut Vec<Action>) {
-        let wish = self.scenario.operations[usize::from(operation)];
-        let reads = wish.kind == OperationKind::Get;
-        let mode = self.scenario.loops[wish.event_loop].mode;
-        match self.scenario.clocks {
-            Some(clocks) if mode == TimestampMode::TrueTime && !reads => {
-                let range = world.now - clocks.behind..=world.now + clocks.ahead;
-                actions.extend(range.map(|latest| Action::Begin { operation, latest }));
-            }
-            _ => {
-                for replica in replicas() {
-                    self.push_query(operation, replica, !reads, actions);
-                }
-            }
-        }
-    }
-
-    fn push_query(&self, operation: u8, replica: u8, for_timestamp: bool, actions: &mut Vec<Action>) {
-        actions.push(Action::Query { operation, replica });
-        if self.scenario.slow_replies && for_timestamp {
-            actions.push(Action::Answer { operation, replica });
-        }
-    }
-
-    /// True time goes on only while some timestamp is not yet past. Once all are, a later hour is the same world with
-    /// larger numbers: whatever is issued from then on is above all that exists, as it is now. A logical Set does not
-    /// look at the clock, so where the two modes are mixed a few more hours make a difference.
-    fn time_matters(&self, world: &World) -> bool {
-        let logical = |l: &&super::scenario::EventLoop| l.mode == TimestampMode::Logical;
-        let slack = self.scenario.loops.iter().filter(logical).count() as u64;
-        let latest_time = self.machines.values().latest_time(world.sent);
-        self.scenario.clocks.is_some() && world.sent != 0 && latest_time + slack >= u64::from(world.now)
-    }
-
-    /// A crash makes a difference if something is in flight, or if a next operation will be of a new incarnation.
-    fn crash_matters(&self, world: &World, event_loop: u8) -> bool {
-        let own = |(_, o): &(usize, &super::scenario::Operation)| o.event_loop == usize::from(event_loop);
-        let own = self.scenario.operations.iter().enumerate().filter(own);
-        let mut progress = own.map(|(index, _)| world.records[index].progress);
-        let begun = progress.clone().any(|progress| progress != Progress::Idle);
-        begun && progress.any(|progress| matches!(progress, Progress::Idle | Progress::Open))
-    }
-
-    fn waiting(&self, world: &World) -> impl Iterator<Item = Awaited> {
+    pub(super) fn waiting(&self, world: &World) -> impl Iterator<Item = Awaited> {
         let loops = self.scenario.loops.len();
         world.machines.into_iter().take(loops).flat_map(|machine| self.machines.waiting(machine)).flatten()
     }
@@ -300,15 +256,79 @@ impl Rules {
         self.input_for(world, operation, Input::Submit { operation, latest });
     }
 
-    fn begin_if_idle(&mut self, world: &mut World, operation: u8) {
+    pub(super) fn begin_if_idle(&mut self, world: &mut World, operation: u8) {
         if world.records[usize::from(operation)].progress == Progress::Idle {
             self.begin(world, operation, 0);
         }
     }
 
     fn query(&mut self, world: &mut World, operation: u8, from: u8, cell: Cell) {
+        // What its acceptor knows is no part of the answer.
+        let cell = Cell { acceptor: 0, ..cell };
         let input = Input::Query { operation, from, cell, now: self.clock(world) };
         self.input_for(world, operation, input);
+    }
+
+    /// The request that reaches a replica, what the replica has then and answers, and to whom.
+    pub(super) fn exchange(&mut self, world: &World, action: Action) -> Option<Exchange> {
+        let (asker, request, replica, though_closed) = match action {
+            Action::Prepare { operation, replica, though_closed } => {
+                let asker = self.waiting(world).find(|waiting| waiting.operation == operation)?;
+                (Some(operation), asker.proposed[usize::from(replica)]?, replica, though_closed)
+            }
+            Action::Accept { accept, replica, though_closed } => {
+                let asks = |waiting: &Awaited| {
+                    waiting.accept == Some(accept) && waiting.proposed[usize::from(replica)].is_some()
+                };
+                let asker = self.waiting(world).find(asks);
+                let exact = asker.and_then(|asker| asker.proposed[usize::from(replica)]);
+                // Liars need the base.
+                let request =
+                    exact.filter(|_| !matches!(self.scenario.breaks, Break::Forgotten | Break::Closed));
+                (asker.map(|asker| asker.operation), request.unwrap_or(accept), replica, though_closed)
+            }
+            _ => return None,
+        };
+        let cell = world.replicas[usize::from(replica)];
+        let (cell, reply) = self.machines.handle(cell, request, though_closed)?;
+        Some(Exchange { asker, request, cell, reply })
+    }
+
+    fn propose(&mut self, world: &mut World, action: Action, replica: u8) -> Option<()> {
+        let Exchange { asker, cell, reply, .. } = self.exchange(world, action)?;
+        world.replicas[usize::from(replica)] = cell;
+        if let Some(operation) = asker {
+            let now = self.clock(world);
+            self.input_for(world, operation, Input::Reply { operation, from: replica, reply, now });
+        }
+        Some(())
+    }
+
+    /// All coordinators get to know at once that it is another run of the replica: the sooner they know, the more they believe of
+    /// what it says (rule P3').
+    fn restart_replica(&mut self, world: &mut World, replica: u8) -> Option<()> {
+        let cell = &mut world.replicas[usize::from(replica)];
+        let (restarted, boot) = self.machines.restart(*cell)?;
+        *cell = restarted;
+        world.replica_restarts -= 1;
+        if world.replica_restarts == 0 {
+            world.replicas = world.replicas.map(|cell| self.machines.without_mark(cell));
+        }
+        for event_loop in 0..self.scenario.loops.len() {
+            if !self.has_ended(world, event_loop) {
+                self.input(world, event_loop, Input::PeerUp { from: replica, boot });
+            }
+        }
+        Some(())
+    }
+
+    /// Whether all operations of a loop are over.
+    fn has_ended(&self, world: &World, event_loop: usize) -> bool {
+        let own = |(index, operation): (usize, &Operation)| {
+            (operation.event_loop == event_loop).then_some(world.records[index].progress)
+        };
+        let mut progress = self.scenario.operations.iter().enumerate().filter_map(own);
+        progress.all(|progress| !matches!(progress, Progress::Idle | Progress::Open))
     }
 
     fn deliver(&mut self, world: &mut World, value: ValueId, replica: u8) {
@@ -353,15 +373,25 @@ impl Rules {
     }
 
     fn input(&mut self, world: &mut World, event_loop: usize, input: Input) {
-        let Effect { next, output: Output { sent, answers } } =
-            self.machines.step(world.machines[event_loop], input);
+        let Effect { next, output } = self.machines.step(world.machines[event_loop], input);
+        let Output { sent, accept, answers, exhausted } = output;
         world.machines[event_loop] = next;
         world.sent |= sent;
+        if let Some(accept) = accept {
+            world.accepts.insert(accept);
+        }
+        if let Some(operation) = exhausted {
+            world.records[usize::from(operation)].progress = Progress::Lost;
+        }
         for (operation, answer) in answers.into_iter().flatten() {
             world.records[usize::from(operation)].progress = Progress::Answered(answer);
         }
         if self.scenario.slow_replies {
             self.drop_late_replies(world);
+        }
+        if self.updates && self.has_ended(world, event_loop) {
+            // What is left of it nobody will ask for.
+            world.machines[event_loop] = self.machines.fresh(event_loop);
         }
     }
 
@@ -379,12 +409,4 @@ impl Rules {
             }
         }
     }
-}
-
-fn replicas() -> impl Iterator<Item = u8> {
-    0..3
-}
-
-fn bits(set: u8) -> impl Iterator<Item = u8> {
-    (0..8).filter(move |bit| set & 1 << bit != 0)
 }

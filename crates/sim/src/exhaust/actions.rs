@@ -1,0 +1,182 @@
+//! What can happen next in a tiny world.
+
+use super::history::Progress;
+use super::machine::Awaited;
+use super::replica::Cell;
+use super::scenario::{Break, OperationKind};
+use super::values::members;
+use super::world::{Action, Rules, World};
+use abd::TimestampMode;
+
+impl Rules {
+    /// Every step that may change the world.
+    pub(super) fn actions(&self, world: &World, actions: &mut Vec<Action>) {
+        actions.clear();
+        for operation in 0..self.count() {
+            if self.may_begin(world, operation) {
+                self.first_steps(world, operation, actions);
+            }
+        }
+        for waiting in self.waiting(world) {
+            for replica in bits(waiting.queried) {
+                self.push_query(waiting.operation, replica, waiting.for_timestamp, actions);
+            }
+            self.consensus(&waiting, actions);
+        }
+        for accept in world.accepts.iter() {
+            for replica in replicas() {
+                self.push_proposal(Action::Accept { accept, replica, though_closed: false }, actions);
+            }
+        }
+        for operation in 0..2 {
+            for replica in replicas() {
+                if world.travelling[usize::from(operation)][usize::from(replica)].is_some() {
+                    actions.push(Action::Arrive { operation, replica });
+                }
+            }
+        }
+        for value in members(world.sent) {
+            actions.extend(replicas().map(|replica| Action::Deliver { value, replica }));
+        }
+        if self.time_matters(world) {
+            actions.push(Action::Tick);
+        }
+        for event_loop in bits(world.crashes) {
+            if self.crash_matters(world, event_loop) {
+                actions.push(Action::Restart { event_loop });
+            }
+        }
+        self.replica_faults(world, actions);
+    }
+
+    fn replica_faults(&self, world: &World, actions: &mut Vec<Action>) {
+        let holds_tombstone = |cell: Cell| {
+            let value = self.machines.values().get(cell.durable);
+            cell.durable != 0 && !value.content.is_value()
+        };
+        for (replica, cell) in replicas().zip(world.replicas) {
+            if cell.newest != cell.durable {
+                actions.push(Action::Sync { replica });
+                if world.power_cuts > 0 {
+                    actions.push(Action::PowerCut { replica });
+                }
+            }
+            if world.replica_restarts > 0 {
+                actions.push(Action::ReplicaRestart { replica });
+            }
+            if world.wipes > 0 && cell.newest != 0 {
+                actions.push(Action::Wipe { replica });
+            }
+            if self.scenario.breaks == Break::Tombstone && holds_tombstone(cell) {
+                actions.push(Action::Forget { replica });
+            }
+        }
+        let [first, ..] = world.replicas;
+        let unanimous = world.replicas.iter().all(|cell| *cell == first);
+        if self.scenario.breaks == Break::TombstoneEverywhere && unanimous && holds_tombstone(first) {
+            actions.push(Action::ForgetEverywhere);
+        }
+    }
+
+    fn count(&self) -> u8 {
+        u8::try_from(self.scenario.operations.len()).unwrap_or(u8::MAX)
+    }
+
+    /// Operations of a loop come in order; at once only where the scenario says so.
+    fn may_begin(&self, world: &World, operation: u8) -> bool {
+        let index = usize::from(operation);
+        let event_loop = self.scenario.operations[index].event_loop;
+        let earlier = (0..index).filter(|&other| self.scenario.operations[other].event_loop == event_loop);
+        let progress = |index: usize| world.records[index].progress;
+        let free = |other| !matches!(progress(other), Progress::Idle | Progress::Open);
+        progress(index) == Progress::Idle
+            && self.scenario.operations[index].after.is_none_or(|other| world.records[other].answered())
+            && (self.scenario.loops[event_loop].concurrent || earlier.into_iter().all(free))
+    }
+
+    /// What may be an operation's first effect.
+    fn first_steps(&self, world: &World, operation: u8, actions: &mut Vec<Action>) {
+        let wish = self.scenario.operations[usize::from(operation)];
+        let reads = matches!(wish.kind, OperationKind::Get | OperationKind::Create);
+        let mode = self.scenario.loops[wish.event_loop].mode;
+        match self.scenario.clocks {
+            // It looks at nothing before.
+            _ if wish.kind == OperationKind::Append => {
+                for replica in replicas() {
+                    let step = Action::Prepare { operation, replica, though_closed: false };
+                    self.push_proposal(step, actions);
+                }
+            }
+            Some(clocks) if mode == TimestampMode::TrueTime && !reads => {
+                let range = world.now - clocks.behind..=world.now + clocks.ahead;
+                actions.extend(range.map(|latest| Action::Begin { operation, latest }));
+            }
+            _ => {
+                for replica in replicas() {
+                    self.push_query(operation, replica, !reads, actions);
+                }
+            }
+        }
+    }
+
+    fn push_query(&self, operation: u8, replica: u8, for_timestamp: bool, actions: &mut Vec<Action>) {
+        actions.push(Action::Query { operation, replica });
+        if self.scenario.slow_replies && for_timestamp {
+            actions.push(Action::Answer { operation, replica });
+        }
+    }
+
+    /// What may happen to a Prepare or an Accept, and that it is waited for no longer.
+    fn consensus(&self, waiting: &Awaited, actions: &mut Vec<Action>) {
+        let operation = waiting.operation;
+        let asked = replicas().filter(|replica| waiting.proposed[usize::from(*replica)].is_some());
+        for replica in asked.filter(|_| waiting.accept.is_none()) {
+            self.push_proposal(Action::Prepare { operation, replica, though_closed: false }, actions);
+        }
+        if waiting.accept.is_some() || waiting.proposed.iter().any(Option::is_some) {
+            actions.push(Action::Wait { operation });
+        }
+    }
+
+    fn push_proposal(&self, step: Action, actions: &mut Vec<Action>) {
+        actions.push(step);
+        if self.scenario.breaks == Break::Closed {
+            actions.push(match step {
+                Action::Prepare { operation, replica, .. } => {
+                    Action::Prepare { operation, replica, though_closed: true }
+                }
+                Action::Accept { accept, replica, .. } => {
+                    Action::Accept { accept, replica, though_closed: true }
+                }
+                other => other,
+            });
+        }
+    }
+
+    /// True time goes on only while some timestamp is not yet past. Once all are, a later hour is the same world with
+    /// larger numbers: whatever is issued from then on is above all that exists, as it is now. A logical Set does not
+    /// look at the clock, so where the two modes are mixed a few more hours make a difference.
+    fn time_matters(&self, world: &World) -> bool {
+        let logical = |l: &&super::scenario::EventLoop| l.mode == TimestampMode::Logical;
+        let slack = self.scenario.loops.iter().filter(logical).count() as u64;
+        let latest_time = self.machines.values().latest_time(world.sent);
+        self.scenario.clocks.is_some() && world.sent != 0 && latest_time + slack >= u64::from(world.now)
+    }
+
+    /// A crash makes a difference if something is in flight, or if a next operation will be of a new incarnation.
+    fn crash_matters(&self, world: &World, event_loop: u8) -> bool {
+        let own = |(_, o): &(usize, &super::scenario::Operation)| o.event_loop == usize::from(event_loop);
+        let own = self.scenario.operations.iter().enumerate().filter(own);
+        let mut progress = own.map(|(index, _)| world.records[index].progress);
+        let begun = progress.clone().any(|progress| progress != Progress::Idle);
+        begun && progress.any(|progress| matches!(progress, Progress::Idle | Progress::Open))
+    }
+}
+
+pub(super) fn replicas() -> impl Iterator<Item = u8> {
+    0..3
+}
+
+fn bits(set: u8) -> impl Iterator<Item = u8> {
+    (0..8).filter(move |bit| set & 1 << bit != 0)
+}
