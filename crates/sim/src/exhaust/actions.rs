@@ -5,7 +5,7 @@ use super::machine::Awaited;
 use super::replica::Cell;
 use super::scenario::{Break, OperationKind};
 use super::values::members;
-use super::world::{Action, Rules, World};
+use super::world::{Action, Delivery, Rules, World};
 use abd::TimestampMode;
 
 impl Rules {
@@ -25,7 +25,7 @@ impl Rules {
         }
         for accept in world.accepts.iter() {
             for replica in replicas() {
-                self.push_proposal(Action::Accept { accept, replica, though_closed: false }, actions);
+                self.push_proposal(Action::Accept { accept, replica, how: Delivery::Plain }, actions);
             }
         }
         for operation in 0..2 {
@@ -103,7 +103,7 @@ impl Rules {
             // It looks at nothing before.
             _ if wish.kind == OperationKind::Append => {
                 for replica in replicas() {
-                    let step = Action::Prepare { operation, replica, though_closed: false };
+                    let step = Action::Prepare { operation, replica, how: Delivery::Plain };
                     self.push_proposal(step, actions);
                 }
             }
@@ -131,23 +131,24 @@ impl Rules {
         let operation = waiting.operation;
         let asked = replicas().filter(|replica| waiting.proposed[usize::from(*replica)].is_some());
         for replica in asked.filter(|_| waiting.accept.is_none()) {
-            self.push_proposal(Action::Prepare { operation, replica, though_closed: false }, actions);
+            self.push_proposal(Action::Prepare { operation, replica, how: Delivery::Plain }, actions);
         }
         if waiting.accept.is_some() || waiting.proposed.iter().any(Option::is_some) {
             actions.push(Action::Wait { operation });
         }
     }
 
+    /// A request in all ways in which it may arrive.
     fn push_proposal(&self, step: Action, actions: &mut Vec<Action>) {
         actions.push(step);
-        if self.scenario.breaks == Break::Closed {
+        let others = [
+            (self.scenario.breaks == Break::Closed, Delivery::ThoughClosed),
+            (self.scenario.lost_replies, Delivery::ReplyLost),
+        ];
+        for (_, how) in others.into_iter().filter(|(may_be, _)| *may_be) {
             actions.push(match step {
-                Action::Prepare { operation, replica, .. } => {
-                    Action::Prepare { operation, replica, though_closed: true }
-                }
-                Action::Accept { accept, replica, .. } => {
-                    Action::Accept { accept, replica, though_closed: true }
-                }
+                Action::Prepare { operation, replica, .. } => Action::Prepare { operation, replica, how },
+                Action::Accept { accept, replica, .. } => Action::Accept { accept, replica, how },
                 other => other,
             });
         }

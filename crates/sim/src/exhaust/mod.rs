@@ -52,7 +52,8 @@
 //!
 //! 8. *A Prepare or an Accept is answered and its answer taken in as one step*, as in points 3 and 4. A refusal changes nothing at
 //!    the replica, so one that is late is a request that is. Of a promise or an acceptance nothing follows before there is a
-//!    majority; the messages that follow then can be late instead.
+//!    majority; the messages that follow then can be late instead. A proposal that a majority has accepted while its coordinator
+//!    does not know and begins another ballot is no such run. So in the A rows answers are lost, and requests repeated.
 //! 9. *A pause is over at once.* During one nothing is taken in, and the question that follows can be late instead.
 //! 10. *A coordinator whose operations have all ended is put away*, with what it remembers: nobody asks it again.
 //! 11. *All coordinators know at once that a replica has restarted.* Knowing it sooner is believing more of what it says (rule P3').

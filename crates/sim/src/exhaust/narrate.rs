@@ -2,7 +2,7 @@
 
 use super::history::{ModelAnswer, Progress};
 use super::values::{Text, ValueId, Values, members};
-use super::world::{Action, Rules, World};
+use super::world::{Action, Delivery, Rules, World};
 use abd::{Ballot, Base, Reply, Request};
 use std::fmt::Write;
 
@@ -61,10 +61,8 @@ pub(super) fn step(rules: &mut Rules, before: &World, action: Action, after: &Wo
 
 /// A Prepare or an Accept and what it is answered.
 fn exchanged(rules: &mut Rules, before: &World, action: Action) -> String {
-    let (replica, though_closed) = match action {
-        Action::Prepare { replica, though_closed, .. } | Action::Accept { replica, though_closed, .. } => {
-            (replica, though_closed)
-        }
+    let (replica, how) = match action {
+        Action::Prepare { replica, how, .. } | Action::Accept { replica, how, .. } => (replica, how),
         _ => return String::new(),
     };
     // What the first step of an operation asks is there only once it has begun.
@@ -99,9 +97,11 @@ fn exchanged(rules: &mut Rules, before: &World, action: Action) -> String {
         Reply::Accepted => "it accepts".into(),
         other => format!("it answers {other:?}"),
     };
-    let _ = write!(text, "; {}{answer}", if though_closed { "though closed, " } else { "" });
-    if exchange.asker.is_none() {
-        text.push_str("; nobody waits for that any more");
+    let _ = write!(text, "; {}{answer}", if how == Delivery::ThoughClosed { "though closed, " } else { "" });
+    match how {
+        Delivery::ReplyLost => text.push_str("; its answer is lost"),
+        _ if exchange.asker.is_none() => text.push_str("; nobody waits for that any more"),
+        _ => {}
     }
     text
 }

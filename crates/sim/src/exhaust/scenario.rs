@@ -120,6 +120,8 @@ pub(super) struct Scenario {
     pub(super) wipes: u8,
     /// How often a replica may restart: what it has promised is gone, but for its mark (rule P5).
     pub(super) replica_restarts: u8,
+    /// Whether answers to Prepare and Accept may be lost; see the module documentation for why most worlds need not have that.
+    pub(super) lost_replies: bool,
     /// Ballots that an Update may begin. Beyond them it stays open for ever.
     pub(super) ballots: u8,
     pub(super) breaks: Break,
@@ -137,6 +139,7 @@ impl Scenario {
             power_cuts: 0,
             wipes: 0,
             replica_restarts: 0,
+            lost_replies: false,
             ballots: 2,
             breaks: Break::Nothing,
         }
@@ -222,6 +225,12 @@ impl Scenario {
     /// A replica may restart this often.
     pub(super) fn replica_restarts(mut self, restarts: u8) -> Self {
         self.replica_restarts = restarts;
+        self
+    }
+
+    /// Answers to Prepare and Accept may be lost.
+    pub(super) fn lost_replies(mut self) -> Self {
+        self.lost_replies = true;
         self
     }
 

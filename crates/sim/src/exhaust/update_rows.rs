@@ -33,8 +33,9 @@ pub(super) fn rows_that_hold() -> Vec<Row> {
     let sets_and_append = truetime(1).run(&[Set]).run(&[Set]).run(&[Append]);
     let restart = two_appends_and_get().replica_restarts(1);
     let restarts = two_appends().replica_restarts(2).ballots(3);
+    let append_set_get = || logical().run(&[Append]).run(&[Set]).run(&[Get]);
     vec![
-        holds("N1", "Append, Set, Get", logical().run(&[Append]).run(&[Set]).run(&[Get])).visits(16_527, 20),
+        holds("N1", "Append, Set, Get", append_set_get()).visits(16_527, 20),
         holds("N2", "2 Append, Get", two_appends_and_get()).visits(2_085_290, 28).long(),
         holds("N3", "2 Append, Set", two_appends_and_set()).visits(6_546_509, 31).long(),
         holds("N4", "Append, crash; Append; Get", crash).visits(2_767_038, 28).long(),
@@ -44,6 +45,11 @@ pub(super) fn rows_that_hold() -> Vec<Row> {
         holds("N11", "Set; Append, then Set, then Get; epsilon 2", set_append_set_get()).visits(195_849, 28),
         holds("V1", "2 Append, Get; 1 restart of a replica", restart).visits_to(14, 6_272_444).long(),
         holds("V2", "2 Append; 2 restarts of replicas, 3 ballots", restarts).visits_to(14, 4_675_555).long(),
+        holds("A1", "as N1, answers are lost", append_set_get().lost_replies()).visits(51_282, 21),
+        holds("A2", "2 Append, answers are lost", two_appends().lost_replies()).visits(1_355_610, 26).long(),
+        holds("A3", "as N3, answers are lost", two_appends_and_set().lost_replies())
+            .visits_to(16, 10_860_313)
+            .long(),
     ]
 }
 

@@ -60,6 +60,16 @@ impl Accepts {
     }
 }
 
+/// How a Prepare or an Accept arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Delivery {
+    Plain,
+    /// The answer is lost; the request may be repeated.
+    ReplyLost,
+    /// The replica takes part in an instance at which it is closed.
+    ThoughClosed,
+}
+
 /// One step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Action {
@@ -73,11 +83,10 @@ pub(super) enum Action {
     Arrive { operation: u8, replica: u8 },
     /// A value reaches a replica, and those who wait for it get the acknowledgement.
     Deliver { value: ValueId, replica: u8 },
-    /// A replica gets a Prepare, and its answer is taken in. If it is the first, the operation is invoked. `though_closed`: it
-    /// takes part in an instance at which it is closed.
-    Prepare { operation: u8, replica: u8, though_closed: bool },
+    /// A replica gets a Prepare, and its answer is taken in. If it is the first, the operation is invoked.
+    Prepare { operation: u8, replica: u8, how: Delivery },
     /// An Accept reaches a replica, and whoever waits for it gets the answer.
-    Accept { accept: RequestId, replica: u8, though_closed: bool },
+    Accept { accept: RequestId, replica: u8, how: Delivery },
     /// An Update has waited for long: it begins another ballot if somebody was in its way.
     Wait { operation: u8 },
     /// A replica restarts.
@@ -271,12 +280,12 @@ impl Rules {
 
     /// The request that reaches a replica, what the replica has then and answers, and to whom.
     pub(super) fn exchange(&mut self, world: &World, action: Action) -> Option<Exchange> {
-        let (asker, request, replica, though_closed) = match action {
-            Action::Prepare { operation, replica, though_closed } => {
+        let (asker, request, replica, how) = match action {
+            Action::Prepare { operation, replica, how } => {
                 let asker = self.waiting(world).find(|waiting| waiting.operation == operation)?;
-                (Some(operation), asker.proposed[usize::from(replica)]?, replica, though_closed)
+                (Some(operation), asker.proposed[usize::from(replica)]?, replica, how)
             }
-            Action::Accept { accept, replica, though_closed } => {
+            Action::Accept { accept, replica, how } => {
                 let asks = |waiting: &Awaited| {
                     waiting.accept == Some(accept) && waiting.proposed[usize::from(replica)].is_some()
                 };
@@ -285,12 +294,13 @@ impl Rules {
                 // Liars need the base.
                 let request =
                     exact.filter(|_| !matches!(self.scenario.breaks, Break::Forgotten | Break::Closed));
-                (asker.map(|asker| asker.operation), request.unwrap_or(accept), replica, though_closed)
+                (asker.map(|asker| asker.operation), request.unwrap_or(accept), replica, how)
             }
             _ => return None,
         };
         let cell = world.replicas[usize::from(replica)];
-        let (cell, reply) = self.machines.handle(cell, request, though_closed)?;
+        let (cell, reply) = self.machines.handle(cell, request, how == Delivery::ThoughClosed)?;
+        let asker = asker.filter(|_| how != Delivery::ReplyLost);
         Some(Exchange { asker, request, cell, reply })
     }
 
