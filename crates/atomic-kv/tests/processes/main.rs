@@ -5,12 +5,14 @@
 
 #![expect(clippy::disallowed_methods, reason = "tests wait, on threads of their own")]
 
+mod acceptances;
 mod addresses;
 mod clients;
 mod commands;
 mod crashes;
 mod damage;
 mod disks;
+mod formats;
 mod identity;
 mod info;
 mod intruders;

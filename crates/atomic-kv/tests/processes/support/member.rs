@@ -2,7 +2,7 @@
 
 use super::node::Node;
 use super::{PATIENCE, eventually};
-use abd::wire::{Received, get_request, put_frame, put_reply, put_request, take_frame};
+use abd::wire::{Received, get_reply, get_request, is_reply, put_frame, put_reply, put_request, take_frame};
 use abd::{CallId, Newest, Operation, Refusal, Reply, Request, Scope, StampedValue, Version};
 use bytes::{BufMut, Bytes, BytesMut};
 use node::client::service::{Call, CallAnswer, get_answer, put_call};
@@ -80,15 +80,21 @@ impl Member {
     pub(crate) fn accepted<const COUNT: usize>(&self, ids: [u32; COUNT]) -> [Lanes; COUNT] {
         assert!(ids.iter().all(|id| *id < self.id), "others do not dial");
         let mut found = BTreeMap::new();
+        // Of two of one kind the later: the node has given up the other.
         while found.len() < 2 * COUNT {
             let (id, lane, wire) = self.accepted.recv_timeout(PATIENCE).unwrap();
-            // Of two of one kind the later: the node has given up the other.
             found.insert((id, lane.kind), wire);
         }
+        found.extend(self.accepted.try_iter().map(|(id, lane, wire)| ((id, lane.kind), wire)));
         ids.map(|id| {
             let mut lane = |kind| found.remove(&(id, kind)).unwrap();
             Lanes { small: lane(LaneKind::Small), bulk: lane(LaneKind::Bulk) }
         })
+    }
+
+    /// Closes what nodes have opened so far.
+    pub(crate) fn forget_accepted(&self) {
+        self.accepted.try_iter().for_each(drop);
     }
 
     /// Opens both lanes to a node with a higher id.
@@ -249,6 +255,13 @@ impl Wire {
             put_frame(&mut out, |body| put_request(body, call, 60_000, Scope::FIRST, request));
         }
         self.stream.write_all(&out).unwrap();
+    }
+
+    /// Sends a request, and waits for the reply. What the node asks meanwhile is left alone.
+    pub(crate) fn call(&mut self, request: &Request) -> Reply {
+        self.ask(0..1, request);
+        let reply = std::iter::repeat_with(|| self.receive()).find(|body| is_reply(body)).unwrap();
+        get_reply(reply).unwrap().1
     }
 
     /// Asks whether the node is there; its answer is among what [`Wire::receive`] finds.
