@@ -68,6 +68,7 @@ fn a_full_disk_is_survived_and_recovers_by_itself() {
     cluster.start_all();
     let mut client = cluster.nodes[2].connect();
     assert_eq!(client.call("SET before 1"), Response::ok());
+    assert_eq!(client.call("INCR counter"), Response::Integer(1));
     let value = vec![b'x'; 64 << 10];
     for key in 1..=KEYS {
         let key = format!("old-{key}");
@@ -96,9 +97,21 @@ fn a_full_disk_is_survived_and_recovers_by_itself() {
     // With another node away the full one is needed for a majority: writes are refused, reads go on.
     cluster.nodes[0].kill();
     let mut other = cluster.nodes[1].connect();
-    let told = other.call("SET refused 1").error();
-    assert!(told.starts_with("NOQUORUM") || told.starts_with("INDETERMINATE"), "{told}");
-    assert_eq!(other.call("GET before"), Response::bulk("1"));
+    // An update is refused before anybody has accepted anything of it. All at once: each waits for a node that is gone.
+    let refused = ["SET refused 1", "INCR counter", "SET refused-nx 1 NX", "APPEND refused-append x"];
+    for client in [&mut other, &mut client] {
+        client.send(format!("{}\r\n", refused.join("\r\n")).as_bytes()).unwrap();
+    }
+    for command in refused {
+        for client in [&mut other, &mut client] {
+            let told = client.read().unwrap().error();
+            let is_unknown = told.starts_with("INDETERMINATE") && command == refused[0];
+            assert!(told.starts_with("NOQUORUM") || is_unknown, "{command}: {told}");
+        }
+    }
+    // One that changes nothing is answered.
+    assert_eq!(other.call("SET before 2 NX"), Response::Bulk(None));
+    assert_eq!(other.call("MGET before counter"), Response::Array(["1", "1"].map(Response::bulk).to_vec()));
 
     // Deletes go on even now, and give room back when there is a little to work with.
     for key in 1..=KEYS {
@@ -109,6 +122,8 @@ fn a_full_disk_is_survived_and_recovers_by_itself() {
     file.set_len(file.metadata().unwrap().len() - (3 << 20)).unwrap();
     eventually("deletes have made room", || client.info("writable") == "1");
     assert_eq!(other.call("SET deletes-made-room 1"), Response::ok());
+    assert_eq!(other.call("INCR counter"), Response::Integer(2));
+    assert_eq!(other.call("SET deletes-made-room 1 NX"), Response::Bulk(None));
     std::fs::remove_file(ballast).unwrap();
     assert_eq!(client.call("SET after 1"), Response::ok());
     assert_eq!(other.call("GET after"), Response::bulk("1"));
@@ -162,6 +177,55 @@ fn d1_a_node_takes_writes_again_when_there_is_room_although_nobody_writes() {
     cluster.nodes[2].wait_for_log(&["disk full", "refuses writes"]);
     // Before the file system goes.
     cluster.nodes[2].kill();
+}
+
+/// Without a majority that has room an update is refused before anybody has accepted anything of it. Those that take a value away go on.
+#[test]
+fn on_full_disks_updates_are_refused_and_deletes_count() {
+    let Some(disk) = Mount::small(320) else {
+        return skipped("full disks", "no permission to mount a small file system");
+    };
+    let mut cluster = Cluster::new(3, &["--op-timeout", "10s"]);
+    for node in &mut cluster.nodes[1..] {
+        node.data = disk.path().join(format!("node-{}", node.id));
+    }
+    cluster.start_all();
+    let mut clients: Vec<_> = cluster.nodes.iter().map(Node::connect).collect();
+    assert_eq!(clients[0].call("INCR counter"), Response::Integer(1));
+    for number in 0..3 {
+        assert_eq!(clients[0].call(&format!("SET there-{number} x NX")), Response::ok());
+    }
+    let ballast = disk.path().join("ballast");
+    fill(&ballast);
+    let becomes = |writable: &str| {
+        eventually(&format!("writable is {writable}"), || {
+            cluster.nodes[1..].iter().all(|node| node.info("writable") == writable)
+        });
+    };
+    becomes("0");
+    let seen = clients[0].call("GETVER counter");
+    for (number, client) in clients.iter_mut().enumerate() {
+        for command in ["INCR counter", "INCR new", "SET new x NX", "APPEND there-2 x", "SET there-2 y XX"] {
+            let told = client.call(command).error();
+            assert!(told.starts_with("NOQUORUM"), "{command}: {told}");
+        }
+        assert_eq!(client.call("SET there-2 y NX"), Response::Bulk(None), "nothing to be written");
+        assert_eq!(client.call(&format!("DEL there-{number}")), Response::Integer(1));
+        assert_eq!(client.call(&format!("DEL there-{number} new")), Response::Integer(0));
+        assert_eq!(client.call("GETVER counter"), seen);
+    }
+    std::fs::remove_file(ballast).unwrap();
+    becomes("1");
+    for (number, client) in (2..).zip(&mut clients) {
+        // Until it has heard so, a node takes the disks of others for full, and nothing comes of the update.
+        let mut told = Response::Integer(0);
+        eventually("an update is taken", || {
+            told = client.call("INCR counter");
+            matches!(told, Response::Integer(_))
+        });
+        assert_eq!(told, Response::Integer(number));
+    }
+    cluster.kill_all();
 }
 
 /// Of 64 KiB each.

@@ -24,6 +24,7 @@ mod operating;
 mod outcomes;
 mod parts;
 mod questions;
+mod races;
 mod repair;
 mod stopping;
 mod support;

@@ -1,5 +1,6 @@
 //! Load in the background, judged at the end: the clients are those of `atomic-kv verify`.
 
+use super::PATIENCE;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -14,6 +15,9 @@ pub(crate) struct Background {
 }
 
 impl Background {
+    /// How many clients there are.
+    pub(crate) const CLIENTS: usize = 8;
+
     /// Starts eight clients on four keys, spread over these nodes. They write values nobody else writes, read and delete.
     pub(crate) fn start(addresses: Vec<String>) -> Self {
         Self::start_with(Workload::Register, addresses)
@@ -21,13 +25,22 @@ impl Background {
 
     /// The same with another workload.
     pub(crate) fn start_with(workload: Workload, addresses: Vec<String>) -> Self {
+        Self::drive(workload, addresses, Duration::from_secs(1))
+    }
+
+    /// Clients that wait however long it takes: client `i` stays at the `i`-th node, counted around, until that fails.
+    pub(crate) fn patient(workload: Workload, addresses: Vec<String>) -> Self {
+        Self::drive(workload, addresses, PATIENCE)
+    }
+
+    fn drive(workload: Workload, addresses: Vec<String>, patience: Duration) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let load = Load {
             workload,
             addresses,
-            clients: 8,
+            clients: Self::CLIENTS,
             keys: (0..4).map(|key| format!("{}-{key}", workload.name())).collect(),
-            patience: Duration::from_secs(1),
+            patience,
         };
         let driving = std::thread::spawn({
             let stop = stop.clone();
