@@ -4,6 +4,7 @@
 //! a function from a content to a content and an answer, and not which: the node that coordinates an update evaluates it.
 
 use crate::ballot::{Ballot, UpdateId};
+use crate::counted::copied;
 use crate::operation::OperationId;
 use crate::value::{Content, Deadline, StampedValue};
 use crate::version::Version;
@@ -75,7 +76,20 @@ pub struct Proposal {
     pub deadline: Deadline,
 }
 
+/// Contents up to this size are copied where they are kept: what came over a lane keeps a whole buffer alive.
+const COPIED_BYTES: usize = 32 << 10;
+
 impl Proposal {
+    /// The same in memory of its own, to be kept.
+    pub(crate) fn kept(self) -> Self {
+        match &self.content {
+            Content::Value(value) if value.len() <= COPIED_BYTES => {
+                Self { content: Content::Value(copied(value)), ..self }
+            }
+            _ => self,
+        }
+    }
+
     /// It was chosen: the version that it has become.
     pub fn stamped(self, version: Version) -> StampedValue {
         let Self { update, content, deadline } = self;

@@ -286,7 +286,8 @@ impl Coordinator {
                 running.machine.absorb_refusal(&self.config.members, index, refusal)
             }
             // Nobody knows of another configuration yet (rule C1).
-            Reply::Stale { .. } => Step::AskEverybody,
+            Reply::Stale { .. } if running.machine.is_question() => Step::AskEverybody,
+            Reply::Stale { .. } => Step::Continue,
             reply => {
                 if matches!(reply, Reply::Timestamp { writable: false, .. }) && running.needs_room {
                     running.calls.last_refusal = Some(Refusal::DiskFull);

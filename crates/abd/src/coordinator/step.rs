@@ -2,6 +2,7 @@
 
 use super::machine::Machine;
 use crate::operation::{Outcome, Reason};
+use crate::quorum::NodeSet;
 use crate::update::{EvaluatedOperation, Function};
 use crate::value::StampedValue;
 use crate::version::Version;
@@ -43,6 +44,8 @@ pub(super) enum FoldStep {
     Evaluate,
     /// Nothing comes of this attempt: try again after a pause.
     Retry,
+    /// The disks of so many are full that not even the base can be stored on a majority. Nothing of one's own is at stake.
+    Full(NodeSet),
     /// The pause is over.
     Resume,
     /// Somebody has got further, and nothing of one's own is at stake.

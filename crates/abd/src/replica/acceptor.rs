@@ -8,6 +8,7 @@
 //! All of one key is to be handled one after the other, and its writes are to be queued for the disk in that order.
 
 use crate::ballot::{Ballot, UpdateId};
+use crate::counted::copied;
 use crate::update::{Acceptance, AcceptedRecord, AcceptedThere, Proposal};
 use crate::value::Glimpse;
 use crate::version::Version;
@@ -209,6 +210,8 @@ impl Acceptor {
             (false, true) => self.entry_key_bytes += key.len(),
             _ => {}
         }
+        // It may have been closed meanwhile; then it is looked at once more.
+        self.watch(key, false);
         self.accepted -= accepted(&undone);
     }
 
@@ -243,6 +246,7 @@ impl Acceptor {
             if !entry.accepted.as_ref().is_some_and(is_the_same) {
                 entry.accepted_first = ballot;
             }
+            let proposal = proposal.kept();
             let before = entry.accepted.replace(Acceptance { ballot, proposal });
             self.accepted += usize::from(before.is_none());
             self.watch(key, was_watched);
@@ -268,7 +272,8 @@ impl Acceptor {
         }
         let (promised, accepted_first) = (Ballot::MIN, Ballot::MIN);
         let fresh = Entry { base, promised, accepted: None, accepted_first, waits_for_base: !is_held };
-        match self.entries.entry(key.clone()) {
+        // Of its own: what came over a lane keeps a whole buffer alive.
+        match self.entries.entry(copied(key)) {
             btree_map::Entry::Occupied(entry) => entry.into_mut(),
             btree_map::Entry::Vacant(place) => {
                 self.entry_key_bytes += key.len();
@@ -291,7 +296,8 @@ impl Acceptor {
     /// A version is to be stored. Whether the record of the key goes with it.
     pub(super) fn handle_write(&mut self, key: &Bytes, version: Version, update: UpdateId) -> bool {
         if let Some(rmwc) = version.rmwc.checked_sub(1) {
-            self.remember((key.clone(), Version { rmwc, ..version }), |closed| closed.winner = Some(update));
+            let instance = (copied(key), Version { rmwc, ..version });
+            self.remember(instance, |closed| closed.winner = Some(update));
         }
         self.entries.get(key).is_some_and(|entry| entry.base < version && entry.accepted.is_some())
     }

@@ -198,6 +198,11 @@ impl Replica {
         acceptor.settle_some(|key| store.remembered_above(key, Version::MAX));
         match request {
             Request::LocalWrite { key, stamped } => Ok(write(store, acceptor, key, stamped, standing)),
+            Request::Prepare { ballot, .. } | Request::Accept { ballot, .. }
+                if ballot.epoch != self.scope.epoch =>
+            {
+                refused(Refusal::OtherConfiguration)
+            }
             Request::Prepare { .. } | Request::Accept { .. } => {
                 consensus::handle(store, acceptor, request, standing)
             }

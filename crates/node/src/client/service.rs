@@ -27,6 +27,9 @@ const REFUSED: u8 = 153;
 const INDETERMINATE: u8 = 154;
 const UPDATED: u8 = 155;
 
+/// Functions of one update at most, and so their answers.
+const FUNCTIONS_MAX: u32 = 512;
+
 /// One message from the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Call {
@@ -83,6 +86,9 @@ fn several<T>(
     mut one: impl FnMut(&mut Reader<'_>) -> Result<T, WireError>,
 ) -> Result<Vec<T>, WireError> {
     let count = reader.u32()?;
+    if count > FUNCTIONS_MAX {
+        return Err(WireError::Length);
+    }
     (0..count).map(|_| one(reader)).collect()
 }
 

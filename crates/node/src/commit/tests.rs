@@ -24,7 +24,7 @@ impl VersionStore for NothingYet {
     }
 
     fn mark(&self) -> Ballot {
-        Ballot { round: 100, ..Ballot::MIN }
+        Ballot { epoch: 1, round: 100, ..Ballot::MIN }
     }
 }
 
@@ -106,7 +106,7 @@ fn r2_a_refused_acceptance_is_not_missed() {
     let proposal = Proposal { update: ballot.update(), content, deadline };
     let key = || "k".into();
     let requests = [
-        Request::Prepare { key: key(), ballot: Ballot::MIN, base: Some(base.clone().into()), have: version },
+        Request::Prepare { key: key(), ballot, base: Some(base.clone().into()), have: version },
         Request::Accept { key: key(), ballot, base: base.into(), proposal: proposal.into() },
     ];
     for request in requests {

@@ -5,6 +5,10 @@ use super::answer::{FunctionAnswer, FunctionError};
 use super::apply::Held;
 use abd::{Content, Evaluated, EvaluatedOperation, Evaluation, counted};
 use alloc::vec::Vec;
+use bytes::Bytes;
+
+/// When the answers of a fold have more bytes than this, the next operation is in the next fold: each may answer a whole value.
+const ANSWER_BYTES: usize = 1 << 20;
 
 /// Applies operations in their order to what the base holds, each to what those before it have left. An operation is taken whole, and
 /// a function that fails in it changes nothing, whatever the others do.
@@ -17,8 +21,11 @@ use alloc::vec::Vec;
 pub fn evaluate(evaluation: &Evaluation, value_bytes_max: usize) -> Evaluated {
     let mut held = Held::from(&evaluation.base);
     let mut operations = Vec::with_capacity(evaluation.operations.len());
-    let mut is_told = false;
+    let (mut is_told, mut answer_bytes) = (false, 0);
     for functions in &evaluation.operations {
+        if answer_bytes > ANSWER_BYTES {
+            break;
+        }
         let functions: Vec<_> =
             functions.iter().map(|function| Function::decode(&function.encoded)).collect();
         // What is about to change may have to stay as it is.
@@ -39,6 +46,7 @@ pub fn evaluate(evaluation: &Evaluation, value_bytes_max: usize) -> Evaluated {
             break;
         }
         is_told |= functions.iter().flatten().any(Function::wants_version);
+        answer_bytes += answers.iter().map(Bytes::len).sum::<usize>();
         operations.push(EvaluatedOperation { answers, changes });
     }
     let changes = operations.iter().any(|operation| operation.changes);

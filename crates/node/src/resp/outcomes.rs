@@ -75,10 +75,15 @@ pub(super) fn version_of(outcomes: &Outcomes) -> Version {
     }
 }
 
-/// Whether nothing was done as there is no room on the disks for it.
+/// Whether an operation came to nothing, or may have, as there is no room on the disks for it.
 pub(super) fn lacks_room(outcome: &Outcome) -> bool {
-    let full = Some(Refusal::DiskFull);
-    matches!(outcome, Outcome::Refused(Reason::TooManyRefused { refusal, .. }) if *refusal == full)
+    let (Outcome::Refused(reason) | Outcome::Indeterminate(reason)) = outcome else { return false };
+    match reason {
+        Reason::TooManyRefused { refusal, .. }
+        | Reason::NoQuorum { refusal, .. }
+        | Reason::FateUnknown { refusal } => *refusal == Some(Refusal::DiskFull),
+        _ => false,
+    }
 }
 
 /// The value that was read, or nothing.

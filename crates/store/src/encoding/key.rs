@@ -17,6 +17,8 @@ use sha2::{Digest, Sha256};
 
 /// Where a replica keeps the largest ballot that it may promise.
 pub(crate) const MARK: &[u8] = b"\x05mark";
+/// That a mark was lost, and another one took its place: nobody knows what was promised below the first one.
+pub(crate) const MARK_LOST: &[u8] = b"\x05mark lost";
 /// Bytes of a hashed prefix.
 const HASHED_LEN: usize = 33;
 /// The engine takes keys of up to 65,535 bytes; the version and some slack must fit in too.

@@ -9,18 +9,23 @@ use abd::{AcceptedRecord, Ballot, Version};
 use bytes::Bytes;
 use std::sync::PoisonError;
 
-/// The mark in a database; the smallest one if there is none. If it is lost, all keys are in doubt.
+/// The mark in a database; the smallest one if there is none. If it is lost, or was once, all keys are in doubt: a later mark says
+/// nothing about what was promised before.
 pub(super) fn read_mark(database: &impl Database, doubts: &Doubts) -> Result<Ballot, DatabaseError> {
-    let mark = match database.get(key::MARK) {
+    let read = |key| match database.get(key) {
         Err(DatabaseError::Unreadable { why, .. }) => {
             log::error!(
                 "the mark of this replica cannot be read, and it abstains until keys are written: {why}"
             );
             doubts.add_all();
-            None
+            Ok(None)
         }
-        found => found?,
+        found => found,
     };
+    if read(key::MARK_LOST)?.is_some() {
+        doubts.add_all();
+    }
+    let mark = read(key::MARK)?;
     let Some(bytes) = mark else { return Ok(Ballot::MIN) };
     let Ok(bytes) = <&[u8; Ballot::LEN]>::try_from(&bytes[..]) else {
         return Err(DatabaseError::Damaged(format!("the mark has {} bytes", bytes.len())));
@@ -81,5 +86,44 @@ impl<D: Database> MultiVersionStore<D> {
             Ok(()) | Err(DatabaseError::Full(_)) => Ok(alive),
             Err(why) => Err(why),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::MemoryDatabase;
+    use crate::versions::Puts;
+    use abd::{Content, StampedValue, Timestamp, Unit, WriteGroup};
+    use std::sync::Arc;
+
+    fn commit(store: &MultiVersionStore<Arc<MemoryDatabase>>, unit: &Unit) {
+        let mut puts = Puts::default();
+        puts.push(unit);
+        store.commit_puts(&puts).unwrap();
+    }
+
+    /// P5, S3: a mark that was lost is not replaced by one that says nothing about what was promised before.
+    #[test]
+    fn p5_a_lost_mark_stays_in_doubt_behind_a_new_one() {
+        let database = Arc::new(MemoryDatabase::default());
+        let open = || MultiVersionStore::new(Arc::clone(&database), 1 << 20).unwrap();
+        let abstains = |store: &MultiVersionStore<_>, key: &str| {
+            matches!(store.newest(key.as_bytes()), Err(DatabaseError::Unreadable { .. }))
+        };
+        let mark = |round| Unit::Mark(Ballot { epoch: 1, round, node: 1, boot: 1 });
+        let version = |time| Version::of_write(Timestamp { time, node: 1, boot: 1 });
+        let store = open();
+        commit(&store, &mark(5));
+        assert!(!abstains(&open(), "k"));
+        store.doubts.add_all();
+        commit(&store, &mark(7));
+        let store = open();
+        assert_eq!(store.mark().round, 7);
+        assert!(abstains(&store, "k"));
+        let stamped = StampedValue::plain(version(3), Content::Value("v".into()));
+        commit(&store, &Unit::Version { key: "k".into(), stamped });
+        assert!(!abstains(&store, "k") && abstains(&store, "other"));
+        assert!(abstains(&open(), "k"), "which keys were written since is in memory only");
     }
 }

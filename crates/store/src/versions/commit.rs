@@ -89,6 +89,10 @@ impl<D: Database> MultiVersionStore<D> {
         let raised = mark > self.mark();
         if raised {
             batch.put(Bytes::from_static(key::MARK), mark.to_bytes().to_vec());
+            if self.doubts.are_about_all() {
+                // The new mark must not hide that.
+                batch.put(Bytes::from_static(key::MARK_LOST), Bytes::new());
+            }
         }
         if !batch.is_empty() {
             self.database.write(batch)?;

@@ -26,6 +26,8 @@ const OVER_MAX: usize = 1 << 16;
 pub(super) struct Doubts {
     /// Whether any are, for whoever asks in the way of every read.
     any: AtomicBool,
+    /// Whether the mark was lost.
+    all: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -56,6 +58,12 @@ impl Doubts {
     pub(super) fn add_all(&self) {
         let part = |(from, to)| Part { from: Bytes::from_static(from), to: Bytes::from_static(to) };
         self.add(Space::ACCEPTED.map(part));
+        self.all.store(true, Ordering::Release);
+    }
+
+    /// Whether the mark was lost.
+    pub(super) fn are_about_all(&self) -> bool {
+        self.all.load(Ordering::Acquire)
     }
 
     /// The record of one key is not made use of.

@@ -142,7 +142,7 @@ impl Fold {
         refusal: Refusal,
     ) -> Step {
         match &mut self.phase {
-            FoldPhase::Prepare(prepare) => prepare.absorb_refusal(members, from, refusal),
+            FoldPhase::Prepare(prepare) => prepare.absorb_refusal(members, self.own.is_none(), from, refusal),
             FoldPhase::Accept(accept) => accept.absorb_refusal(members, from, refusal),
             FoldPhase::Publish(storing) => match storing.absorb_refusal(members, from, refusal) {
                 Some(reason) => Step::Fold(FoldStep::Unpublished(reason)),

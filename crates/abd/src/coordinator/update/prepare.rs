@@ -34,6 +34,8 @@ pub(in super::super) struct Prepare {
     lacking: NodeSet,
     /// Who has said that its disk is full.
     pub(super) unwritable: NodeSet,
+    /// Who has no room for the base.
+    full: NodeSet,
     /// Whether what is to be proposed is a value, for which a promise of those is not enough.
     needs_room: bool,
     /// The highest that was accepted for the base.
@@ -61,6 +63,7 @@ impl Prepare {
             closed: None,
             lacking: NodeSet::EMPTY,
             unwritable: NodeSet::EMPTY,
+            full: NodeSet::EMPTY,
             needs_room: false,
             accepted: None,
             highest: Ballot::MIN,
@@ -129,11 +132,24 @@ impl Prepare {
         }
     }
 
-    pub(super) fn absorb_refusal(&mut self, members: &Members, from: usize, refusal: Refusal) -> Step {
+    /// `is_free`: nothing of one's own is at stake.
+    pub(super) fn absorb_refusal(
+        &mut self,
+        members: &Members,
+        is_free: bool,
+        from: usize,
+        refusal: Refusal,
+    ) -> Step {
         match refusal {
             Refusal::Busy => self.nacked.insert(from),
             _ => self.refused.insert(from),
         };
+        if refusal == Refusal::DiskFull {
+            self.full.insert(from);
+            if is_free && !members.suffices_without(self.full) {
+                return Step::Fold(FoldStep::Full(self.full));
+            }
+        }
         self.judge(members)
     }
 
@@ -163,7 +179,7 @@ impl Prepare {
         if self.is_promised(members) {
             return Step::Fold(FoldStep::Evaluate);
         }
-        if members.is_majority(self.promised.union(self.behind)) {
+        if !members.is_majority(self.promised) && members.is_majority(self.promised.union(self.behind)) {
             // Not all of them have the newest: it goes with the next question.
             return Step::Fold(FoldStep::Follow(Next::Base(self.base.clone())));
         }

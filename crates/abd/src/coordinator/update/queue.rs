@@ -152,6 +152,10 @@ impl Coordinator {
                 let FoldPhase::Pause(next) = fold.phase.clone() else { unreachable!("it has paused") };
                 self.prepare(id, position, running, next, now, issuer);
             }
+            FoldStep::Full(unwritable) => {
+                assert!(fold.own.is_none(), "what was proposed may be accepted yet");
+                self.end_all(id, position, running, disk_full(&self.config.members, unwritable));
+            }
             FoldStep::Follow(next) => {
                 assert!(fold.own.is_none(), "P3': a proposal whose fate is unknown stays at its base");
                 self.prepare(id, position, running, next, now, issuer);
@@ -232,7 +236,10 @@ impl Coordinator {
     }
 
     /// Has the node evaluate the operations of a fold, if any are left.
-    fn ask_for_evaluation(&mut self, id: u64, position: Position, running: Box<Running>) {
+    fn ask_for_evaluation(&mut self, id: u64, position: Position, mut running: Box<Running>) {
+        if running.fold().operations.is_empty() {
+            self.take_operations(&mut running);
+        }
         let FoldPhase::Evaluate(prepare) = &running.fold().phase else { unreachable!("it was promised") };
         let operations = &running.fold().operations;
         if operations.is_empty() {
@@ -440,6 +447,7 @@ impl Coordinator {
             return self.end_fold(fold_id, position, running);
         }
         if fold.operations.is_empty() && fold.own.take().is_some() {
+            fold.learn();
             // P3' binds those of the proposal, and they are gone: nobody can apply them again. Those who wait begin anew, at once.
             fold.evaluated.clear();
             fold.attempts = 0;

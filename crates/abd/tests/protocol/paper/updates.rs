@@ -2,7 +2,7 @@
 //! once or not at all, and answers that say which.
 
 use crate::functions::{append, create, take};
-use crate::support::{HEDGE, Message, PATIENCE, Payload, Ticket, World, get, set};
+use crate::support::{HEDGE, Message, PATIENCE, Payload, Ticket, World, delete, get, set, stamped, version};
 use abd::{Outcome, Reason, Refusal, Reply, Request, Standing, TimestampMode, Version};
 use std::time::Duration;
 
@@ -395,4 +395,51 @@ fn updates_end_at_their_deadlines() {
         assert_eq!(world.outcome(ticket), Some(&Outcome::Refused(reason)));
     }
     assert_eq!(world.node(1).coordinator.in_flight(), 0);
+}
+
+/// D1: where full disks cannot even take the base, an update that takes a value away is refused at once: a Delete is left.
+#[test]
+fn d1_full_disks_without_the_base_refuse_at_once() {
+    let mut world = World::new(3, TimestampMode::Logical);
+    world.plant(1, stamped(version(5, 1, 1), "x."));
+    for id in [2, 3] {
+        world.node(id).standing = Standing { admitted: true, writable: false };
+    }
+    let ticket = run(&mut world, 1, take());
+    for _ in 0..3 {
+        world.advance(HEDGE);
+        world.deliver_all();
+    }
+    let refusal = Some(Refusal::DiskFull);
+    let reason = Reason::TooManyRefused { refused: 2, members: 3, refusal };
+    assert_eq!(world.outcome(ticket), Some(&Outcome::Refused(reason)));
+    let ticket = run(&mut world, 1, delete());
+    world.written(ticket);
+    assert_eq!(value(&mut world, 2), None);
+}
+
+/// D1: five nodes, two full disks, one node gone: a value waits for room until its deadline, and nobody is asked in a circle.
+#[test]
+fn d1_promises_without_room_are_not_asked_for_again_at_once() {
+    let mut world = World::new(5, TimestampMode::Logical);
+    for id in [1, 2] {
+        world.node(id).standing = Standing { admitted: true, writable: false };
+    }
+    let gone = |message: &Message| message.touches(5);
+    let ticket = world.submit(3, append("a."));
+    let mut prepares = 0;
+    while world.outcome(ticket).is_none() {
+        while let Some(at) = world.pool.iter().position(|message| !gone(message)) {
+            prepares += usize::from(is_prepare(&world.pool[at]));
+            assert!(prepares < 1000, "they are asked without end");
+            world.deliver_at(at);
+        }
+        world.lose(gone);
+        world.advance(Duration::from_millis(50));
+    }
+    assert!(
+        matches!(world.outcome(ticket), Some(Outcome::Refused(Reason::NoQuorum { .. }))),
+        "{:?}",
+        world.outcome(ticket)
+    );
 }
