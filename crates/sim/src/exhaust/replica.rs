@@ -237,7 +237,8 @@ fn look(values: &Values, cell: Cell, acceptor: &mut Acceptor) {
         return;
     }
     let base = Some(Box::new(Base::Named(Version::MIN)));
-    let question = Request::Prepare { key: KEY, ballot: Ballot::MIN, base, have: Version::MAX };
+    let ballot = Ballot { epoch: REPLICA.scope.epoch, ..Ballot::MIN };
+    let question = Request::Prepare { key: KEY, ballot, base, have: Version::MAX };
     let (unit, reply) = change(values, cell, acceptor, question);
     assert!(unit.is_none() && matches!(reply, Reply::Closed(_)), "{reply:?}");
 }
