@@ -1,7 +1,7 @@
 //! What the clients saw.
 
 use crate::plan::OperationKind;
-use abd::{Operation, Version};
+use abd::{UpdateId, Version};
 use bytes::Bytes;
 
 /// Bytes of a value that people want to see.
@@ -18,8 +18,14 @@ pub struct OperationRecord {
     pub key: Bytes,
     /// What.
     pub kind: OperationKind,
-    /// What a Set writes: a value of its own.
+    /// What it writes, appends or adds: a value of its own.
     pub value: Bytes,
+    /// What the key must hold for it.
+    pub expected: Bytes,
+    /// The proposals that it may have been a part of.
+    pub proposals: Vec<UpdateId>,
+    /// Nobody has room for an update: its node has carried it out as a blind Delete.
+    pub is_blind: bool,
     /// The version that its coordinator chose for what it writes, once it has been sent.
     pub version: Option<Version>,
     /// When it was asked: virtual time, and the number of the event. Two events may have one time, never one number.
@@ -37,10 +43,12 @@ pub enum ClientAnswer {
     NotAsked,
     /// Nothing yet.
     Pending,
-    /// A Get found this.
+    /// The key held this; or it is a condition that did not hold.
     Read(Option<Bytes>),
-    /// A Set or Delete took effect.
+    /// It took effect.
     Written,
+    /// A length, a sum, or how many keys were taken away.
+    Number(i64),
     /// Certainly no effect.
     Refused(String),
     /// Perhaps.
@@ -48,28 +56,44 @@ pub enum ClientAnswer {
 }
 
 impl OperationRecord {
-    /// The same as a coordinator sees it.
-    pub fn operation(&self) -> Operation {
-        let (key, value) = (self.key.clone(), self.value.clone());
+    /// What was asked.
+    pub fn text(&self) -> String {
+        let (name, key) = (self.kind.name(), self.key.escape_ascii());
+        let value = if self.kind.has_value() { format!("={}", shown(&self.value)) } else { String::new() };
+        let expected =
+            if self.kind.has_expected() { format!(" if {}", shown(&self.expected)) } else { String::new() };
+        format!("{name} {key}{value}{expected}")
+    }
+
+    /// The request, as it goes over a connection.
+    pub fn command(&self) -> Vec<&[u8]> {
+        let Self { key, value, expected, .. } = self;
         match self.kind {
-            OperationKind::Get => Operation::Get { key },
-            OperationKind::Set => Operation::Set { key, value },
-            OperationKind::Delete => Operation::Delete { key },
+            OperationKind::Get => vec![b"GET", key],
+            OperationKind::Set => vec![b"SET", key, value],
+            OperationKind::SetIfAbsent => vec![b"SET", key, value, b"NX"],
+            OperationKind::SetIfEqual => vec![b"SET", key, value, b"IFEQ", expected],
+            OperationKind::GetSet => vec![b"SET", key, value, b"GET"],
+            OperationKind::Append => vec![b"APPEND", key, value],
+            OperationKind::Increment => vec![b"INCRBY", key, value],
+            OperationKind::Delete => vec![b"DEL", key],
+            OperationKind::DeleteIfEqual => vec![b"DELEX", key, b"IFEQ", expected],
+            OperationKind::GetDelete => vec![b"GETDEL", key],
         }
     }
 
-    /// What was asked.
-    pub fn text(&self) -> String {
-        let key = self.key.escape_ascii();
-        match self.kind {
-            OperationKind::Get => format!("get {key}"),
-            OperationKind::Set => format!("set {key}={}", shown(&self.value)),
-            OperationKind::Delete => format!("delete {key}"),
-        }
+    /// Whether it ended, and nobody knows what it has done, although its node has said so itself.
+    pub fn is_indeterminate(&self) -> bool {
+        matches!(&self.answer, ClientAnswer::Unknown(why) if why.starts_with("INDETERMINATE"))
     }
 }
 
 impl ClientAnswer {
+    /// Whether it says what has become of the operation, and that it was carried out.
+    pub fn is_answered(&self) -> bool {
+        matches!(self, Self::Read(_) | Self::Written | Self::Number(_))
+    }
+
     /// In words.
     pub fn text(&self) -> String {
         match self {
@@ -78,6 +102,7 @@ impl ClientAnswer {
             Self::Read(None) => "absent".into(),
             Self::Read(Some(value)) => value.escape_ascii().to_string(),
             Self::Written => "ok".into(),
+            Self::Number(number) => number.to_string(),
             Self::Refused(why) => format!("refused: {why}"),
             Self::Unknown(why) => format!("unknown: {why}"),
         }

@@ -64,7 +64,7 @@ fn the_honest_protocol_is_not_convicted() {
 
 #[test]
 fn every_mutant_is_convicted() {
-    for mutant in MUTANTS {
+    for mutant in MUTANTS.iter().filter(|mutant| mutant.by_seeds) {
         let convicted =
             (0..SEEDS).any(|seed| run(&plan(seed, Some(mutant)), mutant.lies, false).verdict.convicts());
         assert!(convicted, "{} got away within {SEEDS} seeds", mutant.name);

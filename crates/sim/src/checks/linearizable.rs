@@ -4,39 +4,60 @@
 use super::{Conviction, Verdict};
 use crate::history::{ClientAnswer, OperationRecord};
 use crate::plan::OperationKind;
-use lincheck::{Action, History, Model, Operation, judge};
+use lincheck::{Action, History, Model, Operation, Update, judge};
 
 /// How many positions the search may visit: some clients have much under way, and nobody knows what became of it.
-const POSITIONS: usize = 30_000_000;
+const POSITIONS: usize = 6_000_000;
+/// A history on which it gives up is cut in half so often: what it begins with has an order, too.
+const CUTS: u32 = 5;
+
+/// How a history was judged.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Whether it is about all of the history, and not about its beginning alone.
+    pub is_whole: bool,
+}
 
 /// Judges a run's operations.
-pub fn check(records: &[OperationRecord]) -> Verdict {
+///
+/// `acted` says whether an operation of which nobody knows what it has done may have done anything at all.
+pub fn check(records: &[OperationRecord], acted: impl Fn(&OperationRecord) -> bool) -> Judged {
     let mut indices = Vec::new();
     let mut operations = Vec::new();
     for (index, record) in records.iter().enumerate() {
         let known = match (&record.answer, record.kind) {
             (ClientAnswer::Refused(_) | ClientAnswer::NotAsked, _)
             | (ClientAnswer::Unknown(_) | ClientAnswer::Pending, OperationKind::Get) => continue,
+            (ClientAnswer::Unknown(_) | ClientAnswer::Pending, _) if !acted(record) => continue,
             (ClientAnswer::Unknown(_) | ClientAnswer::Pending, _) => None,
-            (ClientAnswer::Read(_) | ClientAnswer::Written, _) => Some(record.returned.1),
-        };
-        let action = match (record.kind, &record.answer) {
-            (OperationKind::Get, ClientAnswer::Read(value)) => {
-                Action::Read(value.as_ref().map(|value| value.to_vec()))
+            (ClientAnswer::Read(_) | ClientAnswer::Written | ClientAnswer::Number(_), _) => {
+                Some(record.returned.1)
             }
-            (OperationKind::Set, _) => Action::Write(record.value.to_vec()),
-            _ => Action::Delete,
         };
         indices.push(index);
         operations.push(Operation {
             client: u64::from(record.client) + 1,
             key: record.key.to_vec(),
-            action,
+            action: action(record),
             invoke: record.invoked.1,
             ret: known,
         });
     }
-    match judge(&Model::register(), &History::new(operations), POSITIONS).verdict {
+    let history = History::new(operations);
+    let mut verdict = verdict(&history, &indices);
+    for cut in 1..=CUTS {
+        if !matches!(verdict, Verdict::Undecided(_)) {
+            return Judged { verdict, is_whole: cut == 1 };
+        }
+        verdict = self::verdict(&beginning(&history, cut), &indices);
+    }
+    Judged { verdict, is_whole: false }
+}
+
+fn verdict(history: &History, indices: &[usize]) -> Verdict {
+    match judge(&Model::register_with_updates(), history, POSITIONS).verdict {
         lincheck::Verdict::Linearizable => Verdict::Fine,
         lincheck::Verdict::Unknown(_) => Verdict::Undecided("the judge gave up on this history".into()),
         lincheck::Verdict::Violation(violation) => Verdict::Wrong(Conviction {
@@ -45,4 +66,60 @@ pub fn check(records: &[OperationRecord]) -> Verdict {
             operations: violation.window.iter().map(|index| indices[*index]).collect(),
         }),
     }
+}
+
+/// The beginning of a history: what was asked in it, and was answered in it.
+fn beginning(history: &History, cuts: u32) -> History {
+    let count = history.operations.len() >> cuts;
+    let end = history.operations.get(count).map_or(u64::MAX, |next| next.invoke);
+    let asked = history.operations[..count].iter().filter(|operation| {
+        let is_answered = operation.ret.is_some_and(|ret| ret < end);
+        is_answered || !operation.action.is_observation()
+    });
+    let until = |operation: &Operation| Operation {
+        ret: operation.ret.filter(|ret| *ret < end),
+        ..operation.clone()
+    };
+    History::new(asked.map(until).collect())
+}
+
+/// What an operation was asked to do, and what it answered, if it has.
+fn action(record: &OperationRecord) -> Action {
+    let (value, answer) = (&record.value, &record.answer);
+    let update = match record.kind {
+        OperationKind::Get => {
+            let read = if let ClientAnswer::Read(value) = answer { value.as_ref() } else { None };
+            return Action::Read(read.map(|value| value.to_vec()));
+        }
+        OperationKind::Set => return Action::Write(value.to_vec()),
+        // What it counts is what was seen, as documented.
+        OperationKind::Delete if record.is_blind => return Action::Delete,
+        OperationKind::SetIfAbsent => Update::set(value).if_absent(),
+        OperationKind::SetIfEqual => Update::set(value).if_equal(&record.expected),
+        OperationKind::GetSet => Update::set(value),
+        OperationKind::Append => Update::append(value),
+        OperationKind::Increment => Update::add(number(value)),
+        OperationKind::Delete => Update::delete().if_present(),
+        OperationKind::DeleteIfEqual => Update::delete().if_equal(&record.expected),
+        OperationKind::GetDelete => Update::delete(),
+    };
+    Action::Update(match (record.kind, answer) {
+        (OperationKind::GetSet | OperationKind::GetDelete, ClientAnswer::Read(before)) => {
+            update.before(before.as_deref())
+        }
+        (OperationKind::Append, ClientAnswer::Number(length)) => {
+            update.length(u64::try_from(*length).unwrap_or(u64::MAX))
+        }
+        (OperationKind::Increment, ClientAnswer::Number(sum)) => update.number(*sum),
+        (_, ClientAnswer::Number(count)) => update.applied(*count == 1),
+        (_, ClientAnswer::Written) => update.applied(true),
+        // A condition that did not hold.
+        (_, ClientAnswer::Read(_)) => update.applied(false),
+        _ => update,
+    })
+}
+
+/// The number that a client adds.
+fn number(value: &[u8]) -> i64 {
+    std::str::from_utf8(value).ok().and_then(|digits| digits.parse().ok()).unwrap_or_default()
 }

@@ -3,9 +3,12 @@
 pub mod acked;
 pub mod alive;
 pub mod bounded;
+pub mod calm;
+pub mod chosen;
 pub mod converged;
 pub mod linearizable;
 pub mod monotone;
+pub mod once;
 pub mod strangers;
 pub mod unique;
 pub mod verdicts;

@@ -56,6 +56,7 @@ fn text_of(stamped: &StampedValue) -> String {
     }
 }
 
-fn text(content: &Content) -> String {
+/// What is written, for people.
+pub(super) fn text(content: &Content) -> String {
     content.value().map_or_else(|| "a tombstone".into(), |value| format!("\"{}\"", value.escape_ascii()))
 }

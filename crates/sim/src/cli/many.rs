@@ -67,6 +67,12 @@ pub(super) fn run(arguments: &Arguments, seeds: Range<u64>) -> Result<ExitCode, 
         total.stats.answered,
         total.stats.messages
     );
+    let Stats { updates, indeterminate, .. } = total.stats;
+    let parts = indeterminate * 1_000_000 / updates.max(1);
+    say!("{updates} updates, {indeterminate} indeterminate: {parts} of a million");
+    if total.stats.partly > 0 {
+        say!("{} histories were judged only in part", total.stats.partly);
+    }
     match (arguments.mutant, total.failure) {
         (None, None) => {
             say!("no violation, no stuck run");
@@ -94,6 +100,9 @@ fn add(total: &mut Total, stats: &Stats) {
     total.runs += 1;
     total.stats.operations += stats.operations;
     total.stats.answered += stats.answered;
+    total.stats.updates += stats.updates;
+    total.stats.partly += stats.partly;
+    total.stats.indeterminate += stats.indeterminate;
     total.stats.messages += stats.messages;
     total.stats.simulated += stats.simulated;
 }

@@ -46,6 +46,7 @@ fn wrong(drawing: &Drawing<'_>, conviction: &Conviction) -> String {
                 format!("and was told <b>{}</b>", escape(&value.escape_ascii().to_string()))
             }
             ClientAnswer::Written => "and was told that it is done".to_owned(),
+            ClientAnswer::Number(number) => format!("and was told {number}"),
             ClientAnswer::Refused(_) => "and was refused".to_owned(),
             ClientAnswer::Unknown(_) | ClientAnswer::Pending | ClientAnswer::NotAsked => {
                 "and never learnt whether it was done".to_owned()
@@ -78,7 +79,7 @@ fn timestamp(drawing: &Drawing<'_>, version: Version) -> String {
 }
 
 fn ended(record: &OperationRecord) -> bool {
-    matches!(record.answer, ClientAnswer::Read(_) | ClientAnswer::Written)
+    record.answer.is_answered()
 }
 
 /// Whether the first had ended before the second began.
@@ -101,6 +102,10 @@ fn quoted(record: &OperationRecord) -> String {
 
 /// The two shapes that nearly every violation has: a lost update, and time running backwards between two reads.
 fn pattern(records: &[OperationRecord], order: &[usize]) -> String {
+    if order.iter().any(|index| records[*index].kind.is_update()) {
+        // Here what one wrote another may have built upon.
+        return String::new();
+    }
     let of = |kinds: &[OperationKind]| -> Vec<&OperationRecord> {
         order.iter().map(|index| &records[*index]).filter(|record| kinds.contains(&record.kind)).collect()
     };

@@ -168,10 +168,7 @@ impl Picture<'_> {
         for (operation, from, to) in spans {
             let record = &drawing.records[operation];
             let is_answered = to < self.layout.width - 50.0;
-            let open = !matches!(
-                record.answer,
-                ClientAnswer::Read(_) | ClientAnswer::Written | ClientAnswer::Refused(_)
-            );
+            let open = !record.answer.is_answered() && !matches!(record.answer, ClientAnswer::Refused(_));
             let (y, node) = (self.layout.client(record.client), self.layout.node(record.node));
             let guilty = if drawing.guilty().contains(&operation) { " guilty" } else { "" };
             let open = if open { " open" } else { "" };

@@ -19,6 +19,8 @@ pub struct Mutant {
     pub rule: &'static str,
     /// How it is broken.
     pub what: &'static str,
+    /// Whether runs of seeds convict it; else a script alone can.
+    pub by_seeds: bool,
     /// What a run needs for the fault to matter.
     pub features: Features,
     /// What is told to the production code.
@@ -92,6 +94,30 @@ pub struct Lies {
     pub limits_peers: bool,
     /// What ends with a node that stops is said to have had no effect.
     pub drain_refuses: bool,
+    /// A refusal of an update is understood to say that nothing was accepted.
+    pub refusal_is_evidence: bool,
+    /// An update goes on at another base as soon as it hears of one.
+    pub leaves_its_base: bool,
+    /// What was promised is forgotten by a restart.
+    pub forgets_promises: bool,
+    /// What was accepted is forgotten by a restart.
+    pub joins_afresh: bool,
+    /// Updates are answered when they are chosen, and nobody stores them.
+    pub answers_unpublished: bool,
+    /// A replica accepts at a base below its newest version.
+    pub serves_closed: bool,
+    /// An acceptance is stored without its base.
+    pub tears_base: bool,
+    /// What waits for the disk is not known to whoever asks next.
+    pub forgets_queued: bool,
+    /// A replica whose disk is full takes part in updates.
+    pub accepts_full: bool,
+    /// All updates of a fold are answered alike.
+    pub one_answer: bool,
+    /// A Get writes back what it has read without saying whose update that was.
+    pub drops_update: bool,
+    /// A condition that fails in a fold is answered when the fold is proposed.
+    pub answers_conditions: bool,
 }
 
 /// Lies about time.
@@ -106,6 +132,8 @@ pub enum ClockLie {
     NobodyWaits,
     /// The same, for Gets only.
     GetsDoNotWait,
+    /// The same, for updates only.
+    UpdatesDoNotWait,
     /// `latest` was read some time before the operation began.
     Stale,
 }

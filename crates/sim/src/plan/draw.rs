@@ -22,6 +22,43 @@ const COMPARE_EVERY: u64 = 5 * S;
 /// Nothing goes wrong before this: the first start of a cluster needs all nodes once (rule M1).
 const CALM: u64 = 500 * MS;
 
+/// Where the chance for a run without any trouble comes from.
+const CALM_STREAM: u64 = 0xde;
+
+/// The same without anything that could go wrong.
+fn calm(plan: Plan) -> Plan {
+    let network = Network {
+        loss: Ratio::ZERO,
+        duplicate: Ratio::ZERO,
+        stray: Ratio::ZERO,
+        corrupt: Ratio::ZERO,
+        ..plan.network
+    };
+    let op_timeout = plan.op_timeout.max(super::CALM_PATIENCE);
+    let mut operations = plan.operations;
+    for operation in &mut operations {
+        operation.patience = 0;
+        // A Set that comes in between may close an instance that nobody can tell the end of any more (P3').
+        if operation.kind == OperationKind::Set {
+            operation.kind = OperationKind::GetSet;
+        }
+    }
+    let sync = (plan.sync.0.min(MS), plan.sync.1.min(super::CALM_SYNC));
+    Plan {
+        network,
+        op_timeout,
+        sync,
+        lost_answers: Ratio::ZERO,
+        faults: Vec::new(),
+        compare_every: None,
+        few_instances: false,
+        // Nor is a disk so slow that what many want at a time takes longer than they wait.
+        lookups: plan.lookups.map(|_| (20 * US, MS)),
+        operations,
+        ..plan
+    }
+}
+
 pub(super) struct Draw {
     pub(super) rng: Rng,
     pub(super) nodes: u32,
@@ -63,14 +100,14 @@ impl Draw {
         let large = features.large.unwrap_or(self.rng.one_in(6));
         let drawn = self.rng.one_in(4);
         let little = features.little_for_clients.unwrap_or(drawn);
-        let operations = self.operations(features.deletes, large);
+        let operations = self.operations(features, large);
         let faults = self.faults(seed, features, mode);
         let forget = faults.iter().any(|fault| fault.what.forgets());
         let drawn = self.rng.one_in(3);
         let short_queue = features.short_queues.unwrap_or(drawn);
         let short_backlogs = self.switch(features.short_backlogs);
         let short_lists = features.short_lists.unwrap_or(self.rng.one_in(4));
-        Plan {
+        let plan = Plan {
             seed,
             nodes: self.nodes,
             mode,
@@ -84,6 +121,7 @@ impl Draw {
             clocks,
             sync,
             lost_answers: *self.rng.pick(&[Ratio::ZERO, Ratio::per_mille(20), Ratio::per_mille(100)]),
+            few_instances: self.rng.one_in(2),
             repairs: true,
             short_lists,
             short_backlogs,
@@ -97,7 +135,9 @@ impl Draw {
             faults,
             chaos_end: CHAOS,
             liveness: true,
-        }
+        };
+        let is_calm = Rng::new(seed, CALM_STREAM).one_in(16);
+        if features.calm.unwrap_or(is_calm) { calm(plan) } else { plan }
     }
 
     /// In half of the runs something has to be read from a disk, in some of them from one that is slow.
@@ -150,26 +190,30 @@ impl Draw {
         (0..self.nodes).map(|_| *self.rng.pick(limits)).collect()
     }
 
-    fn operations(&mut self, deletes: Option<bool>, large: bool) -> Vec<Planned> {
+    fn operations(&mut self, features: Features, large: bool) -> Vec<Planned> {
+        let keys = *self.rng.pick(&[1, 2, 2, 3, 4, 5, 8]);
+        // What all clients do to one key at a time has many orders.
+        let clients = if keys == 1 { CLIENTS.1 / 2 } else { CLIENTS.1 };
         let count = self.rng.between(200, 260);
-        let clients = self.rng.node(CLIENTS.1 - CLIENTS.0 + 1) + CLIENTS.0;
-        let keys = u32::try_from(self.rng.between(1, 5)).unwrap_or(1);
-        let delete = if self.switch(deletes) { self.rng.between(1, 4) } else { 0 };
-        let get = self.rng.between(2, 10);
+        let clients = self.rng.node(clients - CLIENTS.0 + 1) + CLIENTS.0;
+        let kinds = self.kinds(features.deletes, features.updates);
+        // Mostly one key that everybody wants, or all of them alike.
+        let hot = *self.rng.pick(&[2, 2, 2, 8]);
         let impatient = self.rng.one_in(3);
         let sticky = self.rng.one_in(2);
         // A storm lasts about as long as what is in it, or much longer.
         let spread = self.rng.magnitude(2 * MS, 600 * MS);
+        let hottest = self.rng.node(keys);
         let mut operations = Vec::new();
         for _ in 0..count {
             let at = self.storm() + self.rng.below(spread);
             let client = self.rng.node(clients);
-            let kind = match self.rng.below(10 + delete) {
-                draw if draw < get => OperationKind::Get,
-                draw if draw < 10 => OperationKind::Set,
-                _ => OperationKind::Delete,
+            let key = if self.rng.one_in(hot) { hottest } else { self.rng.node(keys) };
+            let kind = match *self.rng.pick(&kinds) {
+                OperationKind::Append if Plan::is_counter(key) => OperationKind::Increment,
+                OperationKind::Increment if !Plan::is_counter(key) => OperationKind::Append,
+                kind => kind,
             };
-            let key = if self.rng.one_in(2) { 0 } else { self.rng.node(keys) };
             let node = if sticky { client % self.nodes } else { self.rng.node(self.nodes) };
             let patience = if impatient && self.rng.one_in(4) { self.rng.magnitude(MS, 500 * MS) } else { 0 };
             let size = if large && self.rng.one_in(16) { *self.rng.pick(&LARGE) } else { 0 };
@@ -177,6 +221,26 @@ impl Draw {
         }
         operations.sort_by_key(|operation| operation.at);
         operations
+    }
+
+    /// What clients do, as often as it is in here: Gets, Sets, and updates of some kinds.
+    fn kinds(&mut self, deletes: Option<bool>, updates: bool) -> Vec<OperationKind> {
+        let deletes = self.switch(deletes);
+        let mut kinds = Vec::new();
+        for kind in OperationKind::ALL {
+            let weight = match kind {
+                OperationKind::Get => self.rng.between(2, 10),
+                OperationKind::Set => self.rng.between(u64::from(!updates), 8),
+                kind if !updates && kind.is_update() && kind != OperationKind::Delete => 0,
+                // It changes a key whatever that holds.
+                OperationKind::Append => self.rng.between(1, 8),
+                kind if kind.deletes() && !deletes => 0,
+                _ if self.rng.one_in(2) => self.rng.between(1, 4),
+                _ => 0,
+            };
+            kinds.extend((0..weight).map(|_| kind));
+        }
+        kinds
     }
 
     fn storm(&mut self) -> u64 {

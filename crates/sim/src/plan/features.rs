@@ -3,7 +3,7 @@
 use abd::TimestampMode;
 
 /// What a run is to contain. `None` leaves it to the seed; a mutant fixes what it needs to show itself.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Features {
     /// Members.
     pub nodes: Option<u32>,
@@ -53,8 +53,48 @@ pub struct Features {
     pub large: Option<bool>,
     /// Clients may hold little of a node's memory.
     pub little_for_clients: Option<bool>,
+    /// Updates of other kinds than deletions. By themselves they are in every plan.
+    pub updates: bool,
+    /// Nothing goes wrong at all.
+    pub calm: Option<bool>,
     /// Nodes stop in order, and come back.
     pub stops: Option<bool>,
     /// No node forgets anything, so that the lists of what peers missed must suffice.
     pub lasting: bool,
+}
+
+impl Default for Features {
+    /// As the seed has it.
+    fn default() -> Self {
+        Self {
+            nodes: None,
+            mode: None,
+            crashes: None,
+            power_cuts: None,
+            noise: None,
+            partitions: None,
+            slow_sync: None,
+            early_reads: None,
+            no_cache: None,
+            wide_clocks: None,
+            deletes: None,
+            amnesia: None,
+            strangers: None,
+            read_only: None,
+            parts: None,
+            clock_faults: None,
+            damage: None,
+            full_disks: None,
+            lanes: None,
+            short_lists: None,
+            short_queues: None,
+            short_backlogs: None,
+            large: None,
+            little_for_clients: None,
+            updates: true,
+            calm: None,
+            stops: None,
+            lasting: false,
+        }
+    }
 }

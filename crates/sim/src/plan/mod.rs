@@ -4,10 +4,12 @@
 mod draw;
 mod fault;
 mod features;
+mod kind;
 mod storms;
 
 pub use fault::{Fault, Point, Shape, What};
 pub use features::Features;
+pub use kind::OperationKind;
 
 use crate::rng::Ratio;
 use crate::time;
@@ -25,6 +27,14 @@ pub const SHORT_BACKLOG: Bounds = Bounds { encoded: 200, backlog: 400, contents:
 
 /// What clients may hold of a node where that is little: not much more than what their connections take, and one large value.
 pub const LITTLE: u64 = 96 << 10;
+
+/// Of three keys in a row this one is a counter.
+const COUNTERS: u32 = 1;
+
+/// Where nothing goes wrong a sync takes no longer, and a coordinator tries for at least so long, in nanoseconds.
+const CALM_SYNC: u64 = 5 * time::MS;
+/// See above.
+const CALM_PATIENCE: u64 = 5 * time::S;
 
 /// A whole run.
 #[derive(Clone, Debug)]
@@ -53,6 +63,8 @@ pub struct Plan {
     pub sync: (u64, u64),
     /// How long a disk takes to find what is not in memory: from, to, in nanoseconds. `None`: no time.
     pub lookups: Option<(u64, u64)>,
+    /// Whether acceptors remember only a few promises and closed instances one by one.
+    pub few_instances: bool,
     /// Answers that clients never get.
     pub lost_answers: Ratio,
     /// Whether nodes repair what others lack; a script says so.
@@ -135,17 +147,6 @@ pub struct Planned {
     pub patience: u64,
 }
 
-/// What a client does to a key. A value is written only once in a run, so every read says which write it saw.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OperationKind {
-    /// Reads it.
-    Get,
-    /// Gives it a new value.
-    Set,
-    /// Takes it away.
-    Delete,
-}
-
 impl Plan {
     /// The key as bytes. One of them holds the bytes that a careless encoding trips over.
     pub fn key(number: u32) -> Bytes {
@@ -154,6 +155,24 @@ impl Plan {
             1 => Bytes::from_static(b"k\0\xff\0\x01"),
             n => Bytes::from(format!("k{n}")),
         }
+    }
+
+    /// Whether a key of the plan holds a number, which is counted up; else what it holds is appended to.
+    pub fn is_counter(number: u32) -> bool {
+        number % 3 == COUNTERS
+    }
+
+    /// Whether nothing goes wrong in this run: then nothing of it may stay unknown.
+    pub fn is_calm(&self) -> bool {
+        let Network { loss, duplicate, stray, corrupt, .. } = &self.network;
+        let is_quiet =
+            [loss, duplicate, stray, corrupt, &self.lost_answers].iter().all(|ratio| **ratio == Ratio::ZERO);
+        let is_fast = self.sync.1 <= CALM_SYNC && self.lookups.is_none_or(|(_, most)| most <= CALM_SYNC);
+        is_quiet
+            && is_fast
+            && !self.few_instances
+            && self.faults.is_empty()
+            && self.op_timeout >= CALM_PATIENCE
     }
 
     /// The members of a majority.
@@ -258,6 +277,8 @@ impl fmt::Display for Plan {
             self.clients_bytes,
             time::text(self.drain)
         )?;
+        let instances = if self.few_instances { "a few" } else { "many" };
+        writeln!(f, "  acceptors remember {instances} instances")?;
         writeln!(f, "  {} faults until {}:", self.faults.len(), time::text(self.chaos_end))?;
         for fault in &self.faults {
             writeln!(f, "    {fault}")?;

@@ -6,8 +6,10 @@
 //! n1 clock -2ms +3ms                      the interval: true time is that far from its bounds
 //! n1 wall +5s                             the wall clock, compared with true time
 //! n2 syncs when told                      its disk waits for a line "n2 syncs"
-//! c1 asks n1: set k=x as A                get k, set k=x, delete k; A is the name of the operation
-//! n1 -> n2 write A arrives                read, query (timestamps), write or reply; the oldest that is under way
+//! c1 asks n1: set k=x as A                get k, set k=x, delete k, setnx k=x, setifeq k=x if y, getset k=x, append k=x,
+//!                                         incrby k=5, delifeq k if x, getdel k; A is the name of the operation
+//! n1 -> n2 write A arrives                read, query (timestamps), write, prepare, accept or reply; the oldest that is under
+//!                                         way. What is sent for several updates of a key at once is named after the oldest
 //! n1 -> n3 write A is lost
 //! n1 -> n3 write A is copied              then both can arrive
 //! n1 n2 settle                            everything between them arrives and is synced, until nothing moves
@@ -27,7 +29,7 @@
 //! n1 -> n2 breaks                         the connection, with what is under way on it; there is a new one
 //! n1 -> n2 is full                        or has room: the backlog
 //! time passes 10ms
-//! expect A ok                             or pending, refused, unknown, absent, a value
+//! expect A ok                             or pending, refused, unknown, absent, a value, a number
 //! expect n3 refuses                       it does not serve any more
 //! expect n3 holds k=x                     durably, as its newest version
 //! ```
@@ -97,8 +99,10 @@ pub enum Direction {
         kind: OperationKind,
         /// On which key.
         key: String,
-        /// What a Set writes.
+        /// What it writes, appends or adds.
         value: String,
+        /// What the key must hold.
+        expected: String,
         /// The name of the operation.
         name: String,
     },
@@ -205,12 +209,13 @@ impl fmt::Display for Direction {
                 write!(f, "{} wall {sign}{}", n(node), time::text(offset.unsigned_abs()))
             }
             Self::SyncsWhenTold(node) => write!(f, "{} syncs when told", n(node)),
-            Self::Ask { client, node, kind, key, value, name } => {
-                write!(f, "c{} asks {}: ", client + 1, n(node))?;
-                match kind {
-                    OperationKind::Get => write!(f, "get {key}")?,
-                    OperationKind::Set => write!(f, "set {key}={value}")?,
-                    OperationKind::Delete => write!(f, "delete {key}")?,
+            Self::Ask { client, node, kind, key, value, expected, name } => {
+                write!(f, "c{} asks {}: {} {key}", client + 1, n(node), kind.name())?;
+                if kind.has_value() {
+                    write!(f, "={value}")?;
+                }
+                if kind.has_expected() {
+                    write!(f, " if {expected}")?;
                 }
                 write!(f, " as {name}")
             }

@@ -131,17 +131,8 @@ fn direction(words: &[&str]) -> Result<Direction, String> {
         [node, "syncs", "when", "told"] => Direction::SyncsWhenTold(member(node)?),
         [client, "asks", node, request @ .., "as", name] => {
             let node = node.strip_suffix(':').ok_or("a colon is missing behind the node")?;
-            let (kind, key, value) = match request {
-                ["get", key] => (OperationKind::Get, *key, ""),
-                ["delete", key] => (OperationKind::Delete, *key, ""),
-                ["set", both] => {
-                    let (key, value) = both.split_once('=').ok_or("`set` wants key=value")?;
-                    (OperationKind::Set, key, value)
-                }
-                _ => return Err("a client asks `get k`, `set k=x` or `delete k`".into()),
-            };
-            let (key, value, name) = (key.to_owned(), value.to_owned(), (*name).to_owned());
-            Direction::Ask { client: number(client, 'c')?, node: member(node)?, kind, key, value, name }
+            let (client, node, name) = (number(client, 'c')?, member(node)?, (*name).to_owned());
+            ask(client, node, name, request)?
         }
         [node, "stops"] => Direction::Stop(member(node)?),
         [node, "lets", "clients", "write", bytes, "bytes"] => {
@@ -217,6 +208,28 @@ fn direction(words: &[&str]) -> Result<Direction, String> {
         [node, "goes", "on"] => Direction::Resume(member(node)?),
         _ => return Err(format!("nobody understands `{}`", words.join(" "))),
     })
+}
+
+/// `set k=x`, `delete k`, `setifeq k=x if y`, and so on.
+fn ask(client: u32, node: u32, name: String, request: &[&str]) -> Result<Direction, String> {
+    let names = || OperationKind::ALL.map(OperationKind::name).join(", ");
+    let (asked, request) = request.split_first().ok_or("a client asks for something")?;
+    let kind =
+        OperationKind::named(asked).ok_or_else(|| format!("a client asks {}, not `{asked}`", names()))?;
+    let (both, expected) = match request {
+        [both] if !kind.has_expected() => (*both, ""),
+        [both, "if", expected] if kind.has_expected() => (*both, *expected),
+        _ if kind.has_expected() => {
+            return Err(format!("`{asked}` wants a key, and what it must hold behind `if`"));
+        }
+        _ => return Err(format!("`{asked}` wants a key")),
+    };
+    let (key, value) = match kind.has_value() {
+        true => both.split_once('=').ok_or_else(|| format!("`{asked}` wants key=value"))?,
+        false => (both, ""),
+    };
+    let (key, value, expected) = (key.to_owned(), value.to_owned(), expected.to_owned());
+    Ok(Direction::Ask { client, node, kind, key, value, expected, name })
 }
 
 /// `db gone watermark copied`, and so on.
@@ -312,6 +325,11 @@ n2 syncs when told
 c1 asks n1: set k=x as A
 c2 asks n2: get k as B
 c2 asks n2: delete k as C
+c2 asks n2: append k=y; as D
+c2 asks n2: setifeq k=z if y as E
+c2 asks n2: delifeq k if z as F
+n1 -> n2 prepare D arrives
+n1 -> n2 accept D arrives
 n1 -> n2 write A arrives
 n2 -> n1 reply A is lost
 n1 -> n3 query A is copied

@@ -11,7 +11,7 @@ use crate::rng::Ratio;
 use crate::run::guarded;
 use crate::time::{EPOCH, S, US};
 use crate::trace::What;
-use crate::world::{Event, Held, RunReport, World};
+use crate::world::{Asked, Event, Held, RunReport, World};
 use ::node::commit::QUEUE_BYTES_MAX;
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -87,6 +87,7 @@ fn quiet_plan(script: &Script) -> Plan {
         clocks: Clocks { wall_skew: 0, drift_ppm: 0, behind: 0, ahead: 0, hold: 1, tick: script.tick },
         sync: (0, 0),
         lookups: None,
+        few_instances: false,
         lost_answers: Ratio::ZERO,
         repairs: script.repairs,
         short_lists: false,
@@ -145,7 +146,7 @@ impl Stage {
                 clocks.jump(i64::try_from(step).unwrap_or_default());
             }
             Direction::SyncsWhenTold(node) => self.world.nodes[*node as usize].lazy_disk = true,
-            Direction::Ask { client, node, kind, key, value, name } => {
+            Direction::Ask { client, node, kind, key, value, expected, name } => {
                 let up = self.world.nodes[*node as usize].process.is_some();
                 let planned = Planned {
                     at: now,
@@ -156,8 +157,9 @@ impl Stage {
                     size: 0,
                     patience: 0,
                 };
-                let (key, value) = (Bytes::from(key.clone()), Bytes::from(value.clone()));
-                let operation = self.world.ask_for(&planned, up.then_some(*node), key, value);
+                let [key, value, expected] = [key, value, expected].map(|word| Bytes::from(word.clone()));
+                let asked = Asked { key, value, expected };
+                let operation = self.world.ask_for(&planned, up.then_some(*node), asked);
                 self.names.insert(name.clone(), operation);
             }
             Direction::Message { from, to, kind, name, fate } => {
@@ -300,11 +302,12 @@ impl Stage {
         };
         let met = match (expected, &record.answer) {
             (Expected::Pending, ClientAnswer::Pending)
-            | (Expected::Ok, ClientAnswer::Written)
+            | (Expected::Ok, ClientAnswer::Written | ClientAnswer::Number(_))
             | (Expected::Refused, ClientAnswer::Refused(_) | ClientAnswer::NotAsked)
             | (Expected::Unknown, ClientAnswer::Unknown(_))
             | (Expected::Absent, ClientAnswer::Read(None)) => true,
             (Expected::Value(value), ClientAnswer::Read(Some(found))) => found == value.as_bytes(),
+            (Expected::Value(value), ClientAnswer::Number(number)) => number.to_string() == *value,
             _ => false,
         };
         if met { Ok(()) } else { Err(format!("it is {}", record.answer.text())) }

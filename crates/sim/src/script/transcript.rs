@@ -86,6 +86,7 @@ impl Recorder<'_> {
                     kind: record.kind,
                     key: word(&record.key),
                     value: word(&record.value),
+                    expected: word(&record.expected),
                     name: name(*operation),
                 }
             }
@@ -147,7 +148,10 @@ fn name(operation: usize) -> String {
 
 /// Bytes as a word of a script.
 fn word(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| if byte.is_ascii_alphanumeric() { char::from(*byte) } else { '_' }).collect()
+    bytes
+        .iter()
+        .map(|byte| if byte.is_ascii_alphanumeric() || *byte == b';' { char::from(*byte) } else { '_' })
+        .collect()
 }
 
 #[cfg(test)]

@@ -19,6 +19,15 @@ pub(crate) struct Client {
     is_due: bool,
 }
 
+/// What a client says in a request.
+pub(crate) struct Asked {
+    pub(crate) key: Bytes,
+    /// What it writes, appends or adds.
+    pub(crate) value: Bytes,
+    /// What the key must hold.
+    pub(crate) expected: Bytes,
+}
+
 /// Gives every client its operations.
 pub(super) fn of_plan(plan: &Plan) -> Vec<Client> {
     let count = plan.operations.iter().map(|operation| operation.client + 1).max().unwrap_or(0);
@@ -61,19 +70,43 @@ impl World {
 
     /// Records an operation and sends it to its node. What it writes, nobody else writes.
     fn ask(&mut self, planned: &Planned, node: Option<u32>) -> usize {
-        let (number, size) = (self.records.len(), planned.size.saturating_sub(1));
-        let value = Bytes::from(format!("v{number:.<size$}"));
-        self.ask_for(planned, node, Plan::key(planned.key), value)
+        let key = Plan::key(planned.key);
+        let asked = Asked { value: self.new_value(planned), expected: self.last_seen(&key), key };
+        self.ask_for(planned, node, asked)
     }
 
-    /// The same with a key and a value of somebody's choice.
-    pub(crate) fn ask_for(
-        &mut self,
-        planned: &Planned,
-        node: Option<u32>,
-        key: Bytes,
-        value: Bytes,
-    ) -> usize {
+    /// A value that nobody else writes. Its end is marked, so that it can be told from another one that it begins.
+    fn new_value(&self, planned: &Planned) -> Bytes {
+        let (number, size) = (self.records.len(), planned.size.saturating_sub(2));
+        Bytes::from(match planned.kind {
+            // Each sum says what was added.
+            OperationKind::Increment => format!("{}", 1 + number),
+            OperationKind::Append => format!("a{number:.<size$};"),
+            _ if Plan::is_counter(planned.key) => format!("{}", 1_000_000 * (1 + number)),
+            _ => format!("v{number:.<size$};"),
+        })
+    }
+
+    /// What somebody was told last that a key holds; or what nobody ever writes.
+    fn last_seen(&self, key: &Bytes) -> Bytes {
+        let told = self.records.iter().rev().filter(|record| record.key == key);
+        let mut seen = told.filter_map(|record| match (record.kind, &record.answer) {
+            (OperationKind::Get, ClientAnswer::Read(Some(value))) => Some(value.clone()),
+            (OperationKind::Set | OperationKind::GetSet, answer) if answer.is_answered() => {
+                Some(record.value.clone())
+            }
+            (OperationKind::SetIfAbsent | OperationKind::SetIfEqual, ClientAnswer::Written) => {
+                Some(record.value.clone())
+            }
+            (OperationKind::Increment, ClientAnswer::Number(sum)) => Some(Bytes::from(sum.to_string())),
+            _ => None,
+        });
+        seen.next().unwrap_or_else(|| Bytes::from_static(b"nothing"))
+    }
+
+    /// The same with a key and values of somebody's choice.
+    pub(crate) fn ask_for(&mut self, planned: &Planned, node: Option<u32>, asked: Asked) -> usize {
+        let Asked { key, value, expected } = asked;
         let operation = self.records.len();
         let record = OperationRecord {
             client: planned.client,
@@ -81,12 +114,16 @@ impl World {
             key,
             kind: planned.kind,
             value,
+            expected,
+            proposals: Vec::new(),
+            is_blind: false,
             version: None,
             invoked: (self.now, self.moment),
             returned: (0, 0),
             answer: ClientAnswer::Pending,
         };
         self.stats.operations += 1;
+        self.stats.updates += u64::from(planned.kind.is_update());
         let text = if self.trace.is_on() { record.text() } else { String::new() };
         self.records.push(record);
         if let Some(node) = node
@@ -154,8 +191,8 @@ impl World {
         }
         record.answer = answer;
         record.returned = (self.now, self.moment);
-        self.stats.answered +=
-            u64::from(matches!(record.answer, ClientAnswer::Read(_) | ClientAnswer::Written));
+        self.stats.answered += u64::from(record.answer.is_answered());
+        self.stats.indeterminate += u64::from(record.kind.is_update() && record.is_indeterminate());
         let client = record.client as usize;
         if let Some(client) = self.clients.get_mut(client) {
             client.in_flight -= 1;
@@ -181,9 +218,11 @@ impl World {
     }
 
     /// After the chaos: every key is read and written through every node that serves, by a client of its own. How many
-    /// operations each of them has.
-    pub(super) fn add_last_operations(&mut self) -> u64 {
+    /// operations each of them has. `after`: then every key is updated through one of them.
+    pub(super) fn add_last_operations(&mut self, after: impl Fn(u64) -> u64) -> u64 {
         let keys = self.plan.operations.iter().map(|operation| operation.key + 1).max().unwrap_or(1);
+        let each = u64::from(keys) * 2;
+        let mut updates = true;
         let first = u32::try_from(self.clients.len()).unwrap_or(u32::MAX);
         for node in 0..self.plan.nodes {
             if self.nodes[node as usize].process.is_none() {
@@ -192,9 +231,17 @@ impl World {
             let client = first + node;
             let operation =
                 |key, kind| Planned { at: self.now, client, node, key, kind, size: 0, patience: 0 };
-            let todo = (0..keys)
+            let mut todo: VecDeque<Planned> = (0..keys)
                 .flat_map(|key| [operation(key, OperationKind::Get), operation(key, OperationKind::Set)])
                 .collect();
+            if std::mem::take(&mut updates) {
+                let kind = |key| match Plan::is_counter(key) {
+                    true => OperationKind::Increment,
+                    false => OperationKind::Append,
+                };
+                let update = |key| Planned { at: after(each), ..operation(key, kind(key)) };
+                todo.extend((0..keys).map(update));
+            }
             while self.clients.len() <= client as usize {
                 self.clients.push(Client {
                     todo: VecDeque::new(),
@@ -206,6 +253,6 @@ impl World {
             self.clients[client as usize].todo = todo;
             self.schedule_next(client as usize);
         }
-        u64::from(keys) * 2
+        each
     }
 }

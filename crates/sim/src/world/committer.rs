@@ -1,11 +1,12 @@
 //! Group commit, by the rules of the node ([`node::commit`]): the disk does what they want done, one thing at a time, and takes a
 //! while. After a batch the engine may collect garbage, which is its own affair.
 
+use super::environment::About;
 use super::{Event, Job, World};
 use crate::checks::Conviction;
 use crate::plan::Point;
 use crate::trace::What;
-use abd::{Fit, Instant, ListedWrites, Reply, StampedValue, Unit, Version, WriteGroup};
+use abd::{AcceptedRecord, Fit, Instant, ListedWrites, Reply, StampedValue, Unit, Version, WriteGroup};
 use bytes::Bytes;
 use node::commit::{Batch, Opened, Round, Tidied};
 use node::lookups::Completed;
@@ -176,6 +177,11 @@ impl World {
         let mut all = Vec::with_capacity(count);
         batch.open(told, |opened| all.push(opened));
         for (Opened { to, reply, missed }, unit) in all.into_iter().zip(&writes) {
+            if let Unit::Acceptance { key, record, .. } = unit
+                && !matches!(reply, Reply::Refused(_))
+            {
+                self.note_acceptance(node, key, record);
+            }
             if let Some((key, stamped)) = unit.version()
                 && !matches!(reply, Reply::Refused(_))
                 && !self.nodes[node as usize].replaced
@@ -190,6 +196,27 @@ impl World {
         self.work(node);
     }
 
+    /// A replica has accepted something durably.
+    fn note_acceptance(&mut self, node: u32, key: &Bytes, record: &AcceptedRecord) {
+        if let Some(process) = &self.nodes[node as usize].process {
+            process.around().remember(key, record);
+            if let Ok(newest) = process.store().newest(key) {
+                self.convict(crate::checks::chosen::has_base(node, record.base, newest.stamped.version));
+            }
+        }
+        let majority = self.plan.majority() as usize;
+        match self.chosen.accepted(node, key, record, majority) {
+            Ok(None) => {}
+            Ok(Some(stamped)) => {
+                let unique = self.unique.sent(key, &stamped);
+                self.convict(unique);
+                let once = self.once.exists(key, &stamped);
+                self.convict(once);
+            }
+            Err(conviction) => self.convict(Err(conviction)),
+        }
+    }
+
     /// Brings what has waited for the disk to whoever waits for it.
     pub(super) fn complete(
         &mut self,
@@ -199,8 +226,8 @@ impl World {
         refused: Option<(Bytes, Version)>,
     ) {
         let process = self.nodes[node as usize].process.as_ref();
-        let is_get = process.is_some_and(|process| process.around().is_about_get(to));
-        self.tell(node, is_get, |shard, now| shard.handle_completions([(to, completed)], refused, now));
+        let about = process.map_or(About::Other, |process| process.around().reply_about(to));
+        self.tell(node, about, |shard, now| shard.handle_completions([(to, completed)], refused, now));
     }
 
     fn look_at_garbage(&mut self, node: u32) {

@@ -1,6 +1,6 @@
 //! An event loop as the connections of its clients see it ([`Operations`]).
 
-use super::environment::{Back, RunningOperation, Surroundings};
+use super::environment::{About, Back, Note, RunningOperation, Surroundings};
 use super::node::Loop;
 use abd::{Instant, Operation, OperationId, Outcome, Reason, ValueFound};
 use bytes::{Bytes, BytesMut};
@@ -12,13 +12,33 @@ use node::client::turns::{Load, Turns};
 use node::resp::{Counts, Host, Listed, Names, Section};
 use node::shard::Return;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// What clients may have in flight at a node, but for one operation each.
 const IN_FLIGHT_MAX: Load = Load { operations: 16, bytes: 64 << 10 };
+
+/// An operation that a client has asked for over a connection.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) operation: usize,
+    pub(crate) key: Bytes,
+    pub(crate) has_begun: bool,
+}
+
+/// Which of those this is that begins. Of one key they begin one after the other, as the connection has them ordered; and a blind
+/// Delete takes the place of an update for which there is no room.
+fn begins(asked: &mut VecDeque<Asked>, operation: &Operation) -> Option<usize> {
+    let key = operation.key();
+    let found = match operation {
+        Operation::Delete { .. } => asked.iter_mut().rev().find(|asked| asked.has_begun && asked.key == key),
+        _ => asked.iter_mut().find(|asked| !asked.has_begun && asked.key == key),
+    }?;
+    found.has_begun = true;
+    Some(found.operation)
+}
 
 /// An event loop, what begins there, and what may not begin yet.
 pub(crate) struct Desk {
@@ -29,11 +49,9 @@ pub(crate) struct Desk {
     pub(crate) begins_alone: bool,
     pub(crate) op_timeout: Duration,
     pub(crate) parked: RefCell<Parked>,
-    /// The operations that the connection which is looked after has asked for and that have not begun, the oldest first; and
-    /// those that wait to begin, by their tickets.
-    pub(crate) asked: RefCell<VecDeque<(usize, Operation)>>,
-    /// The last Delete of each key that has begun.
-    deletes: RefCell<BTreeMap<Bytes, usize>>,
+    /// The operations that the connection which is looked after has asked for, the oldest first; and those that wait to begin,
+    /// by their tickets.
+    pub(crate) asked: RefCell<VecDeque<Asked>>,
     parked_as: RefCell<Vec<(Ticket, usize)>>,
     counts: Counts,
     turns: RefCell<Turns>,
@@ -55,7 +73,6 @@ impl Desk {
             op_timeout,
             parked: RefCell::default(),
             asked: RefCell::default(),
-            deletes: RefCell::default(),
             parked_as: RefCell::default(),
             counts: Counts::default(),
             turns: RefCell::new(Turns::new(IN_FLIGHT_MAX)),
@@ -63,15 +80,19 @@ impl Desk {
     }
 
     fn submit(&self, asked: usize, operation: Operation, deadline: Instant, way: WayBack) -> Started {
-        let is_get = matches!(operation, Operation::Get { .. });
+        let about = About::of(&operation);
+        let key = operation.key().clone();
+        if matches!(operation, Operation::Delete { .. }) {
+            self.around.note(Note::Blind(asked));
+        }
         let around = &self.around;
-        around.is_get.set(is_get);
-        let back = Back { operation: asked, around: around.clone(), way };
+        around.about.set(about);
+        let back = Back { operation: asked, key: key.clone(), around: around.clone(), way };
         let begun = self.shard.borrow_mut().submit(operation, deadline, around.moment.get().now, back);
-        around.is_get.set(false);
+        around.about.set(About::Other);
         match begun {
             Ok(id) => {
-                let running = RunningOperation { operation: asked, is_get, phase: 0, called: Vec::new() };
+                let running = RunningOperation { operation: asked, about, key, phase: 0, called: Vec::new() };
                 around.operations.borrow_mut().insert(id.0, running);
                 Started::Running(id)
             }
@@ -128,25 +149,9 @@ impl Operations for Desk {
     fn start(&self, operation: Operation, instant: Instant, back: WayBack) -> Started {
         let deadline = instant + self.op_timeout;
         // What is refused as it stands never begins.
-        let mut all = self.asked.borrow_mut();
-        // `DEL` is an update, and a Delete instead of one that full disks have refused. The Delete that was asked for is that
-        // one from the start.
-        let is_meant = |asked: &Operation| match (asked, &operation) {
-            (Operation::Delete { key }, Operation::Update { key: updated, .. }) => key == updated,
-            (asked, operation) => asked == operation,
-        };
-        let mut deletes = self.deletes.borrow_mut();
-        let found = match &operation {
-            Operation::Delete { key } => deletes.get(key).map(|asked| (*asked, operation.clone())),
-            _ => all.iter().position(|(_, asked)| is_meant(asked)).and_then(|place| all.remove(place)),
-        };
-        let Some((asked, operation)) = found else {
+        let Some(asked) = begins(&mut self.asked.borrow_mut(), &operation) else {
             unreachable!("nothing begins that nobody has asked for")
         };
-        if matches!(operation, Operation::Delete { .. }) {
-            deletes.insert(operation.key().clone(), asked);
-        }
-        drop((all, deletes));
         if self.may_begin() {
             return self.submit(asked, operation, deadline, back);
         }

@@ -5,8 +5,9 @@ use crate::checks::bounded;
 use crate::mutant::{ClockLie, Lies};
 use crate::rng::Rng;
 use abd::{
-    Acceptor, AfterCommit, CallId, Instant, Interval, ListedWrites, Members, NodeId, Operation, OperationId,
-    Outcome, Reason, Reply, Request, StampedValue, Standing, TimestampIssuer, Unit, Version,
+    AcceptedRecord, Acceptor, AfterCommit, CallId, Instant, Interval, ListedWrites, Members, NodeId,
+    Operation, OperationId, Outcome, Reason, Reply, Request, StampedValue, Standing, TimestampIssuer, Unit,
+    UpdateId, Version,
 };
 use bytes::Bytes;
 use node::client::answers::WayBack;
@@ -48,12 +49,38 @@ pub(crate) enum Note {
     Link(u32, bool),
     /// A member has said how many batches it has made durable.
     Observed(u32, u64),
+    /// Its coordinator gives a proposal for this key to its own replica.
+    Proposes(Bytes, UpdateId),
+    /// There is no room for an update: what its client asked for is done as a blind Delete.
+    Blind(usize),
 }
 
-/// An operation in a coordinator.
+/// What something that happens in a coordinator is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum About {
+    /// A Get.
+    Get,
+    /// An Update, or the fold of a key.
+    Update,
+    /// Something else, or nothing in particular.
+    Other,
+}
+
+impl About {
+    pub(super) fn of(operation: &Operation) -> Self {
+        match operation {
+            Operation::Get { .. } => Self::Get,
+            Operation::Update { .. } => Self::Update,
+            Operation::Set { .. } | Operation::Delete { .. } => Self::Other,
+        }
+    }
+}
+
+/// An operation in a coordinator; or the fold that it is a part of.
 pub(crate) struct RunningOperation {
     pub(crate) operation: usize,
-    pub(crate) is_get: bool,
+    pub(crate) about: About,
+    pub(crate) key: Bytes,
     /// Its latest phase.
     pub(crate) phase: u32,
     /// Members that were sent this phase's request.
@@ -66,6 +93,7 @@ pub(crate) type Operations = BTreeMap<u64, RunningOperation>;
 /// The way back of an operation.
 pub(crate) struct Back {
     pub(crate) operation: usize,
+    pub(crate) key: Bytes,
     pub(crate) around: Rc<Surroundings>,
     pub(crate) way: WayBack,
 }
@@ -77,10 +105,11 @@ impl Return for Back {
 
     fn send(self, outcome: Outcome) {
         let version = match outcome {
-            Outcome::Written { version, .. } => Some(version),
+            Outcome::Written { version, .. } | Outcome::Updated { version, .. } => Some(version),
             _ => None,
         };
         self.around.ended.borrow_mut().push((self.operation, version));
+        let outcome = self.around.answered_alike(&self.key, outcome);
         self.way.send(match outcome {
             // The mutant `drain-says-refused`.
             Outcome::Indeterminate(_) if self.around.lies.drain_refuses && self.around.stops.get() => {
@@ -104,15 +133,21 @@ pub(crate) struct Surroundings {
     /// Writes that wait for the disk.
     pub(crate) writes: RefCell<Queue<ListedWrites, ReplyTo>>,
     pub(crate) queue_bytes: usize,
+    /// Whether the acceptor has just accepted something.
+    pub(crate) accepts: Cell<bool>,
+    /// The mutant `one-answer-for-all`: the last answers, of which key and version.
+    pub(crate) told: RefCell<Option<(Bytes, Version, Vec<Bytes>)>>,
     /// Whether look-ups leave the event loop, and those that wait.
     pub(crate) hand_over: RefCell<HandOver>,
     pub(crate) lookups: RefCell<Lookups<ReplyTo>>,
     pub(crate) repair: RefCell<Repair>,
     pub(crate) operations: RefCell<Operations>,
+    /// The folds of updates, by their numbers: each is named after the oldest operation of its key.
+    pub(crate) folds: RefCell<Operations>,
     /// Operations that have ended, and the versions of what was written.
     pub(crate) ended: RefCell<Vec<(usize, Option<Version>)>>,
-    /// Whether what happens is about a Get.
-    pub(crate) is_get: Cell<bool>,
+    /// What the thing that happens is about.
+    pub(crate) about: Cell<About>,
     /// Whether the process is about to end.
     pub(crate) stops: Cell<bool>,
     pub(crate) notes: RefCell<Vec<Note>>,
@@ -127,21 +162,74 @@ pub(crate) struct Surroundings {
 }
 
 impl Surroundings {
-    fn note(&self, note: Note) {
+    pub(super) fn note(&self, note: Note) {
         self.notes.borrow_mut().push(note);
     }
 
-    fn is_get(&self, call: CallId) -> bool {
-        self.operations.borrow().get(&call.operation).is_some_and(|running| running.is_get)
+    /// The mutant `one-answer-for-all`: whatever has led to one version is answered as the first of that.
+    fn answered_alike(&self, key: &Bytes, outcome: Outcome) -> Outcome {
+        let Outcome::Updated { answers, version } = outcome else { return outcome };
+        let mut told = self.told.borrow_mut();
+        let same = told.as_ref().filter(|(of, at, _)| self.lies.one_answer && of == key && *at == version);
+        let answers = same.map_or(answers, |(_, _, answers)| answers.clone());
+        *told = Some((key.clone(), version, answers.clone()));
+        Outcome::Updated { answers, version }
+    }
+
+    /// The mutant `queued-is-forgotten`: what was accepted is on the disk, and known from now on.
+    pub(super) fn remember(&self, key: &Bytes, record: &AcceptedRecord) {
+        let is_alive =
+            self.store.versions.newest(key).is_ok_and(|newest| newest.stamped.version == record.base);
+        if self.lies.forgets_queued && is_alive {
+            let mut acceptor = self.acceptor.borrow_mut();
+            let nothing = acceptor.before(b"a key that nobody has");
+            acceptor.undo(key, nothing);
+            acceptor.restore(key.clone(), record.clone());
+        }
+    }
+
+    /// What a call of the own coordinator is about.
+    pub(super) fn about(&self, call: CallId) -> About {
+        match self.operations.borrow().get(&call.operation) {
+            Some(running) => running.about,
+            // Folds have numbers of their own.
+            None if !is_repair(call) => About::Update,
+            None => About::Other,
+        }
+    }
+
+    /// The client's operation that a call of the own coordinator belongs to: of a fold, the oldest that is a part of it.
+    pub(super) fn operation_of(&self, call: CallId) -> Option<usize> {
+        let running = |operations: &Operations| Some(operations.get(&call.operation)?.operation);
+        running(&self.operations.borrow()).or_else(|| running(&self.folds.borrow()))
+    }
+
+    /// Notes whose fold a call about a key belongs to, if it is one of a fold.
+    pub(super) fn note_fold(&self, call: CallId, key: &Bytes) {
+        let operations = self.operations.borrow();
+        if is_repair(call) || operations.contains_key(&call.operation) {
+            return;
+        }
+        let oldest = operations.values().find(|running| running.about == About::Update && running.key == key);
+        let mut folds = self.folds.borrow_mut();
+        match (oldest, folds.get_mut(&call.operation)) {
+            (Some(oldest), Some(fold)) => fold.operation = oldest.operation,
+            (Some(oldest), None) => {
+                let (operation, about, key) = (oldest.operation, About::Update, key.clone());
+                let fold = RunningOperation { operation, about, key, phase: 0, called: Vec::new() };
+                folds.insert(call.operation, fold);
+            }
+            (None, _) => {}
+        }
     }
 
     /// What the event loop is told about time.
     pub(crate) fn told_interval(&self) -> Option<Interval> {
         let interval = self.moment.get().interval;
+        let never_waits = interval.map(|interval| Interval { earliest: u64::MAX, ..interval });
         match self.lies.clock {
-            ClockLie::GetsDoNotWait if self.is_get.get() => {
-                interval.map(|interval| Interval { earliest: u64::MAX, ..interval })
-            }
+            ClockLie::GetsDoNotWait if self.about.get() == About::Get => never_waits,
+            ClockLie::UpdatesDoNotWait if self.about.get() == About::Update => never_waits,
             _ => interval,
         }
     }
@@ -156,9 +244,9 @@ impl Surroundings {
         self.store.convict(bounded::check(node, "for a peer that does not read", waiting.encoded, unread));
     }
 
-    /// Whether what a reply goes to is a Get of this node's own.
-    pub(crate) fn is_about_get(&self, to: ReplyTo) -> bool {
-        to.lane.is_none() && self.is_get(to.call)
+    /// What a reply is about in this node's own coordinator.
+    pub(crate) fn reply_about(&self, to: ReplyTo) -> About {
+        if to.lane.is_none() { self.about(to.call) } else { About::Other }
     }
 
     /// The next question for whoever may wait for the disk.
@@ -211,22 +299,48 @@ impl Environment for Reached {
     }
 
     fn standing(&self) -> Standing {
-        self.moment.get().standing
+        let standing = self.moment.get().standing;
+        // The mutant `accepts-on-full-disk`.
+        Standing { writable: standing.writable || self.lies.accepts_full, ..standing }
     }
 
     fn sequence(&self) -> u64 {
         self.moment.get().sequence
     }
 
-    fn acceptor<T>(&self, _: &[u8], run: impl FnOnce(&mut Acceptor) -> T) -> T {
-        run(&mut self.acceptor.borrow_mut())
+    fn acceptor<T>(&self, key: &[u8], run: impl FnOnce(&mut Acceptor) -> T) -> T {
+        let mut acceptor = self.acceptor.borrow_mut();
+        let before = self.lies.forgets_queued.then(|| acceptor.before(key));
+        self.accepts.set(false);
+        let done = run(&mut acceptor);
+        if let Some(before) = before.filter(|_| self.accepts.get()) {
+            // The mutant `queued-is-forgotten`: it is told again when it is on the disk.
+            acceptor.undo(&Bytes::copy_from_slice(key), before);
+        }
+        done
     }
 
     fn commit(&self, unit: Unit, reply: AfterCommit, to: ReplyTo) -> Result<(), Reply> {
+        let unit = match unit {
+            Unit::Acceptance { key, record, base } => {
+                if to.lane.is_none() {
+                    self.note(Note::Proposes(key.clone(), record.acceptance.proposal.update));
+                }
+                self.accepts.set(true);
+                // The mutant `record-without-base`.
+                let base = base.filter(|_| !self.lies.tears_base);
+                Unit::Acceptance { key, record, base }
+            }
+            unit => unit,
+        };
         let own_write = unit.version().filter(|_| to.lane.is_none() && reply.acknowledges_write());
         if let Some((key, stamped)) = own_write.filter(|_| !is_repair(to.call)) {
-            if self.lies.no_write_back && self.is_get(to.call) {
+            if self.lies.no_write_back && self.about(to.call) == About::Get {
                 // The mutant `no-write-back`: nothing is written.
+                return Err(Reply::Written { previous: None });
+            }
+            if self.lies.answers_unpublished && self.about(to.call) == About::Update {
+                // The mutant `answers-before-published`: the same.
                 return Err(Reply::Written { previous: None });
             }
             self.note(Note::Writes(key.clone(), stamped.clone()));

@@ -1,6 +1,6 @@
 //! What a thread does around an event loop ([`node::shard::Shard`]): inputs into it, and after each what it wants done.
 
-use super::environment::{Moment, Note};
+use super::environment::{About, Moment, Note};
 use super::node::{Loop, Process, Stopping};
 use super::{Event, World};
 use crate::mutant::ClockLie;
@@ -19,8 +19,8 @@ pub(crate) const STOPPED: &str = "stopped";
 const TIMER: u64 = MS;
 
 impl World {
-    /// A node's process at this moment, and what its event loop is told about time. `is_get` where it is about a Get.
-    pub(super) fn enter(&mut self, node: u32, is_get: bool) -> Option<(&mut Process, Now)> {
+    /// A node's process at this moment, and what its event loop is told about time. `about`: what that is about.
+    pub(super) fn enter(&mut self, node: u32, about: About) -> Option<(&mut Process, Now)> {
         self.nodes[node as usize].process.as_ref()?;
         let interval = self.interval_at(node);
         self.record_clock(node);
@@ -36,7 +36,7 @@ impl World {
         let lookups = self.plan.lookups;
         around.moment.set(Moment { now, interval, latest, standing, sequence, lookups });
         around.store.is_replaced.set(state.replaced);
-        around.is_get.set(is_get);
+        around.about.set(about);
         let interval = around.told_interval();
         Some((process, Now { instant: now, interval }))
     }
@@ -50,7 +50,7 @@ impl World {
         match self.lies.clock {
             ClockLie::Wall => Some(Interval { earliest: u64::MAX, latest: clocks.wall(self.now) }),
             ClockLie::NobodyWaits => interval.map(|i| Interval { earliest: u64::MAX, ..i }),
-            ClockLie::None | ClockLie::GetsDoNotWait => interval,
+            ClockLie::None | ClockLie::GetsDoNotWait | ClockLie::UpdatesDoNotWait => interval,
             ClockLie::Stale => {
                 // As if it had been read at the last full tenth of a second.
                 let before = self.now / (100 * MS) * (100 * MS);
@@ -64,10 +64,10 @@ impl World {
     pub(super) fn tell<T>(
         &mut self,
         node: u32,
-        is_get: bool,
+        about: About,
         input: impl FnOnce(&mut Loop, Now) -> T,
     ) -> Option<T> {
-        let (process, now) = self.enter(node, is_get)?;
+        let (process, now) = self.enter(node, about)?;
         let told = input(process.desk.shard.get_mut(), now);
         self.follow_up(node);
         Some(told)
@@ -78,12 +78,12 @@ impl World {
         if self.heed(node) && self.springs(node, Point::BeforeWrites) {
             return;
         }
-        while let Some((process, _)) = self.enter(node, false)
+        while let Some((process, _)) = self.enter(node, About::Other)
             && let Some(key) = process.desk.shard.get_mut().poll_replaced()
         {
             self.close_lane(node, key);
         }
-        while let Some((process, _)) = self.enter(node, false)
+        while let Some((process, _)) = self.enter(node, About::Other)
             && let Some(asked) = process.desk.shard.get_mut().poll_question()
         {
             // It takes no time here.
@@ -133,7 +133,7 @@ impl World {
 
     /// What is in flight ends now.
     pub(super) fn end_operations(&mut self, node: u32) {
-        let Some((process, now)) = self.enter(node, false) else { return };
+        let Some((process, now)) = self.enter(node, About::Other) else { return };
         if process.stopping != Stopping::Draining {
             return;
         }
@@ -163,7 +163,7 @@ impl World {
 
     /// Takes note of what an event loop has done; whether its coordinator writes.
     fn heed(&mut self, node: u32) -> bool {
-        let Some((process, _)) = self.enter(node, false) else { return false };
+        let Some((process, _)) = self.enter(node, About::Other) else { return false };
         let around = process.around();
         let (notes, conviction) = (around.notes.take(), around.store.conviction.take());
         self.convict(conviction.map_or(Ok(()), Err));
@@ -175,6 +175,8 @@ impl World {
                     self.note_write(node, &key, &stamped);
                 }
                 Note::Link(peer, up) => self.trace.record(self.now, || What::Link { node, peer, up }),
+                Note::Proposes(key, update) => self.note_proposal(node, &key, update, None),
+                Note::Blind(operation) => self.records[operation].is_blind = true,
                 Note::Observed(peer, batches) => {
                     self.nodes[node as usize].identity.peers.observe(peer, batches);
                 }
@@ -232,7 +234,7 @@ impl World {
             process.armed = u64::MAX;
             process.desk.refuse_parked(Instant(at));
             self.look_after_talks(node);
-            self.tell(node, false, |shard, now| shard.handle_timeout(now));
+            self.tell(node, About::Other, |shard, now| shard.handle_timeout(now));
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! The handshake is one event here, at the time when it would be complete.
 
+use super::environment::About;
 use super::{Event, World};
 use crate::time::{MS, S};
 use abd::{Instant, Now};
@@ -97,7 +98,7 @@ impl World {
     /// One side of a new connection.
     fn open_lane(&mut self, node: u32, peer: u32, id: LaneId, connection: u64, run: u32) {
         let limits = self.nodes[peer as usize].own.limits;
-        let Some((process, now)) = self.enter(node, false) else { return };
+        let Some((process, now)) = self.enter(node, About::Other) else { return };
         let key = process.desk.shard.get_mut().open_lane(peer as usize, id, run, limits.frame, now);
         let Some(key) = key else { return };
         process.lanes.insert(key, connection);
@@ -113,7 +114,7 @@ impl World {
     pub(super) fn close_lane(&mut self, node: u32, key: LaneKey) {
         let now = Instant(self.now);
         let forgets = self.lies.forgets_undelivered;
-        let Some((process, Now { .. })) = self.enter(node, false) else { return };
+        let Some((process, Now { .. })) = self.enter(node, About::Other) else { return };
         let Some(connection) = process.lanes.remove(&key) else { return };
         let incarnation = process.incarnation;
         let peer = u32::try_from(key.member).unwrap_or(u32::MAX);
@@ -189,7 +190,7 @@ impl World {
         }
         self.look_after_directory(node);
         for key in self.lanes_of(node, None) {
-            let looked = self.tell(node, false, |shard, now| shard.look_after(key, now.instant));
+            let looked = self.tell(node, About::Other, |shard, now| shard.look_after(key, now.instant));
             // The mutant `never-notices-silence` goes on.
             if matches!(looked, Some(Err(_))) && !self.lies.trusts_silence {
                 self.close_lane(node, key);

@@ -3,6 +3,7 @@
 //!
 //! What is not simulated: that an event loop which looks up for itself stands still meanwhile.
 
+use super::environment::About;
 use super::{Event, World};
 use abd::{Instant, Request};
 use node::lookups::{Completed, READERS, look_up};
@@ -28,7 +29,7 @@ impl World {
     /// Whoever looks up for a node takes the next questions.
     pub(super) fn begin_lookups(&mut self, node: u32) {
         let Some((from, to)) = self.plan.lookups else { return };
-        while let Some((process, now)) = self.enter(node, false)
+        while let Some((process, now)) = self.enter(node, About::Other)
             && process.looking < READERS
             && let Some((question, reply_to)) = process.around().next_lookup(now.instant)
         {
@@ -46,7 +47,7 @@ impl World {
     }
 
     fn look_up(&mut self, node: u32, request: Request) -> Option<Completed> {
-        let (process, _) = self.enter(node, false)?;
+        let (process, _) = self.enter(node, About::Other)?;
         let around = process.around();
         Some(look_up(&REPLICA, &around.store, request, around.moment.get().standing))
     }

@@ -21,12 +21,15 @@ mod repair;
 mod talks;
 mod view;
 
+pub(crate) use clients::Asked;
 pub use network::Held;
 pub(crate) use node::{Job, Node, Process};
 
+use crate::checks::chosen::Chosen;
 use crate::checks::monotone::Monotone;
+use crate::checks::once::Once;
 use crate::checks::unique::Unique;
-use crate::checks::{Conviction, Verdict, alive, converged, linearizable};
+use crate::checks::{Conviction, Verdict, alive, calm, converged, linearizable};
 use crate::history::OperationRecord;
 use crate::mutant::Lies;
 use crate::plan::Plan;
@@ -125,6 +128,12 @@ pub struct Stats {
     pub operations: u64,
     /// Of them, with a certain answer.
     pub answered: u64,
+    /// Updates that clients asked for.
+    pub updates: u64,
+    /// Of them, those of which their node could not say what has become of them.
+    pub indeterminate: u64,
+    /// Runs whose history was too entangled for the judge, so that it has judged its beginning alone.
+    pub partly: u64,
     /// Messages sent.
     pub messages: u64,
     /// Look-ups that have waited for a disk.
@@ -160,6 +169,8 @@ pub struct World {
     /// Messages that wait for a script to deliver them; `None`: messages find their way by themselves.
     pub(crate) held: Option<Vec<Held>>,
     pub(crate) unique: Unique,
+    pub(crate) chosen: Chosen,
+    pub(crate) once: Once,
     pub(crate) monotone: Rc<RefCell<Monotone>>,
     pub(crate) conviction: Option<Conviction>,
     pub(crate) trace: Trace,
@@ -208,6 +219,8 @@ impl World {
             records: Vec::new(),
             held: None,
             unique: Unique::default(),
+            chosen: Chosen::default(),
+            once: Once::default(),
             monotone: Rc::new(RefCell::new(Monotone::new(plan.nodes))),
             conviction: None,
             trace: Trace::new(trace),
@@ -252,9 +265,21 @@ impl World {
 
     /// Judges what has happened.
     pub fn finish(mut self) -> RunReport {
+        let refused = self.once.check_refused(&self.records);
+        self.convict(refused);
+        if self.plan.is_calm() && self.held.is_none() {
+            let calm = calm::check(&self.records);
+            self.convict(calm);
+        }
         let mut verdict = match self.conviction.take() {
             Some(conviction) => Verdict::Wrong(conviction),
-            None => linearizable::check(&self.records),
+            None => {
+                let judged = linearizable::check(&self.records, |record| {
+                    self.once.may_have_set(record) && self.chosen.may_have_updated(record)
+                });
+                self.stats.partly = u64::from(!judged.is_whole);
+                judged.verdict
+            }
         };
         if verdict == Verdict::Fine
             && let Some(why) = self.stuck.take()
@@ -353,10 +378,12 @@ impl World {
             return self.queue.push(self.now + S, Event::Last);
         }
         self.last_clients = u32::try_from(self.clients.len()).unwrap_or(u32::MAX);
-        let each = self.add_last_operations();
         // One after another, and with wide clocks each waits.
         let wait = self.plan.clocks.behind + self.plan.clocks.ahead + self.plan.clocks.tick;
-        self.queue.push(self.now + FINAL + each * wait, Event::Judge);
+        let now = self.now;
+        let after = move |each| now + FINAL + each * wait;
+        let each = self.add_last_operations(after);
+        self.queue.push(after(each) + FINAL + each * wait, Event::Judge);
     }
 
     /// Whether every live replica has everything (rule R2).

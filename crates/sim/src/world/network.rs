@@ -7,13 +7,16 @@
 //!
 //! **What it never does**: make up a message (but see `What::Poison`), or damage one so that its checksum still fits.
 
+use super::environment::About;
 use super::message::{Message, length, next_frame, reply_frame, request_frame};
 use super::{Event, World};
-use crate::plan::Point;
+use crate::history::ClientAnswer;
+use crate::mutant::Lies;
+use crate::plan::{OperationKind, Point};
 use crate::time::{MS, US};
 use crate::trace::{Label, What};
 use abd::wire::Received;
-use abd::{CallId, Instant, Reply, Request, StampedValue, Version};
+use abd::{AcceptedThere, CallId, Closed, Content, Instant, Reply, Request, StampedValue, UpdateId, Version};
 use bytes::{Bytes, BytesMut};
 use node::hello::{LaneId, LaneKind};
 use node::lanes::lane::LaneKey;
@@ -85,7 +88,7 @@ impl Wires {
 impl World {
     /// Sends what an event loop wants sent now, and has the rest wait.
     pub(super) fn send_what_waits(&mut self, node: u32) {
-        while let Some((process, _)) = self.enter(node, false)
+        while let Some((process, _)) = self.enter(node, About::Other)
             && let Some(key) = process.desk.shard.get_mut().poll_sender()
         {
             let (incarnation, patience) = (process.incarnation, process.desk.shard.get_mut().patience(key));
@@ -113,7 +116,7 @@ impl World {
         let mut output = BytesMut::new();
         loop {
             // Until nothing waits: what is encoded at a time is bounded.
-            let Some((process, now)) = self.enter(node, false) else { return false };
+            let Some((process, now)) = self.enter(node, About::Other) else { return false };
             let Some(connection) = process.lanes.get(&key).copied() else { break };
             process.desk.shard.get_mut().take_output(key, &mut output, || now.instant);
             if output.is_empty() {
@@ -125,7 +128,7 @@ impl World {
         }
         for call in pretended {
             let mut frame = BytesMut::from(&reply_frame(call, &Reply::Written { previous: None })[..]);
-            let taken = self.tell(node, true, |shard, now| shard.handle_bytes(key, &mut frame, now));
+            let taken = self.tell(node, About::Get, |shard, now| shard.handle_bytes(key, &mut frame, now));
             assert!(!matches!(taken, Some(Err(_))), "a reply is a frame");
         }
         self.nodes[node as usize].process.is_some()
@@ -177,11 +180,13 @@ impl World {
         let lies = self.lies;
         let Some(process) = self.nodes[node as usize].process.as_ref() else { return Sent::AsItIs };
         let around = process.around();
-        let mut operations = around.operations.borrow_mut();
-        let Some(running) = operations.get_mut(&call.operation) else {
-            drop(operations);
+        around.note_fold(call, request.key());
+        let (mut operations, mut folds) = (around.operations.borrow_mut(), around.folds.borrow_mut());
+        let running = operations.get_mut(&call.operation).or_else(|| folds.get_mut(&call.operation));
+        let Some(running) = running else {
+            drop((operations, folds));
             if let Request::LocalWrite { key, stamped } = request {
-                // Of updates that were folded.
+                // Of a fold whose operations have ended.
                 self.note_write(node, key, stamped);
             }
             return Sent::AsItIs;
@@ -189,12 +194,12 @@ impl World {
         if call.phase != running.phase || running.called.is_empty() {
             running.called.clear();
             running.phase = call.phase;
-            let (operation, is_get) = (running.operation, running.is_get);
-            let name = match (request, is_get) {
+            let (operation, about) = (running.operation, running.about);
+            let name = match (request, about) {
                 (Request::LocalRead { .. }, _) => "reads",
                 (Request::LocalReadTimestamp { .. }, _) => "asks for timestamps",
-                (Request::LocalWrite { .. }, true) => "writes back",
-                (Request::LocalWrite { .. }, false) => "writes",
+                (Request::LocalWrite { .. }, About::Get) => "writes back",
+                (Request::LocalWrite { .. }, _) => "writes",
                 (Request::Prepare { .. }, _) => "prepares",
                 (Request::Accept { .. }, _) => "proposes",
             };
@@ -202,30 +207,79 @@ impl World {
         }
         let again = running.called.contains(&to);
         running.called.push(to);
+        if let Request::Accept { key, proposal, .. } = request {
+            drop((operations, folds));
+            self.note_proposal(node, key, proposal.update, Some(&proposal.content));
+            return Sent::AsItIs;
+        }
         let Request::LocalWrite { key, stamped } = request else { return Sent::AsItIs };
-        let (operation, is_get) = (running.operation, running.is_get);
-        if is_get && lies.no_write_back {
+        let (operation, about) = (running.operation, running.about);
+        if about == About::Get && lies.no_write_back || about == About::Update && lies.answers_unpublished {
             return Sent::Pretended;
         }
         let mut stamped = stamped.clone();
-        let repicked = again && lies.repicks && !is_get;
+        let drops = lies.drops_update && about == About::Get && stamped.update != UpdateId::NONE;
+        if drops {
+            stamped.update = UpdateId::NONE;
+        }
+        let repicked = again && lies.repicks && about == About::Other;
         if let Some(timestamp) =
             repicked.then(|| around.issuer.borrow().issue(stamped.version.time() + 1).ok()).flatten()
         {
             stamped.version = Version::of_write(timestamp);
         }
-        drop(operations);
-        if !is_get {
+        drop((operations, folds));
+        if about == About::Other {
             self.records[operation].version.get_or_insert(stamped.version);
         }
         self.note_write(node, key, &stamped);
-        if repicked { Sent::As(Request::LocalWrite { key: key.clone(), stamped }) } else { Sent::AsItIs }
+        if repicked || drops {
+            Sent::As(Request::LocalWrite { key: key.clone(), stamped })
+        } else {
+            Sent::AsItIs
+        }
+    }
+
+    /// A coordinator proposes something for a key: from now on what its clients have asked for may take effect.
+    pub(super) fn note_proposal(
+        &mut self,
+        node: u32,
+        key: &Bytes,
+        update: UpdateId,
+        content: Option<&Content>,
+    ) {
+        let Some(process) = self.nodes[node as usize].process.as_ref() else { return };
+        let mut early = Vec::new();
+        for running in process.around().operations.borrow().values() {
+            if running.about != About::Update || running.key != key {
+                continue;
+            }
+            let record = &mut self.records[running.operation];
+            if !record.proposals.contains(&update) {
+                record.proposals.push(update);
+            }
+            let is_there = |value: &Bytes| value.windows(record.value.len()).any(|part| part == record.value);
+            if record.kind == OperationKind::SetIfAbsent
+                && !content.and_then(Content::value).is_none_or(is_there)
+            {
+                early.push(running.operation);
+            }
+        }
+        if self.lies.answers_conditions {
+            for operation in early {
+                self.end(operation, ClientAnswer::Read(None));
+            }
+        }
     }
 
     /// A coordinator gives a write to a replica.
     pub(super) fn note_write(&mut self, node: u32, key: &Bytes, stamped: &StampedValue) {
         let unique = self.unique.sent(key, stamped);
         self.convict(unique);
+        let was_chosen = self.chosen.published(key, stamped);
+        self.convict(was_chosen);
+        let once = self.once.exists(key, stamped);
+        self.convict(once);
         let replaced = self.nodes[node as usize].replaced;
         self.convict(crate::checks::unique::issued_by(node, replaced));
     }
@@ -292,8 +346,7 @@ impl World {
 
     fn operation_of(&self, node: u32, call: CallId) -> Option<usize> {
         let process = self.nodes[node as usize].process.as_ref()?;
-        let operations = process.around().operations.borrow();
-        operations.get(&call.operation).map(|running| running.operation)
+        process.around().operation_of(call)
     }
 
     /// A message reaches its node, if somebody is there.
@@ -330,7 +383,7 @@ impl World {
                 // Where the length is damaged, it is the frame behind it that does not fit.
                 let is_whole = length(&frame) == frame.len();
                 let take = |shard: &mut super::node::Loop, now| shard.handle_bytes(key, &mut input, now);
-                let taken = if is_whole { self.tell(to, false, take) } else { None };
+                let taken = if is_whole { self.tell(to, About::Other, take) } else { None };
                 assert!(!matches!(taken, Some(Ok(()))), "damage is noticed");
                 self.close_lane(to, key);
             }
@@ -364,21 +417,59 @@ impl World {
     fn deliver(&mut self, node: u32, key: LaneKey, frame: &Bytes, read: &Message) {
         let Some(process) = self.nodes[node as usize].process.as_ref() else { return };
         let mut input = BytesMut::from(&frame[..]);
-        let mut is_get = false;
+        let mut about = About::Other;
         if let Message::Reply(call, _) = read {
+            about = process.around().about(*call);
             let operations = process.around().operations.borrow();
-            if let Some(running) = operations.get(&call.operation) {
-                is_get = running.is_get;
-                if self.lies.counts_late && call.phase < running.phase {
-                    // "It has answered, so it has it."
-                    let call = CallId { phase: running.phase, ..*call };
-                    input = BytesMut::from(&reply_frame(call, &Reply::Written { previous: None })[..]);
-                }
+            if let Some(running) = operations.get(&call.operation)
+                && self.lies.counts_late
+                && call.phase < running.phase
+            {
+                // "It has answered, so it has it."
+                let call = CallId { phase: running.phase, ..*call };
+                input = BytesMut::from(&reply_frame(call, &Reply::Written { previous: None })[..]);
             }
         }
-        let taken = self.tell(node, is_get, |shard, now| shard.handle_bytes(key, &mut input, now));
+        if let Message::Reply(call, Reply::Closed(closed)) = read
+            && let Some(closed) = self.misread(closed)
+        {
+            input = BytesMut::from(&reply_frame(*call, &Reply::Closed(Box::new(closed)))[..]);
+        }
+        self.show_below(node, read);
+        let taken = self.tell(node, about, |shard, now| shard.handle_bytes(key, &mut input, now));
+        self.show_nothing(node);
         if let Some(Err(_)) = taken {
             self.close_lane(node, key);
+        }
+    }
+
+    /// The mutants `refusal-is-evidence` and `leaves-its-base`: what a coordinator makes of a refusal.
+    fn misread(&self, closed: &Closed) -> Option<Closed> {
+        let nobody = UpdateId { round: u64::MAX, node: 0, boot: 0 };
+        match self.lies {
+            Lies { refusal_is_evidence: true, .. } => {
+                Some(Closed { accepted: AcceptedThere::Nothing, boot: 0, winner: None, ..closed.clone() })
+            }
+            Lies { leaves_its_base: true, .. } if closed.winner.is_none() => {
+                Some(Closed { winner: Some(nobody), ..closed.clone() })
+            }
+            _ => None,
+        }
+    }
+
+    /// The mutant `serves-closed-base`: to whoever proposes something a replica seems to have no newer version than the base.
+    fn show_below(&self, node: u32, read: &Message) {
+        if let Message::Request(Received { request: Request::Accept { key, base, .. }, .. }) = read
+            && self.lies.serves_closed
+            && let Some(process) = &self.nodes[node as usize].process
+        {
+            process.around().store.shown.replace(Some((key.clone(), base.version())));
+        }
+    }
+
+    fn show_nothing(&self, node: u32) {
+        if let Some(process) = &self.nodes[node as usize].process {
+            process.around().store.shown.take();
         }
     }
 
@@ -388,7 +479,14 @@ impl World {
         let id = LaneId { kind: LaneKind::Small, pair: 0 };
         let lane = Some(LaneKey { member: from as usize, id, serial: u64::MAX });
         let deadline = Instant(self.now) + Duration::from_millis(remaining_ms.into());
-        self.tell(node, false, |shard, _| shard.serve(scope, request, ReplyTo { lane, call }, deadline));
+        if let Some(process) = self.nodes[node as usize].process.as_ref().filter(|_| self.lies.serves_closed)
+            && let Request::Accept { key, base, .. } = &request
+        {
+            process.around().store.shown.replace(Some((key.clone(), base.version())));
+        }
+        self.tell(node, About::Other, |shard, _| {
+            shard.serve(scope, request, ReplyTo { lane, call }, deadline)
+        });
     }
 }
 

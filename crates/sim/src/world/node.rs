@@ -3,7 +3,7 @@
 use super::committer::encoded;
 use super::desk::Desk;
 use super::directories::{new_identity, random};
-use super::environment::{Back, Moment, Reached, Surroundings};
+use super::environment::{About, Back, Moment, Reached, Surroundings};
 use super::lanes::TICK;
 use super::talks::Talk;
 use super::view::View;
@@ -11,6 +11,7 @@ use super::{Event, World};
 use crate::clock::NodeClocks;
 use crate::directory::Directory;
 use crate::disk::{Mood, SimDatabase};
+use crate::mutant::Lies;
 use crate::plan::{Plan, Point, SHORT_BACKLOG};
 use crate::rng::Rng;
 use crate::time::MS;
@@ -18,7 +19,9 @@ use crate::trace::What;
 use ::node::admission::Admission;
 use ::node::directory::Identity;
 use ::node::nonce::Nonce;
-use abd::{Acceptor, AcceptorLimits, Config, Instant, ListedWrites, Standing, TimestampIssuer, VersionStore};
+use abd::{
+    Acceptor, AcceptorLimits, Ballot, Config, Instant, ListedWrites, Standing, TimestampIssuer, VersionStore,
+};
 use bytes::Bytes;
 use node::client::budget::Budget;
 use node::commit::{Batch, Queue, Rounds};
@@ -39,7 +42,7 @@ use std::time::Duration;
 use store::{DatabaseError, MultiVersionStore};
 
 /// Few, so that much is forgotten.
-const ACCEPTOR_LIMITS: AcceptorLimits =
+const FEW_INSTANCES: AcceptorLimits =
     AcceptorLimits { promises: 2, closed: 2, key_bytes: 1 << 10, buckets: 2 };
 
 /// A member of the cluster, up or down.
@@ -206,10 +209,14 @@ fn open_store(
     cache_bytes: usize,
     node: u32,
     boot: u32,
+    limits: AcceptorLimits,
+    lies: Lies,
 ) -> Result<(MultiVersionStore<Arc<SimDatabase>>, Acceptor), DatabaseError> {
     let versions = MultiVersionStore::with_seed(database, cache_bytes, u64::from(node))?;
-    let mut acceptor = Acceptor::new(boot, versions.mark(), ACCEPTOR_LIMITS);
-    for (key, record) in versions.records()? {
+    // The mutants `forgets-promises` and `joins-afresh`.
+    let floor = if lies.forgets_promises { Ballot::MIN } else { versions.mark() };
+    let mut acceptor = Acceptor::new(boot, floor, limits);
+    for (key, record) in versions.records()?.into_iter().filter(|_| !lies.joins_afresh) {
         acceptor.restore(key, record);
     }
     Ok((versions, acceptor))
@@ -275,19 +282,21 @@ impl World {
         let incarnation = self.next_incarnation;
         self.next_incarnation += 1;
         let cache_bytes = self.plan.cache_bytes;
-        let (versions, acceptor) = match open_store(database.clone(), cache_bytes, node, boot) {
-            Ok(opened) => opened,
-            Err(why @ DatabaseError::Damaged(_)) => {
-                state.directory = state.backup.clone().unwrap_or_default();
-                return self.lose(node, why.to_string());
-            }
-            Err(why) => {
-                // The process ends, and may be started again.
-                state.directory.keep(database.after_kill());
-                self.trace.record(self.now, || What::Stopped { node, how: why.to_string() });
-                return;
-            }
-        };
+        let limits = if self.plan.few_instances { FEW_INSTANCES } else { AcceptorLimits::default() };
+        let (versions, acceptor) =
+            match open_store(database.clone(), cache_bytes, node, boot, limits, self.lies) {
+                Ok(opened) => opened,
+                Err(why @ DatabaseError::Damaged(_)) => {
+                    state.directory = state.backup.clone().unwrap_or_default();
+                    return self.lose(node, why.to_string());
+                }
+                Err(why) => {
+                    // The process ends, and may be started again.
+                    state.directory.keep(database.after_kill());
+                    self.trace.record(self.now, || What::Stopped { node, how: why.to_string() });
+                    return;
+                }
+            };
         let store = View {
             versions,
             early: RefCell::default(),
@@ -296,6 +305,7 @@ impl World {
             monotone: self.monotone.clone(),
             is_replaced: Cell::new(state.replaced),
             conviction: RefCell::default(),
+            shown: RefCell::default(),
         };
         let queue_bytes = self.plan.queue_bytes;
         let now = Instant(self.now);
@@ -322,17 +332,20 @@ impl World {
             acceptor: RefCell::new(acceptor),
             writes: RefCell::new(Queue::new(if self.lies.queues_all { usize::MAX } else { queue_bytes })),
             queue_bytes,
+            accepts: Cell::new(false),
+            told: RefCell::default(),
             hand_over: RefCell::new(HandOver::default()),
             lookups: RefCell::new(Lookups::default()),
             repair: RefCell::new(repair),
             operations: RefCell::default(),
+            folds: RefCell::default(),
             notes: RefCell::default(),
             limits,
             members: self.members.clone(),
             bounds: self.plan.short_backlogs.then_some(SHORT_BACKLOG),
             forgets: Cell::new(false),
             ended: RefCell::default(),
-            is_get: Cell::new(false),
+            about: Cell::new(About::Other),
             stops: Cell::new(false),
             rng: RefCell::new(Rng::new(self.rng.word(), u64::from(node))),
         });

@@ -1,5 +1,6 @@
 //! Repair: the node's own state machine. A page of a store, or a look at it, takes no time here.
 
+use super::environment::About;
 use super::{Event, World};
 use crate::mutant::Lies;
 use crate::plan::Plan;
@@ -41,7 +42,7 @@ impl World {
             return;
         }
         let lies = self.lies;
-        while let Some((process, now)) = self.enter(node, false) {
+        while let Some((process, now)) = self.enter(node, About::Other) {
             let action = process.around().repair.borrow_mut().poll(now.instant);
             let Some(action) = action else { break };
             if lies.compares_nothing && matches!(action, Action::Walk { .. }) {

@@ -1,10 +1,10 @@
 //! Connections of clients: RESP goes in and out, as over a socket.
 
 use super::World;
-use super::desk::Desk;
+use super::desk::{Asked, Desk};
+use super::environment::About;
 use crate::history::{ClientAnswer, OperationRecord};
-use crate::plan::OperationKind;
-use abd::{Instant, Operation};
+use abd::Instant;
 use bytes::{Buf, Bytes, BytesMut};
 use node::client::budget::{Account, Budget, Charged};
 use node::client::conversation::{Advance, Conversation};
@@ -24,9 +24,9 @@ const OUTPUT_LIMIT: usize = 1 << 20;
 pub(crate) struct Talk {
     conversation: Conversation<Resp>,
     patience: Rc<Patience>,
-    /// What was asked and not answered, the oldest first, and what of it has not begun.
+    /// What was asked and not answered, the oldest first.
     pub(super) owed: VecDeque<usize>,
-    asked: VecDeque<(usize, Operation)>,
+    asked: VecDeque<Asked>,
     /// What the node does not read yet, and what has come of a reply.
     unsent: BytesMut,
     received: BytesMut,
@@ -66,7 +66,7 @@ impl Talk {
     /// A client sends a request.
     fn send(&mut self, operation: usize, record: &OperationRecord) {
         self.owed.push_back(operation);
-        self.asked.push_back((operation, record.operation()));
+        self.asked.push_back(Asked { operation, key: record.key.clone(), has_begun: false });
         put_command(&mut self.unsent, record);
     }
 
@@ -104,11 +104,7 @@ impl Talk {
 
 /// Appends a request as a client sends it.
 fn put_command(out: &mut BytesMut, record: &OperationRecord) {
-    let words: &[&[u8]] = match record.kind {
-        OperationKind::Get => &[b"GET", &record.key],
-        OperationKind::Set => &[b"SET", &record.key, &record.value],
-        OperationKind::Delete => &[b"DEL", &record.key],
-    };
+    let words = record.command();
     out.extend_from_slice(format!("*{}\r\n", words.len()).as_bytes());
     for word in words {
         out.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
@@ -136,6 +132,7 @@ fn take_reply(input: &mut BytesMut) -> Option<ClientAnswer> {
         b'$' => ClientAnswer::Read(Some(bulk)),
         b'-' if line.starts_with("INDETERMINATE") => ClientAnswer::Unknown(line),
         b'-' => ClientAnswer::Refused(line),
+        b':' => ClientAnswer::Number(line.parse().ok()?),
         _ => ClientAnswer::Written,
     })
 }
@@ -145,7 +142,7 @@ impl World {
     pub(super) fn ask_over(&mut self, node: u32, connection: u64, operation: usize) {
         let record = self.records[operation].clone();
         let limit = self.nodes[node as usize].own.limits.value;
-        let Some((process, now)) = self.enter(node, false) else { return };
+        let Some((process, now)) = self.enter(node, About::Other) else { return };
         let budget = &mut process.budget;
         let new = || Talk::new(connection, limit, budget, now.instant);
         process.talks.entry(connection).or_insert_with(new).send(operation, &record);
@@ -164,7 +161,7 @@ impl World {
 
     fn look_after_talk(&mut self, node: u32, connection: u64) {
         let lies = self.lies;
-        let Some((process, now)) = self.enter(node, false) else { return };
+        let Some((process, now)) = self.enter(node, About::Other) else { return };
         let super::Process { desk, talks, budget, .. } = process;
         let Some(talk) = talks.get_mut(&connection) else { return };
         let mut stands = talk.advance(desk, now.instant);
@@ -174,7 +171,7 @@ impl World {
         let mut answers = Vec::new();
         while let Some(answer) = take_reply(&mut talk.received) {
             let Some(operation) = talk.owed.pop_front() else { unreachable!("a reply to nothing") };
-            talk.asked.retain(|(asked, _)| *asked != operation);
+            talk.asked.retain(|asked| asked.operation != operation);
             answers.push((operation, answer));
         }
         if let Some(charge) = talk.charged.change(talk.conversation.memory()) {
@@ -213,7 +210,7 @@ impl World {
 
     /// A connection ends: what its operations come to nobody will know.
     pub(super) fn hang_up(&mut self, node: u32, connection: u64, why: &str) {
-        let Some((process, _)) = self.enter(node, false) else { return };
+        let Some((process, _)) = self.enter(node, About::Other) else { return };
         let super::Process { desk, talks, budget, .. } = process;
         let Some(mut talk) = talks.remove(&connection) else { return };
         talk.conversation.abandon(desk);

@@ -3,7 +3,7 @@
 use crate::checks::Conviction;
 use crate::checks::monotone::Monotone;
 use crate::disk::SimDatabase;
-use abd::{Ballot, Glimpse, Newest, StampedValue, Version, VersionStore};
+use abd::{Ballot, Deadline, Glimpse, Newest, StampedValue, UpdateId, Version, VersionStore};
 use bytes::Bytes;
 use node::repair::ranges::{Page, Range, Ranges};
 use std::cell::{Cell, RefCell};
@@ -23,6 +23,8 @@ pub(crate) struct View {
     /// Nothing is expected of its node.
     pub(crate) is_replaced: Cell<bool>,
     pub(crate) conviction: RefCell<Option<Conviction>>,
+    /// The mutant `serves-closed-base`: the key, and what is shown as its newest version.
+    pub(crate) shown: RefCell<Option<(Bytes, Version)>>,
 }
 
 impl View {
@@ -31,6 +33,14 @@ impl View {
         if let Err(conviction) = result {
             self.conviction.borrow_mut().get_or_insert(conviction);
         }
+    }
+
+    /// What a lie shows instead of a version.
+    fn shown_below(&self, key: &[u8], newest: Version) -> Option<Glimpse> {
+        let shown = self.shown.borrow();
+        let (_, version) = shown.as_ref().filter(|(of, version)| of == key && *version < newest)?;
+        let (version, deadline, update) = (*version, Deadline::NONE, UpdateId::NONE);
+        Some(Glimpse { version, present: true, deadline, update, content: None, durable: true })
     }
 
     /// The newest of what is shown early, if it is above `have`.
@@ -66,6 +76,9 @@ impl VersionStore for View {
 
     fn newest_above(&self, key: &[u8], have: Version) -> Result<Glimpse, DatabaseError> {
         let glimpse = self.versions.newest_above(key, have)?;
+        if let Some(shown) = self.shown_below(key, glimpse.version) {
+            return Ok(shown);
+        }
         let early = self.early_above(key, glimpse.version);
         let glimpse = early.map_or(glimpse, |newest| newest.glimpse(have));
         self.note(key, glimpse.version, glimpse.durable);
@@ -75,6 +88,9 @@ impl VersionStore for View {
     fn remembered_above(&self, key: &[u8], have: Version) -> Option<Glimpse> {
         // What is shown early says nothing about what is on the disk.
         let known = self.versions.remembered_above(key, have)?;
+        if let Some(shown) = self.shown_below(key, known.version) {
+            return Some(shown);
+        }
         let early = self.early_above(key, known.version);
         let glimpse = early.map_or(known, |newest| newest.glimpse(have));
         self.note(key, glimpse.version, glimpse.durable);
