@@ -4,6 +4,7 @@ mod delay;
 mod found;
 mod functions;
 mod haste;
+mod made;
 mod nearness;
 mod paper;
 mod random;

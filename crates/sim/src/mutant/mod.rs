@@ -5,6 +5,7 @@
 //! store and the disk: a clock that claims what it does not know, an issuer made anew, a reply rewritten on its way, a
 //! disk that says "synced".
 
+mod given;
 mod table;
 
 use crate::plan::Features;

@@ -7,6 +7,7 @@ mod clients;
 mod committer;
 mod desk;
 mod directories;
+mod ending;
 mod environment;
 mod event_loop;
 mod greetings;
