@@ -30,6 +30,9 @@ const ROUND: u64 = 50 * US;
 /// What is more patient waits for so long: from, to.
 const LONG: (u64, u64) = (MS, 2 * MS);
 
+/// What a coordinator proposes leaves its node within this, in nanoseconds.
+const PROPOSED_WITHIN: u64 = 2000 * MS;
+
 /// Bytes on their way.
 #[derive(Clone, Debug)]
 pub(crate) struct Envelope {
@@ -263,6 +266,16 @@ impl World {
                 && !content.and_then(Content::value).is_none_or(is_there)
             {
                 early.push(running.operation);
+            }
+        }
+        // Its client may be gone, or the answer lost, before what it has proposed leaves the node. Those that are named here in vain
+        // are merely not left out of the history.
+        let since = self.now.saturating_sub(PROPOSED_WITHIN);
+        for record in &mut self.records {
+            let is_unknown = matches!(record.answer, ClientAnswer::Unknown(_)) && record.returned.0 >= since;
+            let is_its = record.node == node && record.key == key && record.kind.is_update();
+            if is_unknown && is_its && !record.proposals.contains(&update) {
+                record.proposals.push(update);
             }
         }
         if self.lies.answers_conditions {

@@ -1,18 +1,19 @@
 //! The queue of a key: who waits for its fold, and how the fold goes on.
 
-use super::super::Coordinator;
 use super::super::in_flight::Position;
 use super::super::machine::Machine;
 use super::super::running::{Calls, Running};
 use super::super::step::{FoldStep, Next, Settled, updated};
 use super::super::storing::Storing;
 use super::super::write::disk_full;
+use super::super::{Coordinator, Transmit};
 use super::accept::Accept;
 use super::fate::Own;
 use super::fold::{Fold, FoldPhase};
 use super::prepare::Prepare;
 use super::{FOLD_BYTES, FOLD_OPERATIONS};
 use crate::issuer::TimestampIssuer;
+use crate::message::Request;
 use crate::operation::{OperationId, Outcome, Reason};
 use crate::quorum::NodeSet;
 use crate::time::{Instant, Now};
@@ -172,6 +173,7 @@ impl Coordinator {
                 self.pauses.accepted(accept.since, now.instant);
                 self.lose(&mut running);
                 self.meet(&mut running, accept.proposal.update.node, now);
+                self.publish_for_others(id, &running, &accept);
                 self.prepare(id, position, running, accept.next(), now, issuer);
             }
             FoldStep::Won => {
@@ -211,6 +213,17 @@ impl Coordinator {
                 fold.evaluated.clear();
                 self.next_fold(id, position, running, now, issuer);
             }
+        }
+    }
+
+    /// R2: what one has helped to be chosen is sent to everybody. Its coordinator may be gone, and the next question takes it to a
+    /// majority alone. Nobody waits for the answers.
+    fn publish_for_others(&mut self, id: u64, running: &Running, accept: &Accept) {
+        let Some(stamped) = accept.clone().chosen() else { unreachable!("it was proposed") };
+        for index in self.config.members.all().iter() {
+            let request = Request::LocalWrite { key: running.key.clone(), stamped: stamped.clone() };
+            let transmit = running.call(id, index, self.config.members.id(index));
+            self.transmits.push_back(Transmit { request, may_wait: true, ..transmit });
         }
     }
 

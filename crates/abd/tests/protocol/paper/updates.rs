@@ -162,6 +162,30 @@ fn p1_a_proposal_that_may_be_chosen_is_finished_by_the_next_update() {
     }
 }
 
+/// R2: the coordinator of what was helped to be chosen may be gone, so whoever has helped sends it to everybody.
+#[test]
+fn r2_what_was_helped_is_sent_to_everybody() {
+    let mut world = World::new(3, TimestampMode::Logical);
+    world.submit(1, append("a."));
+    world.deliver(|message| !is_accept(message));
+    world.deliver(is_accept);
+    world.lose(|_| true);
+    world.crash(1);
+    let ticket = world.submit(2, create("b."));
+    let mut sent = Vec::new();
+    while !world.pool.is_empty() {
+        sent.extend(world.writes());
+        world.deliver_at(0);
+    }
+    assert_eq!(updated(&world, ticket).0, "=a.");
+    let chosen = Version { rmwc: 1, ..Version::MIN };
+    let mut to: Vec<u32> =
+        sent.into_iter().filter(|(_, stamped)| stamped.version == chosen).map(|(to, _)| to).collect();
+    to.sort_unstable();
+    to.dedup();
+    assert_eq!(to, [1, 2, 3]);
+}
+
 /// P3' (a): whoever sees the successor of the base knows who has won there.
 #[test]
 fn p3_the_successor_says_who_has_won() {
