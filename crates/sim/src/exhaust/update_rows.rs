@@ -36,19 +36,19 @@ pub(super) fn rows_that_hold() -> Vec<Row> {
     let append_set_get = || logical().run(&[Append]).run(&[Set]).run(&[Get]);
     vec![
         holds("N1", "Append, Set, Get", append_set_get()).visits(16_527, 20),
-        holds("N2", "2 Append, Get", two_appends_and_get()).visits(2_085_290, 28).long(),
-        holds("N3", "2 Append, Set", two_appends_and_set()).visits(6_546_509, 31).long(),
-        holds("N4", "Append, crash; Append; Get", crash).visits(2_767_038, 28).long(),
-        holds("N8", "Set, Delete; 2 Create", set_delete).visits_to(18, 2_729_596).long(),
-        holds("N9", "2 Create, Get", two_creates).visits(890_035, 28),
+        holds("N2", "2 Append, Get", two_appends_and_get()).visits(2_608_232, 28).long(),
+        holds("N3", "2 Append, Set", two_appends_and_set()).visits(7_787_361, 31).long(),
+        holds("N4", "Append, crash; Append; Get", crash).visits(3_221_784, 28).long(),
+        holds("N8", "Set, Delete; 2 Create", set_delete).visits_to(18, 2_893_373).long(),
+        holds("N9", "2 Create, Get", two_creates).visits(1_305_184, 28),
         holds("N10", "2 Set, Append, epsilon 1", sets_and_append).visits(620_733, 24),
         holds("N11", "Set; Append, then Set, then Get; epsilon 2", set_append_set_get()).visits(195_849, 28),
-        holds("V1", "2 Append, Get; 1 restart of a replica", restart).visits_to(14, 6_272_444).long(),
-        holds("V2", "2 Append; 2 restarts of replicas, 3 ballots", restarts).visits_to(14, 4_675_555).long(),
+        holds("V1", "2 Append, Get; 1 restart of a replica", restart).visits_to(14, 7_372_681).long(),
+        holds("V2", "2 Append; 2 restarts of replicas, 3 ballots", restarts).visits_to(14, 5_721_801).long(),
         holds("A1", "as N1, answers are lost", append_set_get().lost_replies()).visits(51_282, 21),
-        holds("A2", "2 Append, answers are lost", two_appends().lost_replies()).visits(1_355_610, 26).long(),
+        holds("A2", "2 Append, answers are lost", two_appends().lost_replies()).visits(1_557_756, 26).long(),
         holds("A3", "as N3, answers are lost", two_appends_and_set().lost_replies())
-            .visits_to(16, 10_860_313)
+            .visits_to(16, 11_512_432)
             .long(),
     ]
 }
@@ -60,9 +60,9 @@ pub(super) fn broken_rows() -> Vec<Row> {
     let restart = two_appends_and_get().replica_restarts(1);
     vec![
         broken("BN1", "as N3", "a refusal is evidence", two_appends_and_set().without(Break::Evidence))
-            .caught_as(AppliedTwice, 18),
+            .caught_as(AppliedTwice, 17),
         broken("BP2", "as N3", "a closed base is served", two_appends_and_set().without(Break::Closed))
-            .caught_as(AppliedTwice, 18)
+            .caught_as(AppliedTwice, 17)
             .long(),
         broken("BV1", "as V1", "no mark", restart.without(Break::Floor)).caught_as(TwoValues, 9),
         broken("BR1", "Append, Get", "answer before publication", append_get.without(Break::Publication))
@@ -73,7 +73,7 @@ pub(super) fn broken_rows() -> Vec<Row> {
             "new base, old fate unknown",
             two_appends_and_set().without(Break::Resolution),
         )
-        .caught_as(AppliedTwice, 17),
+        .caught_as(AppliedTwice, 14),
         broken("BR3", "as N2", "forgotten instance joined", two_appends_and_get().without(Break::Forgotten))
             .caught_as(TwoValues, 9),
         broken("BR4", "Set, Append, Get", "no carstamp", set_append_get.without(Break::Carstamp))

@@ -27,7 +27,9 @@ const CALM_STREAM: u64 = 0xde;
 
 /// The same without anything that could go wrong.
 fn calm(plan: Plan) -> Plan {
+    let latency = (plan.network.latency.0, plan.network.latency.1.min(super::CALM_LATENCY));
     let network = Network {
+        latency,
         loss: Ratio::ZERO,
         duplicate: Ratio::ZERO,
         stray: Ratio::ZERO,

@@ -33,6 +33,9 @@ const COUNTERS: u32 = 1;
 
 /// Where nothing goes wrong a sync takes no longer, and a coordinator tries for at least so long, in nanoseconds.
 const CALM_SYNC: u64 = 5 * time::MS;
+/// And a message so long at most: where it takes much longer, coordinators that are in each other's way may need more than the
+/// deadline.
+const CALM_LATENCY: u64 = 2 * time::MS;
 /// See above.
 const CALM_PATIENCE: u64 = 5 * time::S;
 
@@ -164,10 +167,12 @@ impl Plan {
 
     /// Whether nothing goes wrong in this run: then nothing of it may stay unknown.
     pub fn is_calm(&self) -> bool {
-        let Network { loss, duplicate, stray, corrupt, .. } = &self.network;
+        let Network { latency, loss, duplicate, stray, corrupt, .. } = &self.network;
         let is_quiet =
             [loss, duplicate, stray, corrupt, &self.lost_answers].iter().all(|ratio| **ratio == Ratio::ZERO);
-        let is_fast = self.sync.1 <= CALM_SYNC && self.lookups.is_none_or(|(_, most)| most <= CALM_SYNC);
+        let is_fast = latency.1 <= CALM_LATENCY
+            && self.sync.1 <= CALM_SYNC
+            && self.lookups.is_none_or(|(_, most)| most <= CALM_SYNC);
         is_quiet
             && is_fast
             && !self.few_instances

@@ -16,7 +16,7 @@ const CONTENDED_FOR: Duration = Duration::from_secs(2);
 /// Keys that may count as contended at a time; of others it is not noticed.
 const KEYS_MAX: usize = 4096;
 /// A coordinator leaves no more than this to the others at a time, however long their folds take.
-const TURN_MAX: Duration = Duration::from_millis(200);
+const TURN_MAX: Duration = Duration::from_secs(1);
 
 /// What is known of the keys that are contended.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
