@@ -41,6 +41,9 @@ pub(super) async fn serve(shard: &Shard, lane: NewLane) {
     let peer = peer.id.0;
     if shard.look(|machine| machine.is_up(member)) {
         limited!(info, "lost one of the lanes to a peer", peer, ?id.kind, id.pair, why);
+    } else if shard.membership.admission.is_stopping() {
+        // The peer may be stopping, too, and be the first to be through.
+        limited!(info, "lost a peer while stopping", peer, why);
     } else {
         limited!(warn, "lost a peer", peer, why);
     }
