@@ -120,7 +120,7 @@ fn directories_of_other_formats_are_refused_by_a_line_that_says_so() {
 }
 
 #[test]
-#[ignore = "it writes the fixture of a format that no release has had yet"]
+#[ignore = "it writes the fixture anew, and the one that is kept is what shows that earlier directories are read"]
 fn write_the_fixture() {
     let (mut cluster, member) = last_is_played();
     let mut client = cluster.nodes[0].connect();

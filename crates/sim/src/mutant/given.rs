@@ -52,36 +52,7 @@ pub(super) const LIES: Lies = Lies {
     answers_conditions: false,
 };
 
-pub(super) const ANY: Features = Features {
-    nodes: None,
-    mode: None,
-    crashes: None,
-    power_cuts: None,
-    noise: None,
-    partitions: None,
-    slow_sync: None,
-    early_reads: None,
-    no_cache: None,
-    wide_clocks: None,
-    deletes: None,
-    amnesia: None,
-    parts: None,
-    strangers: None,
-    read_only: None,
-    clock_faults: None,
-    damage: None,
-    full_disks: None,
-    lanes: None,
-    short_lists: None,
-    short_queues: None,
-    short_backlogs: None,
-    large: None,
-    little_for_clients: None,
-    updates: false,
-    calm: Some(false),
-    stops: None,
-    lasting: false,
-};
+pub(super) const ANY: Features = Features { updates: false, calm: Some(false), ..Features::ANY };
 
 // For those who break what updates are made of.
 pub(super) const UPDATES: Features = Features { updates: true, ..ANY };

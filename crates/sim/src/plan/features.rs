@@ -63,38 +63,42 @@ pub struct Features {
     pub lasting: bool,
 }
 
-impl Default for Features {
+impl Features {
     /// As the seed has it.
+    pub const ANY: Self = Self {
+        nodes: None,
+        mode: None,
+        crashes: None,
+        power_cuts: None,
+        noise: None,
+        partitions: None,
+        slow_sync: None,
+        early_reads: None,
+        no_cache: None,
+        wide_clocks: None,
+        deletes: None,
+        amnesia: None,
+        strangers: None,
+        read_only: None,
+        parts: None,
+        clock_faults: None,
+        damage: None,
+        full_disks: None,
+        lanes: None,
+        short_lists: None,
+        short_queues: None,
+        short_backlogs: None,
+        large: None,
+        little_for_clients: None,
+        updates: true,
+        calm: None,
+        stops: None,
+        lasting: false,
+    };
+}
+
+impl Default for Features {
     fn default() -> Self {
-        Self {
-            nodes: None,
-            mode: None,
-            crashes: None,
-            power_cuts: None,
-            noise: None,
-            partitions: None,
-            slow_sync: None,
-            early_reads: None,
-            no_cache: None,
-            wide_clocks: None,
-            deletes: None,
-            amnesia: None,
-            strangers: None,
-            read_only: None,
-            parts: None,
-            clock_faults: None,
-            damage: None,
-            full_disks: None,
-            lanes: None,
-            short_lists: None,
-            short_queues: None,
-            short_backlogs: None,
-            large: None,
-            little_for_clients: None,
-            updates: true,
-            calm: None,
-            stops: None,
-            lasting: false,
-        }
+        Self::ANY
     }
 }

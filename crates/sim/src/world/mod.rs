@@ -17,6 +17,7 @@ mod message;
 mod nemesis;
 mod network;
 mod node;
+mod notes;
 mod queue;
 mod repair;
 mod talks;

@@ -202,7 +202,7 @@ fn a_directory_without_a_format_is_refused_and_left_alone() {
 }
 
 #[test]
-#[ignore = "it writes the fixture of a format that no release has had yet"]
+#[ignore = "it writes the fixture anew, and the one that is kept is what shows that earlier directories are read"]
 fn write_the_fixture() {
     let directory = tempfile::tempdir().unwrap();
     write(directory.path());

@@ -3,7 +3,7 @@
 use super::super::step::{FoldStep, Next, Step};
 use super::WHOLE_BASE_BYTES;
 use super::fate::Own;
-use super::prepare::next_of;
+use super::setbacks::Setbacks;
 use crate::ballot::Ballot;
 use crate::message::{Refusal, Reply, Request};
 use crate::quorum::{Members, NodeSet, Tally};
@@ -23,11 +23,7 @@ pub(in super::super) struct Accept {
     /// Who has said that it lacks it.
     lacking: NodeSet,
     pub(super) accepted: NodeSet,
-    nacked: NodeSet,
-    refused: NodeSet,
-    /// Where to go on, as somebody is closed.
-    closed: Option<Next>,
-    pub(super) highest: Ballot,
+    pub(super) setbacks: Setbacks,
     /// When it was sent.
     pub(super) since: Instant,
 }
@@ -47,10 +43,7 @@ impl Accept {
             holders,
             lacking: NodeSet::EMPTY,
             accepted: NodeSet::EMPTY,
-            nacked: NodeSet::EMPTY,
-            refused: NodeSet::EMPTY,
-            closed: None,
-            highest: Ballot::MIN,
+            setbacks: Setbacks::NONE,
             since,
         }
     }
@@ -65,12 +58,7 @@ impl Accept {
     }
 
     pub(super) fn answered(&self) -> NodeSet {
-        self.accepted.union(self.nacked).union(self.refused)
-    }
-
-    /// Whether somebody has said something that another ballot may change.
-    pub(super) fn is_in_trouble(&self) -> bool {
-        !self.nacked.union(self.refused).is_empty()
+        self.accepted.union(self.setbacks.all())
     }
 
     pub(super) fn absorb(
@@ -82,8 +70,7 @@ impl Accept {
     ) -> Step {
         match reply {
             Reply::Accepted => {
-                self.nacked.remove(from);
-                self.refused.remove(from);
+                self.setbacks.make_up(from);
                 self.accepted.insert(from);
                 if !members.is_majority(self.accepted) {
                     return Step::Continue;
@@ -93,24 +80,12 @@ impl Accept {
                 Step::Fold(if is_own { FoldStep::Won } else { FoldStep::Helped })
             }
             Reply::Nack { promised, .. } => {
-                self.highest = self.highest.max(promised);
-                self.nacked.insert(from);
+                self.setbacks.nack(from, promised);
                 self.judge(members)
             }
+            // The others may choose it all the same.
             Reply::Closed(closed) => {
-                self.refused.insert(from);
-                let next = next_of(&closed);
-                match own {
-                    Some(own) => {
-                        let fate = own.judge(members, from, &closed);
-                        super::judged(fate, next).unwrap_or_else(|| self.judge(members))
-                    }
-                    // The others may choose it all the same.
-                    None => {
-                        self.closed = Some(next);
-                        self.judge(members)
-                    }
-                }
+                self.setbacks.close(members, own, from, &closed).unwrap_or_else(|| self.judge(members))
             }
             Reply::NeedBase if self.lacking.insert(from) => Step::AskAgain(from),
             // A reply of another kind: not ours to interpret.
@@ -119,17 +94,15 @@ impl Accept {
     }
 
     pub(super) fn absorb_refusal(&mut self, members: &Members, from: usize, refusal: Refusal) -> Step {
-        match refusal {
-            // They may change their minds within the deadline.
-            Refusal::NotAdmitted | Refusal::Overloaded | Refusal::Busy => self.nacked.insert(from),
-            _ => self.refused.insert(from),
-        };
+        // These may change their minds within the deadline.
+        let later = matches!(refusal, Refusal::NotAdmitted | Refusal::Overloaded | Refusal::Busy);
+        self.setbacks.refuse(from, later);
         self.judge(members)
     }
 
     fn judge(&mut self, members: &Members) -> Step {
-        match members.tally(self.accepted, self.nacked.union(self.refused)) {
-            Tally::Impossible => super::without_majority(self.closed.take(), self.nacked),
+        match members.tally(self.accepted, self.setbacks.all()) {
+            Tally::Impossible => self.setbacks.give_up(),
             Tally::Pending | Tally::Reached => Step::Continue,
         }
     }

@@ -110,8 +110,8 @@ impl Fold {
     /// Whether another ballot may do what this one does not: somebody has refused.
     pub(in super::super) fn is_in_trouble(&self) -> bool {
         match &self.phase {
-            FoldPhase::Prepare(prepare) => prepare.is_in_trouble(),
-            FoldPhase::Accept(accept) => accept.is_in_trouble(),
+            FoldPhase::Prepare(prepare) => !prepare.setbacks.all().is_empty(),
+            FoldPhase::Accept(accept) => !accept.setbacks.all().is_empty(),
             _ => false,
         }
     }
@@ -155,8 +155,8 @@ impl Fold {
     /// The highest promise that was in the way of the phase that ends, and the newest version that it has seen.
     pub(super) fn learn(&mut self) {
         let (highest, newest) = match &self.phase {
-            FoldPhase::Prepare(prepare) => (prepare.highest, &prepare.base),
-            FoldPhase::Accept(accept) => (accept.highest, &accept.base),
+            FoldPhase::Prepare(prepare) => (prepare.setbacks.highest, &prepare.base),
+            FoldPhase::Accept(accept) => (accept.setbacks.highest, &accept.base),
             _ => return,
         };
         self.highest = self.highest.max(highest);

@@ -17,16 +17,14 @@ pub(super) mod look;
 mod pause;
 pub(super) mod prepare;
 mod queue;
+mod setbacks;
 
 pub(super) use contention::Contention;
 pub(super) use pause::Pauses;
 pub(super) use queue::KeyQueue;
 
-use super::step::{FoldStep, Next, Step};
-use crate::quorum::NodeSet;
 use crate::update::Function;
 use alloc::vec::Vec;
-use fate::Fate;
 
 /// A base whose content is no larger goes along to those who may lack it; of a larger one they are told the version, and ask.
 const WHOLE_BASE_BYTES: usize = 1 << 10;
@@ -50,23 +48,5 @@ impl Member {
 
     fn bytes(&self) -> usize {
         self.functions.iter().map(|function| function.encoded.len()).sum()
-    }
-}
-
-/// What follows when no majority will come together: if somebody is closed, and nobody is in the way, there is more to be had at
-/// once.
-fn without_majority(closed: Option<Next>, nacked: NodeSet) -> Step {
-    Step::Fold(match closed {
-        Some(next) if nacked.is_empty() => FoldStep::Follow(next),
-        _ => FoldStep::Retry,
-    })
-}
-
-/// What follows from the fate of the own proposal; nothing, as long as it is not known.
-fn judged(fate: Fate, next: Next) -> Option<Step> {
-    match fate {
-        Fate::Won => Some(Step::Fold(FoldStep::Won)),
-        Fate::Lost => Some(Step::Fold(FoldStep::Lost(next))),
-        Fate::Unknown => None,
     }
 }

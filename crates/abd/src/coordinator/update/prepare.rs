@@ -3,8 +3,9 @@
 use super::super::step::{FoldStep, Next, Step};
 use super::WHOLE_BASE_BYTES;
 use super::fate::Own;
+use super::setbacks::Setbacks;
 use crate::ballot::Ballot;
-use crate::message::{Closed, Promise, Refusal, Reply, Request};
+use crate::message::{Promise, Refusal, Reply, Request};
 use crate::quorum::{Members, NodeSet, Tally};
 use crate::update::{Acceptance, Base};
 use crate::value::{Glimpse, StampedValue};
@@ -24,12 +25,7 @@ pub(in super::super) struct Prepare {
     pub(super) promised: NodeSet,
     /// Who has promised for an older one.
     behind: NodeSet,
-    /// Who has promised a higher ballot, or is busy with another update.
-    nacked: NodeSet,
-    /// Who has refused for another reason, or is closed.
-    refused: NodeSet,
-    /// Where to go on, as somebody is closed.
-    closed: Option<Next>,
+    pub(super) setbacks: Setbacks,
     /// Who has said that it lacks the base.
     lacking: NodeSet,
     /// Who has said that its disk is full.
@@ -40,8 +36,6 @@ pub(in super::super) struct Prepare {
     needs_room: bool,
     /// The highest that was accepted for the base.
     pub(super) accepted: Option<Acceptance>,
-    /// The highest promise that was in the way.
-    pub(super) highest: Ballot,
 }
 
 impl Prepare {
@@ -58,15 +52,12 @@ impl Prepare {
             base,
             promised: NodeSet::EMPTY,
             behind: NodeSet::EMPTY,
-            nacked: NodeSet::EMPTY,
-            refused: NodeSet::EMPTY,
-            closed: None,
+            setbacks: Setbacks::NONE,
             lacking: NodeSet::EMPTY,
             unwritable: NodeSet::EMPTY,
             full: NodeSet::EMPTY,
             needs_room: false,
             accepted: None,
-            highest: Ballot::MIN,
         }
     }
 
@@ -87,12 +78,7 @@ impl Prepare {
     }
 
     pub(super) fn answered(&self) -> NodeSet {
-        self.promised.union(self.behind).union(self.nacked).union(self.refused)
-    }
-
-    /// Whether somebody has said something that another ballot may change.
-    pub(super) fn is_in_trouble(&self) -> bool {
-        !self.nacked.union(self.refused).is_empty()
+        self.promised.union(self.behind).union(self.setbacks.all())
     }
 
     pub(super) fn absorb(
@@ -105,25 +91,18 @@ impl Prepare {
         match reply {
             Reply::Promise(promise) => self.absorb_promise(members, from, *promise),
             Reply::Nack { promised, newest } => {
-                self.highest = self.highest.max(promised);
                 self.see(*newest);
-                self.nacked.insert(from);
+                self.setbacks.nack(from, promised);
                 self.judge(members)
             }
             Reply::Closed(closed) => {
-                self.refused.insert(from);
-                let next = next_of(&closed);
-                match (own, next) {
-                    (Some(own), next) => {
-                        let fate = own.judge(members, from, &closed);
-                        super::judged(fate, next).unwrap_or_else(|| self.judge(members))
-                    }
+                if let Some(step) = self.setbacks.close(members, own, from, &closed) {
+                    return step;
+                }
+                match self.setbacks.known_base() {
                     // It is newer than anything that others have: nothing is gained by waiting for them.
-                    (None, next @ Next::Base(_)) => Step::Fold(FoldStep::Follow(next)),
-                    (None, next) => {
-                        self.closed = Some(next);
-                        self.judge(members)
-                    }
+                    Some(next) => Step::Fold(FoldStep::Follow(next)),
+                    None => self.judge(members),
                 }
             }
             Reply::NeedBase if self.lacking.insert(from) => Step::AskAgain(from),
@@ -140,10 +119,7 @@ impl Prepare {
         from: usize,
         refusal: Refusal,
     ) -> Step {
-        match refusal {
-            Refusal::Busy => self.nacked.insert(from),
-            _ => self.refused.insert(from),
-        };
+        self.setbacks.refuse(from, refusal == Refusal::Busy);
         if refusal == Refusal::DiskFull {
             self.full.insert(from);
             if is_free && !members.suffices_without(self.full) {
@@ -216,18 +192,13 @@ impl Prepare {
 
     fn judge(&mut self, members: &Members) -> Step {
         let promised = self.promised.union(self.behind);
-        match members.tally(promised, self.nacked.union(self.refused)) {
-            Tally::Impossible => super::without_majority(self.closed.take(), self.nacked),
+        match members.tally(promised, self.setbacks.all()) {
+            Tally::Impossible => self.setbacks.give_up(),
             // The own replica has answered: now the others, told what is here.
-            Tally::Pending | Tally::Reached if self.is_in_trouble() || self.asks_everybody => {
+            Tally::Pending | Tally::Reached if !self.setbacks.all().is_empty() || self.asks_everybody => {
                 Step::AskEverybody
             }
             Tally::Pending | Tally::Reached => Step::AskMajority,
         }
     }
-}
-
-/// Where to go on when a replica is closed.
-pub(super) fn next_of(closed: &Closed) -> Next {
-    closed.newest.clone().stamped().map_or(Next::Newest, Next::Base)
 }
