@@ -27,3 +27,4 @@ pub mod peer;
 pub mod repair;
 pub mod resp;
 pub mod shard;
+pub mod slots;
