@@ -12,7 +12,7 @@
 //!
 //! // Three replicas in memory, every message delivered at once.
 //! let mut cluster = Loopback::new(3);
-//! cluster.run(1, Operation::Set { key: "k".into(), value: "v".into() });
+//! cluster.run(1, Operation::Set { key: "k".into(), value: "v".into(), deadline: abd::Deadline::NONE });
 //! let Outcome::Read(stamped) = cluster.run(2, Operation::Get { key: "k".into() }) else { panic!() };
 //! assert_eq!(stamped.content.value().unwrap(), "v");
 //! ```
@@ -47,7 +47,7 @@ pub use quorum::{Members, NodeSet, Tally};
 pub use replica::{
     Acceptor, AcceptorLimits, AfterCommit, Before, Reaction, Replica, Standing, Unanswered, VersionStore,
 };
-pub use time::{ClockError, Instant, Interval, IntervalClock, Now};
+pub use time::{ClockError, Instant, Interval, IntervalClock, Moment, NANOS_PER_MILLI, Now};
 pub use update::{
     Acceptance, AcceptedRecord, AcceptedThere, Base, Evaluated, EvaluatedOperation, Evaluation, EvaluationId,
     Function, FunctionAnswer, Proposal,

@@ -8,7 +8,7 @@ use crate::issuer::TimestampIssuer;
 use crate::operation::{Operation, Outcome};
 use crate::quorum::Members;
 use crate::replica::{Acceptor, AcceptorLimits, Reaction, Replica, Standing, VersionStore};
-use crate::time::{Instant, Now};
+use crate::time::{Instant, Moment, Now};
 use crate::update::{AcceptedRecord, Evaluated, Evaluation};
 use crate::value::{Newest, StampedValue};
 use crate::version::{NodeId, Version};
@@ -138,7 +138,7 @@ impl Loopback {
         evaluate: impl Fn(&Evaluation) -> Evaluated,
     ) -> Outcome {
         let id = NodeId(node);
-        let now = Now { instant: Instant(0), interval: None };
+        let now = Now { instant: Instant(0), interval: None, moment: Moment::UNKNOWN };
         let replica = Replica { scope: Scope::FIRST, max_future: None };
         let standing = Standing { admitted: true, writable: true };
         let Node { mut coordinator, issuer, .. } = self.nodes[&id].clone();

@@ -2,7 +2,7 @@
 
 use crate::message::Refusal;
 use crate::update::{Function, FunctionAnswer};
-use crate::value::StampedValue;
+use crate::value::{Deadline, StampedValue};
 use crate::version::Version;
 use alloc::{format, string::String, vec::Vec};
 use bytes::Bytes;
@@ -21,6 +21,8 @@ pub enum Operation {
         key: Bytes,
         /// The value.
         value: Bytes,
+        /// When it expires.
+        deadline: Deadline,
     },
     /// Take the key away: a Set whose content is the tombstone.
     Delete {
@@ -63,7 +65,7 @@ impl Operation {
                 key.len() + functions.iter().map(|function| function.encoded.len()).sum::<usize>()
             }
             Self::Get { key } | Self::Delete { key } => key.len(),
-            Self::Set { key, value } => key.len() + value.len(),
+            Self::Set { key, value, .. } => key.len() + value.len(),
         }
     }
 }

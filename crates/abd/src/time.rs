@@ -76,4 +76,24 @@ pub struct Now {
     pub instant: Instant,
     /// For TrueTime; `None` in logical mode or while the bound is unknown.
     pub interval: Option<Interval>,
+    /// For values that expire (rule E3).
+    pub moment: Moment,
 }
+
+/// By which a value is judged to have expired (rule E3): milliseconds since the Unix epoch. In TrueTime mode true time is not before
+/// it; in logical mode it is what this node's own clock says. It decides when an expiry is proposed, never what is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment(pub u64);
+
+impl Moment {
+    /// While nothing is known: nothing has expired.
+    pub const UNKNOWN: Self = Self(0);
+
+    /// TrueTime: the last whole millisecond that is in the past for certain; unknown while the bound is.
+    pub fn certain(interval: Option<Interval>) -> Self {
+        interval.map_or(Self::UNKNOWN, |interval| Self(interval.earliest / NANOS_PER_MILLI))
+    }
+}
+
+/// Nanoseconds in a millisecond.
+pub const NANOS_PER_MILLI: u64 = 1_000_000;

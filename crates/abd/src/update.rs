@@ -32,7 +32,8 @@ pub struct Evaluation {
     pub key: Bytes,
     /// What they are applied to.
     pub base: StampedValue,
-    /// The functions of each operation, in order.
+    /// The functions of each operation, in order. One without functions is a Get of a value that is due to expire: it is to be told
+    /// what the key holds, so nothing changes behind it in a fold.
     pub operations: Vec<Vec<Function>>,
 }
 

@@ -1,6 +1,7 @@
 //! What a version names: a value or a tombstone.
 
 use crate::ballot::UpdateId;
+use crate::time::Moment;
 use crate::version::Version;
 use bytes::Bytes;
 
@@ -38,13 +39,19 @@ impl Content {
     }
 }
 
-/// When a value is due to expire: milliseconds since the Unix epoch. A part of the value (PROTOCOL section 5.7); nothing acts on it yet.
+/// When a value is due to expire: milliseconds since the Unix epoch. A part of the value; the value is present until its expiry is
+/// decided (rule E1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Deadline(pub u64);
 
 impl Deadline {
     /// Never.
     pub const NONE: Self = Self(0);
+
+    /// Rule E3: whether a value with this deadline is due to expire.
+    pub fn has_passed(self, moment: Moment) -> bool {
+        self != Self::NONE && moment.0 >= self.0
+    }
 }
 
 /// A content under its version. One version names one content, deadline and update, for ever (rule V1).
@@ -64,9 +71,14 @@ impl StampedValue {
     /// What a key that was never written holds.
     pub const NEVER: Self = Self::plain(Version::MIN, Content::Tombstone);
 
-    /// Of a Set or a Delete.
+    /// Of a Set or a Delete that has no deadline.
     pub const fn plain(version: Version, content: Content) -> Self {
         Self { version, content, deadline: Deadline::NONE, update: UpdateId::NONE }
+    }
+
+    /// Whether it is a value that is due to expire: what readers see of it is decided then (rule E1).
+    pub fn is_due(&self, moment: Moment) -> bool {
+        self.content.is_value() && self.deadline.has_passed(moment)
     }
 }
 

@@ -4,9 +4,43 @@
 //! vouched for holds for the clock as it was then. So each reading compares the wall clock with the monotonic one, which nobody
 //! sets: if they have parted, the wall clock was set, or the machine slept, and nobody vouches for it any more.
 
-use abd::{ClockError, Interval};
+use abd::{ClockError, Interval, Moment, NANOS_PER_MILLI};
 use alloc::{format, string::String};
 use core::time::Duration;
+
+/// What a node's clocks say for values that expire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moments {
+    /// A value whose deadline is no later has expired (rule E3). [`Moment::UNKNOWN`] in TrueTime mode while the bound is.
+    pub earliest: Moment,
+    /// From here on a value lives for as long as its client says: it is no earlier than true time, as far as is known.
+    pub latest: Moment,
+}
+
+impl Moments {
+    /// TrueTime. `wall` as below, for what remains of a value's time while no interval is known.
+    pub fn of_interval(interval: Option<Interval>, wall: u64) -> Self {
+        let latest = interval.map_or(wall, |interval| interval.latest);
+        Self { earliest: Moment::certain(interval), latest: Moment(latest.div_ceil(NANOS_PER_MILLI)) }
+    }
+
+    /// Logical: the wall clock alone, in nanoseconds since the Unix epoch. Two nodes may differ by what their clocks do.
+    pub fn of_wall(wall: u64) -> Self {
+        Self { earliest: Moment(wall / NANOS_PER_MILLI), latest: Moment(wall.div_ceil(NANOS_PER_MILLI)) }
+    }
+}
+
+/// Tells the time to commands. One reading is a clock that stands still.
+pub trait Clock {
+    /// What time it is.
+    fn moments(&self) -> Moments;
+}
+
+impl Clock for Moments {
+    fn moments(&self) -> Moments {
+        *self
+    }
+}
 
 /// Faster no clock drifts, as the kernel sees it (`MAXFREQ`): 500 ppm.
 const DRIFT_PPM: u64 = 500;

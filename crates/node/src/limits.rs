@@ -85,7 +85,7 @@ impl KnownLimits {
 mod tests {
     use super::*;
     use crate::functions::Condition;
-    use abd::NodeId;
+    use abd::{Deadline, NodeId};
     use alloc::{string::ToString, vec};
     use bytes::Bytes;
 
@@ -99,6 +99,7 @@ mod tests {
         let set = |key: usize, value: usize| Operation::Set {
             key: Bytes::from(vec![b'k'; key]),
             value: Bytes::from(vec![b'v'; value]),
+            deadline: Deadline::NONE,
         };
         let refused = |operation: Operation, values: &[u64]| {
             let known = KnownLimits::new(3);

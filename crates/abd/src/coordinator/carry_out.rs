@@ -4,7 +4,6 @@ use super::in_flight::Position;
 use super::machine::Machine;
 use super::running::Running;
 use super::step::{FoldStep, Settled, Step};
-use super::update::Member;
 use super::{Coordinator, TimestampMode};
 use crate::issuer::TimestampIssuer;
 use crate::operation::{OperationId, Outcome, Reason};
@@ -120,10 +119,8 @@ impl Coordinator {
                     operations: vec![functions],
                 });
             }
-            Step::Enqueue => {
-                let Machine::Look(look) = running.machine else { unreachable!("it has looked") };
-                let newest = look.reading.newest;
-                running.machine = Machine::Member(Member::new(look.functions));
+            Step::Enqueue(newest, member) => {
+                running.machine = Machine::Member(member);
                 running.enter(now.instant, self.config.resend_after, self.config.resend_after);
                 running.due = running.deadline;
                 self.keep(id, position, running);

@@ -1,11 +1,14 @@
-//! A Get: read a majority, take the newest, write it back to those who lack it (rule R1).
+//! A Get: read a majority, take the newest, write it back to those who lack it (rule R1). One that finds a value that is due to expire
+//! waits in the queue of the key's Updates: whether the value is there is decided, and not told by a clock (rule E1).
 
 use super::machine::Machine;
 use super::step::{Settled, Step};
 use super::storing::Storing;
+use super::update::Member;
 use crate::message::{Refusal, Reply, Request};
 use crate::operation::Outcome;
 use crate::quorum::{Members, NodeSet};
+use crate::time::Now;
 use crate::value::{Glimpse, StampedValue};
 use bytes::Bytes;
 
@@ -30,6 +33,11 @@ pub(super) struct Reading {
 impl Reading {
     pub(super) fn new() -> Self {
         Self { newest: StampedValue::NEVER, holders: NodeSet::EMPTY, answered: NodeSet::EMPTY }
+    }
+
+    /// The newest: the phase is over, and its content moves on.
+    pub(super) fn take(&mut self) -> StampedValue {
+        core::mem::replace(&mut self.newest, StampedValue::NEVER)
     }
 
     pub(super) fn request(&self, key: Bytes) -> Request {
@@ -65,7 +73,7 @@ impl Get {
         }
     }
 
-    pub(super) fn absorb(&mut self, members: &Members, from: usize, reply: Reply) -> Step {
+    pub(super) fn absorb(&mut self, members: &Members, from: usize, reply: Reply, now: Now) -> Step {
         match (self, reply) {
             (Self::Read(reading), Reply::Read(glimpse)) => {
                 if !reading.absorb(from, glimpse) {
@@ -75,9 +83,12 @@ impl Get {
                     // The own replica has answered: now the others, told what is here.
                     return Step::AskMajority;
                 }
+                if reading.newest.is_due(now.moment) {
+                    return Step::Enqueue(reading.take(), Member::reading());
+                }
                 if members.is_majority(reading.holders) {
                     // The phase is over: its content moves into the answer.
-                    return answer(core::mem::replace(&mut reading.newest, StampedValue::NEVER));
+                    return answer(reading.take());
                 }
                 let storing = Storing::new(reading.newest.clone(), reading.holders);
                 Step::Enter(Machine::Get(Self::WriteBack(storing)))

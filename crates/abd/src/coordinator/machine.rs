@@ -10,6 +10,7 @@ use super::write::Write;
 use crate::issuer::TimestampIssuer;
 use crate::message::{Refusal, Reply, Request};
 use crate::quorum::{Members, NodeSet};
+use crate::time::Now;
 use alloc::boxed::Box;
 use bytes::Bytes;
 
@@ -19,7 +20,7 @@ pub(super) enum Machine {
     Write(Write),
     /// An Update that looks whether it changes anything.
     Look(Look),
-    /// An Update that waits for the fold of its key, or is a part of it.
+    /// An Update that waits for the fold of its key, or is a part of it; or a Get of a value that is due to expire.
     Member(Member),
     /// Updates of one key on their way to consensus.
     Fold(Box<Fold>),
@@ -102,7 +103,7 @@ impl Machine {
         match self {
             Self::Get(_) | Self::Write(Write::ReadTimestamp(_)) | Self::Look(_) => true,
             Self::Write(Write::Store(..)) => false,
-            Self::Member(member) => !member.is_proposed,
+            Self::Member(member) => !member.may_have_effect(),
             Self::CommitWait(settled) => !settled.had_effect,
             Self::Fold(_) => unreachable!("a fold is no operation"),
         }
@@ -115,9 +116,10 @@ impl Machine {
         issuer: &TimestampIssuer,
         from: usize,
         reply: Reply,
+        now: Now,
     ) -> Step {
         match self {
-            Self::Get(get) => get.absorb(members, from, reply),
+            Self::Get(get) => get.absorb(members, from, reply, now),
             Self::Write(write) => write.absorb(members, issuer, from, reply),
             Self::Look(look) => look.absorb(members, from, reply),
             Self::Fold(fold) => fold.absorb(members, from, reply),

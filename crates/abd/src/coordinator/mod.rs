@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! Get      read a majority ─► newest durable on a majority? ── yes ──────────► (T1 wait) ─► answer
-//!                                        └── no ─► write it back to those that lack it ┘
+//!                  │                     └── no ─► write it back to those that lack it ┘
+//!                  └── due to expire ─► its expiry is decided, as an Update is (rule E1) ─► answer
 //! Set, logical    timestamps of a majority ─► time = max + 1 ─► write to a majority ─► (T1 wait) ─► answer
 //! Set, TrueTime   time = latest ─► write to a majority ─► T1 wait, overlapped ─► answer
 //! Delete   a Set whose content is the tombstone
@@ -36,7 +37,7 @@ use crate::operation::{Operation, OperationId, Outcome, Reason};
 use crate::quorum::{Members, NodeSet};
 use crate::time::{Instant, Now};
 use crate::update::{Evaluated, Evaluation, EvaluationId};
-use crate::value::{Content, StampedValue};
+use crate::value::{Content, Deadline, StampedValue};
 use crate::version::{NodeId, Version};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -224,7 +225,7 @@ impl Coordinator {
         if is_truetime && now.interval.is_none() && !operation.is_read() {
             return Err(Reason::ClockUnknown);
         }
-        let content = match operation {
+        let (content, deadline) = match operation {
             Operation::Get { .. } => return Ok(Machine::Get(Get::new())),
             Operation::Update { functions, .. } => {
                 let looks = functions.iter().all(|function| !function.always_changes);
@@ -233,11 +234,11 @@ impl Coordinator {
                     false => Machine::Member(Member::new(functions)),
                 });
             }
-            Operation::Set { value, .. } => Content::Value(value),
-            Operation::Delete { .. } => Content::Tombstone,
+            Operation::Set { value, deadline, .. } => (Content::Value(value), deadline),
+            Operation::Delete { .. } => (Content::Tombstone, Deadline::NONE),
         };
         let Some(interval) = now.interval.filter(|_| is_truetime) else {
-            return Ok(Machine::Write(Write::new(content, None)));
+            return Ok(Machine::Write(Write::new(content, deadline, None)));
         };
         if content.is_value() && !self.config.members.suffices_without(self.unwritable) {
             return Err(disk_full(&self.config.members, self.unwritable));
@@ -247,8 +248,8 @@ impl Coordinator {
         let version = Version::of_write(timestamp);
         Ok(Machine::Write(match content {
             // How many keys there were is a question, and a write asks none.
-            Content::Tombstone => Write::new(content, Some(version)),
-            Content::Value(_) => Write::blind(content, version),
+            Content::Tombstone => Write::new(content, deadline, Some(version)),
+            Content::Value(_) => Write::blind(content, deadline, version),
         }))
     }
 
@@ -292,7 +293,7 @@ impl Coordinator {
                 if matches!(reply, Reply::Timestamp { writable: false, .. }) && running.needs_room {
                     running.calls.last_refusal = Some(Refusal::DiskFull);
                 }
-                running.machine.absorb(&self.config.members, issuer, index, reply)
+                running.machine.absorb(&self.config.members, issuer, index, reply, now)
             }
         };
         self.take(call.operation, position, running, step, now, issuer);

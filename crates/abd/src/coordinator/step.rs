@@ -1,6 +1,7 @@
 //! What an input to a machine leads to.
 
 use super::machine::Machine;
+use super::update::Member;
 use crate::operation::{Outcome, Reason};
 use crate::quorum::NodeSet;
 use crate::update::{EvaluatedOperation, Function};
@@ -23,8 +24,9 @@ pub(super) enum Step {
     End(Outcome),
     /// An Update that looks before: what would its functions come to?
     Evaluate(StampedValue, Vec<Function>),
-    /// An Update changes something, or something is being changed: it waits for the fold of its key.
-    Enqueue,
+    /// An Update changes something, or something is being changed; or a Get has found a value that is due to expire. It waits for the
+    /// fold of its key, of which this version is known.
+    Enqueue(StampedValue, Member),
     /// A fold of Updates goes on.
     Fold(FoldStep),
 }

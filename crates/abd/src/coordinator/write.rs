@@ -7,7 +7,7 @@ use crate::issuer::TimestampIssuer;
 use crate::message::{Refusal, Reply, Request};
 use crate::operation::{Outcome, Reason};
 use crate::quorum::{Members, NodeSet};
-use crate::value::{Content, StampedValue};
+use crate::value::{Content, Deadline, StampedValue};
 use crate::version::Version;
 use bytes::Bytes;
 
@@ -26,6 +26,7 @@ type Replaced = (Version, bool);
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Timestamps {
     content: Content,
+    deadline: Deadline,
     newest: Version,
     present: bool,
     /// The version that a TrueTime Delete has picked already (rule T2): it asks for its count alone.
@@ -38,9 +39,10 @@ pub(super) struct Timestamps {
 
 impl Write {
     /// One that asks a majority first: for the time, unless it is `picked`.
-    pub(super) fn new(content: Content, picked: Option<Version>) -> Self {
+    pub(super) fn new(content: Content, deadline: Deadline, picked: Option<Version>) -> Self {
         Self::ReadTimestamp(Timestamps {
             content,
+            deadline,
             newest: Version::MIN,
             present: false,
             picked,
@@ -50,12 +52,12 @@ impl Write {
     }
 
     /// One that asks nobody.
-    pub(super) fn blind(content: Content, version: Version) -> Self {
-        Self::store(content, version, (Version::MIN, false))
+    pub(super) fn blind(content: Content, deadline: Deadline, version: Version) -> Self {
+        Self::store(StampedValue { deadline, ..StampedValue::plain(version, content) }, (Version::MIN, false))
     }
 
-    fn store(content: Content, version: Version, replaced: Replaced) -> Self {
-        Self::Store(Storing::new(StampedValue::plain(version, content), NodeSet::EMPTY), replaced)
+    fn store(stamped: StampedValue, replaced: Replaced) -> Self {
+        Self::Store(Storing::new(stamped, NodeSet::EMPTY), replaced)
     }
 
     pub(super) fn request(&self, key: Bytes) -> Request {
@@ -143,8 +145,9 @@ impl Timestamps {
                 }
             },
         };
-        let replaced = (self.newest, self.present);
-        Step::Enter(Machine::Write(Write::store(self.content.clone(), version, replaced)))
+        let stamped =
+            StampedValue { deadline: self.deadline, ..StampedValue::plain(version, self.content.clone()) };
+        Step::Enter(Machine::Write(Write::store(stamped, (self.newest, self.present))))
     }
 
     /// A full disk answered: others must make up the majority, if there are enough.

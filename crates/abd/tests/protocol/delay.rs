@@ -1,7 +1,7 @@
 //! A coordinator whose own replica has to look on a slow disk.
 
 use crate::support::{Message, World, get, set, stamped, version};
-use abd::{CallId, Now, TimestampMode};
+use abd::{CallId, Moment, Now, TimestampMode};
 
 fn is_own(message: &Message) -> bool {
     (message.from, message.to) == (1, 1)
@@ -10,7 +10,7 @@ fn is_own(message: &Message) -> bool {
 /// Node 1 is told that its own replica will not answer this soon; how many messages that leads to.
 fn delay(world: &mut World, call: CallId) -> usize {
     let before = world.pool.len();
-    let now = Now { instant: world.instant, interval: None };
+    let now = Now { instant: world.instant, interval: None, moment: Moment::UNKNOWN };
     let node = world.node(1);
     node.coordinator.handle_local_delay(call, now, &node.issuer);
     world.collect(1);

@@ -2,13 +2,13 @@
 
 use crate::support::read_reply;
 use abd::{
-    CallId, Config, Coordinator, Instant, Members, NodeId, Now, Operation, PAUSE, Reply, Request, Scope,
-    TimestampIssuer, TimestampMode, Transmit, Version,
+    CallId, Config, Coordinator, Deadline, Instant, Members, Moment, NodeId, Now, Operation, PAUSE, Reply,
+    Request, Scope, TimestampIssuer, TimestampMode, Transmit, Version,
 };
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-const NOW: Now = Now { instant: Instant(0), interval: None };
+const NOW: Now = Now { instant: Instant(0), interval: None, moment: Moment::UNKNOWN };
 
 struct Node {
     coordinator: Coordinator,
@@ -67,7 +67,7 @@ impl Node {
     }
 
     fn set(&mut self) -> (Vec<NodeId>, Vec<Transmit>) {
-        self.until_writes(Operation::Set { key: "k".into(), value: "v".into() })
+        self.until_writes(Operation::Set { key: "k".into(), value: "v".into(), deadline: Deadline::NONE })
     }
 }
 
@@ -104,7 +104,7 @@ fn nothing_waits_while_one_that_is_counted_on_may_not_answer() {
     let (asked, sent) = node.set();
     assert_eq!((asked, patient(&sent)), (vec![NodeId(1), NodeId(3)], vec![NodeId(2)]));
     // What is sent again does not wait.
-    let later = Now { instant: Instant(60_000_000), interval: None };
+    let later = Now { instant: Instant(60_000_000), interval: None, moment: Moment::UNKNOWN };
     node.coordinator.handle_timeout(later, &node.issuer);
     let again = node.sent();
     assert!(again.iter().any(|transmit| transmit.to == NodeId(2)));

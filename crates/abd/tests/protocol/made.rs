@@ -15,7 +15,11 @@ pub(crate) fn get() -> Operation {
 
 /// A Set of [`KEY`].
 pub(crate) fn set(value: &str) -> Operation {
-    Operation::Set { key: KEY.into(), value: Bytes::copy_from_slice(value.as_bytes()) }
+    Operation::Set {
+        key: KEY.into(),
+        value: Bytes::copy_from_slice(value.as_bytes()),
+        deadline: Deadline::NONE,
+    }
 }
 
 /// A Delete of [`KEY`].

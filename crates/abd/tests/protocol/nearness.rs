@@ -2,8 +2,8 @@
 
 use crate::support::read_reply;
 use abd::{
-    CallId, Config, Coordinator, Instant, Members, NodeId, Now, Operation, Refusal, Reply, Request, Scope,
-    TimestampIssuer, TimestampMode, Version,
+    CallId, Config, Coordinator, Deadline, Instant, Members, Moment, NodeId, Now, Operation, Refusal, Reply,
+    Request, Scope, TimestampIssuer, TimestampMode, Version,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
@@ -57,7 +57,7 @@ impl Cluster {
 
     fn reply(&mut self, from: NodeId, call: CallId) {
         let reply = read_reply(Version::MIN, None);
-        let now = Now { instant: self.now, interval: None };
+        let now = Now { instant: self.now, interval: None, moment: Moment::UNKNOWN };
         self.coordinator.handle_reply(from, call, reply, now, &self.issuer);
     }
 
@@ -75,7 +75,7 @@ impl Cluster {
 
     /// A Get begins; which others it asks.
     fn begin_get(&mut self) -> Vec<NodeId> {
-        let now = Now { instant: self.now, interval: None };
+        let now = Now { instant: self.now, interval: None, moment: Moment::UNKNOWN };
         let operation = Operation::Get { key: "k".into() };
         self.coordinator.submit(operation, self.now + Duration::from_secs(10), now, &self.issuer);
         self.send()
@@ -114,7 +114,10 @@ impl Cluster {
             let due = self.coordinator.poll_timeout().unwrap();
             if !self.arrive(due) {
                 self.now = due;
-                self.coordinator.handle_timeout(Now { instant: due, interval: None }, &self.issuer);
+                self.coordinator.handle_timeout(
+                    Now { instant: due, interval: None, moment: Moment::UNKNOWN },
+                    &self.issuer,
+                );
             }
             asked.extend(self.send());
         }
@@ -264,8 +267,8 @@ fn a_member_without_room_is_not_asked_for_a_timestamp_first() {
     let mut cluster = Cluster::acquainted(&[300, 300]);
     cluster.coordinator.handle_peer_writable(NodeId(2), false);
     for _ in 0..10 {
-        let now = Now { instant: cluster.now, interval: None };
-        let operation = Operation::Set { key: "k".into(), value: "v".into() };
+        let now = Now { instant: cluster.now, interval: None, moment: Moment::UNKNOWN };
+        let operation = Operation::Set { key: "k".into(), value: "v".into(), deadline: Deadline::NONE };
         cluster.coordinator.submit(operation, cluster.now + HEDGE, now, &cluster.issuer);
         let asked: BTreeSet<NodeId> =
             std::iter::from_fn(|| cluster.coordinator.poll_transmit()).map(|transmit| transmit.to).collect();
@@ -290,7 +293,7 @@ fn a_refusal_and_a_question_that_was_not_sent_are_no_reason_to_wait() {
         cluster.begin_get();
         while let Some((at, from, call)) = cluster.answers.pop_first() {
             cluster.now = at;
-            let now = Now { instant: at, interval: None };
+            let now = Now { instant: at, interval: None, moment: Moment::UNKNOWN };
             cluster.coordinator.handle_reply(
                 from,
                 call,

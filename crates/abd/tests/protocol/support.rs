@@ -8,8 +8,8 @@ pub(crate) use crate::made::{delete, fresh_acceptor, get, read_reply, set, stamp
 use abd::loopback::MapStore;
 use abd::{
     Acceptor, AcceptorLimits, AfterCommit, Ballot, CallId, Config, Content, Coordinator, Instant, Interval,
-    Members, Newest, NodeId, Now, Operation, OperationId, Outcome, PAUSE, Reaction, Replica, Reply, Request,
-    Scope, StampedValue, Standing, TimestampIssuer, TimestampMode, Unit, Version, VersionStore,
+    Members, Moment, Newest, NodeId, Now, Operation, OperationId, Outcome, PAUSE, Reaction, Replica, Reply,
+    Request, Scope, StampedValue, Standing, TimestampIssuer, TimestampMode, Unit, Version, VersionStore,
 };
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
@@ -236,7 +236,7 @@ impl World {
     pub(crate) fn submit_within(&mut self, id: u32, operation: Operation, patience: Duration) -> Ticket {
         let instant = self.instant;
         let node = self.node(id);
-        let now = Now { instant, interval: node.interval };
+        let now = Now { instant, interval: node.interval, moment: Moment::UNKNOWN };
         let operation = node.coordinator.submit(operation, instant + patience, now, &node.issuer);
         let ticket = Ticket { node: id, boot: node.boot, id: operation };
         self.collect(id);
@@ -343,7 +343,7 @@ impl World {
         match message.payload.clone() {
             Payload::Reply(reply) => {
                 if message.boot == node.boot {
-                    let now = Now { instant, interval: node.interval };
+                    let now = Now { instant, interval: node.interval, moment: Moment::UNKNOWN };
                     node.coordinator.handle_reply(
                         NodeId(message.from),
                         message.call,
@@ -406,7 +406,7 @@ impl World {
         let instant = self.instant;
         for id in self.ids() {
             let node = self.node(id);
-            let now = Now { instant, interval: node.interval };
+            let now = Now { instant, interval: node.interval, moment: Moment::UNKNOWN };
             node.coordinator.handle_timeout(now, &node.issuer);
             self.collect(id);
         }
@@ -435,7 +435,7 @@ impl World {
         let instant = self.instant;
         let Some(node) = self.nodes.get_mut(&id) else { return };
         while let Some(evaluation) = node.coordinator.poll_evaluation() {
-            let now = Now { instant, interval: node.interval };
+            let now = Now { instant, interval: node.interval, moment: Moment::UNKNOWN };
             node.coordinator.handle_evaluated(evaluation.id, evaluate(&evaluation), now, &node.issuer);
         }
         while let Some(transmit) = node.coordinator.poll_transmit() {

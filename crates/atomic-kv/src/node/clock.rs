@@ -4,13 +4,17 @@
 use super::now_instant;
 use crate::config::Settings;
 use crate::fatal::Fatal;
-use ::node::clock::{Kernel, KernelBound as ByKernel, Reading, StatedBound};
-use abd::{ClockError, Interval, IntervalClock, TimestampMode};
+use ::node::clock::{Clock, Kernel, KernelBound as ByKernel, Moments, Reading, StatedBound};
+use abd::{ClockError, Instant, Interval, IntervalClock, Now, TimestampMode};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The clock of a node: none in logical mode.
-pub(crate) struct NodeClock(Option<Box<dyn IntervalClock + Send + Sync>>);
+/// The clock of a node: an interval clock in TrueTime mode, else the system clock, by which values expire alone.
+pub(crate) struct NodeClock {
+    source: Option<Box<dyn IntervalClock + Send + Sync>>,
+    /// Added to the system clock, in nanoseconds.
+    offset: i64,
+}
 
 impl NodeClock {
     /// The one that the settings ask for.
@@ -18,8 +22,9 @@ impl NodeClock {
     /// # Errors
     /// Exit code 2 when it does not know the time well enough.
     pub(crate) fn choose(settings: &Settings) -> Result<Self, Fatal> {
+        let offset = settings.clock_offset;
         if settings.timestamps == TimestampMode::Logical {
-            return Ok(Self(None));
+            return Ok(Self { source: None, offset });
         }
         let clock: Box<dyn IntervalClock + Send + Sync> = match settings.clock_error {
             Some(error) => Box::new(FixedBound::new(error, settings.clock_offset)),
@@ -35,16 +40,31 @@ impl NodeClock {
             };
             return Err(Fatal::usage(format!("--timestamps truetime is not possible: {why}{remedy}")));
         }
-        Ok(Self(Some(clock)))
+        Ok(Self { source: Some(clock), offset })
     }
 
     pub(super) fn source(&self) -> Option<&(dyn IntervalClock + Send + Sync)> {
-        self.0.as_deref()
+        self.source.as_deref()
     }
 
     /// The interval now, in TrueTime mode and if there is one.
     pub(crate) fn interval(&self) -> Option<Interval> {
-        self.0.as_ref().and_then(|clock| clock.now().ok())
+        self.source.as_ref().and_then(|clock| clock.now().ok())
+    }
+
+    /// What time it is, for the coordinator.
+    pub(crate) fn now(&self, instant: Instant) -> Now {
+        let interval = self.interval();
+        Now { instant, interval, moment: self.moments_in(interval).earliest }
+    }
+
+    fn moments_in(&self, interval: Option<Interval>) -> Moments {
+        // Before 1970 nothing has expired.
+        let wall = || wall_clock().unwrap_or(0).saturating_add_signed(self.offset);
+        match self.source {
+            Some(_) => Moments::of_interval(interval, wall()),
+            None => Moments::of_wall(wall()),
+        }
     }
 
     /// Its upper bound, for the horizon of replicas.
@@ -54,11 +74,17 @@ impl NodeClock {
 
     /// Whether there is an interval, or none is needed.
     pub(crate) fn has_time(&self) -> bool {
-        self.0.as_ref().is_none_or(|clock| clock.now().is_ok())
+        self.source.as_ref().is_none_or(|clock| clock.now().is_ok())
     }
 
     pub(crate) fn text(&self) -> String {
-        self.0.as_ref().map_or_else(|| "not needed".to_owned(), |clock| clock.source())
+        self.source.as_ref().map_or_else(|| "not needed".to_owned(), |clock| clock.source())
+    }
+}
+
+impl Clock for NodeClock {
+    fn moments(&self) -> Moments {
+        self.moments_in(self.interval())
     }
 }
 

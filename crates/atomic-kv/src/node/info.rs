@@ -7,6 +7,7 @@ use super::report::Report;
 use super::shard::Shard;
 use crate::logging;
 use ::node::client::patience;
+use ::node::clock::{Clock, Moments};
 use ::node::resp::{Counts, Host, Listed, Names, Section, by_command, by_error};
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -224,6 +225,12 @@ impl Report {
 
     fn requests(&self) -> impl Iterator<Item = &Counts> + Clone {
         self.stats.loops.iter().map(|stats| &stats.requests)
+    }
+}
+
+impl Clock for Shard {
+    fn moments(&self) -> Moments {
+        self.clock.moments()
     }
 }
 

@@ -54,7 +54,7 @@ pub(crate) struct LaneSignals {
 pub(crate) struct Shard {
     pub(crate) index: usize,
     pub(crate) settings: Arc<Settings>,
-    clock: Arc<NodeClock>,
+    pub(super) clock: Arc<NodeClock>,
     pub(crate) disk: Arc<Disk>,
     pub(crate) membership: Arc<Membership>,
     /// The clients of all event loops.
@@ -211,7 +211,7 @@ impl Shard {
 
     /// What time it is, for the machine.
     pub(crate) fn now(&self) -> Now {
-        Now { instant: now_instant(), interval: self.clock.interval() }
+        self.clock.now(now_instant())
     }
 
     /// Brings home what comes of the committer and the readers.
@@ -286,7 +286,7 @@ impl Shard {
         };
         if tokio::time::timeout(limit, drained).await.is_err() {
             // As if all deadlines had passed.
-            let now = Now { instant: Instant(u64::MAX), interval: self.clock.interval() };
+            let now = self.clock.now(Instant(u64::MAX));
             self.with(|machine| machine.handle_timeout(now));
         }
     }

@@ -14,7 +14,7 @@ use ::node::repair::Repair;
 use ::node::shard::{self, Environment, OperationKind};
 use abd::WriteGroup as _;
 use abd::{
-    Acceptor, AfterCommit, Instant, Interval, NodeId, Operation, Outcome, Reason, Reply, Request, Standing,
+    Acceptor, AfterCommit, Instant, NodeId, Now, Operation, Outcome, Reason, Reply, Request, Standing,
     TimestampIssuer, Unit, Version,
 };
 use bytes::Bytes;
@@ -50,8 +50,8 @@ impl Surroundings {
 impl Environment for Surroundings {
     type Store = ReplicaStore;
 
-    fn interval(&self) -> Option<Interval> {
-        self.clock.interval()
+    fn now(&self, instant: Instant) -> Now {
+        self.clock.now(instant)
     }
 
     fn horizon(&self) -> u64 {

@@ -3,7 +3,7 @@
 use crate::support::client::Response;
 use crate::support::member::Wire;
 use crate::support::{Cluster, Connection, Node, eventually, http_get};
-use abd::Operation;
+use abd::{Deadline, Operation};
 use node::client::service::CallAnswer;
 
 /// A cluster whose first node has a SET in flight that nobody else answers, and has been told to stop: the connection of the SET, and
@@ -39,7 +39,8 @@ fn a_stopping_node_refuses_what_is_new_and_ends_what_has_begun() {
         let told = other.call(command).error();
         assert!(told.starts_with("NOQUORUM") && told.contains(refused), "{command}: {told}");
     }
-    let CallAnswer::Refused(told) = caller.run(Operation::Set { key: "k".into(), value: "late".into() })
+    let CallAnswer::Refused(told) =
+        caller.run(Operation::Set { key: "k".into(), value: "late".into(), deadline: Deadline::NONE })
     else {
         panic!("a stopping node carries out what it is asked for");
     };

@@ -163,7 +163,9 @@ impl Speaks for Calls {
         }
         let operation = match operation {
             Operation::Get { key } => Operation::Get { key: own(key) },
-            Operation::Set { key, value } => Operation::Set { key: own(key), value: own(value) },
+            Operation::Set { key, value, deadline } => {
+                Operation::Set { key: own(key), value: own(value), deadline }
+            }
             Operation::Delete { key } => Operation::Delete { key: own(key) },
             Operation::Update { key, mut functions } => {
                 for function in &mut functions {

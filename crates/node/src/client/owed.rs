@@ -2,7 +2,7 @@
 
 use super::pipeline::Part;
 use super::service;
-use crate::resp::{Answer, Counts, Outcomes, Protocol, Response, Then, drop_value, length, reply};
+use crate::resp::{Answer, Host, Outcomes, Protocol, Response, Then, drop_value, length, reply};
 use abd::wire::put_frame;
 use abd::{Operation, Outcome};
 use alloc::collections::VecDeque;
@@ -86,7 +86,7 @@ impl Owed {
     }
 
     /// The reply, when all parts have ended.
-    pub(super) fn reply(self, counts: &Counts, out: &mut BytesMut) {
+    pub(super) fn reply(self, host: &impl Host, out: &mut BytesMut) {
         assert!(self.rest.is_empty(), "a request that is alone always goes on");
         let reply = match self.shape {
             ReplyShape::Ready(reply) => return out.extend_from_slice(&reply),
@@ -103,9 +103,9 @@ impl Owed {
                     "ERR the values of these {keys} keys are larger than {mebibytes} MiB together: ask for fewer at once"
                 ))
             }
-            ReplyShape::Answer { answer, .. } => reply(self.outcomes, answer),
+            ReplyShape::Answer { answer, .. } => reply(self.outcomes, answer, host),
         };
-        counts.reply(&reply);
+        host.counts().reply(&reply);
         reply.encode(self.protocol, out);
     }
 }

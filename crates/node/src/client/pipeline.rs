@@ -302,7 +302,7 @@ impl Pipeline {
             if out.is_empty() {
                 shard.lend(out);
             }
-            next.reply(shard.counts(), out);
+            next.reply(shard, out);
             if out.len() > OUT_BYTES {
                 break;
             }

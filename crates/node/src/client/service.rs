@@ -3,14 +3,14 @@
 //! A connection has the bounds of any other client's: what it may have in flight, how much may wait for it to read. Answers
 //! come in the order of the calls, but for those that were cancelled: they have none.
 //!
-//! A request is `call u64 | kind u8 | key | value`, with kind 140 Get, 141 Set, 142 Delete, 143 cancel, 144 Update (instead of the
+//! A request is `call u64 | kind u8 | key | value`, with kind 140 Get, 141 Set (`deadline u64` behind the value, milliseconds since the Unix epoch, zero for never), 142 Delete, 143 cancel, 144 Update (instead of the
 //! value: `count u32`, then functions, each `always changes u8 | function`); the answer is `call u64 | kind u8 | …` with kind 150
 //! value, 151 absent, 152 written (`existed u8`), 153 refused (text), 154 indeterminate (text), 155 updated (version, `count u32`,
 //! answers). Keys, values, functions, answers and texts carry a `u32` length in front; what functions and answers say is in
 //! [`crate::functions`].
 
 use abd::wire::{Reader, WireError, put_bytes};
-use abd::{Content, Function, Operation, Outcome, Version};
+use abd::{Content, Deadline, Function, Operation, Outcome, Version};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bytes::{BufMut, Bytes, BytesMut};
@@ -58,7 +58,7 @@ pub enum CallAnswer {
 pub fn put_call(out: &mut BytesMut, number: u64, call: &Call) {
     let (kind, key, value) = match call {
         Call::Run(Operation::Get { key }) => (GET, Some(key), None),
-        Call::Run(Operation::Set { key, value }) => (SET, Some(key), Some(value)),
+        Call::Run(Operation::Set { key, value, .. }) => (SET, Some(key), Some(value)),
         Call::Run(Operation::Delete { key }) => (DELETE, Some(key), None),
         Call::Run(Operation::Update { key, .. }) => (UPDATE, Some(key), None),
         Call::Cancel => (CANCEL, None, None),
@@ -66,6 +66,9 @@ pub fn put_call(out: &mut BytesMut, number: u64, call: &Call) {
     out.put_u64(number);
     out.put_u8(kind);
     key.into_iter().chain(value).for_each(|bytes| put_bytes(out, bytes));
+    if let Call::Run(Operation::Set { deadline, .. }) = call {
+        out.put_u64(deadline.0);
+    }
     if let Call::Run(Operation::Update { functions, .. }) = call {
         put_count(out, functions.len());
         for function in functions {
@@ -101,7 +104,11 @@ pub fn get_call(body: Bytes) -> Result<(u64, Call), WireError> {
     let number = reader.u64()?;
     let call = match reader.u8()? {
         GET => Call::Run(Operation::Get { key: reader.bytes()? }),
-        SET => Call::Run(Operation::Set { key: reader.bytes()?, value: reader.bytes()? }),
+        SET => Call::Run(Operation::Set {
+            key: reader.bytes()?,
+            value: reader.bytes()?,
+            deadline: Deadline(reader.u64()?),
+        }),
         DELETE => Call::Run(Operation::Delete { key: reader.bytes()? }),
         CANCEL => Call::Cancel,
         UPDATE => {

@@ -1,5 +1,6 @@
 //! What functions answer, and its bytes.
 
+use abd::Deadline;
 use abd::wire::{Reader, WireError};
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -16,6 +17,15 @@ pub enum FunctionAnswer {
     Value(Bytes),
     /// It could not be done, and changed nothing.
     Error(FunctionError),
+    /// What the key holds.
+    Held {
+        /// Its value, if it is there.
+        value: Option<Bytes>,
+        /// When that expires.
+        deadline: Deadline,
+    },
+    /// The operation has done nothing, as its guard did not hold.
+    Aborted,
 }
 
 /// Why a function could not be done. The texts are Redis'.
@@ -46,6 +56,9 @@ const NULL: u8 = 1;
 const INTEGER: u8 = 2;
 const VALUE: u8 = 3;
 const ERROR: u8 = 4;
+const HELD: u8 = 5;
+const HELD_NOTHING: u8 = 6;
+const ABORTED: u8 = 7;
 
 /// Errors by their code, which is one more than the place.
 const ERRORS: [FunctionError; 6] = [
@@ -64,6 +77,13 @@ impl FunctionAnswer {
         match self {
             Self::Ok => return Bytes::from_static(&[OK]),
             Self::Null => return Bytes::from_static(&[NULL]),
+            Self::Held { value: None, .. } => return Bytes::from_static(&[HELD_NOTHING]),
+            Self::Aborted => return Bytes::from_static(&[ABORTED]),
+            Self::Held { value: Some(value), deadline } => {
+                out.put_u8(HELD);
+                out.put_u64(deadline.0);
+                out.put_slice(value);
+            }
             Self::Integer(number) => {
                 out.put_u8(INTEGER);
                 out.put_i64(*number);
@@ -93,6 +113,12 @@ impl FunctionAnswer {
             NULL => Self::Null,
             INTEGER => Self::Integer(reader.u64()?.cast_signed()),
             VALUE => return Ok(Self::Value(bytes.slice(1..))),
+            HELD => {
+                let deadline = Deadline(reader.u64()?);
+                return Ok(Self::Held { value: Some(bytes.slice(9..)), deadline });
+            }
+            HELD_NOTHING => Self::Held { value: None, deadline: Deadline::NONE },
+            ABORTED => Self::Aborted,
             ERROR => {
                 let code = reader.u8()?;
                 let place = usize::from(code).checked_sub(1);

@@ -1,9 +1,18 @@
 //! What each function does.
 
 use super::answer::{FunctionAnswer, FunctionError};
-use super::{Condition, Extended, Function, parse_integer};
-use abd::{Content, Deadline, StampedValue, Version, counted};
+use super::{Condition, Expiry, Extended, Function, Replaces, parse_integer};
+use abd::{Content, Deadline, Moment, StampedValue, Version, counted};
 use bytes::{Bytes, BytesMut};
+
+/// What functions depend on beside what the key holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Circumstances {
+    /// A value whose deadline is no later has expired (rule E3).
+    pub moment: Moment,
+    /// No value becomes larger, in bytes.
+    pub value_bytes_max: usize,
+}
 
 /// What a key holds while functions are applied to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +35,29 @@ impl From<&StampedValue> for Held {
 }
 
 impl Held {
+    /// Rule E2: a value that has expired is absent to every function. Whether it was one: that it is gone is a change, whatever the
+    /// functions do.
+    pub fn expire(&mut self, moment: Moment) -> bool {
+        let is_due = self.content.is_value() && self.deadline.has_passed(moment);
+        if is_due {
+            self.clear();
+        }
+        is_due
+    }
+
+    /// The key is taken away.
+    fn clear(&mut self) {
+        self.change(Content::Tombstone);
+        self.deadline = Deadline::NONE;
+    }
+
+    /// It expires at this time, which may have passed.
+    fn expire_at(&mut self, deadline: Deadline, moment: Moment) {
+        self.deadline = deadline;
+        self.version = None;
+        self.expire(moment);
+    }
+
     /// The key holds something else now. Its deadline stays.
     fn change(&mut self, content: Content) {
         self.content = content;
@@ -65,12 +97,22 @@ impl Condition {
 }
 
 impl Function {
-    /// Applies it to what the key holds. No value becomes larger than `value_bytes_max`. After an error, nothing has changed.
-    pub(super) fn apply(&self, held: &mut Held, value_bytes_max: usize) -> Applied {
+    /// Applies it to what the key holds. After an error, nothing has changed.
+    pub(super) fn apply(&self, held: &mut Held, circumstances: Circumstances) -> Applied {
+        let Circumstances { moment, value_bytes_max } = circumstances;
         let changed = match self {
-            Self::Set { value, condition, get, .. } => {
-                return set(held, value, condition, *get, value_bytes_max);
+            Self::Set { value, expiry, condition, get, .. } => {
+                return set(held, value, *expiry, condition, *get, value_bytes_max);
             }
+            Self::Expire { deadline, replaces } => return expire(held, *deadline, *replaces, moment),
+            Self::GetExpire(expiry) => return get_expire(held, *expiry, moment),
+            Self::Persist => return persist(held),
+            Self::Read { .. } => {
+                let (value, deadline) = (held.content.value().cloned(), held.deadline);
+                return (FunctionAnswer::Held { value, deadline }, false);
+            }
+            Self::Guard(version) if held.version == Some(*version) => return (FunctionAnswer::Ok, false),
+            Self::Guard(_) => return (FunctionAnswer::Aborted, false),
             Self::Delete { condition, get } => return delete(held, condition, *get),
             Self::Increment(by) => increment(held, *by),
             Self::IncrementFloat(by) => increment_float(held, *by),
@@ -82,11 +124,18 @@ impl Function {
 
     /// Whether its caller is told the version that the key has after it.
     pub(super) fn wants_version(&self) -> bool {
-        matches!(self, Self::Set { wants_version: true, .. })
+        matches!(self, Self::Set { wants_version: true, .. } | Self::Read { wants_version: true })
     }
 }
 
-fn set(held: &mut Held, value: &Bytes, condition: &Condition, get: bool, max: usize) -> Applied {
+fn set(
+    held: &mut Held,
+    value: &Bytes,
+    expiry: Expiry,
+    condition: &Condition,
+    get: bool,
+    max: usize,
+) -> Applied {
     if value.len() > max {
         return (FunctionAnswer::Error(FunctionError::TooLarge), false);
     }
@@ -99,7 +148,11 @@ fn set(held: &mut Held, value: &Bytes, condition: &Condition, get: bool, max: us
     if holds {
         // The value is a part of the function's bytes, which would stay with it.
         held.change(Content::Value(counted::copied(value)));
-        held.deadline = Deadline::NONE;
+        match expiry {
+            Expiry::Never => held.deadline = Deadline::NONE,
+            Expiry::Keep => {}
+            Expiry::At(deadline) => held.deadline = deadline,
+        }
     }
     (answer, holds)
 }
@@ -108,10 +161,49 @@ fn delete(held: &mut Held, condition: &Condition, get: bool) -> Applied {
     let holds = held.content.is_value() && condition.holds(held);
     let answer = if get { held.read() } else { FunctionAnswer::Integer(holds.into()) };
     if holds {
-        held.change(Content::Tombstone);
-        held.deadline = Deadline::NONE;
+        held.clear();
     }
     (answer, holds)
+}
+
+fn expire(held: &mut Held, deadline: Deadline, replaces: Replaces, moment: Moment) -> Applied {
+    let does = held.content.is_value() && replaces.allows(held.deadline, deadline);
+    if does {
+        held.expire_at(deadline, moment);
+    }
+    (FunctionAnswer::Integer(does.into()), does)
+}
+
+fn get_expire(held: &mut Held, expiry: Expiry, moment: Moment) -> Applied {
+    let answer = held.read();
+    let changes = match expiry {
+        Expiry::Never => persist(held).1,
+        Expiry::At(deadline) if held.content.is_value() && deadline != held.deadline => {
+            held.expire_at(deadline, moment);
+            true
+        }
+        Expiry::At(_) | Expiry::Keep => false,
+    };
+    (answer, changes)
+}
+
+fn persist(held: &mut Held) -> Applied {
+    let does = held.content.is_value() && held.deadline != Deadline::NONE;
+    if does {
+        held.deadline = Deadline::NONE;
+        held.version = None;
+    }
+    (FunctionAnswer::Integer(does.into()), does)
+}
+
+impl Replaces {
+    fn allows(self, had: Deadline, new: Deadline) -> bool {
+        let has_one = had != Deadline::NONE;
+        !(self.none && has_one
+            || self.some && !has_one
+            || self.earlier && (!has_one || new <= had)
+            || self.later && has_one && new >= had)
+    }
 }
 
 fn increment(held: &mut Held, by: i64) -> Result<Applied, FunctionError> {

@@ -10,11 +10,20 @@
 //! | 4 | `IncrementFloat` | the ten bytes of the number |
 //! | 5 | `Append` | value |
 //! | 6 | `SetRange` | `offset u64 \| value` |
+//! | 7 | `Set` with an expiry | `expiry \| flags u8 \| condition \| value`, the flags as above |
+//! | 8 | `Expire` | `deadline u64 \| flags u8`; flags 1: `none`, 2: `some`, 4: `earlier`, 8: `later` |
+//! | 9 | `GetExpire` | `expiry` |
+//! | 10 | `Persist` | |
+//! | 11 | `Read` | `flags u8`; flag 1: `wants_version` |
+//! | 12 | `Guard` | version (24 bytes) |
+//!
+//! An expiry is `kind u8 \| deadline u64`: 0 never, 1 keep, 2 at the deadline, which is zero in the others.
 //!
 //! The lowest three bits of the flags say which condition there is: 0 always, 1 absent, 2 present, 3 equals (a value follows), 4
 //! differs (a value), 5 version (its 24 bytes).
 
-use super::{Condition, Extended, Function};
+use super::{Condition, Expiry, Extended, Function, Replaces};
+use abd::Deadline;
 use abd::wire::{Reader, WireError, put_bytes};
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -24,6 +33,12 @@ const INCREMENT: u8 = 3;
 const INCREMENT_FLOAT: u8 = 4;
 const APPEND: u8 = 5;
 const SET_RANGE: u8 = 6;
+const SET_WITH_EXPIRY: u8 = 7;
+const EXPIRE: u8 = 8;
+const GET_EXPIRE: u8 = 9;
+const PERSIST: u8 = 10;
+const READ: u8 = 11;
+const GUARD: u8 = 12;
 
 const CONDITION: u8 = 7;
 const GET: u8 = 8;
@@ -31,6 +46,8 @@ const WANTS_VERSION: u8 = 16;
 /// Bits that the flags of a Set and of a Delete have.
 const SET_BITS: u32 = 5;
 const DELETE_BITS: u32 = 4;
+/// Of a [`Replaces`].
+const REPLACES_BITS: u32 = 4;
 
 impl Function {
     /// For the core.
@@ -42,8 +59,14 @@ impl Function {
     pub fn to_bytes(&self) -> Bytes {
         let mut out = BytesMut::with_capacity(self.size() + 32);
         match self {
-            Self::Set { value, condition, get, wants_version } => {
-                out.put_u8(SET);
+            Self::Set { value, expiry, condition, get, wants_version } => {
+                match expiry {
+                    Expiry::Never => out.put_u8(SET),
+                    expiry => {
+                        out.put_u8(SET_WITH_EXPIRY);
+                        expiry.put(&mut out);
+                    }
+                }
                 out.put_u8(condition.code() | flag(GET, *get) | flag(WANTS_VERSION, *wants_version));
                 condition.put(&mut out);
                 put_bytes(&mut out, value);
@@ -70,6 +93,24 @@ impl Function {
                 out.put_u64(*offset);
                 put_bytes(&mut out, value);
             }
+            Self::Expire { deadline, replaces } => {
+                out.put_u8(EXPIRE);
+                out.put_u64(deadline.0);
+                out.put_u8(replaces.code());
+            }
+            Self::GetExpire(expiry) => {
+                out.put_u8(GET_EXPIRE);
+                expiry.put(&mut out);
+            }
+            Self::Persist => out.put_u8(PERSIST),
+            Self::Read { wants_version } => {
+                out.put_u8(READ);
+                out.put_u8(flag(1, *wants_version));
+            }
+            Self::Guard(version) => {
+                out.put_u8(GUARD);
+                out.put_slice(&version.to_bytes());
+            }
         }
         out.freeze()
     }
@@ -81,11 +122,12 @@ impl Function {
     pub fn decode(bytes: &Bytes) -> Result<Self, WireError> {
         let mut reader = Reader::new(bytes);
         let function = match reader.u8()? {
-            SET => {
+            kind @ (SET | SET_WITH_EXPIRY) => {
+                let expiry = if kind == SET { Expiry::Never } else { Expiry::read(&mut reader)? };
                 let flags = reader.flags(SET_BITS)?;
                 let condition = Condition::read(flags & CONDITION, &mut reader)?;
                 let (get, wants_version) = (flags & GET != 0, flags & WANTS_VERSION != 0);
-                Self::Set { value: reader.bytes()?, condition, get, wants_version }
+                Self::Set { value: reader.bytes()?, expiry, condition, get, wants_version }
             }
             DELETE => {
                 let flags = reader.flags(DELETE_BITS)?;
@@ -99,6 +141,14 @@ impl Function {
             }
             APPEND => Self::Append(reader.bytes()?),
             SET_RANGE => Self::SetRange { offset: reader.u64()?, value: reader.bytes()? },
+            EXPIRE => Self::Expire {
+                deadline: Deadline(reader.u64()?),
+                replaces: Replaces::of_code(reader.flags(REPLACES_BITS)?),
+            },
+            GET_EXPIRE => Self::GetExpire(Expiry::read(&mut reader)?),
+            PERSIST => Self::Persist,
+            READ => Self::Read { wants_version: reader.flags(1)? != 0 },
+            GUARD => Self::Guard(reader.version()?),
             other => return Err(WireError::Kind(other)),
         };
         reader.end()?;
@@ -110,15 +160,26 @@ impl Function {
         match self {
             Self::Set { value, condition, .. } => value.len() + condition.size(),
             Self::Delete { condition, .. } => condition.size(),
-            Self::Increment(_) | Self::IncrementFloat(_) => 0,
+            Self::Increment(_)
+            | Self::IncrementFloat(_)
+            | Self::Expire { .. }
+            | Self::GetExpire(_)
+            | Self::Persist
+            | Self::Read { .. }
+            | Self::Guard(_) => 0,
             Self::Append(value) | Self::SetRange { value, .. } => value.len(),
         }
     }
 
-    /// Bytes of the value that the key gets from it, at least. `None` if it is only ever taken away.
+    /// Bytes of the value that the key gets from it, at least. `None` if it gets none: it is taken away, or keeps what it has.
     pub fn brings(&self) -> Option<usize> {
         match self {
-            Self::Delete { .. } => None,
+            Self::Delete { .. }
+            | Self::Expire { .. }
+            | Self::GetExpire(_)
+            | Self::Persist
+            | Self::Read { .. }
+            | Self::Guard(_) => None,
             Self::Increment(_) | Self::IncrementFloat(_) => Some(1),
             Self::Set { value, .. } | Self::Append(value) | Self::SetRange { value, .. } => Some(value.len()),
         }
@@ -128,7 +189,12 @@ impl Function {
     fn always_changes(&self) -> bool {
         match self {
             Self::Set { condition, .. } => *condition == Condition::Always,
-            Self::Delete { .. } => false,
+            Self::Delete { .. }
+            | Self::Expire { .. }
+            | Self::GetExpire(_)
+            | Self::Persist
+            | Self::Read { .. }
+            | Self::Guard(_) => false,
             Self::Increment(_) | Self::IncrementFloat(_) => true,
             Self::Append(value) | Self::SetRange { value, .. } => !value.is_empty(),
         }
@@ -172,6 +238,38 @@ impl Condition {
             Self::Equals(value) | Self::Differs(value) => value.len(),
             Self::Always | Self::Absent | Self::Present | Self::Version(_) => 0,
         }
+    }
+}
+
+impl Expiry {
+    fn put(self, out: &mut BytesMut) {
+        let (kind, deadline) = match self {
+            Self::Never => (0, Deadline::NONE),
+            Self::Keep => (1, Deadline::NONE),
+            Self::At(deadline) => (2, deadline),
+        };
+        out.put_u8(kind);
+        out.put_u64(deadline.0);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, WireError> {
+        match (reader.u8()?, Deadline(reader.u64()?)) {
+            (0, Deadline::NONE) => Ok(Self::Never),
+            (1, Deadline::NONE) => Ok(Self::Keep),
+            (2, deadline) => Ok(Self::At(deadline)),
+            (other, _) => Err(WireError::Kind(other)),
+        }
+    }
+}
+
+impl Replaces {
+    fn code(self) -> u8 {
+        flag(1, self.none) | flag(2, self.some) | flag(4, self.earlier) | flag(8, self.later)
+    }
+
+    fn of_code(code: u8) -> Self {
+        let is_set = |bit| code & bit != 0;
+        Self { none: is_set(1), some: is_set(2), earlier: is_set(4), later: is_set(8) }
     }
 }
 

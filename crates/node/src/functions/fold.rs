@@ -2,7 +2,7 @@
 
 use super::Function;
 use super::answer::{FunctionAnswer, FunctionError};
-use super::apply::Held;
+use super::apply::{Circumstances, Held};
 use abd::{Content, Evaluated, EvaluatedOperation, Evaluation, counted};
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -15,11 +15,13 @@ const ANSWER_BYTES: usize = 1 << 20;
 ///
 /// All that changes in a fold gets one version. Who wants to know it wants it for itself: as the fencing token of a lock, or to set
 /// on it later what it was told with it. So behind an operation that wants the version nothing changes any more: the fold ends
-/// before the next one that would, and that one is the first of the next fold.
+/// before the next one that would, and that one is the first of the next fold. An operation without functions is a Get that is told
+/// what the key holds.
 ///
-/// No value becomes larger than `value_bytes_max`.
-pub fn evaluate(evaluation: &Evaluation, value_bytes_max: usize) -> Evaluated {
+/// A base that has expired is absent to all of them, and its expiry is a change (rule E2).
+pub fn evaluate(evaluation: &Evaluation, circumstances: Circumstances) -> Evaluated {
     let mut held = Held::from(&evaluation.base);
+    let mut has_expired = held.expire(circumstances.moment);
     let mut operations = Vec::with_capacity(evaluation.operations.len());
     let (mut is_told, mut answer_bytes) = (false, 0);
     for functions in &evaluation.operations {
@@ -30,12 +32,16 @@ pub fn evaluate(evaluation: &Evaluation, value_bytes_max: usize) -> Evaluated {
             functions.iter().map(|function| Function::decode(&function.encoded)).collect();
         // What is about to change may have to stay as it is.
         let before = is_told.then(|| held.clone());
-        let (mut answers, mut changes) = (Vec::with_capacity(functions.len()), false);
+        let (mut answers, mut changes) =
+            (Vec::with_capacity(functions.len()), core::mem::take(&mut has_expired));
+        let mut is_aborted = false;
         for function in &functions {
             let (answer, changed) = match function {
-                Ok(function) => function.apply(&mut held, value_bytes_max),
+                _ if is_aborted => (FunctionAnswer::Aborted, false),
+                Ok(function) => function.apply(&mut held, circumstances),
                 Err(_) => (FunctionAnswer::Error(FunctionError::Unknown), false),
             };
+            is_aborted |= answer == FunctionAnswer::Aborted;
             answers.push(answer.encode());
             changes |= changed;
         }
@@ -45,7 +51,7 @@ pub fn evaluate(evaluation: &Evaluation, value_bytes_max: usize) -> Evaluated {
             held = before;
             break;
         }
-        is_told |= functions.iter().flatten().any(Function::wants_version);
+        is_told |= functions.is_empty() || functions.iter().flatten().any(Function::wants_version);
         answer_bytes += answers.iter().map(Bytes::len).sum::<usize>();
         operations.push(EvaluatedOperation { answers, changes });
     }

@@ -11,22 +11,24 @@ mod fold;
 mod integer;
 
 pub use answer::{FunctionAnswer, FunctionError};
-pub use apply::Held;
+pub use apply::{Circumstances, Held};
 pub use extended::Extended;
 pub use fold::evaluate;
 
 pub(crate) use integer::parse_integer;
 
-use abd::Version;
+use abd::{Deadline, Version};
 use bytes::Bytes;
 
 /// A function of an update.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Function {
-    /// The key gets a value, and loses its deadline. Answers [`FunctionAnswer::Ok`], or nothing if the condition does not hold.
+    /// The key gets a value. Answers [`FunctionAnswer::Ok`], or nothing if the condition does not hold.
     Set {
         /// The value.
         value: Bytes,
+        /// What becomes of its deadline.
+        expiry: Expiry,
         /// When.
         condition: Condition,
         /// Answers what the key held before instead, whether the condition holds or not.
@@ -54,6 +56,48 @@ pub enum Function {
         /// The part. An empty one changes nothing.
         value: Bytes,
     },
+    /// The key gets another deadline, if it is there; one that has passed takes it away. Answers whether it was done: 1 or 0.
+    Expire {
+        /// When it expires.
+        deadline: Deadline,
+        /// Which deadlines it takes the place of.
+        replaces: Replaces,
+    },
+    /// Answers what the key holds, and changes its deadline. One that has passed takes the key away.
+    GetExpire(Expiry),
+    /// The key loses its deadline. Answers whether it had one: 1 or 0.
+    Persist,
+    /// Answers what the key holds, with its deadline: [`FunctionAnswer::Held`].
+    Read {
+        /// Whether its caller is told the version that the key has then.
+        wants_version: bool,
+    },
+    /// Unless the key has this version, all functions of the operation do nothing, and each answers [`FunctionAnswer::Aborted`].
+    Guard(Version),
+}
+
+/// What becomes of the deadline of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expiry {
+    /// There is none any more.
+    Never,
+    /// It stays.
+    Keep,
+    /// This is it.
+    At(Deadline),
+}
+
+/// Which deadlines another one takes the place of; all conditions must hold. A key without a deadline lives longer than any with one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Replaces {
+    /// There is none (`NX`).
+    pub none: bool,
+    /// There is one (`XX`).
+    pub some: bool,
+    /// It is earlier (`GT`).
+    pub earlier: bool,
+    /// It is later (`LT`).
+    pub later: bool,
 }
 
 /// When a function changes the key.

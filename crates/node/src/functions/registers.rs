@@ -1,8 +1,9 @@
 //! Keys in one place, for tests: what operations do when each has the world for itself.
 
-use super::evaluate;
+use super::{Circumstances, evaluate};
 use abd::{
-    Content, Evaluation, EvaluationId, Operation, OperationId, Outcome, StampedValue, Timestamp, Version,
+    Content, Deadline, Evaluation, EvaluationId, Moment, Operation, OperationId, Outcome, StampedValue,
+    Timestamp, Version,
 };
 use alloc::collections::BTreeMap;
 use alloc::vec;
@@ -12,12 +13,22 @@ use bytes::Bytes;
 pub(crate) struct Registers {
     by_key: BTreeMap<Bytes, StampedValue>,
     writes: u64,
-    value_bytes_max: usize,
+    pub(crate) circumstances: Circumstances,
 }
 
 impl Registers {
     pub(crate) fn new(value_bytes_max: usize) -> Self {
-        Self { by_key: BTreeMap::new(), writes: 0, value_bytes_max }
+        let circumstances = Circumstances { moment: Moment::UNKNOWN, value_bytes_max };
+        Self { by_key: BTreeMap::new(), writes: 0, circumstances }
+    }
+
+    fn expire(&mut self, key: &Bytes) {
+        if let Some(stamped) = self.by_key.get_mut(key)
+            && stamped.is_due(self.circumstances.moment)
+        {
+            stamped.version.rmwc += 1;
+            (stamped.content, stamped.deadline) = (Content::Tombstone, Deadline::NONE);
+        }
     }
 
     /// What a key holds.
@@ -25,24 +36,29 @@ impl Registers {
         self.by_key.get(key).cloned().unwrap_or(StampedValue::NEVER)
     }
 
-    fn write(&mut self, key: Bytes, content: Content) -> Outcome {
+    fn write(&mut self, key: Bytes, content: Content, deadline: Deadline) -> Outcome {
         self.writes += 1;
         let version = Version::of_write(Timestamp { time: self.writes, node: 1, boot: 1 });
-        let before = self.by_key.insert(key, StampedValue::plain(version, content));
+        let before =
+            self.by_key.insert(key, StampedValue { deadline, ..StampedValue::plain(version, content) });
         Outcome::Written { version, existed: before.is_some_and(|before| before.content.is_value()) }
     }
 
     pub(crate) fn carry_out(&mut self, operation: Operation) -> Outcome {
         match operation {
-            Operation::Get { key } => Outcome::Read(self.read(&key)),
-            Operation::Set { key, value } => self.write(key, Content::Value(value)),
-            Operation::Delete { key } => self.write(key, Content::Tombstone),
+            Operation::Get { key } => {
+                // As if its expiry were decided at once.
+                self.expire(&key);
+                Outcome::Read(self.read(&key))
+            }
+            Operation::Set { key, value, deadline } => self.write(key, Content::Value(value), deadline),
+            Operation::Delete { key } => self.write(key, Content::Tombstone, Deadline::NONE),
             Operation::Update { key, functions } => {
                 let mut base = self.read(&key);
                 let id = EvaluationId { operation: OperationId(1), phase: 0 };
                 let evaluation =
                     Evaluation { id, key: key.clone(), base: base.clone(), operations: vec![functions] };
-                let mut evaluated = evaluate(&evaluation, self.value_bytes_max);
+                let mut evaluated = evaluate(&evaluation, self.circumstances);
                 let operation = evaluated.operations.remove(0);
                 if operation.changes {
                     base.version.rmwc += 1;

@@ -4,6 +4,7 @@ use super::outcomes::Outcomes;
 use super::request::Args;
 use super::response::Response;
 use super::session::{Host, Session};
+use crate::clock::Clock;
 use crate::functions::Function;
 use abd::{Operation, Outcome};
 use alloc::boxed::Box;
@@ -71,9 +72,9 @@ pub(super) type Planned = Result<Plan, Response>;
 /// What the operations of a request are; nearly always one.
 pub type Operations = SmallVec<[Operation; 1]>;
 
-/// From outcomes to a reply. All operations have taken effect: what became of others is told without it. A function that
-/// captures nothing costs no allocation.
-pub type Answer = Box<dyn FnOnce(Outcomes) -> Response>;
+/// From outcomes to a reply, with a look at the clock for what remains of a value's time. All operations have taken effect: what
+/// became of others is told without it. A function that captures nothing costs no allocation.
+pub type Answer = Box<dyn FnOnce(Outcomes, &dyn Clock) -> Response>;
 
 /// What is done instead of the operation at a place, after the outcome that it has had; nothing nearly always.
 pub type Then = Box<dyn FnMut(usize, &Outcome) -> Option<Operation>>;
@@ -99,6 +100,14 @@ impl core::fmt::Debug for Run {
 impl Plan {
     /// One operation, and what becomes of its outcome.
     pub(super) fn one(operation: Operation, answer: impl FnOnce(Outcomes) -> Response + 'static) -> Planned {
+        Self::one_at(operation, |outcomes, _| answer(outcomes))
+    }
+
+    /// One operation, and what becomes of its outcome at the time of the reply.
+    pub(super) fn one_at(
+        operation: Operation,
+        answer: impl FnOnce(Outcomes, &dyn Clock) -> Response + 'static,
+    ) -> Planned {
         Ok(Self::Run(Run {
             operations: smallvec![operation],
             needs_values: true,
@@ -125,7 +134,7 @@ impl Plan {
         Ok(Self::Run(Run {
             operations: operations.collect(),
             needs_values,
-            answer: Box::new(answer),
+            answer: Box::new(|outcomes, _| answer(outcomes)),
             then: None,
         }))
     }

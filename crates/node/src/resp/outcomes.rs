@@ -2,6 +2,7 @@
 
 use super::command::Answer;
 use super::response::Response;
+use crate::clock::Clock;
 use crate::functions::FunctionAnswer;
 use abd::{Content, Outcome, Reason, Refusal, StampedValue, Version};
 use alloc::format;
@@ -13,7 +14,7 @@ use smallvec::SmallVec;
 pub type Outcomes = SmallVec<[Outcome; 1]>;
 
 /// The reply to a request: bad news, or what `answer` makes of the outcomes.
-pub fn reply(outcomes: Outcomes, answer: Answer) -> Response {
+pub fn reply(outcomes: Outcomes, answer: Answer, clock: &dyn Clock) -> Response {
     // The worst news first: if any part may have had an effect, the whole may.
     for outcome in &outcomes {
         if let Outcome::Indeterminate(reason) = outcome {
@@ -31,7 +32,7 @@ pub fn reply(outcomes: Outcomes, answer: Answer) -> Response {
             });
         }
     }
-    answer(outcomes)
+    answer(outcomes, clock)
 }
 
 /// Whether something was written.
@@ -57,7 +58,9 @@ pub(super) fn answer_of(outcomes: Outcomes) -> Response {
         Some(FunctionAnswer::Integer(number)) => Response::Integer(number),
         Some(FunctionAnswer::Value(value)) => Response::Bulk(value),
         Some(FunctionAnswer::Error(error)) => Response::error(error.to_string()),
-        Some(FunctionAnswer::Null) | None => Response::Null,
+        Some(FunctionAnswer::Held { value: Some(value), .. }) => Response::Bulk(value),
+        Some(FunctionAnswer::Null | FunctionAnswer::Held { value: None, .. } | FunctionAnswer::Aborted)
+        | None => Response::Null,
     }
 }
 

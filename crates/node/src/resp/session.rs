@@ -6,6 +6,7 @@ use super::counts::Counts;
 use super::listed::{Listed, Names};
 use super::request::{Args, ClientRequest, Limits, Oversized, too_large};
 use super::response::{Protocol, Response};
+use crate::clock::Clock;
 use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::String;
@@ -23,7 +24,7 @@ pub struct Section {
 }
 
 /// The node around a session.
-pub trait Host {
+pub trait Host: Clock {
     /// Those sections of `INFO` that are wanted by their names in lower case, in Redis' order.
     fn info(&self, wanted: &dyn Fn(&str) -> bool) -> Vec<Section>;
     /// Names and values for `CONFIG GET`.

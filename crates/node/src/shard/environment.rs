@@ -9,7 +9,7 @@ use crate::lanes::lane::LaneKey;
 use crate::repair::Repair;
 use crate::repair::ranges::Ranges;
 use abd::{
-    Acceptor, AfterCommit, CallId, Instant, Interval, NodeId, Operation, Outcome, Reason, Reply, Request,
+    Acceptor, AfterCommit, CallId, Instant, NodeId, Now, Operation, Outcome, Reason, Reply, Request,
     Standing, TimestampIssuer, Unit, Version, VersionStore,
 };
 use bytes::Bytes;
@@ -35,8 +35,8 @@ pub trait Environment {
     /// The own replica's store.
     type Store: VersionStore + Ranges;
 
-    /// The interval now, in TrueTime mode and if there is one.
-    fn interval(&self) -> Option<Interval>;
+    /// What time it is, for the coordinator. `instant` may be a little old; the rest is read now.
+    fn now(&self, instant: Instant) -> Now;
 
     /// The upper bound of the clock for the horizon: nanoseconds since the epoch.
     fn horizon(&self) -> u64;

@@ -23,7 +23,7 @@ pub use config::{REPLICA, coordinator_config};
 pub use environment::{Environment, ReplyTo};
 pub use own::{InMemory, OnDisk, Served};
 
-use crate::functions::evaluate;
+use crate::functions::{Circumstances, evaluate};
 use crate::lanes::lane::LaneKey;
 use crate::lanes::peer::PeerLanes;
 use crate::lookups::{Completed, found_bytes};
@@ -137,8 +137,8 @@ impl<E: Environment, R: Return> Shard<E, R> {
             self.environment.count(kind, &Outcome::Refused(reason));
             return Err((reason, back));
         }
-        // T2: the interval is read after the invocation, whatever the age of `instant`.
-        let now = Now { instant, interval: self.environment.interval() };
+        // T2: the clocks are read after the invocation, whatever the age of `instant`.
+        let now = self.environment.now(instant);
         let id = self.coordinator.submit(operation, deadline, now, &self.environment.issuer());
         self.callers.insert(id, kind, back);
         self.pump(now);
@@ -169,7 +169,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
 
     /// What time it is, for the coordinator.
     pub fn at(&self, instant: Instant) -> Now {
-        Now { instant, interval: self.environment.interval() }
+        self.environment.now(instant)
     }
 
     /// What had to wait for the disk, and writes of the own coordinator that the own replica has refused.
@@ -261,7 +261,9 @@ impl<E: Environment, R: Return> Shard<E, R> {
             if let Some(transmit) = self.coordinator.poll_transmit() {
                 self.transmit(transmit, now);
             } else if let Some(evaluation) = self.coordinator.poll_evaluation() {
-                let evaluated = evaluate(&evaluation, self.environment.value_bytes_max());
+                let circumstances =
+                    Circumstances { moment: now.moment, value_bytes_max: self.environment.value_bytes_max() };
+                let evaluated = evaluate(&evaluation, circumstances);
                 self.coordinator.handle_evaluated(evaluation.id, evaluated, now, &self.environment.issuer());
             } else {
                 break;

@@ -13,7 +13,7 @@ use crate::repair::ranges::{Page, Range, Ranges};
 use crate::repair::{Config as RepairConfig, Repair};
 use abd::wire::put_frame;
 use abd::{
-    Acceptor, AcceptorLimits, AfterCommit, Ballot, Base, Content, Deadline, Glimpse, Interval, Newest,
+    Acceptor, AcceptorLimits, AfterCommit, Ballot, Base, Content, Deadline, Glimpse, Moment, Newest,
     Proposal, Refusal, Request, Scope, StampedValue, Standing, TimestampIssuer, TimestampMode, Unit,
     VersionStore,
 };
@@ -88,8 +88,8 @@ struct Surroundings {
 impl Environment for Rc<Surroundings> {
     type Store = Store;
 
-    fn interval(&self) -> Option<Interval> {
-        None
+    fn now(&self, instant: Instant) -> Now {
+        Now { instant, interval: None, moment: Moment::UNKNOWN }
     }
 
     fn horizon(&self) -> u64 {
@@ -230,7 +230,7 @@ impl Cluster {
     }
 
     fn now(&self) -> Now {
-        Now { instant: *self.now.borrow(), interval: None }
+        Now { instant: *self.now.borrow(), interval: None, moment: Moment::UNKNOWN }
     }
 
     fn join(&mut self, a: usize, b: usize) {
@@ -330,7 +330,7 @@ impl Cluster {
     }
 
     fn set(&mut self, node: usize, value: &'static str) -> Outcomes {
-        self.submit(node, Operation::Set { key: "k".into(), value: value.into() })
+        self.submit(node, Operation::Set { key: "k".into(), value: value.into(), deadline: Deadline::NONE })
     }
 
     fn stored(&self, node: usize) -> Option<Bytes> {
@@ -447,7 +447,7 @@ fn operations_that_are_given_up_say_what_may_have_become_of_them() {
     cluster.run();
     let shard = &mut cluster.nodes[0].0;
     assert_eq!(shard.in_flight(), 2);
-    shard.handle_timeout(Now { instant: Instant(u64::MAX), interval: None });
+    shard.handle_timeout(Now { instant: Instant(u64::MAX), interval: None, moment: Moment::UNKNOWN });
     assert_eq!(shard.in_flight(), 0);
     // It had not picked a version yet.
     assert!(matches!(set.borrow()[..], [Outcome::Refused(_)]));

@@ -7,8 +7,8 @@ use super::scenario::{Break, LETTERS, OperationKind};
 use super::updates::{evaluate, found, garbled, update, without_carstamp};
 use super::values::Text;
 use abd::{
-    AcceptedThere, Base, CallId, Closed, Instant, Interval, Newest, NodeId, Now, Operation, Outcome, Promise,
-    Reply, Request, StampedValue, TimestampIssuer, TimestampMode, Transmit, Version,
+    AcceptedThere, Base, CallId, Closed, Deadline, Instant, Interval, Moment, Newest, NodeId, Now, Operation,
+    Outcome, Promise, Reply, Request, StampedValue, TimestampIssuer, TimestampMode, Transmit, Version,
 };
 use bytes::Bytes;
 
@@ -97,7 +97,8 @@ impl Surroundings {
         let wish = match self.scenario.operations[letter].kind {
             OperationKind::Get => Operation::Get { key: KEY },
             OperationKind::Set => {
-                Operation::Set { key: KEY, value: Bytes::from_static(&LETTERS[letter..=letter]) }
+                let value = Bytes::from_static(&LETTERS[letter..=letter]);
+                Operation::Set { key: KEY, value, deadline: Deadline::NONE }
             }
             OperationKind::Delete => Operation::Delete { key: KEY },
             kind @ (OperationKind::Append | OperationKind::Create) => update(kind, operation, KEY),
@@ -228,6 +229,7 @@ impl Surroundings {
         Now {
             instant: Instant(u64::from(now)) + RESEND_AFTER * u32::from(machine.waits),
             interval: (machine.mode == TimestampMode::TrueTime).then_some(interval),
+            moment: Moment::UNKNOWN,
         }
     }
 

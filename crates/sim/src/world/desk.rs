@@ -9,6 +9,7 @@ use node::client::answers::WayBack;
 use node::client::operations::{Operations, Started};
 use node::client::parked::{Parked, Ticket};
 use node::client::turns::{Load, Turns};
+use node::clock::{Clock, Moments};
 use node::resp::{Counts, Host, Listed, Names, Section};
 use node::shard::Return;
 use std::cell::RefCell;
@@ -116,6 +117,12 @@ impl Desk {
     /// Refuses what has waited in vain to begin.
     pub(crate) fn refuse_parked(&self, now: Instant) {
         self.parked.borrow_mut().handle_timeout(now, self.admission.not_begun());
+    }
+}
+
+impl Clock for Desk {
+    fn moments(&self) -> Moments {
+        self.around.moment.get().moments
     }
 }
 

@@ -5,12 +5,13 @@ use crate::checks::bounded;
 use crate::mutant::{ClockLie, Lies};
 use crate::rng::Rng;
 use abd::{
-    AcceptedRecord, Acceptor, AfterCommit, CallId, Instant, Interval, ListedWrites, Members, NodeId,
+    AcceptedRecord, Acceptor, AfterCommit, CallId, Instant, Interval, ListedWrites, Members, NodeId, Now,
     Operation, OperationId, Outcome, Reason, Reply, Request, StampedValue, Standing, TimestampIssuer, Unit,
     UpdateId, Version,
 };
 use bytes::Bytes;
 use node::client::answers::WayBack;
+use node::clock::Moments;
 use node::commit::Queue;
 use node::hello::LaneKind;
 use node::lanes::Bounds;
@@ -35,6 +36,8 @@ pub(crate) struct Moment {
     pub(crate) interval: Option<Interval>,
     /// The upper bound of the clock for the horizon.
     pub(crate) latest: u64,
+    /// For values that expire.
+    pub(crate) moments: Moments,
     pub(crate) standing: Standing,
     pub(crate) sequence: u64,
     /// How long a disk takes to find something.
@@ -277,8 +280,8 @@ impl Deref for Reached {
 impl Environment for Reached {
     type Store = View;
 
-    fn interval(&self) -> Option<Interval> {
-        self.told_interval()
+    fn now(&self, instant: Instant) -> Now {
+        Now { instant, interval: self.told_interval(), moment: self.moment.get().moments.earliest }
     }
 
     fn horizon(&self) -> u64 {

@@ -9,6 +9,7 @@ use crate::time::MS;
 use crate::trace::What;
 use abd::{Instant, Interval, Now, TimestampMode};
 use node::client::operations::Operations;
+use node::clock::Moments;
 use node::repair::message::Answer;
 use node::repair::ranges;
 
@@ -28,17 +29,19 @@ impl World {
         let sequence = state.sequence();
         let true_time = self.plan.mode == TimestampMode::TrueTime;
         let clock = state.clocks.interval(self.now, &self.plan.clocks).filter(|_| true_time);
-        let latest = clock.map_or_else(|| state.clocks.wall(self.now), |interval| interval.latest);
+        let wall = state.clocks.wall(self.now);
+        let latest = clock.map_or(wall, |interval| interval.latest);
+        let moments = if true_time { Moments::of_interval(clock, wall) } else { Moments::of_wall(wall) };
         let process = state.process.as_mut()?;
         let standing = process.desk.admission.standing(process.rounds.has_room());
         let now = Instant(self.now);
         let around = process.around();
         let lookups = self.plan.lookups;
-        around.moment.set(Moment { now, interval, latest, standing, sequence, lookups });
+        around.moment.set(Moment { now, interval, latest, moments, standing, sequence, lookups });
         around.store.is_replaced.set(state.replaced);
         around.about.set(about);
         let interval = around.told_interval();
-        Some((process, Now { instant: now, interval }))
+        Some((process, Now { instant: now, interval, moment: moments.earliest }))
     }
 
     fn interval_at(&self, node: u32) -> Option<Interval> {

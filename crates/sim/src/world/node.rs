@@ -320,6 +320,7 @@ impl World {
                 now,
                 interval: None,
                 latest: 0,
+                moments: node::clock::Moments::of_wall(0),
                 standing,
                 sequence: 0,
                 lookups: None,

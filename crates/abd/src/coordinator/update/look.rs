@@ -3,6 +3,7 @@
 
 use super::super::get::Reading;
 use super::super::step::{Step, updated};
+use super::Member;
 use crate::message::Reply;
 use crate::quorum::Members;
 use crate::update::{EvaluatedOperation, Function};
@@ -51,14 +52,14 @@ impl Look {
             return Step::Evaluate(reading.newest.clone(), functions.clone());
         };
         if found.changes {
-            return Step::Enqueue;
+            return Step::Enqueue(reading.take(), Member::new(core::mem::take(functions)));
         }
         if members.is_majority(reading.holders) {
             return Step::Settle(updated(found, version));
         }
         if members.is_majority(reading.answered) {
             // Something is being changed at this moment.
-            return Step::Enqueue;
+            return Step::Enqueue(reading.take(), Member::new(core::mem::take(functions)));
         }
         *evaluated = Some((version, found));
         Step::AskMajority

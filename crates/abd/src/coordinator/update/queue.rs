@@ -3,7 +3,7 @@
 use super::super::in_flight::Position;
 use super::super::machine::Machine;
 use super::super::running::{Calls, Running};
-use super::super::step::{FoldStep, Next, Settled, updated};
+use super::super::step::{FoldStep, Next};
 use super::super::storing::Storing;
 use super::super::write::disk_full;
 use super::super::{Coordinator, Transmit};
@@ -17,7 +17,7 @@ use crate::message::Request;
 use crate::operation::{OperationId, Outcome, Reason};
 use crate::quorum::NodeSet;
 use crate::time::{Instant, Now};
-use crate::update::{Evaluated, Evaluation, EvaluationId, Proposal};
+use crate::update::{Evaluated, EvaluatedOperation, Evaluation, EvaluationId, Proposal};
 use crate::value::StampedValue;
 use crate::version::NodeId;
 use alloc::boxed::Box;
@@ -193,24 +193,24 @@ impl Coordinator {
                 if let Some(began) = fold.began.take() {
                     self.pauses.folded(began, now.instant);
                 }
-                fold.newest = storing.stamped.clone();
-                let version = fold.newest.version;
+                let published = storing.stamped.clone();
+                fold.newest = published.clone();
                 for (member, evaluated) in core::mem::take(&mut fold.operations)
                     .into_iter()
                     .zip(core::mem::take(&mut fold.evaluated))
                 {
-                    // It is true that all of them were there when the fold was chosen: also of those that change nothing.
-                    let had_effect = true;
-                    self.settle(member, Settled { had_effect, ..updated(evaluated, version) }, now);
+                    // All of them were there when the fold was chosen: also those that change nothing.
+                    let evaluated = EvaluatedOperation { changes: true, ..evaluated };
+                    self.settle(member, evaluated, &published, now);
                 }
                 self.contention.folded(&running.key, &self.pauses, now.instant);
                 self.next_fold(id, position, running, now, issuer);
             }
             FoldStep::Unpublished(reason) => {
-                for member in core::mem::take(&mut fold.operations) {
-                    self.end(member, Outcome::Indeterminate(reason));
-                }
                 fold.evaluated.clear();
+                for member in core::mem::take(&mut fold.operations) {
+                    self.end(member, reason);
+                }
                 self.next_fold(id, position, running, now, issuer);
             }
         }
@@ -298,7 +298,7 @@ impl Coordinator {
                 members.partition(|(member, _)| *member < invoked_before);
             self.put_back(&running.key, late.into_iter().map(|(member, _)| member).collect());
             for (member, evaluated) in answered {
-                self.settle(member, updated(evaluated, prepare.base.version), now);
+                self.settle(member, evaluated, &prepare.base, now);
             }
             return self.next_fold(id, position, running, now, issuer);
         }
@@ -313,7 +313,7 @@ impl Coordinator {
         };
         if let Some(reason) = reason {
             for member in core::mem::take(&mut fold.operations) {
-                self.end(member, Outcome::Refused(reason));
+                self.end(member, reason);
             }
             return self.next_fold(id, position, running, now, issuer);
         }
@@ -417,26 +417,27 @@ impl Coordinator {
         let waiting = self.queues.get_mut(&running.key).map(|queue| core::mem::take(&mut queue.waiting));
         let fold = running.fold_mut();
         for member in core::mem::take(&mut fold.operations).into_iter().chain(waiting.into_iter().flatten()) {
-            let Some(ended) = self.running.get(member) else { continue };
-            let outcome = match ended.machine.had_no_effect() {
-                true => Outcome::Refused(reason),
-                false => Outcome::Indeterminate(reason),
-            };
-            self.end(member, outcome);
+            self.end(member, reason);
         }
         self.end_fold(id, position, running);
     }
 
-    /// An operation that was a part of a fold has its answer.
-    fn settle(&mut self, id: u64, settled: Settled, now: Now) {
+    /// An operation that was a part of a fold has its answer: `stamped` is what the key holds after the fold.
+    fn settle(&mut self, id: u64, evaluated: EvaluatedOperation, stamped: &StampedValue, now: Now) {
         if let Some((position, running)) = self.running.take(id) {
+            let Machine::Member(member) = &running.machine else { unreachable!("it was in a fold") };
+            let settled = member.settled(evaluated, stamped);
             self.settle_running(id, position, running, settled, now);
         }
     }
 
-    /// An operation that was a part of a fold ends.
-    fn end(&mut self, id: u64, outcome: Outcome) {
+    /// An operation that was a part of a fold, or waited for one, ends without an answer.
+    fn end(&mut self, id: u64, reason: Reason) {
         if let Some((position, running)) = self.running.take(id) {
+            let outcome = match running.machine.had_no_effect() {
+                true => Outcome::Refused(reason),
+                false => Outcome::Indeterminate(reason),
+            };
             self.finish(id, position, &running, outcome);
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{logical, no_write, plant_everywhere};
 use crate::support::{Disk, HEDGE, Message, Payload, get, set, stamped, version};
-use abd::{CallId, NodeId, Now, Reply};
+use abd::{CallId, Moment, NodeId, Now, Reply};
 
 /// Attiya, Bar-Noy, Dolev 1995, the reader's second phase (run BL1): what was read is written back before the answer.
 #[test]
@@ -95,7 +95,7 @@ fn r1_replies_of_an_earlier_phase_are_not_counted() {
     world.deliver(no_write);
     assert_eq!(world.outcome(write), None, "late answers to the query phase");
     // Even one that looks like an acknowledgement.
-    let now = Now { instant: world.instant, interval: None };
+    let now = Now { instant: world.instant, interval: None, moment: Moment::UNKNOWN };
     let node = world.node(1);
     for from in 1..=3 {
         let call = CallId { operation: write.id.0, phase: 0 };

@@ -3,8 +3,8 @@
 use super::*;
 use crate::client::service::{Call, CallAnswer, get_answer, put_call};
 use crate::functions::{Function, FunctionAnswer};
-use abd::Version;
 use abd::wire::{put_frame, take_frame};
+use abd::{Deadline, Version};
 
 fn calls(calls: &[(u64, Call)]) -> BytesMut {
     let mut out = BytesMut::new();
@@ -29,7 +29,9 @@ fn calls_are_answered_in_order_but_for_those_that_were_cancelled() {
     let world = World::new();
     let mut client = Client::over_calls(&world);
     let get = |key: &'static str| Call::Run(Operation::Get { key: key.into() });
-    let set = |key: &'static str| Call::Run(Operation::Set { key: key.into(), value: "1".into() });
+    let set = |key: &'static str| {
+        Call::Run(Operation::Set { key: key.into(), value: "1".into(), deadline: Deadline::NONE })
+    };
     client.send(calls(&[(7, set("a")), (9, get("b")), (8, get("c"))]));
     client.send(calls(&[(9, Call::Cancel), (11, get("a"))]));
     assert_eq!(

@@ -10,6 +10,7 @@ use super::operations::{Operations, Started};
 use super::parked::{Parked, Ticket};
 use super::patience::Patience;
 use super::turns::{Load, Turns};
+use crate::clock::{Clock, Moments};
 use crate::functions::registers::Registers;
 use crate::resp::{Counts, Host, Limits, Listed, Names, Section, Session};
 use crate::shard::Return;
@@ -85,6 +86,12 @@ impl World {
         let id = OperationId(self.begun.get());
         self.running.borrow_mut().push_back((id, operation, back));
         Started::Running(id)
+    }
+}
+
+impl Clock for World {
+    fn moments(&self) -> Moments {
+        Moments::of_wall(0)
     }
 }
 

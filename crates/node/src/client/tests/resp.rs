@@ -1,4 +1,5 @@
 //! Over RESP.
+use abd::Deadline;
 
 use super::*;
 use crate::client::budget::{Budget, Charged, IDLE_BYTES};
@@ -71,10 +72,11 @@ fn what_is_too_large_is_refused_and_the_connection_goes_on() {
 #[test]
 fn whoever_does_not_read_is_served_up_to_a_limit_and_waited_for_for_a_while() {
     let world = World::new();
-    world
-        .registers
-        .borrow_mut()
-        .carry_out(Operation::Set { key: "k".into(), value: "v".repeat(1000).into() });
+    world.registers.borrow_mut().carry_out(Operation::Set {
+        key: "k".into(),
+        value: "v".repeat(1000).into(),
+        deadline: Deadline::NONE,
+    });
     let mut client = Client::over_resp(&world);
     client.reads = 0;
     let mut sent = 0;

@@ -8,7 +8,7 @@ const MAX: usize = 64;
 /// Applies a function; returns the answer, and what the key holds if it has changed.
 fn apply(function: &Function, mut held: Held) -> (Answer, Option<(Content, Deadline)>) {
     let before = held.clone();
-    let (answer, changes) = function.apply(&mut held, MAX);
+    let (answer, changes) = function.apply(&mut held, circumstances(MAX));
     assert_eq!(changes, held.version.is_none(), "{function:?}: what has changed has no version");
     if !changes {
         assert_eq!(held, before, "{function:?}");
@@ -53,6 +53,7 @@ fn conditions_of_set_and_delete() {
             let is_there = held.content.is_value();
             let set = |get| Function::Set {
                 value: "new".into(),
+                expiry: Expiry::Never,
                 condition: condition.clone(),
                 get,
                 wants_version: false,
@@ -172,6 +173,7 @@ fn no_value_is_larger_than_it_may_be() {
     assert_eq!(answer(range(u64::MAX, "v".into()), holding("v")), refused);
     let set = |value: Bytes| Function::Set {
         value,
+        expiry: Expiry::Never,
         condition: Condition::Always,
         get: false,
         wants_version: false,

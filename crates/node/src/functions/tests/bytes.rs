@@ -19,12 +19,36 @@ fn condition() -> impl Strategy<Value = Condition> {
     ]
 }
 
+fn expiry() -> impl Strategy<Value = Expiry> {
+    prop_oneof![
+        Just(Expiry::Never),
+        Just(Expiry::Keep),
+        any::<u64>().prop_map(|deadline| Expiry::At(Deadline(deadline))),
+    ]
+}
+
 fn function() -> impl Strategy<Value = Function> {
     let number = "-?[0-9]{1,20}(\\.[0-9]{1,20})?(e-?[0-9]{1,3})?";
     prop_oneof![
-        (bytes(), condition(), any::<bool>(), any::<bool>()).prop_map(
-            |(value, condition, get, wants_version)| Function::Set { value, condition, get, wants_version }
+        (bytes(), expiry(), condition(), any::<bool>(), any::<bool>()).prop_map(
+            |(value, expiry, condition, get, wants_version)| Function::Set {
+                value,
+                expiry,
+                condition,
+                get,
+                wants_version
+            }
         ),
+        (any::<u64>(), any::<[bool; 4]>()).prop_map(|(deadline, [none, some, earlier, later])| {
+            Function::Expire {
+                deadline: Deadline(deadline),
+                replaces: Replaces { none, some, earlier, later },
+            }
+        }),
+        expiry().prop_map(Function::GetExpire),
+        Just(Function::Persist),
+        any::<bool>().prop_map(|wants_version| Function::Read { wants_version }),
+        (1..9_u64).prop_map(|time| Function::Guard(version(time))),
         (condition(), any::<bool>()).prop_map(|(condition, get)| Function::Delete { condition, get }),
         any::<i64>().prop_map(Function::Increment),
         number.prop_filter_map("in range", |text| Extended::parse(text.as_bytes())
@@ -84,8 +108,13 @@ proptest! {
 /// They may lie on disks and be on their way between versions.
 #[test]
 fn the_bytes_stay_what_they_are() {
-    let set =
-        |condition, get, wants_version| Function::Set { value: "v".into(), condition, get, wants_version };
+    let set = |condition, get, wants_version| Function::Set {
+        value: "v".into(),
+        expiry: Expiry::Never,
+        condition,
+        get,
+        wants_version,
+    };
     let pinned = Condition::Version(version(2));
     let cases: [(Function, &[u8]); 11] = [
         (set(Condition::Always, false, false), b"\x01\x00\0\0\0\x01v"),

@@ -5,9 +5,14 @@ mod bytes;
 mod folding;
 
 use super::*;
-use abd::{Content, Deadline, Timestamp, UpdateId, Version};
+use abd::{Content, Deadline, Moment, Timestamp, UpdateId, Version};
 use alloc::vec;
 use alloc::vec::Vec;
+
+/// When functions are applied, and how large a value may become.
+const fn circumstances(value_bytes_max: usize) -> Circumstances {
+    Circumstances { moment: Moment(70), value_bytes_max }
+}
 
 /// A version of some write.
 fn version(time: u64) -> Version {
@@ -23,7 +28,7 @@ fn absent() -> Held {
 }
 
 fn set(value: &'static str, condition: Condition) -> Function {
-    Function::Set { value: value.into(), condition, get: false, wants_version: false }
+    Function::Set { value: value.into(), expiry: Expiry::Never, condition, get: false, wants_version: false }
 }
 
 fn float(text: &str) -> Extended {

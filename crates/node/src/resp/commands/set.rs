@@ -2,11 +2,11 @@
 
 use super::versions::{parse_version, with_version};
 use super::{CAT_WRITE, CAT_WRITE_FAST, FIRST, KEY_VALUE};
-use crate::functions::{Condition, Function};
+use crate::functions::{Condition, Expiry, Function};
 use crate::resp::command::{Arg, Call, Command, Plan, Planned, arg, syntax_error};
 use crate::resp::outcomes::{Outcomes, answer_of};
 use crate::resp::response::Response;
-use abd::Operation;
+use abd::{Deadline, Operation};
 use alloc::collections::BTreeMap;
 use alloc::format;
 use bytes::Bytes;
@@ -130,9 +130,10 @@ fn set(mut call: Call<'_>) -> Planned {
     let (key, value) = call.take_pair(1)?;
     if condition == Condition::Always && !get {
         let answer = if wants_version { |outcomes| with_version(outcomes, ok) } else { ok };
-        return Plan::one(Operation::Set { key, value }, answer);
+        return Plan::one(Operation::Set { key, value, deadline: Deadline::NONE }, answer);
     }
-    let function = Function::Set { value, condition, get, wants_version };
+    let expiry = Expiry::Never;
+    let function = Function::Set { value, expiry, condition, get, wants_version };
     let answer = if wants_version { |outcomes| with_version(outcomes, answer_of) } else { answer_of };
     Plan::update(key, &function, answer)
 }
@@ -143,14 +144,16 @@ fn ok(_: Outcomes) -> Response {
 
 fn getset(mut call: Call<'_>) -> Planned {
     let (key, value) = call.take_pair(1)?;
-    let function = Function::Set { value, condition: Condition::Always, get: true, wants_version: false };
+    let (expiry, condition) = (Expiry::Never, Condition::Always);
+    let function = Function::Set { value, expiry, condition, get: true, wants_version: false };
     Plan::update(key, &function, answer_of)
 }
 
 /// Whether it was set, as a number.
 fn setnx(mut call: Call<'_>) -> Planned {
     let (key, value) = call.take_pair(1)?;
-    let function = Function::Set { value, condition: Condition::Absent, get: false, wants_version: false };
+    let (expiry, condition) = (Expiry::Never, Condition::Absent);
+    let function = Function::Set { value, expiry, condition, get: false, wants_version: false };
     Plan::update(key, &function, |outcomes| match answer_of(outcomes) {
         Response::Null => Response::Integer(0),
         Response::Error(text) => Response::Error(text),
@@ -168,7 +171,7 @@ fn mset(mut call: Call<'_>) -> Planned {
         let (key, value) = call.take_pair(place)?;
         pairs.insert(key, value);
     }
-    let sets = pairs.into_iter().map(|(key, value)| Operation::Set { key, value });
+    let sets = pairs.into_iter().map(|(key, value)| Operation::Set { key, value, deadline: Deadline::NONE });
     Plan::several(sets, false, ok)
 }
 

@@ -3,7 +3,7 @@
 use super::super::commands::COMMANDS;
 use super::*;
 use crate::functions::{Condition, Function, FunctionAnswer};
-use abd::{Content, Operation, Reason, StampedValue, Version};
+use abd::{Content, Deadline, Operation, Reason, StampedValue, Version};
 use alloc::collections::{BTreeMap, BTreeSet};
 
 fn error(line: &str) -> String {
@@ -38,7 +38,7 @@ fn keys_and_values_become_operations_and_outcomes_replies() {
     let get = |key: &'static str| Operation::Get { key: key.into() };
     let delete = |key| update(key, &Function::Delete { condition: Condition::Always, get: false });
     let count = |count| updated(FunctionAnswer::Integer(count));
-    let set = || Operation::Set { key: "k".into(), value: "v".into() };
+    let set = || Operation::Set { key: "k".into(), value: "v".into(), deadline: Deadline::NONE };
     let with_version = format!("*2\r\n+OK\r\n$48\r\n{}\r\n", "0".repeat(48));
     let cases: [(&str, &[Operation], &[Outcome], &str); 15] = [
         ("GET k", &[get("k")], &[found("v")], "$1\r\nv\r\n"),

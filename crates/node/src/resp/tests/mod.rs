@@ -10,7 +10,8 @@ use super::{
     Args, ClientRequest, Counts, Host, Limits, Listed, Names, Operations, Plan, Protocol, ProtocolError,
     RequestParser, Response, Section, Session, reply,
 };
-use abd::Outcome;
+use crate::clock::{Clock, Moments};
+use abd::{Moment, Outcome};
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -28,6 +29,12 @@ struct Node {
     counts: Counts,
     killed: RefCell<Vec<u64>>,
     renamed: RefCell<Option<(u64, Names)>>,
+}
+
+impl Clock for Node {
+    fn moments(&self) -> Moments {
+        NOW
+    }
 }
 
 impl Host for Node {
@@ -69,6 +76,9 @@ impl Host for Node {
     }
 }
 
+/// What time it is at the node: so many milliseconds since the Unix epoch.
+const NOW: Moments = Moments { earliest: Moment(1_700_000_000_000), latest: Moment(1_700_000_000_000) };
+
 const SMALL: Limits = Limits { max_key_bytes: 8, max_value_bytes: 32, max_args: 16 };
 
 fn session() -> Session {
@@ -107,7 +117,7 @@ fn ask_fresh(line: &str) -> String {
 fn run(line: &str, outcomes: impl IntoIterator<Item = Outcome>) -> (Operations, String) {
     match handle(&mut session(), line) {
         Plan::Run(run) => {
-            let reply = reply(outcomes.into_iter().collect(), run.answer);
+            let reply = reply(outcomes.into_iter().collect(), run.answer, &NOW);
             (run.operations, encoded(&reply, Protocol::Resp2))
         }
         other => panic!("{line}: {other:?}"),

@@ -1,8 +1,8 @@
 //! Commands from their words to their replies, on keys that one client has for itself. The replies are Redis 7.0's, or those that
 //! are documented where that lacks the command.
-
 use super::*;
 use crate::functions::registers::Registers;
+use abd::Deadline;
 
 /// Says lines to one session and compares the replies, which are given without line ends.
 fn script(lines: &[(&str, &str)]) {
@@ -11,7 +11,7 @@ fn script(lines: &[(&str, &str)]) {
         let told = match handle(&mut session, line) {
             Plan::Run(run) => {
                 let outcomes = run.operations.into_iter().map(|operation| keys.carry_out(operation));
-                reply(outcomes.collect(), run.answer)
+                reply(outcomes.collect(), run.answer, &NOW)
             }
             Plan::Reply(reply) => reply,
             other => panic!("{line}: {other:?}"),
@@ -338,11 +338,11 @@ fn a_table_of_common_subsequences_is_not_larger_than_it_may_be() {
         let mut keys = Registers::new(usize::MAX);
         let mut read = |key: &'static str, length: usize| {
             let value = Bytes::from("v".repeat(length));
-            keys.carry_out(abd::Operation::Set { key: key.into(), value });
+            keys.carry_out(abd::Operation::Set { key: key.into(), value, deadline: Deadline::NONE });
             keys.carry_out(abd::Operation::Get { key: key.into() })
         };
         let outcomes = [read("a", length), read("b", 1023)];
-        encoded(&reply(outcomes.into_iter().collect(), run.answer), Protocol::Resp2)
+        encoded(&reply(outcomes.into_iter().collect(), run.answer, &NOW), Protocol::Resp2)
     };
     assert_eq!(told(1023), ":1023\r\n");
     assert_eq!(
