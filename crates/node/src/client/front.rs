@@ -94,7 +94,7 @@ impl Speaks for Resp {
             Plan::Reply(reply) => Next::Request(ready(reply)),
             Plan::Last(reply) => Next::Last(ready(reply)),
             Plan::Close => Next::Close,
-            Plan::Run(Run { operations, needs_values, answer, then }) => {
+            Plan::Run(Run { operations, needs_values, answer, then, .. }) => {
                 let shape = ReplyShape::Answer { needs_values, answer, then };
                 Next::Request(PipelineRequest { shape, operations })
             }

@@ -85,6 +85,8 @@ pub struct Run {
     pub operations: Operations,
     /// Whether the answer needs the values that are read, or only whether there are any.
     pub needs_values: bool,
+    /// Whether the answer tells the version that its key has then. In a transaction nothing may change behind it, so that it is true.
+    pub tells_version: bool,
     /// Makes the reply.
     pub answer: Answer,
     /// Looks at each outcome first. An operation that it gives begins then, and its outcome takes the place of that one.
@@ -111,9 +113,18 @@ impl Plan {
         Ok(Self::Run(Run {
             operations: smallvec![operation],
             needs_values: true,
+            tells_version: false,
             answer: Box::new(answer),
             then: None,
         }))
+    }
+
+    /// As [`Run::tells_version`] says.
+    pub(super) fn tell_version(mut self) -> Self {
+        if let Self::Run(run) = &mut self {
+            run.tells_version = true;
+        }
+        self
     }
 
     /// An update of one function, and what becomes of its outcome.
@@ -134,6 +145,7 @@ impl Plan {
         Ok(Self::Run(Run {
             operations: operations.collect(),
             needs_values,
+            tells_version: false,
             answer: Box::new(|outcomes, _| answer(outcomes)),
             then: None,
         }))

@@ -4,6 +4,8 @@
 //! [`Plan`]: a reply, or operations and how their outcomes become one. A [`Response`] becomes bytes again. What all this must
 //! know of the node around it, it asks its [`Host`].
 
+#[allow(dead_code, reason = "transactions and scripts are about to use it")]
+mod alone;
 mod command;
 mod commands;
 mod counts;

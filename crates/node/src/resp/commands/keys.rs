@@ -70,6 +70,7 @@ fn delete(keys: Vec<Bytes>) -> Planned {
     Ok(Plan::Run(Run {
         operations: keys.iter().map(update).collect(),
         needs_values: false,
+        tells_version: false,
         answer: Box::new(|outcomes, _| {
             Response::count(outcomes.iter().filter(|outcome| has_taken_away(outcome)).count())
         }),

@@ -129,8 +129,11 @@ fn set(mut call: Call<'_>) -> Planned {
     let Options { condition, get, with_version: wants_version } = Options::parse(&call.args[3..])?;
     let (key, value) = call.take_pair(1)?;
     if condition == Condition::Always && !get {
-        let answer = if wants_version { |outcomes| with_version(outcomes, ok) } else { ok };
-        return Plan::one(Operation::Set { key, value, deadline: Deadline::NONE }, answer);
+        let set = Operation::Set { key, value, deadline: Deadline::NONE };
+        return match wants_version {
+            true => Plan::one(set, |outcomes| with_version(outcomes, ok)).map(Plan::tell_version),
+            false => Plan::one(set, ok),
+        };
     }
     let expiry = Expiry::Never;
     let function = Function::Set { value, expiry, condition, get, wants_version };

@@ -20,7 +20,8 @@ pub(super) const COMMANDS: &[Command] =
 const DIGITS: usize = 2 * Version::LEN;
 
 fn getver(mut call: Call<'_>) -> Planned {
-    Plan::one(Operation::Get { key: call.take(1) }, |outcomes| with_version(outcomes, read_of))
+    let read = Operation::Get { key: call.take(1) };
+    Plan::one(read, |outcomes| with_version(outcomes, read_of)).map(Plan::tell_version)
 }
 
 /// What is answered without the version, and the version that the key has; an error alone.
