@@ -9,13 +9,14 @@ use super::membership::Membership;
 use super::repair::Repairs;
 use super::stats::Stats;
 use crate::logging::limit::limited;
+use ::node::clock::{Clock as _, Moments};
 use ::node::limits::FRAME_BYTES_MAX;
 use ::node::repair::Repair;
 use ::node::shard::{self, Environment, OperationKind};
 use abd::WriteGroup as _;
 use abd::{
-    Acceptor, AfterCommit, Instant, NodeId, Now, Operation, Outcome, Reason, Reply, Request, Standing,
-    TimestampIssuer, Unit, Version,
+    Acceptor, AfterCommit, Evaluation, Instant, NodeId, Now, Operation, Outcome, Reason, Reply, Request,
+    Standing, TimestampIssuer, Unit, Version,
 };
 use bytes::Bytes;
 use std::cell::RefCell;
@@ -131,6 +132,14 @@ impl Environment for Surroundings {
 
     fn value_bytes_max(&self) -> usize {
         self.membership.limits.value_bytes_max(&self.membership.own.members)
+    }
+
+    fn moments(&self) -> Moments {
+        self.clock.moments()
+    }
+
+    fn hand_over(&self, evaluation: Evaluation) -> Option<Evaluation> {
+        Some(evaluation)
     }
 
     fn count(&self, kind: OperationKind, outcome: &Outcome) {

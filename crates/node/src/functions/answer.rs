@@ -24,6 +24,12 @@ pub enum FunctionAnswer {
         /// When that expires.
         deadline: Deadline,
     },
+    /// The reply of a script, as it goes to its client.
+    Reply(Bytes),
+    /// A script has failed with this error.
+    Failed(Bytes),
+    /// A script is about this key instead, and has done nothing.
+    OtherKey(Bytes),
     /// The operation has done nothing, as its guard did not hold.
     Aborted,
 }
@@ -59,6 +65,9 @@ const ERROR: u8 = 4;
 const HELD: u8 = 5;
 const HELD_NOTHING: u8 = 6;
 const ABORTED: u8 = 7;
+const REPLY: u8 = 8;
+const FAILED: u8 = 9;
+const OTHER_KEY: u8 = 10;
 
 /// Errors by their code, which is one more than the place.
 const ERRORS: [FunctionError; 6] = [
@@ -88,9 +97,14 @@ impl FunctionAnswer {
                 out.put_u8(INTEGER);
                 out.put_i64(*number);
             }
-            Self::Value(value) => {
-                out.put_u8(VALUE);
-                out.put_slice(value);
+            Self::Value(bytes) | Self::Reply(bytes) | Self::Failed(bytes) | Self::OtherKey(bytes) => {
+                out.put_u8(match self {
+                    Self::Reply(_) => REPLY,
+                    Self::Failed(_) => FAILED,
+                    Self::OtherKey(_) => OTHER_KEY,
+                    _ => VALUE,
+                });
+                out.put_slice(bytes);
             }
             Self::Error(error) => {
                 let place = ERRORS.iter().position(|known| known == error);
@@ -113,6 +127,9 @@ impl FunctionAnswer {
             NULL => Self::Null,
             INTEGER => Self::Integer(reader.u64()?.cast_signed()),
             VALUE => return Ok(Self::Value(bytes.slice(1..))),
+            REPLY => return Ok(Self::Reply(bytes.slice(1..))),
+            FAILED => return Ok(Self::Failed(bytes.slice(1..))),
+            OTHER_KEY => return Ok(Self::OtherKey(bytes.slice(1..))),
             HELD => {
                 let deadline = Deadline(reader.u64()?);
                 return Ok(Self::Held { value: Some(bytes.slice(9..)), deadline });

@@ -2,14 +2,15 @@
 
 use super::answer::{FunctionAnswer, FunctionError};
 use super::{Condition, Expiry, Extended, Function, Replaces, parse_integer};
+use crate::clock::Moments;
 use abd::{Content, Deadline, Moment, StampedValue, Version, counted};
 use bytes::{Bytes, BytesMut};
 
 /// What functions depend on beside what the key holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Circumstances {
-    /// A value whose deadline is no later has expired (rule E3).
-    pub moment: Moment,
+    /// A value whose deadline is no later than the earliest has expired (rule E3).
+    pub moments: Moments,
     /// No value becomes larger, in bytes.
     pub value_bytes_max: usize,
 }
@@ -26,7 +27,7 @@ pub struct Held {
 }
 
 /// What a function answers, and whether it has changed the key.
-pub(super) type Applied = (FunctionAnswer, bool);
+pub(crate) type Applied = (FunctionAnswer, bool);
 
 impl From<&StampedValue> for Held {
     fn from(base: &StampedValue) -> Self {
@@ -97,9 +98,9 @@ impl Condition {
 }
 
 impl Function {
-    /// Applies it to what the key holds. After an error, nothing has changed.
-    pub(super) fn apply(&self, held: &mut Held, circumstances: Circumstances) -> Applied {
-        let Circumstances { moment, value_bytes_max } = circumstances;
+    /// Applies it to what the key holds, unless it is a script. After an error, nothing has changed.
+    pub(crate) fn apply(&self, held: &mut Held, circumstances: Circumstances) -> Applied {
+        let Circumstances { moments: Moments { earliest: moment, .. }, value_bytes_max } = circumstances;
         let changed = match self {
             Self::Set { value, expiry, condition, get, .. } => {
                 return set(held, value, *expiry, condition, *get, value_bytes_max);
@@ -111,6 +112,7 @@ impl Function {
                 let (value, deadline) = (held.content.value().cloned(), held.deadline);
                 return (FunctionAnswer::Held { value, deadline }, false);
             }
+            Self::Script(_) => return (FunctionAnswer::Error(FunctionError::Unknown), false),
             Self::Guard(version) if held.version == Some(*version) => return (FunctionAnswer::Ok, false),
             Self::Guard(_) => return (FunctionAnswer::Aborted, false),
             Self::Delete { condition, get } => return delete(held, condition, *get),
@@ -123,7 +125,7 @@ impl Function {
     }
 
     /// Whether its caller is told the version that the key has after it.
-    pub(super) fn wants_version(&self) -> bool {
+    pub(crate) fn wants_version(&self) -> bool {
         matches!(self, Self::Set { wants_version: true, .. } | Self::Read { wants_version: true })
     }
 }

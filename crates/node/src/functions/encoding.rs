@@ -16,13 +16,15 @@
 //! | 10 | `Persist` | |
 //! | 11 | `Read` | `flags u8`; flag 1: `wants_version` |
 //! | 12 | `Guard` | version (24 bytes) |
+//! | 13 | `Script` | `flags u8 \| source \| keys \| arguments`, lists as `count u32 \| values`; flags 1: `read_only`, 2: `resp3` |
 //!
 //! An expiry is `kind u8 \| deadline u64`: 0 never, 1 keep, 2 at the deadline, which is zero in the others.
 //!
 //! The lowest three bits of the flags say which condition there is: 0 always, 1 absent, 2 present, 3 equals (a value follows), 4
 //! differs (a value), 5 version (its 24 bytes).
 
-use super::{Condition, Expiry, Extended, Function, Replaces};
+use super::script::SCRIPT;
+use super::{Condition, Expiry, Extended, Function, Replaces, Script};
 use abd::Deadline;
 use abd::wire::{Reader, WireError, put_bytes};
 use bytes::{BufMut, Bytes, BytesMut};
@@ -107,6 +109,10 @@ impl Function {
                 out.put_u8(READ);
                 out.put_u8(flag(1, *wants_version));
             }
+            Self::Script(script) => {
+                out.put_u8(SCRIPT);
+                script.put(&mut out);
+            }
             Self::Guard(version) => {
                 out.put_u8(GUARD);
                 out.put_slice(&version.to_bytes());
@@ -149,6 +155,7 @@ impl Function {
             PERSIST => Self::Persist,
             READ => Self::Read { wants_version: reader.flags(1)? != 0 },
             GUARD => Self::Guard(reader.version()?),
+            SCRIPT => Self::Script(Script::read(&mut reader)?),
             other => return Err(WireError::Kind(other)),
         };
         reader.end()?;
@@ -167,6 +174,7 @@ impl Function {
             | Self::Persist
             | Self::Read { .. }
             | Self::Guard(_) => 0,
+            Self::Script(script) => script.size(),
             Self::Append(value) | Self::SetRange { value, .. } => value.len(),
         }
     }
@@ -180,6 +188,8 @@ impl Function {
             | Self::Persist
             | Self::Read { .. }
             | Self::Guard(_) => None,
+            // Nobody knows before it has run.
+            Self::Script(_) => Some(0),
             Self::Increment(_) | Self::IncrementFloat(_) => Some(1),
             Self::Set { value, .. } | Self::Append(value) | Self::SetRange { value, .. } => Some(value.len()),
         }
@@ -195,6 +205,7 @@ impl Function {
             | Self::Persist
             | Self::Read { .. }
             | Self::Guard(_) => false,
+            Self::Script(script) => !script.read_only,
             Self::Increment(_) | Self::IncrementFloat(_) => true,
             Self::Append(value) | Self::SetRange { value, .. } => !value.is_empty(),
         }

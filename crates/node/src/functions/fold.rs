@@ -1,8 +1,8 @@
 //! Evaluation: the functions of many operations, one after the other, on one base.
 
-use super::Function;
 use super::answer::{FunctionAnswer, FunctionError};
 use super::apply::{Circumstances, Held};
+use super::{Function, Interpreter};
 use abd::{Content, Evaluated, EvaluatedOperation, Evaluation, counted};
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -19,13 +19,20 @@ const ANSWER_BYTES: usize = 1 << 20;
 /// what the key holds.
 ///
 /// A base that has expired is absent to all of them, and its expiry is a change (rule E2).
-pub fn evaluate(evaluation: &Evaluation, circumstances: Circumstances) -> Evaluated {
+///
+/// `interpreter` runs scripts; without one they are unknown.
+pub fn evaluate(
+    evaluation: &Evaluation,
+    circumstances: Circumstances,
+    mut interpreter: Option<&mut dyn Interpreter>,
+) -> Evaluated {
     let mut held = Held::from(&evaluation.base);
-    let mut has_expired = held.expire(circumstances.moment);
+    let mut has_expired = held.expire(circumstances.moments.earliest);
     let mut operations = Vec::with_capacity(evaluation.operations.len());
     let (mut is_told, mut answer_bytes) = (false, 0);
     for functions in &evaluation.operations {
-        if answer_bytes > ANSWER_BYTES {
+        let mut has_time = || interpreter.as_mut().is_none_or(|interpreter| interpreter.has_time());
+        if answer_bytes > ANSWER_BYTES || !operations.is_empty() && !has_time() {
             break;
         }
         let functions: Vec<_> =
@@ -36,10 +43,13 @@ pub fn evaluate(evaluation: &Evaluation, circumstances: Circumstances) -> Evalua
             (Vec::with_capacity(functions.len()), core::mem::take(&mut has_expired));
         let mut is_aborted = false;
         for function in &functions {
-            let (answer, changed) = match function {
+            let (answer, changed) = match (function, &mut interpreter) {
                 _ if is_aborted => (FunctionAnswer::Aborted, false),
-                Ok(function) => function.apply(&mut held, circumstances),
-                Err(_) => (FunctionAnswer::Error(FunctionError::Unknown), false),
+                (Ok(Function::Script(script)), Some(interpreter)) => {
+                    interpreter.run(script, &evaluation.key, &mut held, circumstances)
+                }
+                (Ok(function), _) => function.apply(&mut held, circumstances),
+                (Err(_), _) => (FunctionAnswer::Error(FunctionError::Unknown), false),
             };
             is_aborted |= answer == FunctionAnswer::Aborted;
             answers.push(answer.encode());

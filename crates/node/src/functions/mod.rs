@@ -9,11 +9,13 @@ mod encoding;
 mod extended;
 mod fold;
 mod integer;
+mod script;
 
 pub use answer::{FunctionAnswer, FunctionError};
 pub use apply::{Circumstances, Held};
 pub use extended::Extended;
 pub use fold::evaluate;
+pub use script::{Interpreter, Script, has_script};
 
 pub(crate) use integer::parse_integer;
 
@@ -72,6 +74,8 @@ pub enum Function {
         /// Whether its caller is told the version that the key has then.
         wants_version: bool,
     },
+    /// Runs a script. Answers what that answers; [`FunctionAnswer::OtherKey`] if it is about another key, and has done nothing.
+    Script(Script),
     /// Unless the key has this version, all functions of the operation do nothing, and each answers [`FunctionAnswer::Aborted`].
     Guard(Version),
 }

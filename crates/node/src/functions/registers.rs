@@ -1,9 +1,10 @@
 //! Keys in one place, for tests: what operations do when each has the world for itself.
 
 use super::{Circumstances, evaluate};
+use crate::clock::Moments;
 use abd::{
-    Content, Deadline, Evaluation, EvaluationId, Moment, Operation, OperationId, Outcome, StampedValue,
-    Timestamp, Version,
+    Content, Deadline, Evaluation, EvaluationId, Operation, OperationId, Outcome, StampedValue, Timestamp,
+    Version,
 };
 use alloc::collections::BTreeMap;
 use alloc::vec;
@@ -18,13 +19,13 @@ pub(crate) struct Registers {
 
 impl Registers {
     pub(crate) fn new(value_bytes_max: usize) -> Self {
-        let circumstances = Circumstances { moment: Moment::UNKNOWN, value_bytes_max };
+        let circumstances = Circumstances { moments: Moments::of_wall(0), value_bytes_max };
         Self { by_key: BTreeMap::new(), writes: 0, circumstances }
     }
 
     fn expire(&mut self, key: &Bytes) {
         if let Some(stamped) = self.by_key.get_mut(key)
-            && stamped.is_due(self.circumstances.moment)
+            && stamped.is_due(self.circumstances.moments.earliest)
         {
             stamped.version.rmwc += 1;
             (stamped.content, stamped.deadline) = (Content::Tombstone, Deadline::NONE);
@@ -58,7 +59,7 @@ impl Registers {
                 let id = EvaluationId { operation: OperationId(1), phase: 0 };
                 let evaluation =
                     Evaluation { id, key: key.clone(), base: base.clone(), operations: vec![functions] };
-                let mut evaluated = evaluate(&evaluation, self.circumstances);
+                let mut evaluated = evaluate(&evaluation, self.circumstances, None);
                 let operation = evaluated.operations.remove(0);
                 if operation.changes {
                     base.version.rmwc += 1;

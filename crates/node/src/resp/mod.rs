@@ -4,7 +4,6 @@
 //! [`Plan`]: a reply, or operations and how their outcomes become one. A [`Response`] becomes bytes again. What all this must
 //! know of the node around it, it asks its [`Host`].
 
-#[allow(dead_code, reason = "transactions and scripts are about to use it")]
 mod alone;
 mod command;
 mod commands;
@@ -15,6 +14,7 @@ mod listed;
 mod outcomes;
 mod request;
 mod response;
+mod scripted;
 mod session;
 
 #[cfg(test)]
@@ -26,4 +26,5 @@ pub use listed::{Listed, Names};
 pub use outcomes::{Outcomes, drop_value, length, reply};
 pub use request::{Args, ClientRequest, Limits, Oversized, ProtocolError, RequestParser};
 pub use response::{Protocol, Response};
+pub use scripted::{Ending, ScriptedKey};
 pub use session::{Host, Section, Session};

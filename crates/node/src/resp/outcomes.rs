@@ -6,7 +6,7 @@ use crate::clock::Clock;
 use crate::functions::FunctionAnswer;
 use abd::{Content, Outcome, Reason, Refusal, StampedValue, Version};
 use alloc::format;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use bytes::Bytes;
 use smallvec::SmallVec;
 
@@ -59,7 +59,14 @@ pub(super) fn answer_of(outcomes: Outcomes) -> Response {
         Some(FunctionAnswer::Value(value)) => Response::Bulk(value),
         Some(FunctionAnswer::Error(error)) => Response::error(error.to_string()),
         Some(FunctionAnswer::Held { value: Some(value), .. }) => Response::Bulk(value),
-        Some(FunctionAnswer::Null | FunctionAnswer::Held { value: None, .. } | FunctionAnswer::Aborted)
+        Some(FunctionAnswer::Reply(bytes)) => Response::Encoded(bytes),
+        Some(FunctionAnswer::Failed(text)) => Response::error(String::from_utf8_lossy(&text)),
+        Some(
+            FunctionAnswer::Null
+            | FunctionAnswer::Held { value: None, .. }
+            | FunctionAnswer::Aborted
+            | FunctionAnswer::OtherKey(_),
+        )
         | None => Response::Null,
     }
 }

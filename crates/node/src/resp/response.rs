@@ -50,6 +50,8 @@ pub enum Response {
     Boolean(bool),
     /// Text to be shown as it is; plain bytes in RESP2.
     Verbatim(Bytes),
+    /// What is a reply already, in the protocol of its client.
+    Encoded(Bytes),
 }
 
 impl Response {
@@ -91,6 +93,7 @@ impl Response {
             Self::Bulk(bytes) => blob(b'$', b"", bytes, out),
             Self::Verbatim(bytes) if resp3 => blob(b'=', b"txt:", bytes, out),
             Self::Verbatim(bytes) => blob(b'$', b"", bytes, out),
+            Self::Encoded(bytes) => out.put_slice(bytes),
             Self::Null | Self::NullArray if resp3 => out.put_slice(b"_\r\n"),
             Self::Null => out.put_slice(b"$-1\r\n"),
             Self::NullArray => out.put_slice(b"*-1\r\n"),

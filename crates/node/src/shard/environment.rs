@@ -2,6 +2,7 @@
 //! with events.
 
 use super::OperationKind;
+use crate::clock::Moments;
 use crate::commit::Address;
 use crate::hello::LaneKind;
 use crate::lanes::Bounds;
@@ -9,8 +10,8 @@ use crate::lanes::lane::LaneKey;
 use crate::repair::Repair;
 use crate::repair::ranges::Ranges;
 use abd::{
-    Acceptor, AfterCommit, CallId, Instant, NodeId, Now, Operation, Outcome, Reason, Reply, Request,
-    Standing, TimestampIssuer, Unit, Version, VersionStore,
+    Acceptor, AfterCommit, CallId, Evaluation, Instant, NodeId, Now, Operation, Outcome, Reason, Reply,
+    Request, Standing, TimestampIssuer, Unit, Version, VersionStore,
 };
 use bytes::Bytes;
 use core::ops::Deref;
@@ -94,6 +95,13 @@ pub trait Environment {
 
     /// A member has said how many batches it has made durable.
     fn observe(&self, peer: NodeId, sequence: u64);
+
+    /// By which time values have expired.
+    fn moments(&self) -> Moments;
+
+    /// Has functions evaluated elsewhere, should that take a while; what they come to comes with
+    /// [`Shard::handle_evaluated`](super::Shard::handle_evaluated). Gives them back if they are to be evaluated here and now.
+    fn hand_over(&self, evaluation: Evaluation) -> Option<Evaluation>;
 
     /// Why an operation may not begin, as too many members refuse what is so large.
     fn reason_to_refuse(&self, operation: &Operation) -> Option<Reason>;

@@ -31,8 +31,8 @@ use crate::repair::is_repair;
 use crate::repair::message::{Answer, Question};
 use crate::repair::ranges::{self, Ranges};
 use abd::{
-    CallId, Config, Coordinator, Instant, Members, NodeId, Now, Operation, OperationId, Outcome, Reason,
-    Replica, Reply, ValueFound, Version,
+    CallId, Config, Coordinator, Evaluated, EvaluationId, Instant, Members, NodeId, Now, Operation,
+    OperationId, Outcome, Reason, Replica, Reply, ValueFound, Version,
 };
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -202,6 +202,12 @@ impl<E: Environment, R: Return> Shard<E, R> {
         self.pump(now);
     }
 
+    /// What functions have come to that were handed over.
+    pub fn handle_evaluated(&mut self, id: EvaluationId, evaluated: Evaluated, now: Now) {
+        self.coordinator.handle_evaluated(id, evaluated, now, &self.environment.issuer());
+        self.pump(now);
+    }
+
     /// Fires the coordinator's timers. With `instant` at its largest all operations end: whoever waits is told what may have
     /// become of his write.
     pub fn handle_timeout(&mut self, now: Now) {
@@ -261,9 +267,12 @@ impl<E: Environment, R: Return> Shard<E, R> {
             if let Some(transmit) = self.coordinator.poll_transmit() {
                 self.transmit(transmit, now);
             } else if let Some(evaluation) = self.coordinator.poll_evaluation() {
-                let circumstances =
-                    Circumstances { moment: now.moment, value_bytes_max: self.environment.value_bytes_max() };
-                let evaluated = evaluate(&evaluation, circumstances);
+                let Some(evaluation) = self.environment.hand_over(evaluation) else { continue };
+                let circumstances = Circumstances {
+                    moments: self.environment.moments(),
+                    value_bytes_max: self.environment.value_bytes_max(),
+                };
+                let evaluated = evaluate(&evaluation, circumstances, None);
                 self.coordinator.handle_evaluated(evaluation.id, evaluated, now, &self.environment.issuer());
             } else {
                 break;

@@ -3,6 +3,7 @@
 mod updates;
 
 use super::*;
+use crate::clock::Moments;
 use crate::functions::{Function, FunctionAnswer};
 use crate::hello::{LaneId, LaneKind};
 use crate::lanes::Bounds;
@@ -13,8 +14,8 @@ use crate::repair::ranges::{Page, Range, Ranges};
 use crate::repair::{Config as RepairConfig, Repair};
 use abd::wire::put_frame;
 use abd::{
-    Acceptor, AcceptorLimits, AfterCommit, Ballot, Base, Content, Deadline, Glimpse, Moment, Newest,
-    Proposal, Refusal, Request, Scope, StampedValue, Standing, TimestampIssuer, TimestampMode, Unit,
+    Acceptor, AcceptorLimits, AfterCommit, Ballot, Base, Content, Deadline, Evaluation, Glimpse, Moment,
+    Newest, Proposal, Refusal, Request, Scope, StampedValue, Standing, TimestampIssuer, TimestampMode, Unit,
     VersionStore,
 };
 use alloc::collections::BTreeMap;
@@ -87,6 +88,14 @@ struct Surroundings {
 
 impl Environment for Rc<Surroundings> {
     type Store = Store;
+
+    fn moments(&self) -> Moments {
+        Moments::of_wall(0)
+    }
+
+    fn hand_over(&self, evaluation: Evaluation) -> Option<Evaluation> {
+        Some(evaluation)
+    }
 
     fn now(&self, instant: Instant) -> Now {
         Now { instant, interval: None, moment: Moment::UNKNOWN }

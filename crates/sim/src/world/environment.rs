@@ -5,9 +5,9 @@ use crate::checks::bounded;
 use crate::mutant::{ClockLie, Lies};
 use crate::rng::Rng;
 use abd::{
-    AcceptedRecord, Acceptor, AfterCommit, CallId, Instant, Interval, ListedWrites, Members, NodeId, Now,
-    Operation, OperationId, Outcome, Reason, Reply, Request, StampedValue, Standing, TimestampIssuer, Unit,
-    UpdateId, Version,
+    AcceptedRecord, Acceptor, AfterCommit, CallId, Evaluation, Instant, Interval, ListedWrites, Members,
+    NodeId, Now, Operation, OperationId, Outcome, Reason, Reply, Request, StampedValue, Standing,
+    TimestampIssuer, Unit, UpdateId, Version,
 };
 use bytes::Bytes;
 use node::client::answers::WayBack;
@@ -282,6 +282,14 @@ impl Environment for Reached {
 
     fn now(&self, instant: Instant) -> Now {
         Now { instant, interval: self.told_interval(), moment: self.moment.get().moments.earliest }
+    }
+
+    fn moments(&self) -> Moments {
+        self.moment.get().moments
+    }
+
+    fn hand_over(&self, evaluation: Evaluation) -> Option<Evaluation> {
+        Some(evaluation)
     }
 
     fn horizon(&self) -> u64 {

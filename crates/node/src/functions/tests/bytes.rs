@@ -19,6 +19,10 @@ fn condition() -> impl Strategy<Value = Condition> {
     ]
 }
 
+fn list() -> impl Strategy<Value = Vec<Bytes>> {
+    prop::collection::vec(bytes(), 0..4)
+}
+
 fn expiry() -> impl Strategy<Value = Expiry> {
     prop_oneof![
         Just(Expiry::Never),
@@ -49,6 +53,11 @@ fn function() -> impl Strategy<Value = Function> {
         Just(Function::Persist),
         any::<bool>().prop_map(|wants_version| Function::Read { wants_version }),
         (1..9_u64).prop_map(|time| Function::Guard(version(time))),
+        (bytes(), [list(), list()], any::<[bool; 2]>()).prop_map(
+            |(source, [keys, arguments], [read_only, resp3])| {
+                Function::Script(Script { source, keys, arguments, read_only, resp3 })
+            }
+        ),
         (condition(), any::<bool>()).prop_map(|(condition, get)| Function::Delete { condition, get }),
         any::<i64>().prop_map(Function::Increment),
         number.prop_filter_map("in range", |text| Extended::parse(text.as_bytes())

@@ -15,7 +15,7 @@ fn fold(base: Option<&'static str>, operations: &[&[Function]]) -> Evaluated {
         base: StampedValue { version: version(5), content, deadline: Deadline(77), update: UpdateId::NONE },
         operations: operations.iter().map(encoded).collect(),
     };
-    evaluate(&evaluation, circumstances(MAX))
+    evaluate(&evaluation, circumstances(MAX), None)
 }
 
 /// The answers of each operation that was taken, and whether it changes anything.
@@ -84,9 +84,9 @@ fn a_function_that_is_none_fails() {
         operations: vec![vec![nothing]],
     };
     let error = Answer::Error(FunctionError::Unknown);
-    assert_eq!(answers(&evaluate(&evaluation, circumstances(MAX))), [(vec![error.clone()], false)]);
+    assert_eq!(answers(&evaluate(&evaluation, circumstances(MAX), None)), [(vec![error.clone()], false)]);
     evaluation.operations[0].push(Function::Increment(7).encode());
-    let evaluated = evaluate(&evaluation, circumstances(MAX));
+    let evaluated = evaluate(&evaluation, circumstances(MAX), None);
     assert_eq!(answers(&evaluated), [(vec![error, Answer::Integer(7)], true)]);
     assert_eq!(evaluated.content, held("7"));
 }

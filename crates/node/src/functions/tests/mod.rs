@@ -5,13 +5,15 @@ mod bytes;
 mod folding;
 
 use super::*;
+use crate::clock::Moments;
 use abd::{Content, Deadline, Moment, Timestamp, UpdateId, Version};
 use alloc::vec;
 use alloc::vec::Vec;
 
 /// When functions are applied, and how large a value may become.
 const fn circumstances(value_bytes_max: usize) -> Circumstances {
-    Circumstances { moment: Moment(70), value_bytes_max }
+    let moments = Moments { earliest: Moment(70), latest: Moment(75) };
+    Circumstances { moments, value_bytes_max }
 }
 
 /// A version of some write.

@@ -1,6 +1,6 @@
 //! What concerns a connection alone. The `CLIENT` family has a file of its own.
 
-use super::{CAT_CONNECTION, CAT_SLOW, OPEN, SESSION, client, needs_subcommand, number, shown};
+use super::{CAT_CONNECTION, CAT_SLOW, OPEN, client, needs_subcommand, number, shown};
 use crate::resp::command::{Call, Command, Plan, Planned, arg, syntax_error};
 use crate::resp::response::{Protocol, Response};
 use alloc::format;
@@ -18,7 +18,7 @@ pub(super) const COMMANDS: &[Command] = &[
         .flags(&[], CAT_SLOW)
         .subcommands(client::SUBCOMMANDS),
     row("echo", 2, echo, "Returns the given string.")
-        .flags(SESSION, CAT_CONNECTION)
+        .flags(&["loading", "stale", "fast"], CAT_CONNECTION)
         .args(&[arg("message", "string")]),
     row("hello", -1, hello, "Handshakes with the server.").since("6.0.0").args(&[arg("arguments", "block")
         .flags(&["optional"])

@@ -24,7 +24,7 @@ use core::time::Duration;
 
 /// A node with two sections, and two other clients. Notes whom it was asked to close.
 #[derive(Default)]
-struct Node {
+pub(super) struct Node {
     own: Option<Arc<Listed>>,
     counts: Counts,
     killed: RefCell<Vec<u64>>,
@@ -77,15 +77,16 @@ impl Host for Node {
 }
 
 /// What time it is at the node: so many milliseconds since the Unix epoch.
-const NOW: Moments = Moments { earliest: Moment(1_700_000_000_000), latest: Moment(1_700_000_000_000) };
+pub(super) const NOW: Moments =
+    Moments { earliest: Moment(1_700_000_000_000), latest: Moment(1_700_000_000_000) };
 
 const SMALL: Limits = Limits { max_key_bytes: 8, max_value_bytes: 32, max_args: 16 };
 
-fn session() -> Session {
+pub(super) fn session() -> Session {
     Session::new(7, "127.0.0.1:50000".to_owned(), "127.0.0.1:6380".to_owned(), Duration::from_secs(10), SMALL)
 }
 
-fn args(line: &str) -> Args {
+pub(super) fn args(line: &str) -> Args {
     line.split(' ').map(|word| Bytes::copy_from_slice(word.as_bytes())).collect()
 }
 
