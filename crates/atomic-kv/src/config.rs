@@ -3,6 +3,7 @@
 use crate::fatal::Fatal;
 use ::node::hello::LOOPS_MAX;
 use ::node::limits::VALUE_BYTES_MAX;
+use ::node::resp::{DebugCommand, MultiKeys, Policy};
 use abd::TimestampMode;
 use clap::Args;
 use serde::Deserialize;
@@ -78,6 +79,13 @@ pub struct ServeArgs {
     /// Event loops; more than one pays only where the node has processors to spare [default: 1].
     #[arg(long, env = "ATOMIC_KV_THREADS")]
     pub threads: Option<usize>,
+    /// What becomes of requests on several keys that are atomic in Redis, such as RENAME: refuse, or per-key: they are carried
+    /// out key by key, and are not atomic [default: refuse].
+    #[arg(long, env = "ATOMIC_KV_MULTI_KEYS")]
+    pub multi_keys: Option<String>,
+    /// Who may use DEBUG: no, local (clients on this machine) or yes; for tests of clients [default: no].
+    #[arg(long, env = "ATOMIC_KV_ENABLE_DEBUG_COMMAND")]
+    pub enable_debug_command: Option<String>,
     /// Added to the system clock in nanoseconds; for tests of clock skew.
     #[arg(long, hide = true, allow_hyphen_values = true)]
     pub clock_offset: Option<i64>,
@@ -105,6 +113,12 @@ pub struct DevArgs {
     /// TrueTime: bound on the clock's error.
     #[arg(long)]
     pub clock_error: Option<String>,
+    /// What becomes of requests on several keys that are atomic in Redis: refuse or per-key.
+    #[arg(long, default_value = "refuse")]
+    pub multi_keys: String,
+    /// Who may use DEBUG: no, local or yes.
+    #[arg(long, default_value = "no")]
+    pub enable_debug_command: String,
 }
 
 /// Everything that a node needs to know, checked.
@@ -144,6 +158,8 @@ pub struct Settings {
     pub client_output_limit: usize,
     /// Event loops.
     pub threads: usize,
+    /// What commands may do.
+    pub policy: Policy,
 }
 
 impl Settings {
@@ -245,6 +261,15 @@ impl ServeArgs {
             clients_memory,
             client_output_limit,
             threads,
+            policy: Policy {
+                multi_keys: choice("--multi-keys", self.multi_keys, MultiKeys::named, "refuse or per-key")?,
+                debug_command: choice(
+                    "--enable-debug-command",
+                    self.enable_debug_command,
+                    DebugCommand::named,
+                    "no, local or yes",
+                )?,
+            },
         })
     }
 
@@ -255,7 +280,7 @@ impl ServeArgs {
         first! {
             node_id cluster listen peer_listen data_dir http_listen timestamps clock_error max_clock_width
             clock_offset op_timeout max_value_bytes cache_bytes max_clients clients_memory client_output_limit
-            threads
+            threads multi_keys enable_debug_command
         }
     }
 }
@@ -270,6 +295,19 @@ fn required<T>(value: Option<T>, flag: &str) -> Result<T, Fatal> {
         Fatal::usage(format!(
             "{flag} is missing; give it as a flag, in the environment or in --config (see --help)"
         ))
+    })
+}
+
+/// What a setting that has names for its choices says, or its default.
+fn choice<T: Default>(
+    flag: &str,
+    text: Option<String>,
+    named: fn(&str) -> Option<T>,
+    choices: &str,
+) -> Result<T, Fatal> {
+    text.map_or(Ok(T::default()), |text| {
+        named(&text)
+            .ok_or_else(|| Fatal::usage(format!("{flag} \"{text}\" is none of its choices: {choices}")))
     })
 }
 
@@ -384,6 +422,8 @@ mod tests {
             (&["--max-clients", "0"], "at least 1"),
             (&["--client-output-limit", "1000"], "no client could read"),
             (&["--clients-memory", "1000"], "raise the one or lower the other"),
+            (&["--multi-keys", "maybe"], "refuse or per-key"),
+            (&["--enable-debug-command", "on"], "no, local or yes"),
             (&["--config", "/does/not/exist"], "cannot read"),
         ] {
             let wrong = serve(&[&GOOD[..], extra].concat()).unwrap_err();

@@ -100,6 +100,8 @@ pub fn dev(args: DevArgs) -> Result<(), Fatal> {
             data_dir: Some(directory.join(format!("node-{id}"))),
             timestamps: Some(args.timestamps.clone()),
             clock_error: args.clock_error.clone(),
+            multi_keys: Some(args.multi_keys.clone()),
+            enable_debug_command: Some(args.enable_debug_command.clone()),
             max_clients: Some(share_of_clients(ports.nodes)),
             ..ServeArgs::default()
         };
@@ -163,7 +165,15 @@ mod tests {
     use super::*;
 
     fn args(nodes: u32, port: u16) -> DevArgs {
-        DevArgs { nodes, port, data_dir: None, timestamps: "logical".to_owned(), clock_error: None }
+        DevArgs {
+            nodes,
+            port,
+            data_dir: None,
+            timestamps: "logical".to_owned(),
+            clock_error: None,
+            multi_keys: "refuse".to_owned(),
+            enable_debug_command: "no".to_owned(),
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::shard::Shard;
 use crate::logging;
 use ::node::client::patience;
 use ::node::clock::{Clock, Moments};
-use ::node::resp::{Counts, Host, Listed, Names, Section, by_command, by_error};
+use ::node::resp::{Counts, Host, Listed, Names, Policy, Section, by_command, by_error};
 use std::borrow::Cow;
 use std::fmt::Display;
 use std::sync::Arc;
@@ -209,6 +209,7 @@ impl Report {
             ("updates_promised", &promised),
             ("keys_estimate", &self.disk.store.versions.keys_estimate()),
             ("timestamps", &self.settings.timestamps_name()),
+            ("multi_keys", &self.settings.policy.multi_keys.name()),
             ("clock", &self.clock.text()),
             ("peers", &peers.join(",")),
             ("repair", &self.repair_text()),
@@ -277,8 +278,13 @@ impl Host for Shard {
             ("maxmemory-clients", &settings.clients_memory),
             ("client-output-buffer-limit", &output),
             ("proto-max-bulk-len", &settings.max_value_bytes),
+            ("enable-debug-command", &settings.policy.debug_command.name()),
         ];
         rows.map(|(name, value)| (name.to_owned(), value.to_string())).into()
+    }
+
+    fn policy(&self) -> Policy {
+        self.settings.policy
     }
 
     fn uptime(&self) -> Duration {

@@ -46,7 +46,7 @@ fn took_effect(outcome: &Outcome) -> bool {
 }
 
 /// What the function of an update has answered.
-fn answer_to(outcome: &Outcome) -> Option<FunctionAnswer> {
+pub(super) fn answer_to(outcome: &Outcome) -> Option<FunctionAnswer> {
     let Outcome::Updated { answers, .. } = outcome else { return None };
     Some(FunctionAnswer::decode(answers.first()?).expect("this node has encoded it"))
 }
@@ -107,6 +107,11 @@ pub(super) fn reply_of(outcome: Outcome) -> Response {
 /// Whether a value was read.
 pub(super) fn has_value(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Read(stamped) if stamped.content.is_value())
+}
+
+/// How many values were read.
+pub(super) fn count_values(outcomes: &Outcomes) -> Response {
+    Response::count(outcomes.iter().filter(|outcome| has_value(outcome)).count())
 }
 
 /// Whether a deletion has taken a value away.

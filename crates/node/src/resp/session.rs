@@ -4,6 +4,7 @@ use super::command::{Call, Command, Plan, Planned, position, wrong_arity};
 use super::commands::COMMANDS;
 use super::counts::Counts;
 use super::listed::{Listed, Names};
+use super::policy::Policy;
 use super::request::{Args, ClientRequest, Limits, Oversized, too_large};
 use super::response::{Protocol, Response};
 use crate::clock::Clock;
@@ -29,6 +30,8 @@ pub trait Host: Clock {
     fn info(&self, wanted: &dyn Fn(&str) -> bool) -> Vec<Section>;
     /// Names and values for `CONFIG GET`.
     fn config(&self) -> Vec<(String, String)>;
+    /// What its settings say about commands.
+    fn policy(&self) -> Policy;
     /// The time since the process started, by which sessions measure their age.
     fn uptime(&self) -> Duration;
     /// All open connections of the node, and what they call themselves.

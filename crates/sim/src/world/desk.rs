@@ -10,7 +10,7 @@ use node::client::operations::{Operations, Started};
 use node::client::parked::{Parked, Ticket};
 use node::client::turns::{Load, Turns};
 use node::clock::{Clock, Moments};
-use node::resp::{Counts, Host, Listed, Names, Section};
+use node::resp::{Counts, Host, Listed, Names, Policy, Section};
 use node::shard::Return;
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -133,6 +133,10 @@ impl Host for Desk {
 
     fn config(&self) -> Vec<(String, String)> {
         Vec::new()
+    }
+
+    fn policy(&self) -> Policy {
+        Policy::default()
     }
 
     fn uptime(&self) -> Duration {

@@ -12,7 +12,7 @@ use super::patience::Patience;
 use super::turns::{Load, Turns};
 use crate::clock::{Clock, Moments};
 use crate::functions::registers::Registers;
-use crate::resp::{Counts, Host, Limits, Listed, Names, Section, Session};
+use crate::resp::{Counts, Host, Limits, Listed, Names, Policy, Section, Session};
 use crate::shard::Return;
 use abd::{Instant, Operation, OperationId, Outcome, Reason, Refusal, ValueFound};
 use alloc::borrow::ToOwned;
@@ -101,6 +101,9 @@ impl Host for World {
     }
     fn config(&self) -> Vec<(String, String)> {
         Vec::new()
+    }
+    fn policy(&self) -> Policy {
+        Policy::default()
     }
     fn uptime(&self) -> Duration {
         self.now.get().since(at(0))

@@ -35,9 +35,6 @@ pub(super) const COMMANDS: &[Command] = &[
         .args(&[arg("message", "string").flags(&["optional"])]),
     row("quit", -1, quit, "Closes the connection."),
     row("reset", 1, reset, "Resets the connection.").since("6.2.0"),
-    row("select", 2, select, "Selects the database; there is only 0.")
-        .flags(&["loading", "stale", "fast"], CAT_CONNECTION)
-        .args(&[arg("index", "integer")]),
 ];
 
 fn ping(mut call: Call<'_>) -> Planned {
@@ -54,14 +51,6 @@ fn echo(mut call: Call<'_>) -> Planned {
 
 fn quit(_: Call<'_>) -> Planned {
     Ok(Plan::Last(Response::OK))
-}
-
-fn select(call: Call<'_>) -> Planned {
-    match number::<i32>(&call.args[1]) {
-        Some(0) => Ok(Plan::Reply(Response::OK)),
-        Some(_) => Err(Response::error("ERR DB index is out of range")),
-        None => Err(Response::error("ERR value is not an integer or out of range")),
-    }
 }
 
 /// There is one user, `default`, without a password.

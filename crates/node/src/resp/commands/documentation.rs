@@ -83,7 +83,7 @@ fn names<'a>(call: &'a Call<'_>) -> Result<&'a [Bytes], Response> {
 
 fn getkeys(call: Call<'_>) -> Planned {
     let about = &call.args[2..];
-    let Some(command) = find(&COMMANDS, &about[0]) else {
+    let Some(command) = meant(about) else {
         return Err(Response::error("ERR Invalid command specified"));
     };
     if command.keys.0 == 0 {
@@ -93,6 +93,15 @@ fn getkeys(call: Call<'_>) -> Planned {
         return Err(Response::error("ERR Invalid number of arguments specified for command"));
     }
     Ok(Plan::Reply(Response::Array(command.keys_of(about).cloned().map(Response::Bulk).collect())))
+}
+
+/// The command or subcommand that words begin with.
+fn meant(words: &[Bytes]) -> Option<&'static Command> {
+    let command = find(&COMMANDS, words.first()?)?;
+    match words.get(1) {
+        Some(name) if !command.subcommands.is_empty() => find(command.subcommands, name),
+        _ => Some(command),
+    }
 }
 
 fn list(call: Call<'_>) -> Planned {

@@ -4,7 +4,7 @@ use super::versions::parse_version;
 use super::{ALL, CAT_READ_KEY, CAT_WRITE_FAST, CAT_WRITE_KEY, FIRST, KEY, KEY_VALUE, KEYS, READ, WRITE};
 use crate::functions::{Condition, Function};
 use crate::resp::command::{Arg, Call, Command, Plan, Planned, Run, arg};
-use crate::resp::outcomes::{answer_of, has_taken_away, has_value, lacks_room};
+use crate::resp::outcomes::{answer_of, count_values, has_taken_away, lacks_room};
 use crate::resp::response::Response;
 use abd::Operation;
 use alloc::boxed::Box;
@@ -114,7 +114,5 @@ fn getdel(mut call: Call<'_>) -> Planned {
 /// A repeated key counts as often as it is named.
 fn exists(call: Call<'_>) -> Planned {
     let reads = call.args.into_iter().skip(1).map(|key| Operation::Get { key });
-    Plan::several(reads, false, |outcomes| {
-        Response::count(outcomes.iter().filter(|outcome| has_value(outcome)).count())
-    })
+    Plan::several(reads, false, |outcomes| count_values(&outcomes))
 }

@@ -2,11 +2,14 @@
 
 mod client;
 mod connection;
+mod copies;
+mod databases;
 mod documentation;
 mod keys;
 mod kill;
 mod lcs;
 mod numbers;
+mod objects;
 mod parts;
 mod server;
 mod set;
@@ -22,11 +25,14 @@ use alloc::string::{String, ToString};
 use core::iter::once;
 use core::str::FromStr;
 
-const FAMILIES: [&[Command]; 9] = [
+const FAMILIES: [&[Command]; 12] = [
     connection::COMMANDS,
+    copies::COMMANDS,
+    databases::COMMANDS,
     keys::COMMANDS,
     lcs::COMMANDS,
     numbers::COMMANDS,
+    objects::COMMANDS,
     parts::COMMANDS,
     server::COMMANDS,
     set::COMMANDS,
@@ -49,6 +55,8 @@ pub(super) static COMMANDS: [Command; COUNT] = by_name();
 
 const READ: &[&str] = &["readonly", "fast"];
 const WRITE: &[&str] = &["write"];
+/// Of what reads one key and then writes another: neither a transaction nor a script can have that.
+const WRITE_ALONE: &[&str] = &["write", "denyoom", "noscript", "no_multi"];
 const SESSION: &[&str] = &["noscript", "loading", "stale", "fast"];
 const OPEN: &[&str] = &["noscript", "loading", "stale", "fast", "no_auth"];
 const SERVER: &[&str] = &["loading", "stale"];
@@ -63,8 +71,9 @@ const CAT_CONNECTION: &[&str] = &["@fast", "@connection"];
 const CAT_SLOW: &[&str] = &["@slow", "@connection"];
 const CAT_ADMIN: &[&str] = &["@admin", "@slow", "@dangerous"];
 
-/// Where the keys are: the first argument, or all.
+/// Where the keys are: the first argument, the first two, or all.
 const FIRST: (i32, i32, i32) = (1, 1, 1);
+const FIRST_TWO: (i32, i32, i32) = (1, 2, 1);
 const ALL: (i32, i32, i32) = (1, -1, 1);
 
 const KEY: &[Arg] = &[arg("key", "key")];
@@ -128,6 +137,6 @@ fn needs_subcommand(_: Call<'_>) -> Planned {
 fn help(command: &str, lines: &[&'static str]) -> Response {
     let first = format!("{command} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:").into();
     let rest =
-        lines.iter().chain(&["HELP", "    Print this help."]).map(|&line| Response::Simple(line.into()));
+        lines.iter().chain(&["HELP", "    Prints this help."]).map(|&line| Response::Simple(line.into()));
     Response::Array(once(Response::Simple(first)).chain(rest).collect())
 }

@@ -2,13 +2,14 @@
 
 mod commands;
 mod connection;
+mod keys;
 mod parsing;
 mod replies;
 mod updates;
 
 use super::{
-    Args, ClientRequest, Counts, Host, Limits, Listed, Names, Operations, Plan, Protocol, ProtocolError,
-    RequestParser, Response, Section, Session, reply,
+    Args, ClientRequest, Counts, Host, Limits, Listed, Names, Operations, Plan, Policy, Protocol,
+    ProtocolError, RequestParser, Response, Section, Session, reply,
 };
 use crate::clock::{Clock, Moments};
 use abd::{Moment, Outcome};
@@ -27,6 +28,7 @@ use core::time::Duration;
 pub(super) struct Node {
     own: Option<Arc<Listed>>,
     counts: Counts,
+    policy: Policy,
     killed: RefCell<Vec<u64>>,
     renamed: RefCell<Option<(u64, Names)>>,
 }
@@ -53,6 +55,9 @@ impl Host for Node {
     fn config(&self) -> Vec<(String, String)> {
         let pairs = [("save", ""), ("appendonly", "yes"), ("maxmemory", "0"), ("databases", "1")];
         pairs.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+    fn policy(&self) -> Policy {
+        self.policy
     }
     fn uptime(&self) -> Duration {
         Duration::from_secs(70)
