@@ -1,7 +1,7 @@
 //! Functions for tests: what a client may apply to a key.
 
 use crate::support::KEY;
-use abd::{Content, Evaluated, EvaluatedOperation, Evaluation, Function, Operation};
+use abd::{Content, Deadline, Evaluated, EvaluatedOperation, Evaluation, Function, Moment, Operation};
 use bytes::Bytes;
 
 /// Adds a token to the value, and answers what the value was.
@@ -17,6 +17,11 @@ pub(crate) fn create(value: &str) -> Operation {
 /// Takes the value away, and answers what it was.
 pub(crate) fn take() -> Operation {
     update("-".into(), false)
+}
+
+/// Takes the deadline away from a value that is there, and answers what the value was.
+pub(crate) fn persist() -> Operation {
+    update("!".into(), false)
 }
 
 /// One of these, by what it says.
@@ -38,22 +43,31 @@ pub(crate) fn apply(function: &[u8], content: Option<&str>) -> Option<Option<Str
     }
 }
 
-/// What operations come to, all of them in one fold.
-pub(crate) fn evaluate(evaluation: &Evaluation) -> Evaluated {
+/// What operations come to at a moment, all of them in one fold. A base that is due is absent, and its expiry is a change (E2).
+pub(crate) fn evaluate(evaluation: &Evaluation, moment: Moment) -> Evaluated {
     let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
+    let mut deadline = evaluation.base.deadline;
     let mut content = evaluation.base.content.value().map(text);
+    let mut expires = evaluation.base.is_due(moment);
+    if expires {
+        (content, deadline) = (None, Deadline::NONE);
+    }
     let mut operations = Vec::new();
     for functions in &evaluation.operations {
-        let mut evaluated = EvaluatedOperation { answers: Vec::new(), changes: false };
+        let changes = std::mem::take(&mut expires);
+        let mut evaluated = EvaluatedOperation { answers: Vec::new(), changes };
         for function in functions {
             let seen = content.clone().map_or_else(|| "absent".to_owned(), |content| format!("={content}"));
             evaluated.answers.push(Bytes::from(seen));
-            if let Some(changed) = apply(&function.encoded, content.as_deref()) {
+            if function.encoded == "!" {
+                evaluated.changes |= content.is_some() && deadline != Deadline::NONE;
+                deadline = Deadline::NONE;
+            } else if let Some(changed) = apply(&function.encoded, content.as_deref()) {
                 (content, evaluated.changes) = (changed, true);
             }
         }
         operations.push(evaluated);
     }
     let content = content.map_or(Content::Tombstone, |content| Content::Value(Bytes::from(content)));
-    Evaluated { operations, content, deadline: evaluation.base.deadline }
+    Evaluated { operations, content, deadline }
 }

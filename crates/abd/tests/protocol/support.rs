@@ -146,6 +146,8 @@ pub(crate) struct Node {
     pub(crate) standing: Standing,
     /// What its interval clock says.
     pub(crate) interval: Option<Interval>,
+    /// By what it judges that values have expired.
+    pub(crate) moment: Moment,
     /// Writes whose fsync has not returned.
     sealed: Vec<(Unit, Message, AfterCommit)>,
 }
@@ -204,6 +206,7 @@ impl World {
             acceptor: fresh_acceptor(),
             standing: Standing { admitted: true, writable: true },
             interval,
+            moment: Moment::UNKNOWN,
             sealed: Vec::new(),
         };
         Self {
@@ -236,7 +239,7 @@ impl World {
     pub(crate) fn submit_within(&mut self, id: u32, operation: Operation, patience: Duration) -> Ticket {
         let instant = self.instant;
         let node = self.node(id);
-        let now = Now { instant, interval: node.interval, moment: Moment::UNKNOWN };
+        let now = Now { instant, interval: node.interval, moment: node.moment };
         let operation = node.coordinator.submit(operation, instant + patience, now, &node.issuer);
         let ticket = Ticket { node: id, boot: node.boot, id: operation };
         self.collect(id);
@@ -343,7 +346,7 @@ impl World {
         match message.payload.clone() {
             Payload::Reply(reply) => {
                 if message.boot == node.boot {
-                    let now = Now { instant, interval: node.interval, moment: Moment::UNKNOWN };
+                    let now = Now { instant, interval: node.interval, moment: node.moment };
                     node.coordinator.handle_reply(
                         NodeId(message.from),
                         message.call,
@@ -406,7 +409,7 @@ impl World {
         let instant = self.instant;
         for id in self.ids() {
             let node = self.node(id);
-            let now = Now { instant, interval: node.interval, moment: Moment::UNKNOWN };
+            let now = Now { instant, interval: node.interval, moment: node.moment };
             node.coordinator.handle_timeout(now, &node.issuer);
             self.collect(id);
         }
@@ -435,8 +438,13 @@ impl World {
         let instant = self.instant;
         let Some(node) = self.nodes.get_mut(&id) else { return };
         while let Some(evaluation) = node.coordinator.poll_evaluation() {
-            let now = Now { instant, interval: node.interval, moment: Moment::UNKNOWN };
-            node.coordinator.handle_evaluated(evaluation.id, evaluate(&evaluation), now, &node.issuer);
+            let now = Now { instant, interval: node.interval, moment: node.moment };
+            node.coordinator.handle_evaluated(
+                evaluation.id,
+                evaluate(&evaluation, now.moment),
+                now,
+                &node.issuer,
+            );
         }
         while let Some(transmit) = node.coordinator.poll_transmit() {
             self.pool.push(Message {

@@ -1,10 +1,10 @@
 //! The claims of the papers and of PROTOCOL, one test each, under the rule that the test would break.
 
 mod acceptors;
+mod expiry;
 mod outcomes;
 mod reads;
 mod replicas;
-
 mod truetime;
 mod updates;
 mod versions;
