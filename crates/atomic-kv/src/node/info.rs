@@ -8,7 +8,7 @@ use super::shard::Shard;
 use crate::logging;
 use ::node::client::patience;
 use ::node::clock::{Clock, Moments};
-use ::node::resp::{Counts, Host, Listed, Names, Policy, Section, by_command, by_error};
+use ::node::resp::{Counts, Host, Listed, Names, Policy, Section, SlowRequests, by_command, by_error};
 use std::borrow::Cow;
 use std::fmt::Display;
 use std::sync::Arc;
@@ -275,16 +275,33 @@ impl Host for Shard {
             ("timeout", &"0"),
             ("tcp-keepalive", &super::sockets::KEEPALIVE.as_secs()),
             ("maxclients", &self.all_clients.limit),
+            ("notify-keyspace-events", &""),
             ("maxmemory-clients", &settings.clients_memory),
             ("client-output-buffer-limit", &output),
             ("proto-max-bulk-len", &settings.max_value_bytes),
             ("enable-debug-command", &settings.policy.debug_command.name()),
         ];
-        rows.map(|(name, value)| (name.to_owned(), value.to_string())).into()
+        let mut all: Vec<_> = rows.map(|(name, value)| (name.to_owned(), value.to_string())).into();
+        Host::slow(self, &mut |slow| {
+            all.extend(slow.parameters().map(|(name, value)| (name.to_owned(), value.to_string())));
+        });
+        all
     }
 
     fn policy(&self) -> Policy {
         self.settings.policy
+    }
+
+    fn slow(&self, look: &mut dyn FnMut(&mut SlowRequests)) {
+        Self::slow(self).look(look);
+    }
+
+    fn slow_after(&self) -> Duration {
+        Self::slow(self).threshold()
+    }
+
+    fn give_memory_back(&self) {
+        crate::memory::give_back();
     }
 
     fn uptime(&self) -> Duration {

@@ -9,7 +9,7 @@ use super::event_loop::{Given, Loops};
 use super::membership::Membership;
 use super::report::Report;
 use super::signal::Signal;
-use super::stats::{LoopStats, Stats};
+use super::stats::{LoopStats, Slow, Stats};
 use super::supervise::Supervisor;
 use super::surroundings::Surroundings;
 use super::{now_instant, supervise};
@@ -168,6 +168,11 @@ impl Shard {
         self.lanes.borrow_mut().retain(|(other, _)| *other != key);
         let now = self.now();
         self.with(|machine| machine.close_lane(key, now));
+    }
+
+    /// What took long at this node.
+    pub(crate) fn slow(&self) -> &Slow {
+        &self.stats.slow
     }
 
     /// Where this event loop counts.

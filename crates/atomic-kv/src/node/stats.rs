@@ -1,11 +1,11 @@
 //! What is counted while a node serves. Each event loop counts for itself, so that they do not take the counters from each
 //! other; whoever asks adds them up.
 
-use ::node::resp::Counts;
+use ::node::resp::{Counts, SlowRequests};
 use ::node::shard::OperationKind;
 use abd::{Content, Outcome};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// The time that a rate is told of.
@@ -68,17 +68,52 @@ pub(crate) struct Rates {
     pub(crate) output_bytes: AtomicU64,
 }
 
+/// The requests that took long, and in nanoseconds the threshold from which on they are told.
+#[derive(Debug)]
+pub(crate) struct Slow {
+    threshold: AtomicU64,
+    requests: Mutex<SlowRequests>,
+}
+
+impl Default for Slow {
+    fn default() -> Self {
+        let requests = SlowRequests::default();
+        Self { threshold: AtomicU64::new(nanoseconds(requests.threshold())), requests: Mutex::new(requests) }
+    }
+}
+
+impl Slow {
+    pub(crate) fn look(&self, look: &mut dyn FnMut(&mut SlowRequests)) {
+        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        look(&mut requests);
+        self.threshold.store(nanoseconds(requests.threshold()), Ordering::Relaxed);
+    }
+
+    pub(crate) fn threshold(&self) -> Duration {
+        Duration::from_nanos(self.threshold.load(Ordering::Relaxed))
+    }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// What a node counts.
 #[derive(Debug)]
 pub(crate) struct Stats {
     pub(crate) loops: Box<[LoopStats]>,
     pub(crate) rates: Rates,
+    pub(crate) slow: Slow,
 }
 
 impl Stats {
     /// Of so many event loops.
     pub(crate) fn new(loops: usize) -> Self {
-        Self { loops: (0..loops).map(|_| LoopStats::default()).collect(), rates: Rates::default() }
+        Self {
+            loops: (0..loops).map(|_| LoopStats::default()).collect(),
+            rates: Rates::default(),
+            slow: Slow::default(),
+        }
     }
 
     /// A counter of all event loops together.

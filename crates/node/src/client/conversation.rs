@@ -179,6 +179,9 @@ impl<F: Front> Conversation<F> {
         if self.pipeline.poll_settle(shard, &mut self.out, self.until, context).is_pending() {
             return Poll::Pending;
         }
+        for took in self.pipeline.take_slow() {
+            self.front.took(took, shard);
+        }
         if self.held.is_some() {
             // It may have waited for long.
             self.now = shard.now();

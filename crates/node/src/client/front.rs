@@ -4,9 +4,10 @@ use super::operations::Operations;
 use super::owed::ReplyShape;
 use super::pipeline::PipelineRequest;
 use super::service::{Call, CallAnswer, get_call, put_answer};
+use super::took::Took;
 use crate::functions::Function;
 use crate::limits::FRAME_ROOM;
-use crate::resp::{Limits, Plan, Protocol, RequestParser, Response, Run, Session};
+use crate::resp::{Host, Limits, Plan, Protocol, RequestParser, Response, Run, Session};
 use abd::wire::{WireError, missing_bytes, put_frame, take_frame};
 use abd::{Instant, Operation, counted};
 use alloc::borrow::ToOwned;
@@ -55,6 +56,9 @@ pub(super) trait Speaks {
 
     /// Something was heard at this time.
     fn heard(&mut self, _now: Instant) {}
+
+    /// A request took long.
+    fn took(&self, _took: Took, _host: &impl Host) {}
 }
 
 /// What a connection can speak.
@@ -96,7 +100,11 @@ impl Speaks for Resp {
             Plan::Close => Next::Close,
             Plan::Run(Run { operations, needs_values, answer, then, .. }) => {
                 let shape = ReplyShape::Answer { needs_values, answer, then };
-                Next::Request(PipelineRequest { shape, operations })
+                Next::Request(PipelineRequest {
+                    shape,
+                    operations,
+                    command: Some(self.session.listed().noted()),
+                })
             }
         })
     }
@@ -119,6 +127,11 @@ impl Speaks for Resp {
 
     fn heard(&mut self, now: Instant) {
         self.session.heard(now.since(Instant(0)));
+    }
+
+    fn took(&self, took: Took, host: &impl Host) {
+        let Took { command, keys, count, time } = took;
+        self.session.took(command, &keys, count, time, host);
     }
 }
 
@@ -175,7 +188,7 @@ impl Speaks for Calls {
             }
         };
         let (shape, operations) = (ReplyShape::Call(number), smallvec![operation]);
-        Ok(Next::Request(PipelineRequest { shape, operations }))
+        Ok(Next::Request(PipelineRequest { shape, operations, command: None }))
     }
 
     fn missing_bytes(&self, input: &BytesMut) -> usize {

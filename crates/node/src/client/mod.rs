@@ -16,6 +16,7 @@ pub mod parked;
 pub mod patience;
 mod pipeline;
 pub mod service;
+mod took;
 pub mod turns;
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::pipeline::Part;
 use super::service;
+use super::took::Timed;
 use crate::resp::{Answer, Host, Outcomes, Protocol, Response, Then, drop_value, length, reply};
 use abd::wire::put_frame;
 use abd::{Operation, Outcome};
@@ -32,6 +33,8 @@ pub(super) enum ReplyShape {
 pub(super) struct Owed {
     pub(super) shape: ReplyShape,
     protocol: Protocol,
+    /// Since when it is carried out, if that is of interest.
+    pub(super) timed: Option<Timed>,
     /// What has begun; nearly always one.
     pub(super) parts: SmallVec<[Part; 1]>,
     /// What has not, as there is no room; only the last request that is owed has such.
@@ -52,6 +55,7 @@ impl Owed {
         Self {
             shape,
             protocol,
+            timed: None,
             parts: SmallVec::new(),
             rest: VecDeque::new(),
             outcomes: Outcomes::new(),

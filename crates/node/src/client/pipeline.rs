@@ -3,11 +3,13 @@
 use super::answers::Answers;
 use super::operations::{Operations, Started};
 use super::owed::{Owed, ReplyShape};
+use super::took::{Timed, Took};
 use super::turns::Load;
-use crate::resp::{self, Protocol, Response};
+use crate::resp::{self, CommandPlace, Protocol, Response};
 use abd::{Instant, Operation, ValueFound};
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
+use alloc::vec::Vec;
 use bytes::BytesMut;
 use core::task::{Context, Poll};
 use rapidhash::v3::{RapidSecrets, rapidhash_v3_seeded};
@@ -33,6 +35,8 @@ const OPERATION_OVERHEAD: usize = 512;
 pub(super) struct PipelineRequest {
     pub(super) shape: ReplyShape,
     pub(super) operations: resp::Operations,
+    /// Its command, if it is to be told should it take long.
+    pub(super) command: Option<CommandPlace>,
 }
 
 /// The replies that are owed.
@@ -45,6 +49,8 @@ pub(super) struct Pipeline {
     /// What is in flight, as the event loop counts it.
     load: Load,
     answers: Rc<Answers>,
+    /// Requests that took long and were not told yet.
+    slow: Vec<Took>,
 }
 
 /// What its Gets hold that have not been taken.
@@ -91,7 +97,7 @@ impl PipelineRequest {
 
     /// One whose reply is there already, as bytes.
     pub(super) fn encoded(reply: BytesMut) -> Self {
-        Self { shape: ReplyShape::Ready(reply), operations: resp::Operations::new() }
+        Self { shape: ReplyShape::Ready(reply), operations: resp::Operations::new(), command: None }
     }
 
     /// Bytes of its reply, if that is there already, or of its keys and values.
@@ -134,6 +140,11 @@ impl Pipeline {
         }
     }
 
+    /// What took long since the last time.
+    pub(super) fn take_slow(&mut self) -> Vec<Took> {
+        core::mem::take(&mut self.slow)
+    }
+
     /// The client is gone: what it has asked for ends. A write may take effect all the same.
     pub(super) fn abandon(&mut self, shard: &impl Operations) {
         let parts = self.owed.iter().flat_map(|owed| owed.parts.iter().skip(owed.outcomes.len()));
@@ -174,8 +185,9 @@ impl Pipeline {
         now: Instant,
     ) {
         let bytes = request.bytes();
-        let PipelineRequest { shape, operations } = request;
+        let PipelineRequest { shape, operations, command } = request;
         let mut owed = Owed::new(shape, protocol, operations.len().max(1), bytes);
+        owed.timed = command.map(|command| Timed::begin(command, &operations, now));
         self.operations += owed.operations;
         self.bytes += bytes;
         if operations.len() == 1 {
@@ -253,6 +265,7 @@ impl Pipeline {
         let before = self.owed.len();
         let has_found = self.count_found(shard);
         let mut taken = 0;
+        let (mut now, threshold) = (None, shard.slow_after());
         let enough = |out: &BytesMut, owed: usize| {
             has_found
                 || match until {
@@ -292,7 +305,12 @@ impl Pipeline {
                 }
                 continue;
             }
-            let Some(next) = self.owed.pop_front() else { break };
+            let Some(mut next) = self.owed.pop_front() else { break };
+            if let Some(timed) = next.timed.take()
+                && let Some(took) = timed.end(*now.get_or_insert_with(|| shard.now()), threshold)
+            {
+                self.slow.push(took);
+            }
             self.operations -= next.operations;
             self.bytes -= next.bytes;
             if self.owed.is_empty() {

@@ -3,11 +3,13 @@
 //! The connection's own event loop writes it, any other reads it; so it is shared, and what changes with every request is
 //! a number that costs no lock. Names change rarely: the [`Host`](super::Host) is told them.
 
+use super::command::Command;
 use super::commands::COMMANDS;
 use super::response::Protocol;
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
 
@@ -20,10 +22,29 @@ pub struct Listed {
     pub(super) opened: Duration,
     /// When the client sent something, in nanoseconds since the process started.
     active: AtomicU64,
-    /// The command handled last and its subcommand, each by its place in the table and one more; 0 is none.
+    /// The [`CommandPlace`] of the command handled last.
     last_command: AtomicU32,
     /// 2 or 3.
     protocol: AtomicU8,
+}
+
+/// A command and its subcommand: each by its place in the table and one more, as two halves; 0 is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CommandPlace(u32);
+
+impl CommandPlace {
+    fn command(self) -> Option<&'static Command> {
+        COMMANDS.get(usize::try_from(self.0 >> 16).ok()?.checked_sub(1)?)
+    }
+
+    fn subcommand(self) -> Option<&'static Command> {
+        self.command()?.subcommands.get(usize::try_from(self.0 & 0xffff).ok()?.checked_sub(1)?)
+    }
+
+    /// The one and the other, if there is one.
+    pub(super) fn both(self) -> impl Iterator<Item = &'static Command> {
+        self.command().into_iter().chain(self.subcommand())
+    }
 }
 
 /// What a client says about itself.
@@ -76,15 +97,13 @@ impl Listed {
 
     /// As `CLIENT LIST` and error messages name it.
     pub(super) fn last_command(&self) -> String {
-        let noted = self.last_command.load(Ordering::Relaxed);
-        let place = |number: u32| usize::try_from(number).unwrap_or(0).checked_sub(1);
-        let Some(spec) = place(noted >> 16).and_then(|place| COMMANDS.get(place)) else {
-            return "NULL".to_owned();
-        };
-        match place(noted & 0xffff).and_then(|place| spec.subcommands.get(place)) {
-            Some(subcommand) => format!("{}|{}", spec.name, subcommand.name),
-            None => spec.name.to_owned(),
-        }
+        let names: Vec<&str> = self.noted().both().map(|command| command.name).collect();
+        if names.is_empty() { "NULL".to_owned() } else { names.join("|") }
+    }
+
+    /// The command that was handled last.
+    pub fn noted(&self) -> CommandPlace {
+        CommandPlace(self.last_command.load(Ordering::Relaxed))
     }
 
     pub(super) fn age(&self, now: Duration) -> Duration {

@@ -17,16 +17,18 @@ mod request;
 mod response;
 mod scripted;
 mod session;
+mod slow;
 
 #[cfg(test)]
 mod tests;
 
 pub use command::{Answer, Operations, Plan, Run, Then};
 pub use counts::{Counts, by_command, by_error};
-pub use listed::{Listed, Names};
+pub use listed::{CommandPlace, Listed, Names};
 pub use outcomes::{Outcomes, drop_value, length, reply};
 pub use policy::{DebugCommand, MultiKeys, Policy};
 pub use request::{Args, ClientRequest, Limits, Oversized, ProtocolError, RequestParser};
 pub use response::{Protocol, Response};
 pub use scripted::{Ending, ScriptedKey};
 pub use session::{Host, Section, Session};
+pub use slow::{SlowRequest, SlowRequests};

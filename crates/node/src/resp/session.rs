@@ -3,16 +3,18 @@
 use super::command::{Call, Command, Plan, Planned, position, wrong_arity};
 use super::commands::COMMANDS;
 use super::counts::Counts;
-use super::listed::{Listed, Names};
+use super::listed::{CommandPlace, Listed, Names};
 use super::policy::Policy;
 use super::request::{Args, ClientRequest, Limits, Oversized, too_large};
 use super::response::{Protocol, Response};
+use super::slow::{SlowRequest, SlowRequests};
 use crate::clock::Clock;
 use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use bytes::Bytes;
 use core::time::Duration;
 
 /// A section of `INFO`.
@@ -32,6 +34,12 @@ pub trait Host: Clock {
     fn config(&self) -> Vec<(String, String)>;
     /// What its settings say about commands.
     fn policy(&self) -> Policy;
+    /// What took long there. It is looked at, and whatever is done to it stays.
+    fn slow(&self, look: &mut dyn FnMut(&mut SlowRequests));
+    /// Its [threshold](SlowRequests::threshold): each request is compared with it.
+    fn slow_after(&self) -> Duration;
+    /// Gives memory that is free back to the system.
+    fn give_memory_back(&self);
     /// The time since the process started, by which sessions measure their age.
     fn uptime(&self) -> Duration;
     /// All open connections of the node, and what they call themselves.
@@ -89,6 +97,35 @@ impl Session {
     /// Notes when the client sent something; `now` is [`Host::uptime`]. Requests that arrive together need it once.
     pub fn heard(&self, now: Duration) {
         self.listed.heard(now);
+    }
+
+    /// A request of this connection took long; of its keys some are here.
+    pub(crate) fn took(
+        &self,
+        command: CommandPlace,
+        keys: &[Bytes],
+        key_count: usize,
+        took: Duration,
+        host: &dyn Host,
+    ) {
+        let names = command.both().map(|command| Bytes::from(command.name.to_ascii_uppercase()));
+        let words: Vec<Bytes> = names.chain(keys.iter().cloned()).collect();
+        let more = key_count - keys.len();
+        let is_fast = command.both().last().is_some_and(|command| command.flags.contains(&"fast"));
+        let request = SlowRequest {
+            id: 0,
+            time: host.moments().latest.0 / 1000,
+            took,
+            words,
+            client: self.listed.peer.clone(),
+            client_name: self.names.name.clone(),
+        };
+        let mut request = Some(request);
+        host.slow(&mut |slow| {
+            if let Some(request) = request.take() {
+                slow.add(request, more, is_fast);
+            }
+        });
     }
 
     /// Decides what a request asks for, and does what concerns the connection alone.

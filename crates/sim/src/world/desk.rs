@@ -10,7 +10,7 @@ use node::client::operations::{Operations, Started};
 use node::client::parked::{Parked, Ticket};
 use node::client::turns::{Load, Turns};
 use node::clock::{Clock, Moments};
-use node::resp::{Counts, Host, Listed, Names, Policy, Section};
+use node::resp::{Counts, Host, Listed, Names, Policy, Section, SlowRequests};
 use node::shard::Return;
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -55,6 +55,7 @@ pub(crate) struct Desk {
     pub(crate) asked: RefCell<VecDeque<Asked>>,
     parked_as: RefCell<Vec<(Ticket, usize)>>,
     counts: Counts,
+    slow: RefCell<SlowRequests>,
     turns: RefCell<Turns>,
 }
 
@@ -76,6 +77,7 @@ impl Desk {
             asked: RefCell::default(),
             parked_as: RefCell::default(),
             counts: Counts::default(),
+            slow: RefCell::default(),
             turns: RefCell::new(Turns::new(IN_FLIGHT_MAX)),
         }
     }
@@ -139,6 +141,13 @@ impl Host for Desk {
         Policy::default()
     }
 
+    fn slow(&self, look: &mut dyn FnMut(&mut SlowRequests)) {
+        look(&mut self.slow.borrow_mut());
+    }
+    fn slow_after(&self) -> Duration {
+        self.slow.borrow().threshold()
+    }
+    fn give_memory_back(&self) {}
     fn uptime(&self) -> Duration {
         Duration::ZERO
     }

@@ -12,7 +12,7 @@ use super::patience::Patience;
 use super::turns::{Load, Turns};
 use crate::clock::{Clock, Moments};
 use crate::functions::registers::Registers;
-use crate::resp::{Counts, Host, Limits, Listed, Names, Policy, Section, Session};
+use crate::resp::{Counts, Host, Limits, Listed, Names, Policy, Section, Session, SlowRequests};
 use crate::shard::Return;
 use abd::{Instant, Operation, OperationId, Outcome, Reason, Refusal, ValueFound};
 use alloc::borrow::ToOwned;
@@ -37,6 +37,7 @@ fn at(seconds: u64) -> Instant {
 /// An event loop with a store of its own.
 struct World {
     counts: Counts,
+    slow: RefCell<SlowRequests>,
     turns: RefCell<Turns>,
     registers: RefCell<Registers>,
     /// Whether the disks are.
@@ -52,6 +53,7 @@ impl World {
     fn new() -> Self {
         Self {
             counts: Counts::default(),
+            slow: RefCell::default(),
             turns: RefCell::new(Turns::new(Load { operations: 64, bytes: 1 << 20 })),
             registers: RefCell::new(Registers::new(LIMITS.max_value_bytes)),
             is_full: Cell::new(false),
@@ -105,6 +107,13 @@ impl Host for World {
     fn policy(&self) -> Policy {
         Policy::default()
     }
+    fn slow(&self, look: &mut dyn FnMut(&mut SlowRequests)) {
+        look(&mut self.slow.borrow_mut());
+    }
+    fn slow_after(&self) -> Duration {
+        self.slow.borrow().threshold()
+    }
+    fn give_memory_back(&self) {}
     fn uptime(&self) -> Duration {
         self.now.get().since(at(0))
     }

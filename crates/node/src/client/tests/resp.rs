@@ -228,3 +228,23 @@ fn a_client_that_leaves_while_a_deletion_is_repeated_leaves_nothing() {
     client.conversation.abandon(&world);
     assert_eq!((world.running.borrow().len(), world.turns.borrow().all()), (0, Load::default()));
 }
+
+#[test]
+fn what_takes_long_is_told_with_its_keys() {
+    let world = World::new();
+    let mut client = Client::over_resp(&world);
+    client.send("SET a 1\r\nMGET b c d\r\n");
+    world.now.set(at(2));
+    assert_eq!(client.replies(), "+OK\r\n*3\r\n$-1\r\n$-1\r\n$-1\r\n");
+    client.send("GET a\r\nPING\r\n");
+    assert_eq!(client.replies(), "$1\r\n1\r\n+PONG\r\n");
+    client.send("SLOWLOG LEN\r\nSLOWLOG GET\r\n");
+    let told = client.replies();
+    assert!(told.starts_with(":2\r\n*2\r\n"), "{told}");
+    for words in [
+        "*4\r\n$4\r\nMGET\r\n$1\r\nb\r\n$1\r\nc\r\n$1\r\nd\r\n",
+        ":2000000\r\n*2\r\n$3\r\nSET\r\n$1\r\na\r\n",
+    ] {
+        assert!(told.contains(words), "{told}");
+    }
+}

@@ -1,6 +1,6 @@
 //! The `CLIENT` family: what a connection says about itself, and what it learns of others.
 
-use super::{CAT_SLOW, SERVER, SESSION, help, kill, number, shown};
+use super::{CAT_SLOW, SERVER, SESSION, help, kill, number, shown, tracking};
 use crate::resp::command::{Arg, Call, Command, Plan, Planned, arg, syntax_error};
 use crate::resp::response::Response;
 use alloc::collections::BTreeSet;
@@ -19,7 +19,12 @@ const SWITCH: &[Arg] =
         .of(&[arg("on", "pure-token").token("ON"), arg("off", "pure-token").token("OFF")])];
 
 pub(super) const SUBCOMMANDS: &[Command] = &[
+    row("caching", 3, tracking::caching, "Returns an error: no keys are tracked.")
+        .since("6.0.0")
+        .args(&[arg("mode", "oneof")
+            .of(&[arg("yes", "pure-token").token("YES"), arg("no", "pure-token").token("NO")])]),
     row("getname", 2, getname, "Returns the name of the connection.").since("2.6.9"),
+    row("getredir", 2, tracking::getredir, "Returns -1: no keys are tracked.").since("6.0.0"),
     row("help", 2, client_help, "Returns helpful text about the subcommands.")
         .since("5.0.0")
         .flags(SERVER, CAT_SLOW),
@@ -44,6 +49,9 @@ pub(super) const SUBCOMMANDS: &[Command] = &[
     row("no-touch", 3, switch, "Accepted without effect: reads leave no trace on keys.")
         .since("7.2.0")
         .args(SWITCH),
+    row("reply", 3, tracking::reply, "Accepts ON: every request is answered.")
+        .since("3.2.0")
+        .args(&[arg("enabled", "oneof").of(&[arg("on", "pure-token").token("ON")])]),
     row("setinfo", 4, setinfo, "Sets the name or version of the client library.")
         .since("7.2.0")
         .args(&[arg("attr", "oneof")
@@ -51,6 +59,16 @@ pub(super) const SUBCOMMANDS: &[Command] = &[
     row("setname", 3, setname, "Sets the name of the connection.")
         .since("2.6.9")
         .args(&[arg("connection-name", "string")]),
+    row("tracking", -3, tracking::tracking, "Accepts OFF: no keys are tracked.")
+        .since("6.0.0")
+        .args(&[arg("status", "oneof").of(&[arg("off", "pure-token").token("OFF")])]),
+    row("trackinginfo", 2, tracking::trackinginfo, "Says that no keys are tracked.").since("6.2.0"),
+    row("unblock", -3, tracking::unblock, "Returns 0: no client is blocked.").since("5.0.0").args(&[
+        arg("client-id", "integer"),
+        arg("unblock-type", "oneof")
+            .flags(&["optional"])
+            .of(&[arg("timeout", "pure-token").token("TIMEOUT"), arg("error", "pure-token").token("ERROR")]),
+    ]),
 ];
 
 fn id(call: Call<'_>) -> Planned {
@@ -123,6 +141,8 @@ fn client_help(_: Call<'_>) -> Planned {
     Ok(Plan::Reply(help(
         "CLIENT",
         &[
+            "CACHING (YES|NO), GETREDIR, TRACKING OFF, TRACKINGINFO",
+            "    Say that no keys are tracked.",
             "GETNAME",
             "    Return the name of the current connection.",
             "ID",
@@ -137,6 +157,8 @@ fn client_help(_: Call<'_>) -> Planned {
             "LIST [TYPE normal | ID <id> ...]",
             "    Return information about client connections.",
             "NO-EVICT (ON|OFF), NO-TOUCH (ON|OFF)",
+            "    Accepted without effect.",
+            "REPLY ON, UNBLOCK <clientid> [TIMEOUT|ERROR]",
             "    Accepted without effect.",
             "SETINFO (LIB-NAME|LIB-VER) <value>",
             "    Set the name or version of the client library.",

@@ -1,19 +1,25 @@
 //! The commands, one file for each family. To add one: a row and a function in the file of its family.
 
 mod client;
+mod configuration;
 mod connection;
 mod copies;
 mod databases;
 mod documentation;
+mod durability;
 mod keys;
 mod kill;
 mod lcs;
+mod memory;
 mod numbers;
 mod objects;
 mod parts;
 mod server;
 mod set;
+mod slowness;
 mod strings;
+mod tracking;
+mod users;
 mod versions;
 
 use super::command::{Arg, Call, Command, Planned, arg, syntax_error};
@@ -25,7 +31,12 @@ use alloc::string::{String, ToString};
 use core::iter::once;
 use core::str::FromStr;
 
-const FAMILIES: [&[Command]; 12] = [
+const FAMILIES: [&[Command]; 17] = [
+    users::COMMANDS,
+    slowness::COMMANDS,
+    memory::COMMANDS,
+    durability::COMMANDS,
+    configuration::COMMANDS,
     connection::COMMANDS,
     copies::COMMANDS,
     databases::COMMANDS,

@@ -1,37 +1,17 @@
-//! The node itself: `INFO` and `CONFIG`. The `COMMAND` family has a file of its own.
+//! The node itself: `INFO`, and what time it is there. The `COMMAND` family has a file of its own.
 
-use super::{CAT_ADMIN, CAT_SLOW, SERVER, documentation, help, needs_subcommand};
+use super::{CAT_SLOW, SERVER, documentation, integer};
 use crate::resp::command::{Call, Command, Plan, Planned, arg};
-use crate::resp::glob;
 use crate::resp::response::Response;
 use crate::resp::session::Section;
 use alloc::collections::BTreeSet;
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 const fn row(name: &'static str, arity: i32, run: fn(Call<'_>) -> Planned, summary: &'static str) -> Command {
     Command::new("server", name, arity, run, summary)
 }
-
-const CONFIG_FLAGS: &[&str] = &["admin", "noscript", "loading", "stale"];
-
-const CONFIG: &[Command] = &[
-    row("get", -3, config_get, "Returns the effective values of configuration parameters.")
-        .since("2.0.0")
-        .flags(CONFIG_FLAGS, CAT_ADMIN)
-        .linear()
-        .args(&[arg("parameter", "string").flags(&["multiple"])]),
-    row("help", 2, config_help, "Returns helpful text about the subcommands.")
-        .since("5.0.0")
-        .flags(SERVER, CAT_SLOW),
-    row("set", -4, config_set, "Not supported: returns an error.")
-        .since("2.0.0")
-        .flags(CONFIG_FLAGS, CAT_ADMIN)
-        .args(&[arg("data", "block")
-            .flags(&["multiple"])
-            .of(&[arg("parameter", "string"), arg("value", "string")])]),
-];
 
 pub(super) const COMMANDS: &[Command] = &[
     row("command", -1, documentation::command, "Returns detailed information about all commands.")
@@ -39,13 +19,16 @@ pub(super) const COMMANDS: &[Command] = &[
         .flags(SERVER, CAT_SLOW)
         .linear()
         .subcommands(documentation::SUBCOMMANDS),
-    row("config", -2, needs_subcommand, "A container for server configuration commands.")
-        .since("2.0.0")
-        .flags(&[], CAT_ADMIN)
-        .subcommands(CONFIG),
     row("info", -1, info, "Returns information and statistics about the node.")
         .flags(SERVER, &["@slow", "@dangerous"])
         .args(&[arg("section", "string").flags(&["optional", "multiple"])]),
+    row("lolwut", -1, lolwut, "Returns a picture and the version.")
+        .since("5.0.0")
+        .flags(&["readonly", "fast"], &["@read", "@fast"])
+        .args(&[arg("version", "integer").token("VERSION").flags(&["optional"])]),
+    row("time", 1, time, "Returns the time of the node's clock.")
+        .since("2.6.0")
+        .flags(&["loading", "stale", "fast"], &["@fast"]),
 ];
 
 /// Sections that only `INFO all` and `INFO everything` have, or who names them.
@@ -65,25 +48,29 @@ fn info(call: Call<'_>) -> Planned {
     Ok(Plan::Reply(Response::Verbatim(sections.collect::<Vec<_>>().join("\r\n").into())))
 }
 
-fn config_get(call: Call<'_>) -> Planned {
-    let mut wanted = call.host.config();
-    wanted.retain(|(name, _)| call.args[2..].iter().any(|pattern| glob::matches(pattern, name.as_bytes())));
-    let pairs = wanted.into_iter().map(|(name, value)| (Response::text(name), Response::text(value)));
-    Ok(Plan::Reply(Response::Map(pairs.collect())))
+/// Seconds and microseconds, of a clock that is read in milliseconds.
+fn time(call: Call<'_>) -> Planned {
+    let milliseconds = call.host.moments().latest.0;
+    let parts = [milliseconds / 1000, milliseconds % 1000 * 1000];
+    Ok(Plan::Reply(Response::Array(parts.map(|part| Response::text(part.to_string())).into())))
 }
 
-fn config_set(_: Call<'_>) -> Planned {
-    Err(Response::error(
-        "ERR CONFIG SET is not supported: a node takes its settings from flags, environment and file at start",
-    ))
-}
+/// Three replicas, of which any two meet.
+const PICTURE: &str = r"
+          ( 1 )
+          /   \
+         /     \
+      ( 2 )---( 3 )
 
-fn config_help(_: Call<'_>) -> Planned {
-    Ok(Plan::Reply(help(
-        "CONFIG",
-        &[
-            "GET <pattern> [<pattern> ...]",
-            "    Return parameters matching the glob-like <pattern> and their values.",
-        ],
-    )))
+   any two have one in common
+";
+
+fn lolwut(call: Call<'_>) -> Planned {
+    if let [word, version, ..] = &call.args[1..]
+        && word.eq_ignore_ascii_case(b"version")
+    {
+        integer(version)?;
+    }
+    let version = env!("CARGO_PKG_VERSION");
+    Ok(Plan::Reply(Response::Verbatim(format!("{PICTURE}\nAtomic KV ver. {version}\n").into())))
 }

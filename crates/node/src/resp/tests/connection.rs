@@ -77,7 +77,7 @@ fn client_family() {
     assert_eq!(ask(&mut session, "client setinfo colour red"), "-ERR Unrecognized option 'colour'\r\n");
     assert_eq!(ask(&mut session, "client no-evict on"), "+OK\r\n");
     assert_eq!(ask(&mut session, "client no-touch maybe"), "-ERR syntax error\r\n");
-    assert!(ask(&mut session, "client help").starts_with("*22\r\n+CLIENT <subcommand> "));
+    assert!(ask(&mut session, "client help").starts_with("*26\r\n+CLIENT <subcommand> "));
     let info = ask(&mut session, "CLIENT INFO");
     let wanted =
         ["id=7 addr=127.0.0.1:50000 laddr=127.0.0.1:6380 ", " name=me age=60 idle=0 ", " cmd=client|info "];

@@ -5,11 +5,12 @@ mod connection;
 mod keys;
 mod parsing;
 mod replies;
+mod server;
 mod updates;
 
 use super::{
     Args, ClientRequest, Counts, Host, Limits, Listed, Names, Operations, Plan, Policy, Protocol,
-    ProtocolError, RequestParser, Response, Section, Session, reply,
+    ProtocolError, RequestParser, Response, Section, Session, SlowRequests, reply,
 };
 use crate::clock::{Clock, Moments};
 use abd::{Moment, Outcome};
@@ -29,6 +30,7 @@ pub(super) struct Node {
     own: Option<Arc<Listed>>,
     counts: Counts,
     policy: Policy,
+    slow: RefCell<SlowRequests>,
     killed: RefCell<Vec<u64>>,
     renamed: RefCell<Option<(u64, Names)>>,
 }
@@ -54,11 +56,20 @@ impl Host for Node {
     }
     fn config(&self) -> Vec<(String, String)> {
         let pairs = [("save", ""), ("appendonly", "yes"), ("maxmemory", "0"), ("databases", "1")];
-        pairs.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
+        let slow = self.slow.borrow().parameters();
+        let slow = slow.into_iter().map(|(name, value)| (name.to_owned(), value.to_string()));
+        pairs.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).chain(slow).collect()
     }
     fn policy(&self) -> Policy {
         self.policy
     }
+    fn slow(&self, look: &mut dyn FnMut(&mut SlowRequests)) {
+        look(&mut self.slow.borrow_mut());
+    }
+    fn slow_after(&self) -> Duration {
+        self.slow.borrow().threshold()
+    }
+    fn give_memory_back(&self) {}
     fn uptime(&self) -> Duration {
         Duration::from_secs(70)
     }
