@@ -4,6 +4,7 @@
 # lacks NAME: says what this machine does not have of what the script needs; fails if there is nothing.
 lacks() {
   case $1 in
+    python/differential) command -v redis-server >/dev/null || { echo "no redis-server to compare with"; return; } ;;&
     python/*) command -v python3 >/dev/null || { echo "no Python"; return; } ;;
     node/*) command -v npm >/dev/null || { echo "no Node.js with npm"; return; } ;;
     php/phpredis) php -r 'exit((int) !extension_loaded("redis"));' &>/dev/null || { echo "no PHP with phpredis"; return; } ;;

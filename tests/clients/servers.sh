@@ -24,7 +24,7 @@ await_server() {
     sleep 0.1
   done
   echo "the server on port $1 does not serve:"
-  tail -n 5 "$scratch"/*.log
+  find "$scratch" -name '*.log' -exec tail -n 5 {} +
   exit 1
 }
 
@@ -44,7 +44,6 @@ free_ports() {
 # start_server SERVER FLAGS: makes sure that it runs, and says where in the variables that the scripts read.
 start_server() {
   local key="$1 $2"
-  [ "$1" = atomic-kv ] || key=$1
   [ -n "${addresses_of[$key]-}" ] || "start_$1" "$key" "$2"
   read -r KV_NODE KV_CLUSTER KV_SENTINEL <<<"${addresses_of[$key]}"
   export KV_NODE KV_CLUSTER KV_SENTINEL
@@ -77,7 +76,7 @@ start_redis() {
   local key=$1 first
   command -v redis-server >/dev/null || { echo "--redis needs redis-server"; exit 2; }
   first=$(free_ports)
-  cd "$scratch"
+  cd "$(mktemp --directory "$scratch/redis-XXXX")"
   echo "sentinel monitor mymaster 127.0.0.1 $first 1" >sentinel.conf
   redis-server --port "$first" --bind 127.0.0.1 --save '' >redis.log & server_pids+=($!)
   redis-server sentinel.conf --sentinel --port $((first + 1)) --bind 127.0.0.1 >sentinel.log & server_pids+=($!)

@@ -4,17 +4,18 @@ import os
 import time
 
 
-def _addresses(variable):
+def addresses(variable):
+    """The addresses in a variable."""
     return [(host, int(port)) for host, port in (one.rsplit(":", 1) for one in os.environ[variable].split(","))]
 
 
 #: What plain clients connect to.
-HOST, PORT = _addresses("KV_NODE")[0]
+HOST, PORT = addresses("KV_NODE")[0]
 URL = f"redis://{HOST}:{PORT}/0"
 #: Where a cluster client begins.
-CLUSTER = _addresses("KV_CLUSTER")
+CLUSTER = addresses("KV_CLUSTER")
 #: Who is asked for the master, and the name it goes by.
-SENTINELS = _addresses("KV_SENTINEL")
+SENTINELS = addresses("KV_SENTINEL")
 MASTER = "mymaster"
 
 
