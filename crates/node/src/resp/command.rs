@@ -160,8 +160,14 @@ impl Call<'_> {
 
     /// The key at a place and the value behind it, which is no larger than it may be.
     pub(super) fn take_pair(&mut self, place: usize) -> Result<(Bytes, Bytes), Response> {
-        self.session.limits.check_value(&self.args[place + 1]).map_err(Response::err)?;
-        Ok((self.take(place), self.take(place + 1)))
+        let value = self.take_value(place + 1)?;
+        Ok((self.take(place), value))
+    }
+
+    /// The value at a place, which is no larger than it may be.
+    pub(super) fn take_value(&mut self, place: usize) -> Result<Bytes, Response> {
+        self.session.limits.check_value(&self.args[place]).map_err(Response::err)?;
+        Ok(self.take(place))
     }
 
     /// There are more or fewer arguments than the command takes.

@@ -4,7 +4,7 @@ use super::command::Answer;
 use super::response::Response;
 use crate::clock::Clock;
 use crate::functions::FunctionAnswer;
-use abd::{Content, Outcome, Reason, Refusal, StampedValue, Version};
+use abd::{Content, Deadline, Outcome, Reason, Refusal, StampedValue, Version};
 use alloc::format;
 use alloc::string::{String, ToString};
 use bytes::Bytes;
@@ -112,6 +112,14 @@ pub(super) fn has_value(outcome: &Outcome) -> bool {
 /// How many values were read.
 pub(super) fn count_values(outcomes: &Outcomes) -> Response {
     Response::count(outcomes.iter().filter(|outcome| has_value(outcome)).count())
+}
+
+/// The deadline of the value that the one Get has read; none if it has read no value.
+pub(super) fn deadline_of(outcomes: &Outcomes) -> Option<Deadline> {
+    match outcomes.first() {
+        Some(Outcome::Read(stamped)) if stamped.content.is_value() => Some(stamped.deadline),
+        _ => None,
+    }
 }
 
 /// Whether a deletion has taken a value away.

@@ -201,7 +201,7 @@ fn subcommand(command: &Command, args: &Args) -> Result<Option<usize>, Response>
 }
 
 /// A command's argument as C's `%.*s` prints it: up to a length, or the first zero byte.
-fn c_text(bytes: &[u8], limit: usize) -> String {
+pub(super) fn c_text(bytes: &[u8], limit: usize) -> String {
     let bytes = &bytes[..bytes.len().min(limit)];
     let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
     String::from_utf8_lossy(&bytes[..end]).into_owned()

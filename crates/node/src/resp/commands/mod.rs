@@ -7,6 +7,8 @@ mod copies;
 mod databases;
 mod documentation;
 mod durability;
+mod expiry;
+mod expiry_options;
 mod keys;
 mod kill;
 mod lcs;
@@ -16,6 +18,7 @@ mod objects;
 mod parts;
 mod server;
 mod set;
+mod set_options;
 mod slowness;
 mod strings;
 mod tracking;
@@ -24,6 +27,7 @@ mod versions;
 
 use super::command::{Arg, Call, Command, Planned, arg, syntax_error};
 use super::response::Response;
+use super::session::c_text;
 use crate::functions::{FunctionError, parse_integer};
 use alloc::borrow::Cow;
 use alloc::format;
@@ -31,7 +35,7 @@ use alloc::string::{String, ToString};
 use core::iter::once;
 use core::str::FromStr;
 
-const FAMILIES: [&[Command]; 17] = [
+const FAMILIES: [&[Command]; 18] = [
     users::COMMANDS,
     slowness::COMMANDS,
     memory::COMMANDS,
@@ -40,6 +44,7 @@ const FAMILIES: [&[Command]; 17] = [
     connection::COMMANDS,
     copies::COMMANDS,
     databases::COMMANDS,
+    expiry::COMMANDS,
     keys::COMMANDS,
     lcs::COMMANDS,
     numbers::COMMANDS,

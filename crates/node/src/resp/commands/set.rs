@@ -1,15 +1,15 @@
 //! Values that keys are given: `SET` and its relatives.
 
-use super::versions::{parse_version, with_version};
+use super::expiry_options::{TIME_OR_KEEPTTL, Unit};
+use super::set_options::Options;
+use super::versions::with_version;
 use super::{CAT_WRITE, CAT_WRITE_FAST, FIRST, KEY_VALUE};
 use crate::functions::{Condition, Expiry, Function};
-use crate::resp::command::{Arg, Call, Command, Plan, Planned, arg, syntax_error};
+use crate::resp::command::{Arg, Call, Command, Plan, Planned, arg};
 use crate::resp::outcomes::{Outcomes, answer_of};
 use crate::resp::response::Response;
 use abd::{Deadline, Operation};
 use alloc::collections::BTreeMap;
-use alloc::format;
-use bytes::Bytes;
 
 const fn row(name: &'static str, arity: i32, run: fn(Call<'_>) -> Planned, summary: &'static str) -> Command {
     Command::new("string", name, arity, run, summary)
@@ -32,7 +32,10 @@ const SET_ARGS: &[Arg] = &[
     ]),
     arg("get", "pure-token").token("GET").flags(&["optional"]),
     arg("withver", "pure-token").token("WITHVER").flags(&["optional"]),
+    TIME_OR_KEEPTTL,
 ];
+const SETEX_ARGS: &[Arg] = &[arg("key", "key"), arg("seconds", "integer"), arg("value", "string")];
+const PSETEX_ARGS: &[Arg] = &[arg("key", "key"), arg("milliseconds", "integer"), arg("value", "string")];
 
 pub(super) const COMMANDS: &[Command] = &[
     row("getset", 3, getset, "Sets the value of a key and returns the one before.")
@@ -51,91 +54,46 @@ pub(super) const COMMANDS: &[Command] = &[
         .keys(PAIRS, &["OW", "insert"])
         .linear()
         .args(PAIR_ARGS),
+    row("psetex", 4, psetex, "Sets the value of a key and its time of expiry, in milliseconds from now.")
+        .since("2.6.0")
+        .flags(WRITE, CAT_WRITE)
+        .keys(FIRST, &["OW", "update"])
+        .args(PSETEX_ARGS),
     row("set", -3, set, "Sets the value of a key, creating it if it does not exist.")
         .flags(WRITE, CAT_WRITE)
         .keys(FIRST, &["RW", "access", "update", "variable_flags"])
         .args(SET_ARGS),
+    row("setex", 4, setex, "Sets the value of a key and its time of expiry, in seconds from now.")
+        .since("2.0.0")
+        .flags(WRITE, CAT_WRITE)
+        .keys(FIRST, &["OW", "update"])
+        .args(SETEX_ARGS),
     row("setnx", 3, setnx, "Sets the value of a key that does not exist.")
         .flags(WRITE_FAST, CAT_WRITE_FAST)
         .keys(FIRST, &["OW", "insert"])
         .args(KEY_VALUE),
 ];
 
-/// What may follow the value in `SET`.
-struct Options {
-    condition: Condition,
-    get: bool,
-    with_version: bool,
-}
-
-/// Options of Redis and Valkey that are not supported yet, and whether a value follows.
-const UNSUPPORTED: &[(&str, bool)] = &[
-    ("KEEPTTL", false),
-    ("EX", true),
-    ("PX", true),
-    ("EXAT", true),
-    ("PXAT", true),
-    ("IFDEQ", true),
-    ("IFDNE", true),
-];
-
-impl Options {
-    fn parse(words: &[Bytes]) -> Result<Self, Response> {
-        let mut options = Self { condition: Condition::Always, get: false, with_version: false };
-        let mut unsupported = None;
-        let mut words = words.iter();
-        while let Some(word) = words.next() {
-            let mut operand = || words.next().cloned().ok_or_else(syntax_error);
-            match word.to_ascii_uppercase().as_slice() {
-                b"NX" => options.only_if(Condition::Absent)?,
-                b"XX" => options.only_if(Condition::Present)?,
-                b"IFEQ" => options.only_if(Condition::Equals(operand()?))?,
-                b"IFNE" => options.only_if(Condition::Differs(operand()?))?,
-                b"IFVER" => options.only_if(Condition::Version(parse_version(&operand()?)?))?,
-                b"GET" => options.get = true,
-                b"WITHVER" => options.with_version = true,
-                other => {
-                    let known = UNSUPPORTED.iter().find(|(name, _)| other == name.as_bytes());
-                    let (name, has_value) = known.ok_or_else(syntax_error)?;
-                    unsupported.get_or_insert(name);
-                    if *has_value {
-                        operand()?;
-                    }
-                }
-            }
-        }
-        match unsupported {
-            None => Ok(options),
-            Some(name) => Err(Response::error(format!(
-                "ERR SET option '{name}' is not supported yet; the value was not written"
-            ))),
-        }
-    }
-
-    /// There is one condition; one without a value may be named again, as in Redis.
-    fn only_if(&mut self, condition: Condition) -> Result<(), Response> {
-        let again =
-            matches!(condition, Condition::Absent | Condition::Present) && self.condition == condition;
-        if self.condition != Condition::Always && !again {
-            return Err(syntax_error());
-        }
-        self.condition = condition;
-        Ok(())
-    }
-}
-
 /// Without a condition and without a look at what was there it is a plain Set, which needs no consensus.
 fn set(mut call: Call<'_>) -> Planned {
-    let Options { condition, get, with_version: wants_version } = Options::parse(&call.args[3..])?;
+    let Options { condition, expiry, get, with_version: wants_version } = Options::parse(&call.args[3..])?;
+    let expiry = expiry.expiry(Expiry::Never, "set", call.host)?;
     let (key, value) = call.take_pair(1)?;
-    if condition == Condition::Always && !get {
-        let set = Operation::Set { key, value, deadline: Deadline::NONE };
+    let deadline = match expiry {
+        Expiry::Never => Some(Deadline::NONE),
+        Expiry::At(deadline) => Some(deadline),
+        Expiry::Keep => None,
+    };
+    if let Some(deadline) = deadline
+        && condition == Condition::Always
+        && !get
+    {
+        let set = Operation::Set { key, value, deadline };
         return match wants_version {
             true => Plan::one(set, |outcomes| with_version(outcomes, ok)).map(Plan::tell_version),
             false => Plan::one(set, ok),
         };
     }
-    let expiry = Expiry::Never;
     let function = Function::Set { value, expiry, condition, get, wants_version };
     let answer = if wants_version { |outcomes| with_version(outcomes, answer_of) } else { answer_of };
     Plan::update(key, &function, answer)
@@ -162,6 +120,21 @@ fn setnx(mut call: Call<'_>) -> Planned {
         Response::Error(text) => Response::Error(text),
         _ => Response::Integer(1),
     })
+}
+
+fn setex(call: Call<'_>) -> Planned {
+    set_for(call, Unit::Seconds, "setex")
+}
+
+fn psetex(call: Call<'_>) -> Planned {
+    set_for(call, Unit::Millis, "psetex")
+}
+
+/// The time stands before the value.
+fn set_for(mut call: Call<'_>, unit: Unit, command: &str) -> Planned {
+    let deadline = unit.deadline(&call.args[2], command, call.host)?;
+    let value = call.take_value(3)?;
+    Plan::one(Operation::Set { key: call.take(1), value, deadline }, ok)
 }
 
 /// Of a key that is named more than once the last value counts.

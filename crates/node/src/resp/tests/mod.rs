@@ -2,6 +2,7 @@
 
 mod commands;
 mod connection;
+mod expiry;
 mod keys;
 mod parsing;
 mod replies;
@@ -33,11 +34,12 @@ pub(super) struct Node {
     slow: RefCell<SlowRequests>,
     killed: RefCell<Vec<u64>>,
     renamed: RefCell<Option<(u64, Names)>>,
+    now: Option<Moments>,
 }
 
 impl Clock for Node {
     fn moments(&self) -> Moments {
-        NOW
+        self.now.unwrap_or(NOW)
     }
 }
 
@@ -92,7 +94,7 @@ impl Host for Node {
     }
 }
 
-/// What time it is at the node: so many milliseconds since the Unix epoch.
+/// What time it is at the node, but where a test moves it: so many milliseconds since the Unix epoch.
 pub(super) const NOW: Moments =
     Moments { earliest: Moment(1_700_000_000_000), latest: Moment(1_700_000_000_000) };
 
@@ -107,7 +109,11 @@ pub(super) fn args(line: &str) -> Args {
 }
 
 fn handle(session: &mut Session, line: &str) -> Plan {
-    let node = Node { own: Some(session.listed().clone()), ..Node::default() };
+    handle_at(session, line, NOW)
+}
+
+fn handle_at(session: &mut Session, line: &str, now: Moments) -> Plan {
+    let node = Node { own: Some(session.listed().clone()), now: Some(now), ..Node::default() };
     session.heard(node.uptime());
     session.handle(ClientRequest::Command(args(line)), &node)
 }
