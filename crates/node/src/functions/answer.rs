@@ -1,7 +1,7 @@
 //! What functions answer, and its bytes.
 
 use abd::Deadline;
-use abd::wire::{Reader, WireError};
+use abd::wire::{Reader, WireError, put_bytes};
 use bytes::{BufMut, Bytes, BytesMut};
 
 /// What a function answers.
@@ -15,6 +15,20 @@ pub enum FunctionAnswer {
     Integer(i64),
     /// A value.
     Value(Bytes),
+    /// An integer that the key holds, and what was added to it.
+    Added {
+        /// The sum.
+        sum: i64,
+        /// What was added: nothing if nothing was changed.
+        by: i64,
+    },
+    /// A number that the key holds, and what was added to it, as Redis prints them.
+    AddedFloat {
+        /// The sum.
+        sum: Bytes,
+        /// What was added: zero if nothing was changed.
+        by: Bytes,
+    },
     /// It could not be done, and changed nothing.
     Error(FunctionError),
     /// What the key holds.
@@ -49,6 +63,15 @@ pub enum FunctionError {
     /// The sum would be no number, or an infinite one.
     #[error("ERR increment would produce NaN or Infinity")]
     NotFinite,
+    /// The key holds an infinite number.
+    #[error("ERR value cannot be Infinity")]
+    Infinite,
+    /// What is added to reach a bound would not be in 64 bits.
+    #[error("ERR applied increment would overflow")]
+    AddedOverflow,
+    /// What is added to reach a bound would be infinite.
+    #[error("ERR applied increment would be Infinity")]
+    AddedInfinity,
     /// The value would be larger than this node lets its clients write.
     #[error("ERR string exceeds maximum allowed size (proto-max-bulk-len)")]
     TooLarge,
@@ -68,15 +91,20 @@ const ABORTED: u8 = 7;
 const REPLY: u8 = 8;
 const FAILED: u8 = 9;
 const OTHER_KEY: u8 = 10;
+const ADDED: u8 = 11;
+const ADDED_FLOAT: u8 = 12;
 
 /// Errors by their code, which is one more than the place.
-const ERRORS: [FunctionError; 6] = [
+const ERRORS: [FunctionError; 9] = [
     FunctionError::NotAnInteger,
     FunctionError::Overflow,
     FunctionError::NotAFloat,
     FunctionError::NotFinite,
     FunctionError::TooLarge,
     FunctionError::Unknown,
+    FunctionError::Infinite,
+    FunctionError::AddedOverflow,
+    FunctionError::AddedInfinity,
 ];
 
 impl FunctionAnswer {
@@ -96,6 +124,16 @@ impl FunctionAnswer {
             Self::Integer(number) => {
                 out.put_u8(INTEGER);
                 out.put_i64(*number);
+            }
+            Self::Added { sum, by } => {
+                out.put_u8(ADDED);
+                out.put_i64(*sum);
+                out.put_i64(*by);
+            }
+            Self::AddedFloat { sum, by } => {
+                out.put_u8(ADDED_FLOAT);
+                put_bytes(&mut out, sum);
+                put_bytes(&mut out, by);
             }
             Self::Value(bytes) | Self::Reply(bytes) | Self::Failed(bytes) | Self::OtherKey(bytes) => {
                 out.put_u8(match self {
@@ -126,6 +164,8 @@ impl FunctionAnswer {
             OK => Self::Ok,
             NULL => Self::Null,
             INTEGER => Self::Integer(reader.u64()?.cast_signed()),
+            ADDED => Self::Added { sum: reader.u64()?.cast_signed(), by: reader.u64()?.cast_signed() },
+            ADDED_FLOAT => Self::AddedFloat { sum: reader.bytes()?, by: reader.bytes()? },
             VALUE => return Ok(Self::Value(bytes.slice(1..))),
             REPLY => return Ok(Self::Reply(bytes.slice(1..))),
             FAILED => return Ok(Self::Failed(bytes.slice(1..))),

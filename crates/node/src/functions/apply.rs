@@ -53,14 +53,14 @@ impl Held {
     }
 
     /// It expires at this time, which may have passed.
-    fn expire_at(&mut self, deadline: Deadline, moment: Moment) {
+    pub(super) fn expire_at(&mut self, deadline: Deadline, moment: Moment) {
         self.deadline = deadline;
         self.version = None;
         self.expire(moment);
     }
 
     /// The key holds something else now. Its deadline stays.
-    fn change(&mut self, content: Content) {
+    pub(super) fn change(&mut self, content: Content) {
         self.content = content;
         self.version = None;
     }
@@ -103,7 +103,7 @@ impl Function {
         let Circumstances { moments: Moments { earliest: moment, .. }, value_bytes_max } = circumstances;
         let changed = match self {
             Self::Set { value, expiry, condition, get, .. } => {
-                return set(held, value, *expiry, condition, *get, value_bytes_max);
+                return set(held, value, *expiry, condition, *get, circumstances);
             }
             Self::Expire { deadline, replaces } => return expire(held, *deadline, *replaces, moment),
             Self::GetExpire(expiry) => return get_expire(held, *expiry, moment),
@@ -118,6 +118,7 @@ impl Function {
             Self::Delete { condition, get } => return delete(held, condition, *get),
             Self::Increment(by) => increment(held, *by),
             Self::IncrementFloat(by) => increment_float(held, *by),
+            Self::IncrementWithin(increment) => increment.apply(held, moment),
             Self::Append(value) => append(held, value, value_bytes_max),
             Self::SetRange { offset, value } => set_range(held, *offset, value, value_bytes_max),
         };
@@ -136,9 +137,9 @@ fn set(
     expiry: Expiry,
     condition: &Condition,
     get: bool,
-    max: usize,
+    circumstances: Circumstances,
 ) -> Applied {
-    if value.len() > max {
+    if value.len() > circumstances.value_bytes_max {
         return (FunctionAnswer::Error(FunctionError::TooLarge), false);
     }
     let holds = condition.holds(held);
@@ -153,7 +154,7 @@ fn set(
         match expiry {
             Expiry::Never => held.deadline = Deadline::NONE,
             Expiry::Keep => {}
-            Expiry::At(deadline) => held.deadline = deadline,
+            Expiry::At(deadline) => held.expire_at(deadline, circumstances.moments.earliest),
         }
     }
     (answer, holds)

@@ -17,6 +17,7 @@
 //! | 11 | `Read` | `flags u8`; flag 1: `wants_version` |
 //! | 12 | `Guard` | version (24 bytes) |
 //! | 13 | `Script` | `flags u8 \| source \| keys \| arguments`, lists as `count u32 \| values`; flags 1: `read_only`, 2: `resp3` |
+//! | 14 | `IncrementWithin` | `flags u8 \| expiry \| three numbers`: what is added, the least and the greatest sum; flags 1: the ten bytes of numbers, not `i64`; 2: `saturates`, 4: `only_if_none` |
 //!
 //! An expiry is `kind u8 \| deadline u64`: 0 never, 1 keep, 2 at the deadline, which is zero in the others.
 //!
@@ -24,7 +25,7 @@
 //! differs (a value), 5 version (its 24 bytes).
 
 use super::script::SCRIPT;
-use super::{Condition, Expiry, Extended, Function, Replaces, Script};
+use super::{BoundedIncrement, Condition, Expiry, Extended, Function, Replaces, Script};
 use abd::Deadline;
 use abd::wire::{Reader, WireError, put_bytes};
 use bytes::{BufMut, Bytes, BytesMut};
@@ -41,6 +42,7 @@ const GET_EXPIRE: u8 = 9;
 const PERSIST: u8 = 10;
 const READ: u8 = 11;
 const GUARD: u8 = 12;
+const INCREMENT_WITHIN: u8 = 14;
 
 const CONDITION: u8 = 7;
 const GET: u8 = 8;
@@ -113,6 +115,10 @@ impl Function {
                 out.put_u8(SCRIPT);
                 script.put(&mut out);
             }
+            Self::IncrementWithin(increment) => {
+                out.put_u8(INCREMENT_WITHIN);
+                increment.put(&mut out);
+            }
             Self::Guard(version) => {
                 out.put_u8(GUARD);
                 out.put_slice(&version.to_bytes());
@@ -154,6 +160,7 @@ impl Function {
             GET_EXPIRE => Self::GetExpire(Expiry::read(&mut reader)?),
             PERSIST => Self::Persist,
             READ => Self::Read { wants_version: reader.flags(1)? != 0 },
+            INCREMENT_WITHIN => Self::IncrementWithin(BoundedIncrement::read(&mut reader)?),
             GUARD => Self::Guard(reader.version()?),
             SCRIPT => Self::Script(Script::read(&mut reader)?),
             other => return Err(WireError::Kind(other)),
@@ -169,6 +176,7 @@ impl Function {
             Self::Delete { condition, .. } => condition.size(),
             Self::Increment(_)
             | Self::IncrementFloat(_)
+            | Self::IncrementWithin(_)
             | Self::Expire { .. }
             | Self::GetExpire(_)
             | Self::Persist
@@ -190,7 +198,7 @@ impl Function {
             | Self::Guard(_) => None,
             // Nobody knows before it has run.
             Self::Script(_) => Some(0),
-            Self::Increment(_) | Self::IncrementFloat(_) => Some(1),
+            Self::Increment(_) | Self::IncrementFloat(_) | Self::IncrementWithin(_) => Some(1),
             Self::Set { value, .. } | Self::Append(value) | Self::SetRange { value, .. } => Some(value.len()),
         }
     }
@@ -206,7 +214,7 @@ impl Function {
             | Self::Read { .. }
             | Self::Guard(_) => false,
             Self::Script(script) => !script.read_only,
-            Self::Increment(_) | Self::IncrementFloat(_) => true,
+            Self::Increment(_) | Self::IncrementFloat(_) | Self::IncrementWithin(_) => true,
             Self::Append(value) | Self::SetRange { value, .. } => !value.is_empty(),
         }
     }
@@ -253,7 +261,7 @@ impl Condition {
 }
 
 impl Expiry {
-    fn put(self, out: &mut BytesMut) {
+    pub(super) fn put(self, out: &mut BytesMut) {
         let (kind, deadline) = match self {
             Self::Never => (0, Deadline::NONE),
             Self::Keep => (1, Deadline::NONE),
@@ -263,7 +271,7 @@ impl Expiry {
         out.put_u64(deadline.0);
     }
 
-    fn read(reader: &mut Reader<'_>) -> Result<Self, WireError> {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, WireError> {
         match (reader.u8()?, Deadline(reader.u64()?)) {
             (0, Deadline::NONE) => Ok(Self::Never),
             (1, Deadline::NONE) => Ok(Self::Keep),

@@ -5,6 +5,7 @@
 
 mod answer;
 mod apply;
+mod bounded;
 mod encoding;
 mod extended;
 mod fold;
@@ -13,6 +14,7 @@ mod script;
 
 pub use answer::{FunctionAnswer, FunctionError};
 pub use apply::{Circumstances, Held};
+pub use bounded::{Bounded, BoundedIncrement, Step};
 pub use extended::Extended;
 pub use fold::evaluate;
 pub use script::{Interpreter, Script, has_script};
@@ -49,6 +51,8 @@ pub enum Function {
     Increment(i64),
     /// Adds to the number that the key holds, zero if it is absent. Answers the sum as the key holds it then.
     IncrementFloat(Extended),
+    /// Adds to the number that the key holds, within bounds, and may change its deadline.
+    IncrementWithin(BoundedIncrement),
     /// Appends to what the key holds. Answers the length.
     Append(Bytes),
     /// Overwrites a part of what the key holds, with zeros before it if that is shorter. Answers the length.

@@ -59,6 +59,10 @@ pub(super) fn answer_of(outcomes: Outcomes) -> Response {
         Some(FunctionAnswer::Value(value)) => Response::Bulk(value),
         Some(FunctionAnswer::Error(error)) => Response::error(error.to_string()),
         Some(FunctionAnswer::Held { value: Some(value), .. }) => Response::Bulk(value),
+        Some(FunctionAnswer::Added { sum, by }) => Response::Array([sum, by].map(Response::Integer).into()),
+        Some(FunctionAnswer::AddedFloat { sum, by }) => {
+            Response::Array([sum, by].map(Response::Double).into())
+        }
         Some(FunctionAnswer::Reply(bytes)) => Response::Encoded(bytes),
         Some(FunctionAnswer::Failed(text)) => Response::error(String::from_utf8_lossy(&text)),
         Some(

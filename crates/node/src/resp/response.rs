@@ -48,6 +48,8 @@ pub enum Response {
     Map(Vec<(Response, Response)>),
     /// A truth value; 1 or 0 in RESP2.
     Boolean(bool),
+    /// A number with a fraction, as text; plain bytes in RESP2.
+    Double(Bytes),
     /// Text to be shown as it is; plain bytes in RESP2.
     Verbatim(Bytes),
     /// What is a reply already, in the protocol of its client.
@@ -91,6 +93,12 @@ impl Response {
             Self::Error(text) => line(b'-', text, out),
             Self::Integer(number) => header(b':', *number, out),
             Self::Bulk(bytes) => blob(b'$', b"", bytes, out),
+            Self::Double(text) if resp3 => {
+                out.put_u8(b',');
+                out.put_slice(text);
+                out.put_slice(b"\r\n");
+            }
+            Self::Double(text) => blob(b'$', b"", text, out),
             Self::Verbatim(bytes) if resp3 => blob(b'=', b"txt:", bytes, out),
             Self::Verbatim(bytes) => blob(b'$', b"", bytes, out),
             Self::Encoded(bytes) => out.put_slice(bytes),

@@ -37,6 +37,9 @@ impl Extended {
     /// The number of an absent key.
     pub(crate) const ZERO: Self = Self::zero(false);
 
+    /// The largest number that is not infinite.
+    pub(crate) const MAX: Self = Self { negative: false, exponent: INFINITE - 1, significand: u64::MAX };
+
     const fn zero(negative: bool) -> Self {
         Self { negative, exponent: 0, significand: 0 }
     }
@@ -49,6 +52,17 @@ impl Extended {
     /// large, or too small and not zero. `inf` is a number.
     pub fn parse(text: &[u8]) -> Option<Self> {
         parse::parse(text)
+    }
+
+    /// A number of the same order: both zeros have the same.
+    pub(crate) fn rank(self) -> i128 {
+        let amount = i128::from(self.exponent) << 64 | i128::from(self.significand);
+        if self.negative { -amount } else { amount }
+    }
+
+    /// The same amount on the other side of zero.
+    pub(crate) fn negated(self) -> Self {
+        Self { negative: !self.negative, ..self }
     }
 
     pub(crate) fn is_finite(self) -> bool {

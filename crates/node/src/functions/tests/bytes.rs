@@ -2,6 +2,7 @@
 
 use super::super::{FunctionAnswer, FunctionError};
 use super::*;
+use alloc::string::ToString;
 use proptest::prelude::*;
 
 fn bytes() -> impl Strategy<Value = Bytes> {
@@ -31,6 +32,19 @@ fn expiry() -> impl Strategy<Value = Expiry> {
     ]
 }
 
+fn increment() -> impl Strategy<Value = BoundedIncrement> {
+    let float =
+        || (-1000..1000_i64).prop_map(|number| Extended::parse(number.to_string().as_bytes()).unwrap());
+    let integers =
+        any::<[i64; 3]>().prop_map(|[by, lower, upper]| Step::Integer(Bounded { by, lower, upper }));
+    let floats =
+        [float(), float(), float()].prop_map(|[by, lower, upper]| Step::Float(Bounded { by, lower, upper }));
+    let step = prop_oneof![integers, floats];
+    (step, expiry(), any::<[bool; 2]>()).prop_map(|(step, expiry, [saturates, only_if_none])| {
+        BoundedIncrement { step, saturates, expiry, only_if_none }
+    })
+}
+
 fn function() -> impl Strategy<Value = Function> {
     let number = "-?[0-9]{1,20}(\\.[0-9]{1,20})?(e-?[0-9]{1,3})?";
     prop_oneof![
@@ -50,6 +64,7 @@ fn function() -> impl Strategy<Value = Function> {
             }
         }),
         expiry().prop_map(Function::GetExpire),
+        increment().prop_map(Function::IncrementWithin),
         Just(Function::Persist),
         any::<bool>().prop_map(|wants_version| Function::Read { wants_version }),
         (1..9_u64).prop_map(|time| Function::Guard(version(time))),
@@ -75,11 +90,16 @@ fn answer() -> impl Strategy<Value = FunctionAnswer> {
         FunctionError::NotFinite,
         FunctionError::TooLarge,
         FunctionError::Unknown,
+        FunctionError::Infinite,
+        FunctionError::AddedOverflow,
+        FunctionError::AddedInfinity,
     ];
     prop_oneof![
         Just(FunctionAnswer::Ok),
         Just(FunctionAnswer::Null),
         any::<i64>().prop_map(FunctionAnswer::Integer),
+        any::<(i64, i64)>().prop_map(|(sum, by)| FunctionAnswer::Added { sum, by }),
+        (bytes(), bytes()).prop_map(|(sum, by)| FunctionAnswer::AddedFloat { sum, by }),
         bytes().prop_map(FunctionAnswer::Value),
         prop::sample::select(errors.to_vec()).prop_map(FunctionAnswer::Error),
     ]
@@ -174,7 +194,7 @@ fn what_nobody_writes_is_refused() {
     for bytes in refused {
         assert!(Function::decode(&Bytes::from_static(bytes)).is_err(), "{bytes:?}");
     }
-    for bytes in [&b""[..], b"\x00\x00", b"\x02\0", b"\x04\0", b"\x04\x07", b"\x05"] {
+    for bytes in [&b""[..], b"\x00\x00", b"\x02\0", b"\x04\0", b"\x04\x0a", b"\x05"] {
         assert!(FunctionAnswer::decode(&Bytes::from_static(bytes)).is_err(), "{bytes:?}");
     }
 }

@@ -9,6 +9,7 @@ mod documentation;
 mod durability;
 mod expiry;
 mod expiry_options;
+mod increx;
 mod keys;
 mod kill;
 mod lcs;
@@ -35,7 +36,7 @@ use alloc::string::{String, ToString};
 use core::iter::once;
 use core::str::FromStr;
 
-const FAMILIES: [&[Command]; 18] = [
+const FAMILIES: [&[Command]; 19] = [
     users::COMMANDS,
     slowness::COMMANDS,
     memory::COMMANDS,
@@ -45,6 +46,7 @@ const FAMILIES: [&[Command]; 18] = [
     copies::COMMANDS,
     databases::COMMANDS,
     expiry::COMMANDS,
+    increx::COMMANDS,
     keys::COMMANDS,
     lcs::COMMANDS,
     numbers::COMMANDS,

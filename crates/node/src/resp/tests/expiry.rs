@@ -275,3 +275,112 @@ fn a_value_lives_no_shorter_than_its_client_says() {
         assert_eq!(run.operations.as_slice(), [set], "{line}: it needs no consensus");
     }
 }
+
+#[test]
+fn increx_adds_within_bounds() {
+    script(&[
+        ("INCREX k", "*2 :1 :1"),
+        ("INCREX k BYINT 4", "*2 :5 :4"),
+        ("INCREX k BYINT -10", "*2 :-5 :-10"),
+        ("INCREX k byint 0", "*2 :-5 :0"),
+        ("INCREX k BYINT 100 UBOUND 80", "*2 :-5 :0"),
+        ("INCREX k BYINT 100 UBOUND 80 SATURATE", "*2 :80 :85"),
+        ("INCREX k BYINT 1 UBOUND 80", "*2 :80 :0"),
+        ("INCREX k SATURATE BYINT -100 LBOUND 0", "*2 :0 :-80"),
+        ("INCREX k LBOUND 0 UBOUND 10", "*2 :1 :1"),
+        // What is out of bounds already may come back.
+        ("SET k 50", "+OK"),
+        ("INCREX k BYINT 5 UBOUND 30", "*2 :50 :0"),
+        ("INCREX k BYINT -25 UBOUND 30", "*2 :25 :-25"),
+        ("SET k 50", "+OK"),
+        ("INCREX k BYINT 5 UBOUND 30 SATURATE", "*2 :30 :-20"),
+        ("INCREX none BYINT 5 LBOUND 10", "*2 :0 :0"),
+        ("INCREX none BYFLOAT -0.5 UBOUND -1.5", "*2 $1 0 $1 0"),
+        ("EXISTS none", ":0"),
+        ("SET k 9223372036854775800", "+OK"),
+        ("INCREX k BYINT 9223372036854775800", "*2 :9223372036854775800 :0"),
+        ("INCREX k BYINT 9223372036854775800 SATURATE", "*2 :9223372036854775807 :7"),
+        ("INCREX k SATURATE UBOUND -5", "-ERR applied increment would overflow"),
+        ("GET k", "$19 9223372036854775807"),
+        ("SET k x", "+OK"),
+        ("INCREX k", INTEGER),
+        ("INCREX k BYFLOAT 1", "-ERR value is not a valid float"),
+        ("SET k 1.5", "+OK"),
+        ("INCREX k", INTEGER),
+        ("INCREX k BYFLOAT 0.25", "*2 $4 1.75 $4 0.25"),
+        ("INCREX k BYFLOAT 10 UBOUND 5.5", "*2 $4 1.75 $1 0"),
+        ("INCREX k BYFLOAT 10 UBOUND 5.5 SATURATE", "*2 $3 5.5 $4 3.75"),
+        ("INCREX k BYFLOAT -10 LBOUND -inf", "*2 $4 -4.5 $3 -10"),
+        ("INCREX k BYFLOAT 1 UBOUND -inf LBOUND -inf SATURATE", "-ERR applied increment would be Infinity"),
+        ("SET k inf", "+OK"),
+        ("INCREX k BYFLOAT 1", "-ERR value cannot be Infinity"),
+        ("SET k 1e4932", "+OK"),
+        ("INCREX new BYFLOAT 1e4932 SATURATE UBOUND 7", "*2 $1 7 $1 7"),
+    ]);
+}
+
+#[test]
+fn increx_changes_the_deadline() {
+    script(&[
+        ("INCREX k EX 10", "*2 :1 :1"),
+        ("PTTL k", ":10000"),
+        ("INCREX k", "*2 :2 :1"),
+        ("PTTL k", ":10000"),
+        ("INCREX k PX 5 ENX", "*2 :3 :1"),
+        ("PTTL k", ":10000"),
+        ("INCREX k PX 5 UBOUND 3", "*2 :3 :0"),
+        ("PTTL k", ":10000"),
+        ("INCREX k PX 5 UBOUND 3 SATURATE", "*2 :3 :0"),
+        ("PTTL k", ":5"),
+        ("INCREX k PERSIST", "*2 :4 :1"),
+        ("PTTL k", ":-1"),
+        ("INCREX k ENX PXAT 1700000000009", "*2 :5 :1"),
+        ("PTTL k", ":9"),
+        ("+9", ""),
+        ("INCREX k ENX EX 1", "*2 :1 :1"),
+        ("PTTL k", ":1000"),
+        ("INCREX k EXAT 1 ENX", "*2 :2 :1"),
+        ("INCREX k EXAT 1", "*2 :3 :1"),
+        ("EXISTS k", ":0"),
+    ]);
+}
+
+#[test]
+fn options_of_increx() {
+    for options in [
+        "FOO",
+        "BYINT",
+        "BYINT 1 BYFLOAT 1.5",
+        "BYINT 1 BYINT 2",
+        "LBOUND 0 LBOUND 1",
+        "UBOUND 9 UBOUND 8",
+        "SATURATE SATURATE",
+        "ENX ENX EX 10",
+        "PERSIST PERSIST",
+        "EX 10 EX 20",
+        "EX 10 PX 20",
+        "EX 10 PERSIST",
+        "PERSIST ENX",
+        "KEEPTTL",
+        "EX",
+    ] {
+        script(&[(&format!("INCREX k {options}"), SYNTAX), ("EXISTS k", ":0")]);
+    }
+    for (options, error) in [
+        ("ENX", "ENX flag requires an expiration"),
+        ("BYINT 1.5", "Increment is not an integer or out of range"),
+        ("BYFLOAT abc", "Increment is not a valid float"),
+        ("BYFLOAT -inf", "BYFLOAT increment cannot be Infinity"),
+        ("LBOUND 1.5", "LBOUND is not an integer or out of range"),
+        ("UBOUND x", "UBOUND is not an integer or out of range"),
+        ("BYFLOAT 1 LBOUND x", "LBOUND is not a valid float"),
+        ("LBOUND 10 UBOUND 5", "LBOUND can't be greater than UBOUND"),
+        ("BYFLOAT 0.5 LBOUND 10.5 UBOUND 1.5", "LBOUND can't be greater than UBOUND"),
+        ("BYFLOAT 0.5 LBOUND inf", "LBOUND can't be greater than UBOUND"),
+        ("EX 0", "invalid expire time in 'increx' command"),
+        ("PX -1", "invalid expire time in 'increx' command"),
+        ("EX x", "value is not an integer or out of range"),
+    ] {
+        script(&[(&format!("INCREX k {options}"), &format!("-ERR {error}")), ("EXISTS k", ":0")]);
+    }
+}

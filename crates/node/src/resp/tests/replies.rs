@@ -19,6 +19,7 @@ fn each_kind_in_both_protocols() {
         (Response::Map(vec![(Response::OK, Response::Null)]), "*2\r\n+OK\r\n$-1\r\n", "%1\r\n+OK\r\n_\r\n"),
         (Response::Boolean(true), ":1\r\n", "#t\r\n"),
         (Response::Boolean(false), ":0\r\n", "#f\r\n"),
+        (Response::Double("2.75".into()), "$4\r\n2.75\r\n", ",2.75\r\n"),
         (Response::Verbatim("ab".into()), "$2\r\nab\r\n", "=6\r\ntxt:ab\r\n"),
     ];
     for (reply, resp2, resp3) in cases {
