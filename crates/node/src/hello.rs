@@ -64,7 +64,7 @@ pub struct Versions {
 impl Versions {
     /// Those of this release. `newest` is raised with any change to what travels between nodes after the handshake; `oldest`
     /// when this release cannot talk as an earlier one did any more.
-    pub const OURS: Self = Self::only(4);
+    pub const OURS: Self = Self::only(5);
 
     /// All from `oldest` to `newest`; `None` when there is none.
     pub fn new(oldest: u16, newest: u16) -> Option<Self> {

@@ -43,7 +43,7 @@ fn the_highest_common_version_is_spoken() {
 fn what_is_said_is_understood() {
     let said = hello(3, 5);
     assert_eq!(Hello::get(written(|out| said.put(out)), Versions::OURS), Ok(said));
-    let said = Welcome { version: 4, about: About { member: None, ..about() } };
+    let said = Welcome { version: 5, about: About { member: None, ..about() } };
     assert_eq!(Welcome::get(written(|out| said.put(out)), Versions::OURS), Ok(said));
     let mut body = BytesMut::new();
     Met.put(&mut body);
@@ -61,7 +61,7 @@ fn a_refusal_may_come_in_place_of_a_welcome_and_of_a_verdict() {
         assert_eq!(Welcome::get(body.clone(), Versions::OURS), Err(said.clone().into()));
         assert_eq!(Met::get(body, Versions::OURS), Err(said.into()));
     }
-    let welcome = written(|out| Welcome { version: 4, about: about() }.put(out));
+    let welcome = written(|out| Welcome { version: 5, about: about() }.put(out));
     assert_eq!(Met::get(welcome, Versions::OURS), Err(HelloError::Stranger));
 }
 
@@ -74,7 +74,7 @@ fn without_a_common_version_nothing_else_is_read() {
     body.put_slice(b"nonsense");
     let why = Hello::get(body.freeze(), Versions::OURS).unwrap_err();
     assert_eq!(why, HelloError::Version { theirs: Versions::new(7, 9).unwrap(), ours: Versions::OURS });
-    assert!(why.to_string().contains("versions 7 to 9, this node version 4"), "{why}");
+    assert!(why.to_string().contains("versions 7 to 9, this node version 5"), "{why}");
     let said = Welcome { version: 7, about: about() };
     let why = Welcome::get(written(|out| said.put(out)), Versions::OURS).unwrap_err();
     assert!(matches!(why, HelloError::Version { .. }));
@@ -98,7 +98,7 @@ fn a_node_from_before_there_were_ranges_is_told_apart() {
 
 #[test]
 fn what_a_later_release_adds_is_skipped() {
-    let said = hello(3, 4);
+    let said = hello(3, 5);
     let mut body = BytesMut::new();
     said.put(&mut body);
     // A field of its own, and more at the end of a known one: the challenge, which is the last.
@@ -110,7 +110,7 @@ fn what_a_later_release_adds_is_skipped() {
 
 #[test]
 fn a_field_that_is_missing_comes_twice_or_is_cut_is_an_error() {
-    let body = written(|out| hello(4, 4).put(out));
+    let body = written(|out| hello(5, 5).put(out));
     for length in 0..body.len() {
         // Without its last fields it is a hello without a challenge, or a lane.
         let cut = Hello::get(body.slice(..length), Versions::OURS);

@@ -13,11 +13,12 @@ use super::supervise::Supervisor;
 use super::{http, peer, repair, sockets, stats};
 use crate::config::Settings;
 use crate::logging::limit::limited;
+use ::node::inquiry::notes::Notes;
 use abd::{Instant, NodeId, TimestampIssuer};
 use std::net::TcpListener;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -59,6 +60,7 @@ pub(crate) struct Given {
     pub(super) disk: Arc<Disk>,
     pub(super) membership: Arc<Membership>,
     pub(super) repairs: Arc<Repairs>,
+    pub(super) notes: Arc<Mutex<Notes>>,
     pub(super) clients: Arc<Clients>,
     pub(super) stats: Arc<Stats>,
     pub(super) report: Arc<Report>,
@@ -97,7 +99,7 @@ pub(super) fn run(
         let Shard { supervisor, membership, .. } = &*shard;
         supervisor.task("completions", shard.clone().deliver_completions());
         supervisor.task("timer", shard.clone().keep_time());
-        supervisor.task("questions", shard.clone().answer_repair());
+        supervisor.task("questions", shard.clone().answer_questions());
         supervisor.task("client patience", client::keep_patience(shard.clone()));
         for (id, address) in &shard.settings.cluster {
             if *id != membership.own.id.0 {

@@ -6,10 +6,12 @@ use super::metrics::describe;
 use super::report::Report;
 use super::shard::Shard;
 use super::{now_instant, supervise};
+use ::node::inquiry::listing::{ListLimits, ListedKey, Listing, Lists};
 use ::node::repair::ranges::{Page, Range, Ranges};
 use ::node::repair::{Config, Repair, Status};
 use abd::{Instant, NodeId, Version, VersionStore};
 use bytes::Bytes;
+use std::cmp::Ordering;
 use std::fmt::Write;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -93,9 +95,35 @@ impl Ranges for ReplicaStore {
     }
 }
 
+impl Lists for ReplicaStore {
+    fn list(
+        &self,
+        after: Option<&[u8]>,
+        beginning: &[u8],
+        limits: ListLimits,
+        wanted: impl FnMut(&[u8]) -> bool,
+    ) -> Result<Listing, DatabaseError> {
+        let ListLimits { present, looked_at, bytes } = limits;
+        let limits = store::ListLimits { present, looked_at, bytes };
+        let store::Listing { entries, told_up_to } =
+            self.versions.list(after, beginning, limits, wanted).inspect_err(cannot_read)?;
+        let entry = |store::ListedKey { key, version, present, deadline }| ListedKey {
+            key,
+            version,
+            present,
+            deadline,
+        };
+        Ok(Listing { entries: entries.into_iter().map(entry).collect(), told_up_to })
+    }
+
+    fn order(one: &[u8], other: &[u8]) -> Ordering {
+        store::versions::order(one, other)
+    }
+}
+
 /// It is told where it is noticed, too, and ends the node if it is for good.
 fn cannot_read(why: &DatabaseError) {
-    tracing::debug!(%why, "repair cannot read this node's own store now");
+    tracing::debug!(%why, "cannot read this node's own store now, for repair or an inquiry");
 }
 
 /// Does what repair wants, for as long as the node lives.

@@ -98,6 +98,7 @@ impl RunningNode {
             disk: disk.clone(),
             membership: membership.clone(),
             repairs,
+            notes: Arc::default(),
             clients: clients.clone(),
             stats,
             report,

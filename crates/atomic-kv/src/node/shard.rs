@@ -21,7 +21,7 @@ use ::node::client::operations::Started;
 use ::node::client::parked::Parked;
 use ::node::client::turns::{Load, Turns};
 use ::node::lanes::lane::LaneKey;
-use ::node::shard::{PeerQuestion, REPLICA, ReplyTo, Return, coordinator_config};
+use ::node::shard::{REPLICA, ReplyTo, Return, coordinator_config};
 use abd::{Instant, Now, Operation, Outcome, Reason};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -82,7 +82,7 @@ pub(crate) struct Shard {
     rearm: Signal,
     /// Given when nothing is in flight.
     drained: Signal,
-    /// Given when a peer's repair has asked something.
+    /// Given when the own store is asked something.
     asked: Signal,
     /// Whether so much is in flight that the thread lets others run before it sleeps.
     busy: Arc<AtomicBool>,
@@ -232,8 +232,8 @@ impl Shard {
         }
     }
 
-    /// Looks up what the peers' repair asks.
-    pub(crate) async fn answer_repair(self: Rc<Self>) {
+    /// Looks up what the peers' repair and inquiries ask the own store.
+    pub(crate) async fn answer_questions(self: Rc<Self>) {
         loop {
             self.asked.wait().await;
             while let Some(question) = self.with(Machine::poll_question) {
@@ -241,10 +241,11 @@ impl Shard {
                 tokio::task::spawn_local(async move {
                     let disk = shard.disk.clone();
                     let is_admitted = shard.membership.admission.is_admitted();
-                    let PeerQuestion { key, call, .. } = question;
+                    let to = question.to;
                     let answer =
                         supervise::blocking(move || question.carry_out(&disk.store, is_admitted)).await;
-                    shard.with(|machine| machine.handle_answered(key, call, answer));
+                    let now = shard.now();
+                    shard.with(|machine| machine.handle_answered(to, answer, now));
                 });
             }
         }

@@ -10,6 +10,7 @@ use super::repair::Repairs;
 use super::stats::Stats;
 use crate::logging::limit::limited;
 use ::node::clock::{Clock as _, Moments};
+use ::node::inquiry::notes::Notes;
 use ::node::limits::FRAME_BYTES_MAX;
 use ::node::repair::Repair;
 use ::node::shard::{self, Environment, OperationKind};
@@ -21,7 +22,7 @@ use abd::{
 use bytes::Bytes;
 use std::cell::RefCell;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use store::Puts;
 
 /// The surroundings of one event loop.
@@ -32,6 +33,7 @@ pub(crate) struct Surroundings {
     disk: Arc<Disk>,
     membership: Arc<Membership>,
     repairs: Arc<Repairs>,
+    notes: Arc<Mutex<Notes>>,
     stats: Arc<Stats>,
     /// Where a write is encoded; empty otherwise.
     put: RefCell<Puts>,
@@ -39,8 +41,8 @@ pub(crate) struct Surroundings {
 
 impl Surroundings {
     pub(super) fn new(given: &Given, index: usize) -> Self {
-        let Given { clock, issuer, disk, membership, repairs, stats, .. } = given.clone();
-        Self { index, clock, issuer, disk, membership, repairs, stats, put: RefCell::default() }
+        let Given { clock, issuer, disk, membership, repairs, notes, stats, .. } = given.clone();
+        Self { index, clock, issuer, disk, membership, repairs, notes, stats, put: RefCell::default() }
     }
 
     fn home(&self, to: shard::ReplyTo) -> ReplyTo {
@@ -108,6 +110,10 @@ impl Environment for Surroundings {
 
     fn repair(&self, tell: impl FnOnce(&mut Repair, Instant)) {
         self.repairs.tell(tell);
+    }
+
+    fn notes<T>(&self, run: impl FnOnce(&mut Notes) -> T) -> T {
+        run(&mut self.notes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn missed(&self, member: usize, key: &Bytes, version: Version) {

@@ -1,6 +1,7 @@
 //! Where the outcomes of one client's operations arrive: a slot for each operation in flight, used again and again,
 //! so that an operation costs no allocation and no lock for its way back.
 
+use crate::inquiry::Finding;
 use crate::shard::Return;
 use abd::Outcome;
 use alloc::rc::Rc;
@@ -23,9 +24,14 @@ struct Slots {
     waker: Option<Waker>,
     /// Bytes of the answers to updates that are here.
     answered_bytes: usize,
+    /// What the inquiry has found: a client has one at a time.
+    finding: Option<Finding>,
 }
 
-/// The way back of one operation.
+/// The slot that stands for the inquiry.
+const INQUIRY: usize = usize::MAX;
+
+/// The way back of one operation, or of an inquiry.
 #[derive(Debug)]
 pub struct WayBack {
     answers: Rc<Answers>,
@@ -41,6 +47,23 @@ impl Answers {
             slots.outcomes.len() - 1
         });
         (WayBack { answers: self.clone(), slot }, slot)
+    }
+
+    /// For an inquiry that is about to begin.
+    pub(super) fn open_inquiry(self: &Rc<Self>) -> WayBack {
+        self.0.borrow_mut().finding = None;
+        WayBack { answers: self.clone(), slot: INQUIRY }
+    }
+
+    /// What the inquiry has found; until it is there the task is woken for it.
+    pub(super) fn poll_finding(&self, context: &mut Context<'_>) -> Poll<Finding> {
+        let mut slots = self.0.borrow_mut();
+        if let Some(finding) = slots.finding.take() {
+            slots.awaited = None;
+            return Poll::Ready(finding);
+        }
+        slots.wait_for(INQUIRY, context);
+        Poll::Pending
     }
 
     /// Bytes of the value in a slot; none if nothing has arrived there.
@@ -65,12 +88,27 @@ impl Answers {
             slots.free.push(slot);
             return Poll::Ready(outcome);
         }
-        slots.awaited = Some(slot);
-        // The same task waits again and again: its waker is kept.
-        if !slots.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
-            slots.waker = Some(context.waker().clone());
-        }
+        slots.wait_for(slot, context);
         Poll::Pending
+    }
+}
+
+impl Slots {
+    fn wait_for(&mut self, slot: usize, context: &mut Context<'_>) {
+        self.awaited = Some(slot);
+        // The same task waits again and again: its waker is kept.
+        if !self.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+            self.waker = Some(context.waker().clone());
+        }
+    }
+
+    /// Whoever waits for an earlier one finds this one later without being woken for it.
+    fn wake_for(&self, slot: usize) {
+        if self.awaited == Some(slot)
+            && let Some(waker) = &self.waker
+        {
+            waker.wake_by_ref();
+        }
     }
 }
 
@@ -93,12 +131,13 @@ impl Return for WayBack {
         let mut slots = self.answers.0.borrow_mut();
         slots.answered_bytes += answered_bytes(&outcome);
         slots.outcomes[self.slot] = Some(outcome);
-        // Whoever waits for an earlier one finds this one later without being woken for it.
-        if slots.awaited == Some(self.slot)
-            && let Some(waker) = &slots.waker
-        {
-            waker.wake_by_ref();
-        }
+        slots.wake_for(self.slot);
+    }
+
+    fn tell(self, finding: Finding) {
+        let mut slots = self.answers.0.borrow_mut();
+        slots.finding = Some(finding);
+        slots.wake_for(INQUIRY);
     }
 }
 

@@ -16,7 +16,7 @@ use bytes::{Bytes, BytesMut};
 use smallvec::smallvec;
 
 /// What is shorter is copied out of the buffer that it came in, which is used again then.
-const COPIED_MAX_BYTES: usize = 1024;
+pub(super) const COPIED_MAX_BYTES: usize = 1024;
 
 /// What comes next on a connection.
 pub(super) enum Next {
@@ -105,6 +105,9 @@ impl Speaks for Resp {
                     operations,
                     command: Some(self.session.listed().noted()),
                 })
+            }
+            Plan::First(stage) => {
+                Next::Request(PipelineRequest::staged(stage, self.session.listed().noted()))
             }
         })
     }

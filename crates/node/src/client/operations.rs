@@ -3,6 +3,7 @@
 use super::answers::WayBack;
 use super::parked::Ticket;
 use super::turns::Turns;
+use crate::inquiry::{Inquiry, InquiryId};
 use crate::resp::Host;
 use abd::{Instant, Operation, OperationId, ValueFound};
 use bytes::BytesMut;
@@ -32,6 +33,10 @@ pub trait Operations: Host {
     fn found(&self, operation: OperationId) -> ValueFound;
     /// Ends operations that nobody waits for any more. Each has an outcome all the same.
     fn cancel(&self, operations: impl Iterator<Item = Started>);
+    /// Begins an inquiry. What it finds goes the way `back`.
+    fn inquire(&self, inquiry: Inquiry, instant: Instant, back: WayBack) -> InquiryId;
+    /// Ends an inquiry that nobody waits for any more. It finds nothing.
+    fn end_inquiry(&self, inquiry: InquiryId);
     /// Whose turn it is.
     fn turns(&self) -> &RefCell<Turns>;
     /// Gives an empty buffer room.

@@ -3,7 +3,11 @@
 use super::pipeline::Part;
 use super::service;
 use super::took::Timed;
-use crate::resp::{Answer, Host, Outcomes, Protocol, Response, Then, drop_value, length, reply};
+use crate::inquiry::InquiryId;
+use crate::resp::{
+    AfterInquiry, AfterRun, Answer, Host, Outcomes, Protocol, Response, Stage, Then, drop_value, length,
+    reply,
+};
 use abd::wire::put_frame;
 use abd::{Operation, Outcome};
 use alloc::collections::VecDeque;
@@ -24,15 +28,27 @@ pub(super) enum ReplyShape {
         answer: Answer,
         then: Option<Then>,
     },
+    /// More is done first.
+    Staged(Staged),
     /// A call of the Coordinator service, by its number; and one whose caller no longer wants the answer.
     Call(u64),
     Cancelled,
 }
 
+/// How far a request is that is carried out step by step.
+pub(super) enum Staged {
+    /// Its next step has not begun.
+    Next(Stage),
+    /// An inquiry runs.
+    Inquires(InquiryId, AfterInquiry),
+    /// Its operations run.
+    Runs(AfterRun),
+}
+
 /// A request whose reply is owed.
 pub(super) struct Owed {
     pub(super) shape: ReplyShape,
-    protocol: Protocol,
+    pub(super) protocol: Protocol,
     /// Since when it is carried out, if that is of interest.
     pub(super) timed: Option<Timed>,
     /// What has begun; nearly always one.
@@ -47,11 +63,14 @@ pub(super) struct Owed {
     /// What it adds to those of the pipeline.
     pub(super) operations: usize,
     pub(super) bytes: usize,
+    /// Nothing runs beside it.
+    pub(super) is_alone: bool,
 }
 
 impl Owed {
     /// Nothing of it has begun.
     pub(super) fn new(shape: ReplyShape, protocol: Protocol, operations: usize, bytes: usize) -> Self {
+        let is_alone = matches!(shape, ReplyShape::Staged(_));
         Self {
             shape,
             protocol,
@@ -63,7 +82,27 @@ impl Owed {
             is_too_large: false,
             operations,
             bytes,
+            is_alone,
         }
+    }
+
+    /// Whether more is to be done before there is a reply.
+    pub(super) fn is_staged(&self) -> bool {
+        matches!(self.shape, ReplyShape::Staged(_))
+    }
+
+    /// What becomes of its outcomes, to be given back by [`go_on`](Self::go_on).
+    pub(super) fn take_shape(&mut self) -> ReplyShape {
+        core::mem::replace(&mut self.shape, ReplyShape::Cancelled)
+    }
+
+    /// It goes on with something else.
+    pub(super) fn go_on(&mut self, shape: ReplyShape, operations: crate::resp::Operations) {
+        self.shape = shape;
+        self.parts.clear();
+        self.outcomes.clear();
+        (self.value_bytes, self.is_too_large) = (0, false);
+        self.rest = operations.into_iter().collect();
     }
 
     /// What is to be done instead of the next part, which has ended so.
@@ -95,6 +134,7 @@ impl Owed {
         let reply = match self.shape {
             ReplyShape::Ready(reply) => return out.extend_from_slice(&reply),
             ReplyShape::Cancelled => return,
+            ReplyShape::Staged(_) => unreachable!("a reply comes after the last step"),
             ReplyShape::Call(number) => {
                 for outcome in self.outcomes {
                     put_frame(out, |body| service::put_answer(body, number, &outcome.into()));

@@ -1,16 +1,19 @@
 //! What one connection has asked for and not been answered yet, in order.
 
+mod stages;
+
 use super::answers::Answers;
+use super::front::COPIED_MAX_BYTES;
 use super::operations::{Operations, Started};
-use super::owed::{Owed, ReplyShape};
+use super::owed::{Owed, ReplyShape, Staged};
 use super::took::{Timed, Took};
 use super::turns::Load;
-use crate::resp::{self, CommandPlace, Protocol, Response};
-use abd::{Instant, Operation, ValueFound};
+use crate::resp::{self, CommandPlace, Protocol, Response, Stage, Step};
+use abd::{Instant, Operation, Outcome, ValueFound, Version};
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use core::task::{Context, Poll};
 use rapidhash::v3::{RapidSecrets, rapidhash_v3_seeded};
 
@@ -51,6 +54,8 @@ pub(super) struct Pipeline {
     answers: Rc<Answers>,
     /// Requests that took long and were not told yet.
     slow: Vec<Took>,
+    /// The last write that has completed: of which key, and its version.
+    last_write: Option<(Bytes, Version)>,
 }
 
 /// What its Gets hold that have not been taken.
@@ -64,6 +69,8 @@ struct Held {
 /// One operation of a request.
 pub(super) struct Part {
     key_hash: u64,
+    /// Of what may write.
+    key: Option<Bytes>,
     is_read: bool,
     /// Whether it may hold a value that it has read.
     may_find: bool,
@@ -100,10 +107,18 @@ impl PipelineRequest {
         Self { shape: ReplyShape::Ready(reply), operations: resp::Operations::new(), command: None }
     }
 
+    /// One that is carried out step by step. Whoever asked to wait is not told that it took long.
+    pub(super) fn staged(stage: Stage, command: CommandPlace) -> Self {
+        let command = (!matches!(stage.step, Step::InquireHolders(..))).then_some(command);
+        let shape = ReplyShape::Staged(Staged::Next(stage));
+        Self { shape, operations: resp::Operations::new(), command }
+    }
+
     /// Bytes of its reply, if that is there already, or of its keys and values.
     pub(super) fn bytes(&self) -> usize {
         match &self.shape {
             ReplyShape::Ready(reply) => reply.len(),
+            ReplyShape::Staged(Staged::Next(stage)) => stage.held,
             _ => self.operations.iter().map(Operation::size).sum(),
         }
     }
@@ -149,6 +164,11 @@ impl Pipeline {
     pub(super) fn abandon(&mut self, shard: &impl Operations) {
         let parts = self.owed.iter().flat_map(|owed| owed.parts.iter().skip(owed.outcomes.len()));
         shard.cancel(parts.map(|part| part.started));
+        for owed in &self.owed {
+            if let ReplyShape::Staged(Staged::Inquires(inquiry, _)) = owed.shape {
+                shard.end_inquiry(inquiry);
+            }
+        }
         let load = self.load;
         shard.turns().borrow_mut().end(&mut self.load, load);
         self.owed.clear();
@@ -158,6 +178,10 @@ impl Pipeline {
     pub(super) fn has_to_wait(&mut self, shard: &impl Operations, request: &PipelineRequest) -> bool {
         if self.owed.is_empty() {
             return false;
+        }
+        let is_alone = matches!(request.shape, ReplyShape::Staged(_));
+        if is_alone || self.owed.iter().any(|owed| owed.is_alone) {
+            return true;
         }
         self.count_found(shard);
         let (operations, bytes) = (request.operations.len(), request.bytes());
@@ -200,6 +224,7 @@ impl Pipeline {
         }
         self.owed.push_back(owed);
         self.begin_rest(shard, now);
+        self.begin_stage(shard, now);
     }
 
     /// Looks whether what was sought has been found; whether anything was.
@@ -284,6 +309,9 @@ impl Pipeline {
                     return if enough(out, self.owed.len()) { Poll::Ready(()) } else { Poll::Pending };
                 };
                 part.end(shard, &mut self.held, &mut self.load);
+                if let Some(write) = part.written(&outcome) {
+                    self.last_write = Some(write);
+                }
                 if let Some(operation) = next.then(&outcome) {
                     let (held, load) = (&mut self.held, &mut self.load);
                     let place = next.outcomes.len();
@@ -302,6 +330,12 @@ impl Pipeline {
                         context.waker().wake_by_ref();
                         return Poll::Pending;
                     }
+                }
+                continue;
+            }
+            if next.is_staged() {
+                if self.poll_stage(shard, context).is_pending() {
+                    return if enough(out, self.owed.len()) { Poll::Ready(()) } else { Poll::Pending };
                 }
                 continue;
             }
@@ -340,11 +374,12 @@ impl Part {
     ) -> Self {
         let (key_hash, is_read, bytes) = (hash(operation.key()), operation.is_read(), operation.size());
         let may_find = is_read || matches!(operation, Operation::Update { .. });
+        let key = (!is_read).then(|| operation.key().clone());
         shard.turns().borrow_mut().begin(load, Load::of_one(bytes));
         let (back, slot) = answers.open();
         let started = shard.start(operation, now, back);
         let mut part =
-            Self { key_hash, is_read, may_find, started, slot, bytes, found_bytes: 0, is_sought: false };
+            Self { key_hash, key, is_read, may_find, started, slot, bytes, found_bytes: 0, is_sought: false };
         part.find(shard, answers, held, load);
         part
     }
@@ -372,6 +407,17 @@ impl Part {
             },
             Started::Refused | Started::Parked(_) => Some(0),
         }
+    }
+
+    /// What it has written, if it has: the key, and its version then.
+    fn written(&mut self, outcome: &Outcome) -> Option<(Bytes, Version)> {
+        let (Outcome::Written { version, .. } | Outcome::Updated { version, .. }) = outcome else {
+            return None;
+        };
+        let key = self.key.take()?;
+        // A long one may share the buffer that it came in.
+        let key = if key.len() > COPIED_MAX_BYTES { Bytes::copy_from_slice(&key) } else { key };
+        Some((key, *version))
     }
 
     /// Its outcome is taken.

@@ -54,6 +54,8 @@ pub struct Lane {
     pub(crate) frames: Frames,
     /// Whether a question of the peer's repair is being looked at: one at a time.
     pub(crate) is_answering: bool,
+    /// Questions of the peer's inquiries that wait for the disk.
+    pub(crate) looks: usize,
     pub(crate) last_heard: Instant,
     last_ping: Option<Instant>,
 }
@@ -61,7 +63,7 @@ pub struct Lane {
 impl Lane {
     pub(crate) fn new(key: LaneKey, run: u32, bounds: Bounds, now: Instant) -> Self {
         let (outgoing, frames) = (Outgoing::new(bounds), Frames::new(FRAME_BYTES_MAX));
-        Self { key, run, outgoing, frames, is_answering: false, last_heard: now, last_ping: None }
+        Self { key, run, outgoing, frames, is_answering: false, looks: 0, last_heard: now, last_ping: None }
     }
 
     /// Queues a ping if it is time for one: amid other frames, too, as only the answer says how much the peer has made durable, and

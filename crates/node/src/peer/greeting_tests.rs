@@ -230,8 +230,8 @@ fn releases_without_a_common_version_are_told_so_in_their_own_words() {
     let (mut a, mut b) = (node(1), node(2));
     a.own.versions = Versions::new(8, 9).unwrap();
     let (told, refused) = connect(&mut a, &mut b);
-    assert!(refusal(refused).contains("it speaks versions 8 to 9, this node version 4"));
-    assert!(failure(told).contains("it speaks version 4, this node versions 8 to 9"));
+    assert!(refusal(refused).contains("it speaks versions 8 to 9, this node version 5"));
+    assert!(failure(told).contains("it speaks version 5, this node versions 8 to 9"));
     // What is no greeting is not answered at all.
     let (mut acceptor, _) = Greeting::accept([2; 16]);
     let step = acceptor.handle_frame("GET / HTTP/1.1".into(), b.host());

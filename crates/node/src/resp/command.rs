@@ -6,11 +6,13 @@ use super::response::Response;
 use super::session::{Host, Session};
 use crate::clock::Clock;
 use crate::functions::Function;
+use crate::inquiry::{Finding, Inquiry};
 use abd::{Operation, Outcome};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec;
 use bytes::Bytes;
+use core::time::Duration;
 use smallvec::{SmallVec, smallvec};
 
 /// A command or a subcommand. Names, arities and positions are those of Redis 7.
@@ -64,10 +66,38 @@ pub enum Plan {
     Close,
     /// Run operations.
     Run(Run),
+    /// Do one thing first. What comes of it says what is done next.
+    First(Stage),
 }
 
 /// A plan, or the error that is the reply.
-pub(super) type Planned = Result<Plan, Response>;
+pub type Planned = Result<Plan, Response>;
+
+/// A part of a request that is carried out step by step. Such a request waits for all that its connection has asked for before,
+/// and what is asked after it waits for it.
+pub struct Stage {
+    /// What is done.
+    pub step: Step,
+    /// Bytes of memory that the request holds meanwhile, beside what the step names.
+    pub held: usize,
+}
+
+/// A step of a request, and what follows from it. Nothing follows that closes the connection.
+pub enum Step {
+    /// An inquiry. Should it fail, that is the reply.
+    Inquire(Inquiry, AfterInquiry),
+    /// How many other nodes hold the last write of the connection: an inquiry for so many, which waits so long
+    /// ([`Inquiry::Holders`]).
+    InquireHolders(usize, Duration, AfterInquiry),
+    /// Operations that run at the same time. All their outcomes are handed on, bad news as well.
+    Run(Operations, AfterRun),
+}
+
+/// What follows from an inquiry.
+pub type AfterInquiry = Box<dyn FnOnce(Finding, &dyn Host) -> Planned>;
+
+/// What follows from operations.
+pub type AfterRun = Box<dyn FnOnce(Outcomes, &dyn Host) -> Planned>;
 
 /// What the operations of a request are; nearly always one.
 pub type Operations = SmallVec<[Operation; 1]>;
@@ -91,6 +121,18 @@ pub struct Run {
     pub answer: Answer,
     /// Looks at each outcome first. An operation that it gives begins then, and its outcome takes the place of that one.
     pub then: Option<Then>,
+}
+
+impl core::fmt::Debug for Stage {
+    fn fmt(&self, out: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let mut out = out.debug_tuple("Stage");
+        match &self.step {
+            Step::Inquire(inquiry, _) => out.field(inquiry),
+            Step::InquireHolders(wanted, wait, _) => out.field(wanted).field(wait),
+            Step::Run(operations, _) => out.field(operations),
+        };
+        out.finish()
+    }
 }
 
 impl core::fmt::Debug for Run {
@@ -134,6 +176,15 @@ impl Plan {
         answer: impl FnOnce(Outcomes) -> Response + 'static,
     ) -> Planned {
         Self::one(Operation::Update { key, functions: vec![function.encode()] }, answer)
+    }
+
+    /// An inquiry, and what follows from what it finds, while the request holds so many bytes.
+    pub(super) fn inquire(
+        inquiry: Inquiry,
+        held: usize,
+        next: impl FnOnce(Finding, &dyn Host) -> Planned + 'static,
+    ) -> Planned {
+        Ok(Self::First(Stage { step: Step::Inquire(inquiry, Box::new(next)), held }))
     }
 
     /// Several, and what becomes of all outcomes. `needs_values` as in [`Run`].

@@ -8,7 +8,6 @@ mod alone;
 mod command;
 mod commands;
 mod counts;
-mod glob;
 mod inline;
 mod listed;
 mod outcomes;
@@ -22,7 +21,7 @@ mod slow;
 #[cfg(test)]
 mod tests;
 
-pub use command::{Answer, Operations, Plan, Run, Then};
+pub use command::{AfterInquiry, AfterRun, Answer, Operations, Plan, Planned, Run, Stage, Step, Then};
 pub use counts::{Counts, by_command, by_error};
 pub use listed::{CommandPlace, Listed, Names};
 pub use outcomes::{Outcomes, drop_value, length, reply};

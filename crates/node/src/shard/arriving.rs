@@ -1,7 +1,8 @@
-//! What arrives over a lane: replies, requests, pings, and what repair asks and answers.
+//! What arrives over a lane: replies, requests, pings, and what repair and inquiries ask and answer.
 
-use super::{Environment, PeerQuestion, ReplyTo, Return, Shard};
+use super::{Environment, OwnQuestion, ReplyTo, Return, Shard};
 use crate::frames::Incoming;
+use crate::inquiry;
 use crate::lanes::lane::{LaneError, LaneKey, PING, PONG, SILENCE_LIMIT, put_pong};
 use crate::lanes::outgoing::Patience;
 use crate::limits::FRAME_BYTES_MAX;
@@ -85,6 +86,10 @@ impl<E: Environment, R: Return> Shard<E, R> {
                 let (call, answer) = get_answer(body)?;
                 self.environment.repair(|repair, now| repair.handle_answer(key.member, call, answer, now));
             }
+            _ if inquiry::message::is_answer(&body) => {
+                let (call, answer) = inquiry::message::get_answer(body)?;
+                self.inquiries.handle_answer(key.member, call, answer, now);
+            }
             _ => return self.handle_request(key, body, now),
         }
         Ok(())
@@ -105,8 +110,13 @@ impl<E: Environment, R: Return> Shard<E, R> {
             if core::mem::replace(&mut lane.is_answering, true) {
                 self.tell(key, call, &Answer::Refused(Refusal::Overloaded));
             } else {
-                self.questions.push_back(PeerQuestion { key, call, question });
+                self.questions.push_back(OwnQuestion::of_repair(ReplyTo { lane: Some(key), call }, question));
             }
+            return Ok(());
+        }
+        if inquiry::message::is_question(&body) {
+            let (call, question) = inquiry::message::get_question(body)?;
+            self.answer_inquiry(ReplyTo { lane: Some(key), call }, question, now);
             return Ok(());
         }
         let Received { call, remaining_ms, scope, request } = get_request(body)?;
@@ -145,15 +155,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
         self.handle_reply(key.member, call, reply, now);
     }
 
-    /// What the own store says to a [`PeerQuestion`]; `None` if it cannot be read.
-    pub fn handle_answered(&mut self, key: LaneKey, call: CallId, answer: Option<Answer>) {
-        // The lane may be gone, and its question with it.
-        let Some(lane) = self.lane(key) else { return };
-        lane.is_answering = false;
-        self.tell(key, call, &answer.unwrap_or(Answer::Refused(Refusal::StoreFailed)));
-    }
-
-    fn tell(&mut self, key: LaneKey, call: CallId, answer: &Answer) {
+    pub(super) fn tell(&mut self, key: LaneKey, call: CallId, answer: &Answer) {
         self.frame(key, |body| put_answer(body, call, answer));
     }
 

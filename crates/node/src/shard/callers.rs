@@ -1,9 +1,10 @@
 //! Who waits for which operation of an event loop.
 
+use crate::inquiry::Finding;
 use abd::{Operation, OperationId, Outcome};
 use alloc::collections::VecDeque;
 
-/// The way back of one operation. What is called here must not come back into the event loop at once: it is in the middle of
+/// The way back of one operation or inquiry. What is called here must not come back into the event loop at once: it is in the middle of
 /// something.
 pub trait Return {
     /// Has whoever waits look how it stands, although there is no outcome yet.
@@ -11,6 +12,9 @@ pub trait Return {
 
     /// Hands the outcome over.
     fn send(self, outcome: Outcome);
+
+    /// Hands over what an inquiry has found.
+    fn tell(self, finding: Finding);
 }
 
 /// What kind an operation is of, for those who count.

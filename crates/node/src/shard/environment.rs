@@ -5,10 +5,11 @@ use super::OperationKind;
 use crate::clock::Moments;
 use crate::commit::Address;
 use crate::hello::LaneKind;
+use crate::inquiry::listing::Lists;
+use crate::inquiry::notes::Notes;
 use crate::lanes::Bounds;
 use crate::lanes::lane::LaneKey;
 use crate::repair::Repair;
-use crate::repair::ranges::Ranges;
 use abd::{
     Acceptor, AfterCommit, CallId, Evaluation, Instant, NodeId, Now, Operation, Outcome, Reason, Reply,
     Request, Standing, TimestampIssuer, Unit, Version, VersionStore,
@@ -34,7 +35,7 @@ impl Address for ReplyTo {
 /// What an event loop reaches beyond itself: clocks, the own disk, and what it shares with the node's other event loops.
 pub trait Environment {
     /// The own replica's store.
-    type Store: VersionStore + Ranges;
+    type Store: VersionStore + Lists;
 
     /// What time it is, for the coordinator. `instant` may be a little old; the rest is read now.
     fn now(&self, instant: Instant) -> Now;
@@ -86,6 +87,9 @@ pub trait Environment {
 
     /// Tells repair something, and has what follows done.
     fn repair(&self, tell: impl FnOnce(&mut Repair, Instant));
+
+    /// Runs something with the notes of this node.
+    fn notes<T>(&self, run: impl FnOnce(&mut Notes) -> T) -> T;
 
     /// A write did not reach a member, or was not acknowledged for certain.
     fn missed(&self, member: usize, key: &Bytes, version: Version);

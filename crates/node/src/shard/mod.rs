@@ -12,7 +12,9 @@ mod callers;
 mod catching_up;
 mod config;
 mod environment;
+mod inquiring;
 mod own;
+mod questions;
 mod sending;
 #[cfg(test)]
 mod tests;
@@ -22,14 +24,16 @@ pub use catching_up::{Look, Looked};
 pub use config::{REPLICA, coordinator_config};
 pub use environment::{Environment, ReplyTo};
 pub use own::{InMemory, OnDisk, Served};
+pub use questions::{OwnAnswer, OwnQuestion};
 
 use crate::functions::{Circumstances, evaluate};
+use crate::inquiry::Inquiries;
+use crate::inquiry::listing::Lists as _;
 use crate::lanes::lane::LaneKey;
 use crate::lanes::peer::PeerLanes;
 use crate::lookups::{Completed, found_bytes};
 use crate::repair::is_repair;
-use crate::repair::message::{Answer, Question};
-use crate::repair::ranges::{self, Ranges};
+
 use abd::{
     CallId, Config, Coordinator, Evaluated, EvaluationId, Instant, Members, NodeId, Now, Operation,
     OperationId, Outcome, Reason, Replica, Reply, ValueFound, Version,
@@ -42,25 +46,6 @@ use core::time::Duration;
 
 /// A value that was sought and found counts for its client at once if it is so large.
 const FOUND_MUCH_BYTES: usize = 64 << 10;
-
-/// A question of a peer's repair. Whoever may wait for the disk looks for the answer, which goes to
-/// [`Shard::handle_answered`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PeerQuestion {
-    /// Over which lane it came.
-    pub key: LaneKey,
-    /// Which call.
-    pub call: CallId,
-    /// What is asked.
-    pub question: Question,
-}
-
-impl PeerQuestion {
-    /// Looks for the answer, and may wait for the disk; `None` if the store cannot be read.
-    pub fn carry_out<S: Ranges>(&self, store: &S, is_admitted: bool) -> Option<Answer> {
-        ranges::answer(store, &self.question, is_admitted).ok()
-    }
-}
 
 /// One event loop's state.
 pub struct Shard<E, R> {
@@ -79,7 +64,8 @@ pub struct Shard<E, R> {
     /// Lanes whose senders are to be woken.
     senders: Vec<LaneKey>,
     replaced: VecDeque<LaneKey>,
-    questions: VecDeque<PeerQuestion>,
+    questions: VecDeque<OwnQuestion>,
+    inquiries: Inquiries<R>,
 }
 
 impl<E: Environment, R: Return> Shard<E, R> {
@@ -108,6 +94,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
             coordinator: Coordinator::new(config),
             callers: Callers::default(),
             lanes,
+            inquiries: Inquiries::new(members.clone(), own_index, E::Store::order, op_timeout),
             members,
             next_lane: 0,
             senders: Vec::new(),
@@ -162,9 +149,9 @@ impl<E: Environment, R: Return> Shard<E, R> {
         self.coordinator.found(operation)
     }
 
-    /// Operations in flight.
+    /// Operations and inquiries in flight.
     pub fn in_flight(&self) -> usize {
-        self.coordinator.in_flight()
+        self.coordinator.in_flight() + self.inquiries.in_flight()
     }
 
     /// What time it is, for the coordinator.
@@ -208,16 +195,17 @@ impl<E: Environment, R: Return> Shard<E, R> {
         self.pump(now);
     }
 
-    /// Fires the coordinator's timers. With `instant` at its largest all operations end: whoever waits is told what may have
+    /// Fires the timers of the coordinator and of inquiries. With `instant` at its largest all operations end: whoever waits is told what may have
     /// become of his write.
     pub fn handle_timeout(&mut self, now: Now) {
         self.coordinator.handle_timeout(now, &self.environment.issuer());
+        self.inquiries.handle_timeout(now.instant);
         self.pump(now);
     }
 
     /// When [`Shard::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.coordinator.poll_timeout()
+        [self.coordinator.poll_timeout(), self.inquiries.poll_timeout()].into_iter().flatten().min()
     }
 
     /// The next lane whose sender is to be woken.
@@ -228,22 +216,6 @@ impl<E: Environment, R: Return> Shard<E, R> {
     /// The next lane whose connection is to be closed, as another one took its place.
     pub fn poll_replaced(&mut self) -> Option<LaneKey> {
         self.replaced.pop_front()
-    }
-
-    /// Whether a peer's repair has asked something.
-    pub fn has_question(&self) -> bool {
-        !self.questions.is_empty()
-    }
-
-    /// The next question of a peer's repair.
-    pub fn poll_question(&mut self) -> Option<PeerQuestion> {
-        loop {
-            let question = self.questions.pop_front()?;
-            // The lane of another may be gone.
-            if self.lane(question.key).is_some() {
-                return Some(question);
-            }
-        }
     }
 
     /// A reply of the member at an index. `now` may be a little old: an older `earliest` makes rule T1 wait longer, never
@@ -261,7 +233,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
         }
     }
 
-    /// Carries out everything that the coordinator wants done. `now` is that of the input.
+    /// Carries out everything that the coordinator and inquiries want done. `now` is that of the input.
     fn pump(&mut self, now: Now) {
         loop {
             if let Some(transmit) = self.coordinator.poll_transmit() {
@@ -284,5 +256,6 @@ impl<E: Environment, R: Return> Shard<E, R> {
                 back.send(outcome);
             }
         }
+        self.pump_inquiries(now);
     }
 }

@@ -1,11 +1,15 @@
 //! Three nodes in memory: their event loops, joined by lanes that carry real bytes.
 
+mod inquiries;
 mod updates;
 
 use super::*;
 use crate::clock::Moments;
 use crate::functions::{Function, FunctionAnswer};
 use crate::hello::{LaneId, LaneKind};
+use crate::inquiry::Finding;
+use crate::inquiry::listing::{ListLimits, ListedKey, Listing, Lists};
+use crate::inquiry::notes::Notes;
 use crate::lanes::Bounds;
 use crate::lanes::lane::{LaneError, PING, SILENCE_LIMIT};
 use crate::limits::FRAME_BYTES_MAX;
@@ -23,6 +27,7 @@ use alloc::rc::Rc;
 use alloc::vec;
 use bytes::BytesMut;
 use core::cell::{Cell, RefCell};
+use core::cmp::Ordering;
 use core::convert::Infallible;
 use core::ops::Deref;
 
@@ -69,6 +74,31 @@ impl Ranges for Store {
     }
 }
 
+impl Lists for Store {
+    fn list(
+        &self,
+        after: Option<&[u8]>,
+        beginning: &[u8],
+        limits: ListLimits,
+        mut wanted: impl FnMut(&[u8]) -> bool,
+    ) -> Result<Listing, Infallible> {
+        let is_next = |key: &&Bytes| after.is_none_or(|after| &key[..] > after) && key.starts_with(beginning);
+        let all: Vec<&Bytes> = self.0.keys().filter(is_next).filter(|key| wanted(key)).collect();
+        let entry = |key: &&Bytes| {
+            let StampedValue { version, content, deadline, .. } = &self.0[*key];
+            let (present, deadline) = (content.is_value(), *deadline);
+            ListedKey { key: (*key).clone(), version: *version, present, deadline }
+        };
+        let entries: Vec<ListedKey> = all.iter().take(limits.present).map(entry).collect();
+        let told_up_to = (entries.len() < all.len()).then(|| all[entries.len() - 1].clone());
+        Ok(Listing { entries, told_up_to })
+    }
+
+    fn order(one: &[u8], other: &[u8]) -> Ordering {
+        one.cmp(other)
+    }
+}
+
 /// What an event loop reaches: a disk that syncs at once, but tells so later.
 struct Surroundings {
     issuer: TimestampIssuer,
@@ -76,6 +106,7 @@ struct Surroundings {
     acceptor: RefCell<Acceptor>,
     done: RefCell<Vec<(ReplyTo, Completed)>>,
     repair: RefCell<Repair>,
+    notes: RefCell<Notes>,
     own: usize,
     now: Rc<RefCell<Instant>>,
     writable: RefCell<bool>,
@@ -166,6 +197,10 @@ impl Environment for Rc<Surroundings> {
         tell(&mut self.repair.borrow_mut(), *self.now.borrow());
     }
 
+    fn notes<T>(&self, run: impl FnOnce(&mut Notes) -> T) -> T {
+        run(&mut self.notes.borrow_mut())
+    }
+
     fn missed(&self, member: usize, key: &Bytes, version: Version) {
         self.repair(|repair, now| repair.handle_missed(member, key, version, now));
     }
@@ -192,15 +227,26 @@ impl Environment for Rc<Surroundings> {
 
 type Outcomes = Rc<RefCell<Vec<Outcome>>>;
 
-impl Return for Outcomes {
+/// What an operation or an inquiry comes to.
+#[derive(Clone, Default)]
+struct Back {
+    outcomes: Outcomes,
+    findings: Rc<RefCell<Vec<Finding>>>,
+}
+
+impl Return for Back {
     fn wake(&self) {}
 
     fn send(self, outcome: Outcome) {
-        self.borrow_mut().push(outcome);
+        self.outcomes.borrow_mut().push(outcome);
+    }
+
+    fn tell(self, finding: Finding) {
+        self.findings.borrow_mut().push(finding);
     }
 }
 
-type Node = (Shard<Rc<Surroundings>, Outcomes>, Rc<Surroundings>);
+type Node = (Shard<Rc<Surroundings>, Back>, Rc<Surroundings>);
 
 struct Cluster {
     now: Rc<RefCell<Instant>>,
@@ -221,6 +267,7 @@ impl Cluster {
                 acceptor: RefCell::new(Acceptor::new(1, Ballot::MIN, AcceptorLimits::default())),
                 done: RefCell::default(),
                 repair: RefCell::new(repair),
+                notes: RefCell::default(),
                 own,
                 now: now.clone(),
                 writable: RefCell::new(true),
@@ -286,7 +333,7 @@ impl Cluster {
                 }
                 while let Some(question) = shard.poll_question() {
                     let answer = question.carry_out(&*surroundings.store.borrow(), true);
-                    shard.handle_answered(question.key, question.call, answer);
+                    shard.handle_answered(question.to, answer, now);
                 }
             }
             for (way, key) in self.lanes.clone() {
@@ -313,10 +360,10 @@ impl Cluster {
     }
 
     fn submit(&mut self, node: usize, operation: Operation) -> Outcomes {
-        let (back, now) = (Outcomes::default(), self.now().instant);
+        let (back, now) = (Back::default(), self.now().instant);
         let begun = self.nodes[node].0.submit(operation, now + OP_TIMEOUT, now, back.clone());
         assert!(begun.is_ok());
-        back
+        back.outcomes
     }
 
     /// Adds one through a node: what it answers.

@@ -10,6 +10,7 @@ use node::client::operations::{Operations, Started};
 use node::client::parked::{Parked, Ticket};
 use node::client::turns::{Load, Turns};
 use node::clock::{Clock, Moments};
+use node::inquiry::{Inquiry, InquiryId};
 use node::resp::{Counts, Host, Listed, Names, Policy, Section, SlowRequests};
 use node::shard::Return;
 use std::cell::RefCell;
@@ -206,6 +207,16 @@ impl Operations for Desk {
         let cancel = |started| self.parked.borrow_mut().cancel(started);
         let running: Vec<OperationId> = operations.filter_map(cancel).collect();
         self.shard.borrow_mut().cancel(running.into_iter(), self.around.moment.get().now);
+    }
+
+    fn inquire(&self, inquiry: Inquiry, instant: Instant, way: WayBack) -> InquiryId {
+        // It is no operation.
+        let back = Back { operation: usize::MAX, key: Bytes::new(), around: self.around.clone(), way };
+        self.shard.borrow_mut().inquire(inquiry, back, instant)
+    }
+
+    fn end_inquiry(&self, inquiry: InquiryId) {
+        self.shard.borrow_mut().end_inquiry(inquiry, self.around.moment.get().now);
     }
 
     fn turns(&self) -> &RefCell<Turns> {

@@ -14,6 +14,8 @@ use node::client::answers::WayBack;
 use node::clock::Moments;
 use node::commit::Queue;
 use node::hello::LaneKind;
+use node::inquiry::Finding;
+use node::inquiry::notes::Notes;
 use node::lanes::Bounds;
 use node::lanes::outgoing::Waiting;
 use node::limits::KnownLimits;
@@ -121,6 +123,11 @@ impl Return for Back {
             outcome => outcome,
         });
     }
+
+    fn tell(self, finding: Finding) {
+        self.around.has_found.set(true);
+        self.way.tell(finding);
+    }
 }
 
 /// What the event loop of one process reaches.
@@ -144,6 +151,10 @@ pub(crate) struct Surroundings {
     pub(crate) hand_over: RefCell<HandOver>,
     pub(crate) lookups: RefCell<Lookups<ReplyTo>>,
     pub(crate) repair: RefCell<Repair>,
+    /// What it remembers for others.
+    pub(crate) remembered: RefCell<Notes>,
+    /// Whether an inquiry has ended.
+    pub(crate) has_found: Cell<bool>,
     pub(crate) operations: RefCell<Operations>,
     /// The folds of updates, by their numbers: each is named after the oldest operation of its key.
     pub(crate) folds: RefCell<Operations>,
@@ -396,6 +407,10 @@ impl Environment for Reached {
 
     fn repair(&self, tell: impl FnOnce(&mut Repair, Instant)) {
         tell(&mut self.repair.borrow_mut(), self.moment.get().now);
+    }
+
+    fn notes<T>(&self, run: impl FnOnce(&mut Notes) -> T) -> T {
+        run(&mut self.remembered.borrow_mut())
     }
 
     fn missed(&self, member: usize, key: &Bytes, version: Version) {

@@ -10,8 +10,6 @@ use crate::trace::What;
 use abd::{Instant, Interval, Now, TimestampMode};
 use node::client::operations::Operations;
 use node::clock::Moments;
-use node::repair::message::Answer;
-use node::repair::ranges;
 
 /// How a process ends that has stopped in order.
 pub(crate) const STOPPED: &str = "stopped";
@@ -86,14 +84,14 @@ impl World {
         {
             self.close_lane(node, key);
         }
-        while let Some((process, _)) = self.enter(node, About::Other)
+        while let Some((process, now)) = self.enter(node, About::Other)
             && let Some(asked) = process.desk.shard.get_mut().poll_question()
         {
             // It takes no time here.
             let around = process.around();
             let admitted = around.moment.get().standing.admitted;
-            let answer: Option<Answer> = ranges::answer(&around.store, &asked.question, admitted).ok();
-            process.desk.shard.get_mut().handle_answered(asked.key, asked.call, answer);
+            let answer = asked.carry_out(&around.store, admitted);
+            process.desk.shard.get_mut().handle_answered(asked.to, answer, now);
         }
         self.send_what_waits(node);
         self.hand_out(node);
@@ -193,11 +191,12 @@ impl World {
         let Some(process) = self.nodes[node as usize].process.as_ref() else { return };
         let ended = process.around().ended.take();
         let may_begin = process.desk.may_begin() && process.desk.poll_timeout().is_some();
-        if ended.is_empty() && !may_begin {
+        let has_found = process.around().has_found.take();
+        if ended.is_empty() && !may_begin && !has_found {
             return;
         }
         let waited = process.desk.waiting();
-        let is_news = !ended.is_empty();
+        let is_news = !ended.is_empty() || has_found;
         for (operation, version) in ended {
             let process = self.nodes[node as usize].process.as_ref();
             let number = process.and_then(|process| process.around().end(operation));

@@ -336,6 +336,8 @@ impl World {
             hand_over: RefCell::new(HandOver::default()),
             lookups: RefCell::new(Lookups::default()),
             repair: RefCell::new(repair),
+            remembered: RefCell::default(),
+            has_found: Cell::new(false),
             operations: RefCell::default(),
             folds: RefCell::default(),
             notes: RefCell::default(),

@@ -5,8 +5,10 @@ use crate::checks::monotone::Monotone;
 use crate::disk::SimDatabase;
 use abd::{Ballot, Deadline, Glimpse, Newest, StampedValue, UpdateId, Version, VersionStore};
 use bytes::Bytes;
+use node::inquiry::listing::{ListLimits, ListedKey, Listing, Lists};
 use node::repair::ranges::{Page, Range, Ranges};
 use std::cell::{Cell, RefCell};
+use std::cmp::Ordering;
 use std::rc::Rc;
 use std::sync::Arc;
 use store::{DatabaseError, MultiVersionStore};
@@ -121,5 +123,30 @@ impl Ranges for View {
             Err(why) if Self::is_damage(&why) => Ok(None),
             Err(why) => Err(why),
         }
+    }
+}
+
+impl Lists for View {
+    fn list(
+        &self,
+        after: Option<&[u8]>,
+        beginning: &[u8],
+        limits: ListLimits,
+        wanted: impl FnMut(&[u8]) -> bool,
+    ) -> Result<Listing, DatabaseError> {
+        let ListLimits { present, looked_at, bytes } = limits;
+        let limits = store::ListLimits { present, looked_at, bytes };
+        let store::Listing { entries, told_up_to } = self.versions.list(after, beginning, limits, wanted)?;
+        let entry = |store::ListedKey { key, version, present, deadline }| ListedKey {
+            key,
+            version,
+            present,
+            deadline,
+        };
+        Ok(Listing { entries: entries.into_iter().map(entry).collect(), told_up_to })
+    }
+
+    fn order(one: &[u8], other: &[u8]) -> Ordering {
+        store::versions::order(one, other)
     }
 }

@@ -31,6 +31,13 @@ pub fn prefix(key: &[u8]) -> Vec<u8> {
     out
 }
 
+/// What the data keys of versions begin with of all plain keys that begin like this, and nothing else does.
+pub(crate) fn beginning(key: &[u8]) -> Vec<u8> {
+    let mut out = vec![VERSION];
+    append_escaped(&mut out, key);
+    out
+}
+
 /// Where the accepted record of `key` is.
 pub fn of_record(key: &[u8]) -> Bytes {
     let mut out = Vec::with_capacity(key.len() + zeros(key) + 3);
@@ -72,14 +79,18 @@ fn append_first(out: &mut Vec<u8>, plain: u8, hashed: u8, key: &[u8]) {
     if zeros == 0 {
         out.extend_from_slice(key);
     } else {
-        for byte in key {
-            out.push(*byte);
-            if *byte == 0 {
-                out.push(0xff);
-            }
-        }
+        append_escaped(out, key);
     }
     out.extend_from_slice(&[0, 1]);
+}
+
+fn append_escaped(out: &mut Vec<u8>, key: &[u8]) {
+    for byte in key {
+        out.push(*byte);
+        if *byte == 0 {
+            out.push(0xff);
+        }
+    }
 }
 
 /// Appends the data key of one version.

@@ -10,9 +10,11 @@ mod cache;
 mod changes;
 mod commit;
 mod doubts;
+mod list;
 mod puts;
 mod walk;
 
+pub use list::{ListLimits, ListedKey, Listing, order};
 pub use puts::Puts;
 pub use walk::Walked;
 

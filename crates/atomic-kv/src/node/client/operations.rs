@@ -6,6 +6,7 @@ use ::node::client::answers::WayBack;
 use ::node::client::operations::{Operations, Started};
 use ::node::client::parked::Ticket;
 use ::node::client::turns::Turns;
+use ::node::inquiry::{Inquiry, InquiryId};
 use abd::{Instant, Operation, OperationId, ValueFound};
 use bytes::BytesMut;
 use std::cell::RefCell;
@@ -38,6 +39,14 @@ impl Operations for Shard {
     fn cancel(&self, operations: impl Iterator<Item = Started>) {
         let running = operations.filter_map(|started| self.parked.borrow_mut().cancel(started));
         self.with(|machine| machine.cancel(running, now_instant()));
+    }
+
+    fn inquire(&self, inquiry: Inquiry, instant: Instant, back: WayBack) -> InquiryId {
+        self.with(|machine| machine.inquire(inquiry, back, instant))
+    }
+
+    fn end_inquiry(&self, inquiry: InquiryId) {
+        self.with(|machine| machine.end_inquiry(inquiry, now_instant()));
     }
 
     fn turns(&self) -> &RefCell<Turns> {

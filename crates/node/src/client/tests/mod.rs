@@ -12,9 +12,10 @@ use super::patience::Patience;
 use super::turns::{Load, Turns};
 use crate::clock::{Clock, Moments};
 use crate::functions::registers::Registers;
+use crate::inquiry::{Inquiries, Inquiry, InquiryId};
 use crate::resp::{Counts, Host, Limits, Listed, Names, Policy, Section, Session, SlowRequests};
 use crate::shard::Return;
-use abd::{Instant, Operation, OperationId, Outcome, Reason, Refusal, ValueFound};
+use abd::{Instant, Members, NodeId, Operation, OperationId, Outcome, Reason, Refusal, ValueFound};
 use alloc::borrow::ToOwned;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
@@ -47,6 +48,7 @@ struct World {
     may_begin: Cell<bool>,
     parked: RefCell<Parked>,
     now: Cell<Instant>,
+    inquiries: RefCell<Inquiries<WayBack>>,
 }
 
 impl World {
@@ -62,6 +64,12 @@ impl World {
             may_begin: Cell::new(true),
             parked: RefCell::default(),
             now: Cell::new(at(0)),
+            inquiries: RefCell::new(Inquiries::new(
+                Members::new([NodeId(1)].into()),
+                0,
+                <[u8]>::cmp,
+                OP_TIMEOUT,
+            )),
         }
     }
 
@@ -162,6 +170,13 @@ impl Operations for World {
                 back.send(Outcome::Refused(Reason::Cancelled));
             }
         }
+    }
+    fn inquire(&self, inquiry: Inquiry, instant: Instant, back: WayBack) -> InquiryId {
+        let mut inquiries = self.inquiries.borrow_mut();
+        inquiries.begin(inquiry, back, instant)
+    }
+    fn end_inquiry(&self, inquiry: InquiryId) {
+        self.inquiries.borrow_mut().cancel(inquiry, self.now.get());
     }
     fn turns(&self) -> &RefCell<Turns> {
         &self.turns

@@ -1,8 +1,8 @@
 //! `CONFIG`: what a node was started with, and the few parameters that may change while it runs.
 
 use super::{CAT_ADMIN, SERVER, help, needs_subcommand, shown};
+use crate::glob;
 use crate::resp::command::{Call, Command, Plan, Planned, arg, syntax_error};
-use crate::resp::glob;
 use crate::resp::response::Response;
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeSet;

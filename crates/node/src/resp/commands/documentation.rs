@@ -1,8 +1,8 @@
 //! The `COMMAND` family, which shows the table of commands to clients.
 
 use super::{CAT_SLOW, COMMANDS, COUNT, SERVER, help};
+use crate::glob;
 use crate::resp::command::{Arg, Call, Command, Plan, Planned, arg, find, syntax_error};
-use crate::resp::glob;
 use crate::resp::response::Response;
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;

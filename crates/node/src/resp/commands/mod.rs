@@ -11,6 +11,7 @@ mod expiry;
 mod expiry_options;
 mod increx;
 mod keys;
+mod keyspace;
 mod kill;
 mod lcs;
 mod memory;
@@ -36,7 +37,7 @@ use alloc::string::{String, ToString};
 use core::iter::once;
 use core::str::FromStr;
 
-const FAMILIES: [&[Command]; 19] = [
+const FAMILIES: [&[Command]; 20] = [
     users::COMMANDS,
     slowness::COMMANDS,
     memory::COMMANDS,
@@ -48,6 +49,7 @@ const FAMILIES: [&[Command]; 19] = [
     expiry::COMMANDS,
     increx::COMMANDS,
     keys::COMMANDS,
+    keyspace::COMMANDS,
     lcs::COMMANDS,
     numbers::COMMANDS,
     objects::COMMANDS,

@@ -1,0 +1,191 @@
+//! The machine alone.
+
+use super::*;
+use abd::{NodeId, Refusal, Timestamp};
+use alloc::vec;
+use listing::Listing;
+
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+fn inquiries(members: u32) -> Inquiries<u32> {
+    Inquiries::new(Members::new((1..=members).map(NodeId).collect()), 0, <[u8]>::cmp, TIMEOUT)
+}
+
+fn at(milliseconds: u64) -> Instant {
+    Instant(milliseconds * 1_000_000)
+}
+
+fn now(milliseconds: u64) -> Now {
+    Now { instant: at(milliseconds), interval: None, moment: abd::Moment::UNKNOWN }
+}
+
+fn asked(inquiries: &mut Inquiries<u32>) -> Vec<usize> {
+    core::iter::from_fn(|| inquiries.poll_ask()).map(|ask| ask.member).collect()
+}
+
+fn call(number: u64) -> CallId {
+    CallId { operation: number, phase: 0 }
+}
+
+fn version(time: u64) -> Version {
+    Version::of_write(Timestamp { time, node: 1, boot: 1 })
+}
+
+fn keys() -> Inquiry {
+    Inquiry::Keys(Wanted { keys: 10, bytes: 1000, ..Wanted::default() })
+}
+
+const PAGE: Answer = Answer::Keys(Listing { entries: Vec::new(), told_up_to: None });
+const SCRIPT: NoteId = NoteId { kind: NoteKind::Script, name: [7; 20] };
+
+#[test]
+fn a_bare_majority_is_asked_and_others_when_it_does_not_answer() {
+    let mut all = inquiries(3);
+    let id = all.begin(keys(), 1, at(0));
+    assert_eq!(asked(&mut all), [0, 1]);
+    all.handle_answer(0, call(id.0), PAGE, now(1));
+    assert_eq!(all.poll_ended(), None);
+    // One that refuses, or cannot be reached, is as good as none.
+    all.handle_answer(1, call(id.0), Answer::Refused(Refusal::Overloaded), now(1));
+    assert_eq!(asked(&mut all), [2]);
+    assert_eq!(all.poll_timeout(), Some(at(101)));
+    all.handle_timeout(at(101));
+    assert_eq!(asked(&mut all), [1, 2]);
+    all.handle_answer(1, call(id.0), PAGE, now(102));
+    assert_eq!(all.poll_ended(), Some((1, Finding::Keys(Page::default()))));
+    assert_eq!((all.in_flight(), all.poll_timeout()), (0, None));
+    // The one that has let it wait is asked last.
+    let id = all.begin(keys(), 2, at(200));
+    assert_eq!(asked(&mut all), [0, 1]);
+    all.cancel(id, at(201));
+    assert_eq!((all.in_flight(), all.poll_timeout()), (0, None));
+}
+
+#[test]
+fn what_a_majority_does_not_answer_fails_in_time() {
+    let mut all = inquiries(3);
+    let id = all.begin(keys(), 1, at(0));
+    all.handle_answer(0, call(id.0), PAGE, now(1));
+    let mut questions = 0;
+    while let Some(due) = all.poll_timeout() {
+        questions += asked(&mut all).len();
+        all.handle_timeout(due);
+    }
+    let (_, finding) = all.poll_ended().unwrap();
+    let reason = Reason::NoQuorum { answered: 1, needed: 2, members: 3, refusal: None };
+    assert_eq!(finding, Finding::Failed(reason));
+    assert!((4..30).contains(&questions), "{questions}");
+}
+
+#[test]
+fn few_looks_run_at_a_time_and_each_has_its_turn() {
+    let mut all = inquiries(3);
+    let ids: Vec<InquiryId> = (0..10).map(|number| all.begin(keys(), number, at(0))).collect();
+    assert_eq!(asked(&mut all).len(), 2 * LOOKS_MAX);
+    // Notes do not wait for looks.
+    all.begin(Inquiry::Forget(NoteKind::Script), 99, at(0));
+    assert_eq!(asked(&mut all), [0, 1, 2]);
+    for id in &ids {
+        for member in [0, 1] {
+            all.handle_answer(member, call(id.0), PAGE, now(1));
+        }
+    }
+    let ended: Vec<u32> = core::iter::from_fn(|| all.poll_ended()).map(|(back, _)| back).collect();
+    assert_eq!(ended, (0..10).collect::<Vec<u32>>());
+}
+
+#[test]
+fn a_note_is_sought_at_home_first_and_then_everywhere() {
+    let mut all = inquiries(3);
+    let id = all.begin(Inquiry::Recall(SCRIPT), 1, at(0));
+    assert_eq!(asked(&mut all), [0]);
+    all.handle_answer(0, call(id.0), Answer::Note(None), now(1));
+    assert_eq!(asked(&mut all), [1, 2]);
+    all.handle_answer(2, call(id.0), Answer::Note(Some("source".into())), now(2));
+    assert_eq!(all.poll_ended(), Some((1, Finding::Note(Some("source".into())))));
+    // A majority that does not know it is enough to say so.
+    let id = all.begin(Inquiry::Recall(SCRIPT), 2, at(0));
+    for member in [0, 1] {
+        all.handle_answer(member, call(id.0), Answer::Note(None), now(1));
+    }
+    assert_eq!(all.poll_ended(), Some((2, Finding::Note(None))));
+    // Alone it is one.
+    let mut alone = inquiries(1);
+    let id = alone.begin(Inquiry::Recall(SCRIPT), 1, at(0));
+    alone.handle_answer(0, call(id.0), Answer::Note(None), now(1));
+    assert_eq!(alone.poll_ended(), Some((1, Finding::Note(None))));
+}
+
+#[test]
+fn holders_are_others_that_have_the_version() {
+    let holders = |wanted, wait| Inquiry::Holders {
+        key: "k".into(),
+        version: version(5),
+        wanted,
+        wait: Duration::from_millis(wait),
+    };
+    let mut all = inquiries(5);
+    // A completed write is at a majority, so it is at two others.
+    all.begin(holders(2, 0), 1, at(0));
+    assert_eq!(all.poll_ended(), Some((1, Finding::Holders(2))));
+    let id = all.begin(holders(3, 150), 2, at(0));
+    assert_eq!(asked(&mut all), [1, 2, 3, 4]);
+    for (member, time) in [(1, 5), (2, 4), (3, 6)] {
+        all.handle_answer(member, call(id.0), Answer::Newest(version(time)), now(1));
+    }
+    all.handle_timeout(at(100));
+    assert_eq!(asked(&mut all), [2, 4]);
+    all.handle_answer(2, call(id.0), Answer::Newest(version(5)), now(101));
+    assert_eq!(all.poll_ended(), Some((2, Finding::Holders(3))));
+    // It does not fail, but tells what it knows.
+    all.begin(holders(4, 150), 3, at(200));
+    all.handle_timeout(at(350));
+    assert_eq!(all.poll_ended(), Some((3, Finding::Holders(2))));
+}
+
+#[test]
+fn messages_come_back_as_they_were_and_nothing_else_does() {
+    let note = Note { id: SCRIPT, bytes: vec![1, 2].into() };
+    let wanted = Wanted { after: Some("a".into()), pattern: Some("b*".into()), keys: 3, bytes: 4 };
+    let entry = listing::ListedKey {
+        key: "k".into(),
+        version: version(3),
+        present: true,
+        deadline: abd::Deadline(77),
+    };
+    let plain = listing::ListedKey { present: false, deadline: abd::Deadline::NONE, ..entry.clone() };
+    let questions = [
+        Question::Keys(wanted),
+        Question::Keys(Wanted::default()),
+        Question::Newest("k".into()),
+        Question::Remember(note),
+        Question::Recall(SCRIPT),
+        Question::Forget(NoteKind::Cursor),
+    ];
+    let answers = [
+        Answer::Keys(Listing { entries: vec![entry, plain], told_up_to: Some("z".into()) }),
+        PAGE,
+        Answer::Newest(version(9)),
+        Answer::Done,
+        Answer::Note(None),
+        Answer::Note(Some("n".into())),
+        Answer::Refused(Refusal::Damaged),
+    ];
+    let encoded = |put: &dyn Fn(&mut bytes::BytesMut)| {
+        let mut out = bytes::BytesMut::new();
+        put(&mut out);
+        out.freeze()
+    };
+    for question in questions {
+        let body = encoded(&|out| message::put_question(out, call(8), &question));
+        assert!(message::is_question(&body) && !message::is_answer(&body));
+        assert_eq!(message::get_question(body.clone()), Ok((call(8), question)));
+        assert!((0..body.len()).all(|length| message::get_question(body.slice(..length)).is_err()));
+    }
+    for answer in answers {
+        let body = encoded(&|out| message::put_answer(out, call(8), &answer));
+        assert!(message::is_answer(&body) && !message::is_question(&body));
+        assert_eq!(message::get_answer(body.clone()), Ok((call(8), answer)));
+        assert!((0..body.len()).all(|length| message::get_answer(body.slice(..length)).is_err()));
+    }
+}

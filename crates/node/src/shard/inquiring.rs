@@ -1,0 +1,104 @@
+//! Inquiries ([`crate::inquiry`]): an event loop asks over its own lanes, and answers what others ask.
+
+use super::{Environment, OwnQuestion, ReplyTo, Return, Shard};
+use crate::inquiry::message::{Answer, Question, put_question};
+use crate::inquiry::{Ask, Inquiry, InquiryId};
+use crate::lanes::lane::LaneKey;
+use crate::lanes::outgoing::Patience;
+use abd::{CallId, Instant, Now, Refusal};
+
+/// Questions of one lane that wait for the disk at a time. A peer that keeps to what it may ask has fewer.
+const LOOKS_OF_LANE_MAX: usize = 8;
+
+impl<E: Environment, R: Return> Shard<E, R> {
+    /// Begins an inquiry. What it finds goes the way `back`.
+    pub fn inquire(&mut self, inquiry: Inquiry, back: R, instant: Instant) -> InquiryId {
+        let id = self.inquiries.begin(inquiry, back, instant);
+        self.pump(self.at(instant));
+        id
+    }
+
+    /// Ends an inquiry that nobody waits for any more.
+    pub fn end_inquiry(&mut self, id: InquiryId, instant: Instant) {
+        self.inquiries.cancel(id, instant);
+        self.pump(self.at(instant));
+    }
+
+    /// Puts the questions that are to be put, and tells what was found.
+    pub(super) fn pump_inquiries(&mut self, now: Now) {
+        while let Some(Ask { member, call, question }) = self.inquiries.poll_ask() {
+            if member == self.own_index {
+                self.answer_inquiry(ReplyTo { lane: None, call }, question, now);
+            } else if !self.ask_for_inquiry(member, call, &question) {
+                self.inquiries.handle_not_sent(call, now.instant);
+            }
+        }
+        while let Some((back, finding)) = self.inquiries.poll_ended() {
+            back.tell(finding);
+        }
+    }
+
+    /// Whether there is a lane.
+    fn ask_for_inquiry(&mut self, member: usize, call: CallId, question: &Question) -> bool {
+        let lanes = self.lanes.get_mut(member).and_then(Option::as_mut);
+        let way = lanes.and_then(|lanes| lanes.first()?.way_for(question.bytes()));
+        let Some((lane, _)) = way else { return false };
+        let wakes = lane.outgoing.frame(Patience::None, |body| put_question(body, call, question));
+        let key = lane.key;
+        self.wake_if(wakes, key);
+        true
+    }
+
+    /// Answers a question now, or queues it for whoever may wait for the disk.
+    pub(super) fn answer_inquiry(&mut self, to: ReplyTo, question: Question, now: Now) {
+        if question.needs_store() {
+            if let Some(lane) = to.lane.and_then(|key| self.lane(key)) {
+                if lane.looks == LOOKS_OF_LANE_MAX {
+                    return self.tell_inquirer(to, Answer::Refused(Refusal::Overloaded), now);
+                }
+                lane.looks += 1;
+            }
+            return self.questions.push_back(OwnQuestion::of_inquiry(to, question));
+        }
+        let answer = self.environment.notes(|notes| match question {
+            Question::Remember(note) => {
+                notes.remember(note);
+                Answer::Done
+            }
+            Question::Forget(kind) => {
+                notes.forget(kind);
+                Answer::Done
+            }
+            Question::Recall(id) => Answer::Note(notes.recall(id)),
+            Question::Keys(_) | Question::Newest(_) => unreachable!("the store answers these"),
+        });
+        self.tell_inquirer(to, answer, now);
+    }
+
+    /// What the own store says to a question that was queued.
+    pub(super) fn handle_looked_through(&mut self, to: ReplyTo, answer: Answer, now: Now) {
+        if let Some(lane) = to.lane.and_then(|key| self.lane(key)) {
+            lane.looks -= 1;
+        }
+        self.tell_inquirer(to, answer, now);
+        self.pump(now);
+    }
+
+    fn tell_inquirer(&mut self, to: ReplyTo, answer: Answer, now: Now) {
+        match to.lane {
+            None => self.inquiries.handle_answer(self.own_index, to.call, answer, now),
+            Some(key) => self.send_answer(key, to.call, &answer),
+        }
+    }
+
+    fn send_answer(&mut self, key: LaneKey, call: CallId, answer: &Answer) {
+        let bytes = answer.bytes();
+        let Some(lane) = self.way_back(key, bytes) else { return };
+        if bytes > 0 && !lane.outgoing.takes_contents() {
+            return self.send_answer(key, call, &Answer::Refused(Refusal::Overloaded));
+        }
+        let put = |body: &mut bytes::BytesMut| crate::inquiry::message::put_answer(body, call, answer);
+        let (wakes, key) = (lane.outgoing.frame(Patience::None, put), lane.key);
+        self.wake_if(wakes, key);
+    }
+}

@@ -1,0 +1,87 @@
+//! Questions that a look at the own store answers. Whoever may wait for the disk looks, and the answer comes back as an input.
+
+use super::{Environment, ReplyTo, Return, Shard};
+use crate::inquiry::{self, listing::Lists};
+use crate::repair::message::{Answer, Question};
+use crate::repair::ranges;
+use abd::{Now, Refusal};
+
+/// A question to the own store, of a peer's repair or of an inquiry. Its answer goes to
+/// [`Shard::handle_answered`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnQuestion {
+    /// Over which lane it came, and which call it is. Without a lane an inquiry of this event loop asks.
+    pub to: ReplyTo,
+    what: What,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum What {
+    Repair(Question),
+    Inquiry(inquiry::message::Question),
+}
+
+/// What the own store says to an [`OwnQuestion`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OwnAnswer {
+    /// To a peer's repair.
+    Repair(Answer),
+    /// To an inquiry.
+    Inquiry(inquiry::message::Answer),
+}
+
+impl OwnQuestion {
+    pub(super) fn of_repair(to: ReplyTo, question: Question) -> Self {
+        Self { to, what: What::Repair(question) }
+    }
+
+    pub(super) fn of_inquiry(to: ReplyTo, question: inquiry::message::Question) -> Self {
+        Self { to, what: What::Inquiry(question) }
+    }
+
+    /// Looks for the answer, and may wait for the disk. `is_admitted`: rule M1.
+    pub fn carry_out<S: Lists>(&self, store: &S, is_admitted: bool) -> OwnAnswer {
+        match &self.what {
+            What::Repair(question) => {
+                let answer = ranges::answer(store, question, is_admitted);
+                OwnAnswer::Repair(answer.unwrap_or(Answer::Refused(Refusal::StoreFailed)))
+            }
+            What::Inquiry(question) => {
+                let answer = inquiry::answer(store, question, is_admitted);
+                OwnAnswer::Inquiry(answer.unwrap_or(inquiry::message::Answer::Refused(Refusal::StoreFailed)))
+            }
+        }
+    }
+}
+
+impl<E: Environment, R: Return> Shard<E, R> {
+    /// Whether the own store is asked something.
+    pub fn has_question(&self) -> bool {
+        !self.questions.is_empty()
+    }
+
+    /// The next question to the own store.
+    pub fn poll_question(&mut self) -> Option<OwnQuestion> {
+        loop {
+            let question = self.questions.pop_front()?;
+            // The lane of another may be gone.
+            if question.to.lane.is_none_or(|key| self.lane(key).is_some()) {
+                return Some(question);
+            }
+        }
+    }
+
+    /// What the own store says to an [`OwnQuestion`].
+    pub fn handle_answered(&mut self, to: ReplyTo, answer: OwnAnswer, now: Now) {
+        match (answer, to.lane) {
+            (OwnAnswer::Inquiry(answer), _) => self.handle_looked_through(to, answer, now),
+            (OwnAnswer::Repair(answer), Some(key)) => {
+                // The lane may be gone, and its question with it.
+                let Some(lane) = self.lane(key) else { return };
+                lane.is_answering = false;
+                self.tell(key, to.call, &answer);
+            }
+            (OwnAnswer::Repair(_), None) => unreachable!("repair asks its own store in another way"),
+        }
+    }
+}
