@@ -1,6 +1,7 @@
 //! Settings: flags, environment, a TOML file; in this order of precedence, then the defaults.
 
 use crate::fatal::Fatal;
+use ::node::endpoint::Endpoint;
 use ::node::hello::LOOPS_MAX;
 use ::node::limits::VALUE_BYTES_MAX;
 use ::node::resp::{DebugCommand, MultiKeys, Policy};
@@ -32,6 +33,13 @@ pub struct ServeArgs {
     /// Where to listen for Redis clients, HOST:PORT; at all addresses that a name has.
     #[arg(long, env = "ATOMIC_KV_LISTEN")]
     pub listen: Option<String>,
+    /// Where clients reach this node, HOST:PORT, as CLUSTER and SENTINEL tell them: behind a port mapping, say
+    /// [default: the host in --listen, or in --cluster where that is 0.0.0.0 or ::, and the port of --listen].
+    #[arg(long, env = "ATOMIC_KV_ANNOUNCE")]
+    pub announce: Option<String>,
+    /// The name of the master in SENTINEL MASTERS. Whoever asks for a master by its name may use any [default: mymaster].
+    #[arg(long, env = "ATOMIC_KV_SENTINEL_MASTER")]
+    pub sentinel_master: Option<String>,
     /// Where to listen for peers when that is not this node's entry in --cluster: behind a port mapping, say,
     /// HOST:PORT.
     #[arg(long, env = "ATOMIC_KV_PEER_LISTEN")]
@@ -130,6 +138,10 @@ pub struct Settings {
     pub cluster: Vec<(u32, String)>,
     /// Where clients connect.
     pub listen: String,
+    /// Where clients are told that they reach this node, if that is not for it to say.
+    pub announce: Option<Endpoint>,
+    /// The name of the master in SENTINEL MASTERS.
+    pub sentinel_master: String,
     /// Where peers connect, if not at this node's entry in `cluster`.
     pub peer_listen: Option<String>,
     /// Where the data is.
@@ -247,6 +259,8 @@ impl ServeArgs {
             node_id,
             cluster,
             listen: check_address("--listen", required(self.listen, "--listen")?)?,
+            announce: self.announce.map(parse_announce).transpose()?,
+            sentinel_master: self.sentinel_master.unwrap_or_else(|| "mymaster".to_owned()),
             peer_listen: self.peer_listen.map(|text| check_address("--peer-listen", text)).transpose()?,
             data_dir: required(self.data_dir, "--data-dir")?,
             http_listen: self.http_listen.map(|text| check_address("--http-listen", text)).transpose()?,
@@ -278,7 +292,7 @@ impl ServeArgs {
             ($($setting:ident)*) => { Self { $($setting: self.$setting.or(file.$setting),)* config: None } };
         }
         first! {
-            node_id cluster listen peer_listen data_dir http_listen timestamps clock_error max_clock_width
+            node_id cluster listen announce sentinel_master peer_listen data_dir http_listen timestamps clock_error max_clock_width
             clock_offset op_timeout max_value_bytes cache_bytes max_clients clients_memory client_output_limit
             threads multi_keys enable_debug_command
         }
@@ -318,6 +332,12 @@ fn check_address(flag: &str, text: String) -> Result<String, Fatal> {
         Some(Ok(_)) => Ok(text),
         _ => Err(Fatal::usage(format!("{flag}: \"{text}\" is not HOST:PORT"))),
     }
+}
+
+fn parse_announce(text: String) -> Result<Endpoint, Fatal> {
+    Endpoint::parse(&text).ok_or_else(|| {
+        Fatal::usage(format!("--announce: \"{text}\" is not a HOST:PORT that clients can reach"))
+    })
 }
 
 /// Reads `1=HOST:PORT,2=HOST:PORT`.

@@ -4,6 +4,7 @@ use abd::wire::{put_frame, put_reply, put_request};
 use abd::{CallId, Content, Reply, Request, Scope, StampedValue, Timestamp, Version};
 use bytes::BytesMut;
 use fuzz_targets::TARGETS;
+use node::endpoint::Endpoint;
 use node::hello::{About, Hello, LaneId, LaneKind, Limits, Met, Refused, Service, Versions, Welcome};
 use node::introduction::{Introduction, Present, Proof};
 use node::nonce::{Nonce, Tag};
@@ -95,6 +96,7 @@ fn messages() -> Vec<Vec<u8>> {
         admitted: true,
         limits: Limits { key: 1, value: 2, frame: 3 },
         loops: 1,
+        endpoint: Endpoint::new("a", 1),
     };
     let lane = Some(LaneId { kind: LaneKind::Small, pair: 0 });
     let hello = Hello { versions: Versions::OURS, service: Service::Replica, lane, about: about.clone() };

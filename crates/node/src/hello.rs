@@ -18,6 +18,7 @@
 //! at least why they cannot talk. A field is `tag u16 | length u32 | bytes`, in ascending order of tags. A field with an
 //! unknown tag is skipped, and so is what follows the known part of a known field: a later release may say more.
 
+use crate::endpoint::Endpoint;
 use crate::fields::{Fields, FieldsError, put_field};
 use crate::introduction::{get_tags, sixteen};
 use crate::nonce::Tag;
@@ -51,6 +52,7 @@ const LIMITS: u16 = 6;
 const LOOPS: u16 = 7;
 const LANE: u16 = 8;
 const CHALLENGE: u16 = 9;
+const ENDPOINT: u16 = 10;
 /// In a refusal.
 const TAGS: u16 = 1;
 
@@ -152,6 +154,8 @@ pub struct About {
     pub limits: Limits,
     /// How many event loops it has.
     pub loops: u16,
+    /// Where its clients reach it. `None` for a client library, and of a release that does not say it.
+    pub endpoint: Option<Endpoint>,
 }
 
 /// The first message, from whoever connects.
@@ -304,6 +308,9 @@ impl About {
             });
         }
         put_field(out, CHALLENGE, |out| out.put_slice(&self.challenge));
+        if let Some(endpoint) = &self.endpoint {
+            put_field(out, ENDPOINT, |out| endpoint.put(out));
+        }
     }
 
     fn get(mut fields: Fields) -> Result<(Self, Option<LaneId>), HelloError> {
@@ -321,9 +328,10 @@ impl About {
         }
         let lane = fields.optional(LANE)?.map(get_lane).transpose()?;
         let challenge = fields.optional(CHALLENGE)?.map(|mut field| sixteen(&mut field)).transpose()?;
+        let endpoint = fields.optional(ENDPOINT)?.and_then(Endpoint::get);
         fields.end()?;
         let challenge = challenge.unwrap_or_default();
-        Ok((Self { cluster, timestamps, member, challenge, admitted, limits, loops }, lane))
+        Ok((Self { cluster, timestamps, member, challenge, admitted, limits, loops, endpoint }, lane))
     }
 }
 

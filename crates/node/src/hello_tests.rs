@@ -1,6 +1,11 @@
 use super::*;
 use alloc::{borrow::ToOwned, string::ToString, vec};
 
+/// Bytes of fields, the tag and the length included.
+const LANE_FIELD: usize = 6 + 3;
+const CHALLENGE_FIELD: usize = 6 + 16;
+const ENDPOINT_FIELD: usize = 6 + 2 + "c.example".len();
+
 fn about() -> About {
     About {
         cluster: "1=a:1,3=c:3".into(),
@@ -10,6 +15,7 @@ fn about() -> About {
         admitted: true,
         limits: Limits { key: 1, value: 2, frame: 3 },
         loops: 2,
+        endpoint: Endpoint::new("c.example", 6380),
     }
 }
 
@@ -101,9 +107,10 @@ fn what_a_later_release_adds_is_skipped() {
     let said = hello(3, 5);
     let mut body = BytesMut::new();
     said.put(&mut body);
-    // A field of its own, and more at the end of a known one: the challenge, which is the last.
-    body.truncate(body.len() - 22);
+    // A field of its own, and more at the end of a known one.
+    body.truncate(body.len() - ENDPOINT_FIELD - CHALLENGE_FIELD);
     put_field(&mut body, CHALLENGE, |out| out.put_slice(&[&[9; 16][..], &[77, 78]].concat()));
+    put_field(&mut body, ENDPOINT, |out| Endpoint::new("c.example", 6380).unwrap().put(out));
     put_field(&mut body, 900, |out| out.put_slice(b"whatever"));
     assert_eq!(Hello::get(body.freeze(), Versions::OURS), Ok(said));
 }
@@ -112,15 +119,28 @@ fn what_a_later_release_adds_is_skipped() {
 fn a_field_that_is_missing_comes_twice_or_is_cut_is_an_error() {
     let body = written(|out| hello(5, 5).put(out));
     for length in 0..body.len() {
-        // Without its last fields it is a hello without a challenge, or a lane.
+        // Without its last fields it is a hello without an endpoint, a challenge, or a lane.
         let cut = Hello::get(body.slice(..length), Versions::OURS);
-        let whole = [body.len() - 22, body.len() - 22 - 9].contains(&length);
+        let missing =
+            [ENDPOINT_FIELD, ENDPOINT_FIELD + CHALLENGE_FIELD, ENDPOINT_FIELD + CHALLENGE_FIELD + LANE_FIELD];
+        let whole = missing.contains(&(body.len() - length));
         assert_eq!(cut.is_ok(), whole, "{length}: {cut:?}");
     }
     let mut twice = BytesMut::from(&body[..]);
     put_field(&mut twice, CHALLENGE, |out| out.put_slice(&[0; 16]));
     let expected = Err(HelloError::Fields(FieldsError::Order(CHALLENGE)));
     assert_eq!(Hello::get(twice.freeze(), Versions::OURS), expected);
+}
+
+#[test]
+fn an_endpoint_that_cannot_be_one_is_as_good_as_none() {
+    let said = hello(3, 4);
+    let mut body = BytesMut::new();
+    said.put(&mut body);
+    body.truncate(body.len() - ENDPOINT_FIELD);
+    put_field(&mut body, ENDPOINT, |out| out.put_slice(b"\x01\x00a b"));
+    let about = About { endpoint: None, ..about() };
+    assert_eq!(Hello::get(body.freeze(), Versions::OURS), Ok(Hello { about, ..said }));
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! Where a node listens: all addresses that a name has.
 
 use crate::fatal::Fatal;
+use ::node::endpoint::Endpoint;
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs};
 
 /// Listens at all addresses of HOST:PORT. `what` is the setting that it comes from.
 ///
@@ -49,6 +50,19 @@ fn listen_at(what: &str, name: &str, mut addresses: Vec<SocketAddr>) -> Result<V
     Ok(listeners)
 }
 
+/// Where clients reach these listeners of `--listen`, for all that this node can know: its host in `--cluster` stands in for
+/// one that means all addresses.
+pub(super) fn endpoint(listen: &str, listeners: &[TcpListener], peer_address: &str) -> Option<Endpoint> {
+    let port = listeners.first()?.local_addr().ok()?.port();
+    let host = |text: &str| {
+        let (host, _) = text.rsplit_once(':')?;
+        Some(host.trim_start_matches('[').trim_end_matches(']').to_owned())
+    };
+    let is_any = |host: &String| host.parse::<IpAddr>().is_ok_and(|address| address.is_unspecified());
+    let host = host(listen).filter(|host| !is_any(host)).or_else(|| host(peer_address))?;
+    Endpoint::new(&host, port)
+}
+
 fn cannot_listen(what: &str, name: &str, address: SocketAddr, why: &std::io::Error) -> Fatal {
     let hint = if why.kind() == ErrorKind::AddrInUse {
         "; is another process using the port? Stop it, or choose another port"
@@ -87,6 +101,27 @@ mod tests {
         assert_eq!(found[0].port(), found[1].port());
         assert_eq!(shown(&listeners), format!("{}, {}", found[0], found[1]));
         found.iter().for_each(|address| drop(TcpStream::connect(address).unwrap()));
+    }
+
+    #[test]
+    fn clients_are_told_a_host_that_they_can_reach_and_the_real_port() {
+        let listeners = [TcpListener::bind("127.0.0.1:0").unwrap()];
+        let port = listeners[0].local_addr().unwrap().port();
+        for (listen, told) in [
+            ("127.0.0.1:0", "127.0.0.1"),
+            ("clients.example:0", "clients.example"),
+            ("[::1]:0", "::1"),
+            ("0.0.0.0:0", "peers.example"),
+            ("[::]:0", "peers.example"),
+        ] {
+            assert_eq!(
+                endpoint(listen, &listeners, "peers.example:7001"),
+                Endpoint::new(told, port),
+                "{listen}"
+            );
+        }
+        assert_eq!(endpoint("0.0.0.0:0", &listeners, "[fd00::1]:7001"), Endpoint::new("fd00::1", port));
+        assert_eq!(endpoint("0.0.0.0:0", &[], "a:1"), None);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::config::Settings;
 use crate::fatal::Fatal;
 use crate::identity::DataDir;
 use crate::logging::limit::limited;
+use ::node::endpoint::Endpoint;
 use ::node::hello::Limits;
 use ::node::limits::{FRAME_BYTES_MAX, KEY_BYTES_MAX};
 use ::node::lookups::READERS;
@@ -51,13 +52,13 @@ impl RunningNode {
         sockets::limit_clients(&mut settings)?;
         let id = NodeId(settings.node_id);
         let members = Members::new(settings.cluster.iter().map(|(id, _)| NodeId(*id)).collect());
-        let Some((_, peer_address)) = settings.cluster.iter().find(|(node, _)| *node == id.0) else {
+        let Some((_, peer_address)) = settings.cluster.iter().find(|(node, _)| *node == id.0).cloned() else {
             return Err(Fatal::usage(format!("node {id} is not in --cluster")));
         };
         let clock = NodeClock::choose(&settings)?;
         let peer_ports = match &settings.peer_listen {
             Some(address) => listen::listen("--peer-listen", address)?,
-            None => listen::listen("the peer address in --cluster", peer_address)?,
+            None => listen::listen("the peer address in --cluster", &peer_address)?,
         };
         let client_ports = listen::listen("--listen", &settings.listen)?;
         let http = settings.http_listen.as_deref();
@@ -70,7 +71,8 @@ impl RunningNode {
         identity.database_opened(store.database.sequence())?;
         mode::enter(&settings, &identity, &store, clock.source())?;
         let boot = identity.identity().boot;
-        let own = own(&settings, id, members.clone());
+        let told = listen::endpoint(&settings.listen, &client_ports, &peer_address);
+        let own = own(&settings, id, members.clone(), told);
         let membership = Membership::new(own, identity, Box::new(store.durable()));
         let issuer = TimestampIssuer::new(id, boot);
         // What was promised before is of no use any more.
@@ -181,7 +183,8 @@ fn keep_remembering(membership: &Membership) {
     }
 }
 
-fn own(settings: &Settings, id: NodeId, members: Members) -> Own {
+/// `endpoint` is where clients reach it, for all that it can know itself.
+fn own(settings: &Settings, id: NodeId, members: Members, endpoint: Option<Endpoint>) -> Own {
     let [key, value, frame] = [KEY_BYTES_MAX, settings.max_value_bytes, FRAME_BYTES_MAX].map(|n| n as u64);
     Own {
         id,
@@ -190,6 +193,7 @@ fn own(settings: &Settings, id: NodeId, members: Members) -> Own {
         timestamps: settings.timestamps_name().to_owned(),
         limits: Limits { key, value, frame },
         loops: u16::try_from(settings.threads).unwrap_or(u16::MAX),
+        endpoint: settings.announce.clone().or(endpoint),
         versions: peer_versions(),
     }
 }

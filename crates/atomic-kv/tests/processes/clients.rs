@@ -76,6 +76,7 @@ fn silent_callers(node: &Node, key: &str) -> Vec<TcpStream> {
         admitted: false,
         limits: Limits { key: 0, value: 0, frame: 0 },
         loops: 1,
+        endpoint: None,
     };
     let hello = Hello { versions: Versions::OURS, service: Service::Coordinator, lane: None, about };
     put_frame(&mut bytes, |body| hello.put(body));

@@ -6,6 +6,7 @@
 
 use crate::acquaintances::PeerRefusal;
 use crate::directory::Identity;
+use crate::endpoint::Endpoint;
 use crate::hello::{
     About, Hello, HelloError, LaneId, Limits, Met, Refused, Service, Versions, Welcome, harmless,
 };
@@ -34,6 +35,8 @@ pub struct Own {
     pub limits: Limits,
     /// How many event loops it has.
     pub loops: u16,
+    /// Where clients reach it.
+    pub endpoint: Option<Endpoint>,
     /// What it speaks.
     pub versions: Versions,
 }
@@ -178,7 +181,7 @@ fn mismatch(peer: Option<u32>, why: String) -> Box<Step> {
 
 impl Host<'_> {
     fn about(self, challenge: [u8; 16]) -> About {
-        let Own { id, cluster, timestamps, limits, loops, .. } = self.own;
+        let Own { id, cluster, timestamps, limits, loops, endpoint, .. } = self.own;
         About {
             cluster: cluster.clone(),
             timestamps: timestamps.clone(),
@@ -187,6 +190,7 @@ impl Host<'_> {
             admitted: self.identity.admitted,
             limits: *limits,
             loops: *loops,
+            endpoint: endpoint.clone(),
         }
     }
 
@@ -293,7 +297,11 @@ impl Greeting {
         let member = checked.map_err(|why| mismatch(about.member, why))?;
         let own = host.about(challenge);
         // Somebody who is no member is not told which one this is.
-        let welcome = Welcome { version, about: About { member: about.member.and(own.member), ..own } };
+        let (member_told, endpoint) = match about.member {
+            Some(_) => (own.member, own.endpoint.clone()),
+            None => (None, None),
+        };
+        let welcome = Welcome { version, about: About { member: member_told, endpoint, ..own } };
         let Some((id, lane)) = member else {
             return Ok(Next::Done(Greeted::Caller).after(|body| welcome.put(body)));
         };

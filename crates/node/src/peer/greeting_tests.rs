@@ -25,6 +25,7 @@ fn node(id: u32) -> Node {
         timestamps: "logical".into(),
         limits: Limits { key: 10, value: 20, frame: 1000 },
         loops: 2,
+        endpoint: Endpoint::new("n", 1),
         versions: Versions::OURS,
     };
     let [disk, database] = [[u8::try_from(id).unwrap(); 16], [9; 16]];
@@ -99,6 +100,7 @@ fn met(end: Option<Next>) -> (u32, u32) {
     match end {
         Some(Next::Done(Greeted::Member(Member { id, lane, about, boot }))) => {
             assert_eq!((about.member, lane, about.limits.value), (Some(id.0), LANE, 20));
+            assert_eq!(about.endpoint, Endpoint::new("n", 1));
             (id.0, boot)
         }
         end => panic!("{end:?}"),
@@ -223,6 +225,7 @@ fn a_client_library_is_not_told_which_member_answers() {
     assert!(matches!(step.next, Next::Done(Greeted::Caller)));
     let welcome = Welcome::get(step.send.unwrap(), Versions::OURS).unwrap();
     assert_eq!((welcome.about.member, welcome.about.challenge), (None, [2; 16]));
+    assert_eq!(welcome.about.endpoint, None);
 }
 
 #[test]

@@ -29,6 +29,7 @@ pub(super) fn own(id: u32, plan: &Plan) -> Own {
         timestamps: "the same".into(),
         limits: Limits { key: u64::MAX, value, frame: FRAME_BYTES_MAX as u64 },
         loops: 1,
+        endpoint: None,
         versions: Versions::OURS,
     }
 }

@@ -59,6 +59,7 @@ impl Member {
             admitted: true,
             limits: Limits { key: 64 << 10, value: 16 << 20, frame: 32 << 20 },
             loops: 1,
+            endpoint: None,
         };
         let (sender, accepted) = mpsc::channel();
         let ended = Arc::<AtomicBool>::default();
@@ -196,6 +197,7 @@ impl Wire {
             admitted: true,
             limits: Limits { key: 64 << 10, value: 16 << 20, frame: 32 << 20 },
             loops: 1,
+            endpoint: None,
         };
         let lane = Some(LaneId { kind: LaneKind::Small, pair: 0 });
         let hello = Hello { versions: Versions::OURS, service: Service::Replica, lane, about };
@@ -236,6 +238,7 @@ impl Wire {
             admitted: false,
             limits: Limits { key: 64 << 10, value: 16 << 20, frame: 32 << 20 },
             loops: 1,
+            endpoint: None,
         };
         let hello = Hello { versions: Versions::OURS, service: Service::Coordinator, lane: None, about };
         self.send(|body| hello.put(body)).unwrap();
