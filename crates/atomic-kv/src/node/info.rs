@@ -9,6 +9,7 @@ use crate::logging;
 use ::node::client::patience;
 use ::node::clock::{Clock, Moments};
 use ::node::resp::{Counts, Host, Listed, Names, Policy, Section, SlowRequests, by_command, by_error};
+use ::node::topology::Topology;
 use std::borrow::Cow;
 use std::fmt::Display;
 use std::sync::Arc;
@@ -318,6 +319,14 @@ impl Host for Shard {
 
     fn kill(&self, id: u64) {
         self.all_clients.connections.end(id);
+    }
+
+    fn topology(&self) -> Topology {
+        self.report.topology()
+    }
+
+    fn sentinel_master(&self) -> &str {
+        &self.settings.sentinel_master
     }
 
     fn counts(&self) -> &Counts {

@@ -4,12 +4,13 @@ use super::supervise;
 use crate::identity::DataDir;
 use crate::logging::limit::limited;
 use ::node::admission::Admission;
+use ::node::endpoint::Endpoint;
 use ::node::hello::Limits;
 use ::node::limits::KnownLimits;
 use ::node::peer::greeting::{Host, Own};
 use abd::NodeId;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
 /// A node's membership in its cluster.
@@ -21,6 +22,8 @@ pub(crate) struct Membership {
     pub(crate) directory: DataDir,
     pub(crate) admission: Admission,
     pub(crate) limits: KnownLimits,
+    /// Where clients reach the members, by index, as far as they have said so.
+    endpoints: Mutex<Vec<Option<Endpoint>>>,
     /// There is news for those who wait for a fact of the admission.
     news: watch::Sender<()>,
 }
@@ -33,8 +36,10 @@ impl Membership {
     ) -> Arc<Self> {
         let admission = Admission::new(own.members.clone(), own.id, directory.identity().admitted);
         let limits = KnownLimits::new(own.members.count());
-        let membership = Self { own, directory, admission, limits, sequence, news: watch::Sender::new(()) };
-        membership.learn_limits(membership.own.id, membership.own.limits);
+        let endpoints = Mutex::new(vec![None; own.members.count()]);
+        let news = watch::Sender::new(());
+        let membership = Self { own, directory, admission, limits, endpoints, sequence, news };
+        membership.learn(membership.own.id, membership.own.limits, membership.own.endpoint.clone());
         Arc::new(membership)
     }
 
@@ -44,11 +49,17 @@ impl Membership {
         act(Host { own: &self.own, identity: &self.directory.identity(), sequence })
     }
 
-    /// A member has said what it lets its clients write.
-    pub(crate) fn learn_limits(&self, peer: NodeId, limits: Limits) {
+    /// A member has said what it lets its clients write, and where they reach it.
+    pub(crate) fn learn(&self, peer: NodeId, limits: Limits, endpoint: Option<Endpoint>) {
         if let Some(index) = self.own.members.index_of(peer) {
             self.limits.learn(index, limits);
+            self.endpoints.lock().unwrap_or_else(PoisonError::into_inner)[index] = endpoint;
         }
+    }
+
+    /// Where clients reach the members, by index, as far as they have said so.
+    pub(crate) fn endpoints(&self) -> Vec<Option<Endpoint>> {
+        self.endpoints.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     async fn wait_until(&self, fact: impl Fn(&Admission) -> bool) {

@@ -8,6 +8,7 @@ use super::repair::Repairs;
 use super::stats::Stats;
 use crate::config::Settings;
 use ::node::peer::greeting::Own;
+use ::node::topology::{Known, Topology};
 use abd::{NodeId, Reason};
 use std::sync::Arc;
 
@@ -26,6 +27,33 @@ impl Report {
     /// Why no operation can be expected to succeed now. `None`: this node is ready.
     pub(crate) fn not_ready(&self) -> Option<Reason> {
         self.membership.admission.not_ready(self.clock.has_time())
+    }
+
+    /// What is known of the members now. Where clients reach this node is left to the connection of whoever asks, unless its
+    /// settings say it.
+    pub(super) fn topology(&self) -> Topology {
+        let Own { id, members, .. } = &self.membership.own;
+        let peer_port = |id: NodeId| {
+            let (_, address) = self.settings.cluster.iter().find(|(other, _)| *other == id.0)?;
+            address.rsplit_once(':')?.1.parse().ok()
+        };
+        let admission = &self.membership.admission;
+        let mut own = 0;
+        let nodes = members.ids().iter().zip(self.membership.endpoints()).enumerate().map(
+            |(index, (node, endpoint))| {
+                let is_own = node == id;
+                if is_own {
+                    own = index;
+                }
+                Known {
+                    id: *node,
+                    endpoint: if is_own { self.settings.announce.clone() } else { endpoint },
+                    peer_port: peer_port(*node).unwrap_or(0),
+                    is_up: if is_own { !admission.is_stopping() } else { admission.is_up(index) },
+                }
+            },
+        );
+        Topology::new(nodes.collect(), own, self.not_ready().is_none())
     }
 
     /// The other members, with their indices.

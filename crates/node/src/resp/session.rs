@@ -9,6 +9,8 @@ use super::request::{Args, ClientRequest, Limits, Oversized, too_large};
 use super::response::{Protocol, Response};
 use super::slow::{SlowRequest, SlowRequests};
 use crate::clock::Clock;
+use crate::endpoint::Endpoint;
+use crate::topology::Topology;
 use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::String;
@@ -48,6 +50,10 @@ pub trait Host: Clock {
     fn rename(&self, id: u64, names: &Names);
     /// Closes another connection.
     fn kill(&self, id: u64);
+    /// What the node knows of the members now.
+    fn topology(&self) -> Topology;
+    /// The name of the master that `SENTINEL MASTERS` tells.
+    fn sentinel_master(&self) -> &str;
     /// Where requests are counted.
     fn counts(&self) -> &Counts;
 }
@@ -71,6 +77,14 @@ impl Session {
     /// What others may see of the connection.
     pub fn listed(&self) -> &Arc<Listed> {
         &self.listed
+    }
+
+    /// The members, as this client is to be told of them: the node is where the client has reached it, unless its settings say
+    /// where else.
+    pub(super) fn topology(&self, host: &dyn Host) -> Topology {
+        let mut topology = host.topology();
+        topology.reached_at(Endpoint::parse(&self.listed.local));
+        topology
     }
 
     pub(super) fn names(&self) -> &Names {
@@ -155,9 +169,6 @@ impl Session {
             // These begin an HTTP request: a page may make a browser send them, with commands behind.
             if name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:") {
                 return Ok(Plan::Close);
-            }
-            if name.eq_ignore_ascii_case(b"cluster") {
-                return Err(Response::error("ERR This instance has cluster support disabled"));
             }
             return Err(unknown_command(&args));
         };

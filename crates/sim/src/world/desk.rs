@@ -13,6 +13,7 @@ use node::clock::{Clock, Moments};
 use node::inquiry::{Inquiry, InquiryId};
 use node::resp::{Counts, Host, Listed, Names, Policy, Section, SlowRequests};
 use node::shard::Return;
+use node::topology::Topology;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -160,6 +161,14 @@ impl Host for Desk {
     fn rename(&self, _: u64, _: &Names) {}
 
     fn kill(&self, _: u64) {}
+
+    fn topology(&self) -> Topology {
+        unreachable!("clients of the simulator do not ask for the nodes")
+    }
+
+    fn sentinel_master(&self) -> &str {
+        unreachable!("clients of the simulator know no Sentinel")
+    }
 
     fn counts(&self) -> &Counts {
         &self.counts

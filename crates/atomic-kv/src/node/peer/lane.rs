@@ -22,7 +22,7 @@ pub(super) async fn serve(shard: &Shard, lane: NewLane) {
     let NewLane { member: peer, stream, input } = lane;
     let (id, limits) = (peer.lane, peer.about.limits);
     let Some(member) = shard.membership.own.members.index_of(peer.id) else { return };
-    shard.membership.learn_limits(peer.id, limits);
+    shard.membership.learn(peer.id, limits, peer.about.endpoint);
     let now = shard.now();
     let opened = shard.with(|machine| machine.open_lane(member, id, peer.boot, limits.frame, now));
     let Some(key) = opened else { return };

@@ -15,6 +15,7 @@ use crate::functions::registers::Registers;
 use crate::inquiry::{Inquiries, Inquiry, InquiryId};
 use crate::resp::{Counts, Host, Limits, Listed, Names, Policy, Section, Session, SlowRequests};
 use crate::shard::Return;
+use crate::topology::Topology;
 use abd::{Instant, Members, NodeId, Operation, OperationId, Outcome, Reason, Refusal, ValueFound};
 use alloc::borrow::ToOwned;
 use alloc::collections::VecDeque;
@@ -130,6 +131,12 @@ impl Host for World {
     }
     fn rename(&self, _: u64, _: &Names) {}
     fn kill(&self, _: u64) {}
+    fn topology(&self) -> Topology {
+        unreachable!("nobody asks here")
+    }
+    fn sentinel_master(&self) -> &str {
+        unreachable!("nobody asks here")
+    }
     fn counts(&self) -> &Counts {
         &self.counts
     }

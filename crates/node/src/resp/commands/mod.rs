@@ -1,6 +1,7 @@
 //! The commands, one file for each family. To add one: a row and a function in the file of its family.
 
 mod client;
+mod cluster;
 mod configuration;
 mod connection;
 mod copies;
@@ -18,6 +19,7 @@ mod memory;
 mod numbers;
 mod objects;
 mod parts;
+mod sentinel;
 mod server;
 mod set;
 mod set_options;
@@ -37,7 +39,8 @@ use alloc::string::{String, ToString};
 use core::iter::once;
 use core::str::FromStr;
 
-const FAMILIES: [&[Command]; 20] = [
+const FAMILIES: &[&[Command]] = &[
+    cluster::COMMANDS,
     users::COMMANDS,
     slowness::COMMANDS,
     memory::COMMANDS,
@@ -54,6 +57,7 @@ const FAMILIES: [&[Command]; 20] = [
     numbers::COMMANDS,
     objects::COMMANDS,
     parts::COMMANDS,
+    sentinel::COMMANDS,
     server::COMMANDS,
     set::COMMANDS,
     strings::COMMANDS,

@@ -126,7 +126,6 @@ fn unknown_commands_read_as_in_redis() {
     assert_eq!(long, format!("ERR unknown command '{name}', with args beginning with: {shown}"));
     assert_eq!(error("foo a\r\nb"), "ERR unknown command 'foo', with args beginning with: 'a  b' ");
     assert_eq!(error("WAIT 1 0"), "ERR unknown command 'WAIT', with args beginning with: '1' '0' ");
-    assert_eq!(error("CLUSTER SLOTS"), "ERR This instance has cluster support disabled");
     assert_eq!(
         error("client MAINT_NOTIFICATIONS on"),
         "ERR unknown subcommand 'MAINT_NOTIFICATIONS'. Try CLIENT HELP."

@@ -1,5 +1,6 @@
 //! Byte-level tests of the client port. The crate `redis-protocol` is the oracle for both directions.
 
+mod cluster;
 mod commands;
 mod connection;
 mod expiry;
@@ -14,6 +15,7 @@ use super::{
     ProtocolError, RequestParser, Response, Section, Session, SlowRequests, reply,
 };
 use crate::clock::{Clock, Moments};
+use crate::topology::Topology;
 use abd::{Moment, Outcome};
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -35,6 +37,7 @@ pub(super) struct Node {
     killed: RefCell<Vec<u64>>,
     renamed: RefCell<Option<(u64, Names)>>,
     now: Option<Moments>,
+    topology: Option<Topology>,
 }
 
 impl Clock for Node {
@@ -88,6 +91,12 @@ impl Host for Node {
     }
     fn kill(&self, id: u64) {
         self.killed.borrow_mut().push(id);
+    }
+    fn topology(&self) -> Topology {
+        self.topology.clone().unwrap_or_else(|| cluster::topology(true))
+    }
+    fn sentinel_master(&self) -> &str {
+        "mymaster"
     }
     fn counts(&self) -> &Counts {
         &self.counts
