@@ -62,6 +62,9 @@ enum Command {
         /// The long ones too
         #[arg(long)]
         all: bool,
+        /// These worlds alone, by the names of their rows
+        #[arg(value_name = "ROW", conflicts_with = "all")]
+        only: Vec<String>,
     },
 }
 
@@ -79,9 +82,11 @@ fn parse_mutant(name: &str) -> Result<&'static Mutant, String> {
 
 /// Does what the arguments say.
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
-    if let Some(Command::Exhaust { all }) = arguments.command {
-        return sim::exhaust::command(all);
+    if let Some(Command::Exhaust { all, only }) = &arguments.command {
+        return sim::exhaust::command(*all, only);
     }
+    // A panic in the code under test is a verdict, which is printed; the default hook would only print it twice.
+    std::panic::set_hook(Box::new(|_| {}));
     if arguments.list_mutants {
         for mutant in MUTANTS {
             say!("{:<18} {:<9} {}", mutant.name, mutant.rule, mutant.what);

@@ -3,10 +3,13 @@
 use super::history::Progress;
 use super::machine::Awaited;
 use super::replica::Cell;
-use super::scenario::{Break, OperationKind};
+use super::scenario::{Break, Clocks, OperationKind};
+use super::updates::TIME_TO_LIVE;
 use super::values::members;
 use super::world::{Action, Delivery, Rules, World};
-use abd::TimestampMode;
+use abd::{Deadline, TimestampMode};
+use std::iter::StepBy;
+use std::ops::RangeInclusive;
 
 impl Rules {
     /// Every step that may change the world.
@@ -19,9 +22,9 @@ impl Rules {
         }
         for waiting in self.waiting(world) {
             for replica in bits(waiting.queried) {
-                self.push_query(waiting.operation, replica, waiting.for_timestamp, actions);
+                self.push_query(world, waiting.operation, replica, waiting.for_timestamp, actions);
             }
-            self.consensus(&waiting, actions);
+            self.consensus(world, &waiting, actions);
         }
         for accept in world.accepts.iter() {
             for replica in replicas() {
@@ -67,7 +70,12 @@ impl Rules {
             if world.wipes > 0 && cell.newest != 0 {
                 actions.push(Action::Wipe { replica });
             }
-            if self.scenario.breaks == Break::Tombstone && holds_tombstone(cell) {
+            let may_drop = match self.scenario.breaks {
+                Break::Tombstone => holds_tombstone(cell),
+                Break::Dropped => self.machines.values().get(cell.durable).deadline != Deadline::NONE,
+                _ => false,
+            };
+            if may_drop {
                 actions.push(Action::Forget { replica });
             }
         }
@@ -97,14 +105,13 @@ impl Rules {
     /// What may be an operation's first effect.
     fn first_steps(&self, world: &World, operation: u8, actions: &mut Vec<Action>) {
         let wish = self.scenario.operations[usize::from(operation)];
-        let reads = matches!(wish.kind, OperationKind::Get | OperationKind::Create);
+        let reads = wish.kind.begins_with_a_read();
         let mode = self.scenario.loops[wish.event_loop].mode;
         match self.scenario.clocks {
             // It looks at nothing before.
             _ if wish.kind == OperationKind::Append => {
                 for replica in replicas() {
-                    let step = Action::Prepare { operation, replica, how: Delivery::Plain };
-                    self.push_proposal(step, actions);
+                    self.push_prepare(world, operation, replica, actions);
                 }
             }
             Some(clocks) if mode == TimestampMode::TrueTime && !reads => {
@@ -113,29 +120,64 @@ impl Rules {
             }
             _ => {
                 for replica in replicas() {
-                    self.push_query(operation, replica, !reads, actions);
+                    self.push_query(world, operation, replica, !reads, actions);
                 }
             }
         }
     }
 
-    fn push_query(&self, operation: u8, replica: u8, for_timestamp: bool, actions: &mut Vec<Action>) {
-        actions.push(Action::Query { operation, replica });
+    fn push_query(
+        &self,
+        world: &World,
+        operation: u8,
+        replica: u8,
+        for_timestamp: bool,
+        actions: &mut Vec<Action>,
+    ) {
+        let moments = if for_timestamp { (0..=0).step_by(1) } else { self.moments(world, operation) };
+        actions.extend(moments.map(|moment| Action::Query { operation, replica, moment }));
         if self.scenario.slow_replies && for_timestamp {
             actions.push(Action::Answer { operation, replica });
         }
     }
 
     /// What may happen to a Prepare or an Accept, and that it is waited for no longer.
-    fn consensus(&self, waiting: &Awaited, actions: &mut Vec<Action>) {
+    fn consensus(&self, world: &World, waiting: &Awaited, actions: &mut Vec<Action>) {
         let operation = waiting.operation;
         let asked = replicas().filter(|replica| waiting.proposed[usize::from(*replica)].is_some());
         for replica in asked.filter(|_| waiting.accept.is_none()) {
-            self.push_proposal(Action::Prepare { operation, replica, how: Delivery::Plain }, actions);
+            self.push_prepare(world, operation, replica, actions);
         }
         if waiting.accept.is_some() || waiting.proposed.iter().any(Option::is_some) {
             actions.push(Action::Wait { operation });
         }
+    }
+
+    fn push_prepare(&self, world: &World, operation: u8, replica: u8, actions: &mut Vec<Action>) {
+        for moment in self.moments(world, operation) {
+            let step = Action::Prepare { operation, replica, how: Delivery::Plain, moment };
+            self.push_proposal(step, actions);
+        }
+    }
+
+    /// By what an operation may judge values now.
+    fn moments(&self, world: &World, operation: u8) -> StepBy<RangeInclusive<u8>> {
+        let wish = self.scenario.operations[usize::from(operation)];
+        if !self.scenario.has_deadlines() || self.scenario.loops[wish.event_loop].is_slow {
+            return (0..=0).step_by(1);
+        }
+        let Some(Clocks { ahead, .. }) = self.scenario.clocks else {
+            // Before any deadline, or after.
+            return (0..=TIME_TO_LIVE).step_by(TIME_TO_LIVE.into());
+        };
+        let now = world.now;
+        let range = match (self.scenario.breaks, wish.kind.is_update()) {
+            // These are wrong even where a Get knows what time it is.
+            (Break::OwnClock | Break::PromiseOnly | Break::PromiseAndLatest, false) => now..=now,
+            (Break::OwnClock | Break::PromiseAndLatest, true) => now..=now + ahead,
+            _ => now.saturating_sub(ahead)..=now,
+        };
+        range.step_by(1)
     }
 
     /// A request in all ways in which it may arrive.
@@ -147,21 +189,30 @@ impl Rules {
         ];
         for (_, how) in others.into_iter().filter(|(may_be, _)| *may_be) {
             actions.push(match step {
-                Action::Prepare { operation, replica, .. } => Action::Prepare { operation, replica, how },
+                Action::Prepare { operation, replica, moment, .. } => {
+                    Action::Prepare { operation, replica, how, moment }
+                }
                 Action::Accept { accept, replica, .. } => Action::Accept { accept, replica, how },
                 other => other,
             });
         }
     }
 
-    /// True time goes on only while some timestamp is not yet past. Once all are, a later hour is the same world with
+    /// True time goes on only while some timestamp is not yet past, or some value not due by every clock. Once all are, a later hour is the same world with
     /// larger numbers: whatever is issued from then on is above all that exists, as it is now. A logical Set does not
     /// look at the clock, so where the two modes are mixed a few more hours make a difference.
     fn time_matters(&self, world: &World) -> bool {
         let logical = |l: &&super::scenario::EventLoop| l.mode == TimestampMode::Logical;
         let slack = self.scenario.loops.iter().filter(logical).count() as u64;
-        let latest_time = self.machines.values().latest_time(world.sent);
-        self.scenario.clocks.is_some() && world.sent != 0 && latest_time + slack >= u64::from(world.now)
+        let now = u64::from(world.now);
+        let values = self.machines.values();
+        let is_awaited = |clocks: Clocks| {
+            // Once a value is due by every clock that keeps its promise, it stays so.
+            let is_judged =
+                values.latest_deadline(world.sent).is_some_and(|last| last + u64::from(clocks.ahead) > now);
+            values.latest_time(world.sent) + slack >= now || is_judged
+        };
+        world.sent != 0 && self.scenario.clocks.is_some_and(is_awaited)
     }
 
     /// A crash makes a difference if something is in flight, or if a next operation will be of a new incarnation.

@@ -45,18 +45,30 @@ impl HistoryEntry {
 /// Whether the history is linearizable. Every order is tried; writes without an answer may be left out.
 pub(super) fn linearizable(operations: &[Operation], records: &[HistoryEntry; MAX_OPERATIONS]) -> bool {
     let must = (0..operations.len()).filter(|&i| records[i].answered()).fold(0, |set, i| set | 1 << i);
-    extend(operations, records, must, 0, Text::ABSENT)
+    extend(operations, records, must, 0, Held { text: Text::ABSENT, expires: false })
 }
 
-/// Whether an order that has `placed` so far, and left `value` in the register, can be completed.
+/// What the key holds, and whether that has a deadline.
+#[derive(Clone, Copy)]
+struct Held {
+    text: Text,
+    expires: bool,
+}
+
+/// Whether an order that has `placed` so far, and left `held` in the register, can be completed. A value with a deadline may be gone
+/// at any moment, once.
 fn extend(
     operations: &[Operation],
     records: &[HistoryEntry; MAX_OPERATIONS],
     must: u8,
     placed: u8,
-    value: Text,
+    held: Held,
 ) -> bool {
     if must & !placed == 0 {
+        return true;
+    }
+    let gone = Held { text: Text::ABSENT, expires: false };
+    if held.expires && extend(operations, records, must, placed, gone) {
         return true;
     }
     for (index, operation) in operations.iter().enumerate() {
@@ -65,20 +77,21 @@ fn extend(
             continue;
         }
         let letter = u8::try_from(index).unwrap_or(u8::MAX);
-        let after = match (operation.kind, record.progress) {
+        match (operation.kind, record.progress) {
             (_, Progress::Idle) | (OperationKind::Get, Progress::Open | Progress::Lost) => continue,
-            (
-                OperationKind::Get | OperationKind::Append | OperationKind::Create,
-                Progress::Answered(answer),
-            ) if answer != ModelAnswer::Read(value) => {
-                continue;
-            }
-            (OperationKind::Get, Progress::Answered(_)) => value,
-            (OperationKind::Set, _) => Text::ABSENT.and(letter),
-            (OperationKind::Delete, _) => Text::ABSENT,
-            (OperationKind::Append, _) => value.and(letter),
-            (OperationKind::Create, _) if value == Text::ABSENT => value.and(letter),
-            (OperationKind::Create, _) => value,
+            (_, Progress::Answered(ModelAnswer::Read(found))) if found != held.text => continue,
+            _ => {}
+        }
+        let is_absent = held.text == Text::ABSENT;
+        let after = match operation.kind {
+            OperationKind::Set => Held { text: Text::ABSENT.and(letter), expires: false },
+            OperationKind::SetEx => Held { text: Text::ABSENT.and(letter), expires: true },
+            OperationKind::Delete => gone,
+            OperationKind::Append => Held { text: held.text.and(letter), ..held },
+            OperationKind::Create if is_absent => Held { text: held.text.and(letter), expires: false },
+            OperationKind::Lock if is_absent => Held { text: held.text.and(letter), expires: true },
+            OperationKind::Persist if held.expires => Held { text: held.text.and(letter), expires: false },
+            OperationKind::Get | OperationKind::Create | OperationKind::Lock | OperationKind::Persist => held,
         };
         if extend(operations, records, must, placed | 1 << index, after) {
             return true;
@@ -154,15 +167,26 @@ mod tests {
             };
             let action = match operations[index].kind {
                 OperationKind::Get => Action::Read(read),
-                OperationKind::Set => Action::Write(vec![letter]),
+                OperationKind::Set | OperationKind::SetEx => Action::Write(vec![letter]),
                 OperationKind::Delete => Action::Delete,
+                OperationKind::Persist => unreachable!("its condition is no value"),
                 OperationKind::Append => Update::append(&[letter]).before(read.as_deref()).into(),
-                OperationKind::Create => Update::set(&[letter]).if_absent().before(read.as_deref()).into(),
+                OperationKind::Create | OperationKind::Lock => {
+                    Update::set(&[letter]).if_absent().before(read.as_deref()).into()
+                }
             };
             let (client, invoke, ret) = (u64::from(letter), invoked[index]?, returned[index]);
             Some(lincheck::Operation { client, key: b"k".to_vec(), action, invoke, ret })
         });
-        let history = History::new(same.collect());
+        // Nobody's update takes away what has a deadline, once it may be there, or never.
+        let expiries = (0..count).filter_map(|index| {
+            let letter = u8::try_from(index).unwrap_or(u8::MAX);
+            let action = Update::delete().if_equal(&[letter]).into();
+            let (client, invoke) = (u64::from(letter) + 100, invoked[index]?);
+            let expiry = lincheck::Operation { client, key: b"k".to_vec(), action, invoke, ret: None };
+            operations[index].kind.has_deadline().then_some(expiry)
+        });
+        let history = History::new(same.chain(expiries).collect());
         (operations, records, history)
     }
 
@@ -184,6 +208,12 @@ mod tests {
     fn trying_every_order_agrees_with_the_checker() {
         use OperationKind::{Delete, Get, Set};
         agree(&[Get, Get, Set, Set, Delete]);
+    }
+
+    #[test]
+    fn so_it_does_with_values_that_expire() {
+        use OperationKind::{Create, Delete, Get, Lock, Set, SetEx};
+        agree(&[Get, Get, SetEx, SetEx, Lock, Create, Set, Delete]);
     }
 
     #[test]

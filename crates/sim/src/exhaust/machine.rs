@@ -46,17 +46,17 @@ pub(super) type RequestId = u16;
 /// The number of a distinct reply.
 pub(super) type ReplyId = u16;
 
-/// Everything that can happen to a machine.
+/// Everything that can happen to a machine. Where values may be judged, `moment` is when they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Input {
     /// A client's operation; `latest` is what the interval clock says now.
     Submit { operation: u8, latest: u8 },
     /// A replica that stores `cell` answers the query of an operation.
-    Query { operation: u8, from: u8, cell: Cell, now: u8 },
+    Query { operation: u8, from: u8, cell: Cell, now: u8, moment: u8 },
     /// A replica acknowledges the write of an operation.
     Written { operation: u8, from: u8, now: u8 },
     /// A replica answers the Prepare or the Accept of an operation.
-    Reply { operation: u8, from: u8, reply: ReplyId, now: u8 },
+    Reply { operation: u8, from: u8, reply: ReplyId, now: u8, moment: u8 },
     /// An operation has waited for long.
     Waited { operation: u8, now: u8 },
     /// A replica is there again, in this run of it.
@@ -78,6 +78,15 @@ pub(super) struct Output {
     pub(super) exhausted: Option<u8>,
     /// The operations that end.
     pub(super) answers: [Option<(u8, ModelAnswer)>; 2],
+}
+
+impl Output {
+    /// An operation ends.
+    pub(super) fn answer(&mut self, operation: u8, answer: ModelAnswer) {
+        let free = self.answers.iter_mut().find(|answer| answer.is_none());
+        let Some(free) = free else { unreachable!("a loop has at most two operations") };
+        *free = Some((operation, answer));
+    }
 }
 
 /// What machines run in: the scenario with its lies, and the values by number.
@@ -138,12 +147,12 @@ impl Input {
     pub(super) fn renamed(self, renaming: &Renaming) -> Self {
         let new = |from: u8| renaming[usize::from(from)];
         match self {
-            Self::Query { operation, from, cell, now } => {
-                Self::Query { operation, from: new(from), cell, now }
+            Self::Query { operation, from, cell, now, moment } => {
+                Self::Query { operation, from: new(from), cell, now, moment }
             }
             Self::Written { operation, from, now } => Self::Written { operation, from: new(from), now },
-            Self::Reply { operation, from, reply, now } => {
-                Self::Reply { operation, from: new(from), reply, now }
+            Self::Reply { operation, from, reply, now, moment } => {
+                Self::Reply { operation, from: new(from), reply, now, moment }
             }
             Self::PeerUp { from, boot } => Self::PeerUp { from: new(from), boot },
             Self::Submit { .. } | Self::Waited { .. } | Self::Time { .. } | Self::Restart => self,

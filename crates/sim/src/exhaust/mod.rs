@@ -3,7 +3,7 @@
 //! A simulator draws some of the things that can happen; this search takes all of them. The world is three replicas,
 //! one key and two to five operations. The coordinators are `abd::Coordinator` with `abd::TimestampIssuer`, the
 //! replicas `abd::Replica` with `abd::Acceptor`, unmodified; the rest (a bag of messages, disks of two words, true time as a
-//! small number) is here. The rows are those of PROTOCOL section 10.
+//! small number) is here. The rows are those of PROTOCOL section 10, and more.
 //!
 //! # What can happen
 //!
@@ -16,6 +16,8 @@
 //!   may fail; in BL5 a whole disk is lost.
 //! * Where a row says so, a coordinator crashes at any moment and comes back as its next incarnation; and a replica restarts,
 //!   and has lost all its promises but for the mark (rule P5).
+//! * By a clock that nobody vouches for a value with a deadline is due at any moment, and at the next one it is not; by some clocks
+//!   it never is. With TrueTime, what a value is judged by is any number in `[now - epsilon, now]`, whenever it is.
 //! * With TrueTime, `latest` is any number in `[now, now + epsilon]` whenever a clock is read: it repeats and goes
 //!   back. True time is not bounded: it stands still only where its going on would change nothing but names.
 //!
@@ -44,8 +46,8 @@
 //! 5. *An operation is answered as soon as it can be*, and commit waits end as early as a correct clock allows.
 //! 6. *Replies to a phase that is over* are not in the bag. After each search all kinds of them are given to every
 //!    machine that was met, and must change nothing.
-//! 7. *True time goes on only while some timestamp is not yet past.* Once all are, whatever is issued later is above
-//!    them in this hour as in the next.
+//! 7. *True time goes on only while some timestamp is not yet past*, or some value not due by every clock. Once all are, whatever is
+//!    issued later is above them in this hour as in the next.
 //!
 //!
 //! For Updates:
@@ -58,16 +60,20 @@
 //! 10. *A coordinator whose operations have all ended is put away*, with what it remembers: nobody asks it again.
 //! 11. *All coordinators know at once that a replica has restarted.* Knowing it sooner is believing more of what it says (rule P3').
 //!
+//! 12. *A value is judged with the answer that calls for it*: when a Get or a look has read a majority, or a fold has its promises. A
+//!     judgement that comes later is one after a slow answer.
+//!
 //! What an acceptor does late, and that this makes no difference, is in `replica`.
 //!
 //! # How it is done
 //!
 //! `machines` runs the production code once for every distinct situation and remembers what came of it: that of coordinators
 //! through `surroundings`, that of replicas through `replica`. `world` has the state and how it moves, `actions` what can happen in
-//! it; `search` goes through them breadth first, so that a counter-example is a shortest one, and `narrate` tells it. `rows` and
-//! `update_rows` list the worlds, what adapters break in some of them, and what each must come to.
+//! it; `search` goes through them breadth first, so that a counter-example is a shortest one, and `narrate` tells it. `rows`,
+//! `update_rows` and `expiry_rows` list the worlds, what adapters break in some of them, and what each must come to.
 
 mod actions;
+mod expiry_rows;
 mod hash;
 mod history;
 mod machine;

@@ -17,7 +17,7 @@ pub(super) fn step(rules: &mut Rules, before: &World, action: Action, after: &Wo
         Action::Begin { operation, latest } => {
             format!("{} begins; its clock's latest is {latest}", name(operation))
         }
-        Action::Query { operation, replica } => {
+        Action::Query { operation, replica, .. } => {
             format!("{} asks {}, which holds {}", name(operation), letter(replica), held(replica))
         }
         Action::Answer { operation, replica } => {
@@ -44,6 +44,11 @@ pub(super) fn step(rules: &mut Rules, before: &World, action: Action, after: &Wo
         Action::Forget { replica } => format!("{} forgets {}", letter(replica), held(replica)),
         Action::ForgetEverywhere => format!("all replicas forget {}", held(0)),
     };
+    if let Action::Query { moment, .. } | Action::Prepare { moment, .. } = action
+        && moment > 0
+    {
+        let _ = write!(text, "; by its clock it is {moment}");
+    }
     for number in members(after.sent & !before.sent) {
         let _ = write!(text, "; it sends {}", value(number));
     }

@@ -1,5 +1,6 @@
 //! The rows of PROTOCOL section 10, and what each must come to; here those that concern Get, Set and Delete.
 
+use super::expiry_rows;
 use super::scenario::OperationKind::{Delete, Get, Set};
 use super::scenario::{Break, Scenario};
 use super::search::{Finding, Violation, search};
@@ -172,9 +173,11 @@ fn set_and_delete() -> Scenario {
 pub fn rows() -> Vec<Row> {
     let mut rows = rows_that_hold();
     rows.extend(update_rows::rows_that_hold());
+    rows.extend(expiry_rows::rows_that_hold());
     rows.extend(broken_logical_rows());
     rows.extend(broken_truetime_rows());
     rows.extend(update_rows::broken_rows());
+    rows.extend(expiry_rows::broken_rows());
     rows
 }
 

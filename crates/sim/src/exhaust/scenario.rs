@@ -22,11 +22,27 @@ pub(super) enum OperationKind {
     Append,
     /// An Update that gives the key its letter if there is no value, and answers what was there.
     Create,
+    /// A Set whose value has a deadline.
+    SetEx,
+    /// A Create whose value has a deadline, as a lock does.
+    Lock,
+    /// An Update that takes a value's deadline away and adds its letter to it, and answers what was there. It leaves an absent key alone.
+    Persist,
 }
 
 impl OperationKind {
     pub(super) fn is_update(self) -> bool {
-        matches!(self, Self::Append | Self::Create)
+        matches!(self, Self::Append | Self::Create | Self::Lock | Self::Persist)
+    }
+
+    /// Whether it gives the key a value with a deadline.
+    pub(super) fn has_deadline(self) -> bool {
+        matches!(self, Self::SetEx | Self::Lock)
+    }
+
+    /// Whether it reads what replicas hold before anything else.
+    pub(super) fn begins_with_a_read(self) -> bool {
+        matches!(self, Self::Get | Self::Create | Self::Lock | Self::Persist)
     }
 }
 
@@ -50,6 +66,9 @@ pub(super) struct EventLoop {
     pub(super) concurrent: bool,
     /// Whether it may crash, once, at any moment, and come back in its next incarnation.
     pub(super) crashes: bool,
+    /// Whether no value is ever due by its clock. Any other clock may say at any moment that a value is due, or that it is not; with
+    /// TrueTime, as far as the interval allows.
+    pub(super) is_slow: bool,
 }
 
 /// What interval clocks may say when true time is `now`.
@@ -100,6 +119,17 @@ pub(super) enum Break {
     Carstamp,
     /// BP2: a replica that is closed at a base may take part in it all the same, with what it remembers.
     Closed,
+    /// BE1, BE2: a Get answers that a value which is due is absent, and decides nothing. With TrueTime it knows what time it is, and
+    /// Updates judge by `latest`.
+    OwnClock,
+    /// BE3: a Get answers so once a majority has promised for that value, and has accepted nothing there. It knows what time it is.
+    PromiseOnly,
+    /// BE4: the same, and Updates judge by `latest`.
+    PromiseAndLatest,
+    /// BE5: a Get that finds a value that is due deletes the key.
+    FreshTimestamp,
+    /// BE6: a replica may drop a value that has a deadline.
+    Dropped,
 }
 
 /// A tiny world.
@@ -160,7 +190,7 @@ impl Scenario {
     pub(super) fn run_in(mut self, mode: TimestampMode, kinds: &[OperationKind]) -> Self {
         let event_loop = self.loops.len();
         let node = u32::try_from((event_loop + 1).min(REPLICAS)).unwrap_or(1);
-        self.loops.push(EventLoop { node, mode, concurrent: false, crashes: false });
+        self.loops.push(EventLoop { node, mode, concurrent: false, crashes: false, is_slow: false });
         self.operations.extend(kinds.iter().map(|&kind| Operation { kind, event_loop, after: None }));
         assert!(
             self.loops.len() <= MAX_LOOPS && self.operations.len() <= MAX_OPERATIONS,
@@ -196,6 +226,12 @@ impl Scenario {
     /// The last loop may crash.
     pub(super) fn may_crash(mut self) -> Self {
         self.last_loop().crashes = true;
+        self
+    }
+
+    /// By the clock of the last loop no value is due.
+    pub(super) fn slow_clock(mut self) -> Self {
+        self.last_loop().is_slow = true;
         self
     }
 
@@ -240,9 +276,20 @@ impl Scenario {
         self
     }
 
-    /// Whether anybody updates.
+    /// Whether there is consensus: somebody updates, or values expire.
     pub(super) fn has_updates(&self) -> bool {
-        self.operations.iter().any(|operation| operation.kind.is_update())
+        self.has_deadlines() || self.operations.iter().any(|operation| operation.kind.is_update())
+    }
+
+    /// Whether there are values with a deadline.
+    pub(super) fn has_deadlines(&self) -> bool {
+        self.operations.iter().any(|operation| operation.kind.has_deadline())
+    }
+
+    /// Whether an operation may come to consensus.
+    pub(super) fn may_propose(&self, operation: u8) -> bool {
+        let kind = self.operations[usize::from(operation)].kind;
+        kind.is_update() || kind == OperationKind::Get && self.has_deadlines()
     }
 
     /// Clocks that may also be behind.

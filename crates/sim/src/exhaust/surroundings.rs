@@ -4,11 +4,12 @@ use super::history::ModelAnswer;
 use super::machine::{Call, DEADLINE, Input, KEY, Machine, Output, RESEND_AFTER, Surroundings};
 use super::replica::Replicas;
 use super::scenario::{Break, LETTERS, OperationKind};
-use super::updates::{evaluate, found, garbled, update, without_carstamp};
+use super::updates::{TIME_TO_LIVE, evaluate, found, garbled, update, without_carstamp};
 use super::values::Text;
 use abd::{
     AcceptedThere, Base, CallId, Closed, Deadline, Instant, Interval, Moment, Newest, NodeId, Now, Operation,
-    Outcome, Promise, Reply, Request, StampedValue, TimestampIssuer, TimestampMode, Transmit, Version,
+    OperationId, Outcome, Promise, Reply, Request, StampedValue, TimestampIssuer, TimestampMode, Transmit,
+    Version,
 };
 use bytes::Bytes;
 
@@ -39,8 +40,8 @@ impl Surroundings {
         }
         match input {
             Input::Submit { operation, latest } => self.submit(machine, operation, latest, output),
-            Input::Query { operation, from, cell, now } => {
-                let now = self.now_for(machine, operation, now);
+            Input::Query { operation, from, cell, now, moment } => {
+                let now = Now { moment: Moment(moment.into()), ..self.now_for(machine, operation, now) };
                 let Some((to, call, request)) = machine.request(operation, from) else { return };
                 let reply = replicas.read(&self.values, cell, request);
                 machine.note(&reply);
@@ -53,8 +54,8 @@ impl Surroundings {
                 machine.coordinator.handle_reply(to, call, WRITTEN, now, &machine.issuer);
                 self.collect(machine, now, output);
             }
-            Input::Reply { operation, from, reply, now } => {
-                let now = self.now_for(machine, operation, now);
+            Input::Reply { operation, from, reply, now, moment } => {
+                let now = Now { moment: Moment(moment.into()), ..self.now_for(machine, operation, now) };
                 let Some((to, id, _)) = machine.request(operation, from) else { return };
                 if let Some(call) = machine.calls.get_mut(&operation) {
                     // It is not asked again, unless it is by the coordinator.
@@ -96,12 +97,17 @@ impl Surroundings {
         let letter = usize::from(operation);
         let wish = match self.scenario.operations[letter].kind {
             OperationKind::Get => Operation::Get { key: KEY },
-            OperationKind::Set => {
+            kind @ (OperationKind::Set | OperationKind::SetEx) => {
                 let value = Bytes::from_static(&LETTERS[letter..=letter]);
-                Operation::Set { key: KEY, value, deadline: Deadline::NONE }
+                let deadline = match (kind, machine.mode) {
+                    (OperationKind::Set, _) => Deadline::NONE,
+                    (_, TimestampMode::TrueTime) => Deadline(u64::from(latest + TIME_TO_LIVE)),
+                    (_, TimestampMode::Logical) => Deadline(TIME_TO_LIVE.into()),
+                };
+                Operation::Set { key: KEY, value, deadline }
             }
             OperationKind::Delete => Operation::Delete { key: KEY },
-            kind @ (OperationKind::Append | OperationKind::Create) => update(kind, operation, KEY),
+            kind => update(kind, operation, KEY),
         };
         let id = machine.coordinator.submit(wish, DEADLINE, now, &machine.issuer);
         let first = CallId { operation: id.0, phase: 0 };
@@ -116,10 +122,24 @@ impl Surroundings {
     fn collect(&mut self, machine: &mut Machine, now: Now, output: &mut Output) {
         loop {
             while let Some(transmit) = machine.coordinator.poll_transmit() {
-                self.send(machine, transmit, now, output);
+                let get = machine.calls.keys().copied().find(|operation| self.is_get(*operation));
+                let proposes = matches!(transmit.request, Request::Prepare { .. });
+                match (self.scenario.breaks, get.filter(|_| proposes)) {
+                    (Break::OwnClock, Some(operation)) => answer_absent(machine, operation, output),
+                    (Break::FreshTimestamp, Some(operation)) => delete_instead(machine, operation, now),
+                    _ => self.send(machine, transmit, now, output),
+                }
             }
             if let Some(evaluation) = machine.coordinator.poll_evaluation() {
-                let evaluated = evaluate(&evaluation);
+                let get = machine.calls.keys().copied().find(|operation| self.is_get(*operation));
+                if let (Break::PromiseOnly | Break::PromiseAndLatest, Some(operation)) =
+                    (self.scenario.breaks, get)
+                    && evaluation.base.is_due(now.moment)
+                {
+                    answer_absent(machine, operation, output);
+                    continue;
+                }
+                let evaluated = evaluate(&evaluation, now.moment);
                 let Machine { coordinator, issuer, .. } = machine;
                 coordinator.handle_evaluated(evaluation.id, evaluated, now, issuer);
                 continue;
@@ -147,8 +167,9 @@ impl Surroundings {
         let operations = &self.scenario.operations;
         let is_update = |operation: u8| operations[usize::from(operation)].kind.is_update();
         let own = calls.iter().find(|(_, call)| call.operation.0 == id.operation);
-        // What no operation asks for, a fold does: that of the one Update there is.
-        let asker = own.or_else(|| calls.iter().find(|(operation, _)| is_update(**operation)));
+        // What no operation asks for, a fold does: that of the one operation that may propose.
+        let asker =
+            own.or_else(|| calls.iter().find(|(operation, _)| self.scenario.may_propose(**operation)));
         let Some((&operation, _)) = asker else { unreachable!("a call of nobody: {id:?} {request:?}") };
         let Some(call) = calls.get_mut(&operation) else { unreachable!("it was there") };
         if call.id != id {
@@ -196,6 +217,8 @@ impl Surroundings {
             let Some((&operation, _)) = ended else { unreachable!("{id:?} ended twice") };
             machine.calls.remove(&operation);
             let answer = match outcome {
+                // It has deleted what was due (BE5).
+                Outcome::Written { .. } if self.is_get(operation) => ModelAnswer::Read(Text::ABSENT),
                 Outcome::Written { .. } => ModelAnswer::Written,
                 Outcome::Read(stamped) => ModelAnswer::Read(Text::of(&stamped.content)),
                 Outcome::Updated { answers, .. } => ModelAnswer::Read(found(&answers)),
@@ -203,10 +226,12 @@ impl Surroundings {
                     unreachable!("{outcome:?} without a reason")
                 }
             };
-            let free = output.answers.iter_mut().find(|answer| answer.is_none());
-            let Some(free) = free else { unreachable!("a loop has at most two operations") };
-            *free = Some((operation, answer));
+            output.answer(operation, answer);
         }
+    }
+
+    fn is_get(&self, operation: u8) -> bool {
+        self.scenario.operations[usize::from(operation)].kind == OperationKind::Get
     }
 
     /// What time it is for the input that may end an operation.
@@ -278,6 +303,31 @@ impl Surroundings {
         }
         replies
     }
+}
+
+/// A Get that has found a value which is due answers at once that there is none.
+fn answer_absent(machine: &mut Machine, operation: u8, output: &mut Output) {
+    let Some(call) = machine.calls.remove(&operation) else { unreachable!("it is in flight") };
+    end_early(machine, call.operation);
+    output.answer(operation, ModelAnswer::Read(Text::ABSENT));
+}
+
+/// A Get that has found a value which is due deletes the key.
+fn delete_instead(machine: &mut Machine, operation: u8, now: Now) {
+    let Some(call) = machine.calls.remove(&operation) else { unreachable!("it is in flight") };
+    end_early(machine, call.operation);
+    let id = machine.coordinator.submit(Operation::Delete { key: KEY }, DEADLINE, now, &machine.issuer);
+    let first = CallId { operation: id.0, phase: 0 };
+    machine
+        .calls
+        .insert(operation, Call { operation: id, id: first, requests: Default::default(), accept: None });
+    machine.wake(now, 1);
+}
+
+/// The coordinator hears no more of an operation, and nobody of its outcome.
+fn end_early(machine: &mut Machine, operation: OperationId) {
+    machine.coordinator.cancel(operation);
+    while machine.coordinator.poll_transmit().is_some() || machine.coordinator.poll_outcome().is_some() {}
 }
 
 impl Machine {

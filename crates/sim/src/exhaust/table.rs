@@ -6,15 +6,20 @@ use crate::say;
 use std::process::ExitCode;
 use std::time::Instant;
 
-/// `cargo sim exhaust [--all]`: searches the rows, prints what came of each, then every shortest counter-example.
+/// `cargo sim exhaust [--all | ROW …]`: searches the rows, prints what came of each, then every shortest counter-example.
 /// Succeeds when all rows are as expected, to the last state.
-pub fn command(all: bool) -> ExitCode {
+pub fn command(all: bool, only: &[String]) -> ExitCode {
+    if let Some(unknown) = only.iter().find(|name| !rows().iter().any(|row| row.name == **name)) {
+        say!("there is no row {unknown}");
+        return ExitCode::from(2);
+    }
     print(["row", "scenario", "what is broken", "result", "states", "depth", "time"].map(String::from));
     let mut examples = Vec::new();
     let mut unexpected = 0;
     let mut skipped = Vec::new();
-    for row in rows() {
-        if row.long && !all {
+    let is_chosen = |row: &Row| only.is_empty() || only.iter().any(|name| row.name == *name);
+    for row in rows().into_iter().filter(is_chosen) {
+        if row.long && !all && only.is_empty() {
             skipped.push(row.name);
             continue;
         }

@@ -3,36 +3,67 @@
 use super::scenario::{Break, OperationKind};
 use super::values::Text;
 use abd::{
-    AcceptedThere, Closed, Content, Evaluated, EvaluatedOperation, Evaluation, Function, Operation, Reply,
-    StampedValue, Timestamp, UpdateId, Version,
+    AcceptedThere, Closed, Content, Deadline, Evaluated, EvaluatedOperation, Evaluation, Function, Moment,
+    Operation, Reply, StampedValue, Timestamp, UpdateId, Version,
 };
 use bytes::Bytes;
 
 // A function is its kind and its operation.
 const APPEND: u8 = b'+';
 const CREATE: u8 = b'?';
+const LOCK: u8 = b'!';
+const PERSIST: u8 = b'=';
+
+/// How long a value lives that has a deadline: from the time of a Set on where there is one.
+pub(super) const TIME_TO_LIVE: u8 = 2;
 
 /// The Update of an operation.
 pub(super) fn update(kind: OperationKind, operation: u8, key: Bytes) -> Operation {
     let always_changes = kind == OperationKind::Append;
-    let encoded = vec![if always_changes { APPEND } else { CREATE }, operation];
+    let code = match kind {
+        OperationKind::Append => APPEND,
+        OperationKind::Create => CREATE,
+        OperationKind::Lock => LOCK,
+        OperationKind::Persist => PERSIST,
+        other => unreachable!("{other:?} is no Update"),
+    };
+    let encoded = vec![code, operation];
     Operation::Update { key, functions: vec![Function { encoded: encoded.into(), always_changes }] }
 }
 
-/// What functions come to: each answers what it found.
-pub(super) fn evaluate(evaluation: &Evaluation) -> Evaluated {
-    let mut text = Text::of(&evaluation.base.content);
+/// What functions come to: each answers what it found. A base that is due is absent to all of them, and that it is gone is a change
+/// (rule E2).
+pub(super) fn evaluate(evaluation: &Evaluation, moment: Moment) -> Evaluated {
+    let (mut text, mut deadline) = (Text::of(&evaluation.base.content), evaluation.base.deadline);
+    let mut has_expired = evaluation.base.is_due(moment);
+    if has_expired {
+        (text, deadline) = (Text::ABSENT, Deadline::NONE);
+    }
     let mut operations = Vec::new();
-    for function in evaluation.operations.iter().flatten() {
-        let &[kind, operation] = &*function.encoded else { unreachable!("{function:?} is of nobody") };
-        let answers = vec![answer(text)];
-        let changes = kind == APPEND || text == Text::ABSENT;
-        if changes {
-            text = text.and(operation);
+    for functions in &evaluation.operations {
+        let mut changes = std::mem::take(&mut has_expired);
+        let mut answers = Vec::new();
+        for function in functions {
+            let &[kind, operation] = &*function.encoded else { unreachable!("{function:?} is of nobody") };
+            answers.push(answer(text));
+            let applies = match kind {
+                APPEND => true,
+                CREATE | LOCK => text == Text::ABSENT,
+                _ => deadline != Deadline::NONE,
+            };
+            if !applies {
+                continue;
+            }
+            (text, changes) = (text.and(operation), true);
+            match kind {
+                LOCK => deadline = Deadline(TIME_TO_LIVE.into()),
+                PERSIST => deadline = Deadline::NONE,
+                _ => {}
+            }
         }
         operations.push(EvaluatedOperation { answers, changes });
     }
-    Evaluated { operations, content: text.content(), deadline: evaluation.base.deadline }
+    Evaluated { operations, content: text.content(), deadline }
 }
 
 /// A text as an answer, and back.
@@ -79,25 +110,41 @@ mod tests {
     #[test]
     fn functions_answer_what_they_found() {
         let (append, create) = (OperationKind::Append, OperationKind::Create);
-        let applied = |kinds: &[(OperationKind, u8)], base: Text| {
+        let (lock, persist) = (OperationKind::Lock, OperationKind::Persist);
+        let applied_at = |kinds: &[(OperationKind, u8)], base: StampedValue, moment: u64| {
             let operations = kinds.iter().map(|(kind, letter)| {
                 let Operation::Update { functions, .. } = update(*kind, *letter, Bytes::new()) else {
                     panic!("it is an Update")
                 };
                 functions
             });
-            let base = StampedValue::plain(Version::MIN, base.content());
             let id = EvaluationId { operation: OperationId(0), phase: 0 };
-            let evaluated =
-                evaluate(&Evaluation { id, key: Bytes::new(), base, operations: operations.collect() });
+            let evaluated = evaluate(
+                &Evaluation { id, key: Bytes::new(), base, operations: operations.collect() },
+                Moment(moment),
+            );
             let answers: Vec<String> =
                 evaluated.operations.iter().map(|operation| found(&operation.answers).describe()).collect();
-            (Text::of(&evaluated.content).describe(), answers)
+            (Text::of(&evaluated.content).describe(), evaluated.deadline.0, answers)
+        };
+        let applied = |kinds: &[(OperationKind, u8)], base: Text| {
+            let (text, _, answers) = applied_at(kinds, StampedValue::plain(Version::MIN, base.content()), 0);
+            (text, answers)
         };
         let told = |text: &str, answers: &[&str]| {
             (text.to_owned(), answers.iter().map(|answer| (*answer).to_owned()).collect::<Vec<_>>())
         };
         assert_eq!(applied(&[(append, 0), (append, 2)], Text::ABSENT), told("ac", &["nothing", "a"]));
         assert_eq!(applied(&[(create, 1), (create, 0)], Text::ABSENT), told("b", &["nothing", "b"]));
+        let base = StampedValue {
+            deadline: Deadline(2),
+            ..StampedValue::plain(Version::MIN, Text::ABSENT.and(0).content())
+        };
+        let until =
+            |text: &str, deadline: u64, answer: &str| (text.to_owned(), deadline, vec![answer.to_owned()]);
+        assert_eq!(applied_at(&[(persist, 1)], base.clone(), 1), until("ab", 0, "a"));
+        assert_eq!(applied_at(&[(persist, 1)], base.clone(), 2), until("nothing", 0, "nothing"));
+        assert_eq!(applied_at(&[(lock, 1)], base.clone(), 1), until("a", 2, "a"));
+        assert_eq!(applied_at(&[(lock, 1)], base, 2), until("b", 2, "nothing"));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::hash::Map;
 use super::scenario::{LETTERS, MAX_OPERATIONS};
-use abd::{Content, StampedValue, UpdateId};
+use abd::{Content, Deadline, StampedValue, UpdateId};
 
 /// The number of a stamped value in its run; zero is [`StampedValue::NEVER`].
 pub(super) type ValueId = u8;
@@ -133,13 +133,20 @@ impl Values {
         members(set).map(|number| self.get(number).version.time()).max().unwrap_or(0)
     }
 
-    /// A value in words: `a@2.n1.1`, `tombstone@3.n2.1`, `nothing`.
+    /// The latest deadline in a set of values, if one has any.
+    pub(super) fn latest_deadline(&self, set: ValueSet) -> Option<u64> {
+        let deadlines = members(set).map(|number| self.get(number).deadline);
+        deadlines.filter(|deadline| *deadline != Deadline::NONE).map(|deadline| deadline.0).max()
+    }
+
+    /// A value in words: `a=2@n1.1`, `b=3@n2.1 until 5`, `tombstone=3@n2.1`, `nothing`.
     pub(super) fn describe(&self, number: ValueId) -> String {
         let value = self.get(number);
         match Text::of(&value.content) {
             Text::ABSENT if number == 0 => "nothing".into(),
             Text::ABSENT => format!("tombstone={:?}", value.version),
-            text => format!("{}={:?}", text.describe(), value.version),
+            text if value.deadline == Deadline::NONE => format!("{}={:?}", text.describe(), value.version),
+            text => format!("{}={:?} until {}", text.describe(), value.version, value.deadline.0),
         }
     }
 }

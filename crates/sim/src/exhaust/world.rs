@@ -75,16 +75,18 @@ pub(super) enum Delivery {
 pub(super) enum Action {
     /// A TrueTime Set is invoked and reads its clock.
     Begin { operation: u8, latest: u8 },
-    /// A replica answers an operation's query with what it holds now. If it is the first, the operation is invoked.
-    Query { operation: u8, replica: u8 },
+    /// A replica answers an operation's query with what it holds now, which is judged by `moment`. If it is the first, the operation is
+    /// invoked.
+    Query { operation: u8, replica: u8, moment: u8 },
     /// The same, but the answer stays on its way.
     Answer { operation: u8, replica: u8 },
     /// It arrives.
     Arrive { operation: u8, replica: u8 },
     /// A value reaches a replica, and those who wait for it get the acknowledgement.
     Deliver { value: ValueId, replica: u8 },
-    /// A replica gets a Prepare, and its answer is taken in. If it is the first, the operation is invoked.
-    Prepare { operation: u8, replica: u8, how: Delivery },
+    /// A replica gets a Prepare, and its answer is taken in; what is evaluated then is judged by `moment`. If it is the first, the
+    /// operation is invoked.
+    Prepare { operation: u8, replica: u8, how: Delivery, moment: u8 },
     /// An Accept reaches a replica, and whoever waits for it gets the answer.
     Accept { accept: RequestId, replica: u8, how: Delivery },
     /// An Update has waited for long: it begins another ballot if somebody was in its way.
@@ -198,9 +200,9 @@ impl Rules {
         let cell = |replica: u8| world.replicas[usize::from(replica)];
         match action {
             Action::Begin { operation, latest } => self.begin(&mut after, operation, latest),
-            Action::Query { operation, replica } => {
+            Action::Query { operation, replica, moment } => {
                 self.begin_if_idle(&mut after, operation);
-                self.query(&mut after, operation, replica, cell(replica));
+                self.query(&mut after, operation, replica, cell(replica), moment);
             }
             Action::Answer { operation, replica } => {
                 self.begin_if_idle(&mut after, operation);
@@ -210,7 +212,7 @@ impl Rules {
             Action::Arrive { operation, replica } => {
                 let place = &mut after.travelling[usize::from(operation)][usize::from(replica)];
                 let value = place.take()?;
-                self.query(&mut after, operation, replica, Cell::synced(value));
+                self.query(&mut after, operation, replica, Cell::synced(value), 0);
             }
             Action::Deliver { value, replica } => self.deliver(&mut after, value, replica),
             Action::Prepare { operation, replica, .. } => {
@@ -271,17 +273,17 @@ impl Rules {
         }
     }
 
-    fn query(&mut self, world: &mut World, operation: u8, from: u8, cell: Cell) {
+    fn query(&mut self, world: &mut World, operation: u8, from: u8, cell: Cell, moment: u8) {
         // What its acceptor knows is no part of the answer.
         let cell = Cell { acceptor: 0, ..cell };
-        let input = Input::Query { operation, from, cell, now: self.clock(world) };
+        let input = Input::Query { operation, from, cell, now: self.clock(world), moment };
         self.input_for(world, operation, input);
     }
 
     /// The request that reaches a replica, what the replica has then and answers, and to whom.
     pub(super) fn exchange(&mut self, world: &World, action: Action) -> Option<Exchange> {
         let (asker, request, replica, how) = match action {
-            Action::Prepare { operation, replica, how } => {
+            Action::Prepare { operation, replica, how, .. } => {
                 let asker = self.waiting(world).find(|waiting| waiting.operation == operation)?;
                 (Some(operation), asker.proposed[usize::from(replica)]?, replica, how)
             }
@@ -309,7 +311,8 @@ impl Rules {
         world.replicas[usize::from(replica)] = cell;
         if let Some(operation) = asker {
             let now = self.clock(world);
-            self.input_for(world, operation, Input::Reply { operation, from: replica, reply, now });
+            let moment = if let Action::Prepare { moment, .. } = action { moment } else { 0 };
+            self.input_for(world, operation, Input::Reply { operation, from: replica, reply, now, moment });
         }
         Some(())
     }
