@@ -32,6 +32,12 @@ class Server:
             return f"{type(error).__name__}: {error}"
 
 
+def short(thing):
+    """The thing as text that is worth reading."""
+    text = repr(thing)
+    return text if len(text) <= 300 else f"… {text[-300:]}"
+
+
 def compare(protocol, commands):
     """Sends the same to both; returns what was answered otherwise, one example for each command."""
     servers = [Server(HOST, PORT, protocol), Server(*addresses("KV_REDIS")[0], protocol)]
@@ -44,7 +50,8 @@ def compare(protocol, commands):
         ours, theirs = (server.ask(*command) for server in servers)
         recent = [*recent[-4:], command]
         if not commands.same(command, ours, theirs):
-            differences.setdefault(command[0].upper(), f"{recent}\n  Atomic KV: {ours!r}\n  Redis:     {theirs!r}")
+            example = f"{short(recent)}\n  Atomic KV: {short(ours)}\n  Redis:     {short(theirs)}"
+            differences.setdefault(command[0].upper(), example)
             for server in servers:
                 server.ask("RESET")
                 server.ask("HELLO", protocol)
