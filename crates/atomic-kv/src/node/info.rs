@@ -8,16 +8,15 @@ use super::shard::Shard;
 use crate::logging;
 use ::node::client::patience;
 use ::node::clock::{Clock, Moments};
-use ::node::resp::{Counts, Host, Listed, Names, Policy, Section, SlowRequests, by_command, by_error};
+use ::node::resp::{
+    Counts, Host, Listed, Names, Policy, REDIS_VERSION, Section, SlowRequests, by_command, by_error,
+};
 use ::node::topology::Topology;
 use std::borrow::Cow;
 use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-/// The version of Redis whose commands have the same options here, where they exist.
-const REDIS_VERSION: &str = "7.0.0";
 
 type Rows = Vec<(Cow<'static, str>, String)>;
 

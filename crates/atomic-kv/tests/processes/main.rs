@@ -16,6 +16,7 @@ mod formats;
 mod identity;
 mod info;
 mod intruders;
+mod keys;
 mod limits;
 mod loops;
 mod members;

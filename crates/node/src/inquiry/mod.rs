@@ -58,6 +58,8 @@ pub enum Inquiry {
     Recall(NoteId),
     /// Have a majority forget all notes of a kind: [`Finding::Done`].
     Forget(NoteKind),
+    /// Ask nobody, and be done after this time: [`Finding::Done`].
+    Pause(Duration),
 }
 
 /// What an inquiry has found.
@@ -103,6 +105,8 @@ pub struct Inquiries<B> {
     timers: BTreeSet<(Instant, InquiryId)>,
     /// Those that look through stores and have not begun, in the order in which they end.
     waiting: VecDeque<(InquiryId, Running<B>)>,
+    /// Pauses, by when they end.
+    pauses: BTreeMap<(Instant, InquiryId), B>,
     looks: usize,
     asks: VecDeque<Ask>,
     ended: VecDeque<(B, Finding)>,
@@ -124,6 +128,7 @@ impl<B> Inquiries<B> {
             running: BTreeMap::new(),
             timers: BTreeSet::new(),
             waiting: VecDeque::new(),
+            pauses: BTreeMap::new(),
             looks: 0,
             asks: VecDeque::new(),
             ended: VecDeque::new(),
@@ -135,6 +140,10 @@ impl<B> Inquiries<B> {
     pub fn begin(&mut self, inquiry: Inquiry, back: B, now: Instant) -> InquiryId {
         self.last += 1;
         let id = InquiryId(self.last);
+        if let Inquiry::Pause(time) = inquiry {
+            self.pauses.insert((now + time, id), back);
+            return id;
+        }
         let majority_less_one = self.members.majority() - 1;
         if let Inquiry::Holders { wanted, .. } = &inquiry
             && *wanted <= majority_less_one
@@ -228,6 +237,7 @@ impl<B> Inquiries<B> {
     /// Nobody waits for an inquiry any more.
     pub fn cancel(&mut self, id: InquiryId, now: Instant) {
         self.waiting.retain(|(waiting, _)| *waiting != id);
+        self.pauses.retain(|(_, pause), _| *pause != id);
         self.remove(id, now);
     }
 
@@ -237,6 +247,11 @@ impl<B> Inquiries<B> {
             let Some((_, waiting)) = self.waiting.pop_front() else { break };
             let finding = waiting.failure(&self.members);
             self.ended.push_back((waiting.back, finding));
+        }
+        while let Some(pause) = self.pauses.first_entry()
+            && pause.key().0 <= now
+        {
+            self.ended.push_back((pause.remove(), Finding::Done));
         }
         while let Some((due, id)) = self.timers.first().copied()
             && due <= now
@@ -270,7 +285,8 @@ impl<B> Inquiries<B> {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let waiting = self.waiting.front().map(|(_, waiting)| waiting.ends_at);
         let running = self.timers.first().map(|(due, _)| *due);
-        waiting.into_iter().chain(running).min()
+        let pause = self.pauses.first_key_value().map(|((due, _), _)| *due);
+        [waiting, running, pause].into_iter().flatten().min()
     }
 
     /// The next question that is to be put to somebody.
@@ -283,7 +299,7 @@ impl<B> Inquiries<B> {
         self.ended.pop_front()
     }
 
-    /// Inquiries that have not ended.
+    /// Inquiries that have not ended. A pause is none: whoever stops waits for no client that sleeps.
     pub fn in_flight(&self) -> usize {
         self.running.len() + self.waiting.len()
     }

@@ -58,6 +58,7 @@ impl<B> Running<B> {
             Inquiry::Remember(note) => (Question::Remember(note), None, timeout),
             Inquiry::Recall(id) => (Question::Recall(id), None, timeout),
             Inquiry::Forget(kind) => (Question::Forget(kind), None, timeout),
+            Inquiry::Pause(_) => unreachable!("nobody is asked during a pause"),
         };
         let mut excluded = NodeSet::EMPTY;
         if holders.is_some() {

@@ -189,3 +189,21 @@ fn messages_come_back_as_they_were_and_nothing_else_does() {
         assert!((0..body.len()).all(|length| message::get_answer(body.slice(..length)).is_err()));
     }
 }
+
+#[test]
+fn a_pause_asks_nobody_and_ends_in_time_or_with_its_client() {
+    let mut all = inquiries(3);
+    let long = all.begin(Inquiry::Pause(Duration::from_millis(50)), 1, at(10));
+    all.begin(Inquiry::Pause(Duration::from_millis(20)), 2, at(10));
+    all.begin(Inquiry::Pause(Duration::from_secs(3600)), 3, at(10));
+    assert_eq!((asked(&mut all), all.poll_timeout(), all.in_flight()), (vec![], Some(at(30)), 0));
+    all.handle_timeout(at(29));
+    assert_eq!(all.poll_ended(), None);
+    all.handle_timeout(at(30));
+    assert_eq!((all.poll_ended(), all.poll_ended()), (Some((2, Finding::Done)), None));
+    all.cancel(long, at(31));
+    all.handle_timeout(at(99));
+    assert_eq!(all.poll_ended(), None);
+    all.handle_timeout(Instant(u64::MAX));
+    assert_eq!((all.poll_ended(), all.poll_timeout()), (Some((3, Finding::Done)), None));
+}

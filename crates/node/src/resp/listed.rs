@@ -80,6 +80,11 @@ impl Listed {
         self.id
     }
 
+    /// Whether the client is on this machine.
+    pub(super) fn is_local(&self) -> bool {
+        self.peer.starts_with("127.") || self.peer.starts_with("[::1]:")
+    }
+
     pub(super) fn heard(&self, now: Duration) {
         self.active.store(nanoseconds(now), Ordering::Relaxed);
     }

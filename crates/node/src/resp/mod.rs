@@ -5,6 +5,10 @@
 //! know of the node around it, it asks its [`Host`].
 
 mod alone;
+/// The version of Redis whose commands have the same options and error texts here, where they exist. Client libraries choose by it what
+/// they send, so it is raised only together with the commands that they send then.
+pub const REDIS_VERSION: &str = "7.0.0";
+
 mod command;
 mod commands;
 mod counts;

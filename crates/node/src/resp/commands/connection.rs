@@ -1,6 +1,7 @@
 //! What concerns a connection alone. The `CLIENT` family has a file of its own.
 
 use super::{CAT_CONNECTION, CAT_SLOW, OPEN, client, needs_subcommand, number, shown};
+use crate::resp::REDIS_VERSION;
 use crate::resp::command::{Call, Command, Plan, Planned, arg, syntax_error};
 use crate::resp::response::{Protocol, Response};
 use alloc::format;
@@ -107,7 +108,7 @@ fn hello(call: Call<'_>) -> Planned {
     }
     let fields = [
         ("server", Response::text("atomic-kv")),
-        ("version", Response::text(env!("CARGO_PKG_VERSION"))),
+        ("version", Response::text(REDIS_VERSION)),
         ("proto", Response::Integer(protocol.number())),
         ("id", Response::Integer(i64::try_from(call.session.listed().id()).unwrap_or(i64::MAX))),
         ("mode", Response::text("standalone")),

@@ -6,6 +6,7 @@ mod configuration;
 mod connection;
 mod copies;
 mod databases;
+mod debug;
 mod documentation;
 mod durability;
 mod expiry;
@@ -41,26 +42,27 @@ use core::str::FromStr;
 
 const FAMILIES: &[&[Command]] = &[
     cluster::COMMANDS,
-    users::COMMANDS,
-    slowness::COMMANDS,
-    memory::COMMANDS,
-    durability::COMMANDS,
     configuration::COMMANDS,
     connection::COMMANDS,
     copies::COMMANDS,
     databases::COMMANDS,
+    debug::COMMANDS,
+    durability::COMMANDS,
     expiry::COMMANDS,
     increx::COMMANDS,
     keys::COMMANDS,
     keyspace::COMMANDS,
     lcs::COMMANDS,
+    memory::COMMANDS,
     numbers::COMMANDS,
     objects::COMMANDS,
     parts::COMMANDS,
     sentinel::COMMANDS,
     server::COMMANDS,
     set::COMMANDS,
+    slowness::COMMANDS,
     strings::COMMANDS,
+    users::COMMANDS,
     versions::COMMANDS,
 ];
 

@@ -21,7 +21,7 @@ fn name(session: &Session) -> String {
 #[test]
 fn hello_changes_the_protocol_and_reset_restores_it() {
     let mut session = session();
-    let version = env!("CARGO_PKG_VERSION");
+    let version = super::super::REDIS_VERSION;
     let fields = |proto| {
         format!(
             "$6\r\nserver\r\n$9\r\natomic-kv\r\n$7\r\nversion\r\n${}\r\n{version}\r\n$5\r\nproto\r\n:{proto}\r\n\

@@ -1,7 +1,9 @@
 //! Commands about the node: durability, settings, memory, users, what took long. The replies are Redis 7.0's where it says the same.
 
-use super::super::commands;
+use super::super::policy::DebugCommand;
+use super::super::{Stage, Step, commands};
 use super::*;
+use crate::inquiry::Inquiry;
 use abd::{Content, StampedValue, Version};
 
 fn script(lines: &[(&str, &str)]) {
@@ -211,4 +213,39 @@ fn no_keys_are_tracked_and_no_client_is_blocked() {
         ("CLIENT UNBLOCK 5 maybe", "-ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"),
         ("CLIENT UNBLOCK x", "-ERR value is not an integer or out of range"),
     ]);
+}
+
+#[test]
+fn debug_is_for_those_who_may_use_it() {
+    let refusal = "-ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a \
+                   local connection, otherwise you need to set this option in the configuration file, and then restart the server.";
+    script(&[("DEBUG SLEEP 1", refusal), ("DEBUG HELP", refusal), ("DEBUG NOPE", refusal)]);
+    let at = |debug_command, peer: &str, line: &str| {
+        let policy = Policy { debug_command, ..Policy::default() };
+        let node = Node { policy, ..Node::default() };
+        let local = "127.0.0.1:6380".to_owned();
+        let mut session = Session::new(7, peer.to_owned(), local, Duration::ZERO, SMALL);
+        session.handle(ClientRequest::Command(args(line)), &node)
+    };
+    for (choice, peer, is_allowed) in [
+        (DebugCommand::Local, "127.0.0.1:5", true),
+        (DebugCommand::Local, "[::1]:5", true),
+        (DebugCommand::Local, "10.0.0.127:5", false),
+        (DebugCommand::Yes, "10.0.0.127:5", true),
+    ] {
+        let plan = at(choice, peer, "DEBUG SLEEP 1.5");
+        let sleeps = matches!(
+            &plan,
+            Plan::First(Stage { step: Step::Inquire(Inquiry::Pause(time), _), .. }) if *time == Duration::from_millis(1500)
+        );
+        assert_eq!(sleeps, is_allowed, "{peer}: {plan:?}");
+    }
+    for line in ["DEBUG NOPE 1", "DEBUG NOPE", "DEBUG nope a b"] {
+        let Plan::Reply(Response::Error(told)) = at(DebugCommand::Yes, "10.0.0.1:1", line) else {
+            panic!("{line}")
+        };
+        let name = line.split(' ').nth(1).unwrap();
+        let expected = "ERR unknown subcommand or wrong number of arguments for";
+        assert_eq!(told, format!("{expected} '{name}'. Try DEBUG HELP."));
+    }
 }

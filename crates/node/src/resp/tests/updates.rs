@@ -123,7 +123,7 @@ fn versions_are_told_and_pinned() {
         ("DELEX k IFVER x", "-ERR a version has 48 hexadecimal digits"),
         (
             "HELLO 3",
-            "%7 $6 server $9 atomic-kv $7 version $5 0.1.0 $5 proto :3 $2 id :7 $4 mode $10 standalone $4 role $6 master $7 modules *0",
+            "%7 $6 server $9 atomic-kv $7 version $5 7.0.0 $5 proto :3 $2 id :7 $4 mode $10 standalone $4 role $6 master $7 modules *0",
         ),
         ("GETVER none", &format!("*2 _ $48 {ZEROS}")),
     ]);
