@@ -4,16 +4,18 @@
 
 use super::{CAT_WRITE_KEY, FIRST_TWO, WRITE_ALONE, databases};
 use crate::functions::{Condition, Expiry, Function, FunctionAnswer};
-use crate::resp::command::{Arg, Call, Command, Plan, Planned, Run, arg, syntax_error};
-use crate::resp::outcomes::{Outcomes, answer_to};
+use crate::resp::command::{Arg, Call, Command, Plan, Planned, Stage, Step, arg, syntax_error};
+use crate::resp::outcomes::{Outcomes, answer_to, has_value, reply};
 use crate::resp::policy::MultiKeys;
 use crate::resp::response::Response;
-use abd::{Operation, Outcome, StampedValue};
+use crate::resp::session::Host;
+use abd::{Operation, Outcome, StampedValue, Version};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::ToString;
 use alloc::vec;
 use bytes::Bytes;
+use smallvec::smallvec;
 
 const fn row(name: &'static str, arity: i32, run: fn(Call<'_>) -> Planned, summary: &'static str) -> Command {
     Command::new("generic", name, arity, run, summary)
@@ -43,8 +45,10 @@ struct Copying {
     target: Bytes,
     /// Whether a value that the target has makes room.
     replaces: bool,
-    /// Whether the source is deleted then, unless somebody has written it meanwhile.
+    /// Whether the source is deleted then.
     moves: bool,
+    /// What is answered.
+    answer: fn(Copied) -> Response,
 }
 
 /// How it has ended.
@@ -55,60 +59,62 @@ enum Copied {
     Failed(Response),
 }
 
+/// Carries out one operation, and then what follows from its outcome. Meanwhile so many bytes are held.
+fn step(
+    operation: Operation,
+    held: usize,
+    next: impl FnOnce(Outcomes, &dyn Host) -> Planned + 'static,
+) -> Planned {
+    Ok(Plan::First(Stage { step: Step::Run(smallvec![operation], Box::new(next)), held }))
+}
+
 impl Copying {
-    /// The target is read, too, and that is not used: so it counts among the keys that this request is about, and what comes behind on
-    /// the connection sees what was written to it.
-    fn plan(self, answer: fn(Copied) -> Response) -> Planned {
-        let Self { source, target, replaces, moves } = self;
-        let read = |key: &Bytes| Operation::Get { key: key.clone() };
-        let mut operations = smallvec::smallvec![read(&source), read(&target)];
-        if moves {
-            operations.push(read(&source));
+    fn plan(self) -> Planned {
+        let held = self.source.len() + self.target.len();
+        step(Operation::Get { key: self.source.clone() }, held, move |outcomes, host| match &outcomes[..] {
+            [Outcome::Read(found)] => match self.write(found) {
+                Some(write) => self.write_then(write, found.version),
+                None => Err((self.answer)(Copied::NoSource)),
+            },
+            _ => Err(reply(outcomes, Box::new(|_, _| unreachable!("a Get reads or fails")), host)),
+        })
+    }
+
+    /// What gives the target the value that was found, if one was.
+    fn write(&self, found: &StampedValue) -> Option<Operation> {
+        let value = found.content.value()?.clone();
+        let condition = if self.replaces { Condition::Always } else { Condition::Absent };
+        let expiry = Expiry::At(found.deadline);
+        let function = Function::Set { value, expiry, condition, get: false, wants_version: false };
+        Some(Operation::Update { key: self.target.clone(), functions: vec![function.encode()] })
+    }
+
+    fn write_then(self, write: Operation, found: Version) -> Planned {
+        let Self { source, moves, answer, .. } = self;
+        if !moves {
+            return Plan::one(write, move |outcomes| answer(copied(&outcomes)));
         }
-        let (mut found, mut has_written) = (None, false);
-        let then = move |place: usize, outcome: &Outcome| match (place, outcome, &found) {
-            (0, Outcome::Read(stamped), _) => {
-                found = stamped.content.is_value().then(|| stamped.clone());
-                None
+        step(write, source.len(), move |mut outcomes, host| {
+            if !matches!(outcomes.first().and_then(answer_to), Some(FunctionAnswer::Ok)) {
+                return Err(reply(outcomes, Box::new(move |outcomes, _| answer(copied(&outcomes))), host));
             }
-            (1, Outcome::Read(_), Some(stamped)) => write(&target, stamped, replaces),
-            (1, ended, _) => {
-                has_written = matches!(answer_to(ended), Some(FunctionAnswer::Ok));
-                None
-            }
-            (2, Outcome::Read(_), Some(stamped)) if has_written => {
-                // What somebody has written to it meanwhile stays.
-                let function =
-                    Function::Delete { condition: Condition::Version(stamped.version), get: false };
-                Some(Operation::Update { key: source.clone(), functions: vec![function.encode()] })
-            }
-            _ => None,
-        };
-        Ok(Plan::Run(Run {
-            operations,
-            needs_values: true,
-            tells_version: false,
-            answer: Box::new(move |outcomes, _| answer(copied(&outcomes))),
-            then: Some(Box::new(then)),
-        }))
+            // What somebody has written to it meanwhile stays.
+            let function = Function::Delete { condition: Condition::Version(found), get: false };
+            let delete = Operation::Update { key: source, functions: vec![function.encode()] };
+            step(delete, 0, move |deleted, host| {
+                outcomes.extend(deleted);
+                Err(reply(outcomes, Box::new(move |_, _| answer(Copied::Done)), host))
+            })
+        })
     }
 }
 
-fn write(target: &Bytes, found: &StampedValue, replaces: bool) -> Option<Operation> {
-    let value = found.content.value()?.clone();
-    let condition = if replaces { Condition::Always } else { Condition::Absent };
-    let expiry = Expiry::At(found.deadline);
-    let function = Function::Set { value, expiry, condition, get: false, wants_version: false };
-    Some(Operation::Update { key: target.clone(), functions: vec![function.encode()] })
-}
-
-/// What the second operation has come to tells all: it was a read only if the first one has found nothing.
+/// What the write has come to.
 fn copied(outcomes: &Outcomes) -> Copied {
-    match outcomes.get(1).and_then(answer_to) {
-        None => Copied::NoSource,
+    match outcomes.first().and_then(answer_to) {
         Some(FunctionAnswer::Ok) => Copied::Done,
         Some(FunctionAnswer::Error(error)) => Copied::Failed(Response::error(error.to_string())),
-        Some(_) => Copied::TargetExists,
+        _ => Copied::TargetExists,
     }
 }
 
@@ -126,11 +132,12 @@ fn copy(mut call: Call<'_>) -> Planned {
     if source == target {
         return Err(databases::same_object());
     }
-    Copying { source, target, replaces, moves: false }.plan(|copied| match copied {
+    let answer = |copied| match copied {
         Copied::Done => Response::Integer(1),
         Copied::NoSource | Copied::TargetExists => Response::Integer(0),
         Copied::Failed(error) => error,
-    })
+    };
+    Copying { source, target, replaces, moves: false, answer }.plan()
 }
 
 fn rename(call: Call<'_>) -> Planned {
@@ -155,7 +162,7 @@ fn renamed(mut call: Call<'_>, replaces: bool, answer: fn(Copied) -> Response) -
     let (source, target) = (call.take(1), call.take(2));
     if source == target {
         return Plan::one(Operation::Get { key: source }, move |outcomes| {
-            let exists = outcomes.iter().any(crate::resp::outcomes::has_value);
+            let exists = outcomes.iter().any(has_value);
             answer(if exists { Copied::TargetExists } else { Copied::NoSource })
         });
     }
@@ -165,7 +172,7 @@ fn renamed(mut call: Call<'_>, replaces: bool, answer: fn(Copied) -> Response) -
             "ERR {name} is refused, as nothing here is atomic across keys: with --multi-keys per-key it is a copy and then a deletion"
         )));
     }
-    Copying { source, target, replaces, moves: true }.plan(answer)
+    Copying { source, target, replaces, moves: true, answer }.plan()
 }
 
 fn no_such_key() -> Response {

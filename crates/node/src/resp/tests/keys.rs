@@ -1,6 +1,7 @@
 //! Commands about keys as a whole: copies and new names, what a key holds, the one database.
 
 use super::super::policy::MultiKeys;
+use super::super::{Outcomes, Stage, Step};
 use super::*;
 use crate::functions::registers::Registers;
 use abd::Operation;
@@ -23,23 +24,23 @@ fn tell(
 ) -> String {
     let policy = Policy { multi_keys: MultiKeys::PerKey, ..Policy::default() };
     let node = Node { policy, ..Node::default() };
-    let told = match session.handle(ClientRequest::Command(args(line)), &node) {
-        Plan::Run(mut run) => {
-            let mut outcomes = super::super::Outcomes::new();
-            for (place, mut operation) in run.operations.into_iter().enumerate() {
-                outcomes.push(loop {
-                    between(&operation, keys);
-                    let outcome = keys.carry_out(operation);
-                    match run.then.as_mut().and_then(|then| then(place, &outcome)) {
-                        Some(next) => operation = next,
-                        None => break outcome,
-                    }
-                });
+    let mut plan = session.handle(ClientRequest::Command(args(line)), &node);
+    let mut carry_out = |operations: Operations| -> Outcomes {
+        let carry_out = |operation| {
+            between(&operation, keys);
+            keys.carry_out(operation)
+        };
+        operations.into_iter().map(carry_out).collect()
+    };
+    let told = loop {
+        plan = match plan {
+            Plan::Run(run) => break reply(carry_out(run.operations), run.answer, &NOW),
+            Plan::Reply(reply) => break reply,
+            Plan::First(Stage { step: Step::Run(operations, next), .. }) => {
+                next(carry_out(operations), &node).unwrap_or_else(Plan::Reply)
             }
-            reply(outcomes, run.answer, &NOW)
-        }
-        Plan::Reply(reply) => reply,
-        other => panic!("{line}: {other:?}"),
+            other => panic!("{line}: {other:?}"),
+        };
     };
     encoded(&told, session.protocol()).trim_end().replace("\r\n", " ")
 }
@@ -138,7 +139,7 @@ fn what_others_write_meanwhile_is_not_lost() {
     let both = |told: &str, values: &str| (told.to_owned(), format!("*2 {values}"));
     // The source is written between its copy and its deletion: that stays.
     assert_eq!(told("RENAME a b", "a", "a"), both("+OK", "$5 other $1 1"));
-    // The target is written between the looks and the copy.
+    // The target is written between the look and the copy.
     assert_eq!(told("RENAMENX a b", "b", "b"), both(":0", "$1 1 $5 other"));
     assert_eq!(told("COPY a b", "b", "b"), both(":0", "$1 1 $5 other"));
 }
@@ -153,7 +154,7 @@ fn a_rename_is_refused_unless_the_setting_allows_it() {
         );
     }
     assert!(matches!(handle(&mut session(), "RENAME a a"), Plan::Run(_)), "one key");
-    assert!(matches!(handle(&mut session(), "COPY a b"), Plan::Run(_)), "its source stays");
+    assert!(matches!(handle(&mut session(), "COPY a b"), Plan::First(_)), "its source stays");
 }
 
 #[test]
@@ -204,4 +205,37 @@ fn there_is_one_database() {
         ("SWAPDB 0 1", range),
         ("SWAPDB 1 1", range),
     ]);
+}
+
+#[test]
+fn a_rename_that_fails_says_what_is_known() {
+    let refused = || Outcome::Refused(abd::Reason::Stopping);
+    let unclear = || Outcome::Indeterminate(abd::Reason::Cancelled);
+    // Which of its operations ends so: the look, the copy, the deletion.
+    for (place, outcome, told) in [
+        (0, refused(), "-NOQUORUM no effect: "),
+        (1, refused(), "-NOQUORUM no effect: "),
+        (1, unclear(), "-INDETERMINATE the write may or may not take effect: "),
+        (2, refused(), "-INDETERMINATE some of the keys were written, others certainly not: "),
+        (2, unclear(), "-INDETERMINATE the write may or may not take effect: "),
+    ] {
+        let mut keys = Registers::new(SMALL.max_value_bytes);
+        keys.carry_out(Operation::Set { key: "a".into(), value: "1".into(), deadline: abd::Deadline::NONE });
+        let policy = Policy { multi_keys: MultiKeys::PerKey, ..Policy::default() };
+        let node = Node { policy, ..Node::default() };
+        let mut plan = session().handle(ClientRequest::Command(args("RENAME a b")), &node);
+        let mut done = 0;
+        let reply = loop {
+            let Plan::First(Stage { step: Step::Run(mut operations, next), .. }) = plan else {
+                let Plan::Reply(reply) = plan else { panic!("{plan:?}") };
+                break encoded(&reply, Protocol::Resp2);
+            };
+            assert!(operations.len() == 1 && done <= place, "it goes on after {outcome:?}");
+            let ended = keys.carry_out(operations.remove(0));
+            let ended = if done == place { outcome.clone() } else { ended };
+            done += 1;
+            plan = next([ended].into_iter().collect(), &node).unwrap_or_else(Plan::Reply);
+        };
+        assert!(reply.starts_with(told), "{place}: {reply}");
+    }
 }
