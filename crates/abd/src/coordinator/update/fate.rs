@@ -2,6 +2,8 @@
 //!
 //! Until it is known its operations may not go on at another base: they could take effect twice. A bare refusal says nothing: the
 //! proposal may have been accepted there through a helper.
+//!
+//! An expiry that Gets alone have proposed binds nobody: it has no effect but at its base, however often it is proposed (rule E1).
 
 use crate::ballot::Ballot;
 use crate::message::Closed;
@@ -15,6 +17,8 @@ use alloc::vec::Vec;
 pub(in super::super) struct Own {
     pub(in super::super) base: StampedValue,
     pub(in super::super) proposal: Proposal,
+    /// Whether operations are at stake that may take effect twice.
+    binds: bool,
     /// The runs of the members, by index, that had begun before it was first sent; zero where none is known.
     boots: Vec<u32>,
     /// Who is closed at the base, and has never accepted it there.
@@ -34,8 +38,13 @@ pub(in super::super) enum Fate {
 }
 
 impl Own {
-    pub(in super::super) fn new(base: StampedValue, proposal: Proposal, boots: Vec<u32>) -> Self {
-        Self { base, proposal, boots, never: NodeSet::EMPTY, accepted: Vec::new() }
+    pub(in super::super) fn new(
+        base: StampedValue,
+        proposal: Proposal,
+        binds: bool,
+        boots: Vec<u32>,
+    ) -> Self {
+        Self { base, proposal, binds, boots, never: NodeSet::EMPTY, accepted: Vec::new() }
     }
 
     /// A replica is closed at the base.
@@ -45,6 +54,7 @@ impl Own {
         match closed.winner {
             Some(winner) if winner == update => return Fate::Won,
             Some(_) => return Fate::Lost,
+            None if !self.binds => return Fate::Lost,
             None => {}
         }
         match closed.accepted {
@@ -105,7 +115,7 @@ mod tests {
         let update = ballot(1).update();
         let proposal = Proposal { update, content: Content::Tombstone, deadline: Deadline::NONE };
         let members = Members::new((1..=5).map(NodeId).collect());
-        (members, Own::new(StampedValue::NEVER, proposal, vec![1, 1, 1, 1, 0]))
+        (members, Own::new(StampedValue::NEVER, proposal, true, vec![1, 1, 1, 1, 0]))
     }
 
     fn accepted(lowest: u64, highest: u64) -> AcceptedThere {
@@ -121,6 +131,17 @@ mod tests {
         assert_eq!(judge(&mut own, None), Fate::Unknown);
         assert_eq!(judge(&mut own, Some(ballot(1).update())), Fate::Won);
         assert_eq!(judge(&mut own, Some(ballot(2).update())), Fate::Lost);
+    }
+
+    /// E1: Gets go on at a newer base at once, whatever has become of the expiry that they have proposed.
+    #[test]
+    fn e1_an_expiry_that_gets_have_proposed_binds_nobody() {
+        let (members, own) = own();
+        let mut own = Own { binds: false, ..own };
+        let judge =
+            |own: &mut Own, winner| own.judge(&members, 0, &closed(9, AcceptedThere::Forgotten, winner));
+        assert_eq!(judge(&mut own, Some(ballot(1).update())), Fate::Won);
+        assert_eq!(judge(&mut own, None), Fate::Lost);
     }
 
     /// P3' (b): of a run that began later, or was not known, "nothing" says nothing.

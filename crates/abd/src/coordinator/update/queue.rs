@@ -330,15 +330,17 @@ impl Coordinator {
         }
         let Prepare { ballot, base, promised, .. } = prepare;
         let proposal = Proposal { update: ballot.update(), content, deadline };
+        let mut binds = false;
         for member in &fold.operations {
             if let Some(Machine::Member(member)) =
                 self.running.get_mut(*member).map(|member| &mut member.machine)
             {
                 member.is_proposed = true;
+                binds |= member.may_have_effect();
             }
         }
         fold.evaluated = operations;
-        fold.own = Some(Own::new(base.clone(), proposal.clone(), self.boots.clone()));
+        fold.own = Some(Own::new(base.clone(), proposal.clone(), binds, self.boots.clone()));
         fold.phase = FoldPhase::Accept(Accept::new(ballot, base, proposal, promised, now.instant));
         running.enter(now.instant, self.config.resend_after, self.config.resend_after);
         self.call_first(id, &mut running, now.instant);

@@ -183,3 +183,21 @@ fn a_get_of_a_due_value_stands_in_the_queue_of_its_key() {
     assert_eq!(updated(&world, first), ("absent".into(), version.successor().unwrap()));
     assert_eq!(world.read(reading), Some("a".into()));
 }
+
+/// E1: a Get whose expiry was proposed goes on when a plain Set has closed the base, although nobody can tell what became of it.
+#[test]
+fn e1_a_get_does_not_wait_for_the_fate_of_an_expiry() {
+    let (mut world, _) = leased();
+    at(&mut world, 1, 11);
+    let reading = world.submit(1, get());
+    world.deliver(|message| !is_accept(message));
+    // It reaches one of those who then forget what they have accepted, as they start anew.
+    world.deliver(|message| is_accept(message) && message.to == 2);
+    world.lose(|_| true);
+    world.crash(2);
+    world.crash(3);
+    let write = run(&mut world, 3, set("y"));
+    world.written(write);
+    settle(&mut world, |_| true);
+    assert_eq!(world.read(reading), Some("y".into()));
+}
