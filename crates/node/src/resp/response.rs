@@ -54,6 +54,8 @@ pub enum Response {
     Verbatim(Bytes),
     /// What is a reply already, in the protocol of its client.
     Encoded(Bytes),
+    /// A number of any length by its digits; plain bytes in RESP2. Line ends in it become spaces.
+    BigNumber(String),
 }
 
 impl Response {
@@ -102,6 +104,8 @@ impl Response {
             Self::Verbatim(bytes) if resp3 => blob(b'=', b"txt:", bytes, out),
             Self::Verbatim(bytes) => blob(b'$', b"", bytes, out),
             Self::Encoded(bytes) => out.put_slice(bytes),
+            Self::BigNumber(digits) if resp3 => line(b'(', digits, out),
+            Self::BigNumber(digits) => blob(b'$', b"", digits.as_bytes(), out),
             Self::Null | Self::NullArray if resp3 => out.put_slice(b"_\r\n"),
             Self::Null => out.put_slice(b"$-1\r\n"),
             Self::NullArray => out.put_slice(b"*-1\r\n"),

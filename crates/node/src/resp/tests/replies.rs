@@ -21,6 +21,7 @@ fn each_kind_in_both_protocols() {
         (Response::Boolean(false), ":0\r\n", "#f\r\n"),
         (Response::Double("2.75".into()), "$4\r\n2.75\r\n", ",2.75\r\n"),
         (Response::Verbatim("ab".into()), "$2\r\nab\r\n", "=6\r\ntxt:ab\r\n"),
+        (Response::BigNumber("12\r\n3".into()), "$5\r\n12\r\n3\r\n", "(12  3\r\n"),
     ];
     for (reply, resp2, resp3) in cases {
         assert_eq!(encoded(&reply, Protocol::Resp2), resp2);
