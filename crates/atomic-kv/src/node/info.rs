@@ -9,7 +9,8 @@ use crate::logging;
 use ::node::client::patience;
 use ::node::clock::{Clock, Moments};
 use ::node::resp::{
-    Counts, Host, Listed, Names, Policy, REDIS_VERSION, Section, SlowRequests, by_command, by_error,
+    CommandCounts, Counts, Host, Listed, Names, Policy, REDIS_VERSION, Section, SlowRequests, by_command,
+    by_error,
 };
 use ::node::topology::Topology;
 use std::borrow::Cow;
@@ -178,8 +179,11 @@ impl Report {
     }
 
     fn command_rows(&self) -> Rows {
-        let of = |(name, calls, rejected)| {
-            (format!("cmdstat_{name}").into(), format!("calls={calls},rejected_calls={rejected}"))
+        let of = |CommandCounts { name, calls, rejected, time, .. }| {
+            let each = time as f64 / u64::max(calls, 1) as f64;
+            let counts =
+                format!("calls={calls},usec={time},usec_per_call={each:.2},rejected_calls={rejected}");
+            (format!("cmdstat_{name}").into(), counts)
         };
         by_command(self.requests()).into_iter().map(of).collect()
     }
@@ -326,6 +330,10 @@ impl Host for Shard {
 
     fn sentinel_master(&self) -> &str {
         &self.settings.sentinel_master
+    }
+
+    fn command_counts(&self) -> Vec<CommandCounts> {
+        by_command(self.report.requests())
     }
 
     fn counts(&self) -> &Counts {

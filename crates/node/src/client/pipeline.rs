@@ -341,7 +341,8 @@ impl Pipeline {
             }
             let Some(mut next) = self.owed.pop_front() else { break };
             if let Some(timed) = next.timed.take()
-                && let Some(took) = timed.end(*now.get_or_insert_with(|| shard.now()), threshold)
+                && let Some(took) =
+                    timed.end(*now.get_or_insert_with(|| shard.now()), shard.counts(), threshold)
             {
                 self.slow.push(took);
             }

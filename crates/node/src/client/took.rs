@@ -1,6 +1,6 @@
 //! How long requests take.
 
-use crate::resp::{CommandPlace, SlowRequests};
+use crate::resp::{CommandPlace, Counts, SlowRequests};
 use abd::{Instant, Operation};
 use bytes::Bytes;
 use core::time::Duration;
@@ -30,10 +30,11 @@ impl Timed {
         Self { command, keys: keys.collect(), count: operations.len(), begun }
     }
 
-    /// It has ended: what is to be told of it, if that is anything.
-    pub(super) fn end(self, now: Instant, threshold: Duration) -> Option<Took> {
+    /// It has ended and is counted. What is to be told of it, if that is anything.
+    pub(super) fn end(self, now: Instant, counts: &Counts, threshold: Duration) -> Option<Took> {
         let Self { command, keys, count, begun } = self;
         let time = now.since(begun);
+        counts.took(command, time);
         (time > threshold).then_some(Took { command, keys, count, time })
     }
 }

@@ -33,8 +33,13 @@ pub struct Listed {
 pub struct CommandPlace(u32);
 
 impl CommandPlace {
+    /// The place of the command.
+    pub(super) fn index(self) -> Option<usize> {
+        usize::try_from(self.0 >> 16).ok()?.checked_sub(1)
+    }
+
     fn command(self) -> Option<&'static Command> {
-        COMMANDS.get(usize::try_from(self.0 >> 16).ok()?.checked_sub(1)?)
+        COMMANDS.get(self.index()?)
     }
 
     fn subcommand(self) -> Option<&'static Command> {

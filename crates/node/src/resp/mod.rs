@@ -26,7 +26,7 @@ mod slow;
 mod tests;
 
 pub use command::{AfterInquiry, AfterRun, Answer, Operations, Plan, Planned, Run, Stage, Step, Then};
-pub use counts::{Counts, by_command, by_error};
+pub use counts::{CommandCounts, Counts, by_command, by_error};
 pub use listed::{CommandPlace, Listed, Names};
 pub use outcomes::{Outcomes, drop_value, length, reply};
 pub use policy::{DebugCommand, MultiKeys, Policy};

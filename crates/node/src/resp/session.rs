@@ -2,7 +2,7 @@
 
 use super::command::{Call, Command, Plan, Planned, position, wrong_arity};
 use super::commands::COMMANDS;
-use super::counts::Counts;
+use super::counts::{CommandCounts, Counts};
 use super::listed::{CommandPlace, Listed, Names};
 use super::policy::Policy;
 use super::request::{Args, ClientRequest, Limits, Oversized, too_large};
@@ -54,6 +54,8 @@ pub trait Host: Clock {
     fn topology(&self) -> Topology;
     /// The name of the master that `SENTINEL MASTERS` tells.
     fn sentinel_master(&self) -> &str;
+    /// What was counted of the commands at the node.
+    fn command_counts(&self) -> Vec<CommandCounts>;
     /// Where requests are counted.
     fn counts(&self) -> &Counts;
 }

@@ -170,6 +170,10 @@ impl Host for Desk {
         unreachable!("clients of the simulator know no Sentinel")
     }
 
+    fn command_counts(&self) -> Vec<node::resp::CommandCounts> {
+        node::resp::by_command(core::iter::once(&self.counts))
+    }
+
     fn counts(&self) -> &Counts {
         &self.counts
     }

@@ -137,6 +137,9 @@ impl Host for World {
     fn sentinel_master(&self) -> &str {
         unreachable!("nobody asks here")
     }
+    fn command_counts(&self) -> Vec<crate::resp::CommandCounts> {
+        crate::resp::by_command(core::iter::once(&self.counts))
+    }
     fn counts(&self) -> &Counts {
         &self.counts
     }

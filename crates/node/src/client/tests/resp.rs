@@ -238,6 +238,10 @@ fn what_takes_long_is_told_with_its_keys() {
     assert_eq!(client.replies(), "+OK\r\n*3\r\n$-1\r\n$-1\r\n$-1\r\n");
     client.send("GET a\r\nPING\r\n");
     assert_eq!(client.replies(), "$1\r\n1\r\n+PONG\r\n");
+    let set = "$3\r\nset\r\n*4\r\n$5\r\ncalls\r\n:1\r\n$14\r\nhistogram_usec\r\n*2\r\n:2097152\r\n:1\r\n";
+    let get = "$3\r\nget\r\n*4\r\n$5\r\ncalls\r\n:1\r\n$14\r\nhistogram_usec\r\n*2\r\n:1\r\n:1\r\n";
+    client.send("LATENCY HISTOGRAM set Get ping\r\n");
+    assert_eq!(client.replies(), format!("*4\r\n{get}{set}"));
     client.send("SLOWLOG LEN\r\nSLOWLOG GET\r\n");
     let told = client.replies();
     assert!(told.starts_with(":2\r\n*2\r\n"), "{told}");

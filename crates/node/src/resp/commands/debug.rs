@@ -19,7 +19,7 @@ pub(super) const COMMANDS: &[Command] = &[Command::new(
     debug,
     "Delays replies, for tests of clients, if that is allowed.",
 )
-.flags(&["admin", "noscript", "loading", "stale"], CAT_ADMIN)
+.flags(&["admin", "noscript", "loading", "stale", "no_multi"], CAT_ADMIN)
 .args(&[arg("subcommand", "string"), arg("arg", "string").flags(&["optional", "multiple"])])];
 
 /// Whether its client may is looked at first, as in Redis, whatever it asks for.

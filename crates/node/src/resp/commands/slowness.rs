@@ -21,6 +21,9 @@ const fn row(name: &'static str, arity: i32, run: fn(Call<'_>) -> Planned, summa
 const LATENCY: &[Command] = &[
     row("doctor", 2, doctor, "Returns a report about requests that took long."),
     row("help", 2, latency_help, "Returns helpful text about the subcommands.").flags(SERVER, HELP),
+    row("histogram", -2, histogram, "Returns how many calls of each command took how long.")
+        .since("7.0.0")
+        .args(&[arg("command", "string").flags(&["optional", "multiple"])]),
     row("history", 3, history, "Returns the longest requests of each second.")
         .args(&[arg("event", "string")]),
     row("latest", 2, latest, "Returns the latest and the longest requests of each kind."),
@@ -122,6 +125,22 @@ fn history(call: Call<'_>) -> Planned {
     Ok(Plan::Reply(Response::Array(samples)))
 }
 
+/// Of all commands, or of those that are named.
+fn histogram(call: Call<'_>) -> Planned {
+    let wanted = |name: &str| {
+        call.args.len() == 2
+            || call.args[2..].iter().any(|wanted| wanted.eq_ignore_ascii_case(name.as_bytes()))
+    };
+    let times = |(microseconds, count): &(u64, u64)| (number(*microseconds), number(*count));
+    let counts = call.host.command_counts().into_iter();
+    let counts = counts.filter(|counts| !counts.times.is_empty() && wanted(counts.name)).map(|counts| {
+        let calls = number(counts.times.last().map_or(0, |(_, count)| *count));
+        let times = Response::Map(counts.times.iter().map(times).collect());
+        (Response::text(counts.name), Response::map([("calls", calls), ("histogram_usec", times)]))
+    });
+    Ok(Plan::Reply(Response::Map(counts.collect())))
+}
+
 fn latency_reset(call: Call<'_>) -> Planned {
     let names = &call.args[2..];
     Ok(Plan::Reply(Response::count(told(call.host, |slow| slow.reset_events(names)))))
@@ -181,6 +200,9 @@ fn latency_help(_: Call<'_>) -> Planned {
             "RESET [<event> ...]",
             "    Reset latency data of one or more <event> classes.",
             "    (default: reset all data for all event classes)",
+            "HISTOGRAM [COMMAND ...]",
+            "    Return a cumulative distribution of latencies in the format of a histogram for the specified command names.",
+            "    If no commands are specified then all histograms are replied.",
         ],
     )))
 }

@@ -98,6 +98,9 @@ impl Host for Node {
     fn sentinel_master(&self) -> &str {
         "mymaster"
     }
+    fn command_counts(&self) -> Vec<crate::resp::CommandCounts> {
+        crate::resp::by_command(core::iter::once(&self.counts))
+    }
     fn counts(&self) -> &Counts {
         &self.counts
     }
