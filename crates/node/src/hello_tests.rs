@@ -134,7 +134,7 @@ fn a_field_that_is_missing_comes_twice_or_is_cut_is_an_error() {
 
 #[test]
 fn an_endpoint_that_cannot_be_one_is_as_good_as_none() {
-    let said = hello(3, 4);
+    let said = hello(3, 5);
     let mut body = BytesMut::new();
     said.put(&mut body);
     body.truncate(body.len() - ENDPOINT_FIELD);
