@@ -28,9 +28,9 @@ pub struct SlowRequest {
     pub took: Duration,
     /// The name of its command and its keys.
     pub words: Vec<Bytes>,
-    /// The address of its client, and the name that that has given itself.
+    /// The address of its client.
     pub client: String,
-    /// Its name.
+    /// What that calls itself.
     pub client_name: String,
 }
 
