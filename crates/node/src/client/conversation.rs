@@ -117,11 +117,12 @@ impl<F: Front> Conversation<F> {
         self.reads = !is_full
             && !self.closing
             && !self.ended
-            && (self.held.is_none() || self.input.len() < INPUT_BYTES);
+            && (!self.is_held_up() || self.input.len() < INPUT_BYTES);
         shard.take_back(&mut self.input);
         let half_sent = self.input.capacity() + self.front.held_bytes();
-        self.requests = half_sent + self.held.as_ref().map_or(0, PipelineRequest::bytes);
-        let waits_for_more = self.reads && self.held.is_none() && half_sent > 0;
+        let held = self.held.as_ref().map_or(0, PipelineRequest::bytes);
+        self.requests = half_sent + self.front.kept_bytes() + held;
+        let waits_for_more = self.reads && !self.is_held_up() && half_sent > 0;
         let arrived = self.front.arrived_bytes(&self.input);
         self.patience.wait_for_request(waits_for_more, begun > 0, arrived, self.now);
         self.patience.wait_for_reader((is_full || self.closing) && !self.output.is_empty(), || shard.now());
@@ -134,6 +135,7 @@ impl<F: Front> Conversation<F> {
         while (!self.closing || self.held.is_some()) && begun < TURN_REQUESTS {
             let request = match self.held.take() {
                 Some(request) => request,
+                None if self.front.waits() => break,
                 None => match self.front.next(&mut self.input, shard)? {
                     Next::Request(request) => request,
                     Next::Last(request) => {
@@ -164,6 +166,11 @@ impl<F: Front> Conversation<F> {
         Ok(begun)
     }
 
+    /// Whether what comes next waits for what is being carried out.
+    fn is_held_up(&self) -> bool {
+        self.held.is_some() || self.front.waits()
+    }
+
     /// Bytes of memory that it takes.
     pub fn memory(&self) -> usize {
         self.requests + self.pipeline.memory() + self.output.memory() + self.out.capacity()
@@ -182,7 +189,7 @@ impl<F: Front> Conversation<F> {
         for took in self.pipeline.take_slow() {
             self.front.took(took, shard);
         }
-        if self.held.is_some() {
+        if self.is_held_up() {
             // It may have waited for long.
             self.now = shard.now();
         }

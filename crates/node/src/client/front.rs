@@ -46,6 +46,16 @@ pub(super) trait Speaks {
         0
     }
 
+    /// Bytes that it keeps between requests.
+    fn kept_bytes(&self) -> usize {
+        0
+    }
+
+    /// Whether the next request is not to be looked at before those so far are answered.
+    fn waits(&self) -> bool {
+        false
+    }
+
     /// How many bytes of a half-sent request have come.
     fn arrived_bytes(&self, input: &BytesMut) -> usize {
         input.len()
@@ -98,8 +108,8 @@ impl Speaks for Resp {
             Plan::Reply(reply) => Next::Request(ready(reply)),
             Plan::Last(reply) => Next::Last(ready(reply)),
             Plan::Close => Next::Close,
-            Plan::Run(Run { operations, needs_values, answer, then, .. }) => {
-                let shape = ReplyShape::Answer { needs_values, answer, then };
+            Plan::Run(Run { operations, needs_values, hears_all, answer, then, .. }) => {
+                let shape = ReplyShape::Answer { needs_values, hears_all, answer, then };
                 Next::Request(PipelineRequest {
                     shape,
                     operations,
@@ -118,6 +128,14 @@ impl Speaks for Resp {
 
     fn held_bytes(&self) -> usize {
         self.parser.held_bytes()
+    }
+
+    fn kept_bytes(&self) -> usize {
+        self.session.held_bytes()
+    }
+
+    fn waits(&self) -> bool {
+        self.session.waits()
     }
 
     fn arrived_bytes(&self, input: &BytesMut) -> usize {

@@ -5,8 +5,8 @@ use super::service;
 use super::took::Timed;
 use crate::inquiry::InquiryId;
 use crate::resp::{
-    AfterInquiry, AfterRun, Answer, Host, Outcomes, Protocol, Response, Stage, Then, drop_value, length,
-    reply,
+    AfterInquiry, AfterRun, Answer, Host, Outcomes, Protocol, Response, Stage, Then, drop_answers,
+    drop_value, length, reply,
 };
 use abd::wire::put_frame;
 use abd::{Operation, Outcome};
@@ -25,6 +25,7 @@ pub(super) enum ReplyShape {
     /// A reply over RESP, as in [`Run`](crate::resp::Run).
     Answer {
         needs_values: bool,
+        hears_all: bool,
         answer: Answer,
         then: Option<Then>,
     },
@@ -113,18 +114,30 @@ impl Owed {
         }
     }
 
+    /// Whether all parts begin, whatever becomes of the others.
+    fn hears_all(&self) -> bool {
+        matches!(self.shape, ReplyShape::Answer { hears_all: true, .. })
+    }
+
     /// The next part has ended.
     pub(super) fn take(&mut self, mut outcome: Outcome) {
         let needs_values = !matches!(self.shape, ReplyShape::Answer { needs_values: false, .. });
         if !needs_values || self.is_too_large {
             drop_value(&mut outcome);
         }
+        if self.is_too_large {
+            drop_answers(&mut outcome);
+        }
         self.value_bytes += length(&outcome);
         self.outcomes.push(outcome);
         if self.value_bytes > VALUES_BYTES_MAX && self.outcomes.len() > 1 && !self.is_too_large {
             (self.is_too_large, self.value_bytes) = (true, 0);
-            self.rest.clear();
-            self.outcomes.iter_mut().for_each(drop_value);
+            if self.hears_all() {
+                self.outcomes.iter_mut().for_each(drop_answers);
+            } else {
+                self.rest.clear();
+                self.outcomes.iter_mut().for_each(drop_value);
+            }
         }
     }
 
@@ -141,6 +154,7 @@ impl Owed {
                 }
                 return;
             }
+            ReplyShape::Answer { hears_all: true, answer, .. } => answer(self.outcomes, host),
             ReplyShape::Answer { .. } if self.is_too_large => {
                 let (keys, mebibytes) = (self.operations, VALUES_BYTES_MAX >> 20);
                 Response::error(format!(

@@ -75,6 +75,9 @@ pub enum FunctionError {
     /// The value would be larger than this node lets its clients write.
     #[error("ERR string exceeds maximum allowed size (proto-max-bulk-len)")]
     TooLarge,
+    /// The functions of the operation would answer too much together; none of them was done.
+    #[error("ERR what the commands read is larger than 64 MiB together: read less at once")]
+    AnswersTooLarge,
     /// The bytes say no function that this node knows.
     #[error("ERR no such function")]
     Unknown,
@@ -95,7 +98,7 @@ const ADDED: u8 = 11;
 const ADDED_FLOAT: u8 = 12;
 
 /// Errors by their code, which is one more than the place.
-const ERRORS: [FunctionError; 9] = [
+const ERRORS: [FunctionError; 10] = [
     FunctionError::NotAnInteger,
     FunctionError::Overflow,
     FunctionError::NotAFloat,
@@ -105,6 +108,7 @@ const ERRORS: [FunctionError; 9] = [
     FunctionError::Infinite,
     FunctionError::AddedOverflow,
     FunctionError::AddedInfinity,
+    FunctionError::AnswersTooLarge,
 ];
 
 impl FunctionAnswer {

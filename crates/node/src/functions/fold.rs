@@ -3,12 +3,17 @@
 use super::answer::{FunctionAnswer, FunctionError};
 use super::apply::{Circumstances, Held};
 use super::{Function, Interpreter};
+use abd::wire::WireError;
 use abd::{Content, Evaluated, EvaluatedOperation, Evaluation, counted};
+use alloc::vec;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
 /// When the answers of a fold have more bytes than this, the next operation is in the next fold: each may answer a whole value.
 const ANSWER_BYTES: usize = 1 << 20;
+
+/// What the functions of one operation may answer together, in bytes, unless two values are more. Beyond it none of them is done.
+const OPERATION_ANSWER_BYTES: usize = 64 << 20;
 
 /// Applies operations in their order to what the base holds, each to what those before it have left. An operation is taken whole, and
 /// a function that fails in it changes nothing, whatever the others do.
@@ -39,22 +44,10 @@ pub fn evaluate(
             functions.iter().map(|function| Function::decode(&function.encoded)).collect();
         // What is about to change may have to stay as it is.
         let before = is_told.then(|| held.clone());
-        let (mut answers, mut changes) =
-            (Vec::with_capacity(functions.len()), core::mem::take(&mut has_expired));
-        let mut is_aborted = false;
-        for function in &functions {
-            let (answer, changed) = match (function, &mut interpreter) {
-                _ if is_aborted => (FunctionAnswer::Aborted, false),
-                (Ok(Function::Script(script)), Some(interpreter)) => {
-                    interpreter.run(script, &evaluation.key, &mut held, circumstances)
-                }
-                (Ok(function), _) => function.apply(&mut held, circumstances),
-                (Err(_), _) => (FunctionAnswer::Error(FunctionError::Unknown), false),
-            };
-            is_aborted |= answer == FunctionAnswer::Aborted;
-            answers.push(answer.encode());
-            changes |= changed;
-        }
+        let expires = core::mem::take(&mut has_expired);
+        let (answers, changed) =
+            apply(&functions, &evaluation.key, &mut held, circumstances, &mut interpreter);
+        let changes = expires | changed;
         if let Some(before) = before
             && changes
         {
@@ -68,6 +61,44 @@ pub fn evaluate(
     let changes = operations.iter().any(|operation| operation.changes);
     let content = if changes { fitted(held.content) } else { held.content };
     Evaluated { operations, content, deadline: held.deadline }
+}
+
+/// The functions of one operation, one after the other: their answers, and whether any has changed the key.
+fn apply(
+    functions: &[Result<Function, WireError>],
+    key: &Bytes,
+    held: &mut Held,
+    circumstances: Circumstances,
+    interpreter: &mut Option<&mut dyn Interpreter>,
+) -> (Vec<Bytes>, bool) {
+    let bytes_max = OPERATION_ANSWER_BYTES.max(2 * circumstances.value_bytes_max);
+    let mut before = (functions.len() > 1).then(|| held.clone());
+    let (mut answers, mut changes) = (Vec::with_capacity(functions.len()), false);
+    let (mut is_aborted, mut bytes) = (false, 0);
+    for function in functions {
+        let (answer, changed) = match (function, &mut *interpreter) {
+            _ if is_aborted => (FunctionAnswer::Aborted, false),
+            (Ok(Function::Script(script)), Some(interpreter)) => {
+                interpreter.run(script, key, held, circumstances)
+            }
+            (Ok(function), _) => function.apply(held, circumstances),
+            (Err(_), _) => (FunctionAnswer::Error(FunctionError::Unknown), false),
+        };
+        is_aborted |= answer == FunctionAnswer::Aborted;
+        changes |= changed;
+        let answer = answer.encode();
+        bytes += answer.len();
+        answers.push(answer);
+        if bytes > bytes_max
+            && let Some(before) = before.take()
+        {
+            // As if it had never begun.
+            *held = before;
+            let refused = FunctionAnswer::Error(FunctionError::AnswersTooLarge).encode();
+            return (vec![refused; functions.len()], false);
+        }
+    }
+    (answers, changes)
 }
 
 /// Without the room that a value has grown by while much was appended to it: it may be kept for long.

@@ -102,8 +102,8 @@ pub type AfterRun = Box<dyn FnOnce(Outcomes, &dyn Host) -> Planned>;
 /// What the operations of a request are; nearly always one.
 pub type Operations = SmallVec<[Operation; 1]>;
 
-/// From outcomes to a reply, with a look at the clock for what remains of a value's time. All operations have taken effect: what
-/// became of others is told without it. A function that captures nothing costs no allocation.
+/// From outcomes to a reply, with a look at the clock for what remains of a value's time. All operations have taken effect, unless
+/// [`Run::hears_all`]. A function that captures nothing costs no allocation.
 pub type Answer = Box<dyn FnOnce(Outcomes, &dyn Clock) -> Response>;
 
 /// What is done instead of the operation at a place, after the outcome that it has had; nothing nearly always.
@@ -117,6 +117,8 @@ pub struct Run {
     pub needs_values: bool,
     /// Whether the answer tells the version that its key has then. In a transaction nothing may change behind it, so that it is true.
     pub tells_version: bool,
+    /// Whether the answer is told of operations that have not taken effect, too. Otherwise the reply is that bad news.
+    pub hears_all: bool,
     /// Makes the reply.
     pub answer: Answer,
     /// Looks at each outcome first. An operation that it gives begins then, and its outcome takes the place of that one.
@@ -156,6 +158,7 @@ impl Plan {
             operations: smallvec![operation],
             needs_values: true,
             tells_version: false,
+            hears_all: false,
             answer: Box::new(answer),
             then: None,
         }))
@@ -197,6 +200,7 @@ impl Plan {
             operations: operations.collect(),
             needs_values,
             tells_version: false,
+            hears_all: false,
             answer: Box::new(|outcomes, _| answer(outcomes)),
             then: None,
         }))

@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
 /// The codes that error replies begin with; whatever begins with another counts for the last.
-const CODES: [&str; 6] = ["NOQUORUM", "INDETERMINATE", "WRONGPASS", "NOPROTO", "NOPERM", "ERR"];
+const CODES: [&str; 7] = ["NOQUORUM", "INDETERMINATE", "EXECABORT", "WRONGPASS", "NOPROTO", "NOPERM", "ERR"];
 
 /// Times are counted by powers of two of a microsecond: how many took no longer. The last has all that took longer, too.
 const POWERS: usize = 26;

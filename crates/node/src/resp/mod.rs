@@ -12,6 +12,7 @@ pub const REDIS_VERSION: &str = "7.0.0";
 mod command;
 mod commands;
 mod counts;
+mod execution;
 mod inline;
 mod listed;
 mod outcomes;
@@ -21,6 +22,7 @@ mod response;
 mod scripted;
 mod session;
 mod slow;
+mod transaction;
 
 #[cfg(test)]
 mod tests;
@@ -28,7 +30,7 @@ mod tests;
 pub use command::{AfterInquiry, AfterRun, Answer, Operations, Plan, Planned, Run, Stage, Step, Then};
 pub use counts::{CommandCounts, Counts, by_command, by_error};
 pub use listed::{CommandPlace, Listed, Names};
-pub use outcomes::{Outcomes, drop_value, length, reply};
+pub use outcomes::{Outcomes, drop_answers, drop_value, length, reply};
 pub use policy::{DebugCommand, MultiKeys, Policy};
 pub use request::{Args, ClientRequest, Limits, Oversized, ProtocolError, RequestParser};
 pub use response::{Protocol, Response};

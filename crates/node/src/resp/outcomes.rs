@@ -82,10 +82,15 @@ pub(super) fn read_of(outcomes: Outcomes) -> Response {
 
 /// The version that the key of the one operation has.
 pub(super) fn version_of(outcomes: &Outcomes) -> Version {
-    match outcomes.first() {
-        Some(Outcome::Read(stamped)) => stamped.version,
-        Some(Outcome::Written { version, .. } | Outcome::Updated { version, .. }) => *version,
-        _ => Version::MIN,
+    outcomes.first().map_or(Version::MIN, version_of_one)
+}
+
+/// The version that the key of an operation has.
+pub(super) fn version_of_one(outcome: &Outcome) -> Version {
+    match outcome {
+        Outcome::Read(stamped) => stamped.version,
+        Outcome::Written { version, .. } | Outcome::Updated { version, .. } => *version,
+        Outcome::Refused(_) | Outcome::Indeterminate(_) => Version::MIN,
     }
 }
 
@@ -140,6 +145,13 @@ pub fn length(outcome: &Outcome) -> usize {
         Outcome::Read(stamped) => stamped.content.len(),
         Outcome::Updated { answers, .. } => answers.iter().map(Bytes::len).sum(),
         _ => 0,
+    }
+}
+
+/// For answers that there is no room for: that they are missing is known.
+pub fn drop_answers(outcome: &mut Outcome) {
+    if let Outcome::Updated { answers, .. } = outcome {
+        answers.clear();
     }
 }
 

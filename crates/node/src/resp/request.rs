@@ -20,7 +20,7 @@ const ARGUMENT_OVERHEAD_BYTES: u64 = 64;
 
 /// An argument up to this size is copied out of the buffer. Otherwise a ten-byte key in flight would keep the buffer from
 /// being used again, and every read would need a new one.
-const COPIED_MAX_BYTES: usize = 1024;
+pub(super) const COPIED_MAX_BYTES: usize = 1024;
 
 /// What a client may send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +68,8 @@ impl Limits {
         self.max_value_bytes.max(self.max_key_bytes) as u64 + 1024
     }
 
-    fn request_bytes(&self) -> u64 {
+    /// What a request may have in all.
+    pub(super) fn request_bytes(&self) -> u64 {
         self.max_value_bytes.max(self.max_key_bytes) as u64 + REQUEST_ALLOWANCE_BYTES
     }
 }

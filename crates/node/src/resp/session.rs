@@ -8,10 +8,12 @@ use super::policy::Policy;
 use super::request::{Args, ClientRequest, Limits, Oversized, too_large};
 use super::response::{Protocol, Response};
 use super::slow::{SlowRequest, SlowRequests};
+use super::transaction::{Queued, Transaction};
 use crate::clock::Clock;
 use crate::endpoint::Endpoint;
 use crate::topology::Topology;
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -67,13 +69,15 @@ pub struct Session {
     names: Names,
     protocol: Protocol,
     pub(super) limits: Limits,
+    /// What it has queued and what it watches; nothing nearly always.
+    transaction: Option<Box<Transaction>>,
 }
 
 impl Session {
     /// A fresh connection. `opened` is [`Host::uptime`] now; `peer` and `local` are its addresses.
     pub fn new(id: u64, peer: String, local: String, opened: Duration, limits: Limits) -> Self {
         let listed = Arc::new(Listed::new(id, peer, local, opened));
-        Self { listed, names: Names::default(), protocol: Protocol::Resp2, limits }
+        Self { listed, names: Names::default(), protocol: Protocol::Resp2, limits, transaction: None }
     }
 
     /// What others may see of the connection.
@@ -108,6 +112,39 @@ impl Session {
     pub(super) fn speak(&mut self, protocol: Protocol) {
         self.protocol = protocol;
         self.listed.speaks(protocol);
+    }
+
+    pub(super) fn transaction(&mut self) -> &mut Transaction {
+        self.transaction.get_or_insert_default()
+    }
+
+    /// Forgets what is queued and watched.
+    pub(super) fn forget_transaction(&mut self) {
+        self.transaction = None;
+    }
+
+    /// Whether no request may be handled before those so far are answered.
+    pub fn waits(&self) -> bool {
+        self.transaction.as_ref().is_some_and(|transaction| transaction.waits())
+    }
+
+    /// Bytes of memory that it keeps between requests, about.
+    pub fn held_bytes(&self) -> usize {
+        self.transaction.as_ref().map_or(0, |transaction| transaction.held_bytes())
+    }
+
+    /// A request was refused before it was carried out.
+    fn refuse(&mut self, place: Option<usize>, why: Response) -> Response {
+        match (&mut self.transaction, why) {
+            (Some(transaction), Response::Error(why)) if transaction.is_open() => {
+                if place.is_some_and(|place| COMMANDS[place].name == "exec") {
+                    return transaction.abort(&why);
+                }
+                transaction.refuse();
+                Response::Error(why)
+            }
+            (_, why) => why,
+        }
     }
 
     /// Notes when the client sent something; `now` is [`Host::uptime`]. Requests that arrive together need it once.
@@ -153,7 +190,8 @@ impl Session {
                     Oversized::Argument => "value",
                     Oversized::Request => "request",
                 };
-                return Plan::Reply(Response::err(too_large(what, declared, limit)));
+                let why = Response::err(too_large(what, declared, limit));
+                return Plan::Reply(self.refuse(None, why));
             }
         };
         let plan = self.plan(args, host).unwrap_or_else(Plan::Reply);
@@ -172,19 +210,28 @@ impl Session {
             if name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:") {
                 return Ok(Plan::Close);
             }
-            return Err(unknown_command(&args));
+            return Err(self.refuse(None, unknown_command(&args)));
         };
-        let checked = self.check_arguments(place, &args);
-        match checked {
-            Ok(_) => host.counts().call(place),
-            Err(_) => host.counts().reject(place),
+        let subcommand = match self.check_arguments(place, &args) {
+            Ok(subcommand) => subcommand,
+            Err(why) => {
+                host.counts().reject(place);
+                return Err(self.refuse(Some(place), why));
+            }
+        };
+        let queued = Queued { place, subcommand, args };
+        if let Some(transaction) = &mut self.transaction
+            && transaction.takes(&queued)
+        {
+            return transaction.queue(queued, &self.limits).map(Plan::Reply);
         }
-        (checked?.run)(Call { args, session: self, host })
+        host.counts().call(place);
+        (queued.command().run)(Call { args: queued.args, session: self, host })
     }
 
-    /// The command or subcommand that the arguments name, if they are as many as it takes and its keys no longer than they may
-    /// be.
-    fn check_arguments(&self, place: usize, args: &Args) -> Result<&'static Command, Response> {
+    /// The place of the subcommand that the arguments name, if they are as many as it or the command takes and the keys no longer than
+    /// they may be.
+    fn check_arguments(&self, place: usize, args: &Args) -> Result<Option<usize>, Response> {
         let command = &COMMANDS[place];
         let subcommand = subcommand(command, args)?;
         self.listed.note(place, subcommand);
@@ -195,7 +242,7 @@ impl Session {
         for key in meant.keys_of(args) {
             self.limits.check_key(key).map_err(Response::err)?;
         }
-        Ok(meant)
+        Ok(subcommand)
     }
 }
 

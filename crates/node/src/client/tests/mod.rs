@@ -2,6 +2,7 @@
 
 mod calls;
 mod resp;
+mod transactions;
 
 use super::answers::WayBack;
 use super::conversation::{Advance, Conversation};
@@ -50,6 +51,7 @@ struct World {
     parked: RefCell<Parked>,
     now: Cell<Instant>,
     inquiries: RefCell<Inquiries<WayBack>>,
+    policy: Cell<Policy>,
 }
 
 impl World {
@@ -71,6 +73,7 @@ impl World {
                 <[u8]>::cmp,
                 OP_TIMEOUT,
             )),
+            policy: Cell::default(),
         }
     }
 
@@ -114,7 +117,7 @@ impl Host for World {
         Vec::new()
     }
     fn policy(&self) -> Policy {
-        Policy::default()
+        self.policy.get()
     }
     fn slow(&self, look: &mut dyn FnMut(&mut SlowRequests)) {
         look(&mut self.slow.borrow_mut());

@@ -194,7 +194,7 @@ fn what_nobody_writes_is_refused() {
     for bytes in refused {
         assert!(Function::decode(&Bytes::from_static(bytes)).is_err(), "{bytes:?}");
     }
-    for bytes in [&b""[..], b"\x00\x00", b"\x02\0", b"\x04\0", b"\x04\x0a", b"\x05"] {
+    for bytes in [&b""[..], b"\x00\x00", b"\x02\0", b"\x04\0", b"\x04\x0b", b"\x05"] {
         assert!(FunctionAnswer::decode(&Bytes::from_static(bytes)).is_err(), "{bytes:?}");
     }
 }

@@ -142,3 +142,39 @@ fn appending_leaves_no_room_behind() {
     let capacity = value.try_into_mut().unwrap().capacity();
     assert!(capacity <= 300_001 + 300_001 / 8, "{capacity}");
 }
+
+/// Reads by the thousand of a large value: all of it is refused, and nothing was done.
+#[test]
+fn an_operation_that_would_answer_too_much_does_nothing() {
+    let read = || Function::Read { wants_version: false };
+    let large = Function::Set {
+        value: vec![b'v'; MAX].into(),
+        expiry: Expiry::Never,
+        condition: Condition::Always,
+        get: false,
+        wants_version: false,
+    };
+    let reads = |count: usize| core::iter::repeat_with(read).take(count);
+    let few: Vec<_> = [large.clone()].into_iter().chain(reads(63)).collect();
+    let many: Vec<_> = [large, Function::Append("w".into())].into_iter().chain(reads(65)).collect();
+    let evaluated = fold(Some("1"), &[&many]);
+    let refused = vec![Answer::Error(FunctionError::AnswersTooLarge); many.len()];
+    assert_eq!(answers(&evaluated), [(refused, false)]);
+    assert_eq!((evaluated.content, evaluated.deadline), (held("1"), Deadline(77)));
+    let evaluated = fold(Some("1"), &[&few]);
+    assert!(evaluated.operations[0].changes && evaluated.content.len() == MAX);
+}
+
+#[test]
+fn a_guard_that_does_not_hold_stops_the_functions_behind_it_and_no_other_operation() {
+    let add = || Function::Increment(1);
+    let guard = |time| Function::Guard(version(time));
+    let evaluated = fold(Some("1"), &[&[guard(5), add(), add()], &[guard(5), add()], &[add()]]);
+    let expected = [
+        (vec![Answer::Ok, Answer::Integer(2), Answer::Integer(3)], true),
+        (vec![Answer::Aborted, Answer::Aborted], false),
+        (vec![Answer::Integer(4)], true),
+    ];
+    assert_eq!(answers(&evaluated), expected);
+    assert_eq!(evaluated.content, held("4"));
+}

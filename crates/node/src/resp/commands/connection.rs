@@ -119,6 +119,7 @@ fn hello(call: Call<'_>) -> Planned {
 }
 
 fn reset(call: Call<'_>) -> Planned {
+    call.session.forget_transaction();
     call.session.speak(Protocol::Resp2);
     call.session.rename(call.host, |names| names.name.clear());
     Ok(Plan::Reply(Response::Simple("RESET".into())))

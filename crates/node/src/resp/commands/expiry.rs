@@ -185,6 +185,7 @@ fn look(mut call: Call<'_>, told: fn(Deadline, &dyn Clock) -> u64) -> Planned {
         operations: smallvec![Operation::Get { key: call.take(1) }],
         needs_values: false,
         tells_version: false,
+        hears_all: false,
         answer: Box::new(move |outcomes, clock| {
             Response::Integer(match deadline_of(&outcomes) {
                 None => -2,

@@ -71,6 +71,7 @@ fn delete(keys: Vec<Bytes>) -> Planned {
         operations: keys.iter().map(update).collect(),
         needs_values: false,
         tells_version: false,
+        hears_all: false,
         answer: Box::new(|outcomes, _| {
             Response::count(outcomes.iter().filter(|outcome| has_taken_away(outcome)).count())
         }),

@@ -27,6 +27,7 @@ mod set_options;
 mod slowness;
 mod strings;
 mod tracking;
+mod transactions;
 mod users;
 mod versions;
 
@@ -62,6 +63,7 @@ const FAMILIES: &[&[Command]] = &[
     set::COMMANDS,
     slowness::COMMANDS,
     strings::COMMANDS,
+    transactions::COMMANDS,
     users::COMMANDS,
     versions::COMMANDS,
 ];

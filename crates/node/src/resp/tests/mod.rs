@@ -8,6 +8,7 @@ mod keys;
 mod parsing;
 mod replies;
 mod server;
+mod transactions;
 mod updates;
 
 use super::{
