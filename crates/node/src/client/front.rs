@@ -105,7 +105,12 @@ impl Speaks for Resp {
         let plan = self.session.handle(request, shard);
         let ready = |reply: Response| PipelineRequest::ready(&reply, self.session.protocol());
         Ok(match plan {
-            Plan::Reply(reply) => Next::Request(ready(reply)),
+            // What is refused may be no command at all.
+            Plan::Reply(reply @ Response::Error(_)) => Next::Request(ready(reply)),
+            Plan::Reply(reply) => {
+                let command = Some(self.session.listed().noted());
+                Next::Request(PipelineRequest { command, ..ready(reply) })
+            }
             Plan::Last(reply) => Next::Last(ready(reply)),
             Plan::Close => Next::Close,
             Plan::Run(Run { operations, needs_values, hears_all, answer, then, .. }) => {

@@ -211,7 +211,9 @@ impl Pipeline {
         let bytes = request.bytes();
         let PipelineRequest { shape, operations, command } = request;
         let mut owed = Owed::new(shape, protocol, operations.len().max(1), bytes);
-        owed.timed = command.map(|command| Timed::begin(command, &operations, now));
+        // A reply that is ready waits for those before it: that is not its time.
+        let is_timed = self.owed.is_empty() || !matches!(owed.shape, ReplyShape::Ready(_));
+        owed.timed = command.filter(|_| is_timed).map(|command| Timed::begin(command, &operations, now));
         self.operations += owed.operations;
         self.bytes += bytes;
         if operations.len() == 1 {

@@ -35,6 +35,6 @@ impl Timed {
         let Self { command, keys, count, begun } = self;
         let time = now.since(begun);
         counts.took(command, time);
-        (time > threshold).then_some(Took { command, keys, count, time })
+        (time >= threshold).then_some(Took { command, keys, count, time })
     }
 }

@@ -55,7 +55,7 @@ pub(super) struct Event {
 /// Those of a node.
 #[derive(Debug)]
 pub struct SlowRequests {
-    /// What takes longer is kept, in microseconds; nothing if it is negative (`slowlog-log-slower-than`).
+    /// What takes as long is kept, in microseconds; nothing if it is negative (`slowlog-log-slower-than`).
     log_after: i64,
     /// So many are kept (`slowlog-max-len`).
     log_len: usize,
@@ -96,23 +96,23 @@ impl SlowRequests {
     /// The most words of a request in the slow log, as in Redis.
     pub const WORDS_MAX: usize = 32;
 
-    /// Only what takes longer need be told.
+    /// Only what takes as long need be told.
     pub fn threshold(&self) -> Duration {
         let log = u64::try_from(self.log_after).map_or(Duration::MAX, Duration::from_micros);
         match self.event_after {
             0 => log,
-            event => log.min(Duration::from_millis(event).saturating_sub(Duration::from_nanos(1))),
+            event => log.min(Duration::from_millis(event)),
         }
     }
 
-    /// A request has ended that took longer than the threshold. It has so many more words. `is_fast`: its command usually is.
+    /// A request has ended that took as long as the threshold. It has so many more words. `is_fast`: its command usually is.
     pub(super) fn add(&mut self, mut request: SlowRequest, more_words: usize, is_fast: bool) {
         let milliseconds = u64::try_from(request.took.as_millis()).unwrap_or(u64::MAX);
         if self.event_after > 0 && milliseconds >= self.event_after {
             self.events[usize::from(is_fast)].add(Sample { time: request.time, milliseconds });
         }
         let log_after = u64::try_from(self.log_after).map(Duration::from_micros);
-        if log_after.is_ok_and(|after| request.took > after) {
+        if log_after.is_ok_and(|after| request.took >= after) {
             request.id = self.next;
             request.words = shortened(request.words, more_words);
             self.next += 1;
@@ -233,17 +233,17 @@ mod tests {
     }
 
     #[test]
-    fn the_log_has_the_newest_of_what_takes_longer_than_its_threshold() {
+    fn the_log_has_the_newest_of_what_takes_as_long_as_its_threshold() {
         let mut slow = SlowRequests::default();
         assert_eq!(slow.threshold(), Duration::from_millis(10));
         slow.set("slowlog-max-len", b"3", false).unwrap();
-        for milliseconds in [10, 11, 12, 13, 14] {
+        for milliseconds in [9, 11, 12, 13, 14] {
             slow.add(took(milliseconds, 5), 0, false);
         }
         let log = |slow: &SlowRequests| -> Vec<_> {
             slow.log().iter().map(|one| (one.id, one.took.as_millis())).collect()
         };
-        assert_eq!(log(&slow), [(3, 14), (2, 13), (1, 12)], "10 ms are not longer");
+        assert_eq!(log(&slow), [(3, 14), (2, 13), (1, 12)], "9 ms are less than 10");
         slow.set("slowlog-max-len", b"1", false).unwrap();
         assert_eq!(log(&slow), [(3, 14)]);
         slow.clear_log();
@@ -274,7 +274,7 @@ mod tests {
         slow.add(took(1000, 1), 0, false);
         assert_eq!(slow.events().count(), 0, "nobody wants to know");
         slow.set("latency-monitor-threshold", b"5", false).unwrap();
-        assert!(slow.threshold() < Duration::from_millis(5));
+        assert_eq!(slow.threshold(), Duration::from_millis(5));
         for (milliseconds, time) in [(4, 1), (5, 2), (7, 2), (6, 2), (5, 3)] {
             slow.add(took(milliseconds, time), 0, true);
         }

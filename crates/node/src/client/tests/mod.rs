@@ -114,7 +114,8 @@ impl Host for World {
         Vec::new()
     }
     fn config(&self) -> Vec<(String, String)> {
-        Vec::new()
+        let parameters = self.slow.borrow().parameters().into_iter();
+        parameters.map(|(name, value)| (name.to_owned(), alloc::format!("{value}"))).collect()
     }
     fn policy(&self) -> Policy {
         self.policy.get()

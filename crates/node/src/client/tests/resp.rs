@@ -242,10 +242,14 @@ fn what_takes_long_is_told_with_its_keys() {
     let get = "$3\r\nget\r\n*4\r\n$5\r\ncalls\r\n:1\r\n$14\r\nhistogram_usec\r\n*2\r\n:1\r\n:1\r\n";
     client.send("LATENCY HISTOGRAM set Get ping\r\n");
     assert_eq!(client.replies(), format!("*4\r\n{get}{set}"));
+    // With the smallest threshold all are told, but for those that have waited for others only.
+    client.send("CONFIG SET slowlog-log-slower-than 0\r\n");
+    assert_eq!(client.replies(), "+OK\r\n");
     client.send("SLOWLOG LEN\r\nSLOWLOG GET\r\n");
     let told = client.replies();
-    assert!(told.starts_with(":2\r\n*2\r\n"), "{told}");
+    assert!(told.starts_with(":3\r\n*3\r\n"), "{told}");
     for words in [
+        ":0\r\n*2\r\n$6\r\nCONFIG\r\n$3\r\nSET\r\n",
         "*4\r\n$4\r\nMGET\r\n$1\r\nb\r\n$1\r\nc\r\n$1\r\nd\r\n",
         ":2000000\r\n*2\r\n$3\r\nSET\r\n$1\r\na\r\n",
     ] {
