@@ -4,6 +4,7 @@ use node::client::service;
 use node::frames::{Frames, HEAD_BYTES, Incoming};
 use node::functions::{Function, FunctionAnswer};
 use node::hello::{Hello, Met, Versions, Welcome};
+use node::inquiry::message as inquiry;
 use node::introduction::Introduction;
 use node::repair::message as repair;
 
@@ -87,6 +88,14 @@ fn message(body: &Bytes) {
     if let Ok((call, answer)) = repair::get_answer(body.clone()) {
         let again = written(&|out| repair::put_answer(out, call, &answer));
         assert_eq!(repair::get_answer(again), Ok((call, answer)));
+    }
+    if let Ok((call, question)) = inquiry::get_question(body.clone()) {
+        let again = written(&|out| inquiry::put_question(out, call, &question));
+        assert_eq!(inquiry::get_question(again), Ok((call, question)));
+    }
+    if let Ok((call, answer)) = inquiry::get_answer(body.clone()) {
+        let again = written(&|out| inquiry::put_answer(out, call, &answer));
+        assert_eq!(inquiry::get_answer(again), Ok((call, answer)));
     }
     if let Ok((number, call)) = service::get_call(body.clone()) {
         let again = written(&|out| service::put_call(out, number, &call));

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use store::{
-    Database, DatabaseIterator, DiskDatabase, DiskOptions, MemoryDatabase, MultiVersionStore, Snapshot,
-    Walked, key,
+    Database, DatabaseIterator, DiskDatabase, DiskOptions, ListLimits, MemoryDatabase, MultiVersionStore,
+    Snapshot, Walked, key,
 };
 
 fn stamped(time: u64, value: Option<u8>) -> StampedValue {
@@ -89,6 +89,10 @@ proptest! {
         };
         let expected: Vec<_> = model.iter().map(entry).collect();
         prop_assert_eq!(scanned, expected);
+        for number in [0, 1, 77, u64::MAX] {
+            let near = store.key_near(number).unwrap();
+            prop_assert!(near.map_or(model.is_empty(), |key| model.contains_key(&key[..])));
+        }
         let all: Vec<_> = model.iter().map(|(key, stamped)| (Bytes::from(key.clone()), stamped.version)).collect();
         for (from, after) in all.iter().map(|(key, _)| Some(key)).chain([None]).enumerate() {
             let skipped = if after.is_some() { from + 1 } else { 0 };
@@ -102,6 +106,22 @@ proptest! {
                 prop_assert_eq!(walk(2, usize::MAX), few);
                 let one = Walked { entries: range[..range.len().min(1)].to_vec(), is_last: range.len() <= 1 };
                 prop_assert_eq!(walk(1000, 1), one);
+            }
+            // The first byte of a key, and all of it, as beginnings.
+            let beginnings = [&b""[..], after.map_or(&b""[..], |key| &key[..key.len().min(1)]), after.map_or(&b""[..], |key| key)];
+            for (beginning, present) in beginnings.into_iter().flat_map(|beginning| [(beginning, 1), (beginning, 1000)]) {
+                let limits = ListLimits { present, looked_at: usize::MAX, bytes: usize::MAX };
+                let listing = store.list(after.map(|key| &key[..]), beginning, limits, |key| key != [1]).unwrap();
+                let wanted = |key: &[u8]| key.starts_with(beginning) && key != [1];
+                let told = |key: &[u8]| listing.told_up_to.as_ref().is_none_or(|end| key <= end);
+                let rest = model.iter().filter(|(key, _)| after.is_none_or(|after| &key[..] > after));
+                let expected: Vec<_> = rest.filter(|(key, _)| wanted(key) && told(key)).map(|(key, stamped)| {
+                    (Bytes::from(key.clone()), stamped.version, stamped.content.is_value())
+                }).collect();
+                let listed: Vec<_> = listing.entries.iter().map(|entry| (entry.key.clone(), entry.version, entry.present)).collect();
+                prop_assert_eq!(listed, expected);
+                let found = listing.entries.iter().filter(|entry| entry.present).count();
+                prop_assert!(found <= present && (listing.told_up_to.is_none() || found == present));
             }
         }
     }

@@ -10,7 +10,7 @@ use super::report::Report;
 use super::shard::Shard;
 use super::stats::Stats;
 use super::supervise::Supervisor;
-use super::{http, peer, repair, sockets, stats};
+use super::{flush, http, peer, repair, sockets, stats};
 use crate::config::Settings;
 use crate::logging::limit::limited;
 use ::node::inquiry::notes::Notes;
@@ -118,6 +118,7 @@ pub(super) fn run(
                 let admit = move |stream| client::admit(&clients, stream);
                 supervisor.task("accept clients", accept(shard.clone(), listener, admit));
             }
+            supervisor.task("flush", flush::keep_flushing(shard.clone()));
             supervisor.task("rates", stats::keep_rates(stats));
             supervisor.task("repair", repair::keep_repairing(shard.clone(), repairs));
             for listener in http {

@@ -13,6 +13,7 @@ use ::node::resp::{
     by_error,
 };
 use ::node::topology::Topology;
+use bytes::Bytes;
 use std::borrow::Cow;
 use std::fmt::Display;
 use std::sync::Arc;
@@ -211,6 +212,9 @@ impl Report {
             ("writable", &u8::from(self.disk.committer.writable())),
             ("updates_accepted", &accepted),
             ("updates_promised", &promised),
+            ("flush_running", &u8::from(self.flushing.is_running())),
+            ("flush_deleted_keys", &self.flushing.deleted()),
+            ("flush_last_error", &self.flushing.last_error()),
             ("keys_estimate", &self.disk.store.versions.keys_estimate()),
             ("timestamps", &self.settings.timestamps_name()),
             ("multi_keys", &self.settings.policy.multi_keys.name()),
@@ -294,6 +298,18 @@ impl Host for Shard {
 
     fn policy(&self) -> Policy {
         self.settings.policy
+    }
+
+    fn key_near(&self, number: u64) -> Option<Bytes> {
+        self.disk.store.versions.key_near(number).ok().flatten()
+    }
+
+    fn flush_in_background(&self) {
+        self.report.flushing.ask();
+    }
+
+    fn count_flushed(&self, keys: usize) {
+        self.report.flushing.count(keys);
     }
 
     fn slow(&self, look: &mut dyn FnMut(&mut SlowRequests)) {

@@ -16,6 +16,7 @@ mod crowd;
 mod database;
 mod disk;
 mod event_loop;
+mod flush;
 mod http;
 mod info;
 mod listen;

@@ -3,6 +3,7 @@
 use super::client::Clients;
 use super::clock::NodeClock;
 use super::disk::Disk;
+use super::flush::Flushing;
 use super::membership::Membership;
 use super::repair::Repairs;
 use super::stats::Stats;
@@ -19,6 +20,7 @@ pub(crate) struct Report {
     pub(super) disk: Arc<Disk>,
     pub(super) membership: Arc<Membership>,
     pub(super) repairs: Arc<Repairs>,
+    pub(super) flushing: Arc<Flushing>,
     pub(super) clients: Arc<Clients>,
     pub(super) stats: Arc<Stats>,
 }

@@ -88,6 +88,7 @@ impl RunningNode {
             disk: disk.clone(),
             membership: membership.clone(),
             repairs: repairs.clone(),
+            flushing: Arc::default(),
             clients: clients.clone(),
             stats: stats.clone(),
         });

@@ -17,6 +17,7 @@ mod identity;
 mod info;
 mod intruders;
 mod keys;
+mod keyspace;
 mod limits;
 mod loops;
 mod members;

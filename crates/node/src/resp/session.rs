@@ -38,6 +38,12 @@ pub trait Host: Clock {
     fn config(&self) -> Vec<(String, String)>;
     /// What its settings say about commands.
     fn policy(&self) -> Policy;
+    /// A key that this node has or had, as a number leads to it; for whoever wants any.
+    fn key_near(&self, number: u64) -> Option<Bytes>;
+    /// Deletes all keys, with nobody waiting for it.
+    fn flush_in_background(&self);
+    /// So many keys were deleted for somebody who wants all deleted.
+    fn count_flushed(&self, keys: usize);
     /// What took long there. It is looked at, and whatever is done to it stays.
     fn slow(&self, look: &mut dyn FnMut(&mut SlowRequests));
     /// Its [threshold](SlowRequests::threshold): each request is compared with it.

@@ -143,6 +143,16 @@ impl Host for Desk {
         Policy::default()
     }
 
+    fn key_near(&self, _: u64) -> Option<Bytes> {
+        None
+    }
+
+    fn flush_in_background(&self) {
+        unreachable!("no client asks for that");
+    }
+
+    fn count_flushed(&self, _: usize) {}
+
     fn slow(&self, look: &mut dyn FnMut(&mut SlowRequests)) {
         look(&mut self.slow.borrow_mut());
     }

@@ -11,6 +11,7 @@ mod changes;
 mod commit;
 mod doubts;
 mod list;
+mod near;
 mod puts;
 mod walk;
 

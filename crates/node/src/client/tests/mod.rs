@@ -24,7 +24,7 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use core::cell::{Cell, RefCell};
 use core::task::{Context, Waker};
 use core::time::Duration;
@@ -52,6 +52,9 @@ struct World {
     now: Cell<Instant>,
     inquiries: RefCell<Inquiries<WayBack>>,
     policy: Cell<Policy>,
+    /// How often all keys were to be deleted in the background, and how many were in the foreground.
+    flushes: Cell<usize>,
+    flushed: Cell<usize>,
 }
 
 impl World {
@@ -67,6 +70,8 @@ impl World {
             may_begin: Cell::new(true),
             parked: RefCell::default(),
             now: Cell::new(at(0)),
+            flushes: Cell::new(0),
+            flushed: Cell::new(0),
             inquiries: RefCell::new(Inquiries::new(
                 Members::new([NodeId(1)].into()),
                 0,
@@ -119,6 +124,15 @@ impl Host for World {
     }
     fn policy(&self) -> Policy {
         self.policy.get()
+    }
+    fn key_near(&self, _: u64) -> Option<Bytes> {
+        None
+    }
+    fn flush_in_background(&self) {
+        self.flushes.set(self.flushes.get() + 1);
+    }
+    fn count_flushed(&self, keys: usize) {
+        self.flushed.set(self.flushed.get() + keys);
     }
     fn slow(&self, look: &mut dyn FnMut(&mut SlowRequests)) {
         look(&mut self.slow.borrow_mut());

@@ -11,6 +11,7 @@ mod documentation;
 mod durability;
 mod expiry;
 mod expiry_options;
+mod flush;
 mod increx;
 mod keys;
 mod keyspace;
@@ -20,6 +21,7 @@ mod memory;
 mod numbers;
 mod objects;
 mod parts;
+mod scan;
 mod sentinel;
 mod server;
 mod set;
@@ -30,6 +32,7 @@ mod tracking;
 mod transactions;
 mod users;
 mod versions;
+mod waiting;
 
 use super::command::{Arg, Call, Command, Planned, arg, syntax_error};
 use super::response::Response;
@@ -50,6 +53,7 @@ const FAMILIES: &[&[Command]] = &[
     debug::COMMANDS,
     durability::COMMANDS,
     expiry::COMMANDS,
+    flush::COMMANDS,
     increx::COMMANDS,
     keys::COMMANDS,
     keyspace::COMMANDS,
@@ -58,6 +62,7 @@ const FAMILIES: &[&[Command]] = &[
     numbers::COMMANDS,
     objects::COMMANDS,
     parts::COMMANDS,
+    scan::COMMANDS,
     sentinel::COMMANDS,
     server::COMMANDS,
     set::COMMANDS,
@@ -66,6 +71,7 @@ const FAMILIES: &[&[Command]] = &[
     transactions::COMMANDS,
     users::COMMANDS,
     versions::COMMANDS,
+    waiting::COMMANDS,
 ];
 
 /// How many there are.

@@ -125,7 +125,7 @@ fn unknown_commands_read_as_in_redis() {
     let (name, shown) = ("f".repeat(128), format!("'{}' '{}' ", "a".repeat(100), "b".repeat(25)));
     assert_eq!(long, format!("ERR unknown command '{name}', with args beginning with: {shown}"));
     assert_eq!(error("foo a\r\nb"), "ERR unknown command 'foo', with args beginning with: 'a  b' ");
-    assert_eq!(error("WAIT 1 0"), "ERR unknown command 'WAIT', with args beginning with: '1' '0' ");
+    assert_eq!(error("LPUSH k v"), "ERR unknown command 'LPUSH', with args beginning with: 'k' 'v' ");
     assert_eq!(
         error("client MAINT_NOTIFICATIONS on"),
         "ERR unknown subcommand 'MAINT_NOTIFICATIONS'. Try CLIENT HELP."

@@ -25,7 +25,7 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use bytes::{Bytes, BytesMut};
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::time::Duration;
 
 /// A node with two sections, and two other clients. Notes whom it was asked to close.
@@ -36,6 +36,8 @@ pub(super) struct Node {
     policy: Policy,
     slow: RefCell<SlowRequests>,
     killed: RefCell<Vec<u64>>,
+    flushes: Cell<usize>,
+    flushed: Cell<usize>,
     renamed: RefCell<Option<(u64, Names)>>,
     now: Option<Moments>,
     topology: Option<Topology>,
@@ -68,6 +70,15 @@ impl Host for Node {
     }
     fn policy(&self) -> Policy {
         self.policy
+    }
+    fn key_near(&self, _: u64) -> Option<Bytes> {
+        None
+    }
+    fn flush_in_background(&self) {
+        self.flushes.set(self.flushes.get() + 1);
+    }
+    fn count_flushed(&self, keys: usize) {
+        self.flushed.set(self.flushed.get() + keys);
     }
     fn slow(&self, look: &mut dyn FnMut(&mut SlowRequests)) {
         look(&mut self.slow.borrow_mut());
