@@ -50,6 +50,10 @@ pub enum Response {
     Boolean(bool),
     /// A number with a fraction, as text; plain bytes in RESP2.
     Double(Bytes),
+    /// A list that is no reply by its form; a list in RESP2.
+    Push(Vec<Response>),
+    /// Several replies to one request, one after the other.
+    Several(Vec<Response>),
     /// Text to be shown as it is; plain bytes in RESP2.
     Verbatim(Bytes),
     /// What is a reply already, in the protocol of its client.
@@ -112,6 +116,8 @@ impl Response {
             Self::Boolean(truth) if resp3 => out.put_slice(if *truth { b"#t\r\n" } else { b"#f\r\n" }),
             Self::Boolean(truth) => header(b':', i64::from(*truth), out),
             Self::Array(items) => list(b'*', items, protocol, out),
+            Self::Push(items) => list(if resp3 { b'>' } else { b'*' }, items, protocol, out),
+            Self::Several(replies) => replies.iter().for_each(|reply| reply.encode(protocol, out)),
             Self::Set(items) => list(if resp3 { b'~' } else { b'*' }, items, protocol, out),
             Self::Map(pairs) => {
                 match resp3 {

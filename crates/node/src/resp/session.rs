@@ -1,7 +1,7 @@
 //! One connection: what it has agreed on, and what each of its requests asks for.
 
 use super::command::{Call, Command, Plan, Planned, position, wrong_arity};
-use super::commands::COMMANDS;
+use super::commands::{COMMANDS, Subscriptions};
 use super::counts::{CommandCounts, Counts};
 use super::listed::{CommandPlace, Listed, Names};
 use super::policy::Policy;
@@ -29,6 +29,10 @@ pub struct Section {
     /// Fields and values, in order.
     pub rows: Vec<(Cow<'static, str>, String)>,
 }
+
+/// The commands of a client that [listens only](Session::listens_only).
+const LISTENING: [&str; 7] =
+    ["ping", "psubscribe", "punsubscribe", "quit", "reset", "subscribe", "unsubscribe"];
 
 /// The node around a session.
 pub trait Host: Clock {
@@ -75,6 +79,7 @@ pub struct Session {
     names: Names,
     protocol: Protocol,
     pub(super) limits: Limits,
+    pub(super) subscriptions: Subscriptions,
     /// What it has queued and what it watches; nothing nearly always.
     transaction: Option<Box<Transaction>>,
 }
@@ -83,7 +88,14 @@ impl Session {
     /// A fresh connection. `opened` is [`Host::uptime`] now; `peer` and `local` are its addresses.
     pub fn new(id: u64, peer: String, local: String, opened: Duration, limits: Limits) -> Self {
         let listed = Arc::new(Listed::new(id, peer, local, opened));
-        Self { listed, names: Names::default(), protocol: Protocol::Resp2, limits, transaction: None }
+        Self {
+            listed,
+            names: Names::default(),
+            protocol: Protocol::Resp2,
+            limits,
+            subscriptions: Subscriptions::default(),
+            transaction: None,
+        }
     }
 
     /// What others may see of the connection.
@@ -187,6 +199,11 @@ impl Session {
         });
     }
 
+    /// Whether a client could not tell replies from what it listens to: RESP2 has one form for both.
+    pub(super) fn listens_only(&self) -> bool {
+        self.protocol == Protocol::Resp2 && !self.subscriptions.is_empty()
+    }
+
     /// Decides what a request asks for, and does what concerns the connection alone.
     pub fn handle(&mut self, request: ClientRequest, host: &dyn Host) -> Plan {
         let args = match request {
@@ -244,6 +261,13 @@ impl Session {
         let meant = subcommand.map_or(command, |place| &command.subcommands[place]);
         if !meant.accepts(args.len()) {
             return Err(wrong_arity(&self.listed.last_command()));
+        }
+        if self.listens_only() && !LISTENING.contains(&command.name) {
+            return Err(Response::error(format!(
+                "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this \
+                 context",
+                self.listed.last_command()
+            )));
         }
         for key in meant.keys_of(args) {
             self.limits.check_key(key).map_err(Response::err)?;

@@ -5,6 +5,7 @@ use crate::resp::REDIS_VERSION;
 use crate::resp::command::{Call, Command, Plan, Planned, arg, syntax_error};
 use crate::resp::response::{Protocol, Response};
 use alloc::format;
+use alloc::vec;
 use alloc::vec::Vec;
 
 const fn row(name: &'static str, arity: i32, run: fn(Call<'_>) -> Planned, summary: &'static str) -> Command {
@@ -39,6 +40,10 @@ pub(super) const COMMANDS: &[Command] = &[
 ];
 
 fn ping(mut call: Call<'_>) -> Planned {
+    if call.session.listens_only() && call.args.len() <= 2 {
+        let message = call.args.get_mut(1).map(core::mem::take).unwrap_or_default();
+        return Ok(Plan::Reply(Response::Array(vec![Response::text("pong"), Response::Bulk(message)])));
+    }
     Ok(Plan::Reply(match call.args.len() {
         1 => Response::Simple("PONG".into()),
         2 => Response::Bulk(call.take(1)),
@@ -121,6 +126,7 @@ fn hello(call: Call<'_>) -> Planned {
 fn reset(call: Call<'_>) -> Planned {
     call.session.forget_transaction();
     call.session.speak(Protocol::Resp2);
+    call.session.subscriptions.clear();
     call.session.rename(call.host, |names| names.name.clear());
     Ok(Plan::Reply(Response::Simple("RESET".into())))
 }

@@ -28,6 +28,7 @@ mod set;
 mod set_options;
 mod slowness;
 mod strings;
+mod subscriptions;
 mod tracking;
 mod transactions;
 mod users;
@@ -68,11 +69,14 @@ const FAMILIES: &[&[Command]] = &[
     set::COMMANDS,
     slowness::COMMANDS,
     strings::COMMANDS,
+    subscriptions::COMMANDS,
     transactions::COMMANDS,
     users::COMMANDS,
     versions::COMMANDS,
     waiting::COMMANDS,
 ];
+
+pub(super) use subscriptions::Subscriptions;
 
 /// How many there are.
 pub(super) const COUNT: usize = {
@@ -102,6 +106,7 @@ const CAT_WRITE: &[&str] = &["@write", "@string", "@slow"];
 const CAT_WRITE_FAST: &[&str] = &["@write", "@string", "@fast"];
 const CAT_WRITE_KEY: &[&str] = &["@keyspace", "@write", "@slow"];
 const CAT_CONNECTION: &[&str] = &["@fast", "@connection"];
+const CAT_PUBSUB: &[&str] = &["@pubsub", "@slow"];
 const CAT_SLOW: &[&str] = &["@slow", "@connection"];
 const CAT_ADMIN: &[&str] = &["@admin", "@slow", "@dangerous"];
 

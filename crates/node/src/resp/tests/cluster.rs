@@ -162,6 +162,53 @@ fn a_sentinel_names_this_node_as_the_master_while_it_can_serve() {
 }
 
 #[test]
+fn clients_of_a_sentinel_listen_to_its_channels_and_to_nothing_else() {
+    for (protocol, push) in [("2", '*'), ("3", '>')] {
+        let mut session = session();
+        ask(&mut session, &format!("HELLO {protocol}"));
+        let told = |word: &str, name: &str, count| {
+            let (length, named) = (word.len(), name.len());
+            format!("{push}3\r\n${length}\r\n{word}\r\n${named}\r\n{name}\r\n:{count}\r\n")
+        };
+        let both = told("subscribe", "+switch-master", 1) + &told("subscribe", "+sdown", 2);
+        assert_eq!(ask(&mut session, "SUBSCRIBE +switch-master +sdown"), both);
+        assert_eq!(ask(&mut session, "subscribe +sdown"), told("subscribe", "+sdown", 2));
+        assert_eq!(ask(&mut session, "PSUBSCRIBE [-+]odown"), told("psubscribe", "[-+]odown", 3));
+        let refused = ask(&mut session, "SUBSCRIBE +sdown news");
+        assert!(refused.starts_with("-ERR there is no publish and subscribe here"), "{refused}");
+        let (ping, get) = (ask(&mut session, "PING"), handle(&mut session, "GET k"));
+        if protocol == "2" {
+            assert_eq!(ping, "*2\r\n$4\r\npong\r\n$0\r\n\r\n");
+            let Plan::Reply(refused) = get else { panic!("{get:?}") };
+            let context =
+                "only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context";
+            assert_eq!(refused, Response::error(format!("ERR Can't execute 'get': {context}")));
+        } else {
+            assert_eq!(ping, "+PONG\r\n");
+            assert!(matches!(get, Plan::Run(_)));
+        }
+        assert_eq!(ask(&mut session, "PUNSUBSCRIBE none"), told("punsubscribe", "none", 3));
+        assert_eq!(ask(&mut session, "PUNSUBSCRIBE"), told("punsubscribe", "[-+]odown", 2));
+        let nobody = if protocol == "2" { "$-1" } else { "_" };
+        let none = format!("{push}3\r\n$12\r\npunsubscribe\r\n{nobody}\r\n:2\r\n");
+        assert_eq!(ask(&mut session, "PUNSUBSCRIBE"), none);
+        ask(&mut session, "RESET");
+        assert_eq!(ask(&mut session, "PING"), "+PONG\r\n");
+    }
+}
+
+#[test]
+fn subscriptions_are_bounded() {
+    let mut session = session();
+    for number in 0..8 {
+        let names: Vec<String> = (0..15).map(|name| format!("+{number}-{name}")).collect();
+        assert!(ask(&mut session, &format!("SUBSCRIBE {}", names.join(" "))).starts_with("*3"));
+    }
+    let names = vec!["+x"; 15].join(" ");
+    assert!(ask(&mut session, &format!("SUBSCRIBE {names}")).contains("128 subscriptions at the most"));
+}
+
+#[test]
 fn a_sentinel_names_the_other_nodes_as_sentinels() {
     let [one, two, three] = names();
     let others = told(topology(true), 3, "SENTINEL SENTINELS mymaster");
