@@ -32,6 +32,7 @@ mod stopping;
 mod support;
 mod surroundings;
 mod tools;
+mod transactions;
 mod updates;
 mod usage;
 mod verify;
