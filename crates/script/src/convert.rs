@@ -39,7 +39,10 @@ pub(crate) fn to_value(lua: &Lua, response: &Response, protocol: Protocol) -> Re
             single(lua, "verbatim_string", table)
         }
         Response::Verbatim(bytes) => text(bytes),
-        Response::Array(items) => list(lua, items.iter(), protocol),
+        // No command that a script may call answers in the last two forms.
+        Response::Array(items) | Response::Push(items) | Response::Several(items) => {
+            list(lua, items.iter(), protocol)
+        }
         Response::Set(items) if resp3 => {
             let members = lua.create_table()?;
             for item in items {
