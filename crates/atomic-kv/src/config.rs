@@ -94,6 +94,13 @@ pub struct ServeArgs {
     /// Who may use DEBUG: no, local (clients on this machine) or yes; for tests of clients [default: no].
     #[arg(long, env = "ATOMIC_KV_ENABLE_DEBUG_COMMAND")]
     pub enable_debug_command: Option<String>,
+    /// How long a script may run. One that takes longer ends without effect [default: 1s].
+    #[arg(long, env = "ATOMIC_KV_SCRIPT_TIME_LIMIT")]
+    pub script_time_limit: Option<String>,
+    /// Memory of a script, in bytes; each event loop runs one at a time. One that needs more ends without effect
+    /// [default: 67108864].
+    #[arg(long, env = "ATOMIC_KV_SCRIPT_MEMORY")]
+    pub script_memory: Option<usize>,
     /// Added to the system clock in nanoseconds; for tests of clock skew.
     #[arg(long, hide = true, allow_hyphen_values = true)]
     pub clock_offset: Option<i64>,
@@ -128,6 +135,9 @@ pub struct DevArgs {
     #[arg(long, default_value = "no")]
     pub enable_debug_command: String,
 }
+
+/// An interpreter takes a part of it without any script.
+const SCRIPT_MEMORY_MIN: usize = 4 << 20;
 
 /// Everything that a node needs to know, checked.
 #[derive(Clone, Debug)]
@@ -172,6 +182,10 @@ pub struct Settings {
     pub threads: usize,
     /// What commands may do.
     pub policy: Policy,
+    /// How long a script may run.
+    pub script_time_limit: Duration,
+    /// Memory of a script, in bytes.
+    pub script_memory: usize,
 }
 
 impl Settings {
@@ -255,6 +269,19 @@ impl ServeArgs {
         })?;
         let max_clients = self.max_clients.unwrap_or(DEFAULT_MAX_CLIENTS);
         check(max_clients > 0, || "--max-clients must be at least 1".to_owned())?;
+        let script_time_limit =
+            self.script_time_limit.map_or(Ok(Duration::from_secs(1).min(op_timeout)), |text| {
+                parse_duration("--script-time-limit", &text)
+            })?;
+        check((Duration::from_millis(1)..=op_timeout).contains(&script_time_limit), || {
+            format!(
+                "--script-time-limit {script_time_limit:?} is not between 1ms and --op-timeout {op_timeout:?}"
+            )
+        })?;
+        let script_memory = self.script_memory.unwrap_or(64 << 20);
+        check((SCRIPT_MEMORY_MIN..=4 << 30).contains(&script_memory), || {
+            format!("--script-memory {script_memory} is not between {SCRIPT_MEMORY_MIN} and 4294967296")
+        })?;
         Ok(Settings {
             node_id,
             cluster,
@@ -284,6 +311,8 @@ impl ServeArgs {
                     "no, local or yes",
                 )?,
             },
+            script_time_limit,
+            script_memory,
         })
     }
 
@@ -294,7 +323,7 @@ impl ServeArgs {
         first! {
             node_id cluster listen announce sentinel_master peer_listen data_dir http_listen timestamps clock_error max_clock_width
             clock_offset op_timeout max_value_bytes cache_bytes max_clients clients_memory client_output_limit
-            threads multi_keys enable_debug_command
+            threads multi_keys enable_debug_command script_time_limit script_memory
         }
     }
 }
@@ -443,6 +472,8 @@ mod tests {
             (&["--client-output-limit", "1000"], "no client could read"),
             (&["--clients-memory", "1000"], "raise the one or lower the other"),
             (&["--multi-keys", "maybe"], "refuse or per-key"),
+            (&["--script-time-limit", "4s"], "--op-timeout"),
+            (&["--script-memory", "1000"], "between"),
             (&["--enable-debug-command", "on"], "no, local or yes"),
             (&["--config", "/does/not/exist"], "cannot read"),
         ] {

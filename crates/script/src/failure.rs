@@ -5,16 +5,24 @@ use crate::raised::{Caught, Pending, caught};
 use crate::watch::Watch;
 use mlua::{Lua, Result, Value};
 
-/// The text of an error that a script did not catch, found while its stack is still there.
+/// Why a script has no answer of its own. The texts are those for its client.
+pub(crate) enum Failure {
+    /// It has failed.
+    Error(String),
+    /// It was ended.
+    Stop(String),
+}
+
+/// An error that a script did not catch, found while its stack is still there.
 pub(crate) fn describe(
     lua: &Lua,
     watch: &Watch,
     pending: &Pending,
     error: Value,
     sha: &str,
-) -> Result<String> {
+) -> Result<Failure> {
     let value = match caught(lua, watch, pending, error)? {
-        Caught::Stop(text) => return Ok(text),
+        Caught::Stop(text) => return Ok(Failure::Stop(text)),
         Caught::Value(value) => value,
     };
     let text = match &value {
@@ -29,10 +37,10 @@ pub(crate) fn describe(
             None => format!("ERR {}", other.type_name()),
         },
     };
-    Ok(match place(lua) {
+    Ok(Failure::Error(match place(lua) {
         Some((source, line)) => format!("{text} script: {sha}, on {source}:{line}."),
         None => text,
-    })
+    }))
 }
 
 /// Where the script is: the function that failed if it is the script's, or the one that called it.

@@ -3,9 +3,9 @@
 use crate::api::Api;
 use crate::chunks;
 use crate::convert::Answer;
-use crate::failure;
+use crate::failure::{self, Failure};
 use crate::header::Header;
-use crate::keyspace::Keyspace;
+use crate::keyspace::{Keyspace, Stop};
 use crate::raised::{Caught, Pending, caught};
 use crate::random::Random;
 use crate::sandbox::{self, Parts, Sandbox};
@@ -68,22 +68,36 @@ impl<K: Keyspace + 'static> Interpreter<K> {
     /// # Errors
     /// It is not; this is the reply.
     pub fn compile(&mut self, script: &Script<'_>) -> std::result::Result<(), Response> {
-        self.machine.chunk(script).map(|_| ()).map_err(Response::Error)
+        self.machine.chunk(script).map(|_| ()).map_err(|failure| match failure {
+            Failure::Error(text) | Failure::Stop(text) => Response::Error(text),
+        })
     }
 
-    /// Runs a script on a keyspace, which it gives back with the answer. An error is an answer, too.
-    pub fn run(&mut self, script: &Script<'_>, keys: &[Bytes], argv: &[Bytes], keyspace: K) -> (Response, K) {
+    /// Runs a script on a keyspace, which it gives back with the answer. An error is an answer, too, but for what ends a script
+    /// against its will.
+    pub fn run(
+        &mut self,
+        script: &Script<'_>,
+        keys: &[Bytes],
+        argv: &[Bytes],
+        keyspace: K,
+    ) -> (std::result::Result<Response, Stop>, K) {
         self.machine.api.keyspace.replace(Some(keyspace));
         let attempt = AssertUnwindSafe(|| self.machine.run(script, keys, argv));
-        let answer =
-            catch_unwind(attempt).unwrap_or_else(|_| Err("ERR The interpreter of scripts failed".to_owned()));
+        let answer = catch_unwind(attempt)
+            .unwrap_or_else(|_| Err(Failure::Stop("ERR The interpreter of scripts failed".to_owned())));
         let keyspace = self.machine.api.keyspace.take();
         let fresh = matches!(self.machine.clean(), Ok(true));
         self.limits.random = self.machine.parts.random.end_of_script();
         if !fresh && let Ok(machine) = Machine::new(self.limits) {
             self.machine = machine;
         }
-        (answer.unwrap_or_else(Response::Error), keyspace.expect("a run leaves the keyspace where it is"))
+        let answer = match answer {
+            Ok(response) => Ok(response),
+            Err(Failure::Error(text)) => Ok(Response::Error(text)),
+            Err(Failure::Stop(text)) => Err(Stop(text)),
+        };
+        (answer, keyspace.expect("a run leaves the keyspace where it is"))
     }
 
     /// Memory of Lua in use, in bytes.
@@ -100,8 +114,8 @@ struct Machine<K> {
     chunks: HashMap<String, Function>,
     oldest: VecDeque<String>,
     chunks_max: usize,
-    /// The text of the error that ended the last run.
-    failure: Rc<RefCell<Option<String>>>,
+    /// What has ended the last run.
+    failure: Rc<RefCell<Option<Failure>>>,
     /// The script that runs, for that text.
     running: Rc<RefCell<String>>,
     handler: Function,
@@ -128,7 +142,7 @@ impl<K: Keyspace + 'static> Machine<K> {
             cjson: crate::cjson::Shared::default(),
         };
         let sandbox = sandbox::build(&lua, &parts, api.table(&lua)?)?;
-        let (failure, running): (Rc<RefCell<Option<String>>>, Rc<RefCell<String>>) = Default::default();
+        let (failure, running): (Rc<RefCell<Option<Failure>>>, Rc<RefCell<String>>) = Default::default();
         let handler = {
             let (watch, pending) = (Rc::clone(&watch), Rc::clone(&pending));
             let (failure, running) = (Rc::clone(&failure), Rc::clone(&running));
@@ -158,18 +172,18 @@ impl<K: Keyspace + 'static> Machine<K> {
         })
     }
 
-    /// The function of a script; an error has the text of the reply.
-    fn chunk(&mut self, script: &Script<'_>) -> std::result::Result<Function, String> {
+    /// The function of a script.
+    fn chunk(&mut self, script: &Script<'_>) -> std::result::Result<Function, Failure> {
         if let Some(chunk) = self.chunks.get(script.sha) {
             return Ok(chunk.clone());
         }
-        let header = Header::read(script.source)?;
+        let header = Header::read(script.source).map_err(Failure::Error)?;
         let chunk = chunks::load(&self.lua, header.body, chunks::SCRIPT, &self.sandbox.environment);
         let chunk = chunk.map_err(|error| match error {
             Error::SyntaxError { message, .. } => {
-                format!("ERR Error compiling script (new function): {message}")
+                Failure::Error(format!("ERR Error compiling script (new function): {message}"))
             }
-            error => self.text_of(error),
+            error => self.failure_of(error),
         })?;
         if self.chunks.len() == self.chunks_max
             && let Some(oldest) = self.oldest.pop_front()
@@ -181,12 +195,14 @@ impl<K: Keyspace + 'static> Machine<K> {
         Ok(chunk)
     }
 
-    /// The text of an error that did not pass through the handler.
-    fn text_of(&self, error: Error) -> String {
+    /// An error that did not pass through the handler.
+    fn failure_of(&self, error: Error) -> Failure {
         match caught(&self.lua, &self.parts.watch, &self.parts.pending, Value::Error(Box::new(error))) {
-            Ok(Caught::Stop(text)) => text,
-            Ok(Caught::Value(Value::String(text))) => format!("ERR {}", text.to_string_lossy()),
-            _ => self.parts.watch.exhausted_text(),
+            Ok(Caught::Stop(text)) => Failure::Stop(text),
+            Ok(Caught::Value(Value::String(text))) => {
+                Failure::Error(format!("ERR {}", text.to_string_lossy()))
+            }
+            _ => Failure::Stop(self.parts.watch.exhausted_text()),
         }
     }
 
@@ -195,7 +211,7 @@ impl<K: Keyspace + 'static> Machine<K> {
         script: &Script<'_>,
         keys: &[Bytes],
         argv: &[Bytes],
-    ) -> std::result::Result<Response, String> {
+    ) -> std::result::Result<Response, Failure> {
         let chunk = self.chunk(script)?;
         self.api.protocol.set(Protocol::Resp2);
         self.parts.cjson.reset();
@@ -203,12 +219,17 @@ impl<K: Keyspace + 'static> Machine<K> {
         script.sha.clone_into(&mut self.running.borrow_mut());
         let answer = self.call(&chunk, keys, argv);
         match self.failure.take() {
-            Some(text) => Err(text),
-            None => answer.map_err(|error| self.text_of(error)),
+            Some(failure) => Err(failure),
+            None => answer.map_err(|error| self.failure_of(error))?,
         }
     }
 
-    fn call(&self, chunk: &Function, keys: &[Bytes], argv: &[Bytes]) -> Result<Response> {
+    fn call(
+        &self,
+        chunk: &Function,
+        keys: &[Bytes],
+        argv: &[Bytes],
+    ) -> Result<std::result::Result<Response, Failure>> {
         for (name, texts) in [("KEYS", keys), ("ARGV", argv)] {
             let list = self.lua.create_table_with_capacity(texts.len(), 0)?;
             for (place, text) in texts.iter().enumerate() {
@@ -219,16 +240,14 @@ impl<K: Keyspace + 'static> Machine<K> {
         let (fine, value): (bool, Value) = self.sandbox.run.call((chunk, &self.handler))?;
         if fine {
             let protocol = self.api.protocol.get();
-            return Answer { watch: &self.parts.watch, protocol, bytes: 0 }.of(&value, 0);
+            return Answer { watch: &self.parts.watch, protocol, bytes: 0 }.of(&value, 0).map(Ok);
         }
         // The handler has noted the error, but for those for which Lua does not call it.
-        match caught(&self.lua, &self.parts.watch, &self.parts.pending, value)? {
-            Caught::Stop(text) => Ok(Response::Error(text)),
-            Caught::Value(Value::String(text)) => {
-                Ok(Response::Error(format!("ERR {}", text.to_string_lossy())))
-            }
-            Caught::Value(_) => Ok(Response::error("ERR execution failure")),
-        }
+        Ok(Err(match caught(&self.lua, &self.parts.watch, &self.parts.pending, value)? {
+            Caught::Stop(text) => Failure::Stop(text),
+            Caught::Value(Value::String(text)) => Failure::Error(format!("ERR {}", text.to_string_lossy())),
+            Caught::Value(_) => Failure::Error("ERR execution failure".to_owned()),
+        }))
     }
 
     /// Forgets the run. Answers whether that is all done.

@@ -39,6 +39,28 @@ pub use keyspace::{Keyspace, LogLevel, Stop};
 
 use sha1::{Digest, Sha1};
 
+/// Whether a source is a script.
+///
+/// # Errors
+/// It is not; the text is the reply.
+pub fn check(source: &[u8]) -> Result<(), String> {
+    thread_local! {
+        static LUA: mlua::Lua = mlua::Lua::new_with(mlua::StdLib::NONE, mlua::LuaOptions::new())
+            .expect("an interpreter without libraries begins");
+    }
+    let header = Header::read(source)?;
+    LUA.with(|lua| {
+        let loaded = chunks::load(lua, header.body, chunks::SCRIPT, &lua.globals()).map(|_| ());
+        match loaded.and(lua.gc_collect()) {
+            Ok(()) => Ok(()),
+            Err(mlua::Error::SyntaxError { message, .. }) => {
+                Err(format!("ERR Error compiling script (new function): {message}"))
+            }
+            Err(error) => Err(format!("ERR {error}")),
+        }
+    })
+}
+
 /// The stack that the thread of an [`Interpreter`] needs, in bytes.
 pub const STACK_BYTES: usize = 16 << 20;
 

@@ -41,6 +41,7 @@ fn scripts_without_an_end_are_ended() {
             let begun = Instant::now();
             let response = bench.run_for(source.as_bytes(), &[], &[], Duration::from_millis(50));
             assert_eq!(response, Response::error(TOO_LONG), "{source}");
+            assert!(bench.stopped, "{source}");
             assert!(begun.elapsed() < Duration::from_secs(10), "{source} took {:?}", begun.elapsed());
             assert_eq!(bench.text("return 'next'"), "next", "after {source}");
         }
@@ -77,6 +78,7 @@ fn scripts_that_want_too_much_memory_end_with_an_error_that_names_the_setting() 
             let Response::Error(text) = &response else {
                 panic!("{source} answered {response:?}");
             };
+            assert!(bench.stopped, "{source}");
             assert!(text.starts_with("ERR ") && text.contains("--script-memory"), "{source}: {text}");
             assert_eq!(bench.text("return 'next'"), "next", "after {source}");
             assert!(

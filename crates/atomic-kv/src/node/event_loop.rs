@@ -7,6 +7,7 @@ use super::disk::Disk;
 use super::membership::Membership;
 use super::repair::Repairs;
 use super::report::Report;
+use super::scripts::Scripts;
 use super::shard::Shard;
 use super::stats::Stats;
 use super::supervise::Supervisor;
@@ -64,6 +65,7 @@ pub(crate) struct Given {
     pub(super) clients: Arc<Clients>,
     pub(super) stats: Arc<Stats>,
     pub(super) report: Arc<Report>,
+    pub(super) scripts: Arc<Scripts>,
     pub(super) supervisor: Arc<Supervisor>,
     pub(super) loops: Arc<Loops>,
 }
@@ -98,6 +100,7 @@ pub(super) fn run(
         let shard = Shard::new(given, index, busy);
         let Shard { supervisor, membership, .. } = &*shard;
         supervisor.task("completions", shard.clone().deliver_completions());
+        supervisor.task("scripts", shard.clone().deliver_evaluated());
         supervisor.task("timer", shard.clone().keep_time());
         supervisor.task("questions", shard.clone().answer_questions());
         supervisor.task("client patience", client::keep_patience(shard.clone()));

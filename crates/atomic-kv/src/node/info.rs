@@ -8,16 +8,17 @@ use super::shard::Shard;
 use crate::logging;
 use ::node::client::patience;
 use ::node::clock::{Clock, Moments};
+use ::node::inquiry::notes::{NoteKind, Notes};
 use ::node::resp::{
-    CommandCounts, Counts, Host, Listed, Names, Policy, REDIS_VERSION, Section, SlowRequests, by_command,
-    by_error,
+    CommandCounts, Counts, Host, Listed, Names, Policy, REDIS_VERSION, Response, Section, SlowRequests,
+    by_command, by_error,
 };
 use ::node::topology::Topology;
 use bytes::Bytes;
 use std::borrow::Cow;
 use std::fmt::Display;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 type Rows = Vec<(Cow<'static, str>, String)>;
@@ -75,8 +76,13 @@ impl Report {
     }
 
     /// The allocator is not asked what it has given out: what the process has of the machine counts.
-    fn memory_rows() -> Rows {
+    fn memory_rows(&self) -> Rows {
         let Memory { resident, peak, machine } = Memory::now();
+        let interpreters = self.scripts.memory.load(Ordering::Relaxed) as u64;
+        let (scripts, sources) = {
+            let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+            (notes.count(NoteKind::Script), notes.bytes(NoteKind::Script) as u64)
+        };
         rows([
             ("used_memory", &resident),
             ("used_memory_human", &human(resident)),
@@ -86,10 +92,13 @@ impl Report {
             ("used_memory_peak_human", &human(peak)),
             ("total_system_memory", &machine),
             ("total_system_memory_human", &human(machine)),
-            ("used_memory_lua", &"0"),
-            ("used_memory_lua_human", &"0B"),
-            ("used_memory_scripts", &"0"),
-            ("used_memory_scripts_human", &"0B"),
+            ("used_memory_lua", &interpreters),
+            ("used_memory_lua_human", &human(interpreters)),
+            ("used_memory_vm_eval", &interpreters),
+            ("used_memory_scripts_eval", &sources),
+            ("number_of_cached_scripts", &scripts),
+            ("used_memory_scripts", &(interpreters + sources)),
+            ("used_memory_scripts_human", &human(interpreters + sources)),
             ("maxmemory", &"0"),
             ("maxmemory_human", &"0B"),
             ("maxmemory_policy", &"noeviction"),
@@ -147,6 +156,8 @@ impl Report {
             ("updates_refused", &total(|loops| &loops.updates_refused)),
             ("updates_indeterminate", &total(|loops| &loops.updates_indeterminate)),
             ("log_lines_dropped", &logging::lines_dropped()),
+            ("scripts_run", &read(&self.scripts.ran)),
+            ("scripts_ended", &read(&self.scripts.ended)),
             ("expired_keys", &"0"),
             ("evicted_keys", &"0"),
             ("pubsub_channels", &"0"),
@@ -232,6 +243,30 @@ impl Report {
         }
     }
 
+    /// Those sections of `INFO` that are wanted by their names in lower case.
+    pub(super) fn info(&self, wanted: &dyn Fn(&str) -> bool) -> Vec<Section> {
+        let mut sections = Vec::new();
+        let mut put = |name: &'static str, rows: &dyn Fn() -> Rows| {
+            if wanted(&name.to_ascii_lowercase()) {
+                sections.push(Section { name, rows: rows() });
+            }
+        };
+        put("Server", &|| self.server_rows());
+        put("Clients", &|| self.client_rows());
+        put("Memory", &|| self.memory_rows());
+        put("Persistence", &|| self.persistence_rows());
+        put("Stats", &|| self.stats_rows());
+        put("Replication", &Self::replication_rows);
+        put("CPU", &Self::processor_rows);
+        put("Modules", &Vec::new);
+        put("Commandstats", &|| self.command_rows());
+        put("Errorstats", &|| self.error_rows());
+        put("Cluster", &|| rows([("cluster_enabled", &"0")]));
+        put("Node", &|| self.node_rows());
+        put("Keyspace", &|| self.keyspace_rows());
+        sections
+    }
+
     fn requests(&self) -> impl Iterator<Item = &Counts> + Clone {
         self.stats.loops.iter().map(|stats| &stats.requests)
     }
@@ -245,27 +280,7 @@ impl Clock for Shard {
 
 impl Host for Shard {
     fn info(&self, wanted: &dyn Fn(&str) -> bool) -> Vec<Section> {
-        let report = &self.report;
-        let mut sections = Vec::new();
-        let mut put = |name: &'static str, rows: &dyn Fn() -> Rows| {
-            if wanted(&name.to_ascii_lowercase()) {
-                sections.push(Section { name, rows: rows() });
-            }
-        };
-        put("Server", &|| report.server_rows());
-        put("Clients", &|| report.client_rows());
-        put("Memory", &Report::memory_rows);
-        put("Persistence", &|| report.persistence_rows());
-        put("Stats", &|| report.stats_rows());
-        put("Replication", &Report::replication_rows);
-        put("CPU", &Report::processor_rows);
-        put("Modules", &Vec::new);
-        put("Commandstats", &|| report.command_rows());
-        put("Errorstats", &|| report.error_rows());
-        put("Cluster", &|| rows([("cluster_enabled", &"0")]));
-        put("Node", &|| report.node_rows());
-        put("Keyspace", &|| report.keyspace_rows());
-        sections
+        self.report.info(wanted)
     }
 
     fn config(&self) -> Vec<(String, String)> {
@@ -318,6 +333,18 @@ impl Host for Shard {
 
     fn slow_after(&self) -> Duration {
         Self::slow(self).threshold()
+    }
+
+    fn notes(&self, look: &mut dyn FnMut(&mut Notes)) {
+        look(&mut self.report.notes.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn check_script(&self, source: &[u8]) -> Result<(), Response> {
+        script::check(source).map_err(Response::Error)
+    }
+
+    fn end_scripts(&self) -> bool {
+        self.report.scripts.end_running()
     }
 
     fn give_memory_back(&self) {

@@ -29,6 +29,7 @@ mod readers;
 mod repair;
 mod report;
 mod running;
+mod scripts;
 mod shard;
 mod signal;
 mod sockets;

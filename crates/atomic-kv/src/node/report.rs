@@ -6,12 +6,14 @@ use super::disk::Disk;
 use super::flush::Flushing;
 use super::membership::Membership;
 use super::repair::Repairs;
+use super::scripts::Scripts;
 use super::stats::Stats;
 use crate::config::Settings;
+use ::node::inquiry::notes::Notes;
 use ::node::peer::greeting::Own;
 use ::node::topology::{Known, Topology};
 use abd::{NodeId, Reason};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// From where a node knows what it tells. It is read here, and never changed.
 pub(crate) struct Report {
@@ -23,6 +25,8 @@ pub(crate) struct Report {
     pub(super) flushing: Arc<Flushing>,
     pub(super) clients: Arc<Clients>,
     pub(super) stats: Arc<Stats>,
+    pub(super) scripts: Arc<Scripts>,
+    pub(super) notes: Arc<Mutex<Notes>>,
 }
 
 impl Report {

@@ -9,6 +9,7 @@ use super::membership::Membership;
 use super::peer::peer_versions;
 use super::repair::Repairs;
 use super::report::Report;
+use super::scripts::{Around, Scripts};
 use super::stats::Stats;
 use super::supervise::Supervisor;
 use super::{EPOCH, event_loop, listen, mode, sockets};
@@ -18,11 +19,12 @@ use crate::identity::DataDir;
 use crate::logging::limit::limited;
 use ::node::endpoint::Endpoint;
 use ::node::hello::Limits;
+use ::node::inquiry::notes::Notes;
 use ::node::limits::{FRAME_BYTES_MAX, KEY_BYTES_MAX};
 use ::node::lookups::READERS;
 use ::node::peer::greeting::Own;
 use abd::{Members, NodeId, TimestampIssuer};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use store::DatabaseError;
@@ -38,6 +40,8 @@ pub struct RunningNode {
     shards: Vec<JoinHandle<()>>,
     committer: JoinHandle<()>,
     readers: Vec<JoinHandle<()>>,
+    scripts: Arc<Scripts>,
+    interpreters: Vec<JoinHandle<()>>,
     /// Writes down what is heard of the members.
     remembering: JoinHandle<()>,
 }
@@ -82,6 +86,8 @@ impl RunningNode {
         let clients = Arc::new(Clients::new(settings.max_clients, settings.clients_memory));
         let (settings, clock) = (Arc::new(settings), Arc::new(clock));
         let stats = Arc::new(Stats::new(settings.threads));
+        let notes: Arc<Mutex<Notes>> = Arc::default();
+        let scripts = Arc::new(Scripts::new(&settings, own_random(boot, id)));
         let report = Arc::new(Report {
             settings: settings.clone(),
             clock: clock.clone(),
@@ -91,6 +97,8 @@ impl RunningNode {
             flushing: Arc::default(),
             clients: clients.clone(),
             stats: stats.clone(),
+            scripts: scripts.clone(),
+            notes: notes.clone(),
         });
         let (loops, ends) = Loops::new(settings.threads);
         let supervisor = Supervisor::new(membership.clone());
@@ -101,10 +109,11 @@ impl RunningNode {
             disk: disk.clone(),
             membership: membership.clone(),
             repairs,
-            notes: Arc::default(),
+            notes: notes.clone(),
             clients: clients.clone(),
             stats,
-            report,
+            report: report.clone(),
+            scripts: scripts.clone(),
             supervisor: supervisor.clone(),
             loops: Arc::new(loops),
         };
@@ -129,6 +138,23 @@ impl RunningNode {
             supervisor.thread("reader", move |_| disk.readers.run(&disk, &membership.admission))
         };
         let readers = (0..READERS).map(reader).collect::<Result<Vec<_>, Fatal>>()?;
+        let around = Around {
+            clock: given.clock.clone(),
+            membership: membership.clone(),
+            report,
+            notes,
+            counts: Arc::default(),
+        };
+        let interpreter = |_| {
+            let (scripts, around) = (scripts.clone(), around.clone());
+            let builder = std::thread::Builder::new().stack_size(script::STACK_BYTES);
+            supervisor.thread_of("script", builder, move |supervisor| {
+                if let Err(why) = scripts.run(&around) {
+                    supervisor.fail(format!("cannot run scripts: {why}"));
+                }
+            })
+        };
+        let interpreters = (0..given.settings.threads).map(interpreter).collect::<Result<Vec<_>, Fatal>>()?;
         let mut listeners = Some([peer_ports, client_ports, http_ports]);
         let mut shards = Vec::new();
         for (index, end) in ends.into_iter().enumerate() {
@@ -137,7 +163,17 @@ impl RunningNode {
         }
         let remembers = membership.clone();
         let remembering = supervisor.thread("identity", move |_| keep_remembering(&remembers))?;
-        Ok(Self { disk, membership, supervisor, shards, committer, readers, remembering })
+        Ok(Self {
+            disk,
+            membership,
+            supervisor,
+            shards,
+            committer,
+            readers,
+            scripts,
+            interpreters,
+            remembering,
+        })
     }
 
     /// Waits until the node cannot go on, and says why.
@@ -156,6 +192,10 @@ impl RunningNode {
         self.begin_to_stop();
         for shard in self.shards {
             let _ = shard.join();
+        }
+        self.scripts.close();
+        for interpreter in self.interpreters {
+            let _ = interpreter.join();
         }
         self.disk.readers.close();
         for reader in self.readers {
@@ -197,6 +237,11 @@ fn own(settings: &Settings, id: NodeId, members: Members, endpoint: Option<Endpo
         endpoint: settings.announce.clone().or(endpoint),
         versions: peer_versions(),
     }
+}
+
+/// Where `math.random` of scripts begins: elsewhere at each start of each node.
+fn own_random(boot: u32, id: NodeId) -> u64 {
+    rapidhash::v3::rapidhash_v3(&[boot.to_be_bytes(), id.0.to_be_bytes()].concat())
 }
 
 fn cannot_open(why: DatabaseError) -> Fatal {

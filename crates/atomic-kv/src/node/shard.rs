@@ -251,6 +251,18 @@ impl Shard {
         }
     }
 
+    /// Brings home what scripts have come to.
+    pub(crate) async fn deliver_evaluated(self: Rc<Self>) {
+        let done = &self.report.scripts.done[self.index];
+        loop {
+            done.wake.notified().await;
+            for (id, evaluated) in done.take() {
+                let now = self.now();
+                self.with(|machine| machine.handle_evaluated(id, evaluated, now));
+            }
+        }
+    }
+
     /// Fires the timers.
     pub(crate) async fn keep_time(self: Rc<Self>) {
         let alarm = Alarm::new();

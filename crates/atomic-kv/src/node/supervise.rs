@@ -43,6 +43,19 @@ impl Supervisor {
         part: &'static str,
         work: impl FnOnce(&Arc<Self>) + Send + 'static,
     ) -> Result<JoinHandle<()>, Fatal> {
+        self.thread_of(part, std::thread::Builder::new(), work)
+    }
+
+    /// Starts a thread with settings of its own.
+    ///
+    /// # Errors
+    /// As [`thread`](Self::thread).
+    pub(super) fn thread_of(
+        self: &Arc<Self>,
+        part: &'static str,
+        builder: std::thread::Builder,
+        work: impl FnOnce(&Arc<Self>) + Send + 'static,
+    ) -> Result<JoinHandle<()>, Fatal> {
         tracing::debug!(part, "begins");
         let supervisor = self.clone();
         let supervised = move || {
@@ -54,7 +67,7 @@ impl Supervisor {
             }
             supervisor.part_ended(part);
         };
-        std::thread::Builder::new()
+        builder
             .name(part.to_owned())
             .spawn(supervised)
             .map_err(|why| Fatal::runtime(format!("cannot start a thread: {why}")))

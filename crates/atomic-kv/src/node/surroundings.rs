@@ -7,6 +7,7 @@ use super::disk::Disk;
 use super::event_loop::Given;
 use super::membership::Membership;
 use super::repair::Repairs;
+use super::scripts::Scripts;
 use super::stats::Stats;
 use crate::logging::limit::limited;
 use ::node::clock::{Clock as _, Moments};
@@ -35,14 +36,26 @@ pub(crate) struct Surroundings {
     repairs: Arc<Repairs>,
     notes: Arc<Mutex<Notes>>,
     stats: Arc<Stats>,
+    scripts: Arc<Scripts>,
     /// Where a write is encoded; empty otherwise.
     put: RefCell<Puts>,
 }
 
 impl Surroundings {
     pub(super) fn new(given: &Given, index: usize) -> Self {
-        let Given { clock, issuer, disk, membership, repairs, notes, stats, .. } = given.clone();
-        Self { index, clock, issuer, disk, membership, repairs, notes, stats, put: RefCell::default() }
+        let Given { clock, issuer, disk, membership, repairs, notes, stats, scripts, .. } = given.clone();
+        Self {
+            index,
+            clock,
+            issuer,
+            disk,
+            membership,
+            repairs,
+            notes,
+            stats,
+            scripts,
+            put: RefCell::default(),
+        }
     }
 
     fn home(&self, to: shard::ReplyTo) -> ReplyTo {
@@ -145,7 +158,7 @@ impl Environment for Surroundings {
     }
 
     fn hand_over(&self, evaluation: Evaluation) -> Option<Evaluation> {
-        Some(evaluation)
+        self.scripts.hand_over(self.index, evaluation)
     }
 
     fn count(&self, kind: OperationKind, outcome: &Outcome) {

@@ -28,6 +28,7 @@ mod parts;
 mod questions;
 mod races;
 mod repair;
+mod scripts;
 mod stopping;
 mod support;
 mod surroundings;

@@ -24,6 +24,11 @@ mod session;
 mod slow;
 mod transaction;
 
+/// Whether there is a command of this name.
+pub fn is_command(name: &[u8]) -> bool {
+    command::position(&commands::COMMANDS, name).is_some()
+}
+
 #[cfg(test)]
 mod tests;
 

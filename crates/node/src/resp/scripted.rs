@@ -16,13 +16,13 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 /// A key while a script runs on it.
-pub struct ScriptedKey<'a> {
-    key: &'a Bytes,
+pub struct ScriptedKey<H> {
+    key: Bytes,
     held: Held,
     circumstances: Circumstances,
     read_only: bool,
-    session: &'a mut Session,
-    host: &'a dyn Host,
+    session: Session,
+    host: H,
     touched: Touched,
     changed: bool,
 }
@@ -49,16 +49,16 @@ pub enum Ending {
     SecondKey(Response),
 }
 
-impl<'a> ScriptedKey<'a> {
+impl<H: Host> ScriptedKey<H> {
     /// `key` holds `held`, as seen by a script that may change nothing if it is `read_only`. `session` is the script's: the limits of
     /// keys and values are its own.
     pub fn new(
-        key: &'a Bytes,
+        key: Bytes,
         held: Held,
         circumstances: Circumstances,
         read_only: bool,
-        session: &'a mut Session,
-        host: &'a dyn Host,
+        session: Session,
+        host: H,
     ) -> Self {
         Self { key, held, circumstances, read_only, session, host, touched: Touched::Nothing, changed: false }
     }
@@ -95,7 +95,7 @@ impl<'a> ScriptedKey<'a> {
             return refused("ERR Write commands are not allowed from read-only scripts.");
         }
         self.touch(meant, &args)?;
-        let run = match (meant.run)(Call { args, session: self.session, host: self.host })? {
+        let run = match (meant.run)(Call { args, session: &mut self.session, host: &self.host })? {
             Plan::Reply(reply) => return Ok(reply),
             Plan::Run(run) => run,
             _ => return refused("ERR This Redis command is not allowed from script"),
@@ -114,14 +114,14 @@ impl<'a> ScriptedKey<'a> {
 
     fn touch_key(&mut self, key: &Bytes) -> Result<(), Response> {
         match &self.touched {
-            Touched::Nothing if key == self.key => self.touched = Touched::TheKey,
+            Touched::Nothing if *key == self.key => self.touched = Touched::TheKey,
             Touched::Nothing => self.touched = Touched::Other(key.clone()),
-            Touched::TheKey if key != self.key => self.touched = Touched::Second(key.clone()),
+            Touched::TheKey if *key != self.key => self.touched = Touched::Second(key.clone()),
             _ => {}
         }
         match &self.touched {
             Touched::Other(_) => Err(Response::error("ERR the script is run anew for another key")),
-            Touched::Second(second) => Err(second_key(self.key, second)),
+            Touched::Second(second) => Err(second_key(&self.key, second)),
             Touched::Nothing | Touched::TheKey => Ok(()),
         }
     }
@@ -165,7 +165,7 @@ impl<'a> ScriptedKey<'a> {
         match self.touched {
             Touched::Nothing | Touched::TheKey => Ending::Ran(self.held, self.changed),
             Touched::Other(key) => Ending::OtherKey(key),
-            Touched::Second(second) => Ending::SecondKey(second_key(self.key, &second)),
+            Touched::Second(second) => Ending::SecondKey(second_key(&self.key, &second)),
         }
     }
 }
@@ -191,7 +191,7 @@ mod tests {
 
     /// Carries out commands on a key that holds "7"; returns the replies and how it ended.
     fn run(read_only: bool, lines: &[&str]) -> (Vec<Response>, Ending) {
-        let (mut session, node) = (session(), Node::default());
+        let (session, node) = (session(), Node::default());
         let moments = crate::resp::tests::NOW;
         let circumstances = Circumstances { moments, value_bytes_max: 32 };
         let held = Held {
@@ -199,7 +199,7 @@ mod tests {
             deadline: Deadline::NONE,
             version: Some(Version::MIN),
         };
-        let mut scripted = ScriptedKey::new(&KEY, held, circumstances, read_only, &mut session, &node);
+        let mut scripted = ScriptedKey::new(KEY.clone(), held, circumstances, read_only, session, node);
         let replies = lines.iter().map(|line| scripted.call(args(line))).collect();
         (replies, scripted.end())
     }

@@ -11,6 +11,7 @@ use super::slow::{SlowRequest, SlowRequests};
 use super::transaction::{Queued, Transaction};
 use crate::clock::Clock;
 use crate::endpoint::Endpoint;
+use crate::inquiry::notes::Notes;
 use crate::topology::Topology;
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
@@ -52,6 +53,15 @@ pub trait Host: Clock {
     fn slow(&self, look: &mut dyn FnMut(&mut SlowRequests));
     /// Its [threshold](SlowRequests::threshold): each request is compared with it.
     fn slow_after(&self) -> Duration;
+    /// What the node remembers for a while; sources of scripts among it.
+    fn notes(&self, look: &mut dyn FnMut(&mut Notes));
+    /// Whether a source is a script.
+    ///
+    /// # Errors
+    /// It is not; this is the reply.
+    fn check_script(&self, source: &[u8]) -> Result<(), Response>;
+    /// Ends the scripts that run. Answers whether there was one.
+    fn end_scripts(&self) -> bool;
     /// Gives memory that is free back to the system.
     fn give_memory_back(&self);
     /// The time since the process started, by which sessions measure their age.

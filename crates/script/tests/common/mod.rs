@@ -114,6 +114,8 @@ pub(crate) fn with_stack(test: impl FnOnce() + Send + 'static) {
 pub(crate) struct Bench {
     pub(crate) interpreter: Interpreter<Store>,
     pub(crate) store: Store,
+    /// Whether the last script was ended against its will.
+    pub(crate) stopped: bool,
 }
 
 impl Bench {
@@ -125,6 +127,7 @@ impl Bench {
         Self {
             interpreter: Interpreter::new(limits).expect("an interpreter begins"),
             store: Store::default(),
+            stopped: false,
         }
     }
 
@@ -144,7 +147,8 @@ impl Bench {
         let store = std::mem::take(&mut self.store);
         let (response, store) = self.interpreter.run(&script, &bytes(keys), &bytes(argv), store);
         self.store = store;
-        response
+        self.stopped = response.is_err();
+        response.unwrap_or_else(|Stop(text)| Response::Error(text))
     }
 
     pub(crate) fn run(&mut self, source: &str) -> Response {

@@ -10,8 +10,9 @@ use node::client::operations::{Operations, Started};
 use node::client::parked::{Parked, Ticket};
 use node::client::turns::{Load, Turns};
 use node::clock::{Clock, Moments};
+use node::inquiry::notes::Notes;
 use node::inquiry::{Inquiry, InquiryId};
-use node::resp::{Counts, Host, Listed, Names, Policy, Section, SlowRequests};
+use node::resp::{Counts, Host, Listed, Names, Policy, Response, Section, SlowRequests};
 use node::shard::Return;
 use node::topology::Topology;
 use std::cell::RefCell;
@@ -158,6 +159,15 @@ impl Host for Desk {
     }
     fn slow_after(&self) -> Duration {
         self.slow.borrow().threshold()
+    }
+    fn notes(&self, look: &mut dyn FnMut(&mut Notes)) {
+        look(&mut Notes::default());
+    }
+    fn check_script(&self, _: &[u8]) -> Result<(), Response> {
+        unreachable!("clients of the simulator load no scripts")
+    }
+    fn end_scripts(&self) -> bool {
+        false
     }
     fn give_memory_back(&self) {}
     fn uptime(&self) -> Duration {

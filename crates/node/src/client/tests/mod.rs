@@ -13,8 +13,9 @@ use super::patience::Patience;
 use super::turns::{Load, Turns};
 use crate::clock::{Clock, Moments};
 use crate::functions::registers::Registers;
+use crate::inquiry::notes::Notes;
 use crate::inquiry::{Inquiries, Inquiry, InquiryId};
-use crate::resp::{Counts, Host, Limits, Listed, Names, Policy, Section, Session, SlowRequests};
+use crate::resp::{Counts, Host, Limits, Listed, Names, Policy, Response, Section, Session, SlowRequests};
 use crate::shard::Return;
 use crate::topology::Topology;
 use abd::{Instant, Members, NodeId, Operation, OperationId, Outcome, Reason, Refusal, ValueFound};
@@ -41,6 +42,7 @@ fn at(seconds: u64) -> Instant {
 struct World {
     counts: Counts,
     slow: RefCell<SlowRequests>,
+    notes: RefCell<Notes>,
     turns: RefCell<Turns>,
     registers: RefCell<Registers>,
     /// Whether the disks are.
@@ -62,6 +64,7 @@ impl World {
         Self {
             counts: Counts::default(),
             slow: RefCell::default(),
+            notes: RefCell::default(),
             turns: RefCell::new(Turns::new(Load { operations: 64, bytes: 1 << 20 })),
             registers: RefCell::new(Registers::new(LIMITS.max_value_bytes)),
             is_full: Cell::new(false),
@@ -139,6 +142,15 @@ impl Host for World {
     }
     fn slow_after(&self) -> Duration {
         self.slow.borrow().threshold()
+    }
+    fn notes(&self, look: &mut dyn FnMut(&mut Notes)) {
+        look(&mut self.notes.borrow_mut());
+    }
+    fn check_script(&self, source: &[u8]) -> Result<(), Response> {
+        if source.starts_with(b"wrong") { Err(Response::error("ERR no script")) } else { Ok(()) }
+    }
+    fn end_scripts(&self) -> bool {
+        false
     }
     fn give_memory_back(&self) {}
     fn uptime(&self) -> Duration {

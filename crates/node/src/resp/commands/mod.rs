@@ -22,6 +22,7 @@ mod numbers;
 mod objects;
 mod parts;
 mod scan;
+mod scripts;
 mod sentinel;
 mod server;
 mod set;
@@ -64,6 +65,7 @@ const FAMILIES: &[&[Command]] = &[
     objects::COMMANDS,
     parts::COMMANDS,
     scan::COMMANDS,
+    scripts::COMMANDS,
     sentinel::COMMANDS,
     server::COMMANDS,
     set::COMMANDS,

@@ -7,6 +7,7 @@ mod expiry;
 mod keys;
 mod parsing;
 mod replies;
+mod scripts;
 mod server;
 mod transactions;
 mod updates;
@@ -16,6 +17,7 @@ use super::{
     ProtocolError, RequestParser, Response, Section, Session, SlowRequests, reply,
 };
 use crate::clock::{Clock, Moments};
+use crate::inquiry::notes::Notes;
 use crate::topology::Topology;
 use abd::{Moment, Outcome};
 use alloc::borrow::ToOwned;
@@ -35,6 +37,7 @@ pub(super) struct Node {
     counts: Counts,
     policy: Policy,
     slow: RefCell<SlowRequests>,
+    notes: RefCell<Notes>,
     killed: RefCell<Vec<u64>>,
     flushes: Cell<usize>,
     flushed: Cell<usize>,
@@ -85,6 +88,15 @@ impl Host for Node {
     }
     fn slow_after(&self) -> Duration {
         self.slow.borrow().threshold()
+    }
+    fn notes(&self, look: &mut dyn FnMut(&mut Notes)) {
+        look(&mut self.notes.borrow_mut());
+    }
+    fn check_script(&self, source: &[u8]) -> Result<(), Response> {
+        if source.starts_with(b"wrong") { Err(Response::error("ERR no script")) } else { Ok(()) }
+    }
+    fn end_scripts(&self) -> bool {
+        false
     }
     fn give_memory_back(&self) {}
     fn uptime(&self) -> Duration {
