@@ -31,7 +31,8 @@ const clients = {
     sentinel: () => createSentinel({
       name: master,
       sentinelRootNodes: sentinels,
-      nodeClientOptions: { socket: { connectTimeout: 500 } },
+      nodeClientOptions: { socket: { connectTimeout: 500, reconnectStrategy: false } },
+      sentinelClientOptions: { socket: { connectTimeout: 500, reconnectStrategy: false } },
       scanInterval: 100,
     }).connect(),
     cluster: () => createCluster({
