@@ -163,16 +163,15 @@ impl Session {
 
     /// A request was refused before it was carried out.
     fn refuse(&mut self, place: Option<usize>, why: Response) -> Response {
-        match (&mut self.transaction, why) {
-            (Some(transaction), Response::Error(why)) if transaction.is_open() => {
-                if place.is_some_and(|place| COMMANDS[place].name == "exec") {
-                    return transaction.abort(&why);
-                }
-                transaction.refuse();
-                Response::Error(why)
-            }
-            (_, why) => why,
+        if let Response::Error(text) = &why
+            && place.is_some_and(|place| COMMANDS[place].name == "exec")
+        {
+            return self.transaction().abort(text);
         }
+        if let Some(transaction) = &mut self.transaction {
+            transaction.refuse();
+        }
+        why
     }
 
     /// Notes when the client sent something; `now` is [`Host::uptime`]. Requests that arrive together need it once.
