@@ -12,7 +12,16 @@ fn a_good_cluster_passes() {
         ("register", &["SET", "DEL"][..]),
         ("append", &["SET", "APPEND"]),
         ("counter", &["INCR"]),
-        ("lock", &["SET NX", "DELIFEQ", "two holders of a lock at the same time: never"]),
+        (
+            "lock",
+            &[
+                "SET NX",
+                "DELIFEQ",
+                "two holders of a lock at the same time: never",
+                "fencing tokens out of order: none",
+                "locks that never expire: none",
+            ],
+        ),
     ] {
         let arguments = ["verify", "--addr", &all, "--workload", workload, "--seconds", "2"];
         let output = run(&[&arguments[..], &["--clients", "6", "--keys", "2"]].concat());
@@ -91,11 +100,13 @@ fn a_list_that_loses_what_was_appended_is_convicted() {
 
 #[test]
 fn a_lock_that_everybody_gets_is_convicted() {
-    let answers = &[("GET", "$-1\r\n"), ("SET", "+OK\r\n"), ("DELIFEQ", ":1\r\n"), ("DEL", ":1\r\n")];
+    const GOT: &str = "*2\r\n+OK\r\n$2\r\n01\r\n";
+    let answers = &[("GET", "$-1\r\n"), ("SET", GOT), ("DELIFEQ", ":1\r\n"), ("DEL", ":1\r\n")];
     let (code, report) = verify(&server(answers), "lock", &[]);
     assert_eq!(code, Some(1), "{report}");
     assert!(report.contains("DELIFEQ") && report.contains("not linearizable"), "{report}");
     assert!(report.contains("two holders of a lock at the same time: of verify:"), "{report}");
+    assert!(report.contains("fencing tokens out of order: of verify:"), "{report}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What a request asks, and what its answer tells.
 
+use super::expiries::LEASE_MS;
 use crate::resp::Response;
 use lincheck::{Action, Answer, Change, Update};
 
@@ -16,7 +17,7 @@ pub(super) enum Ask {
     Increment,
     /// `APPEND key token`.
     Append(Vec<u8>),
-    /// `SET key token NX`.
+    /// `SET key token NX PX lease WITHVER`.
     Acquire(Vec<u8>),
     /// `DELIFEQ key token`.
     Release(Vec<u8>),
@@ -31,7 +32,7 @@ impl Ask {
             Self::Delete => vec![b"DEL", key],
             Self::Increment => vec![b"INCR", key],
             Self::Append(token) => vec![b"APPEND", key, token],
-            Self::Acquire(token) => vec![b"SET", key, token, b"NX"],
+            Self::Acquire(token) => vec![b"SET", key, token, b"NX", b"PX", LEASE_MS, b"WITHVER"],
             Self::Release(token) => vec![b"DELIFEQ", key, token],
         }
     }
@@ -61,13 +62,25 @@ impl Ask {
                 (Change::Append(_), Response::Integer(length)) => {
                     Some(update.length(u64::try_from(*length).ok()?).into())
                 }
-                (Change::Set(Some(_)), Response::Status(_)) => applied(update, true),
-                (Change::Set(Some(_)), Response::Bulk(None)) => applied(update, false),
+                (Change::Set(Some(_)), Response::Array(Some(parts))) => match &parts[..] {
+                    [Response::Status(_), Response::Bulk(Some(_))] => applied(update, true),
+                    [Response::Bulk(None), Response::Bulk(Some(_))] => applied(update, false),
+                    _ => None,
+                },
                 (Change::Set(None), Response::Integer(count @ (0 | 1))) => applied(update, *count == 1),
                 _ => None,
             },
             _ => None,
         }
+    }
+}
+
+/// The version that came with a lock, if it was got: its fencing token.
+pub(super) fn fence(response: &Response) -> Option<&[u8]> {
+    let Response::Array(Some(parts)) = response else { return None };
+    match &parts[..] {
+        [Response::Status(_), Response::Bulk(Some(version))] => Some(version),
+        _ => None,
     }
 }
 
@@ -84,16 +97,22 @@ mod tests {
     fn each_answer_is_taken_for_what_it_tells() {
         let token = || b"7-1;".to_vec();
         let status = || Response::Status("OK".to_owned());
+        let with_version =
+            |reply| Response::Array(Some(vec![reply, Response::Bulk(Some(b"00c0ffee".to_vec()))]));
         for (ask, response, action) in [
             (Ask::Get, Response::Bulk(None), Action::Read(None)),
             (Ask::Set(token()), status(), Action::Write(token())),
             (Ask::Delete, Response::Integer(1), Action::Delete),
             (Ask::Increment, Response::Integer(8), Update::add(1).number(8).into()),
             (Ask::Append(token()), Response::Integer(12), Update::append(b"7-1;").length(12).into()),
-            (Ask::Acquire(token()), status(), Update::set(b"7-1;").if_absent().applied(true).into()),
             (
                 Ask::Acquire(token()),
-                Response::Bulk(None),
+                with_version(status()),
+                Update::set(b"7-1;").if_absent().applied(true).into(),
+            ),
+            (
+                Ask::Acquire(token()),
+                with_version(Response::Bulk(None)),
                 Update::set(b"7-1;").if_absent().applied(false).into(),
             ),
             (
@@ -116,6 +135,7 @@ mod tests {
             (Ask::Increment, Response::Bulk(None)),
             (Ask::Append(token()), Response::Integer(-1)),
             (Ask::Acquire(token()), Response::Bulk(Some(token()))),
+            (Ask::Acquire(token()), Response::Status("OK".to_owned())),
             (Ask::Release(token()), Response::Status("OK".to_owned())),
         ] {
             assert_eq!(ask.answered(&response), None, "{ask:?}");

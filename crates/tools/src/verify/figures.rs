@@ -29,11 +29,11 @@ impl Figures<'_> {
 
     /// The client that waited longest for an answer of any kind.
     fn unluckiest(&self) -> Option<(u64, Gap)> {
-        let operations = &self.0.history.operations;
-        let clients = operations.iter().map(|operation| operation.client).max()?;
+        let operations = self.0.by_clients();
+        let clients = operations.clone().map(|operation| operation.client).max()?;
         (0..=clients)
             .map(|client| {
-                (client, self.longest_gap(operations.iter().filter(|other| other.client == client)))
+                (client, self.longest_gap(operations.clone().filter(|other| other.client == client)))
             })
             .max_by_key(|(_, gap)| gap.length)
     }
@@ -41,13 +41,13 @@ impl Figures<'_> {
 
 impl fmt::Display for Figures<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let operations = &self.0.history.operations;
+        let operations = self.0.by_clients();
         let completed = self.0.completed();
         let seconds = self.0.span.as_secs_f64();
         writeln!(f, "{completed} operations in {seconds:.1} s: {:.0}/s", completed as f64 / seconds)?;
         writeln!(f, "         completed       p50       p90       p99     p99.9       max")?;
         for command in COMMANDS {
-            let chosen = operations.iter().filter(|operation| named(&operation.action) == command);
+            let chosen = operations.clone().filter(|operation| named(&operation.action) == command);
             if chosen.clone().next().is_none() {
                 continue;
             }
@@ -63,7 +63,7 @@ impl fmt::Display for Figures<'_> {
             }
             writeln!(f)?;
         }
-        let gap = self.longest_gap(operations.iter());
+        let gap = self.longest_gap(operations);
         writeln!(
             f,
             "longest time without any answer: {:.1} ms, from {:.3} s on",
@@ -78,8 +78,7 @@ impl fmt::Display for Figures<'_> {
                 milliseconds(gap.begin) / 1e3
             )?;
         }
-        let unknown = operations.len() - completed;
-        writeln!(f, "writes and updates of unknown outcome: {unknown}")?;
+        writeln!(f, "writes and updates of unknown outcome: {}", self.0.unknown())?;
         let errors: Vec<String> =
             self.0.errors.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
         let errors = if errors.is_empty() { "none".to_owned() } else { errors.join(", ") };

@@ -1,6 +1,8 @@
 //! The clients: what they ask, and what may be concluded from the answers.
 
-use super::ask::Ask;
+use super::ask::{Ask, fence};
+use super::expiries::{LEASE, add_expiries};
+use super::fences::Held;
 use super::script::{Fate, Script, Workload};
 use super::unread::forget_lengths;
 use crate::picture::Event;
@@ -14,6 +16,9 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 /// Errors of one client that are kept one by one; all are counted.
 const MOST_EVENTS: usize = 1000;
+
+/// A lock may expire so much later than its time is over: clocks differ.
+const LATE: Duration = Duration::from_secs(1);
 
 /// Keys that are looked at once more at the end.
 const LAST_LOOKS: usize = 1024;
@@ -42,6 +47,10 @@ pub struct Recording {
     pub history: History,
     /// From the beginning to the end; the last looks come after it.
     pub span: Duration,
+    /// Who got a lock, and with which fencing token.
+    pub held: Vec<Held>,
+    /// The client in whose name locks expire in the history, where they may: none of the others.
+    pub nobody: Option<u64>,
     /// What went wrong, by kind.
     pub errors: BTreeMap<String, u64>,
     /// The same in the order of time, for a picture; not all where there are many.
@@ -52,10 +61,31 @@ impl Recording {
     /// Operations that were answered.
     #[must_use]
     pub fn completed(&self) -> usize {
-        self.history.operations.iter().filter(|operation| operation.ret.is_some()).count()
+        self.by_clients().filter(|operation| operation.ret.is_some()).count()
+    }
+
+    /// Operations that clients asked for and that were not answered: writes and updates of unknown outcome.
+    #[must_use]
+    pub fn unknown(&self) -> usize {
+        self.by_clients().filter(|operation| operation.ret.is_none()).count()
+    }
+
+    /// What clients have asked for.
+    pub(super) fn by_clients(&self) -> impl Iterator<Item = &Operation> + Clone {
+        self.history.operations.iter().filter(|operation| Some(operation.client) != self.nobody)
+    }
+
+    /// The locks that were still there when all must have expired.
+    #[must_use]
+    pub fn left(&self) -> Vec<&[u8]> {
+        let end = u64::try_from(self.span.as_nanos()).unwrap_or(u64::MAX);
+        let last = self.by_clients().filter(|operation| self.nobody.is_some() && operation.invoke > end);
+        let there = last.filter(|look| matches!(&look.action, Action::Read(Some(_))));
+        there.map(|look| &look.key[..]).collect()
     }
 
     fn absorb(&mut self, other: Self) {
+        self.held.extend(other.held);
         self.history.operations.extend(other.history.operations);
         self.events.extend(other.events);
         for (kind, count) in other.errors {
@@ -80,13 +110,25 @@ pub fn drive(load: &Load, go_on: impl Fn() -> bool + Sync) -> Recording {
         }
     });
     recording.span = epoch.elapsed();
+    if load.workload == Workload::Lock {
+        // Then every lock has expired, if clocks are not far apart.
+        pause(LEASE + LATE);
+        recording.nobody = Some(load.clients as u64);
+    }
     recording.absorb(Driver::new(load, 0, epoch).look_at_all());
     recording.history.operations.sort_by_key(|operation| operation.invoke);
     recording.events.sort_by_key(|event| event.at);
-    if load.workload == Workload::Append {
-        forget_lengths(&mut recording.history);
+    match (load.workload, recording.nobody) {
+        (Workload::Append, _) => forget_lengths(&mut recording.history),
+        (_, Some(nobody)) => add_expiries(&mut recording.history, nobody),
+        _ => {}
     }
     recording
+}
+
+fn pause(time: Duration) {
+    #[expect(clippy::disallowed_methods, reason = "a client has a thread of its own")]
+    std::thread::sleep(time);
 }
 
 /// One client.
@@ -159,6 +201,11 @@ impl<'a> Driver<'a> {
             }
             Ended::Answered(response) => match ask.answered(&response) {
                 Some(action) => {
+                    if let Some(fence) = fence(&response) {
+                        let (client, fence) = (self.number as u64, fence.to_vec());
+                        let held = Held { key: key.to_vec(), client, fence, asked: invoke, from: ret };
+                        self.recording.held.push(held);
+                    }
                     self.record(key, action.clone(), invoke, Some(ret));
                     return Fate::Answered(action);
                 }
@@ -178,8 +225,7 @@ impl<'a> Driver<'a> {
         *self.recording.errors.entry(kind).or_default() += 1;
         self.connection = None;
         self.turn = (self.turn + 1) % self.load.addresses.len();
-        #[expect(clippy::disallowed_methods, reason = "a client has a thread of its own")]
-        std::thread::sleep(PAUSE);
+        pause(PAUSE);
         if unknown { Fate::Unknown } else { Fate::Refused }
     }
 

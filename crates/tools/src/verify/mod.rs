@@ -1,16 +1,19 @@
 //! `verify`: drives a live cluster, records what its clients see, and judges it.
 //!
 //! Many clients read and change a few keys through every node: they write values that nobody else writes, append tokens, count,
-//! or take locks. Whatever goes wrong meanwhile (kill a node, pause it, unplug it) the record must be explainable by operations
+//! or take locks, with which some of them disappear. Whatever goes wrong meanwhile (kill a node, pause it, unplug it) the record must be explainable by operations
 //! that happened one at a time. The keys are new ones and are deleted at the end.
 
 mod ask;
+mod expiries;
+mod fences;
 mod figures;
 mod holders;
 mod load;
 mod script;
 mod unread;
 
+pub use fences::{Held, OutOfOrder, out_of_order};
 pub use holders::{Holder, TwoHolders, two_holders};
 pub use load::{Load, Recording, drive};
 pub use script::Workload;
@@ -28,7 +31,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 const EXIT_CODES: &str = "\
 Ctrl-C ends the driving early; what was seen until then is judged. A second one ends all at once.
 
-Exit codes: 0 linearizable, 1 a violation (also: two clients had one lock at the same time), 2 wrong command line, no node in reach, or a file that cannot be written,
+Exit codes: 0 linearizable, 1 a violation (also: two clients had one lock at the same time, or one that nobody gives back never expires), 2 wrong command line, no node in reach, or a file that cannot be written,
 3 undecided (never a pass).";
 
 /// A client goes on to the next node when one has been silent for this long: longer than an operation may take by
@@ -68,6 +71,31 @@ fn check_writable(path: &Path) -> Result<(), Failed> {
     opened.map(drop).map_err(|why| Failed::usage(format!("cannot write to {}: {why}", path.display())))
 }
 
+/// Says what was wrong with locks; whether anything was.
+fn say_locks(recording: &Recording) -> Result<bool, Failed> {
+    let shared = say_holders(&recording.history)?;
+    let disordered = out_of_order(&recording.held);
+    match &disordered {
+        None => say(format!("fencing tokens out of order: none of {}\n", recording.held.len()))?,
+        Some(OutOfOrder { key, first, second }) => say(format!(
+            "fencing tokens out of order: of {} client {} got {} before client {} got {}\n",
+            key.escape_ascii(),
+            first.client,
+            first.fence.escape_ascii(),
+            second.client,
+            second.fence.escape_ascii()
+        ))?,
+    }
+    let left = recording.left();
+    match left.first() {
+        None => say("locks that never expire: none\n")?,
+        Some(key) => {
+            say(format!("locks that never expire: {}, such as {}\n", left.len(), key.escape_ascii()))?;
+        }
+    }
+    Ok(shared || disordered.is_some() || !left.is_empty())
+}
+
 /// Says whether a lock had two holders at a time, and which.
 fn say_holders(history: &History) -> Result<bool, Failed> {
     let Some(TwoHolders { key, holders: [first, second] }) = two_holders(history) else {
@@ -76,11 +104,11 @@ fn say_holders(history: &History) -> Result<bool, Failed> {
     };
     let seconds = |nanoseconds: u64| Duration::from_nanos(nanoseconds).as_secs_f64();
     say(format!(
-        "two holders of a lock at the same time: of {} client {} from {:.6} s to {}, client {} from {:.6} s\n",
+        "two holders of a lock at the same time: of {} client {} from {:.6} s to {:.6} s, client {} from {:.6} s\n",
         key.escape_ascii(),
         first.client,
         seconds(first.from),
-        first.until.map_or("the end".to_owned(), |until| format!("{:.6} s", seconds(until))),
+        seconds(first.until),
         second.client,
         seconds(second.from),
     ))?;
@@ -134,8 +162,8 @@ pub fn run(args: &VerifyArgs) -> Result<(), Failed> {
     let began = Instant::now();
     let judgement = args.workload.judge(&recording.history, DEFAULT_LIMIT);
     say(format!("verdict: {} (judged in {:.1?})\n", judgement.verdict, began.elapsed()))?;
-    let shared_lock = match args.workload {
-        Workload::Lock => say_holders(&recording.history)?,
+    let bad_locks = match args.workload {
+        Workload::Lock => say_locks(&recording)?,
         Workload::Register | Workload::Append | Workload::Counter => false,
     };
     if let Some(path) = &args.html {
@@ -155,7 +183,7 @@ pub fn run(args: &VerifyArgs) -> Result<(), Failed> {
         _ if recording.completed() == 0 => {
             Err(Failed { code: 3, message: "no operation was completed, so this shows nothing".to_owned() })
         }
-        _ if shared_lock => Err(Failed::runtime("two clients had one lock at the same time")),
+        _ if bad_locks => Err(Failed::runtime("a lock was none; what was wrong is above")),
         Verdict::Linearizable => Ok(()),
         Verdict::Violation(_) => {
             Err(Failed::runtime("the cluster is not linearizable; the operations are above"))

@@ -6,6 +6,9 @@ use crate::load::Random;
 use clap::ValueEnum;
 use lincheck::{Action, History, Judgement, Model};
 
+/// One in so many holders of a lock is not heard of again.
+const DISAPPEARS: u64 = 16;
+
 /// What the clients do with the keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Workload {
@@ -15,7 +18,8 @@ pub enum Workload {
     Append,
     /// INCR and GET.
     Counter,
-    /// SET NX with a token that nobody else has; whoever gets the lock looks whether it is there, and gives it back with DELIFEQ.
+    /// SET NX PX WITHVER with a token that nobody else has; whoever gets the lock looks whether it is there, and gives it back with
+    /// DELIFEQ, or disappears with it, so that it has to expire.
     Lock,
 }
 
@@ -108,13 +112,16 @@ impl Script {
         format!("{}-{}{}", self.client, self.values, char::from(END)).into_bytes()
     }
 
-    /// Learns what became of a request. Whoever may have a lock gives it back until that is certain. One that was given up can
+    /// Learns what became of a request. Whoever may have a lock gives it back until that is certain, unless it disappears. One that was given up can
     /// still turn up later: whoever finds its own token gives that back, too.
     pub(super) fn learn(&mut self, key: usize, ask: &Ask, fate: &Fate) {
         let lock = |token: &[u8], look| Some(Lock { key, token: token.to_vec(), look });
         match (ask, fate) {
             _ if self.workload != Workload::Lock => {}
-            (Ask::Acquire(token), Fate::Answered(action)) if held(action) => self.lock = lock(token, true),
+            (Ask::Acquire(token), Fate::Answered(action)) if held(action) => {
+                let disappears = self.random.below(DISAPPEARS) == 0;
+                self.lock = lock(token, true).filter(|_| !disappears);
+            }
             (Ask::Acquire(token), Fate::Unknown) => self.lock = lock(token, false),
             (Ask::Release(_), Fate::Answered(_)) => self.lock = None,
             (Ask::Get, Fate::Answered(Action::Read(Some(token))))
@@ -134,6 +141,12 @@ mod tests {
     use std::collections::BTreeSet;
 
     const ALL: [Workload; 4] = [Workload::Register, Workload::Append, Workload::Counter, Workload::Lock];
+
+    /// What whoever asks for a lock is told.
+    fn got(it: bool) -> Response {
+        let told = if it { Response::Status("OK".to_owned()) } else { Response::Bulk(None) };
+        Response::Array(Some(vec![told, Response::Bulk(Some(b"00c0ffee".to_vec()))]))
+    }
 
     #[test]
     fn no_two_clients_ever_write_the_same() {
@@ -162,7 +175,8 @@ mod tests {
                 let (key, ask) = script.next(4);
                 let response = match &ask {
                     Ask::Get => Response::Bulk(None),
-                    Ask::Set(_) | Ask::Acquire(_) => Response::Status("OK".to_owned()),
+                    Ask::Set(_) => Response::Status("OK".to_owned()),
+                    Ask::Acquire(_) => got(true),
                     _ => Response::Integer(1),
                 };
                 let action = ask.answered(&response).unwrap();
@@ -188,10 +202,7 @@ mod tests {
         for refused in [true, false] {
             let (key, acquire) = next(&mut script);
             let Ask::Acquire(token) = &acquire else { panic!("{acquire:?}") };
-            let answer = acquire.answered(&match refused {
-                true => Response::Bulk(None),
-                false => Response::Status("OK".to_owned()),
-            });
+            let answer = acquire.answered(&got(!refused));
             script.learn(key, &acquire, &Fate::Answered(answer.unwrap()));
             if refused {
                 continue;
@@ -207,6 +218,26 @@ mod tests {
             script.learn(key, &release, &Fate::Answered(answer));
         }
         assert!(matches!(next(&mut script).1, Ask::Acquire(_)));
+    }
+
+    #[test]
+    fn some_holders_disappear() {
+        let mut script = Script::new(Workload::Lock, 5);
+        let (mut held, mut gone) = (0, 0);
+        for _ in 0..400 {
+            let (key, ask) = next(&mut script);
+            let fate = match &ask {
+                Ask::Acquire(_) => Fate::Answered(ask.answered(&got(true)).unwrap()),
+                Ask::Release(_) => Fate::Answered(ask.answered(&Response::Integer(1)).unwrap()),
+                _ => Fate::Refused,
+            };
+            script.learn(key, &ask, &fate);
+            if matches!(ask, Ask::Acquire(_)) {
+                held += 1;
+                gone += u32::from(script.lock.is_none());
+            }
+        }
+        assert!(gone > 0 && gone < held / 4, "{gone} of {held}");
     }
 
     #[test]

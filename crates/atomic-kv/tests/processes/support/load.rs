@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tools::verify::{Load, Recording, Workload, drive, two_holders};
+use tools::verify::{Load, Recording, Workload, drive, out_of_order, two_holders};
 
 /// Clients that do one of the workloads of `verify` until they are told to stop.
 pub(crate) struct Background {
@@ -62,6 +62,8 @@ impl Background {
         let verdict = self.workload.judge(&recording.history, lincheck::DEFAULT_LIMIT).verdict;
         assert!(verdict.is_linearizable(), "{verdict}\nerrors: {:?}", recording.errors);
         assert_eq!(two_holders(&recording.history), None);
+        assert_eq!(out_of_order(&recording.held), None);
+        assert!(recording.left().is_empty(), "locks that never expire: {:?}", recording.left());
         assert!(recording.completed() >= 20, "next to nothing was answered: {:?}", recording.errors);
         recording
     }
