@@ -41,12 +41,20 @@ impl Content {
 
 /// When a value is due to expire: milliseconds since the Unix epoch. A part of the value; the value is present until its expiry is
 /// decided (rule E1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Deadline(pub u64);
 
 impl Deadline {
     /// Never.
     pub const NONE: Self = Self(0);
+
+    /// The sooner one of two.
+    pub fn or_sooner(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::NONE, one) | (one, Self::NONE) => one,
+            (one, other) => one.min(other),
+        }
+    }
 
     /// Rule E3: whether a value with this deadline is due to expire.
     pub fn has_passed(self, moment: Moment) -> bool {

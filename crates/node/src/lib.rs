@@ -31,4 +31,5 @@ pub mod repair;
 pub mod resp;
 pub mod shard;
 pub mod slots;
+pub mod sweep;
 pub mod topology;

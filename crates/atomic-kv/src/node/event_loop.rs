@@ -11,7 +11,7 @@ use super::scripts::Scripts;
 use super::shard::Shard;
 use super::stats::Stats;
 use super::supervise::Supervisor;
-use super::{flush, http, peer, repair, sockets, stats};
+use super::{flush, http, peer, repair, sockets, stats, sweep};
 use crate::config::Settings;
 use crate::logging::limit::limited;
 use ::node::inquiry::notes::Notes;
@@ -123,6 +123,7 @@ pub(super) fn run(
             }
             supervisor.task("flush", flush::keep_flushing(shard.clone()));
             supervisor.task("rates", stats::keep_rates(stats));
+            supervisor.task("sweep", sweep::keep_sweeping(shard.clone()));
             supervisor.task("repair", repair::keep_repairing(shard.clone(), repairs));
             for listener in http {
                 supervisor.task("http", http::serve(shard.report.clone(), supervisor.clone(), listener));

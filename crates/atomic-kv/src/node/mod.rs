@@ -36,6 +36,7 @@ mod sockets;
 mod stats;
 mod supervise;
 mod surroundings;
+mod sweep;
 
 use abd::Instant;
 use event_loop::Accepted;

@@ -84,6 +84,8 @@ pub(crate) struct Shard {
     drained: Signal,
     /// Given when the own store is asked something.
     asked: Signal,
+    /// Given when the sweeper wants to look at the store.
+    pub(super) sweeps: Signal,
     /// Whether so much is in flight that the thread lets others run before it sleeps.
     busy: Arc<AtomicBool>,
 }
@@ -118,6 +120,7 @@ impl Shard {
             rearm: Signal::default(),
             drained: Signal::default(),
             asked: Signal::default(),
+            sweeps: Signal::default(),
             busy,
         })
     }
@@ -134,6 +137,9 @@ impl Shard {
         }
         if machine.has_question() {
             self.asked.give();
+        }
+        if machine.has_look() {
+            self.sweeps.give();
         }
         let in_flight = machine.in_flight();
         self.busy.store(in_flight > BUSY_ABOVE, Ordering::Relaxed);

@@ -26,6 +26,14 @@ pub(crate) struct LoopStats {
     /// Of the two before, those that were updates.
     pub(crate) updates_refused: AtomicU64,
     pub(crate) updates_indeterminate: AtomicU64,
+    /// Expiries that were proposed.
+    pub(crate) expired: AtomicU64,
+    /// What the sweeper has done: walks to the end of the store, keys that they have passed, keys that were due and were read, or could
+    /// not be.
+    pub(crate) sweeps: AtomicU64,
+    pub(crate) sweep_keys: AtomicU64,
+    pub(crate) swept: AtomicU64,
+    pub(crate) sweep_failures: AtomicU64,
     /// Bytes from clients and to them.
     pub(crate) input_bytes: AtomicU64,
     pub(crate) output_bytes: AtomicU64,

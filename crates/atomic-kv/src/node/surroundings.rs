@@ -8,13 +8,14 @@ use super::event_loop::Given;
 use super::membership::Membership;
 use super::repair::Repairs;
 use super::scripts::Scripts;
-use super::stats::Stats;
+use super::stats::{LoopStats, Stats};
 use crate::logging::limit::limited;
 use ::node::clock::{Clock as _, Moments};
 use ::node::inquiry::notes::Notes;
 use ::node::limits::FRAME_BYTES_MAX;
 use ::node::repair::Repair;
 use ::node::shard::{self, Environment, OperationKind};
+use ::node::sweep::Progress;
 use abd::WriteGroup as _;
 use abd::{
     Acceptor, AfterCommit, Evaluation, Instant, NodeId, Now, Operation, Outcome, Reason, Reply, Request,
@@ -23,6 +24,7 @@ use abd::{
 use bytes::Bytes;
 use std::cell::RefCell;
 use std::ops::Deref;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use store::Puts;
 
@@ -163,6 +165,19 @@ impl Environment for Surroundings {
 
     fn count(&self, kind: OperationKind, outcome: &Outcome) {
         self.stats.loops[self.index].count_outcome(kind, outcome);
+    }
+
+    fn expires(&self) {
+        LoopStats::add(&self.stats.loops[self.index].expired, 1);
+    }
+
+    fn swept(&self, progress: Progress) {
+        let Progress { walks, keys, swept, failed } = progress;
+        let stats = &self.stats.loops[self.index];
+        stats.sweeps.store(walks, Ordering::Relaxed);
+        stats.sweep_keys.store(keys, Ordering::Relaxed);
+        stats.swept.store(swept, Ordering::Relaxed);
+        stats.sweep_failures.store(failed, Ordering::Relaxed);
     }
 
     fn passed_over(&self, peer: NodeId, length: usize) {

@@ -12,6 +12,7 @@ mod commands;
 mod crashes;
 mod damage;
 mod disks;
+mod expiry;
 mod formats;
 mod identity;
 mod info;

@@ -10,6 +10,7 @@ use crate::inquiry::notes::Notes;
 use crate::lanes::Bounds;
 use crate::lanes::lane::LaneKey;
 use crate::repair::Repair;
+use crate::sweep::{Deadlines, Progress};
 use abd::{
     Acceptor, AfterCommit, CallId, Evaluation, Instant, NodeId, Now, Operation, Outcome, Reason, Reply,
     Request, Standing, TimestampIssuer, Unit, Version, VersionStore,
@@ -35,7 +36,7 @@ impl Address for ReplyTo {
 /// What an event loop reaches beyond itself: clocks, the own disk, and what it shares with the node's other event loops.
 pub trait Environment {
     /// The own replica's store.
-    type Store: VersionStore + Lists;
+    type Store: VersionStore + Lists + Deadlines;
 
     /// What time it is, for the coordinator. `instant` may be a little old; the rest is read now.
     fn now(&self, instant: Instant) -> Now;
@@ -120,6 +121,12 @@ pub trait Environment {
 
     /// An operation has ended.
     fn count(&self, _kind: OperationKind, _outcome: &Outcome) {}
+
+    /// The expiry of a value is proposed, for whoever asks. It is counted again if another proposal comes before it.
+    fn expires(&self) {}
+
+    /// What the sweeper has done since it began.
+    fn swept(&self, _progress: Progress) {}
 
     /// A peer's message of so many bytes was too long and was passed over.
     fn passed_over(&self, _peer: NodeId, _length: usize) {}

@@ -16,6 +16,7 @@ mod inquiring;
 mod own;
 mod questions;
 mod sending;
+mod sweeping;
 #[cfg(test)]
 mod tests;
 
@@ -43,6 +44,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use callers::Callers;
 use core::time::Duration;
+use sweeping::Sweeping;
 
 /// A value that was sought and found counts for its client at once if it is so large.
 const FOUND_MUCH_BYTES: usize = 64 << 10;
@@ -66,6 +68,8 @@ pub struct Shard<E, R> {
     replaced: VecDeque<LaneKey>,
     questions: VecDeque<OwnQuestion>,
     inquiries: Inquiries<R>,
+    /// While this event loop sweeps.
+    sweeping: Option<Sweeping>,
 }
 
 impl<E: Environment, R: Return> Shard<E, R> {
@@ -100,6 +104,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
             senders: Vec::new(),
             replaced: VecDeque::new(),
             questions: VecDeque::new(),
+            sweeping: None,
         }
     }
 
@@ -195,7 +200,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
         self.pump(now);
     }
 
-    /// Fires the timers of the coordinator and of inquiries. With `instant` at its largest all operations end: whoever waits is told what may have
+    /// Fires the timers. With `instant` at its largest all operations end: whoever waits is told what may have
     /// become of his write.
     pub fn handle_timeout(&mut self, now: Now) {
         self.coordinator.handle_timeout(now, &self.environment.issuer());
@@ -205,7 +210,8 @@ impl<E: Environment, R: Return> Shard<E, R> {
 
     /// When [`Shard::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        [self.coordinator.poll_timeout(), self.inquiries.poll_timeout()].into_iter().flatten().min()
+        let due = [self.coordinator.poll_timeout(), self.inquiries.poll_timeout(), self.sweep_at()];
+        due.into_iter().flatten().min()
     }
 
     /// The next lane whose sender is to be woken.
@@ -236,14 +242,25 @@ impl<E: Environment, R: Return> Shard<E, R> {
     /// Carries out everything that the coordinator and inquiries want done. `now` is that of the input.
     fn pump(&mut self, now: Now) {
         loop {
+            self.pump_coordinator(now);
+            if !self.sweep(now) {
+                break;
+            }
+        }
+    }
+
+    fn pump_coordinator(&mut self, now: Now) {
+        loop {
             if let Some(transmit) = self.coordinator.poll_transmit() {
                 self.transmit(transmit, now);
             } else if let Some(evaluation) = self.coordinator.poll_evaluation() {
+                let moments = self.environment.moments();
+                if evaluation.base.is_due(moments.earliest) {
+                    self.environment.expires();
+                }
                 let Some(evaluation) = self.environment.hand_over(evaluation) else { continue };
-                let circumstances = Circumstances {
-                    moments: self.environment.moments(),
-                    value_bytes_max: self.environment.value_bytes_max(),
-                };
+                let circumstances =
+                    Circumstances { moments, value_bytes_max: self.environment.value_bytes_max() };
                 let evaluated = evaluate(&evaluation, circumstances, None);
                 self.coordinator.handle_evaluated(evaluation.id, evaluated, now, &self.environment.issuer());
             } else {
@@ -254,6 +271,8 @@ impl<E: Environment, R: Return> Shard<E, R> {
             if let Some((kind, back)) = self.callers.remove(id) {
                 self.environment.count(kind, &outcome);
                 back.send(outcome);
+            } else {
+                self.end_read(id, &outcome, now);
             }
         }
         self.pump_inquiries(now);

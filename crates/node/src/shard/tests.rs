@@ -1,6 +1,7 @@
 //! Three nodes in memory: their event loops, joined by lanes that carry real bytes.
 
 mod inquiries;
+mod sweeping;
 mod updates;
 
 use super::*;
@@ -16,6 +17,7 @@ use crate::limits::FRAME_BYTES_MAX;
 use crate::lookups::look_up;
 use crate::repair::ranges::{Page, Range, Ranges};
 use crate::repair::{Config as RepairConfig, Repair};
+use crate::sweep::{Deadlines, Found, Progress};
 use abd::wire::put_frame;
 use abd::{
     Acceptor, AcceptorLimits, AfterCommit, Ballot, Base, Content, Deadline, Evaluation, Glimpse, Moment,
@@ -99,6 +101,22 @@ impl Lists for Store {
     }
 }
 
+impl Deadlines for Store {
+    type Error = Infallible;
+
+    fn soonest(&self) -> Deadline {
+        self.0.values().fold(Deadline::NONE, |soonest, stamped| soonest.or_sooner(stamped.deadline))
+    }
+
+    fn forget(&self) {}
+
+    fn due(&self, _: Option<&[u8]>, moment: Moment, _: usize, _: usize) -> Result<Found, Infallible> {
+        let due = self.0.iter().filter(|(_, stamped)| stamped.is_due(moment));
+        let due = due.map(|(key, stamped)| (key.clone(), stamped.content.len())).collect();
+        Ok(Found { due, soonest: self.soonest(), last: None, keys: self.0.len() })
+    }
+}
+
 /// What an event loop reaches: a disk that syncs at once, but tells so later.
 struct Surroundings {
     issuer: TimestampIssuer,
@@ -115,13 +133,15 @@ struct Surroundings {
     /// Nothing is in memory until it was looked up; and the requests that wait for that.
     is_cold: Cell<bool>,
     asked: RefCell<Vec<(ReplyTo, Request)>>,
+    expired: Cell<usize>,
+    swept: Cell<Progress>,
 }
 
 impl Environment for Rc<Surroundings> {
     type Store = Store;
 
     fn moments(&self) -> Moments {
-        Moments::of_wall(0)
+        Moments::of_wall(self.now.borrow().0)
     }
 
     fn hand_over(&self, evaluation: Evaluation) -> Option<Evaluation> {
@@ -129,7 +149,7 @@ impl Environment for Rc<Surroundings> {
     }
 
     fn now(&self, instant: Instant) -> Now {
-        Now { instant, interval: None, moment: Moment::UNKNOWN }
+        Now { instant, interval: None, moment: self.moments().earliest }
     }
 
     fn horizon(&self) -> u64 {
@@ -216,6 +236,14 @@ impl Environment for Rc<Surroundings> {
         assert_eq!(sequence, 1);
     }
 
+    fn expires(&self) {
+        self.expired.set(self.expired.get() + 1);
+    }
+
+    fn swept(&self, progress: Progress) {
+        self.swept.set(progress);
+    }
+
     fn value_bytes_max(&self) -> usize {
         1 << 20
     }
@@ -274,6 +302,8 @@ impl Cluster {
                 refuses: Cell::default(),
                 is_cold: Cell::default(),
                 asked: RefCell::default(),
+                expired: Cell::default(),
+                swept: Cell::default(),
             });
             let config = coordinator_config(members.id(own), members.clone(), TimestampMode::Logical);
             (Shard::new(surroundings.clone(), config, members.clone(), REPLICA, OP_TIMEOUT), surroundings)
@@ -286,7 +316,7 @@ impl Cluster {
     }
 
     fn now(&self) -> Now {
-        Now { instant: *self.now.borrow(), interval: None, moment: Moment::UNKNOWN }
+        self.nodes[0].1.now(*self.now.borrow())
     }
 
     fn join(&mut self, a: usize, b: usize) {
@@ -330,6 +360,11 @@ impl Cluster {
                         let looked = look.carry_out(&*surroundings.store.borrow());
                         shard.handle_looked(looked, now);
                     }
+                }
+                if let Some(look) = shard.poll_look() {
+                    moved = true;
+                    let found = look.carry_out(&*surroundings.store.borrow());
+                    shard.handle_swept(found, now);
                 }
                 while let Some(question) = shard.poll_question() {
                     let answer = question.carry_out(&*surroundings.store.borrow(), true);

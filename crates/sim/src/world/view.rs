@@ -3,15 +3,16 @@
 use crate::checks::Conviction;
 use crate::checks::monotone::Monotone;
 use crate::disk::SimDatabase;
-use abd::{Ballot, Deadline, Glimpse, Newest, StampedValue, UpdateId, Version, VersionStore};
+use abd::{Ballot, Deadline, Glimpse, Moment, Newest, StampedValue, UpdateId, Version, VersionStore};
 use bytes::Bytes;
 use node::inquiry::listing::{ListLimits, ListedKey, Listing, Lists};
 use node::repair::ranges::{Page, Range, Ranges};
+use node::sweep::{Deadlines, Found};
 use std::cell::{Cell, RefCell};
 use std::cmp::Ordering;
 use std::rc::Rc;
 use std::sync::Arc;
-use store::{DatabaseError, MultiVersionStore};
+use store::{DatabaseError, Due, MultiVersionStore};
 
 /// The store of a running process.
 pub(crate) struct View {
@@ -148,5 +149,28 @@ impl Lists for View {
 
     fn order(one: &[u8], other: &[u8]) -> Ordering {
         store::versions::order(one, other)
+    }
+}
+
+impl Deadlines for View {
+    type Error = DatabaseError;
+
+    fn soonest(&self) -> Deadline {
+        self.versions.soonest_deadline()
+    }
+
+    fn forget(&self) {
+        self.versions.forget_deadlines();
+    }
+
+    fn due(
+        &self,
+        after: Option<&[u8]>,
+        moment: Moment,
+        at_most: usize,
+        bytes_max: usize,
+    ) -> Result<Found, DatabaseError> {
+        let Due { due, soonest, last, keys } = self.versions.due(after, moment, at_most, bytes_max)?;
+        Ok(Found { due, soonest, last, keys })
     }
 }

@@ -75,6 +75,7 @@ impl<D: Database> MultiVersionStore<D> {
         // Only now: what the cache says is durable.
         for put in written {
             let held = self.cache.publish_commit(&put.user_key, put.stamped.clone());
+            self.soonest.tell(&put.stamped);
             if held == Some(put.stamped.version) {
                 self.check_held(put);
             }

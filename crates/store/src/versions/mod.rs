@@ -9,12 +9,14 @@ mod acceptances;
 mod cache;
 mod changes;
 mod commit;
+mod deadlines;
 mod doubts;
 mod list;
 mod near;
 mod puts;
 mod walk;
 
+pub use deadlines::Due;
 pub use list::{ListLimits, ListedKey, Listing, order};
 pub use puts::Puts;
 pub use walk::Walked;
@@ -26,6 +28,7 @@ use crate::encoding::{key, record};
 use abd::{Ballot, Glimpse, Newest, Version};
 use bytes::Bytes;
 use cache::{NewestCache, NewestFound};
+use deadlines::SoonestDeadline;
 use doubts::Doubts;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Mutex;
@@ -47,6 +50,8 @@ pub struct MultiVersionStore<D> {
     /// Held while a batch raises it.
     raises: Mutex<()>,
     doubts: Doubts,
+    /// The soonest deadline among the values that were committed since somebody forgot it.
+    soonest: SoonestDeadline,
 }
 
 impl<D: Database> MultiVersionStore<D> {
@@ -67,7 +72,8 @@ impl<D: Database> MultiVersionStore<D> {
         let cache = NewestCache::new(cache_bytes, seed);
         let doubts = Doubts::default();
         let mark = Mutex::new(acceptances::read_mark(&database, &doubts)?);
-        Ok(Self { database, cache, mark, raises: Mutex::new(()), doubts })
+        let soonest = SoonestDeadline::default();
+        Ok(Self { database, cache, mark, raises: Mutex::new(()), doubts, soonest })
     }
 
     /// The database below.
@@ -144,6 +150,11 @@ impl<D: Database> MultiVersionStore<D> {
     /// content is looked at. Keys of which a version may have been lost are left out (rule S3). A page is of one moment; it
     /// begins with `from` if that key is there, so the next page is the one from the last key of this one, without that key.
     pub fn scan_versions(&self, from: &[u8], at_most: usize) -> Result<Vec<Listed>, DatabaseError> {
+        let scanned = self.scan(from, at_most)?;
+        Ok(scanned.into_iter().map(|entry| (entry.key, entry.version, entry.head.present)).collect())
+    }
+
+    fn scan(&self, from: &[u8], at_most: usize) -> Result<Vec<Scanned>, DatabaseError> {
         let mut iterator = self.database.snapshot()?.iterator();
         let from = key::prefix(from);
         let mut found = Vec::new();
@@ -160,12 +171,21 @@ impl<D: Database> MultiVersionStore<D> {
 /// A key, its newest version, and whether that is a value and not a tombstone.
 type Listed = (Bytes, Version, bool);
 
+/// A key and what is known of its newest version without its content.
+struct Scanned {
+    key: Bytes,
+    version: Version,
+    head: record::Head,
+    /// Bytes of its record.
+    length: usize,
+}
+
 /// Goes on from a position in one range of versions to its end.
 fn list_newest(
     iterator: &mut impl DatabaseIterator,
     end: &[u8],
     at_most: usize,
-    found: &mut Vec<Listed>,
+    found: &mut Vec<Scanned>,
 ) -> Result<(), DatabaseError> {
     while let Some(data_key) = iterator.key().filter(|data_key| &data_key[..] < end) {
         if found.len() >= at_most {
@@ -173,11 +193,12 @@ fn list_newest(
         }
         let prefix = key::prefix_of(data_key).to_vec();
         let version = version_in(data_key)?;
-        let user_key = match key::user_key(&prefix) {
+        let key = match key::user_key(&prefix) {
             Some(user_key) => user_key,
             None => recorded_key(iterator, &prefix)?,
         };
-        found.push((user_key, version, head(iterator)?.present));
+        let length = iterator.value_length().unwrap_or(0);
+        found.push(Scanned { key, version, head: head(iterator)?, length });
         while iterator.key().is_some_and(|data_key| key::prefix_of(data_key) == prefix) {
             match iterator.next() {
                 Err(DatabaseError::Unreadable { .. }) => {
