@@ -40,6 +40,9 @@ fn a_scan_goes_on_at_another_node_when_its_own_is_dead() {
     set(&mut clients[1], (0..50).map(|number| format!("other:{number:03}")));
     assert_eq!(clients[2].call("DEL user:007 other:001"), Response::Integer(2));
     assert_eq!(clients[1].call("DBSIZE"), Response::Integer(348));
+    set(&mut clients[1], (0..5).map(|number| format!("{{tag}}{number}")));
+    let Response::Integer(slot) = clients[0].call("CLUSTER KEYSLOT {tag}") else { panic!("a slot") };
+    assert_eq!(clients[2].call(&format!("CLUSTER COUNTKEYSINSLOT {slot}")), Response::Integer(5));
     assert_eq!(texts(clients[0].call("KEYS user:00?")).len(), 9);
     assert_eq!(texts(clients[0].call("KEYS USER:*")), [""; 0]);
     let (mut cursor, mut found) = scan(&mut clients[0], "0", " MATCH user:* COUNT 20");

@@ -1,7 +1,8 @@
 //! The `CLUSTER` family, for clients of Redis Cluster: they learn all nodes, spread their keys over them, and go on without one
 //! that fails. Every node takes every key, so nobody is ever sent away with `MOVED` or `ASK`.
 
-use super::{CAT_CONNECTION, SERVER, help, needs_subcommand, shown};
+use super::keyspace::{self, READ_ALL};
+use super::{CAT_CONNECTION, SERVER, help, integer, needs_subcommand, shown};
 use crate::resp::command::{Arg, Call, Command, Plan, Planned, arg};
 use crate::resp::response::Response;
 use crate::slots::{SLOTS, slot_of};
@@ -28,6 +29,11 @@ const NODE: &[Arg] = &[arg("node-id", "string")];
 const SUBCOMMANDS: &[Command] = &[
     admin("count-failure-reports", failure_reports, "Returns 0: nodes do not report each other's failures.")
         .since("3.0.0"),
+    row("countkeysinslot", 3, count_keys_in_slot, "Returns the number of keys in a hash slot.")
+        .since("3.0.0")
+        .flags(READ_ALL, &["@slow"])
+        .linear()
+        .args(&[arg("slot", "integer")]),
     row("help", 2, cluster_help, "Returns helpful text about the subcommands.")
         .since("5.0.0")
         .flags(SERVER, &["@slow"]),
@@ -65,6 +71,13 @@ fn accept(_: Call<'_>) -> Planned {
 
 fn keyslot(call: Call<'_>) -> Planned {
     Ok(Plan::Reply(Response::Integer(slot_of(&call.args[2]).into())))
+}
+
+/// Of all keys: every node has every slot.
+fn count_keys_in_slot(call: Call<'_>) -> Planned {
+    let slot = u16::try_from(integer(&call.args[2])?).ok().filter(|slot| *slot < SLOTS);
+    let slot = slot.ok_or_else(|| Response::error("ERR Invalid slot"))?;
+    keyspace::count(move |key| slot_of(key) == slot)
 }
 
 fn myid(call: Call<'_>) -> Planned {
@@ -201,6 +214,8 @@ fn cluster_help(_: Call<'_>) -> Planned {
         &[
             "COUNT-FAILURE-REPORTS <node-id>",
             "    Return 0: nodes do not report each other's failures.",
+            "COUNTKEYSINSLOT <slot>",
+            "    Return the number of keys in <slot>.",
             "INFO",
             "    Return information about the cluster.",
             "KEYSLOT <key>",

@@ -84,15 +84,24 @@ fn more_keys(pattern: Bytes, after: Option<Bytes>, mut found: Vec<Response>, hel
 }
 
 fn dbsize(_: Call<'_>) -> Planned {
-    count_from(None, 0)
+    count(|_| true)
 }
 
-fn count_from(after: Option<Bytes>, counted: usize) -> Planned {
+/// How many keys there are of some.
+pub(super) fn count(counts: impl Fn(&Bytes) -> bool + Copy + 'static) -> Planned {
+    count_from(None, 0, counts)
+}
+
+fn count_from(
+    after: Option<Bytes>,
+    counted: usize,
+    counts: impl Fn(&Bytes) -> bool + Copy + 'static,
+) -> Planned {
     page(largest(after, None), 0, move |page| {
-        let counted = counted + page.keys.len();
+        let counted = counted + page.keys.iter().filter(|(key, _)| counts(key)).count();
         match page.told_up_to {
             None => Ok(Plan::Reply(Response::count(counted))),
-            after => count_from(after, counted),
+            after => count_from(after, counted, counts),
         }
     })
 }

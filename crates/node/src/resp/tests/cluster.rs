@@ -115,6 +115,9 @@ fn what_else_is_told_of_the_cluster() {
         ("CLUSTER KEYSLOT foo{hash_tag}", ":2515\r\n".to_owned()),
         (&format!("CLUSTER REPLICAS {two}"), "*0\r\n".to_owned()),
         (&format!("CLUSTER COUNT-FAILURE-REPORTS {two}"), ":0\r\n".to_owned()),
+        ("CLUSTER COUNTKEYSINSLOT 16384", "-ERR Invalid slot\r\n".to_owned()),
+        ("CLUSTER COUNTKEYSINSLOT -1", "-ERR Invalid slot\r\n".to_owned()),
+        ("CLUSTER COUNTKEYSINSLOT a", "-ERR value is not an integer or out of range\r\n".to_owned()),
         ("CLUSTER SLAVES a", "-ERR Unknown node a\r\n".to_owned()),
         ("CLUSTER MEET", "-ERR unknown subcommand 'MEET'. Try CLUSTER HELP.\r\n".to_owned()),
         ("CLUSTER", "-ERR wrong number of arguments for 'cluster' command\r\n".to_owned()),
@@ -126,7 +129,7 @@ fn what_else_is_told_of_the_cluster() {
         assert_eq!(ask_fresh(line), reply, "{line}");
     }
     assert!(
-        ask_fresh("CLUSTER HELP").starts_with("*21\r\n+CLUSTER <subcommand> "),
+        ask_fresh("CLUSTER HELP").starts_with("*23\r\n+CLUSTER <subcommand> "),
         "{}",
         ask_fresh("CLUSTER HELP")
     );
