@@ -37,7 +37,17 @@ fn what_is_due_is_found_page_by_page() {
     // Of three keys one is due, one will be, and one has no deadline.
     let all: Vec<_> = (0..300_u64)
         .map(|number| {
-            (Bytes::from(format!("key-{number:03}")), value(1, [10, 20 + number, 0][number as usize % 3]))
+            (
+                Bytes::from(format!("key-{number:03}")),
+                value(
+                    1,
+                    match number % 3 {
+                        0 => 10,
+                        1 => 20 + number,
+                        _ => 0,
+                    },
+                ),
+            )
         })
         .collect();
     store.commit(&all).unwrap();
