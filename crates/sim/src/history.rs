@@ -22,6 +22,8 @@ pub struct OperationRecord {
     pub value: Bytes,
     /// What the key must hold for it.
     pub expected: Bytes,
+    /// For how long what it leaves lives, in milliseconds; empty without a deadline.
+    pub lives: Bytes,
     /// The proposals that it may have been a part of.
     pub proposals: Vec<UpdateId>,
     /// Nobody has room for an update: its node has carried it out as a blind Delete.
@@ -62,12 +64,17 @@ impl OperationRecord {
         let value = if self.kind.has_value() { format!("={}", shown(&self.value)) } else { String::new() };
         let expected =
             if self.kind.has_expected() { format!(" if {}", shown(&self.expected)) } else { String::new() };
-        format!("{name} {key}{value}{expected}")
+        let lives = if self.kind.has_deadline() {
+            format!(" for {}ms", self.lives.escape_ascii())
+        } else {
+            String::new()
+        };
+        format!("{name} {key}{value}{expected}{lives}")
     }
 
     /// The request, as it goes over a connection.
     pub fn command(&self) -> Vec<&[u8]> {
-        let Self { key, value, expected, .. } = self;
+        let Self { key, value, expected, lives, .. } = self;
         match self.kind {
             OperationKind::Get => vec![b"GET", key],
             OperationKind::Set => vec![b"SET", key, value],
@@ -79,7 +86,17 @@ impl OperationRecord {
             OperationKind::Delete => vec![b"DEL", key],
             OperationKind::DeleteIfEqual => vec![b"DELEX", key, b"IFEQ", expected],
             OperationKind::GetDelete => vec![b"GETDEL", key],
+            OperationKind::SetEx => vec![b"SET", key, value, b"PX", lives],
+            OperationKind::Lock => vec![b"SET", key, value, b"NX", b"PX", lives],
+            OperationKind::Expire => vec![b"PEXPIRE", key, lives],
+            OperationKind::Persist => vec![b"PERSIST", key],
+            OperationKind::GetEx => vec![b"GETEX", key, b"PX", lives],
         }
+    }
+
+    /// For how long what it leaves lives, in milliseconds; zero without a deadline.
+    pub fn lives_for(&self) -> u64 {
+        std::str::from_utf8(&self.lives).ok().and_then(|digits| digits.parse().ok()).unwrap_or(0)
     }
 
     /// Whether it ended, and nobody knows what it has done, although its node has said so itself.

@@ -111,6 +111,7 @@ impl Shrinker {
             key: number(&record.key),
             kind: record.kind,
             size: record.value.len(),
+            lives: record.lives_for(),
             patience: 0,
         });
         let mut candidate = self.plan.clone();

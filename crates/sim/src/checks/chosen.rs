@@ -59,6 +59,17 @@ impl Chosen {
         Ok(base.successor().map(|version| proposal.stamped(version)))
     }
 
+    /// What was chosen on a version, if anything was.
+    pub fn successor(&self, key: &Bytes, base: Version) -> Option<&Proposal> {
+        self.chosen.get(&(key.clone(), base))
+    }
+
+    /// What was chosen that an operation may have been a part of, and on which versions.
+    pub fn proposals(&self, record: &OperationRecord) -> impl Iterator<Item = (Version, &Proposal)> {
+        let instances = record.proposals.iter().filter_map(|update| self.updates.get(update));
+        instances.filter_map(|instance| Some((instance.1, self.chosen.get(instance)?)))
+    }
+
     /// Whether an update may have had an effect: it was a part of a proposal that was chosen.
     pub fn may_have_updated(&self, record: &OperationRecord) -> bool {
         let has_own_fate = record.kind.is_update() && !record.is_blind;

@@ -1,6 +1,7 @@
 //! The history that the clients saw has an order that explains it (`lincheck`). Outcomes that nobody knows stay open
 //! for ever; reads that failed are left out; writes that were refused must not be seen by anybody.
 
+use super::expiry::Expiry;
 use super::{Conviction, Verdict};
 use crate::history::{ClientAnswer, OperationRecord};
 use crate::plan::OperationKind;
@@ -10,6 +11,9 @@ use lincheck::{Action, History, Model, Operation, Update, judge};
 const POSITIONS: usize = 6_000_000;
 /// A history on which it gives up is cut in half so often: what it begins with has an order, too.
 const CUTS: u32 = 5;
+
+/// Events are counted in steps of this, so that there is room between them.
+const AFTER: u64 = 2;
 
 /// How a history was judged.
 #[derive(Clone, Debug)]
@@ -22,28 +26,44 @@ pub struct Judged {
 
 /// Judges a run's operations.
 ///
-/// `acted` says whether an operation of which nobody knows what it has done may have done anything at all.
-pub fn check(records: &[OperationRecord], acted: impl Fn(&OperationRecord) -> bool) -> Judged {
+/// `expiries` are the values that may have gone away by themselves; with `by_true_time` no sooner than their deadlines. `acted` says
+/// whether an operation of which nobody knows what it has done may have done anything at all.
+pub fn check(
+    records: &[OperationRecord],
+    expiries: &[Expiry],
+    by_true_time: bool,
+    acted: impl Fn(&OperationRecord) -> bool,
+) -> Judged {
     let mut indices = Vec::new();
     let mut operations = Vec::new();
     for (index, record) in records.iter().enumerate() {
         let known = match (&record.answer, record.kind) {
             (ClientAnswer::Refused(_) | ClientAnswer::NotAsked, _)
             | (ClientAnswer::Unknown(_) | ClientAnswer::Pending, OperationKind::Get) => continue,
+            (ClientAnswer::Unknown(_) | ClientAnswer::Pending, kind) if kind.keeps_value() => continue,
+            // It was absent, or had no deadline.
+            (ClientAnswer::Number(0), OperationKind::Persist) => continue,
             (ClientAnswer::Unknown(_) | ClientAnswer::Pending, _) if !acted(record) => continue,
             (ClientAnswer::Unknown(_) | ClientAnswer::Pending, _) => None,
             (ClientAnswer::Read(_) | ClientAnswer::Written | ClientAnswer::Number(_), _) => {
-                Some(record.returned.1)
+                Some(AFTER * record.returned.1)
             }
         };
-        indices.push(index);
+        indices.push(Some(index));
         operations.push(Operation {
             client: u64::from(record.client) + 1,
             key: record.key.to_vec(),
             action: action(record),
-            invoke: record.invoked.1,
+            invoke: AFTER * record.invoked.1,
             ret: known,
         });
+    }
+    for expiry in expiries {
+        let passed = records.iter().flat_map(|record| [record.invoked, record.returned]);
+        let before = passed.filter(|(at, _)| by_true_time && *at < expiry.due).map(|(_, event)| event).max();
+        let place = operations.partition_point(|operation| operation.invoke <= AFTER * expiry.since);
+        indices.insert(place, None);
+        operations.insert(place, expire(expiry, before.unwrap_or(0)));
     }
     let history = History::new(operations);
     let mut verdict = verdict(&history, &indices);
@@ -56,14 +76,14 @@ pub fn check(records: &[OperationRecord], acted: impl Fn(&OperationRecord) -> bo
     Judged { verdict, is_whole: false }
 }
 
-fn verdict(history: &History, indices: &[usize]) -> Verdict {
+fn verdict(history: &History, indices: &[Option<usize>]) -> Verdict {
     match judge(&Model::register_with_updates(), history, POSITIONS).verdict {
         lincheck::Verdict::Linearizable => Verdict::Fine,
         lincheck::Verdict::Unknown(_) => Verdict::Undecided("the judge gave up on this history".into()),
         lincheck::Verdict::Violation(violation) => Verdict::Wrong(Conviction {
             check: "linearizable",
             text: violation.to_string(),
-            operations: violation.window.iter().map(|index| indices[*index]).collect(),
+            operations: violation.window.iter().filter_map(|index| indices[*index]).collect(),
         }),
     }
 }
@@ -83,6 +103,20 @@ fn beginning(history: &History, cuts: u32) -> History {
     History::new(asked.map(until).collect())
 }
 
+/// A value goes away by itself, after this event, or never.
+fn expire(expiry: &Expiry, after: u64) -> Operation {
+    Operation {
+        client: 0,
+        key: expiry.key.to_vec(),
+        action: match &expiry.value {
+            Some(value) => Update::delete().if_equal(value).into(),
+            None => Action::Delete,
+        },
+        invoke: (AFTER * expiry.since).max(AFTER * after + 1),
+        ret: None,
+    }
+}
+
 /// What an operation was asked to do, and what it answered, if it has.
 fn action(record: &OperationRecord) -> Action {
     let (value, answer) = (&record.value, &record.answer);
@@ -91,10 +125,20 @@ fn action(record: &OperationRecord) -> Action {
             let read = if let ClientAnswer::Read(value) = answer { value.as_ref() } else { None };
             return Action::Read(read.map(|value| value.to_vec()));
         }
-        OperationKind::Set => return Action::Write(value.to_vec()),
+        OperationKind::GetEx => {
+            let read = if let ClientAnswer::Read(value) = answer { value.as_ref() } else { None };
+            return Action::Read(read.map(|value| value.to_vec()));
+        }
+        // It was absent.
+        OperationKind::Expire if *answer == ClientAnswer::Number(0) => return Action::Read(None),
+        // It was there: what is absent alone would have been set.
+        OperationKind::Expire | OperationKind::Persist => {
+            return Update::set(b"").if_absent().applied(false).into();
+        }
+        OperationKind::Set | OperationKind::SetEx => return Action::Write(value.to_vec()),
         // What it counts is what was seen, as documented.
         OperationKind::Delete if record.is_blind => return Action::Delete,
-        OperationKind::SetIfAbsent => Update::set(value).if_absent(),
+        OperationKind::SetIfAbsent | OperationKind::Lock => Update::set(value).if_absent(),
         OperationKind::SetIfEqual => Update::set(value).if_equal(&record.expected),
         OperationKind::GetSet => Update::set(value),
         OperationKind::Append => Update::append(value),

@@ -6,6 +6,7 @@ pub mod bounded;
 pub mod calm;
 pub mod chosen;
 pub mod converged;
+pub mod expiry;
 pub mod linearizable;
 pub mod monotone;
 pub mod once;

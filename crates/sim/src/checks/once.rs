@@ -56,7 +56,8 @@ impl Once {
 
     /// Whether a value that is set came to be; where that cannot be told, it may have.
     pub fn may_have_set(&self, record: &OperationRecord) -> bool {
-        let is_own = record.kind == OperationKind::Set && record.value.ends_with(&[MARK]);
+        let is_set = matches!(record.kind, OperationKind::Set | OperationKind::SetEx);
+        let is_own = is_set && record.value.ends_with(&[MARK]);
         !is_own || self.brought.contains_key(&record.value)
     }
 

@@ -90,7 +90,7 @@ fn before(first: &OperationRecord, second: &OperationRecord) -> bool {
 /// Whether a read saw what a write wrote.
 fn saw(read: &OperationRecord, write: &OperationRecord) -> bool {
     match (&read.answer, write.kind) {
-        (ClientAnswer::Read(Some(value)), OperationKind::Set) => *value == write.value,
+        (ClientAnswer::Read(Some(value)), OperationKind::Set | OperationKind::SetEx) => *value == write.value,
         (ClientAnswer::Read(None), OperationKind::Delete) => true,
         _ => false,
     }

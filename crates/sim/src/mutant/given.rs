@@ -1,6 +1,6 @@
 //! What mutants are given beside their lie: no other lies, and a run in which the lie matters.
 
-use super::{ClockLie, DiskLie, Lies};
+use super::{ClockLie, DiskLie, ExpiryLie, Lies};
 use crate::plan::Features;
 use abd::TimestampMode;
 
@@ -8,6 +8,7 @@ use abd::TimestampMode;
 pub(super) const LIES: Lies = Lies {
     clock: ClockLie::None,
     disk: DiskLie::None,
+    expiry: ExpiryLie::None,
     no_write_back: false,
     boot_one: false,
     begins_alone: false,
@@ -52,10 +53,13 @@ pub(super) const LIES: Lies = Lies {
     answers_conditions: false,
 };
 
-pub(super) const ANY: Features = Features { updates: false, calm: Some(false), ..Features::ANY };
+pub(super) const ANY: Features =
+    Features { updates: false, expiry: Some(false), calm: Some(false), ..Features::ANY };
 
 // For those who break what updates are made of.
 pub(super) const UPDATES: Features = Features { updates: true, ..ANY };
+// For those who break what deadlines are made of.
+pub(super) const DEADLINES: Features = Features { expiry: Some(true), ..UPDATES };
 pub(super) const LOGICAL: Features = Features { mode: Some(TimestampMode::Logical), ..ANY };
 // Without deletes, because a value that is read says which write it came from, and an absent one does not.
 pub(super) const WIDE_TRUETIME: Features = Features {

@@ -35,6 +35,8 @@ pub struct Lies {
     pub clock: ClockLie,
     /// What the disk does instead of its work.
     pub disk: DiskLie,
+    /// How values with deadlines expire.
+    pub expiry: ExpiryLie,
     /// Write-backs are not sent; the coordinator is told that they were acknowledged.
     pub no_write_back: bool,
     /// Every incarnation issues as the first one.
@@ -151,6 +153,33 @@ pub enum DiskLie {
     CollectsNewest,
     /// What cannot be read is taken for something that was never there.
     HidesDamage,
+}
+
+/// Lies about values that are due to expire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ExpiryLie {
+    /// None.
+    #[default]
+    None,
+    /// A Get answers by its node's own clock, and nothing is decided.
+    OwnClock,
+    /// A Get answers by true time, and nothing is decided.
+    TrueTime,
+    /// A Get that finds a value that is due deletes the key, as a client would.
+    Deletes,
+    /// A Get answers when a majority has promised; nothing is accepted.
+    PromiseOnly,
+    /// What is due by the clock of its node a replica does not show.
+    Hides,
+    /// A value is judged by `latest`.
+    Early,
+}
+
+impl ExpiryLie {
+    /// Whether Gets are not told what is due.
+    pub(crate) fn hides_from_gets(self) -> bool {
+        matches!(self, Self::OwnClock | Self::TrueTime | Self::Deletes)
+    }
 }
 
 impl Lies {

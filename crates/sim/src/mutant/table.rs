@@ -1,7 +1,7 @@
 //! Which mutants there are.
 
-use super::given::{ANY, LIES, LISTS_ALONE, LOGICAL, UPDATES, WIDE_TRUETIME};
-use super::{ClockLie, DiskLie, Lies, Mutant};
+use super::given::{ANY, DEADLINES, LIES, LISTS_ALONE, LOGICAL, UPDATES, WIDE_TRUETIME};
+use super::{ClockLie, DiskLie, ExpiryLie, Lies, Mutant};
 use crate::plan::Features;
 use abd::TimestampMode;
 
@@ -426,5 +426,53 @@ pub const MUTANTS: &[Mutant] = &[
         by_seeds: true,
         features: Features { updates: true, ..WIDE_TRUETIME },
         lies: Lies { clock: ClockLie::UpdatesDoNotWait, ..LIES },
+    },
+    Mutant {
+        name: "own-clock-expires",
+        rule: "E1",
+        what: "a Get answers by its node's clock that a value has expired, and nothing is decided",
+        by_seeds: true,
+        features: DEADLINES,
+        lies: Lies { expiry: ExpiryLie::OwnClock, ..LIES },
+    },
+    Mutant {
+        name: "true-time-expires",
+        rule: "E1",
+        what: "a Get answers by true time that a value has expired, and nothing is decided",
+        by_seeds: true,
+        features: Features { noise: Some(true), ..DEADLINES },
+        lies: Lies { expiry: ExpiryLie::TrueTime, ..LIES },
+    },
+    Mutant {
+        name: "expires-by-delete",
+        rule: "E1",
+        what: "a Get that finds a value that is due deletes the key under a fresh timestamp",
+        by_seeds: true,
+        features: DEADLINES,
+        lies: Lies { expiry: ExpiryLie::Deletes, ..LIES },
+    },
+    Mutant {
+        name: "promise-is-enough",
+        rule: "E1",
+        what: "a Get answers that a value has expired when a majority has promised",
+        by_seeds: true,
+        features: DEADLINES,
+        lies: Lies { expiry: ExpiryLie::PromiseOnly, ..LIES },
+    },
+    Mutant {
+        name: "expires-early",
+        rule: "E3",
+        what: "a value expires when true time may be past its deadline",
+        by_seeds: true,
+        features: Features { expiry: Some(true), updates: true, deletes: None, ..WIDE_TRUETIME },
+        lies: Lies { expiry: ExpiryLie::Early, ..LIES },
+    },
+    Mutant {
+        name: "hides-expired",
+        rule: "E4",
+        what: "a replica drops by itself what has expired by its clock",
+        by_seeds: true,
+        features: DEADLINES,
+        lies: Lies { expiry: ExpiryLie::Hides, ..LIES },
     },
 ];

@@ -25,6 +25,34 @@ const CALM: u64 = 500 * MS;
 /// Where the chance for a run without any trouble comes from.
 const CALM_STREAM: u64 = 0xde;
 
+/// Where deadlines come from.
+const EXPIRY_STREAM: u64 = 0xe1;
+
+/// Gives values deadlines: short ones, so that they come within the run.
+fn with_deadlines(operations: &mut [Planned], rng: &mut Rng) {
+    let longest = rng.magnitude(20, 5_000);
+    let often = rng.between(2, 4);
+    for operation in operations {
+        if !rng.one_in(often) {
+            continue;
+        }
+        operation.lives = rng.between(1, longest);
+        operation.kind = match operation.kind {
+            OperationKind::Set => OperationKind::SetEx,
+            OperationKind::SetIfAbsent => OperationKind::Lock,
+            OperationKind::Get => *rng.pick(&[
+                OperationKind::Get,
+                OperationKind::Get,
+                OperationKind::Lock,
+                OperationKind::Expire,
+                OperationKind::Persist,
+                OperationKind::GetEx,
+            ]),
+            kind => kind,
+        };
+    }
+}
+
 /// The same without anything that could go wrong.
 fn calm(plan: Plan) -> Plan {
     let latency = (plan.network.latency.0, plan.network.latency.1.min(super::CALM_LATENCY));
@@ -41,9 +69,11 @@ fn calm(plan: Plan) -> Plan {
     for operation in &mut operations {
         operation.patience = 0;
         // A Set that comes in between may close an instance that nobody can tell the end of any more (P3').
-        if operation.kind == OperationKind::Set {
-            operation.kind = OperationKind::GetSet;
-        }
+        operation.kind = match operation.kind {
+            OperationKind::Set => OperationKind::GetSet,
+            OperationKind::SetEx => OperationKind::Lock,
+            kind => kind,
+        };
     }
     let sync = (plan.sync.0.min(MS), plan.sync.1.min(super::CALM_SYNC));
     Plan {
@@ -102,7 +132,12 @@ impl Draw {
         let large = features.large.unwrap_or(self.rng.one_in(6));
         let drawn = self.rng.one_in(4);
         let little = features.little_for_clients.unwrap_or(drawn);
-        let operations = self.operations(features, large);
+        let mut operations = self.operations(features, large);
+        let mut expiry = Rng::new(seed, EXPIRY_STREAM);
+        let drawn = features.updates && features.deletes != Some(false) && expiry.one_in(2);
+        if features.expiry.unwrap_or(drawn) {
+            with_deadlines(&mut operations, &mut expiry);
+        }
         let faults = self.faults(seed, features, mode);
         let forget = faults.iter().any(|fault| fault.what.forgets());
         let drawn = self.rng.one_in(3);
@@ -219,7 +254,7 @@ impl Draw {
             let node = if sticky { client % self.nodes } else { self.rng.node(self.nodes) };
             let patience = if impatient && self.rng.one_in(4) { self.rng.magnitude(MS, 500 * MS) } else { 0 };
             let size = if large && self.rng.one_in(16) { *self.rng.pick(&LARGE) } else { 0 };
-            operations.push(Planned { at, client, node, key, kind, size, patience });
+            operations.push(Planned { at, client, node, key, kind, size, lives: 0, patience });
         }
         operations.sort_by_key(|operation| operation.at);
         operations
@@ -229,7 +264,8 @@ impl Draw {
     fn kinds(&mut self, deletes: Option<bool>, updates: bool) -> Vec<OperationKind> {
         let deletes = self.switch(deletes);
         let mut kinds = Vec::new();
-        for kind in OperationKind::ALL {
+        // Deadlines are given afterwards.
+        for kind in OperationKind::ALL.into_iter().filter(|kind| !kind.is_about_deadlines()) {
             let weight = match kind {
                 OperationKind::Get => self.rng.between(2, 10),
                 OperationKind::Set => self.rng.between(u64::from(!updates), 8),

@@ -55,6 +55,8 @@ pub struct Features {
     pub little_for_clients: Option<bool>,
     /// Updates of other kinds than deletions. By themselves they are in every plan.
     pub updates: bool,
+    /// Values with deadlines.
+    pub expiry: Option<bool>,
     /// Nothing goes wrong at all.
     pub calm: Option<bool>,
     /// Nodes stop in order, and come back.
@@ -91,6 +93,7 @@ impl Features {
         large: None,
         little_for_clients: None,
         updates: true,
+        expiry: None,
         calm: None,
         stops: None,
         lasting: false,

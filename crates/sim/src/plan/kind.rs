@@ -24,11 +24,26 @@ pub enum OperationKind {
     DeleteIfEqual,
     /// Takes it away, and reads what it held before.
     GetDelete,
+    /// Gives it a new value with a deadline.
+    SetEx,
+    /// The same if it is absent, as a lock is taken.
+    Lock,
+    /// Gives what it holds a deadline.
+    Expire,
+    /// Takes the deadline of what it holds away.
+    Persist,
+    /// Gives what it holds a deadline, and reads it.
+    GetEx,
 }
 
 impl OperationKind {
+    /// Whether it gives a value a deadline, or takes it away.
+    pub fn is_about_deadlines(self) -> bool {
+        self.has_deadline() || self == Self::Persist
+    }
+
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 15] = [
         Self::Get,
         Self::Set,
         Self::SetIfAbsent,
@@ -39,11 +54,26 @@ impl OperationKind {
         Self::Delete,
         Self::DeleteIfEqual,
         Self::GetDelete,
+        Self::SetEx,
+        Self::Lock,
+        Self::Expire,
+        Self::Persist,
+        Self::GetEx,
     ];
 
     /// Whether what it does depends on what the key holds: consensus decides it.
     pub fn is_update(self) -> bool {
-        !matches!(self, Self::Get | Self::Set)
+        !matches!(self, Self::Get | Self::Set | Self::SetEx)
+    }
+
+    /// Whether there is a deadline with it.
+    pub fn has_deadline(self) -> bool {
+        matches!(self, Self::SetEx | Self::Lock | Self::Expire | Self::GetEx)
+    }
+
+    /// Whether it leaves the value as it is, for a while at least.
+    pub fn keeps_value(self) -> bool {
+        matches!(self, Self::Get | Self::Expire | Self::Persist | Self::GetEx)
     }
 
     /// Whether it may leave the key absent.
@@ -53,7 +83,7 @@ impl OperationKind {
 
     /// Whether it has a value with it: to write, to append, or to add.
     pub fn has_value(self) -> bool {
-        !matches!(self, Self::Get) && !self.deletes()
+        !self.keeps_value() && !self.deletes()
     }
 
     /// Whether it has a value with it that the key must hold.
@@ -74,6 +104,11 @@ impl OperationKind {
             Self::Delete => "delete",
             Self::DeleteIfEqual => "delifeq",
             Self::GetDelete => "getdel",
+            Self::SetEx => "setpx",
+            Self::Lock => "lock",
+            Self::Expire => "pexpire",
+            Self::Persist => "persist",
+            Self::GetEx => "getex",
         }
     }
 

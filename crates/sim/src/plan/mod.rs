@@ -146,6 +146,8 @@ pub struct Planned {
     pub kind: OperationKind,
     /// How many bytes a Set writes at least.
     pub size: usize,
+    /// For how long what it leaves lives, in milliseconds, if it has a deadline.
+    pub lives: u64,
     /// After this long the client wants no answer any more; zero: it waits.
     pub patience: u64,
 }
@@ -178,6 +180,11 @@ impl Plan {
             && !self.few_instances
             && self.faults.is_empty()
             && self.op_timeout >= CALM_PATIENCE
+    }
+
+    /// Whether some node does not know its interval for a while.
+    pub fn loses_clocks(&self) -> bool {
+        self.faults.iter().any(|fault| matches!(fault.what, What::ClockUnknown(..)))
     }
 
     /// The members of a majority.

@@ -7,7 +7,8 @@
 //! n1 wall +5s                             the wall clock, compared with true time
 //! n2 syncs when told                      its disk waits for a line "n2 syncs"
 //! c1 asks n1: set k=x as A                get k, set k=x, delete k, setnx k=x, setifeq k=x if y, getset k=x, append k=x,
-//!                                         incrby k=5, delifeq k if x, getdel k; A is the name of the operation
+//!                                         incrby k=5, delifeq k if x, getdel k, setpx k=x for 10ms, lock k=x for 10ms,
+//!                                         pexpire k for 10ms, persist k, getex k for 10ms; A is the name of the operation
 //! n1 -> n2 write A arrives                read, query (timestamps), write, prepare, accept or reply; the oldest that is under
 //!                                         way. What is sent for several updates of a key at once is named after the oldest
 //! n1 -> n3 write A is lost
@@ -103,6 +104,8 @@ pub enum Direction {
         value: String,
         /// What the key must hold.
         expected: String,
+        /// For how long what it leaves lives, in milliseconds.
+        lives: u64,
         /// The name of the operation.
         name: String,
     },
@@ -209,13 +212,16 @@ impl fmt::Display for Direction {
                 write!(f, "{} wall {sign}{}", n(node), time::text(offset.unsigned_abs()))
             }
             Self::SyncsWhenTold(node) => write!(f, "{} syncs when told", n(node)),
-            Self::Ask { client, node, kind, key, value, expected, name } => {
+            Self::Ask { client, node, kind, key, value, expected, lives, name } => {
                 write!(f, "c{} asks {}: {} {key}", client + 1, n(node), kind.name())?;
                 if kind.has_value() {
                     write!(f, "={value}")?;
                 }
                 if kind.has_expected() {
                     write!(f, " if {expected}")?;
+                }
+                if kind.has_deadline() {
+                    write!(f, " for {}", time::text(lives * time::MS))?;
                 }
                 write!(f, " as {name}")
             }

@@ -210,12 +210,20 @@ fn direction(words: &[&str]) -> Result<Direction, String> {
     })
 }
 
-/// `set k=x`, `delete k`, `setifeq k=x if y`, and so on.
+/// `set k=x`, `delete k`, `setifeq k=x if y`, `setpx k=x for 10ms`, and so on.
 fn ask(client: u32, node: u32, name: String, request: &[&str]) -> Result<Direction, String> {
     let names = || OperationKind::ALL.map(OperationKind::name).join(", ");
     let (asked, request) = request.split_first().ok_or("a client asks for something")?;
     let kind =
         OperationKind::named(asked).ok_or_else(|| format!("a client asks {}, not `{asked}`", names()))?;
+    let (request, lives) = match request {
+        [request @ .., "for", lives] if kind.has_deadline() => {
+            let nanos = time::parse(lives).ok_or_else(|| format!("`{lives}` is no duration"))?;
+            (request, nanos / time::MS)
+        }
+        _ if kind.has_deadline() => return Err(format!("`{asked}` wants a duration behind `for`")),
+        request => (request, 0),
+    };
     let (both, expected) = match request {
         [both] if !kind.has_expected() => (*both, ""),
         [both, "if", expected] if kind.has_expected() => (*both, *expected),
@@ -229,7 +237,7 @@ fn ask(client: u32, node: u32, name: String, request: &[&str]) -> Result<Directi
         false => (both, ""),
     };
     let (key, value, expected) = (key.to_owned(), value.to_owned(), expected.to_owned());
-    Ok(Direction::Ask { client, node, kind, key, value, expected, name })
+    Ok(Direction::Ask { client, node, kind, key, value, expected, lives, name })
 }
 
 /// `db gone watermark copied`, and so on.
@@ -328,6 +336,8 @@ c2 asks n2: delete k as C
 c2 asks n2: append k=y; as D
 c2 asks n2: setifeq k=z if y as E
 c2 asks n2: delifeq k if z as F
+c2 asks n2: lock k=x for 10ms as G
+c2 asks n2: getex k for 10ms as H
 n1 -> n2 prepare D arrives
 n1 -> n2 accept D arrives
 n1 -> n2 write A arrives

@@ -146,7 +146,7 @@ impl Stage {
                 clocks.jump(i64::try_from(step).unwrap_or_default());
             }
             Direction::SyncsWhenTold(node) => self.world.nodes[*node as usize].lazy_disk = true,
-            Direction::Ask { client, node, kind, key, value, expected, name } => {
+            Direction::Ask { client, node, kind, key, value, expected, lives, name } => {
                 let up = self.world.nodes[*node as usize].process.is_some();
                 let planned = Planned {
                     at: now,
@@ -155,6 +155,7 @@ impl Stage {
                     key: 0,
                     kind: *kind,
                     size: 0,
+                    lives: *lives,
                     patience: 0,
                 };
                 let [key, value, expected] = [key, value, expected].map(|word| Bytes::from(word.clone()));

@@ -87,6 +87,7 @@ impl Recorder<'_> {
                     key: word(&record.key),
                     value: word(&record.value),
                     expected: word(&record.expected),
+                    lives: record.lives_for(),
                     name: name(*operation),
                 }
             }

@@ -91,13 +91,18 @@ impl World {
     fn last_seen(&self, key: &Bytes) -> Bytes {
         let told = self.records.iter().rev().filter(|record| record.key == key);
         let mut seen = told.filter_map(|record| match (record.kind, &record.answer) {
-            (OperationKind::Get, ClientAnswer::Read(Some(value))) => Some(value.clone()),
-            (OperationKind::Set | OperationKind::GetSet, answer) if answer.is_answered() => {
+            (OperationKind::Get | OperationKind::GetEx, ClientAnswer::Read(Some(value))) => {
+                Some(value.clone())
+            }
+            (OperationKind::Set | OperationKind::SetEx | OperationKind::GetSet, answer)
+                if answer.is_answered() =>
+            {
                 Some(record.value.clone())
             }
-            (OperationKind::SetIfAbsent | OperationKind::SetIfEqual, ClientAnswer::Written) => {
-                Some(record.value.clone())
-            }
+            (
+                OperationKind::SetIfAbsent | OperationKind::Lock | OperationKind::SetIfEqual,
+                ClientAnswer::Written,
+            ) => Some(record.value.clone()),
             (OperationKind::Increment, ClientAnswer::Number(sum)) => Some(Bytes::from(sum.to_string())),
             _ => None,
         });
@@ -107,6 +112,10 @@ impl World {
     /// The same with a key and values of somebody's choice.
     pub(crate) fn ask_for(&mut self, planned: &Planned, node: Option<u32>, asked: Asked) -> usize {
         let Asked { key, value, expected } = asked;
+        let lives = match planned.kind.has_deadline() {
+            true => Bytes::from(planned.lives.to_string()),
+            false => Bytes::new(),
+        };
         let operation = self.records.len();
         let record = OperationRecord {
             client: planned.client,
@@ -115,6 +124,7 @@ impl World {
             kind: planned.kind,
             value,
             expected,
+            lives,
             proposals: Vec::new(),
             is_blind: false,
             version: None,
@@ -230,7 +240,7 @@ impl World {
             }
             let client = first + node;
             let operation =
-                |key, kind| Planned { at: self.now, client, node, key, kind, size: 0, patience: 0 };
+                |key, kind| Planned { at: self.now, client, node, key, kind, size: 0, lives: 0, patience: 0 };
             let mut todo: VecDeque<Planned> = (0..keys)
                 .flat_map(|key| [operation(key, OperationKind::Get), operation(key, OperationKind::Set)])
                 .collect();

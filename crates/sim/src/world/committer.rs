@@ -212,6 +212,7 @@ impl World {
                 self.convict(unique);
                 let once = self.once.exists(key, &stamped);
                 self.convict(once);
+                self.expiries.exists(key, &stamped, self.moment);
             }
             Err(conviction) => self.convict(Err(conviction)),
         }

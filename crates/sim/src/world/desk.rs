@@ -93,7 +93,7 @@ impl Desk {
         }
         let around = &self.around;
         around.about.set(about);
-        let back = Back { operation: asked, key: key.clone(), around: around.clone(), way };
+        let back = Back { operation: asked, key: key.clone(), around: around.clone(), way, deletes: false };
         let begun = self.shard.borrow_mut().submit(operation, deadline, around.moment.get().now, back);
         around.about.set(About::Other);
         match begun {
@@ -244,7 +244,8 @@ impl Operations for Desk {
 
     fn inquire(&self, inquiry: Inquiry, instant: Instant, way: WayBack) -> InquiryId {
         // It is no operation.
-        let back = Back { operation: usize::MAX, key: Bytes::new(), around: self.around.clone(), way };
+        let (key, around) = (Bytes::new(), self.around.clone());
+        let back = Back { operation: usize::MAX, key, around, way, deletes: false };
         self.shard.borrow_mut().inquire(inquiry, back, instant)
     }
 

@@ -2,7 +2,7 @@
 
 use super::view::View;
 use crate::checks::bounded;
-use crate::mutant::{ClockLie, Lies};
+use crate::mutant::{ClockLie, ExpiryLie, Lies};
 use crate::rng::Rng;
 use abd::{
     AcceptedRecord, Acceptor, AfterCommit, CallId, Evaluation, Instant, Interval, ListedWrites, Members,
@@ -101,6 +101,8 @@ pub(crate) struct Back {
     pub(crate) key: Bytes,
     pub(crate) around: Rc<Surroundings>,
     pub(crate) way: WayBack,
+    /// The mutant `expires-by-delete`: it is the Delete of a Get.
+    pub(crate) deletes: bool,
 }
 
 impl Return for Back {
@@ -109,15 +111,17 @@ impl Return for Back {
     }
 
     fn send(self, outcome: Outcome) {
+        let Some((back, outcome)) = self.judged(outcome) else { return };
         let version = match outcome {
             Outcome::Written { version, .. } | Outcome::Updated { version, .. } => Some(version),
             _ => None,
         };
-        self.around.ended.borrow_mut().push((self.operation, version));
-        let outcome = self.around.answered_alike(&self.key, outcome);
-        self.way.send(match outcome {
+        let Self { operation, key, around, way, .. } = back;
+        around.ended.borrow_mut().push((operation, version));
+        let outcome = around.answered_alike(&key, outcome);
+        way.send(match outcome {
             // The mutant `drain-says-refused`.
-            Outcome::Indeterminate(_) if self.around.lies.drain_refuses && self.around.stops.get() => {
+            Outcome::Indeterminate(_) if around.lies.drain_refuses && around.stops.get() => {
                 Outcome::Refused(Reason::Stopping)
             }
             outcome => outcome,
@@ -147,6 +151,8 @@ pub(crate) struct Surroundings {
     pub(crate) accepts: Cell<bool>,
     /// The mutant `one-answer-for-all`: the last answers, of which key and version.
     pub(crate) told: RefCell<Option<(Bytes, Version, Vec<Bytes>)>>,
+    /// The mutant `expires-by-delete`: Gets that have found what is due.
+    pub(crate) deletes: RefCell<Vec<Back>>,
     /// Whether look-ups leave the event loop, and those that wait.
     pub(crate) hand_over: RefCell<HandOver>,
     pub(crate) lookups: RefCell<Lookups<ReplyTo>>,
@@ -224,7 +230,10 @@ impl Surroundings {
         if is_repair(call) || operations.contains_key(&call.operation) {
             return;
         }
-        let oldest = operations.values().find(|running| running.about == About::Update && running.key == key);
+        let oldest_of =
+            |about| operations.values().find(|running| running.about == about && running.key == key);
+        // Gets alone have folds where a value is due to expire.
+        let oldest = oldest_of(About::Update).or_else(|| oldest_of(About::Get));
         let mut folds = self.folds.borrow_mut();
         match (oldest, folds.get_mut(&call.operation)) {
             (Some(oldest), Some(fold)) => fold.operation = oldest.operation,
@@ -292,11 +301,13 @@ impl Environment for Reached {
     type Store = View;
 
     fn now(&self, instant: Instant) -> Now {
-        Now { instant, interval: self.told_interval(), moment: self.moment.get().moments.earliest }
+        Now { instant, interval: self.told_interval(), moment: self.judged_by() }
     }
 
     fn moments(&self) -> Moments {
-        self.moment.get().moments
+        let Moments { earliest, latest } = self.moment.get().moments;
+        let earliest = if self.lies.expiry == ExpiryLie::Early { latest } else { earliest };
+        Moments { earliest, latest }
     }
 
     fn hand_over(&self, evaluation: Evaluation) -> Option<Evaluation> {
@@ -344,6 +355,12 @@ impl Environment for Reached {
 
     fn commit(&self, unit: Unit, reply: AfterCommit, to: ReplyTo) -> Result<(), Reply> {
         let unit = match unit {
+            Unit::Acceptance { key, record, .. }
+                if to.lane.is_none() && self.takes_for_accepted(&key, &record.acceptance.proposal) =>
+            {
+                // The mutant `promise-is-enough`: nothing is written.
+                return Err(Reply::Accepted);
+            }
             Unit::Acceptance { key, record, base } => {
                 if to.lane.is_none() {
                     self.note(Note::Proposes(key.clone(), record.acceptance.proposal.update));
@@ -361,8 +378,9 @@ impl Environment for Reached {
                 // The mutant `no-write-back`: nothing is written.
                 return Err(Reply::Written { previous: None });
             }
-            if self.lies.answers_unpublished && self.about(to.call) == About::Update {
-                // The mutant `answers-before-published`: the same.
+            let unpublished = self.lies.answers_unpublished && self.about(to.call) == About::Update;
+            if unpublished || self.takes_for_published(key, stamped) {
+                // The mutants `answers-before-published` and `promise-is-enough`: the same.
                 return Err(Reply::Written { previous: None });
             }
             self.note(Note::Writes(key.clone(), stamped.clone()));

@@ -3,7 +3,7 @@
 use super::environment::{About, Moment, Note};
 use super::node::{Loop, Process, Stopping};
 use super::{Event, World};
-use crate::mutant::ClockLie;
+use crate::mutant::{ClockLie, ExpiryLie};
 use crate::plan::Point;
 use crate::time::MS;
 use crate::trace::What;
@@ -38,8 +38,11 @@ impl World {
         around.moment.set(Moment { now, interval, latest, moments, standing, sequence, lookups });
         around.store.is_replaced.set(state.replaced);
         around.about.set(about);
-        let interval = around.told_interval();
-        Some((process, Now { instant: now, interval, moment: moments.earliest }))
+        let (interval, moment) = (around.told_interval(), around.judged_by());
+        if around.lies.expiry == ExpiryLie::Hides {
+            around.store.hides_due_at.set(moment);
+        }
+        Some((process, Now { instant: now, interval, moment }))
     }
 
     fn interval_at(&self, node: u32) -> Option<Interval> {
@@ -93,6 +96,7 @@ impl World {
             let answer = asked.carry_out(&around.store, admitted);
             process.desk.shard.get_mut().handle_answered(asked.to, answer, now);
         }
+        self.delete_what_is_due(node);
         self.send_what_waits(node);
         self.hand_out(node);
         self.arm(node);

@@ -10,6 +10,7 @@ mod directories;
 mod ending;
 mod environment;
 mod event_loop;
+mod expiring;
 mod greetings;
 mod lanes;
 mod lookups;
@@ -28,6 +29,7 @@ pub use network::Held;
 pub(crate) use node::{Job, Node, Process};
 
 use crate::checks::chosen::Chosen;
+use crate::checks::expiry::Expiries;
 use crate::checks::monotone::Monotone;
 use crate::checks::once::Once;
 use crate::checks::unique::Unique;
@@ -40,7 +42,7 @@ use crate::time::{MS, S};
 use crate::trace::{Trace, What};
 use ::node::hello::LaneKind;
 use ::node::lanes::lane::LaneKey;
-use abd::{Members, NodeId};
+use abd::{Members, NodeId, TimestampMode};
 use bytes::Bytes;
 use clients::Client;
 use lanes::Connection;
@@ -173,6 +175,7 @@ pub struct World {
     pub(crate) unique: Unique,
     pub(crate) chosen: Chosen,
     pub(crate) once: Once,
+    pub(crate) expiries: Expiries,
     pub(crate) monotone: Rc<RefCell<Monotone>>,
     pub(crate) conviction: Option<Conviction>,
     pub(crate) trace: Trace,
@@ -223,6 +226,7 @@ impl World {
             unique: Unique::default(),
             chosen: Chosen::default(),
             once: Once::default(),
+            expiries: Expiries::default(),
             monotone: Rc::new(RefCell::new(Monotone::new(plan.nodes))),
             conviction: None,
             trace: Trace::new(trace),
@@ -273,10 +277,16 @@ impl World {
             let calm = calm::check(&self.records);
             self.convict(calm);
         }
+        if self.plan.mode == TimestampMode::TrueTime && !self.plan.loses_clocks() {
+            let late = self.expiries.check_late(&self.records, self.clocks_behind());
+            self.convict(late);
+        }
         let mut verdict = match self.conviction.take() {
             Some(conviction) => Verdict::Wrong(conviction),
             None => {
-                let judged = linearizable::check(&self.records, |record| {
+                let expiries = self.expiries.possible(&self.chosen, &self.records);
+                let by_true_time = self.plan.mode == TimestampMode::TrueTime;
+                let judged = linearizable::check(&self.records, &expiries, by_true_time, |record| {
                     self.once.may_have_set(record) && self.chosen.may_have_updated(record)
                 });
                 self.stats.partly = u64::from(!judged.is_whole);
@@ -300,6 +310,12 @@ impl World {
         self.stats.events = self.moment;
         self.stats.simulated = self.now;
         RunReport { verdict, stats: self.stats, trace: self.trace, records: self.records }
+    }
+
+    /// How far an interval clock may put `earliest` before true time.
+    fn clocks_behind(&self) -> u64 {
+        let fixed = self.nodes.iter().filter_map(|node| Some(node.clocks.fixed?.0)).max().unwrap_or(0);
+        self.plan.clocks.behind.max(fixed) + self.plan.clocks.tick
     }
 
     /// Something happens, or waits because its node stands still.

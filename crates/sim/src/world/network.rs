@@ -126,8 +126,8 @@ impl World {
                 return false;
             }
         }
-        for call in pretended {
-            let mut frame = BytesMut::from(&reply_frame(call, &Reply::Written { previous: None })[..]);
+        for (call, reply) in pretended {
+            let mut frame = BytesMut::from(&reply_frame(call, &reply)[..]);
             let taken = self.tell(node, About::Get, |shard, now| shard.handle_bytes(key, &mut frame, now));
             assert!(!matches!(taken, Some(Err(_))), "a reply is a frame");
         }
@@ -140,7 +140,7 @@ impl World {
         (node, to): (u32, u32),
         connection: u64,
         output: &mut BytesMut,
-        pretended: &mut Vec<CallId>,
+        pretended: &mut Vec<(CallId, Reply)>,
     ) -> bool {
         while !output.is_empty() {
             let frame = next_frame(output);
@@ -155,8 +155,8 @@ impl World {
                         return false;
                     }
                     match sent {
-                        Sent::Pretended => {
-                            pretended.push(*call);
+                        Sent::Pretended(reply) => {
+                            pretended.push((*call, reply));
                             continue;
                         }
                         Sent::As(request) => {

@@ -304,6 +304,7 @@ impl World {
             is_replaced: Cell::new(state.replaced),
             conviction: RefCell::default(),
             shown: RefCell::default(),
+            hides_due_at: Cell::new(abd::Moment::UNKNOWN),
         };
         let queue_bytes = self.plan.queue_bytes;
         let now = Instant(self.now);
@@ -333,6 +334,7 @@ impl World {
             queue_bytes,
             accepts: Cell::new(false),
             told: RefCell::default(),
+            deletes: RefCell::default(),
             hand_over: RefCell::new(HandOver::default()),
             lookups: RefCell::new(Lookups::default()),
             repair: RefCell::new(repair),

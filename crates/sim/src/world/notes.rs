@@ -7,19 +7,21 @@ use crate::history::ClientAnswer;
 use crate::plan::OperationKind;
 use crate::time::MS;
 use crate::trace::What;
-use abd::{CallId, Content, Request, StampedValue, UpdateId, Version};
+use abd::{CallId, Content, Reply, Request, StampedValue, UpdateId, Version};
 use bytes::Bytes;
 
 /// What a coordinator proposes leaves its node within this, in nanoseconds.
 const PROPOSED_WITHIN: u64 = 2000 * MS;
+
+const WRITTEN: Reply = Reply::Written { previous: None };
 
 /// What becomes of a request.
 pub(super) enum Sent {
     AsItIs,
     /// The mutant `repick` changes it.
     As(Request),
-    /// The mutant `no-write-back` takes it for answered.
-    Pretended,
+    /// The mutant `no-write-back` and the like take it for answered so.
+    Pretended(Reply),
 }
 
 impl World {
@@ -57,13 +59,20 @@ impl World {
         running.called.push(to);
         if let Request::Accept { key, proposal, .. } = request {
             drop((operations, folds));
+            if around.takes_for_accepted(key, proposal) {
+                return Sent::Pretended(Reply::Accepted);
+            }
             self.note_proposal(node, key, proposal.update, Some(&proposal.content));
             return Sent::AsItIs;
         }
         let Request::LocalWrite { key, stamped } = request else { return Sent::AsItIs };
         let (operation, about) = (running.operation, running.about);
+        drop((operations, folds));
+        if around.takes_for_published(key, stamped) {
+            return Sent::Pretended(WRITTEN);
+        }
         if about == About::Get && lies.no_write_back || about == About::Update && lies.answers_unpublished {
-            return Sent::Pretended;
+            return Sent::Pretended(WRITTEN);
         }
         let mut stamped = stamped.clone();
         let drops = lies.drops_update && about == About::Get && stamped.update != UpdateId::NONE;
@@ -76,7 +85,6 @@ impl World {
         {
             stamped.version = Version::of_write(timestamp);
         }
-        drop((operations, folds));
         if about == About::Other {
             self.records[operation].version.get_or_insert(stamped.version);
         }
@@ -138,6 +146,7 @@ impl World {
         self.convict(was_chosen);
         let once = self.once.exists(key, stamped);
         self.convict(once);
+        self.expiries.exists(key, stamped, self.moment);
         let replaced = self.nodes[node as usize].replaced;
         self.convict(crate::checks::unique::issued_by(node, replaced));
     }

@@ -14,6 +14,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use store::{DatabaseError, Due, MultiVersionStore};
 
+/// What is shown instead of a value that is hidden.
+const HIDDEN: Newest = Newest { stamped: StampedValue::NEVER, durable: true };
+
 /// The store of a running process.
 pub(crate) struct View {
     pub(crate) versions: MultiVersionStore<Arc<SimDatabase>>,
@@ -28,6 +31,8 @@ pub(crate) struct View {
     pub(crate) conviction: RefCell<Option<Conviction>>,
     /// The mutant `serves-closed-base`: the key, and what is shown as its newest version.
     pub(crate) shown: RefCell<Option<(Bytes, Version)>>,
+    /// The mutant `hides-expired`: what is due at this moment is not shown.
+    pub(crate) hides_due_at: Cell<Moment>,
 }
 
 impl View {
@@ -44,6 +49,11 @@ impl View {
         let (_, version) = shown.as_ref().filter(|(of, version)| of == key && *version < newest)?;
         let (version, deadline, update) = (*version, Deadline::NONE, UpdateId::NONE);
         Some(Glimpse { version, present: true, deadline, update, content: None, durable: true })
+    }
+
+    /// Whether it is not shown, as it has expired.
+    fn hides(&self, present: bool, deadline: Deadline) -> bool {
+        present && deadline.has_passed(self.hides_due_at.get())
     }
 
     /// The newest of what is shown early, if it is above `have`.
@@ -73,6 +83,9 @@ impl VersionStore for View {
     fn newest(&self, key: &[u8]) -> Result<Newest, DatabaseError> {
         let newest = self.versions.newest(key)?;
         let newest = self.early_above(key, newest.stamped.version).unwrap_or(newest);
+        if self.hides(newest.stamped.content.is_value(), newest.stamped.deadline) {
+            return Ok(HIDDEN);
+        }
         self.note(key, newest.stamped.version, newest.durable);
         Ok(newest)
     }
@@ -84,6 +97,9 @@ impl VersionStore for View {
         }
         let early = self.early_above(key, glimpse.version);
         let glimpse = early.map_or(glimpse, |newest| newest.glimpse(have));
+        if self.hides(glimpse.present, glimpse.deadline) {
+            return Ok(HIDDEN.glimpse(have));
+        }
         self.note(key, glimpse.version, glimpse.durable);
         Ok(glimpse)
     }
@@ -96,6 +112,9 @@ impl VersionStore for View {
         }
         let early = self.early_above(key, known.version);
         let glimpse = early.map_or(known, |newest| newest.glimpse(have));
+        if self.hides(glimpse.present, glimpse.deadline) {
+            return Some(HIDDEN.glimpse(have));
+        }
         self.note(key, glimpse.version, glimpse.durable);
         Some(glimpse)
     }
