@@ -69,6 +69,9 @@ fn a_full_disk_is_survived_and_recovers_by_itself() {
     let mut client = cluster.nodes[2].connect();
     assert_eq!(client.call("SET before 1"), Response::ok());
     assert_eq!(client.call("INCR counter"), Response::Integer(1));
+    // It is due when the disk is full.
+    assert_eq!(client.call("SET lock holder PX 20000"), Response::ok());
+    assert_eq!(client.call("SET lease holder EX 1000"), Response::ok());
     let value = vec![b'x'; 64 << 10];
     for key in 1..=KEYS {
         let key = format!("old-{key}");
@@ -109,6 +112,14 @@ fn a_full_disk_is_survived_and_recovers_by_itself() {
             assert!(told.starts_with("NOQUORUM") || is_unknown, "{command}: {told}");
         }
     }
+    // Nobody needs room for an expiry.
+    assert_eq!(other.call("EXPIRE lease -1"), Response::Integer(1));
+    assert_eq!(client.call("GET lease"), Response::Bulk(None));
+    eventually("the lock has expired", || {
+        let found = [&mut client, &mut other].map(|client| client.call("GET lock"));
+        assert!(found.iter().all(|found| matches!(found, Response::Bulk(_))), "{found:?}");
+        found[0] == Response::Bulk(None)
+    });
     // One that changes nothing is answered.
     assert_eq!(other.call("SET before 2 NX"), Response::Bulk(None));
     assert_eq!(other.call("MGET before counter"), Response::Array(["1", "1"].map(Response::bulk).to_vec()));

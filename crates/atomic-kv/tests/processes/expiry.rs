@@ -19,11 +19,11 @@ fn total<'a>(nodes: impl IntoIterator<Item = &'a mut Connection>, field: &str) -
 }
 
 /// Everybody looks at a key around its deadline, at each node in turn: once one has seen it absent, nobody who asks later sees it
-/// again. The nodes' clocks differ by more than it takes to go round.
-fn absent_is_for_ever(flags: &[&str], offsets: [&str; 3]) {
+/// again. The nodes' clocks differ by more than it takes to go round (`offsets` in milliseconds).
+fn absent_is_for_ever(flags: &[&str], offsets: [i64; 3]) {
     let mut cluster = Cluster::new(3, flags);
     for (node, offset) in cluster.nodes.iter_mut().zip(offsets) {
-        node.flags.extend(["--clock-offset".to_owned(), offset.to_owned()]);
+        node.flags.extend(["--clock-offset".to_owned(), (offset * 1_000_000).to_string()]);
     }
     cluster.start_all();
     let mut clients = connect(&cluster);
@@ -57,12 +57,12 @@ fn absent_is_for_ever(flags: &[&str], offsets: [&str; 3]) {
 
 #[test]
 fn what_is_absent_once_is_absent_at_every_node() {
-    absent_is_for_ever(LOGICAL, ["0ms", "150ms", "-150ms"]);
+    absent_is_for_ever(LOGICAL, [0, 150, -150]);
 }
 
 #[test]
 fn what_is_absent_once_is_absent_at_every_node_with_truetime() {
-    absent_is_for_ever(TRUETIME, ["0ms", "25ms", "-25ms"]);
+    absent_is_for_ever(TRUETIME, [0, 25, -25]);
 }
 
 /// A node dies, another one comes back, and deadlines pass meanwhile: what was due is absent, what was not is there with what is left of

@@ -70,9 +70,9 @@ impl Cluster {
         }
     }
 
-    /// kill -9 of all.
+    /// kill -9 of all that run.
     pub(crate) fn kill_all(&mut self) {
-        for node in &mut self.nodes {
+        for node in self.nodes.iter_mut().filter(|node| node.runs()) {
             node.kill();
         }
     }

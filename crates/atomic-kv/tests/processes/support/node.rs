@@ -118,6 +118,11 @@ impl Node {
         self.child.as_ref().unwrap().id()
     }
 
+    /// Whether it was started and not ended since.
+    pub(crate) fn runs(&self) -> bool {
+        self.child.is_some()
+    }
+
     /// Sends it a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(self.process(), signal).unwrap();
