@@ -20,9 +20,10 @@ pub(super) const COMMANDS: &[Command] = &[
     .flags(&["optional"])]),
     row("lastsave", 1, lastsave, "Returns the Unix time now: what is answered is durable.")
         .flags(&["loading", "stale", "fast"], &["@admin", "@fast", "@dangerous"]),
-    row("save", 1, save, "Accepted without effect: what is answered is durable."),
+    row("save", 1, save, "Accepted without effect: what is answered is durable.")
+        .flags(&["admin", "noscript", "no_multi"], CAT_ADMIN),
     row("shutdown", -1, shutdown, "Not supported: returns an error.")
-        .flags(&["admin", "noscript", "loading", "stale"], CAT_ADMIN),
+        .flags(&["admin", "noscript", "loading", "stale", "no_multi", "allow_busy"], CAT_ADMIN),
 ];
 
 fn save(_: Call<'_>) -> Planned {

@@ -160,6 +160,8 @@ fn a_command_that_is_refused_breaks_the_transaction() {
         ("CLIENT GETNAME x", "-ERR wrong number of arguments for 'client|getname' command"),
         ("SET 123456789 x", "-ERR key is too long: 9 bytes, the limit is 8"),
         ("RENAME a a", "-ERR Command not allowed inside a transaction"),
+        ("SAVE", "-ERR Command not allowed inside a transaction"),
+        ("SHUTDOWN NOSAVE", "-ERR Command not allowed inside a transaction"),
     ] {
         script(&[
             ("MULTI", "+OK"),
