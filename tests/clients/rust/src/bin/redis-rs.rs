@@ -1,8 +1,7 @@
-//! redis-rs: plain, asynchronous, cluster and Sentinel clients; deadlines, counters, transactions and scripts.
+//! redis-rs: plain, asynchronous and cluster clients; deadlines, counters, transactions and scripts.
 
-use clients::{MASTER, addresses, eventually, urls};
+use clients::{eventually, urls};
 use redis::cluster::ClusterClient;
-use redis::sentinel::{SentinelClient, SentinelServerType};
 use redis::{
     AsyncCommands, Client, Commands, ExistenceCheck, RedisResult, Script, SetExpiry, SetOptions,
     TypedCommands, pipe,
@@ -12,8 +11,7 @@ use std::collections::BTreeSet;
 fn main() -> RedisResult<()> {
     plain()?;
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(asynchronous())?;
-    cluster()?;
-    sentinel()
+    cluster()
 }
 
 fn plain() -> RedisResult<()> {
@@ -90,15 +88,5 @@ fn cluster() -> RedisResult<()> {
     Commands::set::<_, _, ()>(&mut r, key, 0)?;
     assert_eq!(Commands::incr::<_, _, i64>(&mut r, key, 1)?, 1);
     assert_eq!(Script::new("return redis.call('incr', KEYS[1])").key(key).invoke::<i64>(&mut r)?, 2);
-    Ok(())
-}
-
-fn sentinel() -> RedisResult<()> {
-    assert!(!addresses("KV_SENTINEL").is_empty());
-    let mut r =
-        SentinelClient::build(urls("KV_SENTINEL"), MASTER.to_owned(), None, SentinelServerType::Master)?
-            .get_connection()?;
-    Commands::set_ex::<_, _, ()>(&mut r, "redis-rs-sentinel:a", 1, 100)?;
-    assert_eq!(Commands::incr::<_, _, i64>(&mut r, "redis-rs-sentinel:a", 1)?, 2);
     Ok(())
 }
