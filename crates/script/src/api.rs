@@ -9,6 +9,7 @@ use crate::watch::Watch;
 use bytes::Bytes;
 use mlua::{Error, Lua, MultiValue, Result, Table, Value};
 use node::resp::{Protocol, Response};
+use sha1::{Digest, Sha1};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
@@ -90,12 +91,14 @@ impl<K: Keyspace + 'static> Api<K> {
         };
         let protocol = self.protocol.get();
         let outcome = self.with(|keyspace| keyspace.call(command, protocol))?;
+        // However long it took.
+        self.watch.check()?;
         match outcome.map_err(|Stop(text)| Error::from(Raised::Stop(text)))? {
             Response::Error(text) if raises => {
                 let text = if text.contains(' ') { text } else { format!("ERR {text}") };
                 Err(Raised::Reply(text).into())
             }
-            response => convert::to_value(arguments.lua, &response, protocol),
+            response => convert::to_value(arguments.lua, &self.watch, &response, protocol),
         }
     }
 
@@ -122,6 +125,7 @@ impl<K: Keyspace + 'static> Api<K> {
             };
             bytes = bytes.saturating_add(argument.len());
             self.watch.fits(bytes)?;
+            self.watch.bytes(argument.len())?;
             command.push(argument);
         }
         Ok(Ok(command))
@@ -151,6 +155,7 @@ impl<K: Keyspace + 'static> Api<K> {
             }
             line.extend_from_slice(&text.as_bytes());
             self.watch.fits(line.len())?;
+            self.watch.bytes(line.len())?;
         }
         self.with(|keyspace| keyspace.log(level, &line))?;
         Ok(Value::Nil)
@@ -182,9 +187,10 @@ fn raised(text: &str) -> Error {
     Raised::Reply(format!("ERR {text}")).into()
 }
 
-fn error_reply<K>(_: &Api<K>, arguments: &Arguments<'_>) -> Result<Value> {
+fn error_reply<K>(api: &Api<K>, arguments: &Arguments<'_>) -> Result<Value> {
     match arguments.value(1) {
         Value::String(text) if arguments.count() == 1 => {
+            api.watch.bytes(text.as_bytes().len())?;
             convert::error(arguments.lua, &text.to_string_lossy())
         }
         _ => convert::error(arguments.lua, "ERR wrong number or type of arguments"),
@@ -202,13 +208,23 @@ fn status_reply<K>(_: &Api<K>, arguments: &Arguments<'_>) -> Result<Value> {
     }
 }
 
-fn sha1hex<K>(_: &Api<K>, arguments: &Arguments<'_>) -> Result<Value> {
+/// Bytes that are hashed before it asks whether it may go on.
+const HASHED_BYTES: usize = 64 << 10;
+
+fn sha1hex<K>(api: &Api<K>, arguments: &Arguments<'_>) -> Result<Value> {
     if arguments.count() != 1 {
         return Err(raised("wrong number of arguments"));
     }
     let text = arguments.lua.coerce_string(arguments.value(1))?;
-    let name = crate::sha1hex(&text.map(|text| text.as_bytes().to_vec()).unwrap_or_default());
-    arguments.lua.create_string(name).map(Value::String)
+    let mut hash = Sha1::new();
+    if let Some(text) = text {
+        for part in text.as_bytes().chunks(HASHED_BYTES) {
+            hash.update(part);
+            // To hash takes longer than to copy.
+            api.watch.bytes(4 * part.len())?;
+        }
+    }
+    arguments.lua.create_string(crate::hex(hash)).map(Value::String)
 }
 
 /// What a script changes is one decision here, whatever it asks for.

@@ -13,9 +13,13 @@ const DEPTH_MAX: u32 = 100;
 const VALUE_BYTES: usize = size_of::<Response>();
 
 /// A reply as a script sees it.
-pub(crate) fn to_value(lua: &Lua, response: &Response, protocol: Protocol) -> Result<Value> {
+pub(crate) fn to_value(lua: &Lua, watch: &Watch, response: &Response, protocol: Protocol) -> Result<Value> {
+    watch.step()?;
     let resp3 = protocol == Protocol::Resp3;
-    let text = |bytes: &[u8]| lua.create_string(bytes).map(Value::String);
+    let text = |bytes: &[u8]| {
+        watch.bytes(bytes.len())?;
+        lua.create_string(bytes).map(Value::String)
+    };
     match response {
         Response::Simple(text) => single(lua, "ok", text.as_ref()),
         Response::Error(text) => error(lua, text),
@@ -41,24 +45,26 @@ pub(crate) fn to_value(lua: &Lua, response: &Response, protocol: Protocol) -> Re
         Response::Verbatim(bytes) => text(bytes),
         // No command that a script may call answers in the last two forms.
         Response::Array(items) | Response::Push(items) | Response::Several(items) => {
-            list(lua, items.iter(), protocol)
+            list(lua, watch, items.iter(), protocol)
         }
         Response::Set(items) if resp3 => {
             let members = lua.create_table()?;
             for item in items {
-                put(&members, to_value(lua, item, protocol)?, Value::Boolean(true))?;
+                put(&members, to_value(lua, watch, item, protocol)?, Value::Boolean(true))?;
             }
             single(lua, "set", members)
         }
-        Response::Set(items) => list(lua, items.iter(), protocol),
+        Response::Set(items) => list(lua, watch, items.iter(), protocol),
         Response::Map(pairs) if resp3 => {
             let fields = lua.create_table()?;
             for (name, value) in pairs {
-                put(&fields, to_value(lua, name, protocol)?, to_value(lua, value, protocol)?)?;
+                put(&fields, to_value(lua, watch, name, protocol)?, to_value(lua, watch, value, protocol)?)?;
             }
             single(lua, "map", fields)
         }
-        Response::Map(pairs) => list(lua, pairs.iter().flat_map(|(name, value)| [name, value]), protocol),
+        Response::Map(pairs) => {
+            list(lua, watch, pairs.iter().flat_map(|(name, value)| [name, value]), protocol)
+        }
     }
 }
 
@@ -68,10 +74,15 @@ fn single(lua: &Lua, name: &str, value: impl mlua::IntoLua) -> Result<Value> {
     Ok(Value::Table(table))
 }
 
-fn list<'a>(lua: &Lua, items: impl Iterator<Item = &'a Response>, protocol: Protocol) -> Result<Value> {
+fn list<'a>(
+    lua: &Lua,
+    watch: &Watch,
+    items: impl Iterator<Item = &'a Response>,
+    protocol: Protocol,
+) -> Result<Value> {
     let table = lua.create_table()?;
     for (place, item) in items.enumerate() {
-        table.raw_set(place + 1, to_value(lua, item, protocol)?)?;
+        table.raw_set(place + 1, to_value(lua, watch, item, protocol)?)?;
     }
     Ok(Value::Table(table))
 }
@@ -122,11 +133,13 @@ impl Answer<'_> {
 
     fn bytes_of(&mut self, text: &LuaString) -> Result<Bytes> {
         self.grow(text.as_bytes().len())?;
+        self.watch.bytes(text.as_bytes().len())?;
         Ok(Bytes::copy_from_slice(&text.as_bytes()))
     }
 
     fn line_of(&mut self, text: &LuaString) -> Result<String> {
         self.grow(text.as_bytes().len())?;
+        self.watch.bytes(text.as_bytes().len())?;
         Ok(text.to_string_lossy())
     }
 

@@ -9,7 +9,7 @@ use crate::keyspace::{Keyspace, Stop};
 use crate::raised::{Caught, Pending, caught};
 use crate::random::Random;
 use crate::sandbox::{self, Parts, Sandbox};
-use crate::watch::Watch;
+use crate::watch::{INSTRUCTIONS, Watch};
 use bytes::Bytes;
 use mlua::{Error, Function, HookTriggers, Lua, LuaOptions, Result, StdLib, Value, VmState};
 use node::resp::{Protocol, Response};
@@ -17,9 +17,6 @@ use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-
-/// Instructions of Lua between two questions whether the script may go on; they take about ten microseconds.
-const INSTRUCTIONS: u32 = 1000;
 
 /// Memory above what an empty interpreter has, in bytes, at which a run ends with a collection.
 const GARBAGE_BYTES: usize = 1 << 20;
@@ -152,7 +149,9 @@ impl<K: Keyspace + 'static> Machine<K> {
                 Ok(())
             })?
         };
-        let hook = move |_: &Lua, _: &mlua::Debug<'_>| watch.check().map(|()| VmState::Continue);
+        let hook = move |lua: &Lua, _: &mlua::Debug<'_>| {
+            watch.instructions(lua.used_memory()).map(|()| VmState::Continue)
+        };
         lua.set_global_hook(HookTriggers::new().every_nth_instruction(INSTRUCTIONS), hook)?;
         lua.gc_collect()?;
         lua.set_memory_limit(limits.memory_bytes)?;

@@ -4,8 +4,9 @@
 //! [`Keyspace`]: commands, the log, and the question whether it may go on.
 //!
 //! What is promised of a script, whatever it does:
-//! - It ends. Whatever takes long asks [`Keyspace::interrupt`] again and again: the machine of Lua after some instructions, and
-//!   each library function that works on data of any size (those that C's Lua has and that never ask are replaced).
+//! - It ends. Whatever takes long asks [`Keyspace::interrupt`] again and again: the machine of Lua after few instructions, and
+//!   each library function that may take longer than it takes to go through all memory once (those of C's Lua that may, and that
+//!   never ask, are replaced). So it ends late by a fraction of a second at most.
 //! - It takes no more memory than [`Limits::memory_bytes`], and as much again while its answer is made.
 //! - It leaves nothing behind. Whatever scripts share is read-only to them.
 //! - It cannot end the process. No byte code is loaded; nesting is bounded everywhere, so that [`STACK_BYTES`] are enough.
@@ -66,5 +67,9 @@ pub const STACK_BYTES: usize = 16 << 20;
 
 /// The name of a script: the SHA-1 of its source, in small hexadecimal digits.
 pub fn sha1hex(source: &[u8]) -> String {
-    Sha1::digest(source).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(Sha1::new().chain_update(source))
+}
+
+fn hex(hash: Sha1) -> String {
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -3,7 +3,7 @@
 local native, host = ...
 
 local pcall, xpcall, resume, create = native.pcall, native.xpcall, native.coroutine.resume, native.coroutine.create
-local sort = native.table.sort
+local sort, foreachi, rawget = native.table.sort, native.table.foreachi, native.rawget
 local error, type, select = native.error, native.type, native.select
 local caught, seen, resumes_max = host.caught, host.seen, host.resumes_max
 
@@ -68,8 +68,21 @@ end
 local function less(a, b) return a < b end
 
 function lib.sort(t, compare)
-  if compare == nil and type(t) == 'table' and #t > 1000 then compare = less end
+  if type(t) == 'table' and #t > 1000 then
+    local given = compare
+    if given == nil then compare = less end
+    if type(given) == 'function' then compare = function(a, b) return (given(a, b)) end end
+  end
   return sort(t, compare)
+end
+
+-- Lua's own is not interrupted if it calls a function in C.
+function lib.foreachi(t, f)
+  if type(t) ~= 'table' or type(f) ~= 'function' then return foreachi(t, f) end
+  for at = 1, #t do
+    local result = f(at, rawget(t, at))
+    if result ~= nil then return result end
+  end
 end
 
 -- Runs a script.

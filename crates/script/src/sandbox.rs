@@ -105,7 +105,9 @@ pub(crate) fn build(lua: &Lua, parts: &Parts, redis: Table) -> Result<Sandbox> {
     strings::install(lua, &string, watch, pending, &native.raw_get("pcall")?)?;
     let table: Table = native.raw_get("table")?;
     tables::install(lua, &table, &globals, watch, &locked)?;
-    table.raw_set("sort", lib.raw_get::<Function>("sort")?)?;
+    for name in ["sort", "foreachi"] {
+        table.raw_set(name, lib.raw_get::<Function>(name)?)?;
+    }
     let math: Table = native.raw_get("math")?;
     random.install(lua, &math)?;
     let coroutine: Table = native.raw_get("coroutine")?;
@@ -137,7 +139,7 @@ pub(crate) fn build(lua: &Lua, parts: &Parts, redis: Table) -> Result<Sandbox> {
     globals.raw_set("string", string)?;
 
     loading::install(lua, &globals, watch, &environment)?;
-    changing(lua, &globals, &locked)?;
+    changing(lua, &globals, watch, &locked)?;
     globals.raw_set("_G", &environment)?;
     let missing = lua.create_table()?;
     missing.raw_set("__index", lua.create_function(nonexistent)?)?;
@@ -222,7 +224,7 @@ fn nonexistent(lua: &Lua, (_, name): (Value, Value)) -> Result<()> {
 }
 
 /// The functions that could change what is read-only, or the collector for all scripts.
-fn changing(lua: &Lua, globals: &Table, locked: &Locked) -> Result<()> {
+fn changing(lua: &Lua, globals: &Table, watch: &Rc<Watch>, locked: &Locked) -> Result<()> {
     let read_only = || Error::from(Raised::Text(READ_ONLY.to_owned()));
     let kept = locked.clone();
     let rawset = move |lua: &Lua, values: MultiValue| {
@@ -265,7 +267,10 @@ fn changing(lua: &Lua, globals: &Table, locked: &Locked) -> Result<()> {
         Ok(table)
     };
     globals.raw_set("setmetatable", lua.create_function(setmetatable)?)?;
-    let collect = |lua: &Lua, values: MultiValue| {
+    let watch = Rc::clone(watch);
+    let collect = move |lua: &Lua, values: MultiValue| {
+        // A collection takes long.
+        watch.check()?;
         let arguments = Arguments::new(lua, values);
         let option = if arguments.is_nil(1) { None } else { Some(arguments.string(1)?) };
         match option.as_ref().map(|option| option.as_bytes()).as_deref() {

@@ -142,6 +142,7 @@ fn pack(arguments: &Arguments<'_>, watch: &Watch) -> Result<MultiValue> {
     let mut format = Format::new(arguments, &text);
     let (mut out, mut place) = (Vec::new(), 2);
     while let Some(Item { letter, size, padding }) = format.next(out.len())? {
+        watch.step()?;
         out.resize(out.len() + padding, 0);
         match letter {
             b'b' | b'B' | b'h' | b'H' | b'l' | b'L' | b'T' | b'i' | b'I' => {
@@ -170,6 +171,7 @@ fn pack(arguments: &Arguments<'_>, watch: &Watch) -> Result<MultiValue> {
                     return Err(arguments.bad(place, "string too short"));
                 }
                 watch.fits(out.len() + size)?;
+                watch.bytes(size)?;
                 out.extend_from_slice(&value[..size]);
                 if letter == b's' {
                     out.push(0);
@@ -225,6 +227,7 @@ fn unpack(arguments: &Arguments<'_>, watch: &Watch) -> Result<MultiValue> {
                     let length = usize::try_from(numbers::to_i64(length)).unwrap_or(usize::MAX);
                     bytes = at.checked_add(length).and_then(|end| data.get(at..end)).ok_or_else(short)?;
                 }
+                watch.bytes(bytes.len())?;
                 values.push(Value::String(arguments.lua.create_string(bytes)?));
                 at += bytes.len() - size;
             }
@@ -232,6 +235,7 @@ fn unpack(arguments: &Arguments<'_>, watch: &Watch) -> Result<MultiValue> {
                 let Some(length) = data[at..].iter().position(|byte| *byte == 0) else {
                     return Err(arguments.fail("unfinished string in data"));
                 };
+                watch.bytes(length)?;
                 values.push(Value::String(arguments.lua.create_string(&data[at..at + length])?));
                 at += length + 1;
             }

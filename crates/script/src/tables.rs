@@ -1,5 +1,5 @@
-//! `table.insert`, for Lua's own moves elements for hours if the place is far below the table; and `unpack`, for Lua's own does
-//! not see that a count is more than a number of C holds.
+//! `table.insert`, `table.remove` and `table.foreachi`, for a table of few elements may say that its length is a thousand million,
+//! and Lua's own go through all that; and `unpack`, for Lua's own does not see that a count is more than a number of C holds.
 
 use crate::arguments::Arguments;
 use crate::numbers;
@@ -20,6 +20,9 @@ pub(crate) fn install(
     watch: &Rc<Watch>,
     locked: &Locked,
 ) -> Result<()> {
+    let (asked, kept) = (Rc::clone(watch), locked.clone());
+    let call = move |lua: &Lua, values: MultiValue| remove(&Arguments::new(lua, values), &asked, &kept);
+    table.raw_set("remove", lua.create_function(call)?)?;
     let (watch, locked) = (Rc::clone(watch), locked.clone());
     let call = move |lua: &Lua, values: MultiValue| insert(&Arguments::new(lua, values), &watch, &locked);
     table.raw_set("insert", lua.create_function(call)?)?;
@@ -65,4 +68,28 @@ fn insert(arguments: &Arguments<'_>, watch: &Watch, locked: &Locked) -> Result<(
         }
         _ => Err(arguments.fail("wrong number of arguments to 'insert'")),
     }
+}
+
+fn remove(arguments: &Arguments<'_>, watch: &Watch, locked: &Locked) -> Result<MultiValue> {
+    let Value::Table(table) = arguments.value(1) else {
+        return Err(arguments.wrong_type(1, "table"));
+    };
+    if locked.holds(&table) {
+        return Err(Raised::Text(crate::sandbox::READ_ONLY.to_owned()).into());
+    }
+    let end = i64::try_from(table.raw_len()).unwrap_or(i64::MAX);
+    let place = match arguments.is_nil(2) {
+        true => end,
+        false => numbers::to_i32(arguments.number(2)?).into(),
+    };
+    if !(1..=end).contains(&place) {
+        return Ok(MultiValue::new());
+    }
+    let removed: Value = table.raw_get(place)?;
+    for at in place..end {
+        watch.step()?;
+        table.raw_set(at, table.raw_get::<Value>(at + 1)?)?;
+    }
+    table.raw_set(end, Value::Nil)?;
+    Ok(MultiValue::from_iter([removed]))
 }

@@ -8,6 +8,19 @@ use std::cell::Cell;
 /// Steps of a library function between two questions whether the script may go on; one step takes nanoseconds.
 const STEPS: u32 = 4096;
 
+/// Bytes that are copied, compared or hashed in one step.
+const BYTES_PER_STEP: usize = 64;
+
+/// Instructions of Lua between two calls of the hook. One that joins or compares strings takes as long as all memory takes, so only
+/// few may come before the hook sees that there are large ones.
+pub(crate) const INSTRUCTIONS: u32 = 50;
+
+/// What an instruction counts, in steps, while Lua has little memory.
+const STEPS_PER_INSTRUCTION: u32 = 4;
+
+/// With more memory than this, in bytes, the hook asks each time.
+const LITTLE_MEMORY_BYTES: usize = 1 << 20;
+
 /// What all library functions ask while they work.
 pub(crate) struct Watch {
     memory_bytes: usize,
@@ -47,6 +60,19 @@ impl Watch {
         }
         self.steps.set(0);
         self.check()
+    }
+
+    /// As many as it takes to go through so many bytes.
+    pub(crate) fn bytes(&self, count: usize) -> Result<()> {
+        self.steps(u32::try_from(count / BYTES_PER_STEP).unwrap_or(u32::MAX))
+    }
+
+    /// Some instructions of Lua, which has so much memory in use.
+    pub(crate) fn instructions(&self, memory_bytes: usize) -> Result<()> {
+        match memory_bytes {
+            ..LITTLE_MEMORY_BYTES => self.steps(INSTRUCTIONS * STEPS_PER_INSTRUCTION),
+            _ => self.check(),
+        }
     }
 
     /// Ends the script if so many bytes at once are more than it may have. For memory that is not Lua's.

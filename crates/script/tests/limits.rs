@@ -48,6 +48,49 @@ fn scripts_without_an_end_are_ended() {
     });
 }
 
+/// Scripts each of whose instructions takes long, as they work on large strings.
+const HEAVY: [&str; 23] = [
+    "local s = ('x'):rep(2e7) while true do redis.sha1hex(s) end",
+    "local s = ('x'):rep(1e7) while true do s:upper() end",
+    "local s = ('x'):rep(1e7) while true do s:reverse() end",
+    "local s = ('x'):rep(1e7) while true do s:sub(2) end",
+    "local s = ('x'):rep(8e6) while true do local t = s .. 'y' end",
+    "local s = ('x'):rep(8e6) local a, b = s .. 'y', s .. 'z' while true do local c = a < b end",
+    "local s = 'x' while #s < 8e6 do s = s .. s end while true do local t = s .. 'y' end",
+    "local s = ('x'):rep(5e6) while true do string.format('%s%q', s, s) end",
+    "local s = ('x'):rep(1e6) while true do table.concat({s, s, s, s, s, s}) end",
+    "local s = ('x'):rep(8e6) while true do redis.pcall('echo', s) end",
+    "local s = ('x'):rep(8e6) while true do redis.pcall('set', 'k', s) end",
+    "local s = ('x'):rep(8e6) while true do redis.error_reply(s) end",
+    "local s = ('x'):rep(8e6) while true do redis.status_reply(s) end",
+    "local s = ('x'):rep(8e6) while true do cjson.decode(cjson.encode(s)) end",
+    "local s = ('x'):rep(8e6) while true do cmsgpack.unpack(cmsgpack.pack(s)) end",
+    "local s = ('x'):rep(8e6) while true do struct.unpack('c8000000', struct.pack('c8000000', s)) end",
+    "return struct.pack(('x'):rep(3e7))",
+    "local s = 'return {' .. ('1,'):rep(1e5) .. '}' while true do loadstring(s) end",
+    "local t = {} for i = 1, 1e5 do t[i] = {} end while true do collectgarbage() end",
+    "local t = {1, 1, [3] = 1} for i = 1, 26 do t[3 * 2 ^ i] = 1 end while true do table.remove(t, 1) end",
+    "local t = {} for i = 1, 5e5 do t[i] = 1 end while true do table.foreachi(t, type) end",
+    "local t = {} for i = 1, 2e5 do t[i] = {} end while true do table.sort(t, rawequal) end",
+    "for i = 1, 1e9 do ('x'):rep(1e6):gsub('x', ('y'):rep(30)) end",
+];
+
+#[test]
+fn scripts_whose_instructions_take_long_are_ended_in_time() {
+    with_stack(|| {
+        let mut bench = Bench::with(Limits { memory_bytes: 128 << 20, ..LIMITS });
+        for source in HEAVY {
+            let begun = Instant::now();
+            let response = bench.run_for(source.as_bytes(), &[], &[], Duration::from_millis(20));
+            let took = begun.elapsed();
+
+            assert_eq!(response, Response::error(TOO_LONG), "{source}");
+            // A machine that does much else has as much again for each instruction.
+            assert!(took < Duration::from_millis(800), "{source} took {took:?}");
+        }
+    });
+}
+
 /// Scripts that want more memory than there is.
 const GREEDY: [&str; 17] = [
     "return ('x'):rep(1e9)",
@@ -72,7 +115,7 @@ const GREEDY: [&str; 17] = [
 #[test]
 fn scripts_that_want_too_much_memory_end_with_an_error_that_names_the_setting() {
     with_stack(|| {
-        let mut bench = Bench::new();
+        let mut bench = Bench::with(Limits { memory_bytes: 4 << 20, ..LIMITS });
         for source in GREEDY {
             let response = bench.run(source);
             let Response::Error(text) = &response else {
@@ -82,7 +125,7 @@ fn scripts_that_want_too_much_memory_end_with_an_error_that_names_the_setting() 
             assert!(text.starts_with("ERR ") && text.contains("--script-memory"), "{source}: {text}");
             assert_eq!(bench.text("return 'next'"), "next", "after {source}");
             assert!(
-                bench.interpreter.memory_bytes() < 4 << 20,
+                bench.interpreter.memory_bytes() < 2 << 20,
                 "{source} left {}",
                 bench.interpreter.memory_bytes()
             );

@@ -81,7 +81,10 @@ impl<'a> Decoder<'a> {
     fn value(&mut self, token: Token) -> Result<Value> {
         self.watch.step()?;
         Ok(match token.kind {
-            Kind::Text(text) => Value::String(self.lua.create_string(text)?),
+            Kind::Text(text) => {
+                self.watch.bytes(text.len().saturating_mul(8))?;
+                Value::String(self.lua.create_string(text)?)
+            }
             Kind::Number(number) => Value::Number(number),
             Kind::Boolean(truth) => Value::Boolean(truth),
             Kind::Null => Value::NULL,
@@ -109,6 +112,7 @@ impl<'a> Decoder<'a> {
                 let Kind::Text(key) = token.kind else {
                     return Err(self.unexpected("object key string", &token));
                 };
+                self.watch.bytes(key.len().saturating_mul(8))?;
                 let colon = self.next();
                 if !matches!(colon.kind, Kind::Colon) {
                     return Err(self.unexpected("colon", &colon));

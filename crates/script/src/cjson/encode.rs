@@ -31,7 +31,7 @@ impl<'a> Encoder<'a> {
         self.watch.step()?;
         self.watch.fits(self.out.len())?;
         match value {
-            Value::String(text) => self.text(&text.as_bytes()),
+            Value::String(text) => self.text(&text.as_bytes())?,
             Value::Integer(_) | Value::Number(_) => return self.number(value),
             Value::Boolean(true) => self.out.extend_from_slice(b"true"),
             Value::Boolean(false) => self.out.extend_from_slice(b"false"),
@@ -43,7 +43,8 @@ impl<'a> Encoder<'a> {
         Ok(())
     }
 
-    fn text(&mut self, text: &[u8]) {
+    fn text(&mut self, text: &[u8]) -> Result<()> {
+        self.watch.bytes(text.len().saturating_mul(8))?;
         self.out.push(b'"');
         for byte in text {
             match byte {
@@ -60,6 +61,7 @@ impl<'a> Encoder<'a> {
             }
         }
         self.out.push(b'"');
+        self.watch.fits(self.out.len())
     }
 
     fn number(&mut self, value: &Value) -> Result<()> {
@@ -140,7 +142,7 @@ impl<'a> Encoder<'a> {
                 self.out.push(b',');
             }
             match &key {
-                Value::String(text) => self.text(&text.as_bytes()),
+                Value::String(text) => self.text(&text.as_bytes())?,
                 Value::Integer(_) | Value::Number(_) => {
                     self.out.push(b'"');
                     self.number(&key)?;

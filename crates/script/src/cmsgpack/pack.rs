@@ -23,7 +23,10 @@ impl<'a> Packer<'a> {
         self.watch.step()?;
         self.watch.fits(self.out.len())?;
         match value {
-            Value::String(text) => self.text(&text.as_bytes()),
+            Value::String(text) => {
+                self.watch.bytes(text.as_bytes().len())?;
+                self.text(&text.as_bytes());
+            }
             Value::Boolean(truth) => self.out.push(if *truth { 0xc3 } else { 0xc2 }),
             Value::Integer(_) | Value::Number(_) => self.number(number_of(self.lua, value)?.unwrap_or(0.0)),
             Value::Table(table) if depth < DEPTH_MAX => return self.table(table, depth),

@@ -84,6 +84,7 @@ impl<'a> Unpacker<'a> {
 
     fn text(&mut self, length: usize) -> Result<Value> {
         let text = self.take(length)?;
+        self.watch.bytes(length)?;
         Ok(Value::String(self.lua.create_string(text)?))
     }
 

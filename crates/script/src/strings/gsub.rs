@@ -97,7 +97,11 @@ impl Gsub {
         };
         match value {
             Value::Nil | Value::Boolean(false) => out.extend_from_slice(&matcher.subject[found.0..found.1]),
-            Value::String(text) => out.extend_from_slice(&text.as_bytes()),
+            Value::String(text) => {
+                self.watch.fits(out.len().saturating_add(text.as_bytes().len()))?;
+                self.watch.bytes(text.as_bytes().len())?;
+                out.extend_from_slice(&text.as_bytes());
+            }
             number @ (Value::Integer(_) | Value::Number(_)) => append(matcher, number, out)?,
             other => {
                 let text = format!("invalid replacement value (a {})", type_name(&other));
@@ -118,6 +122,7 @@ impl Gsub {
         let text = text.as_bytes();
         let mut bytes = text.iter();
         while let Some(byte) = bytes.next() {
+            self.watch.step()?;
             match byte {
                 b'%' => match bytes.next().copied().unwrap_or(0) {
                     b'0' => out.extend_from_slice(&matcher.subject[found.0..found.1]),

@@ -31,6 +31,11 @@ pub(crate) fn install(
     add("gmatch", gmatch)?;
     add("gfind", gmatch)?;
     add("rep", repeat)?;
+    add("upper", |arguments, watch| changed(arguments, watch, |text| text.to_ascii_uppercase()))?;
+    add("lower", |arguments, watch| changed(arguments, watch, |text| text.to_ascii_lowercase()))?;
+    add("reverse", |arguments, watch| {
+        changed(arguments, watch, |text| text.iter().rev().copied().collect())
+    })?;
     let replace = gsub::Gsub::new(watch, pending, protected_call);
     let gsub = move |lua: &Lua, values: MultiValue| replace.call(&Arguments::new(lua, values));
     string.raw_set("gsub", lua.create_function(gsub)?)
@@ -124,6 +129,15 @@ fn repeat(arguments: &Arguments<'_>, watch: &Rc<Watch>) -> Result<MultiValue> {
     let text = arguments.string(1)?;
     let count = usize::try_from(crate::numbers::to_i32(arguments.number(2)?)).unwrap_or(0);
     watch.fits(text.as_bytes().len().saturating_mul(count))?;
+    watch.bytes(text.as_bytes().len().saturating_mul(count))?;
     let whole = text.as_bytes().repeat(if text.as_bytes().is_empty() { 0 } else { count });
     Ok(MultiValue::from_iter([Value::String(arguments.lua.create_string(whole)?)]))
+}
+
+/// A text as long as the one that was given.
+fn changed(arguments: &Arguments<'_>, watch: &Watch, change: fn(&[u8]) -> Vec<u8>) -> Result<MultiValue> {
+    let text = arguments.string(1)?;
+    let text = text.as_bytes();
+    watch.bytes(text.len())?;
+    Ok(MultiValue::from_iter([Value::String(arguments.lua.create_string(change(&text))?)]))
 }

@@ -7,7 +7,7 @@ use super::{CAT_ADMIN, SERVER, help, integer, needs_subcommand};
 use crate::functions::{Function, FunctionAnswer, Script};
 use crate::inquiry::notes::{NOTE_BYTES_MAX, Note, NoteId, NoteKind};
 use crate::inquiry::{Finding, Inquiry};
-use crate::resp::command::{Arg, Call, Command, Plan, Planned, Run, Then, arg, syntax_error};
+use crate::resp::command::{Arg, Call, Command, Plan, Planned, Run, Then, arg};
 use crate::resp::outcomes::{answer_of, answer_to};
 use crate::resp::response::{Protocol, Response};
 use crate::resp::session::Host;
@@ -254,7 +254,7 @@ fn debug(call: Call<'_>) -> Planned {
     if is(b"yes") || is(b"sync") {
         return Err(Response::error("ERR scripts cannot be debugged here"));
     }
-    Err(syntax_error())
+    Err(Response::error("ERR Use SCRIPT DEBUG YES/SYNC/NO"))
 }
 
 fn script_help(_: Call<'_>) -> Planned {

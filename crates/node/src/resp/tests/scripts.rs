@@ -110,7 +110,7 @@ fn errors_are_those_of_redis() {
         ("EVAL source", "-ERR wrong number of arguments for 'eval' command\r\n"),
         ("SCRIPT FLUSH now", "-ERR SCRIPT FLUSH only support SYNC|ASYNC option\r\n"),
         ("SCRIPT KILL", "-NOTBUSY No scripts in execution right now.\r\n"),
-        ("SCRIPT DEBUG maybe", "-ERR syntax error\r\n"),
+        ("SCRIPT DEBUG maybe", "-ERR Use SCRIPT DEBUG YES/SYNC/NO\r\n"),
         ("SCRIPT DEBUG no", "+OK\r\n"),
     ] {
         assert_eq!(ask_fresh(line), error, "{line}");
