@@ -113,8 +113,8 @@ impl Speaks for Resp {
             }
             Plan::Last(reply) => Next::Last(ready(reply)),
             Plan::Close => Next::Close,
-            Plan::Run(Run { operations, needs_values, hears_all, answer, then, .. }) => {
-                let shape = ReplyShape::Answer { needs_values, hears_all, answer, then };
+            Plan::Run(Run { operations, needs_values, hears_all, is_alone, answer, then, .. }) => {
+                let shape = ReplyShape::Answer { needs_values, hears_all, is_alone, answer, then };
                 Next::Request(PipelineRequest {
                     shape,
                     operations,

@@ -26,6 +26,7 @@ pub(super) enum ReplyShape {
     Answer {
         needs_values: bool,
         hears_all: bool,
+        is_alone: bool,
         answer: Answer,
         then: Option<Then>,
     },
@@ -44,6 +45,13 @@ pub(super) enum Staged {
     Inquires(InquiryId, AfterInquiry),
     /// Its operations run.
     Runs(AfterRun),
+}
+
+impl ReplyShape {
+    /// Whether nothing else of its connection may be under way meanwhile.
+    pub(super) fn is_alone(&self) -> bool {
+        matches!(self, Self::Staged(_) | Self::Answer { is_alone: true, .. })
+    }
 }
 
 /// A request whose reply is owed.
@@ -71,7 +79,7 @@ pub(super) struct Owed {
 impl Owed {
     /// Nothing of it has begun.
     pub(super) fn new(shape: ReplyShape, protocol: Protocol, operations: usize, bytes: usize) -> Self {
-        let is_alone = matches!(shape, ReplyShape::Staged(_));
+        let is_alone = shape.is_alone();
         Self {
             shape,
             protocol,

@@ -179,8 +179,7 @@ impl Pipeline {
         if self.owed.is_empty() {
             return false;
         }
-        let is_alone = matches!(request.shape, ReplyShape::Staged(_));
-        if is_alone || self.owed.iter().any(|owed| owed.is_alone) {
+        if request.shape.is_alone() || self.owed.iter().any(|owed| owed.is_alone) {
             return true;
         }
         self.count_found(shard);
@@ -198,6 +197,13 @@ impl Pipeline {
             let conflicts = |part: &Part| part.key_hash == key_hash && !(part.is_read && is_read);
             self.owed.iter().any(|owed| owed.parts.iter().any(conflicts))
         })
+    }
+
+    /// Whether requests behind the first one are about the key of an operation that is to follow in that one. They have begun, so it
+    /// comes too late.
+    fn is_behind(&self, operation: &Operation) -> bool {
+        let key_hash = hash(operation.key());
+        self.owed.iter().skip(1).any(|owed| owed.parts.iter().any(|part| part.key_hash == key_hash))
     }
 
     /// Begins a request that does not have to wait.
@@ -314,12 +320,16 @@ impl Pipeline {
                 if let Some(write) = part.written(&outcome) {
                     self.last_write = Some(write);
                 }
-                if let Some(operation) = next.then(&outcome) {
+                if let Some(operation) = next.then(&outcome)
+                    && !self.is_behind(&operation)
+                {
+                    let Some(next) = self.owed.front_mut() else { break };
                     let (held, load) = (&mut self.held, &mut self.load);
                     let place = next.outcomes.len();
                     next.parts[place] = Part::begin(operation, shard, shard.now(), &self.answers, held, load);
                     continue;
                 }
+                let Some(next) = self.owed.front_mut() else { break };
                 next.take(outcome);
                 if self.owed.back().is_some_and(|last| !last.rest.is_empty()) {
                     self.begin_rest(shard, shard.now());

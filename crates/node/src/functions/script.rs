@@ -39,7 +39,7 @@ pub trait Interpreter {
 
 /// Whether an interpreter is needed.
 pub fn has_script(evaluation: &Evaluation) -> bool {
-    evaluation.operations.iter().flatten().any(|function| function.encoded.first() == Some(&SCRIPT))
+    evaluation.operations.iter().flatten().any(Script::is_in)
 }
 
 /// The kind of its bytes: see [`super::encoding`].
@@ -50,6 +50,11 @@ const RESP3: u8 = 2;
 const FLAG_BITS: u32 = 2;
 
 impl Script {
+    /// Whether a function is one.
+    pub fn is_in(function: &abd::Function) -> bool {
+        function.encoded.first() == Some(&SCRIPT)
+    }
+
     /// Bytes of what it consists of.
     pub(super) fn size(&self) -> usize {
         self.source.len() + self.keys.iter().chain(&self.arguments).map(|part| part.len() + 4).sum::<usize>()

@@ -119,6 +119,9 @@ pub struct Run {
     pub tells_version: bool,
     /// Whether the answer is told of operations that have not taken effect, too. Otherwise the reply is that bad news.
     pub hears_all: bool,
+    /// Whether it may turn out to be about keys that it does not name: it waits for all that its connection has asked for before,
+    /// and what is asked after it waits for it.
+    pub is_alone: bool,
     /// Makes the reply.
     pub answer: Answer,
     /// Looks at each outcome first. An operation that it gives begins then, and its outcome takes the place of that one.
@@ -159,6 +162,7 @@ impl Plan {
             needs_values: true,
             tells_version: false,
             hears_all: false,
+            is_alone: false,
             answer: Box::new(answer),
             then: None,
         }))
@@ -201,6 +205,7 @@ impl Plan {
             needs_values,
             tells_version: false,
             hears_all: false,
+            is_alone: false,
             answer: Box::new(|outcomes, _| answer(outcomes)),
             then: None,
         }))

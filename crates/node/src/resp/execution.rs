@@ -13,7 +13,7 @@ use super::response::Response;
 use super::session::{Host, Session};
 use super::transaction::{Executed, Queued};
 use crate::clock::Clock;
-use crate::functions::{Function, FunctionAnswer, FunctionError};
+use crate::functions::{Function, FunctionAnswer, FunctionError, Script};
 use abd::{Operation, Outcome, Version};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -55,6 +55,9 @@ struct KeyUpdate {
 /// What is done to all keys, in the order in which they are named.
 #[derive(Default)]
 struct Updates {
+    /// The first key that is named, and whether it must be the only one.
+    home: Option<Bytes>,
+    refuses: bool,
     all: Vec<KeyUpdate>,
     places: BTreeMap<Bytes, usize>,
 }
@@ -80,7 +83,9 @@ pub(super) fn plan(executed: Executed, session: &mut Session, host: &dyn Host) -
         let named = commands.iter().flat_map(|queued| queued.command().keys_of(&queued.args));
         check_one_key(named.chain(watched.iter().map(|(key, _)| key)))?;
     }
-    let mut updates = Updates::default();
+    let named = commands.iter().flat_map(|queued| queued.command().keys_of(&queued.args));
+    let home = named.chain(watched.iter().map(|(key, _)| key)).next().cloned();
+    let mut updates = Updates { home, refuses, ..Updates::default() };
     let items = commands.into_iter().map(|queued| updates.add(queued, session, host));
     let items = items.collect::<Result<Vec<_>, _>>()?;
     // Whatever is told of the request is told of EXEC.
@@ -171,8 +176,20 @@ impl Updates {
         Ok(Item::Parts { parts: parts.collect::<Result<_, _>>()?, answer })
     }
 
+    /// A script that names no key is about that of its transaction, as far as anybody knows; so is every one if there is but one key.
+    fn at_home(&mut self, operation: Operation) -> Operation {
+        match operation {
+            Operation::Update { key, functions } if functions.iter().any(Script::is_in) => {
+                let home = self.home.get_or_insert_with(|| key.clone());
+                let key = if key.is_empty() || self.refuses { home.clone() } else { key };
+                Operation::Update { key, functions }
+            }
+            other => other,
+        }
+    }
+
     fn place(&mut self, operation: Operation, tells_version: bool) -> Result<Placed, Response> {
-        let part = Part::of(operation, tells_version);
+        let part = Part::of(self.at_home(operation), tells_version);
         let place = self.place_of(&part.key);
         let update = &mut self.all[place];
         if update.tells_version && part.functions.iter().any(may_change) {
@@ -245,6 +262,7 @@ impl Execution {
             needs_values: false,
             tells_version: false,
             hears_all: self.hears_all,
+            is_alone: false,
             answer: Box::new(move |outcomes, clock| self.answer(outcomes, clock)),
             then: None,
         })

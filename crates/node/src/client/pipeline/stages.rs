@@ -65,8 +65,8 @@ impl Pipeline {
                 let length = bytes.len();
                 self.go_on(ReplyShape::Ready(bytes), <_>::default(), length, shard, now);
             }
-            Ok(Plan::Run(Run { operations, needs_values, hears_all, answer, then, .. })) => {
-                let shape = ReplyShape::Answer { needs_values, hears_all, answer, then };
+            Ok(Plan::Run(Run { operations, needs_values, hears_all, is_alone, answer, then, .. })) => {
+                let shape = ReplyShape::Answer { needs_values, hears_all, is_alone, answer, then };
                 self.go_on(shape, operations, 0, shard, now);
             }
             Ok(Plan::First(stage)) => self.begin_step(stage, shard, now),

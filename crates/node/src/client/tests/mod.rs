@@ -2,6 +2,7 @@
 
 mod calls;
 mod resp;
+mod scripts;
 mod transactions;
 
 use super::answers::WayBack;

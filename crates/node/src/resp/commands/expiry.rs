@@ -186,6 +186,7 @@ fn look(mut call: Call<'_>, told: fn(Deadline, &dyn Clock) -> u64) -> Planned {
         needs_values: false,
         tells_version: false,
         hears_all: false,
+        is_alone: false,
         answer: Box::new(move |outcomes, clock| {
             Response::Integer(match deadline_of(&outcomes) {
                 None => -2,

@@ -72,6 +72,7 @@ fn delete(keys: Vec<Bytes>) -> Planned {
         needs_values: false,
         tells_version: false,
         hears_all: false,
+        is_alone: false,
         answer: Box::new(|outcomes, _| {
             Response::count(outcomes.iter().filter(|outcome| has_taken_away(outcome)).count())
         }),

@@ -1,7 +1,8 @@
 //! Scripts: `EVAL` and its relatives, and `SCRIPT`.
 //!
 //! A script is a function of one key: the one that it touches first. It is tried on the first key that it was given; if it turns
-//! out to be about another one it has done nothing, and begins anew there. Where it runs is not known here.
+//! out to be about another one it has done nothing, and begins anew there. One that names no key, or several, is alone on its
+//! connection meanwhile, as nobody knows which requests it must not overtake. Where it runs is not known here.
 
 use super::{CAT_ADMIN, SERVER, help, integer, needs_subcommand};
 use crate::functions::{Function, FunctionAnswer, Script};
@@ -23,6 +24,10 @@ use smallvec::smallvec;
 /// How often a script may turn out to be about yet another key.
 const HOPS_MAX: u32 = 8;
 
+/// It was not tried there.
+const OTHER_KEY: &str = "ERR the script had no effect: it begins with a key that is not the first of its KEYS, and that is one of which \
+     requests behind it on this connection are under way, or another one than that of its transaction, or another one each time that \
+     it runs";
 const NOSCRIPT: &str = "NOSCRIPT No matching script. Please use EVAL.";
 const SCRIPTING: &[&str] = &["@slow", "@scripting"];
 const RUN: &[&str] =
@@ -136,6 +141,7 @@ impl Request {
     fn plan(self, source: Bytes) -> Planned {
         // A script without keys may be about none.
         let key = self.keys.first().cloned().unwrap_or_default();
+        let is_alone = self.keys.len() != 1;
         let Self { keys, arguments, read_only, resp3 } = self;
         let function = Function::Script(Script { source, keys, arguments, read_only, resp3 }).encode();
         let update = move |key: Bytes| Operation::Update { key, functions: vec![function.clone()] };
@@ -153,10 +159,9 @@ impl Request {
             needs_values: true,
             tells_version: false,
             hears_all: false,
+            is_alone,
             answer: Box::new(|outcomes, _| match outcomes.first().and_then(answer_to) {
-                Some(FunctionAnswer::OtherKey(_)) => Response::error(
-                    "ERR the script begins with another key each time that it runs; it had no effect",
-                ),
+                Some(FunctionAnswer::OtherKey(_)) => Response::error(OTHER_KEY),
                 _ => answer_of(outcomes),
             }),
             then: Some(then),

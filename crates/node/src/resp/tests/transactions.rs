@@ -360,3 +360,33 @@ fn the_protocol_of_the_reply_is_that_at_its_end() {
     assert!(told.starts_with("*2 %7 ") && told.ends_with(" _"), "{told}");
     talk.script(&[("WATCH k", "+OK"), ("SET k v", "+OK"), ("MULTI", "+OK"), ("EXEC", "_")]);
 }
+
+/// The keys of the updates that an EXEC of these lines leads to, and how many functions each has.
+fn updates(setting: MultiKeys, lines: &[&str]) -> Vec<(Bytes, usize)> {
+    let mut talk = Talk::at(setting);
+    talk.say("MULTI");
+    for line in lines {
+        assert_eq!(talk.say(line), "+QUEUED");
+    }
+    let plan = talk.session.handle(ClientRequest::Command(args("EXEC")), &talk.node);
+    let Plan::Run(run) = plan else { panic!("{plan:?}") };
+    let of = |operation: &Operation| match operation {
+        Operation::Update { key, functions } => (key.clone(), functions.len()),
+        other => panic!("{other:?}"),
+    };
+    run.operations.iter().map(of).collect()
+}
+
+#[test]
+fn a_script_that_names_no_key_is_about_that_of_its_transaction() {
+    let one = |key: &'static str, functions| vec![(Bytes::from(key), functions)];
+    for setting in [MultiKeys::Refuse, MultiKeys::PerKey] {
+        assert_eq!(updates(setting, &["SET k v", "EVAL s 0"]), one("k", 2));
+        assert_eq!(updates(setting, &["EVAL s 0", "GET k"]), one("k", 2));
+        assert_eq!(updates(setting, &["EVAL s 1 k", "EVAL s 0"]), one("k", 2));
+    }
+    // With one key there is no other that it may be about.
+    assert_eq!(updates(MultiKeys::Refuse, &["SET k v", "EVAL s 2 a k"]), one("k", 2));
+    let several = vec![("k".into(), 1), ("a".into(), 1)];
+    assert_eq!(updates(MultiKeys::PerKey, &["SET k v", "EVAL s 2 a k"]), several);
+}
