@@ -221,10 +221,15 @@ impl Sweep {
             && (self.in_flight == 0 || self.in_flight_bytes + bytes <= self.config.in_flight_bytes_max)
     }
 
-    /// A walk that rests begins if there is a reason; else it is asked for again after a while.
+    /// A walk that rests begins if there is a reason; else it is asked for again after a while. A key that is still being
+    /// read would be found due once more: all reads end first.
     fn begin_to_walk(&mut self, now: Now, written: Deadline) {
         let Walk::Rests { until } = &mut self.walk else { return };
         if now.instant < *until {
+            return;
+        }
+        if self.in_flight > 0 || !self.due.is_empty() {
+            *until = now.instant + self.config.walk_pause;
             return;
         }
         // Without a moment nothing is due.
@@ -282,10 +287,11 @@ impl Sweep {
         }
     }
 
-    /// When [`Sweep::poll`] is due, after it has returned `None`. An end of a read or a look is a reason, too.
+    /// When [`Sweep::poll`] is due: at once, if it has not returned `None` since. An end of a read or a look is a reason, too.
     pub fn wake_at(&self) -> Option<Instant> {
         if !self.due.is_empty() {
-            return self.has_room().then_some(self.slice_ends);
+            let next = if self.begun < self.config.slice_reads { Instant(0) } else { self.slice_ends };
+            return self.has_room().then_some(next);
         }
         match &self.walk {
             Walk::Rests { until } => Some(*until),

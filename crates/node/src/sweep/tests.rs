@@ -188,11 +188,30 @@ fn by_reads_and_bytes(store: &Store, config: Config) {
     assert!(now >= 10 * SECOND, "{now}");
     sweep.looked(look.carry_out(store), |_| true, Instant(now));
     for _ in 0..7 {
+        assert!(sweep.wake_at().is_some_and(|at| at.0 <= now), "one after the other, at once");
         assert!(matches!(sweep.poll(at(now), store.soonest()), Some(Action::Read { .. })));
     }
     assert_eq!((sweep.poll(at(now), store.soonest()), sweep.wake_at()), (None, None));
     sweep.ended(1000, true, Instant(now));
     assert!(matches!(sweep.poll(at(now), store.soonest()), Some(Action::Read { .. })));
+}
+
+/// It would be found due once more.
+#[test]
+fn a_key_that_is_being_read_is_not_read_again() {
+    let store = store(1, Deadline(1));
+    let mut sweep = Sweep::new(Config::default(), Instant(SECOND));
+    let Some(Action::Look(look)) = sweep.poll(at(SECOND), store.soonest()) else {
+        panic!("it walks at once")
+    };
+    sweep.looked(look.carry_out(&store), |_| true, Instant(SECOND));
+    assert!(matches!(sweep.poll(at(SECOND), store.soonest()), Some(Action::Read { .. })));
+    store.written.set(Deadline(1));
+    for second in 2..20 {
+        assert_eq!(sweep.poll(at(second * SECOND), store.soonest()), None);
+    }
+    sweep.ended(1000, true, Instant(20 * SECOND));
+    assert!(matches!(sweep.poll(at(21 * SECOND), store.soonest()), Some(Action::Look(_))));
 }
 
 #[test]
