@@ -11,6 +11,7 @@ use super::scripts::Scripts;
 use super::stats::{LoopStats, Stats};
 use crate::logging::limit::limited;
 use ::node::clock::{Clock as _, Moments};
+use ::node::functions::Circumstances;
 use ::node::inquiry::notes::Notes;
 use ::node::limits::FRAME_BYTES_MAX;
 use ::node::repair::Repair;
@@ -160,7 +161,10 @@ impl Environment for Surroundings {
     }
 
     fn hand_over(&self, evaluation: Evaluation) -> Option<Evaluation> {
-        self.scripts.hand_over(self.index, evaluation)
+        self.scripts.hand_over(self.index, evaluation, || Circumstances {
+            moments: self.moments(),
+            value_bytes_max: self.value_bytes_max(),
+        })
     }
 
     fn count(&self, kind: OperationKind, outcome: &Outcome) {

@@ -2,6 +2,7 @@
 
 use crate::support::client::Response;
 use crate::support::{Cluster, Connection, Node};
+use std::time::{Duration, Instant};
 
 /// The scripts of redis-py's lock.
 const RELEASE: &str = "local token = redis.call('get', KEYS[1]) if not token or token ~= ARGV[1] then return 0 end \
@@ -72,4 +73,25 @@ fn a_script_that_takes_too_much_has_no_effect_and_the_node_goes_on() {
     assert_eq!(call(node, &["EXISTS", "k", "other"]), Response::Integer(0));
     assert_eq!(call(node, &["EVAL", "return redis.call('set', 'k', ARGV[1])", "0", "v"]), Response::ok());
     assert_eq!(call(node, &["GET", "k"]), Response::bulk("v"));
+}
+
+#[test]
+fn scripts_that_nobody_waits_for_stop_no_others() {
+    let limits = ["--threads", "1", "--op-timeout", "1s", "--script-time-limit", "300ms"];
+    let cluster = Cluster::start(1, &limits);
+    let node = &cluster.nodes[0];
+    let mut gone = node.connect();
+    for number in 0..100 {
+        let key = format!("endless{number}");
+        gone.ask(&[b"EVAL", b"while true do end", b"1", key.as_bytes()]).unwrap();
+    }
+    let begun = Instant::now();
+    let mut errors: Vec<_> = (0..10).map(|_| gone.read().unwrap().error()).collect();
+    errors.sort();
+    assert!(errors[0].starts_with("BUSY "), "{errors:?}");
+    assert!(errors.iter().any(|text| text.contains("--script-time-limit")), "{errors:?}");
+    drop(gone);
+    while call(node, &["EVAL", "return 1", "1", "k"]) != Response::Integer(1) {
+        assert!(begun.elapsed() < Duration::from_secs(5), "100 scripts of 300 ms are not run to their ends");
+    }
 }

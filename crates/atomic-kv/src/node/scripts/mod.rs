@@ -1,24 +1,27 @@
 //! Scripts, on threads of their own: an event loop hands over what is to be evaluated with scripts, and goes on. What it comes to goes
-//! back to it. In front of the threads there is one queue; an event loop has one evaluation in flight for each key at most, so that the
-//! operations which its clients may have in flight bound it.
+//! back to it.
+//!
+//! In front of the threads each event loop has a queue of bounded size; they take turns. An evaluation for which nobody waits any more,
+//! as its operation has lost to another one or its client has left, is not taken back. So each has its time: one that has waited too
+//! long does not begin, and one that runs ends when its operation has. Its scripts then fail, without effect, and say why.
 
-use super::clock::NodeClock;
-use super::membership::Membership;
-use super::report::Report;
+mod host;
+mod queue;
+
 use crate::config::Settings;
 use crate::logging::limit::limited;
-use ::node::clock::{Clock, Moments};
+use crate::node::clock::NodeClock;
+use crate::node::membership::Membership;
+use crate::node::report::Report;
+use ::node::clock::Clock as _;
 use ::node::functions::{self, Circumstances, FunctionAnswer, Held, evaluate};
 use ::node::inquiry::notes::Notes;
-use ::node::resp::{
-    CommandCounts, Counts, Ending, Host, Limits, Listed, Names, Policy, Protocol, Response, ScriptedKey,
-    Section, Session, SlowRequests,
-};
-use ::node::topology::Topology;
+use ::node::resp::{Counts, Ending, Limits, Protocol, Response, ScriptedKey, Session};
 use abd::{Evaluated, Evaluation, EvaluationId};
 use bytes::{Bytes, BytesMut};
+use host::ScriptHost;
+use queue::{Job, Queue};
 use script::{Header, Interpreter, Keyspace, LogLevel, Script, Stop, sha1hex};
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -26,6 +29,17 @@ use tokio::sync::Notify;
 
 /// A fold takes no more scripts after this; others are in the next one. Each waits for all before it.
 const FOLD_MAX: Duration = Duration::from_millis(5);
+
+/// The error of scripts that did not begin.
+const BUSY: &str =
+    "BUSY The node runs other scripts, and this one did not have its turn in time. It has changed nothing.";
+
+/// The error of scripts that began, but had too little time left.
+const BUSY_TOO_LATE: &str =
+    "BUSY The node runs other scripts, and too little time was left to this one. It has changed nothing.";
+
+/// The error of scripts that are too many.
+const FULL: &str = "BUSY Too many scripts wait for their turn at this node. This one has changed nothing.";
 
 /// Sources that a thread keeps ready to run.
 const CHUNKS: usize = 1000;
@@ -51,6 +65,8 @@ pub(crate) struct Scripts {
     pub(crate) done: Box<[Done]>,
     limits: script::Limits,
     time_limit: Duration,
+    /// How long an operation may take.
+    op_timeout: Duration,
     running: AtomicUsize,
     /// How often `SCRIPT KILL` was called.
     kills: Arc<AtomicU64>,
@@ -61,10 +77,23 @@ pub(crate) struct Scripts {
     pub(crate) memory: AtomicUsize,
 }
 
-#[derive(Default)]
-struct Queue {
-    waiting: VecDeque<(usize, Evaluation)>,
-    is_closed: bool,
+/// Has all scripts fail with a text, without running them.
+struct Refusal(&'static str);
+
+impl functions::Interpreter for Refusal {
+    fn run(
+        &mut self,
+        _: &functions::Script,
+        _: &Bytes,
+        _: &mut Held,
+        _: Circumstances,
+    ) -> (FunctionAnswer, bool) {
+        (FunctionAnswer::Failed(Bytes::from_static(self.0.as_bytes())), false)
+    }
+
+    fn has_time(&mut self) -> bool {
+        true
+    }
 }
 
 /// What a thread is given.
@@ -81,11 +110,12 @@ pub(crate) struct Around {
 impl Scripts {
     pub(crate) fn new(settings: &Settings, random: u64) -> Self {
         Self {
-            queue: Mutex::default(),
+            queue: Mutex::new(Queue::new(settings.threads)),
             wake: Condvar::new(),
             done: (0..settings.threads).map(|_| Done::default()).collect(),
             limits: script::Limits { memory_bytes: settings.script_memory, random, chunks: CHUNKS },
             time_limit: settings.script_time_limit,
+            op_timeout: settings.op_timeout,
             running: AtomicUsize::new(0),
             kills: Arc::default(),
             ran: AtomicU64::new(0),
@@ -98,14 +128,31 @@ impl Scripts {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has functions with scripts evaluated for an event loop; gives others back.
-    pub(crate) fn hand_over(&self, index: usize, evaluation: Evaluation) -> Option<Evaluation> {
+    /// Has functions with scripts evaluated for an event loop; gives others back. Scripts that do not fit the queue fail.
+    pub(crate) fn hand_over(
+        &self,
+        index: usize,
+        evaluation: Evaluation,
+        circumstances: impl FnOnce() -> Circumstances,
+    ) -> Option<Evaluation> {
         if !functions::has_script(&evaluation) {
             return Some(evaluation);
         }
-        self.queue().waiting.push_back((index, evaluation));
-        self.wake.notify_one();
+        let pushed = self.queue().push(index, evaluation, Instant::now());
+        match pushed {
+            Ok(()) => self.wake.notify_one(),
+            Err(evaluation) => {
+                let evaluated = evaluate(&evaluation, circumstances(), Some(&mut Refusal(FULL)));
+                self.deliver(index, evaluation.id, evaluated);
+            }
+        }
         None
+    }
+
+    fn deliver(&self, index: usize, id: EvaluationId, evaluated: Evaluated) {
+        let done = &self.done[index];
+        done.evaluated.lock().unwrap_or_else(PoisonError::into_inner).push((id, evaluated));
+        done.wake.notify_one();
     }
 
     /// Ends the scripts that run. Answers whether there was one.
@@ -120,13 +167,13 @@ impl Scripts {
         self.wake.notify_all();
     }
 
-    fn next(&self) -> Option<(usize, Evaluation)> {
+    fn next(&self) -> Option<(usize, Job)> {
         let mut queue = self.queue();
         loop {
             if queue.is_closed {
                 return None;
             }
-            if let Some(next) = queue.waiting.pop_front() {
+            if let Some(next) = queue.pop() {
                 return Some(next);
             }
             queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
@@ -140,18 +187,25 @@ impl Scripts {
     pub(crate) fn run(&self, around: &Around) -> Result<(), String> {
         let interpreter = Interpreter::new(self.limits)?;
         self.memory.fetch_add(interpreter.memory_bytes(), Ordering::Relaxed);
-        let mut runner = Runner { scripts: self, around, interpreter, began: Instant::now() };
-        while let Some((index, evaluation)) = self.next() {
+        let now = Instant::now();
+        let mut runner = Runner { scripts: self, around, interpreter, began: now, until: now };
+        while let Some((index, Job { evaluation, handed_over, .. })) = self.next() {
             runner.began = Instant::now();
+            runner.until = handed_over + self.op_timeout;
             let membership = &around.membership;
             let value_bytes_max = membership.limits.value_bytes_max(&membership.own.members);
             let circumstances = Circumstances { moments: around.clock.moments(), value_bytes_max };
-            let memory = runner.interpreter.memory_bytes();
-            let evaluated = evaluate(&evaluation, circumstances, Some(&mut runner));
-            self.memory.fetch_add(runner.interpreter.memory_bytes().wrapping_sub(memory), Ordering::Relaxed);
-            let done = &self.done[index];
-            done.evaluated.lock().unwrap_or_else(PoisonError::into_inner).push((evaluation.id, evaluated));
-            done.wake.notify_one();
+            // Half of the time is left for the script, and for telling the client in time that it did not run.
+            let evaluated = if runner.began - handed_over > self.op_timeout / 2 {
+                evaluate(&evaluation, circumstances, Some(&mut Refusal(BUSY)))
+            } else {
+                let memory = runner.interpreter.memory_bytes();
+                let evaluated = evaluate(&evaluation, circumstances, Some(&mut runner));
+                let grown = runner.interpreter.memory_bytes().wrapping_sub(memory);
+                self.memory.fetch_add(grown, Ordering::Relaxed);
+                evaluated
+            };
+            self.deliver(index, evaluation.id, evaluated);
         }
         Ok(())
     }
@@ -164,6 +218,8 @@ struct Runner<'a> {
     interpreter: Interpreter<OneKey>,
     /// When the evaluation began.
     began: Instant,
+    /// When nobody waits for it any more.
+    until: Instant,
 }
 
 impl functions::Interpreter for Runner<'_> {
@@ -190,6 +246,7 @@ impl functions::Interpreter for Runner<'_> {
         let keyspace = OneKey {
             key: ScriptedKey::new(key.clone(), held.clone(), circumstances, read_only, session, host),
             until: Instant::now() + self.scripts.time_limit,
+            waited_for_until: self.until,
             time_limit: self.scripts.time_limit,
             kills_before: self.scripts.kills.load(Ordering::Relaxed),
             kills: Arc::clone(&self.scripts.kills),
@@ -233,6 +290,8 @@ struct OneKey {
     key: ScriptedKey<ScriptHost>,
     /// When it is ended.
     until: Instant,
+    /// When nobody waits for it any more.
+    waited_for_until: Instant,
     time_limit: Duration,
     /// How often `SCRIPT KILL` had been called when it began.
     kills_before: u64,
@@ -254,7 +313,11 @@ impl Keyspace for OneKey {
                 "ERR Script killed by user with SCRIPT KILL. It has changed nothing.".to_owned(),
             ));
         }
-        if Instant::now() >= self.until {
+        let now = Instant::now();
+        if now >= self.waited_for_until {
+            return Err(Stop(BUSY_TOO_LATE.to_owned()));
+        }
+        if now >= self.until {
             return Err(Stop(format!(
                 "ERR The script takes longer than --script-time-limit allows ({:?}). It has changed nothing.",
                 self.time_limit
@@ -274,90 +337,5 @@ impl Keyspace for OneKey {
             LogLevel::Notice => limited!(info, "a script says", %line),
             LogLevel::Warning => limited!(warn, "a script says", %line),
         }
-    }
-}
-
-/// The node around the commands of a script. It is always the same moment there.
-struct ScriptHost {
-    around: Around,
-    moments: Moments,
-}
-
-impl Clock for ScriptHost {
-    fn moments(&self) -> Moments {
-        self.moments
-    }
-}
-
-impl Host for ScriptHost {
-    fn info(&self, wanted: &dyn Fn(&str) -> bool) -> Vec<Section> {
-        self.around.report.info(wanted)
-    }
-
-    fn config(&self) -> Vec<(String, String)> {
-        Vec::new()
-    }
-
-    fn policy(&self) -> Policy {
-        self.around.report.settings.policy
-    }
-
-    fn slow(&self, look: &mut dyn FnMut(&mut SlowRequests)) {
-        self.around.report.stats.slow.look(look);
-    }
-
-    fn slow_after(&self) -> Duration {
-        self.around.report.stats.slow.threshold()
-    }
-
-    fn notes(&self, look: &mut dyn FnMut(&mut Notes)) {
-        look(&mut self.around.notes.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-
-    fn check_script(&self, source: &[u8]) -> Result<(), Response> {
-        script::check(source).map_err(Response::Error)
-    }
-
-    fn end_scripts(&self) -> bool {
-        false
-    }
-
-    fn give_memory_back(&self) {}
-
-    fn uptime(&self) -> Duration {
-        super::info::uptime()
-    }
-
-    fn clients(&self) -> Vec<(Arc<Listed>, Names)> {
-        Vec::new()
-    }
-
-    fn rename(&self, _: u64, _: &Names) {}
-
-    fn kill(&self, _: u64) {}
-
-    fn topology(&self) -> Topology {
-        self.around.report.topology()
-    }
-
-    fn sentinel_master(&self) -> &str {
-        &self.around.report.settings.sentinel_master
-    }
-
-    // What asks all nodes is not for scripts.
-    fn key_near(&self, _: u64) -> Option<Bytes> {
-        None
-    }
-
-    fn flush_in_background(&self) {}
-
-    fn count_flushed(&self, _: usize) {}
-
-    fn command_counts(&self) -> Vec<CommandCounts> {
-        Vec::new()
-    }
-
-    fn counts(&self) -> &Counts {
-        &self.around.counts
     }
 }
