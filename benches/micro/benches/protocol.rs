@@ -4,8 +4,9 @@
 use abd::coordinator::{Config, Coordinator, TimestampMode};
 use abd::loopback::MapStore;
 use abd::{
-    Acceptor, AcceptorLimits, CallId, Content, Instant, Members, NodeId, Now, Operation, Outcome, PAUSE,
-    Reaction, Replica, Request, Scope, StampedValue, Standing, Timestamp, TimestampIssuer, Version, wire,
+    Acceptor, AcceptorLimits, CallId, Content, Deadline, Instant, Members, Moment, NodeId, Now, Operation,
+    Outcome, PAUSE, Reaction, Replica, Request, Scope, StampedValue, Standing, Timestamp, TimestampIssuer,
+    Version, wire,
 };
 use bytes::{Bytes, BytesMut};
 use gungraun::{library_benchmark, library_benchmark_group, main};
@@ -21,7 +22,7 @@ struct Cluster {
     replicas: Vec<(MapStore, Acceptor)>,
 }
 
-const NOW: Now = Now { instant: Instant(0), interval: None };
+const NOW: Now = Now { instant: Instant(0), interval: None, moment: Moment::UNKNOWN };
 
 impl Cluster {
     fn run(&mut self, operation: Operation) -> Outcome {
@@ -72,7 +73,11 @@ fn warm() -> Cluster {
         replicas: (0..3).map(|_| replica()).collect(),
     };
     for key in 0..100u8 {
-        cluster.run(Operation::Set { key: Bytes::from(vec![key; 14]), value: value() });
+        cluster.run(Operation::Set {
+            key: Bytes::from(vec![key; 14]),
+            value: value(),
+            deadline: Deadline::NONE,
+        });
     }
     cluster
 }
@@ -82,7 +87,8 @@ const KEY: Bytes = Bytes::from_static(&[42; 14]);
 #[library_benchmark]
 #[bench::three_nodes(warm())]
 fn set(mut cluster: Cluster) -> (Cluster, Outcome) {
-    let outcome = cluster.run(black_box(Operation::Set { key: KEY, value: value() }));
+    let outcome =
+        cluster.run(black_box(Operation::Set { key: KEY, value: value(), deadline: Deadline::NONE }));
     (cluster, outcome)
 }
 

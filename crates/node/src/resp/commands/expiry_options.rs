@@ -5,9 +5,12 @@ use crate::clock::Clock;
 use crate::functions::Expiry;
 use crate::resp::command::{Arg, arg, syntax_error};
 use crate::resp::response::Response;
-use abd::Deadline;
+use abd::{Deadline, Moment};
 use alloc::format;
 use bytes::Bytes;
+
+/// 2020-01-01. A clock before that was never set: what is to expire so long after its time has expired for all other nodes.
+const SET_SINCE: Moment = Moment(1_577_836_800_000);
 
 /// How the number of a time is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +37,8 @@ impl Unit {
     }
 
     /// The time that a number of these means, in milliseconds since the Unix epoch; negative before it. A time from now begins at
-    /// [`Moments::latest`](crate::clock::Moments): a value never lives shorter than its client says. `None` if it is out of range.
+    /// [`Moments::latest`](crate::clock::Moments): a value never lives shorter than its client says. One that is over begins at
+    /// `earliest`: it has passed for certain, and no command behind it finds the value. `None` if it is out of range.
     fn since_epoch(self, number: i64, clock: &dyn Clock) -> Option<i64> {
         let (millis, is_relative) = match self {
             Self::Seconds => (1000, true),
@@ -42,8 +46,12 @@ impl Unit {
             Self::UnixSeconds => (1000, false),
             Self::UnixMillis => (1, false),
         };
-        let now = if is_relative { i64::try_from(clock.moments().latest.0).ok()? } else { 0 };
-        number.checked_mul(millis)?.checked_add(now)
+        let now = match is_relative {
+            true if number > 0 => clock.moments().latest.0,
+            true => clock.moments().earliest.0,
+            false => 0,
+        };
+        number.checked_mul(millis)?.checked_add(i64::try_from(now).ok()?)
     }
 
     /// The deadline that a number of `EXPIRE` or a relative means. One before the epoch has passed like any other.
@@ -56,7 +64,13 @@ impl Unit {
         command: &str,
         clock: &dyn Clock,
     ) -> Result<Deadline, Response> {
-        let time = self.since_epoch(integer(number)?, clock).ok_or_else(|| invalid_time(command))?;
+        let number = integer(number)?;
+        if matches!(self, Self::Seconds | Self::Millis) && clock.moments().latest < SET_SINCE {
+            return Err(Response::error(
+                "ERR this node's clock was never set, it says a time before 2020: set it, or name the time at which the key expires",
+            ));
+        }
+        let time = self.since_epoch(number, clock).ok_or_else(|| invalid_time(command))?;
         Ok(Deadline(u64::try_from(time).unwrap_or(0).max(1)))
     }
 
@@ -165,3 +179,34 @@ pub(super) const TIME_OR_KEEPTTL: Arg = arg("expiration", "oneof")
 pub(super) const TIME_OR_PERSIST: Arg = arg("expiration", "oneof")
     .flags(&["optional"])
     .of(time_args![arg("persist", "pure-token").token("PERSIST")]);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Moments;
+
+    fn deadline(unit: Unit, number: &[u8], earliest: u64) -> Result<Deadline, Response> {
+        let moments = Moments { earliest: Moment(earliest), latest: Moment(earliest + 3) };
+        unit.any_deadline(number, "expire", &moments)
+    }
+
+    #[test]
+    fn a_time_that_is_over_has_passed_for_certain_and_another_one_has_not() {
+        let now = SET_SINCE.0 + 5;
+        for number in [&b"0"[..], b"-1", b"-99999999999999"] {
+            for unit in [Unit::Seconds, Unit::Millis] {
+                let deadline = deadline(unit, number, now).expect("a time");
+                assert!(deadline.has_passed(Moment(now)), "{deadline:?}");
+            }
+        }
+        assert_eq!(deadline(Unit::Millis, b"1", now), Ok(Deadline(now + 3 + 1)));
+        assert_eq!(deadline(Unit::UnixMillis, b"7", now), Ok(Deadline(7)));
+    }
+
+    #[test]
+    fn a_clock_that_was_never_set_gives_no_time_to_live() {
+        let told = deadline(Unit::Seconds, b"10", 5).expect_err("nobody knows when");
+        assert!(matches!(told, Response::Error(text) if text.contains("never set")));
+        assert_eq!(deadline(Unit::UnixSeconds, b"10", 5), Ok(Deadline(10_000)));
+    }
+}
