@@ -77,7 +77,7 @@ fn a_script_that_takes_too_much_has_no_effect_and_the_node_goes_on() {
 
 #[test]
 fn scripts_that_nobody_waits_for_stop_no_others() {
-    let limits = ["--threads", "1", "--op-timeout", "1s", "--script-time-limit", "300ms"];
+    let limits = ["--threads", "1", "--op-timeout", "2s", "--script-time-limit", "300ms"];
     let cluster = Cluster::start(1, &limits);
     let node = &cluster.nodes[0];
     let mut gone = node.connect();
@@ -89,9 +89,8 @@ fn scripts_that_nobody_waits_for_stop_no_others() {
     let mut errors: Vec<_> = (0..10).map(|_| gone.read().unwrap().error()).collect();
     errors.sort();
     assert!(errors[0].starts_with("BUSY "), "{errors:?}");
-    assert!(errors.iter().any(|text| text.contains("--script-time-limit")), "{errors:?}");
     drop(gone);
     while call(node, &["EVAL", "return 1", "1", "k"]) != Response::Integer(1) {
-        assert!(begun.elapsed() < Duration::from_secs(5), "100 scripts of 300 ms are not run to their ends");
+        assert!(begun.elapsed() < Duration::from_secs(20), "100 scripts of 300 ms are not run to their ends");
     }
 }
