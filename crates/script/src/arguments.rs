@@ -2,7 +2,9 @@
 
 use crate::numbers;
 use crate::raised::Raised;
-use mlua::{Error, Lua, MultiValue, Result, String as LuaString, Value};
+use crate::watch::Watch;
+use mlua::{Error, Lua, MultiValue, Result, String as LuaString, Table, Value};
+use std::rc::Rc;
 
 /// What a function was called with. Places count from 1.
 pub(crate) struct Arguments<'a> {
@@ -123,4 +125,23 @@ pub(crate) fn type_name(value: &Value) -> &'static str {
         Value::LightUserData(_) | Value::UserData(_) | Value::Error(_) => "userdata",
         other => other.type_name(),
     }
+}
+
+/// A function of a library.
+pub(crate) type Function = fn(&Arguments<'_>, &Watch) -> Result<MultiValue>;
+
+/// Values that one call may answer; more do not fit the stack of Lua.
+pub(crate) const RESULTS_MAX: usize = 7900;
+
+/// Adds a function to a library.
+pub(crate) fn add_function(
+    lua: &Lua,
+    module: &Table,
+    watch: &Rc<Watch>,
+    name: &str,
+    function: Function,
+) -> Result<()> {
+    let watch = Rc::clone(watch);
+    let call = move |lua: &Lua, values: MultiValue| function(&Arguments::new(lua, values), &watch);
+    module.raw_set(name, lua.create_function(call)?)
 }

@@ -1,6 +1,6 @@
 //! The library `struct`: numbers and strings as C lays them out.
 
-use crate::arguments::Arguments;
+use crate::arguments::{Arguments, Function, RESULTS_MAX, add_function};
 use crate::numbers;
 use crate::watch::Watch;
 use mlua::{Lua, MultiValue, Result, Table, Value};
@@ -12,17 +12,10 @@ const INTEGER_BYTES_MAX: usize = 32;
 /// The largest alignment that a type of C has.
 const ALIGNMENT_MAX: usize = 8;
 
-/// Values that one call may answer; more do not fit the stack of Lua.
-const RESULTS_MAX: usize = 7900;
-
 /// Makes the module.
 pub(crate) fn module(lua: &Lua, watch: &Rc<Watch>) -> Result<Table> {
     let module = lua.create_table()?;
-    let add = |name: &str, function: fn(&Arguments<'_>, &Watch) -> Result<MultiValue>| {
-        let watch = Rc::clone(watch);
-        let call = move |lua: &Lua, values: MultiValue| function(&Arguments::new(lua, values), &watch);
-        module.raw_set(name, lua.create_function(call)?)
-    };
+    let add = |name: &str, function: Function| add_function(lua, &module, watch, name, function);
     let room = Rc::clone(watch);
     let packing = move |lua: &Lua, mut values: MultiValue| {
         // C's has its mark behind the arguments, and takes it for one that is nil.

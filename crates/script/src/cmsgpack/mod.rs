@@ -3,24 +3,17 @@
 mod pack;
 mod unpack;
 
-use crate::arguments::Arguments;
+use crate::arguments::{Arguments, Function, RESULTS_MAX, add_function};
 use crate::watch::Watch;
 use mlua::{Lua, MultiValue, Result, Table, Value};
 use pack::Packer;
 use std::rc::Rc;
 use unpack::Unpacker;
 
-/// Values that one call may answer; more do not fit the stack of Lua.
-const RESULTS_MAX: usize = 7900;
-
 /// Makes the module.
 pub(crate) fn module(lua: &Lua, watch: &Rc<Watch>) -> Result<Table> {
     let module = lua.create_table()?;
-    let add = |name: &str, function: fn(&Arguments<'_>, &Watch) -> Result<MultiValue>| {
-        let watch = Rc::clone(watch);
-        let call = move |lua: &Lua, values: MultiValue| function(&Arguments::new(lua, values), &watch);
-        module.raw_set(name, lua.create_function(call)?)
-    };
+    let add = |name: &str, function: Function| add_function(lua, &module, watch, name, function);
     add("pack", pack)?;
     add("unpack", |arguments, watch| unpack(arguments, watch, 0, 0))?;
     add("unpack_one", |arguments, watch| {
