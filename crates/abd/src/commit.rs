@@ -37,6 +37,8 @@ pub enum Unit {
     },
     /// The largest ballot that this replica may promise (rule P5).
     Mark(Ballot),
+    /// The configuration that this replica has installed, encoded. It takes the place of the one before.
+    Configuration(Bytes),
 }
 
 impl Unit {
@@ -45,7 +47,7 @@ impl Unit {
         match self {
             Self::Version { key, stamped } | Self::Closing { key, stamped } => Some((key, stamped)),
             Self::Acceptance { key, base, .. } => base.as_deref().map(|base| (key, base)),
-            Self::Mark(_) => None,
+            Self::Mark(_) | Self::Configuration(_) => None,
         }
     }
 
@@ -62,6 +64,7 @@ impl Unit {
     pub fn bytes(&self) -> usize {
         let of_record = match self {
             Self::Acceptance { key, record, .. } => key.len() + record.acceptance.proposal.content.len(),
+            Self::Configuration(configuration) => configuration.len(),
             _ => 0,
         };
         of_record + self.version().map_or(0, |(key, stamped)| key.len() + stamped.content.len())

@@ -24,6 +24,7 @@ pub struct MapStore {
     versions: BTreeMap<Bytes, StampedValue>,
     records: BTreeMap<Bytes, AcceptedRecord>,
     mark: Option<Ballot>,
+    configuration: Option<Bytes>,
 }
 
 impl VersionStore for MapStore {
@@ -57,7 +58,13 @@ impl MapStore {
                 self.records.insert(key, *record);
             }
             Unit::Mark(mark) => self.mark = self.mark.max(Some(mark)),
+            Unit::Configuration(configuration) => self.configuration = Some(configuration),
         }
+    }
+
+    /// The last configuration.
+    pub fn configuration(&self) -> Option<&Bytes> {
+        self.configuration.as_ref()
     }
 
     /// The newest version of each key.

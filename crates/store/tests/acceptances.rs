@@ -1,4 +1,4 @@
-//! What a replica keeps for consensus on updates: accepted records and its mark, over both engines.
+//! What a replica keeps for consensus on updates, over both engines: accepted records, its mark, its configuration.
 
 use abd::{
     Acceptance, AcceptedRecord, Ballot, Content, Deadline, Proposal, StampedValue, Timestamp, Unit, Version,
@@ -191,11 +191,36 @@ fn the_mark_only_rises<D: Database>(database: Arc<D>, (merge, reopen): Rewrite<'
     assert_eq!((store.keys_estimate(), restarted(store, reopen).mark()), (1, ballot(8)));
 }
 
+/// C1: the configuration that was queued last, byte for byte, whatever its bytes.
+fn the_last_configuration_is_there<D: Database>(database: Arc<D>, (merge, reopen): Rewrite<'_, D>) {
+    let ballot = Ballot { epoch: 2, round: 9, node: 9, boot: 1 };
+    let configuration = |bytes: &[u8]| Unit::Configuration(Bytes::copy_from_slice(bytes));
+    let store = over(database);
+    assert_eq!((store.configuration(), store.configuration_is_lost()), (None, false));
+    commit(&store, &[configuration(b"one"), put("k", 1), Unit::Mark(ballot), configuration(b"two")]);
+    assert_eq!((store.configuration(), store.mark()), (Some("two".into()), ballot));
+    assert_eq!(over(store.database().clone()).configuration(), store.configuration());
+    // The one that comes later counts, not the larger one; and one that stays in the log.
+    let large = vec![0xff; 5_000];
+    for bytes in [&b"three"[..], b"", b"\xfe", &large] {
+        commit(&store, &[configuration(bytes)]);
+        merge(store.database());
+        assert_eq!(store.configuration().unwrap(), bytes);
+        // These keys and bytes are on disks: they stay what they are.
+        assert_eq!(store.database().get(b"\x05configuration").unwrap().unwrap(), bytes);
+    }
+    let store = restarted(store, reopen);
+    assert_eq!((&store.configuration().unwrap()[..], store.configuration_is_lost()), (&large[..], false));
+    assert_eq!(store.mark(), ballot);
+    assert_eq!(store.scan_versions(b"", 10).unwrap().len(), 1, "it is no key");
+}
+
 fn suite<D: Database>(make: impl Fn() -> Arc<D>, rewrite: Rewrite<'_, D>) {
     records_live_from_an_acceptance_to_its_end(make(), rewrite);
     the_last_change_to_a_record_in_a_batch_counts(make(), rewrite);
     dead_records_are_taken_away_and_lone_ones_are_damage(make(), rewrite);
     the_mark_only_rises(make(), rewrite);
+    the_last_configuration_is_there(make(), rewrite);
 }
 
 /// Writes as much as makes it worth while, leaves nothing of that, and has all tables merged.

@@ -6,6 +6,7 @@
 //! 0x03 | sha256(key) | ~version                     for keys that would not fit into the engine's 64 KiB
 //! 0x04 | sha256(key)                                the record of the same key
 //! 0x05 | "mark"                                     the mark of a replica
+//! 0x05 | "configuration"                            the configuration that it has installed, as it was given
 //! ```
 //! The terminator has two bytes because one would not do: `~version` begins with 0xFF for small times, so `key 00 FF…`
 //! would read as an escaped zero inside a longer key (PROTOCOL section 4).
@@ -19,6 +20,8 @@ use sha2::{Digest, Sha256};
 pub(crate) const MARK: &[u8] = b"\x05mark";
 /// That a mark was lost, and another one took its place: nobody knows what was promised below the first one.
 pub(crate) const MARK_LOST: &[u8] = b"\x05mark lost";
+/// Where a replica keeps the configuration that it has installed.
+pub(crate) const CONFIGURATION: &[u8] = b"\x05configuration";
 /// Bytes of a hashed prefix.
 const HASHED_LEN: usize = 33;
 /// The engine takes keys of up to 65,535 bytes; the version and some slack must fit in too.

@@ -4,7 +4,7 @@
 //! 0x00              the engine's own
 //! 0x01, 0x03        versions of a key; of a key that is too long for the engine, by its hash
 //! 0x02, 0x04        the accepted record of a key; the same
-//! 0x05              what a replica keeps of itself: its mark
+//! 0x05              what a replica keeps of itself: its mark, its configuration
 //! ```
 //! Whoever may leave out what it holds, counts keys or walks over them asks for the space first. Of all that may end like a version
 //! only what is in the space of versions is one.

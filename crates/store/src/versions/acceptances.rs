@@ -1,44 +1,12 @@
-//! What a replica keeps to take part in consensus on updates: its mark (rule P5), and for each key at most one accepted record
-//! (rules P2' and P7).
+//! What a replica has accepted in consensus on updates: for each key at most one record (rules P2' and P7).
 
 use super::MultiVersionStore;
-use super::doubts::Doubts;
 use crate::database::{Database, DatabaseError, WriteBatch};
 use crate::encoding::{accepted, key};
-use abd::{AcceptedRecord, Ballot, Version};
+use abd::{AcceptedRecord, Version};
 use bytes::Bytes;
-use std::sync::PoisonError;
-
-/// The mark in a database; the smallest one if there is none. If it is lost, or was once, all keys are in doubt: a later mark says
-/// nothing about what was promised before.
-pub(super) fn read_mark(database: &impl Database, doubts: &Doubts) -> Result<Ballot, DatabaseError> {
-    let read = |key| match database.get(key) {
-        Err(DatabaseError::Unreadable { why, .. }) => {
-            log::error!(
-                "the mark of this replica cannot be read, and it abstains until keys are written: {why}"
-            );
-            doubts.add_all();
-            Ok(None)
-        }
-        found => found,
-    };
-    if read(key::MARK_LOST)?.is_some() {
-        doubts.add_all();
-    }
-    let mark = read(key::MARK)?;
-    let Some(bytes) = mark else { return Ok(Ballot::MIN) };
-    let Ok(bytes) = <&[u8; Ballot::LEN]>::try_from(&bytes[..]) else {
-        return Err(DatabaseError::Damaged(format!("the mark has {} bytes", bytes.len())));
-    };
-    Ok(Ballot::from_bytes(bytes))
-}
 
 impl<D: Database> MultiVersionStore<D> {
-    /// The largest ballot that this replica may promise, as large as is durable (rule P5).
-    pub fn mark(&self) -> Ballot {
-        *self.mark.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// All records that are alive: their base is the newest version of their key. For the start of a replica, before it answers
     /// anybody.
     ///
@@ -94,7 +62,7 @@ mod tests {
     use super::*;
     use crate::memory::MemoryDatabase;
     use crate::versions::Puts;
-    use abd::{Content, StampedValue, Timestamp, Unit, WriteGroup};
+    use abd::{Ballot, Content, StampedValue, Timestamp, Unit, WriteGroup};
     use std::sync::Arc;
 
     fn commit(store: &MultiVersionStore<Arc<MemoryDatabase>>, unit: &Unit) {

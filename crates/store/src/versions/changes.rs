@@ -1,4 +1,4 @@
-//! What a group of units changes: versions, accepted records, the mark.
+//! What a group of units changes: versions, accepted records, what a replica keeps of itself.
 
 use super::puts::Parts;
 use crate::encoding::{key, record};
@@ -18,6 +18,8 @@ pub(super) struct Changes {
     pub(super) records: Vec<RecordChange>,
     /// The largest one.
     pub(super) mark: Option<Ballot>,
+    /// The last one.
+    pub(super) configuration: Option<Bytes>,
 }
 
 /// A version as it goes to the database.

@@ -4,10 +4,8 @@ use super::MultiVersionStore;
 use super::changes::{Changes, Put, RecordChange};
 use super::puts::Puts;
 use crate::database::{Change, Database, DatabaseError, WriteBatch};
-use crate::encoding::key;
-use abd::{Ballot, Fit, Glimpse, StampedValue, Version, WriteGroup};
+use abd::{Fit, Glimpse, StampedValue, Version, WriteGroup};
 use bytes::Bytes;
-use std::sync::PoisonError;
 
 impl<D: Database> MultiVersionStore<D> {
     /// [`MultiVersionStore::commit_puts`] of versions that are not encoded yet.
@@ -61,15 +59,15 @@ impl<D: Database> MultiVersionStore<D> {
     }
 
     fn commit_changes(&self, changes: Changes) -> Result<(), DatabaseError> {
-        let Changes { puts, records, mark, .. } = changes;
+        let Changes { puts, records, mark, configuration, .. } = changes;
         let mut batch = WriteBatch { changes: Vec::with_capacity(puts.len()), makes_room: true };
         let written = add_newest(&puts, &mut batch);
         add_last(records, &mut batch);
         let certain = if self.doubts.any() { self.newer_than_all(&written)? } else { Vec::new() };
-        match mark {
-            Some(mark) => self.raise_mark(mark, batch)?,
-            None if batch.is_empty() => return Ok(()),
-            None => self.database.write(batch)?,
+        match (mark, configuration) {
+            (None, None) if batch.is_empty() => return Ok(()),
+            (None, None) => self.database.write(batch)?,
+            (mark, configuration) => self.write_own(mark, configuration, batch)?,
         }
         certain.into_iter().for_each(|put| self.doubts.end(&put.user_key));
         // Only now: what the cache says is durable.
@@ -79,27 +77,6 @@ impl<D: Database> MultiVersionStore<D> {
             if held == Some(put.stamped.version) {
                 self.check_held(put);
             }
-        }
-        Ok(())
-    }
-
-    /// Writes a batch and with it a mark, unless a larger one is there.
-    fn raise_mark(&self, mark: Ballot, mut batch: WriteBatch) -> Result<(), DatabaseError> {
-        // One after the other, so that the largest one stays. Whoever asks for the mark does not wait for the disk.
-        let _raising = self.raises.lock().unwrap_or_else(PoisonError::into_inner);
-        let raised = mark > self.mark();
-        if raised {
-            batch.put(Bytes::from_static(key::MARK), mark.to_bytes().to_vec());
-            if self.doubts.are_about_all() {
-                // The new mark must not hide that.
-                batch.put(Bytes::from_static(key::MARK_LOST), Bytes::new());
-            }
-        }
-        if !batch.is_empty() {
-            self.database.write(batch)?;
-        }
-        if raised {
-            *self.mark.lock().unwrap_or_else(PoisonError::into_inner) = mark;
         }
         Ok(())
     }

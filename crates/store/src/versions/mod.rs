@@ -13,6 +13,7 @@ mod deadlines;
 mod doubts;
 mod list;
 mod near;
+mod own;
 mod puts;
 mod walk;
 
@@ -25,13 +26,13 @@ use crate::damage::{Part, seek_readable};
 use crate::database::{Database, DatabaseError, DatabaseIterator, HEAD_BYTES, Snapshot};
 use crate::encoding::space::Space;
 use crate::encoding::{key, record};
-use abd::{Ballot, Glimpse, Newest, Version};
+use abd::{Glimpse, Newest, Version};
 use bytes::Bytes;
 use cache::{NewestCache, NewestFound};
 use deadlines::SoonestDeadline;
 use doubts::Doubts;
+use own::Own;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Mutex;
 
 /// The budget of the cache of newest versions that fits most nodes.
 pub const CACHE_BYTES: usize = 384 << 20;
@@ -45,10 +46,7 @@ const AT_HAND: usize = 1 << 10;
 pub struct MultiVersionStore<D> {
     database: D,
     cache: NewestCache,
-    /// The durable mark, as far as batches that are under way go.
-    mark: Mutex<Ballot>,
-    /// Held while a batch raises it.
-    raises: Mutex<()>,
+    own: Own,
     doubts: Doubts,
     /// The soonest deadline among the values that were committed since somebody forgot it.
     soonest: SoonestDeadline,
@@ -71,9 +69,9 @@ impl<D: Database> MultiVersionStore<D> {
     pub fn with_seed(database: D, cache_bytes: usize, seed: u64) -> Result<Self, DatabaseError> {
         let cache = NewestCache::new(cache_bytes, seed);
         let doubts = Doubts::default();
-        let mark = Mutex::new(acceptances::read_mark(&database, &doubts)?);
+        let own = Own::read(&database, &doubts)?;
         let soonest = SoonestDeadline::default();
-        Ok(Self { database, cache, mark, raises: Mutex::new(()), doubts, soonest })
+        Ok(Self { database, cache, own, doubts, soonest })
     }
 
     /// The database below.

@@ -6,6 +6,7 @@
 
 use super::changes::{Changes, Put, RecordChange};
 use crate::encoding::{accepted, key, record};
+use abd::counted::copied;
 use abd::{AcceptedRecord, Ballot, StampedValue, Unit, Version, WriteGroup};
 use bytes::Bytes;
 
@@ -70,6 +71,8 @@ enum Beside {
     },
     /// A raised mark.
     Mark(Box<Ballot>),
+    /// A configuration.
+    Configuration(Box<Bytes>),
 }
 
 impl Parts {
@@ -87,7 +90,7 @@ impl Form {
         };
         let of_record = match &self.beside {
             Beside::Encoded { is_value, .. } | Beside::Whole { is_value, .. } => *is_value,
-            Beside::Nothing | Beside::End | Beside::Mark(_) => false,
+            Beside::Nothing | Beside::End | Beside::Mark(_) | Beside::Configuration(_) => false,
         };
         of_version || of_record
     }
@@ -121,6 +124,11 @@ impl WriteGroup for Puts {
             Unit::Mark(ballot) => {
                 self.bytes += key::MARK.len() + Ballot::LEN;
                 self.units.push(Form { version: None, beside: Beside::Mark(Box::new(*ballot)) });
+            }
+            Unit::Configuration(configuration) => {
+                self.bytes += key::CONFIGURATION.len() + configuration.len();
+                let beside = Beside::Configuration(Box::new(copied(configuration)));
+                self.units.push(Form { version: None, beside });
             }
         }
     }
@@ -251,6 +259,9 @@ impl Puts {
                     changes.records.push(RecordChange::new(record.0.clone(), record.1.clone(), *is_value));
                 }
                 Beside::Mark(ballot) => changes.mark = changes.mark.max(Some(**ballot)),
+                Beside::Configuration(configuration) => {
+                    changes.configuration = Some((**configuration).clone());
+                }
             }
         }
         changes

@@ -76,6 +76,7 @@ fn units_come_back_whole_or_not_at_all() {
             let lacking = StampedValue::plain(at, Content::Tombstone);
             let key = || key.clone();
             units.push(Unit::Mark(Ballot { round: units.len() as u64, ..Ballot::MIN }));
+            units.push(Unit::Configuration(Bytes::from(vec![7; units.len()])));
             units.push(Unit::Closing { key: key(), stamped: stamped.clone() });
             units.push(Unit::Acceptance { key: key(), base: None, record: record(at, content.clone()) });
             let base = Some(Box::new(stamped.clone()));
@@ -101,7 +102,7 @@ fn units_come_back_whole_or_not_at_all() {
         let changes = puts.changes(roomless);
         assert_eq!(changes.units, taken.len());
         let (mut puts, mut records) = (changes.puts.into_iter(), changes.records.into_iter());
-        let mut mark = None;
+        let (mut mark, mut configuration) = (None, None);
         for unit in taken {
             if let Some((key, stamped)) = unit.version() {
                 let put = puts.next().unwrap();
@@ -124,10 +125,11 @@ fn units_come_back_whole_or_not_at_all() {
                     );
                 }
                 Unit::Mark(ballot) => mark = Some(*ballot),
+                Unit::Configuration(bytes) => configuration = Some(bytes.clone()),
             }
         }
         assert!(puts.next().is_none() && records.next().is_none());
-        assert_eq!(changes.mark, mark);
+        assert_eq!((changes.mark, changes.configuration), (mark, configuration));
     }
 }
 

@@ -1,4 +1,4 @@
-//! Units of consensus: an acceptance with its base, a version with the end of a record, a mark. Whenever the power goes, each is there
+//! Units of consensus: an acceptance with its base, a version with the end of a record, a mark; and a configuration. Whenever the power goes, each is there
 //! as a whole or not at all, and what is there is what a replica may have (rules P2', P5, P7).
 
 use super::run::{Model, Run};
@@ -122,6 +122,59 @@ fn p7_every_crash_state_has_acceptances_with_their_bases_and_closed_records_are_
     assert_eq!(run.recover_each(&states, recover).counts(), (716, 24));
     let (_, records) = started(&run.model().unwrap()).unwrap();
     assert_eq!(records, []);
+}
+
+/// Configurations between versions and marks that are queued before and behind them; one stays in the log.
+fn configured() -> Vec<Vec<Unit>> {
+    let mark = |epoch| Unit::Mark(Ballot { epoch, round: 100, node: 1, boot: 1 });
+    let version = |epoch: u32, bytes| Unit::Version {
+        key: format!("key {epoch}").into(),
+        stamped: stamped(u64::from(epoch), bytes),
+    };
+    let configuration = |epoch: u32, bytes| {
+        let mut configuration = vec![0; bytes];
+        configuration[..4].copy_from_slice(&epoch.to_be_bytes());
+        Unit::Configuration(configuration.into())
+    };
+    vec![
+        vec![version(1, 300), mark(1)],
+        vec![configuration(2, 700)],
+        vec![mark(2), version(2, 2_500)],
+        vec![version(3, 10), configuration(3, 2_500), mark(3)],
+        vec![configuration(4, 4)],
+        vec![version(4, 10), mark(4)],
+    ]
+}
+
+/// C1: whatever was queued behind an installation is there only with it.
+fn recover_configured(run: &mut Run) -> Result<usize, String> {
+    let more = run.recover()?;
+    let database = MemoryDatabase::new();
+    let changes = run.model()?.into_iter().map(|(key, value)| Change::Put(key, value)).collect();
+    database.apply(WriteBatch { changes, ..WriteBatch::default() });
+    let store = MultiVersionStore::with_seed(database, 0, 0).map_err(|why| why.to_string())?;
+    let epoch = store.configuration().map_or(1, |bytes| u32::from_be_bytes(*bytes.first_chunk().unwrap()));
+    let keys = store.scan_versions(b"", 10).map_err(|why| why.to_string())?;
+    let newest = keys.iter().map(|(_, version, _)| version.time()).max().unwrap_or(0);
+    if store.mark().epoch <= epoch && newest <= u64::from(epoch) && epoch - store.mark().epoch <= 2 {
+        Ok(more)
+    } else {
+        Err(format!("epoch {epoch} behind {:?} and {newest}", store.mark()))
+    }
+}
+
+#[test]
+fn c1_every_crash_state_has_the_configuration_before_what_was_queued_behind_it() {
+    let whole = run(&changes(&configured()));
+    let states = whole.states();
+    let outcomes = whole.recover_each(&states, recover_configured);
+    assert_eq!(outcomes.counts(), (200, 24));
+    // One that is installed beside what belongs to it.
+    let mut broken = configured();
+    broken.swap(1, 2);
+    let broken = run(&changes(&broken));
+    let outcomes = broken.recover_each(&broken.states(), recover_configured);
+    assert!(outcomes.wrong.iter().any(|found| found.contains("behind")), "{:?}", outcomes.wrong.first());
 }
 
 /// What a store would do that writes what belongs together one after the other.
