@@ -26,8 +26,8 @@ pub(crate) struct Repairs {
 }
 
 impl Repairs {
-    pub(crate) fn new(members: usize, own: usize) -> Self {
-        Self { machine: Mutex::new(Repair::new(config(), members, own)), wake: Notify::new() }
+    pub(crate) fn new(local: NodeId, peers: impl IntoIterator<Item = NodeId>) -> Self {
+        Self { machine: Mutex::new(Repair::new(config(), local, peers)), wake: Notify::new() }
     }
 
     fn machine(&self) -> MutexGuard<'_, Repair> {
@@ -40,7 +40,7 @@ impl Repairs {
         self.wake.notify_one();
     }
 
-    pub(crate) fn peer_is_up(&self, peer: usize, up: bool) {
+    pub(crate) fn peer_is_up(&self, peer: NodeId, up: bool) {
         self.tell(|repair, now| {
             if up {
                 repair.handle_peer_up(peer, now);
@@ -50,16 +50,16 @@ impl Repairs {
         });
     }
 
-    /// A write did not reach a member; nothing can be done about it at once if that is away.
-    pub(crate) fn missed(&self, member: usize, key: &Bytes, version: Version, is_away: bool) {
-        self.machine().handle_missed(member, key, version, now_instant());
+    /// A write did not reach a node; nothing can be done about it at once if that is away.
+    pub(crate) fn missed(&self, node: NodeId, key: &Bytes, version: Version, is_away: bool) {
+        self.machine().handle_missed(node, key, version, now_instant());
         if !is_away {
             self.wake.notify_one();
         }
     }
 
-    pub(crate) fn status(&self, peer: usize) -> Status {
-        self.machine().status(peer, now_instant())
+    fn statuses(&self) -> Vec<(NodeId, Status)> {
+        self.machine().statuses(now_instant()).collect()
     }
 }
 
@@ -151,10 +151,6 @@ pub(crate) async fn keep_repairing(shard: Rc<Shard>, repairs: Arc<Repairs>) {
 }
 
 impl Report {
-    fn repair_statuses(&self) -> impl Iterator<Item = (NodeId, Status)> {
-        self.peers().map(|(index, id)| (id, self.repairs.status(index)))
-    }
-
     /// Metrics by peer, in the Prometheus text format.
     pub(crate) fn repair_metrics(&self, out: &mut String) {
         type Row = (&'static str, &'static str, fn(&Status) -> u64);
@@ -175,7 +171,7 @@ impl Report {
             ("repair_fetched_total", "Versions that this node lacked and the peer had", |s| s.counts.fetched),
             ("repair_differing_total", "Compared ranges of a few keys that differed", |s| s.counts.differing),
         ];
-        let statuses: Vec<(NodeId, Status)> = self.repair_statuses().collect();
+        let statuses = self.repairs.statuses();
         for (name, help, value) in ROWS {
             describe(out, name, help);
             for (peer, status) in &statuses {
@@ -201,6 +197,6 @@ impl Report {
             let state = if parts.is_empty() { "has everything".to_owned() } else { parts.join(" and ") };
             format!("{peer}={state}")
         };
-        self.repair_statuses().map(text).collect::<Vec<_>>().join(",")
+        self.repairs.statuses().into_iter().map(text).collect::<Vec<_>>().join(",")
     }
 }

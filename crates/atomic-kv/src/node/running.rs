@@ -82,7 +82,7 @@ impl RunningNode {
         // What was promised before is of no use any more.
         issuer.observe_round(store.versions.mark().round);
         let disk = Arc::new(Disk::new(store, boot, settings.threads).map_err(cannot_open)?);
-        let repairs = Arc::new(Repairs::new(members.count(), members.index_of(id).unwrap_or_default()));
+        let repairs = Arc::new(Repairs::new(id, members.ids().iter().copied()));
         let clients = Arc::new(Clients::new(settings.max_clients, settings.clients_memory));
         let (settings, clock) = (Arc::new(settings), Arc::new(clock));
         let stats = Arc::new(Stats::new(settings.threads));

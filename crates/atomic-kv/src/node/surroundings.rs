@@ -135,12 +135,13 @@ impl Environment for Surroundings {
     fn missed(&self, member: usize, key: &Bytes, version: Version) {
         let own = &self.membership.own;
         let is_away = own.members.id(member) != own.id && !self.membership.admission.is_up(member);
-        self.repairs.missed(member, key, version, is_away);
+        self.repairs.missed(own.members.id(member), key, version, is_away);
     }
 
     fn peer_is_up(&self, member: usize, up: bool) {
-        if self.membership.admission.lanes_changed(self.membership.own.members.id(member), up) {
-            self.repairs.peer_is_up(member, up);
+        let peer = self.membership.own.members.id(member);
+        if self.membership.admission.lanes_changed(peer, up) {
+            self.repairs.peer_is_up(peer, up);
         }
     }
 

@@ -27,8 +27,9 @@ mod peer;
 pub mod ranges;
 pub mod unacknowledged;
 
-use abd::{CallId, Instant, Reply, StampedValue, Version};
-use alloc::{collections::VecDeque, vec::Vec};
+use abd::{CallId, Instant, NodeId, Reply, StampedValue, Version};
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
 use bytes::Bytes;
 use comparison::Urgency;
 use core::time::Duration;
@@ -69,13 +70,13 @@ impl Default for Config {
     }
 }
 
-/// Something to be done by whoever drives the machine. Members are meant by their index.
+/// Something to be done by whoever drives the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Look up the own newest versions, without contents: [`Repair::looked_up`].
     LookUp {
         /// For whom.
-        peer: usize,
+        peer: NodeId,
         /// To be given back.
         look: u64,
         /// Of these keys.
@@ -84,7 +85,7 @@ pub enum Action {
     /// Read a page of the own store: [`Repair::walked`].
     Walk {
         /// For whom.
-        peer: usize,
+        peer: NodeId,
         /// To be given back.
         look: u64,
         /// Where: [`ranges::PAGE_KEYS`] and [`ranges::PAGE_BYTES`] are the limits.
@@ -93,7 +94,7 @@ pub enum Action {
     /// Ask a peer: [`Repair::handle_answer`] or [`Repair::not_sent`].
     Ask {
         /// Whom.
-        peer: usize,
+        peer: NodeId,
         /// To be given back.
         call: CallId,
         /// What.
@@ -102,7 +103,7 @@ pub enum Action {
     /// Send a peer this node's newest version of a key, as a `LocalWrite`: [`Repair::handle_reply`] or [`Repair::not_sent`].
     Push {
         /// To whom.
-        peer: usize,
+        peer: NodeId,
         /// To be given back.
         call: CallId,
         /// Of which key.
@@ -111,7 +112,7 @@ pub enum Action {
     /// Send a peer a `LocalRead`: [`Repair::handle_reply`] or [`Repair::not_sent`].
     Fetch {
         /// Whom to ask.
-        peer: usize,
+        peer: NodeId,
         /// To be given back.
         call: CallId,
         /// For which key.
@@ -156,11 +157,9 @@ pub struct Status {
 
 /// Calls of repairs have numbers from here on, so that their replies are told from those to operations.
 const FIRST_NUMBER: u64 = 1 << 63;
-/// Bits of a call's number that say which peer it is about: 64 members at the most.
-const PEER_BITS: u32 = 6;
 
-fn call(number: u64, peer: usize) -> CallId {
-    CallId { operation: FIRST_NUMBER | number << PEER_BITS | peer as u64, phase: 0 }
+fn call(number: u64) -> CallId {
+    CallId { operation: FIRST_NUMBER | number, phase: 0 }
 }
 
 /// Whether a call is one of repair's and not of an operation.
@@ -168,70 +167,76 @@ pub fn is_repair(call: CallId) -> bool {
     call.operation >= FIRST_NUMBER
 }
 
-fn number_and_peer(call: CallId) -> (u64, usize) {
-    let number = call.operation & !FIRST_NUMBER;
-    let peer = number & ((1 << PEER_BITS) - 1);
-    (number >> PEER_BITS, usize::try_from(peer).unwrap_or(usize::MAX))
+fn number(call: CallId) -> u64 {
+    call.operation & !FIRST_NUMBER
 }
 
 /// What a node does about peers that lack something.
 #[derive(Debug)]
 pub struct Repair {
     config: Config,
-    local: usize,
-    /// By member; the own place is never used.
-    peers: Vec<Peer>,
+    local: NodeId,
+    peers: BTreeMap<NodeId, Peer>,
     numbers: u64,
     actions: VecDeque<Action>,
 }
 
 impl Repair {
-    /// Of the member at `local` of `members` that has just started: it compares itself with everybody once, as nobody knows
-    /// what was under way when it ended.
-    ///
-    /// # Panics
-    /// When there are more than 64 members, or the own one is not among them.
-    pub fn new(config: Config, members: usize, local: usize) -> Self {
-        assert!(members <= 1 << PEER_BITS && local < members, "member {local} of {members}");
-        let mut peers: Vec<Peer> = (0..members).map(|index| Peer::new(index, &config)).collect();
-        for peer in peers.iter_mut().filter(|peer| peer.index() != local) {
+    /// Of the node `local` that has just started: it compares itself with each of `peers` once, as nobody knows what was under
+    /// way when it ended.
+    pub fn new(config: Config, local: NodeId, peers: impl IntoIterator<Item = NodeId>) -> Self {
+        let mut repair = Self { config, local, peers: BTreeMap::new(), numbers: 0, actions: VecDeque::new() };
+        repair.set_peers(peers);
+        for peer in repair.peers.values_mut() {
             peer.comparison.want(Urgency::Routine, None);
         }
-        Self { config, local, peers, numbers: 0, actions: VecDeque::new() }
+        repair
+    }
+
+    /// These are the peers from now on; the own node is passed over. What is known of others is forgotten. With those who are
+    /// new nothing is compared before there is a reason: a sync brings them what there is.
+    pub fn set_peers(&mut self, peers: impl IntoIterator<Item = NodeId>) {
+        let mut before = core::mem::take(&mut self.peers);
+        for id in peers.into_iter().filter(|id| *id != self.local) {
+            let peer = before.remove(&id).unwrap_or_else(|| Peer::new(id, &self.config));
+            self.peers.insert(id, peer);
+        }
     }
 
     /// A connection to a peer is up.
-    pub fn handle_peer_up(&mut self, peer: usize, now: Instant) {
-        self.peers[peer].connected(&self.config, now);
+    pub fn handle_peer_up(&mut self, peer: NodeId, now: Instant) {
+        if let Some(peer) = self.peers.get_mut(&peer) {
+            peer.connected(&self.config, now);
+        }
     }
 
     /// No connection to a peer is left.
-    pub fn handle_peer_down(&mut self, peer: usize) {
-        self.peers[peer].disconnected();
+    pub fn handle_peer_down(&mut self, peer: NodeId) {
+        if let Some(peer) = self.peers.get_mut(&peer) {
+            peer.disconnected();
+        }
     }
 
-    /// A write did not reach a peer, or was not acknowledged for certain.
-    pub fn handle_missed(&mut self, peer: usize, key: &Bytes, version: Version, now: Instant) {
-        if peer != self.local {
-            self.peers[peer].misses(key, version, &self.config, now);
-            return;
-        }
-        // The own replica has refused it. Whoever has it is found by asking all of them.
-        let local = self.local;
-        for peer in (0..self.peers.len()).filter(|peer| *peer != local) {
-            self.peers[peer].misses(key, version, &self.config, now);
+    /// A write did not reach a node, or was not acknowledged for certain.
+    pub fn handle_missed(&mut self, node: NodeId, key: &Bytes, version: Version, now: Instant) {
+        // If the own replica has refused it, whoever has it is found by asking all of them.
+        let is_own = node == self.local;
+        for (_, peer) in self.peers.iter_mut().filter(|(id, _)| is_own || **id == node) {
+            peer.misses(key, version, &self.config, now);
         }
     }
 
     /// More did not reach a peer than anybody can say.
-    pub fn handle_overflow(&mut self, peer: usize, now: Instant) {
-        self.peers[peer].has_missed_too_much(now);
+    pub fn handle_overflow(&mut self, peer: NodeId, now: Instant) {
+        if let Some(peer) = self.peers.get_mut(&peer) {
+            peer.has_missed_too_much(now);
+        }
     }
 
     /// What [`Action::LookUp`] has found, as [`ranges::Ranges::version`] tells it; `None` if the own store cannot be read.
     pub fn looked_up(
         &mut self,
-        peer: usize,
+        peer: NodeId,
         look: u64,
         versions: Option<Vec<Option<Version>>>,
         now: Instant,
@@ -240,38 +245,44 @@ impl Repair {
     }
 
     /// What [`Action::Walk`] has found; `None` if the own store cannot be read.
-    pub fn walked(&mut self, peer: usize, look: u64, page: Option<Page>, now: Instant) {
+    pub fn walked(&mut self, peer: NodeId, look: u64, page: Option<Page>, now: Instant) {
         self.with(peer, now, |peer, turn| peer.walked(look, page, turn));
     }
 
     /// A peer's answer to a question. Late and foreign ones have no effect.
-    pub fn handle_answer(&mut self, from: usize, call: CallId, answer: Answer, now: Instant) {
-        let (number, peer) = number_and_peer(call);
-        if is_repair(call) && peer == from {
-            self.with(peer, now, |peer, turn| peer.handle_answer(number, answer, turn));
+    pub fn handle_answer(&mut self, from: NodeId, call: CallId, answer: Answer, now: Instant) {
+        if is_repair(call) {
+            self.with(from, now, |peer, turn| peer.handle_answer(number(call), answer, turn));
         }
     }
 
     /// A reply of a peer, or of the own replica. Late and foreign ones have no effect.
-    pub fn handle_reply(&mut self, from: usize, call: CallId, reply: Reply, now: Instant) {
-        let (number, peer) = number_and_peer(call);
+    pub fn handle_reply(&mut self, from: NodeId, call: CallId, reply: Reply, now: Instant) {
         let is_own = from == self.local;
-        if is_repair(call) && (peer == from || is_own) {
-            self.with(peer, now, |peer, turn| peer.handle_reply(number, is_own, reply, turn));
+        let peer = if is_own { self.asked_about(call) } else { Some(from).filter(|_| is_repair(call)) };
+        if let Some(peer) = peer {
+            self.with(peer, now, |peer, turn| peer.handle_reply(number(call), is_own, reply, turn));
         }
     }
 
     /// There was no room for a question, a push or a fetch, or nothing to send.
     pub fn not_sent(&mut self, call: CallId, now: Instant) {
-        let (number, peer) = number_and_peer(call);
-        self.with(peer, now, |peer, turn| peer.not_sent(number, turn));
+        if let Some(peer) = self.asked_about(call) {
+            self.with(peer, now, |peer, turn| peer.not_sent(number(call), turn));
+        }
+    }
+
+    /// The peer about which this call is under way.
+    fn asked_about(&self, call: CallId) -> Option<NodeId> {
+        let is_about = |peer: &&Peer| is_repair(call) && peer.waits_for(number(call));
+        self.peers.values().find(is_about).map(Peer::id)
     }
 
     /// What is to be done next.
     pub fn poll(&mut self, now: Instant) -> Option<Action> {
         if self.actions.is_empty() {
-            let local = self.local;
-            for peer in (0..self.peers.len()).filter(|peer| *peer != local) {
+            let peers: Vec<NodeId> = self.peers.keys().copied().collect();
+            for peer in peers {
                 self.with(peer, now, Peer::poll);
             }
         }
@@ -280,33 +291,34 @@ impl Repair {
 
     /// When [`Repair::poll`] is due, after it has returned `None`.
     pub fn wake_at(&self) -> Option<Instant> {
-        self.peers.iter().filter_map(Peer::wake_at).min()
+        self.peers.values().filter_map(Peer::wake_at).min()
     }
 
-    /// How a peer stands.
-    pub fn status(&self, peer: usize, now: Instant) -> Status {
-        let peer = &self.peers[peer];
-        let since = peer.missed.oldest().into_iter().chain(peer.comparison.since()).min();
-        Status {
-            keys: peer.missed.len(),
-            compared: peer.comparison.progress(),
-            behind_for: since.map(|since| now.since(since)),
-            counts: peer.counts,
-        }
+    /// How each peer stands, in the order of their ids.
+    pub fn statuses(&self, now: Instant) -> impl Iterator<Item = (NodeId, Status)> {
+        self.peers.iter().map(move |(id, peer)| {
+            let since = peer.missed.oldest().into_iter().chain(peer.comparison.since()).min();
+            let status = Status {
+                keys: peer.missed.len(),
+                compared: peer.comparison.progress(),
+                behind_for: since.map(|since| now.since(since)),
+                counts: peer.counts,
+            };
+            (*id, status)
+        })
     }
 
-    fn with(&mut self, peer: usize, now: Instant, act: impl FnOnce(&mut Peer, &mut Turn<'_>)) {
+    fn with(&mut self, peer: NodeId, now: Instant, act: impl FnOnce(&mut Peer, &mut Turn<'_>)) {
         let mut fetched: Vec<KeyVersion> = Vec::new();
         let Self { config, peers, numbers, actions, .. } = self;
-        let Some(of_peer) = peers.get_mut(peer) else { return };
+        let Some(of_peer) = peers.get_mut(&peer) else { return };
         act(of_peer, &mut Turn { config, now, numbers, actions, fetched: &mut fetched });
         // What this node did not have, others may lack, too: its writer may be gone.
-        let local = self.local;
         for (key, version) in fetched {
-            for other in (0..self.peers.len()).filter(|other| *other != peer && *other != local) {
+            for (_, other) in self.peers.iter_mut().filter(|(id, _)| **id != peer) {
                 // A walk that has yet to begin will come upon it.
-                if !self.peers[other].comparison.is_wanted() || self.peers[other].comparison.is_under_way() {
-                    self.peers[other].misses(&key, version, &self.config, now);
+                if !other.comparison.is_wanted() || other.comparison.is_under_way() {
+                    other.misses(&key, version, &self.config, now);
                 }
             }
         }

@@ -86,7 +86,7 @@ impl Peer {
             && let Some(transfer) = moving.todo.pop_front()
         {
             let number = turn.number();
-            let (peer, call, key) = (self.index, super::call(number, self.index), transfer.key.clone());
+            let (peer, call, key) = (self.id, super::call(number), transfer.key.clone());
             turn.actions.push_back(match transfer.way {
                 Way::Fetch { have, .. } => Action::Fetch { peer, call, key, have },
                 Way::Push(_) | Way::Store(_) => Action::Push { peer, call, key },
@@ -121,7 +121,7 @@ impl Peer {
                 turn.fetched.push((key.clone(), version));
                 let Some(stamped) = found.stamped() else { unreachable!("its content is there") };
                 let number = turn.number();
-                let call = super::call(number, self.index);
+                let call = super::call(number);
                 turn.actions.push_back(Action::Store { call, key: key.clone(), stamped });
                 moving.under_way.insert(number, Transfer { key, way: Way::Store(version) });
             }

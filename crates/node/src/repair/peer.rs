@@ -10,7 +10,7 @@ use super::missed::MissedKeys;
 use super::moving::Moving;
 use super::ranges::{CHUNK_KEYS, Page};
 use super::{Action, Config, Counts};
-use abd::{Instant, Refusal, Version};
+use abd::{Instant, NodeId, Refusal, Version};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -77,7 +77,7 @@ pub(super) enum Round {
 /// The state of one peer.
 #[derive(Debug)]
 pub(super) struct Peer {
-    pub(super) index: usize,
+    pub(super) id: NodeId,
     up: bool,
     pub(super) missed: MissedKeys,
     pub(super) comparison: Comparison,
@@ -92,9 +92,9 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) fn new(index: usize, config: &Config) -> Self {
+    pub(super) fn new(id: NodeId, config: &Config) -> Self {
         Self {
-            index,
+            id,
             up: false,
             missed: MissedKeys::default(),
             comparison: Comparison::default(),
@@ -106,8 +106,17 @@ impl Peer {
         }
     }
 
-    pub(super) fn index(&self) -> usize {
-        self.index
+    pub(super) fn id(&self) -> NodeId {
+        self.id
+    }
+
+    /// Whether a call with this number is under way.
+    pub(super) fn waits_for(&self, number: u64) -> bool {
+        match &self.round {
+            Round::Idle | Round::LookingUp { .. } | Round::Walking { .. } => false,
+            Round::Comparing { number: asked, .. } | Round::Listing { number: asked, .. } => *asked == number,
+            Round::Moving(moving) => moving.under_way.contains_key(&number),
+        }
     }
 
     pub(super) fn connected(&mut self, config: &Config, now: Instant) {
@@ -179,7 +188,7 @@ impl Peer {
         let mut keys = self.missed.batch(CHUNK_KEYS);
         keys.truncate(fit(keys.iter()));
         let look = turn.number();
-        turn.actions.push_back(Action::LookUp { peer: self.index, look, keys: keys.clone() });
+        turn.actions.push_back(Action::LookUp { peer: self.id, look, keys: keys.clone() });
         self.round = Round::LookingUp { look, keys };
     }
 
@@ -187,7 +196,7 @@ impl Peer {
         let Some(chunk) = self.comparison.next() else {
             let look = turn.number();
             let range = self.comparison.rest();
-            turn.actions.push_back(Action::Walk { peer: self.index, look, range });
+            turn.actions.push_back(Action::Walk { peer: self.id, look, range });
             self.round = Round::Walking { look };
             return;
         };
@@ -198,11 +207,7 @@ impl Peer {
 
     fn ask(&mut self, question: Question, turn: &mut Turn<'_>) -> u64 {
         let number = turn.number();
-        turn.actions.push_back(Action::Ask {
-            peer: self.index,
-            call: super::call(number, self.index),
-            question,
-        });
+        turn.actions.push_back(Action::Ask { peer: self.id, call: super::call(number), question });
         number
     }
 

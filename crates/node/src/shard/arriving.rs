@@ -84,7 +84,8 @@ impl<E: Environment, R: Return> Shard<E, R> {
             }
             _ if is_answer(&body) => {
                 let (call, answer) = get_answer(body)?;
-                self.environment.repair(|repair, now| repair.handle_answer(key.member, call, answer, now));
+                let from = self.members.id(key.member);
+                self.environment.repair(|repair, now| repair.handle_answer(from, call, answer, now));
             }
             _ if inquiry::message::is_answer(&body) => {
                 let (call, answer) = inquiry::message::get_answer(body)?;

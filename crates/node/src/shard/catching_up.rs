@@ -5,7 +5,7 @@ use super::own::{InMemory, OnDisk};
 use super::{Environment, ReplyTo, Return, Served, Shard};
 use crate::repair::Action;
 use crate::repair::ranges::{self, Page, Range, Ranges};
-use abd::{CallId, Newest, Now, Request, Transmit, Version, VersionStore};
+use abd::{CallId, Newest, NodeId, Now, Request, Transmit, Version, VersionStore};
 use alloc::vec::Vec;
 use bytes::Bytes;
 
@@ -15,7 +15,7 @@ pub enum Look {
     /// Which versions there are of some keys.
     Versions {
         /// For whom.
-        peer: usize,
+        peer: NodeId,
         /// Which look.
         look: u64,
         /// The keys.
@@ -24,7 +24,7 @@ pub enum Look {
     /// A page of a range.
     Page {
         /// For whom.
-        peer: usize,
+        peer: NodeId,
         /// Which look.
         look: u64,
         /// The range.
@@ -33,7 +33,7 @@ pub enum Look {
     /// What is to be sent to a peer.
     Newest {
         /// To whom.
-        peer: usize,
+        peer: NodeId,
         /// As which call.
         call: CallId,
         /// Of which key.
@@ -45,11 +45,11 @@ pub enum Look {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Looked {
     /// By key; see [`Ranges::version`].
-    Versions(usize, u64, Option<Vec<Option<Version>>>),
+    Versions(NodeId, u64, Option<Vec<Option<Version>>>),
     /// The page.
-    Page(usize, u64, Option<Page>),
+    Page(NodeId, u64, Option<Page>),
     /// What is to be sent.
-    Newest(usize, CallId, Bytes, Option<Newest>),
+    Newest(NodeId, CallId, Bytes, Option<Newest>),
 }
 
 impl Look {
@@ -94,7 +94,8 @@ impl<E: Environment, R: Return> Shard<E, R> {
             Action::Walk { peer, look, range } => Look::Page { peer, look, range },
             Action::Push { peer, call, key } => Look::Newest { peer, call, key },
             Action::Ask { peer, call, question } => {
-                if !self.ask(peer, call, &question) {
+                let member = self.members.index_of(peer);
+                if !member.is_some_and(|member| self.ask(member, call, &question)) {
                     self.environment.repair(|repair, now| repair.not_sent(call, now));
                 }
                 return None;
@@ -107,7 +108,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
                 let (request, to) = (Request::LocalWrite { key, stamped }, ReplyTo { lane: None, call });
                 let deadline = now.instant + self.op_timeout;
                 if let Served::Replied(reply) = self.serve_own(request, to, Some(deadline)) {
-                    let own = self.own_index;
+                    let own = self.local;
                     self.environment.repair(|repair, now| repair.handle_reply(own, call, reply, now));
                 }
                 return None;
@@ -141,8 +142,8 @@ impl<E: Environment, R: Return> Shard<E, R> {
         }
     }
 
-    fn send_for_repair(&mut self, peer: usize, call: CallId, request: Request, now: Now) {
-        let (to, deadline) = (self.members.id(peer), now.instant + self.op_timeout);
+    fn send_for_repair(&mut self, to: NodeId, call: CallId, request: Request, now: Now) {
+        let deadline = now.instant + self.op_timeout;
         let scope = self.replica.scope;
         self.send(Transmit { to, call, scope, deadline, request, may_wait: false, again: false }, now);
     }

@@ -227,11 +227,11 @@ impl<E: Environment, R: Return> Shard<E, R> {
     /// A reply of the member at an index. `now` may be a little old: an older `earliest` makes rule T1 wait longer, never
     /// shorter.
     fn handle_reply(&mut self, from: usize, call: CallId, reply: Reply, now: Now) {
+        let from = self.members.id(from);
         if is_repair(call) {
             return self.environment.repair(|repair, now| repair.handle_reply(from, call, reply, now));
         }
         let found = found_bytes(&reply);
-        let from = self.members.id(from);
         self.coordinator.handle_reply(from, call, reply, now, &self.environment.issuer());
         if found >= FOUND_MUCH_BYTES {
             // The operation may hold it for long: its client is to be charged for it.

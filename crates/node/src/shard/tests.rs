@@ -139,13 +139,13 @@ impl Environment for Rc<Surroundings> {
     }
 
     fn missed(&self, member: usize, key: &Bytes, version: Version) {
-        self.repair(|repair, now| repair.handle_missed(member, key, version, now));
+        self.repair(|repair, now| repair.handle_missed(id_of(member), key, version, now));
     }
 
     fn peer_is_up(&self, member: usize, up: bool) {
         self.repair(|repair, now| match up {
-            true => repair.handle_peer_up(member, now),
-            false => repair.handle_peer_down(member),
+            true => repair.handle_peer_up(id_of(member), now),
+            false => repair.handle_peer_down(id_of(member)),
         });
     }
 
@@ -193,6 +193,10 @@ impl Return for Back {
 
 type Node = (Shard<Rc<Surroundings>, Back>, Rc<Surroundings>);
 
+fn id_of(member: usize) -> NodeId {
+    NodeId(u32::try_from(member).unwrap() + 1)
+}
+
 struct Cluster {
     now: Rc<RefCell<Instant>>,
     nodes: Vec<Node>,
@@ -204,8 +208,8 @@ impl Cluster {
         let now = Rc::new(RefCell::new(Instant(0)));
         let members = Members::new((1..=3).map(NodeId).collect());
         let node = |own: usize| {
-            let repair =
-                Repair::new(RepairConfig { compare_every: None, ..RepairConfig::default() }, NODES, own);
+            let config = RepairConfig { compare_every: None, ..RepairConfig::default() };
+            let repair = Repair::new(config, members.id(own), members.ids().iter().copied());
             let surroundings = Rc::new(Surroundings {
                 issuer: TimestampIssuer::new(members.id(own), 1),
                 store: RefCell::default(),
@@ -400,8 +404,10 @@ fn r2_what_the_own_replica_refuses_is_missed_here() {
     assert_eq!(cluster.stored(0), None);
     let surroundings = &cluster.nodes[0].1;
     assert_eq!(surroundings.own, 0);
-    let behind = surroundings.repair.borrow().status(1, *cluster.now.borrow());
-    assert_eq!(behind.keys, 1, "whoever has it is asked for it");
+    let repair = surroundings.repair.borrow();
+    let behind: Vec<usize> = repair.statuses(*cluster.now.borrow()).map(|(_, status)| status.keys).collect();
+    drop(repair);
+    assert_eq!(behind, [1, 1], "whoever has it is asked for it");
     *surroundings.writable.borrow_mut() = true;
     for _ in 0..8 {
         cluster.pass(Duration::from_secs(2));

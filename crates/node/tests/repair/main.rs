@@ -10,7 +10,7 @@ use node::repair::message::{
 };
 use node::repair::ranges::{CHUNK_KEYS, Range, Ranges, answer, digest};
 use std::time::Duration;
-use world::{Store, World, key, version};
+use world::{Store, World, id, key, machine, version};
 
 const SECOND: Duration = Duration::from_secs(1);
 const LONG: Duration = Duration::from_secs(100);
@@ -36,7 +36,7 @@ fn write(world: &mut World, number: usize, at: u64, missed_by: &[usize]) {
         world.stores[node].put(&key, version);
     }
     for peer in missed_by {
-        world.repair(0).handle_missed(*peer, &key, version, now);
+        world.repair(0).handle_missed(id(*peer), &key, version, now);
     }
 }
 
@@ -50,8 +50,8 @@ fn r2_what_a_peer_missed_while_it_was_away_it_gets_from_the_list() {
     assert_eq!((status.keys, status.compared, status.behind_for), (4000, None, Some(SECOND)));
     // It has stood still, and does not compare itself with anybody.
     let now = world.now;
-    world.repair(0).handle_peer_up(2, now);
-    world.repairs[2] = Some(node::repair::Repair::new(config(), 3, 2));
+    world.repair(0).handle_peer_up(id(2), now);
+    world.repairs[2] = Some(machine(config(), 3, 2));
     world.pass(LONG);
     world.assert_converged();
     let status = world.status(0, 2);
@@ -99,7 +99,7 @@ fn r2_a_key_that_was_written_meanwhile_stays_on_the_list() {
     write(&mut world, 1, 5, &[2]);
     // The newer version is not durable here yet: it is under way to the own disk.
     let now = world.now;
-    world.repair(0).handle_missed(2, &key(1), version(9), now);
+    world.repair(0).handle_missed(id(2), &key(1), version(9), now);
     world.full.clear();
     world.pass(10 * SECOND);
     assert_eq!(world.stores[2].versions[&key(1)].version, version(5));
@@ -114,7 +114,7 @@ fn r2_a_key_that_was_written_meanwhile_stays_on_the_list() {
 fn r2_a_version_that_nobody_stored_is_forgotten_in_the_end() {
     let mut world = settled(config());
     let now = world.now;
-    world.repair(0).handle_missed(2, &key(1), version(9), now);
+    world.repair(0).handle_missed(id(2), &key(1), version(9), now);
     world.pass(LONG);
     assert_eq!(world.status(0, 2).behind_for, None);
 }
@@ -127,7 +127,7 @@ fn r2_what_the_own_replica_refused_comes_back_from_whoever_has_it() {
     world.stores[2].put(&key(1), version(7));
     let now = world.now;
     for refused_by in [0, 1] {
-        world.repair(0).handle_missed(refused_by, &key(1), version(7), now);
+        world.repair(0).handle_missed(id(refused_by), &key(1), version(7), now);
     }
     world.pass(SECOND);
     world.stores[0].full = false;
@@ -147,8 +147,8 @@ fn r2_a_list_that_overflows_becomes_a_comparison() {
     assert!(status.keys < 1000 && status.compared == Some(0), "{status:?}");
     assert_eq!(status.behind_for, Some(SECOND), "since the oldest miss, not since the overflow");
     let now = world.now;
-    world.repairs[2] = Some(node::repair::Repair::new(config(), 3, 2));
-    world.repair(0).handle_peer_up(2, now);
+    world.repairs[2] = Some(machine(config(), 3, 2));
+    world.repair(0).handle_peer_up(id(2), now);
     world.pass(LONG);
     world.assert_converged();
     let status = world.status(0, 2);
@@ -161,14 +161,14 @@ fn r2_a_comparison_that_is_interrupted_goes_on_where_it_was() {
     (0..50_000).for_each(|number| write(&mut world, number, 5, &[]));
     (49_000..49_500).for_each(|number| drop(world.stores[2].versions.remove(&key(number))));
     let now = world.now;
-    world.repair(0).handle_overflow(2, now);
+    world.repair(0).handle_overflow(id(2), now);
     for _ in 0..10 {
         world.pass(Duration::from_millis(30));
         world.stop(2);
         world.pass(SECOND);
         let now = world.now;
-        world.repairs[2] = Some(node::repair::Repair::new(config(), 3, 2));
-        world.repair(0).handle_peer_up(2, now);
+        world.repairs[2] = Some(machine(config(), 3, 2));
+        world.repair(0).handle_peer_up(id(2), now);
     }
     world.pass(LONG);
     world.assert_converged();
@@ -195,7 +195,7 @@ fn r2_two_large_equal_stores_are_compared_with_little_traffic() {
     let mut world = settled(config());
     (0..50_000).for_each(|number| write(&mut world, number, 5, &[]));
     let now = world.now;
-    world.repair(0).handle_overflow(1, now);
+    world.repair(0).handle_overflow(id(1), now);
     world.pass(LONG);
     assert_eq!((world.count_of("digest"), world.count_of("versions")), (50_000_usize.div_ceil(1024), 0));
     assert!(world.bytes < 50_000 / 4, "{} bytes", world.bytes);
@@ -209,7 +209,7 @@ fn r2_one_difference_costs_little() {
     world.stores[1].put(&key(30_000), version(6));
     world.stores[1].put(&Bytes::from("key 040000 and more"), version(6));
     let now = world.now;
-    world.repair(0).handle_overflow(1, now);
+    world.repair(0).handle_overflow(id(1), now);
     world.pass(LONG);
     assert!(world.stores[0].versions == world.stores[1].versions);
     assert_eq!(world.status(0, 1).counts.differing, 3);
@@ -222,7 +222,7 @@ fn r2_whoever_has_much_more_tells_it_piece_by_piece() {
     (0..3000).for_each(|number| world.stores[1].put(&key(number), version(5)));
     (0..3000).step_by(500).for_each(|number| world.stores[0].put(&key(number), version(4)));
     let now = world.now;
-    world.repair(0).handle_overflow(1, now);
+    world.repair(0).handle_overflow(id(1), now);
     world.pass(LONG);
     world.assert_converged();
     // Each of them was passed on to the third, too, which had none.
@@ -237,7 +237,7 @@ fn r2_what_is_damaged_costs_what_is_damaged() {
     (0..5000).step_by(7).for_each(|number| drop(world.stores[1].versions.remove(&key(number))));
     world.stores[1].damaged.insert(key(2001));
     let now = world.now;
-    world.repair(0).handle_overflow(1, now);
+    world.repair(0).handle_overflow(id(1), now);
     world.pass(LONG);
     let lacking = world.stores[0].versions.keys().filter(|key| !world.stores[1].versions.contains_key(*key));
     assert!(lacking.count() <= CHUNK_KEYS / 7 + 1);
@@ -265,7 +265,7 @@ fn r2_a_replica_that_abstains_is_given_what_others_have_and_no_more() {
         world.stores[node].versions.remove(&key(7));
         world.stores[node].abstains.insert(key(7));
         let now = world.now;
-        world.repair(node).handle_missed(1, &key(7), version(6), now);
+        world.repair(node).handle_missed(id(1), &key(7), version(6), now);
     }
     world.pass(LONG);
     assert_eq!(world.stores[0].versions[&key(7)].version, version(5));
@@ -390,14 +390,14 @@ fn answers_that_fit_no_question_have_no_effect() {
     let now = world.now;
     world.full.insert((0, 2));
     write(&mut world, 1, 5, &[2]);
-    for operation in [0, 1 << 63, u64::MAX, (1 << 63) | (1 << 6) | 2, (1 << 63) | 63] {
+    for operation in [0, 1 << 63, u64::MAX, (1 << 63) | 1, (1 << 63) | 63] {
         for told in answers() {
             for from in [1, 2] {
-                world.repair(0).handle_answer(from, CallId { operation, phase: 0 }, told.clone(), now);
+                world.repair(0).handle_answer(id(from), CallId { operation, phase: 0 }, told.clone(), now);
             }
         }
         let reply = abd::Reply::Written { previous: None };
-        world.repair(0).handle_reply(2, CallId { operation, phase: 0 }, reply, now);
+        world.repair(0).handle_reply(id(2), CallId { operation, phase: 0 }, reply, now);
     }
     assert_eq!(world.status(0, 2).keys, 1);
 }

@@ -1,6 +1,6 @@
 //! Replicas in memory, each with a repair of its own, and lanes that can be cut, be full, or lose what is in them.
 
-use abd::{Content, Instant, Newest, Reply, StampedValue, Timestamp, Version};
+use abd::{Content, Instant, Newest, NodeId, Reply, StampedValue, Timestamp, Version};
 use bytes::{Bytes, BytesMut};
 use node::repair::message::{Answer, Question, get_answer, get_question, put_answer, put_question};
 use node::repair::ranges::{self, Page, Range, Ranges};
@@ -16,6 +16,20 @@ pub(crate) fn version(time: u64) -> Version {
 
 pub(crate) fn key(number: usize) -> Bytes {
     Bytes::from(format!("key {number:06}"))
+}
+
+/// The id of the node at an index. Ids may be far apart.
+pub(crate) fn id(node: usize) -> NodeId {
+    NodeId(u32::try_from(node).unwrap() * 1000 + 1)
+}
+
+pub(crate) fn index(id: NodeId) -> usize {
+    usize::try_from(id.0 / 1000).unwrap()
+}
+
+/// The machine of a node that has just started.
+pub(crate) fn machine(config: Config, members: usize, node: usize) -> Repair {
+    Repair::new(config, id(node), (0..members).map(id))
 }
 
 #[derive(Clone, Debug, Default)]
@@ -115,11 +129,11 @@ impl World {
     }
 
     pub(crate) fn start(&mut self, node: usize) {
-        let mut repair = Repair::new(self.config.clone(), self.stores.len(), node);
+        let mut repair = machine(self.config.clone(), self.stores.len(), node);
         for peer in 0..self.stores.len() {
             if let Some(there) = &mut self.repairs[peer] {
-                there.handle_peer_up(node, self.now);
-                repair.handle_peer_up(peer, self.now);
+                there.handle_peer_up(id(node), self.now);
+                repair.handle_peer_up(id(peer), self.now);
             }
         }
         self.repairs[node] = Some(repair);
@@ -128,7 +142,7 @@ impl World {
     pub(crate) fn stop(&mut self, node: usize) {
         self.repairs[node] = None;
         for there in self.repairs.iter_mut().flatten() {
-            there.handle_peer_down(node);
+            there.handle_peer_down(id(node));
         }
     }
 
@@ -137,7 +151,9 @@ impl World {
     }
 
     pub(crate) fn status(&self, node: usize, peer: usize) -> Status {
-        self.repairs[node].as_ref().expect("the node is up").status(peer, self.now)
+        let repair = self.repairs[node].as_ref().expect("the node is up");
+        let of_peer = repair.statuses(self.now).find(|(of, _)| *of == id(peer));
+        of_peer.expect("it is a peer").1
     }
 
     /// Lets time pass; everything that is due happens at once.
@@ -172,17 +188,17 @@ impl World {
             }
             Action::Ask { peer, call, question } => {
                 let kind = if matches!(question, Question::Digest { .. }) { "digest" } else { "versions" };
-                if self.refuses_to_send(node, peer, kind) {
+                if self.refuses_to_send(node, index(peer), kind) {
                     return self.repair(node).not_sent(call, now);
                 }
                 let mut body = BytesMut::new();
                 put_question(&mut body, call, &question);
                 let (back, question) = get_question(self.count(body)).unwrap();
                 assert_eq!(back, call);
-                if self.is_lost(node, peer) {
+                if self.is_lost(node, index(peer)) {
                     return;
                 }
-                let answer = ranges::answer(&self.stores[peer], &question, true)
+                let answer = ranges::answer(&self.stores[index(peer)], &question, true)
                     .unwrap_or(Answer::Refused(abd::Refusal::StoreFailed));
                 let mut body = BytesMut::new();
                 put_answer(&mut body, call, &answer);
@@ -193,29 +209,30 @@ impl World {
                 let Some(stamped) = self.stores[node].versions.get(&key).cloned() else {
                     return self.repair(node).not_sent(call, now);
                 };
-                if self.refuses_to_send(node, peer, "push") {
+                if self.refuses_to_send(node, index(peer), "push") {
                     return self.repair(node).not_sent(call, now);
                 }
-                if self.is_lost(node, peer) {
+                if self.is_lost(node, index(peer)) {
                     return;
                 }
-                let reply = self.write(peer, &key, stamped);
+                let reply = self.write(index(peer), &key, stamped);
                 self.repair(node).handle_reply(peer, call, reply, now);
             }
             Action::Fetch { peer, call, key, have } => {
-                if self.refuses_to_send(node, peer, "fetch") {
+                if self.refuses_to_send(node, index(peer), "fetch") {
                     return self.repair(node).not_sent(call, now);
                 }
-                if self.is_lost(node, peer) {
+                if self.is_lost(node, index(peer)) {
                     return;
                 }
-                let held = self.stores[peer].versions.get(&key).cloned().unwrap_or(StampedValue::NEVER);
+                let held =
+                    self.stores[index(peer)].versions.get(&key).cloned().unwrap_or(StampedValue::NEVER);
                 let reply = Reply::Read(Newest { stamped: held, durable: true }.glimpse(have));
                 self.repair(node).handle_reply(peer, call, reply, now);
             }
             Action::Store { call, key, stamped } => {
                 let reply = self.write(node, &key, stamped);
-                self.repair(node).handle_reply(node, call, reply, now);
+                self.repair(node).handle_reply(id(node), call, reply, now);
             }
         }
     }

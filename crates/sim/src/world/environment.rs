@@ -435,15 +435,17 @@ impl Environment for Reached {
         let is_own = member == self.store.node as usize;
         let is_forgotten = if is_own { self.lies.refuses_silently } else { self.forgets.get() };
         if !is_forgotten {
-            self.repair.borrow_mut().handle_missed(member, key, version, self.moment.get().now);
+            let node = self.members.id(member);
+            self.repair.borrow_mut().handle_missed(node, key, version, self.moment.get().now);
         }
     }
 
     fn peer_is_up(&self, member: usize, up: bool) {
         self.note(Note::Link(u32::try_from(member).unwrap_or(u32::MAX), up));
+        let peer = self.members.id(member);
         self.repair(|repair, now| match up {
-            true => repair.handle_peer_up(member, now),
-            false => repair.handle_peer_down(member),
+            true => repair.handle_peer_up(peer, now),
+            false => repair.handle_peer_down(peer),
         });
     }
 

@@ -308,8 +308,8 @@ impl World {
         };
         let queue_bytes = self.plan.queue_bytes;
         let now = Instant(self.now);
-        let repair =
-            Repair::new(super::repair::config(&self.plan, self.lies), self.members.count(), node as usize);
+        let repair_config = super::repair::config(&self.plan, self.lies);
+        let repair = Repair::new(repair_config, id, self.members.ids().iter().copied());
         let standing = Standing { admitted, writable: true };
         let limits = KnownLimits::new(self.members.count());
         limits.learn(node as usize, state.own.limits);
