@@ -122,7 +122,7 @@ impl Shrinker {
     }
 
     fn passes(&mut self) {
-        self.try_with(|plan| plan.repairs = false);
+        self.try_with(|plan| (plan.repairs, plan.sweeps) = (false, false));
         self.fewer_nodes();
         loop {
             let before = self.size();
@@ -173,9 +173,10 @@ impl Shrinker {
     }
 
     fn quieter(&mut self) {
-        let quiet: [fn(&mut Plan); 18] = [
+        let quiet: [fn(&mut Plan); 19] = [
             // What repair sends has no name in a script, and seldom matters.
             |plan| plan.repairs = false,
+            |plan| plan.sweeps = false,
             |plan| plan.short_lists = false,
             |plan| plan.short_backlogs = false,
             |plan| plan.operations.iter_mut().for_each(|operation| operation.size = 0),

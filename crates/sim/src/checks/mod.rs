@@ -11,6 +11,7 @@ pub mod linearizable;
 pub mod monotone;
 pub mod once;
 pub mod strangers;
+pub mod swept;
 pub mod unique;
 pub mod verdicts;
 

@@ -160,6 +160,7 @@ impl Draw {
             lost_answers: *self.rng.pick(&[Ratio::ZERO, Ratio::per_mille(20), Ratio::per_mille(100)]),
             few_instances: self.rng.one_in(2),
             repairs: true,
+            sweeps: true,
             short_lists,
             short_backlogs,
             value_limits: self.value_limits(large),

@@ -72,6 +72,8 @@ pub struct Plan {
     pub lost_answers: Ratio,
     /// Whether nodes repair what others lack; a script says so.
     pub repairs: bool,
+    /// Whether nodes expire what nobody reads (rule E4); never in a script.
+    pub sweeps: bool,
     /// Whether a node remembers only a few keys for a peer, so that it has to compare ranges.
     pub short_lists: bool,
     /// Whether only a few messages may wait for a peer that does not read.

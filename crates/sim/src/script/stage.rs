@@ -90,6 +90,7 @@ fn quiet_plan(script: &Script) -> Plan {
         few_instances: false,
         lost_answers: Ratio::ZERO,
         repairs: script.repairs,
+        sweeps: false,
         short_lists: false,
         short_backlogs: script.short_backlogs,
         value_limits: vec![u64::MAX; script.nodes as usize],

@@ -97,6 +97,7 @@ impl World {
             process.desk.shard.get_mut().handle_answered(asked.to, answer, now);
         }
         self.delete_what_is_due(node);
+        self.keep_sweeping(node);
         self.send_what_waits(node);
         self.hand_out(node);
         self.arm(node);
@@ -128,6 +129,7 @@ impl World {
         process.desk.admission.stop();
         process.around().stops.set(true);
         process.stopping = Stopping::Draining;
+        process.desk.shard.get_mut().stop_sweeping();
         // What has not begun is refused.
         process.desk.refuse_parked(Instant(u64::MAX));
         let incarnation = process.incarnation;

@@ -21,6 +21,7 @@ mod node;
 mod notes;
 mod queue;
 mod repair;
+mod sweeping;
 mod talks;
 mod view;
 
@@ -385,9 +386,8 @@ impl World {
 
     fn begin_last(&mut self) {
         // Before anything is read or written again: that would hide what repair has left.
-        if let Err(why) = self.converged()
-            && self.plan.repairs
-        {
+        let converged = if self.plan.repairs { self.converged() } else { Ok(()) };
+        if let Err(why) = converged.and_then(|()| self.swept()) {
             if self.now > self.healed_at + CONVERGING {
                 self.stuck = Some(why);
                 self.over = true;

@@ -112,6 +112,8 @@ pub(crate) struct Process {
     pub(crate) dialling: BTreeMap<(u32, LaneKind), Dialling>,
     pub(crate) armed: u64,
     pub(crate) repair_armed: u64,
+    /// Whether it expires what nobody reads.
+    pub(crate) sweeps: bool,
     /// Whether it is to end, and how far that is.
     pub(crate) stopping: Stopping,
 }
@@ -377,6 +379,7 @@ impl World {
             dialling: dialling.map(dialled).collect(),
             armed: u64::MAX,
             repair_armed: u64::MAX,
+            sweeps: false,
             stopping: Stopping::No,
         });
         self.trace.record(self.now, || What::Started { node, boot });
