@@ -1,5 +1,6 @@
 //! What the multi-version layer asks of an ordered map. Above this interface nobody knows the engine.
 
+use crate::damage::DamagedParts;
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -133,6 +134,12 @@ pub trait Snapshot {
 
     /// An iterator that stands nowhere yet: seek first.
     fn iterator(&self) -> Self::Iterator;
+
+    /// What damage has taken of it. Whoever asks across one of these parts gets [`DatabaseError::Unreadable`].
+    fn lost(&self) -> Arc<DamagedParts>;
+
+    /// An iterator over what is stored, which passes over these parts: for whoever looks at them himself.
+    fn stored(&self) -> Self::Iterator;
 }
 
 /// So many bytes at the beginning of a value come with its key: whoever wants to know no more than they say, such as whether a

@@ -27,4 +27,5 @@ pub use disk::{DiskDatabase, DiskOptions, LOG_FILTER, Watermark, catches_panics}
 pub use encoding::{dominated, key, space};
 pub use files::{private, slots};
 pub use memory::MemoryDatabase;
-pub use versions::{CACHE_BYTES, Due, ListLimits, ListedKey, Listing, MultiVersionStore, Puts, Walked};
+pub use versions::{CACHE_BYTES, Due, KeyRange, ListLimits, ListedKey, Listing, MultiVersionStore, Puts};
+pub use versions::{Told, Trust, WalkLimits, Walked, WalkedPage};

@@ -1,6 +1,7 @@
 //! An ordered map in memory. Snapshots share it and a write copies it when somebody still looks: simple, and meant
 //! for tests and simulations.
 
+use crate::damage::DamagedParts;
 use crate::database::{Change, Database, DatabaseError, DatabaseIterator, Snapshot, WriteBatch};
 use crate::encoding::dominated::DominatedFilter;
 use crate::encoding::space::Space;
@@ -86,6 +87,14 @@ impl Snapshot for MemorySnapshot {
 
     fn iterator(&self) -> MemoryIterator {
         MemoryIterator { map: self.map.clone(), at: None }
+    }
+
+    fn lost(&self) -> Arc<DamagedParts> {
+        Arc::default()
+    }
+
+    fn stored(&self) -> MemoryIterator {
+        self.iterator()
     }
 }
 

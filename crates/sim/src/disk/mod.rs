@@ -366,6 +366,14 @@ impl Snapshot for SimSnapshot {
     fn iterator(&self) -> Guarded<MemoryIterator> {
         Guarded::new(self.memory.iterator(), self.damaged.clone())
     }
+
+    fn lost(&self) -> Arc<DamagedParts> {
+        self.damaged.clone()
+    }
+
+    fn stored(&self) -> Guarded<MemoryIterator> {
+        Guarded::new(self.memory.iterator(), Arc::default())
+    }
 }
 
 #[cfg(test)]

@@ -184,6 +184,35 @@ pub fn user_key(prefix: &[u8]) -> Option<Bytes> {
     Some(Bytes::from(out))
 }
 
+/// The same in the data key of a version, as a part of that where it stands there as it is.
+pub(crate) fn plain_user_key(data_key: &Bytes) -> Option<Bytes> {
+    let prefix = prefix_of(data_key);
+    let (&VERSION, escaped) = prefix.split_first()? else { return None };
+    let escaped = escaped.strip_suffix(&[0, 1])?;
+    if escaped.contains(&0) { user_key(prefix) } else { Some(data_key.slice(1..=escaped.len())) }
+}
+
+/// The user key with which a data key of a plain one begins, or as much of it as is there; and how many bytes are behind it.
+pub(crate) fn plain_beginning(data_key: &[u8]) -> (Bytes, usize) {
+    let (mut key, mut at) = (Vec::new(), 1);
+    while let Some(byte) = data_key.get(at) {
+        match (byte, data_key.get(at + 1)) {
+            (0, Some(0xff)) => at += 1,
+            (0, Some(1)) => return (key.into(), data_key.len() - at - 2),
+            (0, _) => break,
+            _ => {}
+        }
+        key.push(*byte);
+        at += 1;
+    }
+    (key.into(), 0)
+}
+
+/// The last of the keys that are stored as they are: all others are stored by their hashes, behind it.
+pub(crate) fn last_plain() -> Bytes {
+    vec![0xff; PLAIN_MAX].into()
+}
+
 /// Where the data keys of versions begin.
 pub const FIRST: &[u8] = &[VERSION];
 

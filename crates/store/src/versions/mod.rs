@@ -9,17 +9,21 @@ mod acceptances;
 mod cache;
 mod changes;
 mod commit;
+mod contents;
 mod deadlines;
 mod doubts;
 mod list;
 mod near;
 mod own;
 mod puts;
+mod ranges;
 mod walk;
 
+pub use contents::{Told, Trust, WalkLimits, WalkedPage};
 pub use deadlines::Due;
 pub use list::{ListLimits, ListedKey, Listing, order};
 pub use puts::Puts;
+pub use ranges::KeyRange;
 pub use walk::Walked;
 
 use crate::damage::{Part, seek_readable};

@@ -7,7 +7,9 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use store::{Database, DatabaseError, DiskDatabase, DiskOptions, MultiVersionStore, WriteBatch};
+use store::{
+    Database, DatabaseError, DiskDatabase, DiskOptions, MultiVersionStore, Trust, WalkLimits, WriteBatch,
+};
 
 mod records;
 
@@ -106,6 +108,40 @@ fn check(store: &MultiVersionStore<DiskDatabase>, truth: &Truth, what: &str) -> 
         }
     }
     unreadable
+}
+
+/// Pages tell what is right, and of every key that they do not tell, and of all whose newest version may be lost, that they do not.
+/// `keys`: at most so many are in a page.
+fn check_pages(store: &MultiVersionStore<DiskDatabase>, truth: &Truth, keys: usize) {
+    for (keys, trust) in [(usize::MAX, Trust::Whole), (keys, Trust::Whole), (keys, Trust::Stored)] {
+        let (mut told, mut abstains, mut after) = (Truth::new(), Vec::new(), None);
+        loop {
+            let limits = WalkLimits { keys, bytes: usize::MAX };
+            let page = store.walk_contents(after.as_deref(), None, limits, trust).unwrap();
+            told.extend(page.entries);
+            abstains.extend(page.abstains);
+            after = page.told_up_to;
+            if after.is_none() {
+                break;
+            }
+        }
+        for (key, expected) in truth {
+            let abstained = abstains.iter().any(|range| range.contains(key));
+            match told.get(key) {
+                Some(stamped) if trust == Trust::Whole => assert_eq!(stamped, expected, "{key:?}"),
+                Some(_) => assert!(!abstained, "{key:?}"),
+                None => assert!(abstained || trust == Trust::Stored, "{key:?}"),
+            }
+            assert!(trust == Trust::Stored || abstained || store.newest(key).is_ok(), "{key:?}");
+        }
+        assert!(abstains.is_empty() == (trust == Trust::Stored));
+        let abstained = truth.keys().filter(|key| abstains.iter().any(|range| range.contains(key))).count();
+        assert!(abstained <= 60, "{abstained} of {}", truth.len());
+        if trust == Trust::Stored {
+            assert!(told.len() > truth.len() - 60);
+            assert!(told.iter().all(|(key, stamped)| stamped.version <= truth[key].version));
+        }
+    }
 }
 
 /// Overwrites some keys, so that tables are written and merged.
@@ -255,6 +291,7 @@ fn s3_what_was_lost_is_not_forgotten_and_its_file_is_missed() {
     let listed = store.scan_versions(b"", usize::MAX).unwrap();
     assert!(listed.len() < truth.len() && listed.len() >= truth.len() - 60, "{}", listed.len());
     assert!(listed.iter().all(|(key, version, _)| truth[key].version == *version));
+    check_pages(&store, &truth, 2);
     drop(store);
     let lost = path.join("tables/lost");
     std::fs::rename(&lost, path.join("elsewhere")).unwrap();

@@ -3,7 +3,7 @@
 use super::tables::FIRST;
 use super::values::Stored;
 use super::view::{Upwards, View};
-use crate::damage::Guarded;
+use crate::damage::{DamagedParts, Guarded};
 use crate::database::{DatabaseError, DatabaseIterator, Snapshot};
 use bytes::Bytes;
 use std::ops::Bound;
@@ -14,6 +14,12 @@ pub struct DiskSnapshot {
     pub(crate) view: Arc<View>,
 }
 
+impl DiskSnapshot {
+    fn guarded(&self, parts: Arc<DamagedParts>) -> Guarded<DiskIterator> {
+        Guarded::new(DiskIterator { ahead: None, at: None, view: self.view.clone() }, parts)
+    }
+}
+
 impl Snapshot for DiskSnapshot {
     type Iterator = Guarded<DiskIterator>;
 
@@ -22,8 +28,15 @@ impl Snapshot for DiskSnapshot {
     }
 
     fn iterator(&self) -> Guarded<DiskIterator> {
-        let iterator = DiskIterator { ahead: None, at: None, view: self.view.clone() };
-        Guarded::new(iterator, self.view.damaged.clone())
+        self.guarded(self.view.damaged.clone())
+    }
+
+    fn lost(&self) -> Arc<DamagedParts> {
+        self.view.damaged.clone()
+    }
+
+    fn stored(&self) -> Guarded<DiskIterator> {
+        self.guarded(Arc::default())
     }
 }
 
