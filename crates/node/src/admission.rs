@@ -3,7 +3,8 @@
 //! All event loops ask at every request, so there is no lock: whatever is learnt here is a fact that stays true for as long as
 //! the node runs, but for who is reached. Who waits for a fact is told by whoever has it written here.
 
-use abd::{Members, NodeId, NodeSet, Reason, Standing};
+use crate::nodes::{NodeSet, ids, is_majority};
+use abd::{Members, NodeId, Reason, Standing};
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -17,13 +18,13 @@ pub struct Admission {
     /// Enough have confirmed it, so that operations may begin.
     begun: AtomicBool,
     stopping: AtomicBool,
-    /// By index in `members`.
     others: Box<[Other]>,
 }
 
 /// What is known of another member.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Other {
+    id: NodeId,
     /// It has confirmed this node's directory in this run.
     confirmed: AtomicBool,
     /// Event loops that have a lane to it.
@@ -33,7 +34,8 @@ struct Other {
 impl Admission {
     /// Of a node at its start; `admitted` is what its directory says.
     pub fn new(members: Members, own: NodeId, admitted: bool) -> Self {
-        let others = members.ids().iter().map(|_| Other::default()).collect();
+        let other = |id| Other { id, confirmed: AtomicBool::new(false), lanes: AtomicUsize::new(0) };
+        let others = ids(&members).filter(|id| *id != own).map(other).collect();
         let [begun, stopping] = [false, false].map(AtomicBool::new);
         let admission = Self { members, own, admitted: AtomicBool::new(admitted), begun, stopping, others };
         admission.look();
@@ -41,7 +43,7 @@ impl Admission {
     }
 
     fn other(&self, peer: NodeId) -> Option<&Other> {
-        self.members.index_of(peer).filter(|_| peer != self.own).map(|index| &self.others[index])
+        self.others.iter().find(|other| other.id == peer)
     }
 
     /// Members that have met this node since its start, itself included.
@@ -51,18 +53,12 @@ impl Admission {
 
     /// This node and those of whom something is true.
     fn with_others(&self, holds: impl Fn(&Other) -> bool) -> NodeSet {
-        let mut members = NodeSet::EMPTY;
-        for (index, other) in self.others.iter().enumerate() {
-            if self.members.id(index) == self.own || holds(other) {
-                members.insert(index);
-            }
-        }
-        members
+        self.others.iter().filter(|other| holds(other)).map(|other| other.id).chain([self.own]).collect()
     }
 
     /// Of two facts that come at one time, whichever comes second sees both.
     fn look(&self) {
-        if self.admitted.load(Ordering::SeqCst) && self.members.is_majority(self.met()) {
+        if self.admitted.load(Ordering::SeqCst) && is_majority(&self.members, self.met()) {
             self.begun.store(true, Ordering::Release);
         }
     }
@@ -74,7 +70,7 @@ impl Admission {
             other.confirmed.store(true, Ordering::SeqCst);
         }
         self.look();
-        self.met() == self.members.all() && !self.is_admitted()
+        self.met().len() == self.members.count() && !self.is_admitted()
     }
 
     /// That every member has confirmed this directory is durable; whether that is news.
@@ -135,7 +131,7 @@ impl Admission {
         let up = self.with_others(|other| other.lanes.load(Ordering::Relaxed) > 0);
         let (needed, members) = (self.members.majority(), self.members.count());
         let reason = Reason::NoQuorum { answered: up.len(), needed, members, refusal: None };
-        (!self.members.is_majority(up)).then_some(reason)
+        (!is_majority(&self.members, up)).then_some(reason)
     }
 
     /// An event loop has a lane to a member, or has none any more. `true`: it is the first, or was the last.
@@ -150,9 +146,9 @@ impl Admission {
         }
     }
 
-    /// Whether any event loop has a lane to the member at an index.
-    pub fn is_up(&self, index: usize) -> bool {
-        self.others[index].lanes.load(Ordering::Relaxed) > 0
+    /// Whether any event loop has a lane to a member.
+    pub fn is_up(&self, peer: NodeId) -> bool {
+        self.other(peer).is_some_and(|other| other.lanes.load(Ordering::Relaxed) > 0)
     }
 }
 
@@ -214,8 +210,8 @@ mod tests {
         // Two event loops.
         assert!(node.lanes_changed(NodeId(2), true) && !node.lanes_changed(NodeId(2), true));
         assert_eq!((node.not_ready(true), node.not_ready(false)), (None, Some(Reason::ClockUnknown)));
-        assert!(!node.lanes_changed(NodeId(2), false) && node.is_up(1));
-        assert!(node.lanes_changed(NodeId(2), false) && !node.is_up(1));
+        assert!(!node.lanes_changed(NodeId(2), false) && node.is_up(NodeId(2)));
+        assert!(node.lanes_changed(NodeId(2), false) && !node.is_up(NodeId(2)));
         assert_eq!(node.not_ready(true), alone);
     }
 }

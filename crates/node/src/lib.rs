@@ -25,6 +25,7 @@ pub mod introduction;
 pub mod lanes;
 pub mod limits;
 pub mod lookups;
+pub mod nodes;
 pub mod nonce;
 pub mod peer;
 pub mod repair;

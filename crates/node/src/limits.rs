@@ -6,7 +6,8 @@
 
 use crate::functions::Function;
 use crate::hello::Limits;
-use abd::{Members, NodeSet, Operation, Reason, Refusal};
+use crate::nodes::{NodeSet, ids, is_majority, suffices_without};
+use abd::{Members, NodeId, Operation, Reason, Refusal};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -23,33 +24,34 @@ pub const FRAME_ROOM: usize = 4096;
 /// The limits of all members, as far as they have said so: who has said nothing yet refuses nothing.
 #[derive(Debug)]
 pub struct KnownLimits {
-    /// By index: largest key, largest value. Both may be changed while an operation looks at them, which then counts as one that
+    /// By member: largest key, largest value. Both may be changed while an operation looks at them, which then counts as one that
     /// came before or after.
-    by_member: Box<[[AtomicUsize; 2]]>,
+    by_member: Box<[(NodeId, [AtomicUsize; 2])]>,
 }
 
 impl KnownLimits {
-    /// Of so many members, none of whom has said anything.
-    pub fn new(members: usize) -> Self {
-        Self { by_member: (0..members).map(|_| [usize::MAX; 2].map(AtomicUsize::new)).collect() }
+    /// Of these members, none of whom has said anything.
+    pub fn new(members: &Members) -> Self {
+        Self { by_member: ids(members).map(|id| (id, [usize::MAX; 2].map(AtomicUsize::new))).collect() }
     }
 
-    /// The member at an index has said what it takes.
-    pub fn learn(&self, member: usize, limits: Limits) {
-        for (known, said) in self.by_member[member].iter().zip([limits.key, limits.value]) {
+    /// A member has said what it takes.
+    pub fn learn(&self, member: NodeId, limits: Limits) {
+        let Some((_, known)) = self.by_member.iter().find(|(id, _)| *id == member) else { return };
+        for (known, said) in known.iter().zip([limits.key, limits.value]) {
             known.store(usize::try_from(said).unwrap_or(usize::MAX), Ordering::Relaxed);
         }
     }
 
     /// The largest value that a majority lets its clients write, in bytes.
     pub fn value_bytes_max(&self, members: &Members) -> usize {
-        let by_member = self.by_member.iter().map(|[_, value]| value.load(Ordering::Relaxed));
-        let mut largest: Vec<(usize, usize)> = by_member.zip(0..).collect();
+        let of = |(id, [_, value]): &(NodeId, [AtomicUsize; 2])| (value.load(Ordering::Relaxed), *id);
+        let mut largest: Vec<(usize, NodeId)> = self.by_member.iter().map(of).collect();
         largest.sort_unstable_by(|a, b| b.cmp(a));
         let mut allow = NodeSet::EMPTY;
-        let enough = largest.into_iter().find(|(_, index)| {
-            allow.insert(*index);
-            members.is_majority(allow)
+        let enough = largest.into_iter().find(|(_, id)| {
+            allow.insert(*id);
+            is_majority(members, allow)
         });
         enough.map_or(VALUE_BYTES_MAX, |(value, _)| value.min(VALUE_BYTES_MAX))
     }
@@ -65,15 +67,12 @@ impl KnownLimits {
                 .max()?,
             Operation::Get { .. } | Operation::Delete { .. } => return None,
         };
-        let refuses = |[largest_key, largest_value]: &[AtomicUsize; 2]| {
+        let refuses = |(_, [largest_key, largest_value]): &&(NodeId, [AtomicUsize; 2])| {
             operation.key().len() > largest_key.load(Ordering::Relaxed)
                 || written > largest_value.load(Ordering::Relaxed)
         };
-        let mut refused = NodeSet::EMPTY;
-        for (index, _) in self.by_member.iter().enumerate().filter(|(_, limits)| refuses(limits)) {
-            refused.insert(index);
-        }
-        (!members.suffices_without(refused)).then(|| Reason::TooManyRefused {
+        let refused: NodeSet = self.by_member.iter().filter(refuses).map(|(id, _)| *id).collect();
+        (!suffices_without(members, refused)).then(|| Reason::TooManyRefused {
             refused: refused.len(),
             members: members.count(),
             refusal: Some(Refusal::TooLarge),
@@ -85,7 +84,7 @@ impl KnownLimits {
 mod tests {
     use super::*;
     use crate::functions::Condition;
-    use abd::{Deadline, NodeId};
+    use abd::Deadline;
     use alloc::{string::ToString, vec};
     use bytes::Bytes;
 
@@ -102,8 +101,8 @@ mod tests {
             deadline: Deadline::NONE,
         };
         let refused = |operation: Operation, values: &[u64]| {
-            let known = KnownLimits::new(3);
-            values.iter().enumerate().for_each(|(member, value)| known.learn(member, limits(*value)));
+            let known = KnownLimits::new(&members());
+            ids(&members()).zip(values).for_each(|(member, value)| known.learn(member, limits(*value)));
             known.reason_to_refuse(&operation, &members()).map(|why| why.to_string())
         };
         assert_eq!(refused(set(1, 20), &[64, 20, 16]), None);
@@ -113,9 +112,9 @@ mod tests {
         // Nobody knows better.
         assert_eq!(refused(set(1, 21), &[20, 64]), None);
         // So do those of what comes of an update.
-        let known = KnownLimits::new(3);
+        let known = KnownLimits::new(&members());
         assert_eq!(known.value_bytes_max(&members()), VALUE_BYTES_MAX);
-        [64, 16, 20].iter().enumerate().for_each(|(member, value)| known.learn(member, limits(*value)));
+        ids(&members()).zip([64, 16, 20]).for_each(|(member, value)| known.learn(member, limits(value)));
         assert_eq!(known.value_bytes_max(&members()), 20);
         // What is stored is read and deleted whatever the limits are.
         assert_eq!(refused(Operation::Get { key: vec![b'k'; 20].into() }, &[1, 1, 1]), None);

@@ -9,7 +9,8 @@
 //! So every set of members shares the slots evenly, not just nearly, and neighbours stay together: while all answer, a member
 //! has one range. Drawn, a table for clients would have some ten thousand ranges, a megabyte for each time that one asks.
 
-use abd::NodeSet;
+use crate::nodes::NodeSet;
+use abd::NodeId;
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 
@@ -50,22 +51,22 @@ fn hash_tag(key: &[u8]) -> Option<&[u8]> {
     (length > 0).then(|| &key[start..start + length])
 }
 
-/// The member that a slot belongs to, by index, of `members` of whom those in `up` answer. `None`: nobody does.
+/// The member that a slot belongs to, of `members`, in ascending order, of whom those in `up` answer. `None`: nobody does.
 ///
 /// # Panics
 /// When there is no such slot, or there are more than 12 members.
-pub fn owner(slot: u16, members: usize, up: NodeSet) -> Option<usize> {
+pub fn owner(slot: u16, members: &[NodeId], up: NodeSet) -> Option<NodeId> {
     owned_until(slot, members, up).map(|(owner, _)| owner)
 }
 
 /// The member that is preferred for a key: that which its slot belongs to.
-pub fn owner_of_key(key: &[u8], members: usize, up: NodeSet) -> Option<usize> {
+pub fn owner_of_key(key: &[u8], members: &[NodeId], up: NodeSet) -> Option<NodeId> {
     owner(slot_of(key), members, up)
 }
 
 /// All slots in ascending ranges, each as long as can be, with the member that it belongs to. Empty when nobody answers.
-pub fn deal(members: usize, up: NodeSet) -> Vec<(RangeInclusive<u16>, usize)> {
-    let mut ranges: Vec<(RangeInclusive<u16>, usize)> = Vec::new();
+pub fn deal(members: &[NodeId], up: NodeSet) -> Vec<(RangeInclusive<u16>, NodeId)> {
+    let mut ranges: Vec<(RangeInclusive<u16>, NodeId)> = Vec::new();
     let mut slot = 0;
     while slot < SLOTS {
         let Some((owner, until)) = owned_until(slot, members, up) else { return Vec::new() };
@@ -79,17 +80,18 @@ pub fn deal(members: usize, up: NodeSet) -> Vec<(RangeInclusive<u16>, usize)> {
 }
 
 /// Whom a slot belongs to, and a later slot before which all belong to the same member.
-fn owned_until(slot: u16, members: usize, up: NodeSet) -> Option<(usize, u16)> {
+fn owned_until(slot: u16, members: &[NodeId], up: NodeSet) -> Option<(NodeId, u16)> {
     assert!(slot < SLOTS, "slot {slot} is none of {SLOTS}");
     assert!(
-        members <= MEMBERS_MAX,
-        "slots are dealt between {MEMBERS_MAX} members at the most, not {members}"
+        members.len() <= MEMBERS_MAX,
+        "slots are dealt between {MEMBERS_MAX} members at the most, not {}",
+        members.len()
     );
     let slots = u64::from(SLOTS);
-    let orders: u64 = (1..=members as u64).product();
+    let orders: u64 = (1..=members.len() as u64).product();
     // The orders are counted lexicographically: those that begin with the same members follow each other.
     let order = u64::from(slot) * orders / slots;
-    let (mut left, mut first, mut alike): (Vec<usize>, u64, u64) = ((0..members).collect(), 0, orders);
+    let (mut left, mut first, mut alike): (Vec<NodeId>, u64, u64) = (members.to_vec(), 0, orders);
     while !left.is_empty() {
         alike /= left.len() as u64;
         let place = (order - first) / alike;
@@ -108,23 +110,25 @@ mod tests {
     use super::*;
     use alloc::vec;
 
-    fn set(members: impl IntoIterator<Item = usize>) -> NodeSet {
-        let mut set = NodeSet::EMPTY;
-        for member in members {
-            set.insert(member);
-        }
-        set
+    fn set(members: impl IntoIterator<Item = u32>) -> NodeSet {
+        members.into_iter().map(NodeId).collect()
     }
 
-    fn subsets(members: usize) -> impl Iterator<Item = NodeSet> {
-        (1..1_u32 << members).map(move |bits| set((0..members).filter(|member| bits >> member & 1 == 1)))
+    /// So many, whose ids have gaps as some have gone.
+    fn members(count: u32) -> Vec<NodeId> {
+        (1..=count).map(|number| NodeId(3 * number)).collect()
+    }
+
+    fn subsets(members: &[NodeId]) -> impl Iterator<Item = NodeSet> {
+        let of = |bits: u32| (0..members.len()).filter(move |place| bits >> place & 1 == 1);
+        (1..1_u32 << members.len()).map(move |bits| of(bits).map(|place| members[place]).collect())
     }
 
     /// How many slots each member has.
-    fn shares(members: usize, up: NodeSet) -> Vec<usize> {
-        let mut shares = vec![0; members];
+    fn shares(members: &[NodeId], up: NodeSet) -> Vec<usize> {
+        let mut shares = vec![0; members.len()];
         for (range, owner) in deal(members, up) {
-            shares[owner] += range.count();
+            shares[members.iter().position(|id| *id == owner).unwrap()] += range.count();
         }
         shares
     }
@@ -153,14 +157,14 @@ mod tests {
 
     #[test]
     fn whoever_answers_has_an_equal_share() {
-        for members in 1..=7 {
-            for up in subsets(members) {
-                let shares = shares(members, up);
+        for members in (1..=7).map(members) {
+            for up in subsets(&members) {
+                let shares = shares(&members, up);
                 let fair = usize::from(SLOTS) / up.len();
-                for (member, share) in shares.into_iter().enumerate() {
-                    let expected = if up.contains(member) { fair } else { 0 };
+                for (member, share) in members.iter().zip(shares) {
+                    let expected = if up.contains(*member) { fair } else { 0 };
                     let off = share.abs_diff(expected) * 200;
-                    assert!(off <= fair, "{member} of {members} has {share}, not about {expected}: {up:?}");
+                    assert!(off <= fair, "{member} of {members:?} has {share}, not about {expected}: {up:?}");
                 }
             }
         }
@@ -168,13 +172,13 @@ mod tests {
 
     #[test]
     fn a_member_that_stops_answering_gives_away_its_own_slots_and_no_other_moves() {
-        for members in 2..=7 {
-            for up in subsets(members).filter(|up| up.len() > 1) {
+        for members in (2..=7).map(members) {
+            for up in subsets(&members).filter(|up| up.len() > 1) {
                 let gone = up.iter().next().unwrap();
-                let left = up.minus(set([gone]));
+                let left = up.minus(set([gone.0]));
                 for slot in (0..SLOTS).step_by(7) {
-                    let (before, after) = (owner(slot, members, up), owner(slot, members, left));
-                    assert!(before == after || before == Some(gone), "slot {slot} of {members}: {up:?}");
+                    let (before, after) = (owner(slot, &members, up), owner(slot, &members, left));
+                    assert!(before == after || before == Some(gone), "slot {slot} of {members:?}: {up:?}");
                     assert!(after.is_some_and(|after| left.contains(after)));
                 }
             }
@@ -183,24 +187,25 @@ mod tests {
 
     #[test]
     fn ranges_say_the_same_as_single_slots() {
-        for members in 1..=7 {
-            for up in subsets(members) {
-                let ranges = deal(members, up);
+        for members in (1..=7).map(members) {
+            for up in subsets(&members) {
+                let ranges = deal(&members, up);
                 let all =
                     ranges.iter().flat_map(|(range, owner)| range.clone().map(move |slot| (slot, *owner)));
-                assert!(all.eq((0..SLOTS).map(|slot| (slot, owner(slot, members, up).unwrap()))));
+                assert!(all.eq((0..SLOTS).map(|slot| (slot, owner(slot, &members, up).unwrap()))));
             }
         }
     }
 
     #[test]
     fn neighbours_stay_together() {
-        let all = deal(3, set(0..3));
-        assert_eq!(all, [(0..=5461, 0), (5462..=10_922, 1), (10_923..=16_383, 2)]);
-        let two = deal(3, set([0, 2]));
-        assert_eq!(two, [(0..=8191, 0), (8192..=16_383, 2)]);
-        assert_eq!(deal(1, set([0])), [(0..=16_383, 0)]);
-        assert_eq!(deal(3, NodeSet::EMPTY), []);
-        assert_eq!(owner_of_key(b"foo", 3, set(0..3)), Some(2));
+        let members = [1, 2, 3].map(NodeId);
+        let all = deal(&members, set(1..=3));
+        assert_eq!(all, [(0..=5461, NodeId(1)), (5462..=10_922, NodeId(2)), (10_923..=16_383, NodeId(3))]);
+        let two = deal(&members, set([1, 3]));
+        assert_eq!(two, [(0..=8191, NodeId(1)), (8192..=16_383, NodeId(3))]);
+        assert_eq!(deal(&[NodeId(9)], set([9])), [(0..=16_383, NodeId(9))]);
+        assert_eq!(deal(&members, NodeSet::EMPTY), []);
+        assert_eq!(owner_of_key(b"foo", &members, set(1..=3)), Some(NodeId(3)));
     }
 }

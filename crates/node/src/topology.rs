@@ -1,8 +1,9 @@
 //! The nodes of the cluster, as this one tells its clients of them: who answers, where, and whose the slots are.
 
 use crate::endpoint::Endpoint;
+use crate::nodes::NodeSet;
 use crate::slots;
-use abd::{NodeId, NodeSet};
+use abd::NodeId;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write;
@@ -43,24 +44,27 @@ impl Known {
 /// What a node knows of the members at this moment, itself included.
 #[derive(Clone, Debug)]
 pub struct Topology {
-    /// By index.
+    /// In ascending order of id.
     nodes: Vec<Known>,
+    /// Where this node is among them.
     own: usize,
     /// Whether operations can be expected to succeed at this node.
     is_ready: bool,
 }
 
 impl Topology {
-    /// All members by index, the place of this node among them, and whether operations can be expected to succeed here.
+    /// All members in ascending order of id, which of them this node is, and whether operations can be expected to succeed here.
     ///
     /// # Panics
     /// When this node is not among them.
-    pub fn new(nodes: Vec<Known>, own: usize, is_ready: bool) -> Self {
-        assert!(own < nodes.len(), "a node that is no member");
+    pub fn new(nodes: Vec<Known>, own: NodeId, is_ready: bool) -> Self {
+        let Some(own) = nodes.iter().position(|node| node.id == own) else {
+            panic!("a node that is no member")
+        };
         Self { nodes, own, is_ready }
     }
 
-    /// All members, by index.
+    /// All members, in ascending order of id.
     pub fn nodes(&self) -> &[Known] {
         &self.nodes
     }
@@ -72,7 +76,7 @@ impl Topology {
 
     /// All members but this one.
     pub fn others(&self) -> impl Iterator<Item = &Known> {
-        self.nodes.iter().enumerate().filter(|(index, _)| *index != self.own).map(|(_, node)| node)
+        self.nodes.iter().filter(|node| node.id != self.own().id)
     }
 
     /// Whether operations can be expected to succeed at this node.
@@ -89,25 +93,20 @@ impl Topology {
     /// The members that slots are dealt to: those that answer. A node that is not ready, as it does not reach a majority, sends
     /// clients to all the others that it ever knew: it does not know better, and they may be well.
     pub fn takers(&self) -> NodeSet {
-        let those = |holds: &dyn Fn(usize, &Known) -> bool| {
-            let mut set = NodeSet::EMPTY;
-            for (index, node) in self.nodes.iter().enumerate().filter(|(index, node)| holds(*index, node)) {
-                debug_assert!(node.endpoint.is_some() || index == self.own);
-                set.insert(index);
-            }
-            set
+        let own = self.own().id;
+        let takers: NodeSet = match self.is_ready {
+            true => self.others().filter(|node| node.can_take()).map(|node| node.id).chain([own]).collect(),
+            false => self.others().filter(|node| node.endpoint.is_some()).map(|node| node.id).collect(),
         };
-        let takers = match self.is_ready {
-            true => those(&|index, node| index == self.own || node.can_take()),
-            false => those(&|index, node| index != self.own && node.endpoint.is_some()),
-        };
-        if takers.is_empty() { those(&|index, _| index == self.own) } else { takers }
+        if takers.is_empty() { [own].into_iter().collect() } else { takers }
     }
 
     /// All slots in ascending ranges, each with the member that it is dealt to.
     pub fn slots(&self) -> Vec<(RangeInclusive<u16>, &Known)> {
-        let ranges = slots::deal(self.nodes.len(), self.takers());
-        ranges.into_iter().map(|(range, owner)| (range, &self.nodes[owner])).collect()
+        let members: Vec<NodeId> = self.nodes.iter().map(|node| node.id).collect();
+        let known = |id| self.nodes.iter().find(|node| node.id == id);
+        let ranges = slots::deal(&members, self.takers()).into_iter();
+        ranges.filter_map(|(range, owner)| Some((range, known(owner)?))).collect()
     }
 }
 
@@ -140,28 +139,29 @@ mod tests {
     #[test]
     fn slots_are_dealt_to_those_that_answer_and_have_said_where() {
         let nodes = [known(1, true), known(2, false), known(3, true)];
-        assert_eq!(owners(&Topology::new(nodes.to_vec(), 0, true)), [1, 3].into());
+        assert_eq!(owners(&Topology::new(nodes.to_vec(), NodeId(1), true)), [1, 3].into());
         let mut silent = nodes.clone();
         silent[2].endpoint = None;
-        assert_eq!(owners(&Topology::new(silent.to_vec(), 0, true)), [1].into());
+        assert_eq!(owners(&Topology::new(silent.to_vec(), NodeId(1), true)), [1].into());
     }
 
     #[test]
     fn a_node_that_is_not_ready_sends_clients_to_the_others() {
         let nodes = [known(1, true), known(2, false), known(3, false)];
-        assert_eq!(owners(&Topology::new(nodes.to_vec(), 0, false)), [2, 3].into());
+        assert_eq!(owners(&Topology::new(nodes.to_vec(), NodeId(1), false)), [2, 3].into());
         // Nobody else was ever heard of.
         let alone = nodes.map(|node| Known { endpoint: None, ..node });
-        assert_eq!(owners(&Topology::new(alone.to_vec(), 0, false)), [1].into());
+        assert_eq!(owners(&Topology::new(alone.to_vec(), NodeId(1), false)), [1].into());
     }
 
     #[test]
     fn a_node_is_where_its_settings_say_or_else_where_the_client_came_to() {
         let here = Endpoint::new("10.0.0.1", 1);
-        let mut topology = Topology::new([known(1, true)].to_vec(), 0, true);
+        let mut topology = Topology::new([known(1, true)].to_vec(), NodeId(1), true);
         topology.reached_at(here.clone());
         assert_eq!(topology.own().endpoint, Endpoint::new("n", 6380));
-        let mut topology = Topology::new([Known { endpoint: None, ..known(1, true) }].to_vec(), 0, true);
+        let mut topology =
+            Topology::new([Known { endpoint: None, ..known(1, true) }].to_vec(), NodeId(1), true);
         topology.reached_at(here.clone());
         assert_eq!(topology.own().endpoint, here);
     }

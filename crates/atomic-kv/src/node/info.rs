@@ -211,8 +211,8 @@ impl Report {
         let boot = self.membership.directory.identity().boot;
         let not_ready = self.not_ready();
         let (accepted, promised) = self.disk.acceptors.counts();
-        let is_up = |index| self.membership.admission.is_up(index);
-        let state = |(index, id)| format!("{id}={}", if is_up(index) { "up" } else { "down" });
+        let is_up = |id| self.membership.admission.is_up(id);
+        let state = |id| format!("{id}={}", if is_up(id) { "up" } else { "down" });
         let peers: Vec<String> = self.peers().map(state).collect();
         rows([
             ("node_id", &self.membership.own.id),

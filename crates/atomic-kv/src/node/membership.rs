@@ -9,6 +9,7 @@ use ::node::hello::Limits;
 use ::node::limits::KnownLimits;
 use ::node::peer::greeting::{Host, Own};
 use abd::NodeId;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
@@ -22,8 +23,8 @@ pub(crate) struct Membership {
     pub(crate) directory: DataDir,
     pub(crate) admission: Admission,
     pub(crate) limits: KnownLimits,
-    /// Where clients reach the members, by index, as far as they have said so.
-    endpoints: Mutex<Vec<Option<Endpoint>>>,
+    /// Where clients reach the members, as far as they have said so.
+    endpoints: Mutex<BTreeMap<NodeId, Endpoint>>,
     /// There is news for those who wait for a fact of the admission.
     news: watch::Sender<()>,
 }
@@ -35,8 +36,8 @@ impl Membership {
         sequence: Box<dyn Fn() -> u64 + Send + Sync>,
     ) -> Arc<Self> {
         let admission = Admission::new(own.members.clone(), own.id, directory.identity().admitted);
-        let limits = KnownLimits::new(own.members.count());
-        let endpoints = Mutex::new(vec![None; own.members.count()]);
+        let limits = KnownLimits::new(&own.members);
+        let endpoints = Mutex::default();
         let news = watch::Sender::new(());
         let membership = Self { own, directory, admission, limits, endpoints, sequence, news };
         membership.learn(membership.own.id, membership.own.limits, membership.own.endpoint.clone());
@@ -51,14 +52,16 @@ impl Membership {
 
     /// A member has said what it lets its clients write, and where they reach it.
     pub(crate) fn learn(&self, peer: NodeId, limits: Limits, endpoint: Option<Endpoint>) {
-        if let Some(index) = self.own.members.index_of(peer) {
-            self.limits.learn(index, limits);
-            self.endpoints.lock().unwrap_or_else(PoisonError::into_inner)[index] = endpoint;
+        self.limits.learn(peer, limits);
+        let mut endpoints = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        match endpoint {
+            Some(endpoint) => _ = endpoints.insert(peer, endpoint),
+            None => _ = endpoints.remove(&peer),
         }
     }
 
-    /// Where clients reach the members, by index, as far as they have said so.
-    pub(crate) fn endpoints(&self) -> Vec<Option<Endpoint>> {
+    /// Where clients reach the members, as far as they have said so.
+    pub(crate) fn endpoints(&self) -> BTreeMap<NodeId, Endpoint> {
         self.endpoints.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

@@ -127,8 +127,8 @@ impl Report {
             let _ = writeln!(out, "atomic_kv_{name} {value}");
         }
         describe(&mut out, "peer_up", "1 while a link to the peer is up");
-        for (index, id) in self.peers() {
-            let is_up = u8::from(self.membership.admission.is_up(index));
+        for id in self.peers() {
+            let is_up = u8::from(self.membership.admission.is_up(id));
             let _ = writeln!(out, "atomic_kv_peer_up{{peer=\"{id}\"}} {is_up}");
         }
         self.repair_metrics(&mut out);

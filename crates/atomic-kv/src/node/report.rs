@@ -10,6 +10,7 @@ use super::scripts::Scripts;
 use super::stats::Stats;
 use crate::config::Settings;
 use ::node::inquiry::notes::Notes;
+use ::node::nodes::ids;
 use ::node::peer::greeting::Own;
 use ::node::topology::{Known, Topology};
 use abd::{NodeId, Reason};
@@ -44,27 +45,22 @@ impl Report {
             address.rsplit_once(':')?.1.parse().ok()
         };
         let admission = &self.membership.admission;
-        let mut own = 0;
-        let nodes = members.ids().iter().zip(self.membership.endpoints()).enumerate().map(
-            |(index, (node, endpoint))| {
-                let is_own = node == id;
-                if is_own {
-                    own = index;
-                }
-                Known {
-                    id: *node,
-                    endpoint: if is_own { self.settings.announce.clone() } else { endpoint },
-                    peer_port: peer_port(*node).unwrap_or(0),
-                    is_up: if is_own { !admission.is_stopping() } else { admission.is_up(index) },
-                }
-            },
-        );
-        Topology::new(nodes.collect(), own, self.not_ready().is_none())
+        let mut endpoints = self.membership.endpoints();
+        let nodes = ids(members).map(|node| {
+            let is_own = node == *id;
+            Known {
+                id: node,
+                endpoint: if is_own { self.settings.announce.clone() } else { endpoints.remove(&node) },
+                peer_port: peer_port(node).unwrap_or(0),
+                is_up: if is_own { !admission.is_stopping() } else { admission.is_up(node) },
+            }
+        });
+        Topology::new(nodes.collect(), *id, self.not_ready().is_none())
     }
 
-    /// The other members, with their indices.
-    pub(super) fn peers(&self) -> impl Iterator<Item = (usize, NodeId)> {
+    /// The other members.
+    pub(super) fn peers(&self) -> impl Iterator<Item = NodeId> {
         let Own { id, members, .. } = &self.membership.own;
-        members.ids().iter().copied().enumerate().filter(move |(_, peer)| peer != id)
+        ids(members).filter(move |peer| peer != id)
     }
 }

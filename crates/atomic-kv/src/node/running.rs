@@ -22,6 +22,7 @@ use ::node::hello::Limits;
 use ::node::inquiry::notes::Notes;
 use ::node::limits::{FRAME_BYTES_MAX, KEY_BYTES_MAX};
 use ::node::lookups::READERS;
+use ::node::nodes;
 use ::node::peer::greeting::Own;
 use abd::{Members, NodeId, TimestampIssuer};
 use std::sync::{Arc, LazyLock, Mutex};
@@ -67,7 +68,7 @@ impl RunningNode {
         let client_ports = listen::listen("--listen", &settings.listen)?;
         let http = settings.http_listen.as_deref();
         let http_ports = http.map_or(Ok(Vec::new()), |address| listen::listen("--http-listen", address))?;
-        let ids: Vec<u32> = members.ids().iter().map(|id| id.0).collect();
+        let ids: Vec<u32> = nodes::ids(&members).map(|id| id.0).collect();
         let identity = DataDir::open(&settings.data_dir, id.0, &ids)?;
         let path = identity.database_path();
         let store =
@@ -82,7 +83,7 @@ impl RunningNode {
         // What was promised before is of no use any more.
         issuer.observe_round(store.versions.mark().round);
         let disk = Arc::new(Disk::new(store, boot, settings.threads).map_err(cannot_open)?);
-        let repairs = Arc::new(Repairs::new(id, members.ids().iter().copied()));
+        let repairs = Arc::new(Repairs::new(id, nodes::ids(&members)));
         let clients = Arc::new(Clients::new(settings.max_clients, settings.clients_memory));
         let (settings, clock) = (Arc::new(settings), Arc::new(clock));
         let stats = Arc::new(Stats::new(settings.threads));

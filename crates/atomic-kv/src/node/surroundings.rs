@@ -132,14 +132,13 @@ impl Environment for Surroundings {
         run(&mut self.notes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn missed(&self, member: usize, key: &Bytes, version: Version) {
+    fn missed(&self, member: NodeId, key: &Bytes, version: Version) {
         let own = &self.membership.own;
-        let is_away = own.members.id(member) != own.id && !self.membership.admission.is_up(member);
-        self.repairs.missed(own.members.id(member), key, version, is_away);
+        let is_away = member != own.id && !self.membership.admission.is_up(member);
+        self.repairs.missed(member, key, version, is_away);
     }
 
-    fn peer_is_up(&self, member: usize, up: bool) {
-        let peer = self.membership.own.members.id(member);
+    fn peer_is_up(&self, peer: NodeId, up: bool) {
         if self.membership.admission.lanes_changed(peer, up) {
             self.repairs.peer_is_up(peer, up);
         }

@@ -17,7 +17,8 @@ mod running;
 #[cfg(test)]
 mod tests;
 
-use abd::{CallId, Instant, Members, Now, Reason, Refusal, Version};
+use crate::nodes::ids;
+use abd::{CallId, Instant, Members, NodeId, Now, Reason, Refusal, Version};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -84,8 +85,8 @@ pub struct InquiryId(u64);
 /// A question that is to be put to a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ask {
-    /// Whom, by its index; it may be this node.
-    pub member: usize,
+    /// Whom; it may be this node.
+    pub member: NodeId,
     /// To be given back.
     pub call: CallId,
     /// What.
@@ -96,7 +97,7 @@ pub struct Ask {
 #[derive(Debug)]
 pub struct Inquiries<B> {
     members: Members,
-    own: usize,
+    own: NodeId,
     order: fn(&[u8], &[u8]) -> Ordering,
     timeout: Duration,
     last: u64,
@@ -111,13 +112,18 @@ pub struct Inquiries<B> {
     asks: VecDeque<Ask>,
     ended: VecDeque<(B, Finding)>,
     /// Members, those first that have answered soon.
-    nearest: Vec<usize>,
+    nearest: Vec<NodeId>,
 }
 
 impl<B> Inquiries<B> {
-    /// None yet, of the member at `own`. `order` is that of keys in every store; an inquiry fails after `timeout`.
-    pub fn new(members: Members, own: usize, order: fn(&[u8], &[u8]) -> Ordering, timeout: Duration) -> Self {
-        let others = (0..members.count()).filter(|member| *member != own);
+    /// None yet, of the member `own`. `order` is that of keys in every store; an inquiry fails after `timeout`.
+    pub fn new(
+        members: Members,
+        own: NodeId,
+        order: fn(&[u8], &[u8]) -> Ordering,
+        timeout: Duration,
+    ) -> Self {
+        let others = ids(&members).filter(|member| *member != own);
         let nearest = core::iter::once(own).chain(others).collect();
         Self {
             members,
@@ -170,7 +176,7 @@ impl<B> Inquiries<B> {
         }
     }
 
-    fn ask(&mut self, id: InquiryId, member: usize, now: Instant) {
+    fn ask(&mut self, id: InquiryId, member: NodeId, now: Instant) {
         let Some(running) = self.running.get_mut(&id) else { return };
         self.timers.remove(&(running.due(), id));
         running.asked(member, now);
@@ -194,7 +200,7 @@ impl<B> Inquiries<B> {
     }
 
     /// A member has answered.
-    pub fn handle_answer(&mut self, member: usize, call: CallId, answer: Answer, at: Now) {
+    pub fn handle_answer(&mut self, member: NodeId, call: CallId, answer: Answer, at: Now) {
         let now = at.instant;
         let id = InquiryId(call.operation);
         let Some(running) = self.running.get_mut(&id) else { return };
@@ -205,8 +211,8 @@ impl<B> Inquiries<B> {
         match stands {
             Stands::Answered if member == self.own && running.is_recall() => {
                 // What is not known at home may be known elsewhere.
-                let own = self.own;
-                for other in (0..self.members.count()).filter(|other| *other != own) {
+                let (members, own) = (self.members.clone(), self.own);
+                for other in ids(&members).filter(|other| *other != own) {
                     self.ask(id, other, now);
                 }
             }
@@ -274,7 +280,8 @@ impl<B> Inquiries<B> {
         self.timers.remove(&(running.due(), id));
         running.ask_anew(now);
         self.timers.insert((running.due(), id));
-        for member in 0..self.members.count() {
+        let members = self.members.clone();
+        for member in ids(&members) {
             if self.running.get(&id).is_some_and(|running| running.was_not_asked(member)) {
                 self.ask(id, member, now);
             }

@@ -3,7 +3,8 @@
 use super::listing::{Listing, merge};
 use super::message::{Answer, Question};
 use super::{ASK_AGAIN_AFTER, Finding, Inquiry, WAIT_MAX};
-use abd::{Instant, Members, Moment, NodeSet, Reason, Refusal, Version};
+use crate::nodes::{NodeSet, is_majority};
+use abd::{Instant, Members, Moment, NodeId, Reason, Refusal, Version};
 use alloc::vec;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -48,7 +49,7 @@ pub(super) struct Running<B> {
 }
 
 impl<B> Running<B> {
-    pub(super) fn new(inquiry: Inquiry, back: B, own: usize, timeout: Duration, now: Instant) -> Self {
+    pub(super) fn new(inquiry: Inquiry, back: B, own: NodeId, timeout: Duration, now: Instant) -> Self {
         let (question, holders, timeout) = match inquiry {
             Inquiry::Keys(wanted) => (Question::Keys(wanted), None, timeout),
             Inquiry::Holders { key, version, wanted, wait } => {
@@ -92,7 +93,7 @@ impl<B> Running<B> {
     }
 
     /// Who is asked at first.
-    pub(super) fn first(&self, members: &Members, own: usize, nearest: &[usize]) -> Vec<usize> {
+    pub(super) fn first(&self, members: &Members, own: NodeId, nearest: &[NodeId]) -> Vec<NodeId> {
         match self.question {
             Question::Keys(_) => nearest[..members.majority()].to_vec(),
             // At home first: what is known there was remembered by a majority.
@@ -108,13 +109,13 @@ impl<B> Running<B> {
     }
 
     /// A member is asked.
-    pub(super) fn asked(&mut self, member: usize, now: Instant) {
+    pub(super) fn asked(&mut self, member: NodeId, now: Instant) {
         self.asked.insert(member);
         self.again_at = now + self.pause;
     }
 
     /// A member has answered.
-    pub(super) fn take(&mut self, member: usize, answer: Answer) -> Stands {
+    pub(super) fn take(&mut self, member: NodeId, answer: Answer) -> Stands {
         if self.yes.contains(member) {
             return Stands::AsBefore;
         }
@@ -153,7 +154,7 @@ impl<B> Running<B> {
         if self.note.is_some() {
             return Some(Finding::Note(self.note.take()));
         }
-        if !members.is_majority(self.yes) {
+        if !is_majority(members, self.yes) {
             return None;
         }
         Some(match &self.question {
@@ -188,7 +189,7 @@ impl<B> Running<B> {
         self.again_at = now + self.pause;
     }
 
-    pub(super) fn was_not_asked(&self, member: usize) -> bool {
+    pub(super) fn was_not_asked(&self, member: NodeId) -> bool {
         !self.asked.contains(member)
     }
 

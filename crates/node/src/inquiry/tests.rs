@@ -8,7 +8,7 @@ use listing::Listing;
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 fn inquiries(members: u32) -> Inquiries<u32> {
-    Inquiries::new(Members::new((1..=members).map(NodeId).collect()), 0, <[u8]>::cmp, TIMEOUT)
+    Inquiries::new(Members::new((1..=members).map(NodeId).collect()), NodeId(1), <[u8]>::cmp, TIMEOUT)
 }
 
 fn at(milliseconds: u64) -> Instant {
@@ -19,8 +19,8 @@ fn now(milliseconds: u64) -> Now {
     Now { instant: at(milliseconds), interval: None, moment: abd::Moment::UNKNOWN }
 }
 
-fn asked(inquiries: &mut Inquiries<u32>) -> Vec<usize> {
-    core::iter::from_fn(|| inquiries.poll_ask()).map(|ask| ask.member).collect()
+fn asked(inquiries: &mut Inquiries<u32>) -> Vec<u32> {
+    core::iter::from_fn(|| inquiries.poll_ask()).map(|ask| ask.member.0).collect()
 }
 
 fn call(number: u64) -> CallId {
@@ -42,21 +42,21 @@ const SCRIPT: NoteId = NoteId { kind: NoteKind::Script, name: [7; 20] };
 fn a_bare_majority_is_asked_and_others_when_it_does_not_answer() {
     let mut all = inquiries(3);
     let id = all.begin(keys(), 1, at(0));
-    assert_eq!(asked(&mut all), [0, 1]);
-    all.handle_answer(0, call(id.0), PAGE, now(1));
+    assert_eq!(asked(&mut all), [1, 2]);
+    all.handle_answer(NodeId(1), call(id.0), PAGE, now(1));
     assert_eq!(all.poll_ended(), None);
     // One that refuses, or cannot be reached, is as good as none.
-    all.handle_answer(1, call(id.0), Answer::Refused(Refusal::Overloaded), now(1));
-    assert_eq!(asked(&mut all), [2]);
+    all.handle_answer(NodeId(2), call(id.0), Answer::Refused(Refusal::Overloaded), now(1));
+    assert_eq!(asked(&mut all), [3]);
     assert_eq!(all.poll_timeout(), Some(at(101)));
     all.handle_timeout(at(101));
-    assert_eq!(asked(&mut all), [1, 2]);
-    all.handle_answer(1, call(id.0), PAGE, now(102));
+    assert_eq!(asked(&mut all), [2, 3]);
+    all.handle_answer(NodeId(2), call(id.0), PAGE, now(102));
     assert_eq!(all.poll_ended(), Some((1, Finding::Keys(Page::default()))));
     assert_eq!((all.in_flight(), all.poll_timeout()), (0, None));
     // The one that has let it wait is asked last.
     let id = all.begin(keys(), 2, at(200));
-    assert_eq!(asked(&mut all), [0, 1]);
+    assert_eq!(asked(&mut all), [1, 2]);
     all.cancel(id, at(201));
     assert_eq!((all.in_flight(), all.poll_timeout()), (0, None));
 }
@@ -65,7 +65,7 @@ fn a_bare_majority_is_asked_and_others_when_it_does_not_answer() {
 fn what_a_majority_does_not_answer_fails_in_time() {
     let mut all = inquiries(3);
     let id = all.begin(keys(), 1, at(0));
-    all.handle_answer(0, call(id.0), PAGE, now(1));
+    all.handle_answer(NodeId(1), call(id.0), PAGE, now(1));
     let mut questions = 0;
     while let Some(due) = all.poll_timeout() {
         questions += asked(&mut all).len();
@@ -84,10 +84,10 @@ fn few_looks_run_at_a_time_and_each_has_its_turn() {
     assert_eq!(asked(&mut all).len(), 2 * LOOKS_MAX);
     // Notes do not wait for looks.
     all.begin(Inquiry::Forget(NoteKind::Script), 99, at(0));
-    assert_eq!(asked(&mut all), [0, 1, 2]);
+    assert_eq!(asked(&mut all), [1, 2, 3]);
     for id in &ids {
-        for member in [0, 1] {
-            all.handle_answer(member, call(id.0), PAGE, now(1));
+        for member in [1, 2] {
+            all.handle_answer(NodeId(member), call(id.0), PAGE, now(1));
         }
     }
     let ended: Vec<u32> = core::iter::from_fn(|| all.poll_ended()).map(|(back, _)| back).collect();
@@ -98,21 +98,21 @@ fn few_looks_run_at_a_time_and_each_has_its_turn() {
 fn a_note_is_sought_at_home_first_and_then_everywhere() {
     let mut all = inquiries(3);
     let id = all.begin(Inquiry::Recall(SCRIPT), 1, at(0));
-    assert_eq!(asked(&mut all), [0]);
-    all.handle_answer(0, call(id.0), Answer::Note(None), now(1));
-    assert_eq!(asked(&mut all), [1, 2]);
-    all.handle_answer(2, call(id.0), Answer::Note(Some("source".into())), now(2));
+    assert_eq!(asked(&mut all), [1]);
+    all.handle_answer(NodeId(1), call(id.0), Answer::Note(None), now(1));
+    assert_eq!(asked(&mut all), [2, 3]);
+    all.handle_answer(NodeId(3), call(id.0), Answer::Note(Some("source".into())), now(2));
     assert_eq!(all.poll_ended(), Some((1, Finding::Note(Some("source".into())))));
     // A majority that does not know it is enough to say so.
     let id = all.begin(Inquiry::Recall(SCRIPT), 2, at(0));
-    for member in [0, 1] {
-        all.handle_answer(member, call(id.0), Answer::Note(None), now(1));
+    for member in [1, 2] {
+        all.handle_answer(NodeId(member), call(id.0), Answer::Note(None), now(1));
     }
     assert_eq!(all.poll_ended(), Some((2, Finding::Note(None))));
     // Alone it is one.
     let mut alone = inquiries(1);
     let id = alone.begin(Inquiry::Recall(SCRIPT), 1, at(0));
-    alone.handle_answer(0, call(id.0), Answer::Note(None), now(1));
+    alone.handle_answer(NodeId(1), call(id.0), Answer::Note(None), now(1));
     assert_eq!(alone.poll_ended(), Some((1, Finding::Note(None))));
 }
 
@@ -129,13 +129,13 @@ fn holders_are_others_that_have_the_version() {
     all.begin(holders(2, 0), 1, at(0));
     assert_eq!(all.poll_ended(), Some((1, Finding::Holders(2))));
     let id = all.begin(holders(3, 150), 2, at(0));
-    assert_eq!(asked(&mut all), [1, 2, 3, 4]);
-    for (member, time) in [(1, 5), (2, 4), (3, 6)] {
-        all.handle_answer(member, call(id.0), Answer::Newest(version(time)), now(1));
+    assert_eq!(asked(&mut all), [2, 3, 4, 5]);
+    for (member, time) in [(2, 5), (3, 4), (4, 6)] {
+        all.handle_answer(NodeId(member), call(id.0), Answer::Newest(version(time)), now(1));
     }
     all.handle_timeout(at(100));
-    assert_eq!(asked(&mut all), [2, 4]);
-    all.handle_answer(2, call(id.0), Answer::Newest(version(5)), now(101));
+    assert_eq!(asked(&mut all), [3, 5]);
+    all.handle_answer(NodeId(3), call(id.0), Answer::Newest(version(5)), now(101));
     assert_eq!(all.poll_ended(), Some((2, Finding::Holders(3))));
     // It does not fail, but tells what it knows.
     all.begin(holders(4, 150), 3, at(200));

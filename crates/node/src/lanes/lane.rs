@@ -5,8 +5,8 @@ use super::outgoing::Outgoing;
 use crate::frames::Frames;
 use crate::hello::LaneId;
 use crate::limits::FRAME_BYTES_MAX;
-use abd::Instant;
 use abd::wire::WireError;
+use abd::{Instant, NodeId};
 use bytes::{BufMut, BytesMut};
 use core::time::Duration;
 
@@ -22,8 +22,8 @@ pub const SILENCE_LIMIT: Duration = Duration::from_secs(5);
 /// Which lane this is, of all that there have been.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LaneKey {
-    /// The index of the member that it leads to.
-    pub member: usize,
+    /// Whom it leads to.
+    pub peer: NodeId,
     /// Its place.
     pub id: LaneId,
     /// Counts those that its event loop has had: another one in the same place has another number.

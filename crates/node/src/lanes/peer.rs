@@ -55,6 +55,10 @@ impl Pair {
     }
 }
 
+/// The lanes of an event loop to all others. Peers are few: to pass over some is cheaper than a search.
+#[derive(Debug)]
+pub(crate) struct AllLanes(Vec<PeerLanes>);
+
 /// All lanes of an event loop to one peer.
 #[derive(Debug)]
 pub(crate) struct PeerLanes {
@@ -73,6 +77,32 @@ pub(crate) struct Closed {
     pub(crate) run: u32,
     /// What had not gone yet.
     pub(crate) backlog: VecDeque<Transmit>,
+}
+
+impl AllLanes {
+    /// To these, and none is up.
+    pub(crate) fn new(peers: impl Iterator<Item = NodeId>) -> Self {
+        Self(peers.map(PeerLanes::new).collect())
+    }
+
+    /// Those to a peer; `None` if there are to be none.
+    pub(crate) fn to(&self, peer: NodeId) -> Option<&PeerLanes> {
+        self.0.iter().find(|lanes| lanes.peer == peer)
+    }
+
+    pub(crate) fn to_mut(&mut self, peer: NodeId) -> Option<&mut PeerLanes> {
+        self.0.iter_mut().find(|lanes| lanes.peer == peer)
+    }
+
+    /// A lane, if it is up still.
+    pub(crate) fn lane(&mut self, key: LaneKey) -> Option<&mut Lane> {
+        self.to_mut(key.peer)?.lane(key)
+    }
+
+    /// To whom a lane is up.
+    pub(crate) fn up(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.0.iter().filter(|lanes| lanes.is_up()).map(|lanes| lanes.peer)
+    }
 }
 
 impl PeerLanes {

@@ -52,10 +52,10 @@ impl<E: Environment, R: Return> Shard<E, R> {
         }
         let (pinged, wakes) = lane.ping(now);
         self.wake_if(wakes, key);
-        if pinged && let Some(lanes) = &mut self.lanes[key.member] {
+        if pinged && let Some(lanes) = self.lanes.to_mut(key.peer) {
             // Writes that were never answered count as missed after a while.
             for (missing, version) in lanes.give_up(key, give_up_after, now) {
-                self.environment.missed(key.member, &missing, version);
+                self.environment.missed(key.peer, &missing, version);
             }
         }
         Ok(())
@@ -73,9 +73,8 @@ impl<E: Environment, R: Return> Shard<E, R> {
                 if body.len() == 10 {
                     body.advance(1);
                     let writable = body.get_u8() == 1;
-                    let (peer, sequence) = (self.members.id(key.member), body.get_u64());
-                    self.coordinator.handle_peer_writable(peer, writable);
-                    self.environment.observe(peer, sequence);
+                    self.coordinator.handle_peer_writable(key.peer, writable);
+                    self.environment.observe(key.peer, body.get_u64());
                 }
             }
             _ if is_reply(&body) => {
@@ -84,12 +83,11 @@ impl<E: Environment, R: Return> Shard<E, R> {
             }
             _ if is_answer(&body) => {
                 let (call, answer) = get_answer(body)?;
-                let from = self.members.id(key.member);
-                self.environment.repair(|repair, now| repair.handle_answer(from, call, answer, now));
+                self.environment.repair(|repair, now| repair.handle_answer(key.peer, call, answer, now));
             }
             _ if inquiry::message::is_answer(&body) => {
                 let (call, answer) = inquiry::message::get_answer(body)?;
-                self.inquiries.handle_answer(key.member, call, answer, now);
+                self.inquiries.handle_answer(key.peer, call, answer, now);
             }
             _ => return self.handle_request(key, body, now),
         }
@@ -98,7 +96,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
 
     /// Whoever asks has to read what he is answered.
     fn check_read(&mut self, key: LaneKey) -> Result<(), LaneError> {
-        let unread = self.lanes[key.member].as_mut().and_then(|lanes| lanes.unread(key));
+        let unread = self.lanes.to_mut(key.peer).and_then(|lanes| lanes.unread(key));
         unread.map_or(Ok(()), |waiting| Err(LaneError::Unread(waiting)))
     }
 
@@ -132,7 +130,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
     /// What was too long is refused by itself.
     fn pass_over(&mut self, key: LaneKey, head: &[u8], length: usize, now: Now) -> Result<(), LaneError> {
         assert!(length > FRAME_BYTES_MAX, "only what is too long is passed over");
-        self.environment.passed_over(self.members.id(key.member), length);
+        self.environment.passed_over(key.peer, length);
         let refusal = Reply::Refused(Refusal::TooLarge);
         match call_of(head) {
             Some((call, true)) => self.handle_lane_reply(key, call, refusal, now),
@@ -147,13 +145,13 @@ impl<E: Environment, R: Return> Shard<E, R> {
 
     fn handle_lane_reply(&mut self, key: LaneKey, call: CallId, reply: Reply, now: Now) {
         let has_written = matches!(reply, Reply::Written { .. });
-        let pair = self.lanes[key.member].as_mut().and_then(|lanes| lanes.pair(key.id.pair));
+        let pair = self.lanes.to_mut(key.peer).and_then(|lanes| lanes.pair(key.id.pair));
         if let Some((missing, version)) =
             pair.and_then(|pair| pair.unacknowledged.answered(call, has_written))
         {
-            self.environment.missed(key.member, &missing, version);
+            self.environment.missed(key.peer, &missing, version);
         }
-        self.handle_reply(key.member, call, reply, now);
+        self.handle_reply(key.peer, call, reply, now);
     }
 
     pub(super) fn tell(&mut self, key: LaneKey, call: CallId, answer: &Answer) {

@@ -94,8 +94,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
             Action::Walk { peer, look, range } => Look::Page { peer, look, range },
             Action::Push { peer, call, key } => Look::Newest { peer, call, key },
             Action::Ask { peer, call, question } => {
-                let member = self.members.index_of(peer);
-                if !member.is_some_and(|member| self.ask(member, call, &question)) {
+                if !self.ask(peer, call, &question) {
                     self.environment.repair(|repair, now| repair.not_sent(call, now));
                 }
                 return None;

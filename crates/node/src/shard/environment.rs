@@ -93,10 +93,10 @@ pub trait Environment {
     fn notes<T>(&self, run: impl FnOnce(&mut Notes) -> T) -> T;
 
     /// A write did not reach a member, or was not acknowledged for certain.
-    fn missed(&self, member: usize, key: &Bytes, version: Version);
+    fn missed(&self, member: NodeId, key: &Bytes, version: Version);
 
-    /// The first of this event loop's lanes to a member is up, or the last one is gone.
-    fn peer_is_up(&self, member: usize, up: bool);
+    /// The first of this event loop's lanes to a peer is up, or the last one is gone.
+    fn peer_is_up(&self, peer: NodeId, up: bool);
 
     /// A member has said how many batches it has made durable.
     fn observe(&self, peer: NodeId, sequence: u64);

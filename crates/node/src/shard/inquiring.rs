@@ -5,7 +5,7 @@ use crate::inquiry::message::{Answer, Question, put_question};
 use crate::inquiry::{Ask, Inquiry, InquiryId};
 use crate::lanes::lane::LaneKey;
 use crate::lanes::outgoing::Patience;
-use abd::{CallId, Instant, Now, Refusal};
+use abd::{CallId, Instant, NodeId, Now, Refusal};
 
 /// Questions of one lane that wait for the disk at a time. A peer that keeps to what it may ask has fewer.
 const LOOKS_OF_LANE_MAX: usize = 8;
@@ -27,7 +27,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
     /// Puts the questions that are to be put, and tells what was found.
     pub(super) fn pump_inquiries(&mut self, now: Now) {
         while let Some(Ask { member, call, question }) = self.inquiries.poll_ask() {
-            if member == self.own_index {
+            if member == self.local {
                 self.answer_inquiry(ReplyTo { lane: None, call }, question, now);
             } else if !self.ask_for_inquiry(member, call, &question) {
                 self.inquiries.handle_not_sent(call, now.instant);
@@ -39,8 +39,8 @@ impl<E: Environment, R: Return> Shard<E, R> {
     }
 
     /// Whether there is a lane.
-    fn ask_for_inquiry(&mut self, member: usize, call: CallId, question: &Question) -> bool {
-        let lanes = self.lanes.get_mut(member).and_then(Option::as_mut);
+    fn ask_for_inquiry(&mut self, member: NodeId, call: CallId, question: &Question) -> bool {
+        let lanes = self.lanes.to_mut(member);
         let way = lanes.and_then(|lanes| lanes.first()?.way_for(question.bytes()));
         let Some((lane, _)) = way else { return false };
         let wakes = lane.outgoing.frame(Patience::None, |body| put_question(body, call, question));
@@ -86,7 +86,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
 
     fn tell_inquirer(&mut self, to: ReplyTo, answer: Answer, now: Now) {
         match to.lane {
-            None => self.inquiries.handle_answer(self.own_index, to.call, answer, now),
+            None => self.inquiries.handle_answer(self.local, to.call, answer, now),
             Some(key) => self.send_answer(key, to.call, &answer),
         }
     }

@@ -31,8 +31,9 @@ use crate::functions::{Circumstances, evaluate};
 use crate::inquiry::Inquiries;
 use crate::inquiry::listing::Lists as _;
 use crate::lanes::lane::LaneKey;
-use crate::lanes::peer::PeerLanes;
+use crate::lanes::peer::AllLanes;
 use crate::lookups::{Completed, found_bytes};
+use crate::nodes::ids;
 use crate::repair::is_repair;
 
 use abd::{
@@ -53,15 +54,13 @@ const FOUND_MUCH_BYTES: usize = 64 << 10;
 pub struct Shard<E, R> {
     environment: E,
     local: NodeId,
-    own_index: usize,
     /// All members, whatever the coordinator is told.
     members: Members,
     op_timeout: Duration,
     replica: Replica,
     coordinator: Coordinator,
     callers: Callers<R>,
-    /// By member; `None` at this node's own place.
-    lanes: Vec<Option<PeerLanes>>,
+    lanes: AllLanes,
     next_lane: u64,
     /// Lanes whose senders are to be woken.
     senders: Vec<LaneKey>,
@@ -86,19 +85,17 @@ impl<E: Environment, R: Return> Shard<E, R> {
         op_timeout: Duration,
     ) -> Self {
         let local = config.local;
-        let Some(own_index) = members.index_of(local) else { panic!("node {local} is not a member") };
-        let ids = members.ids().iter();
-        let lanes = ids.map(|id| (*id != local).then(|| PeerLanes::new(*id))).collect();
+        assert!(ids(&members).any(|id| id == local), "node {local} is not a member");
+        let lanes = AllLanes::new(ids(&members).filter(|id| *id != local));
         Self {
             environment,
             local,
-            own_index,
             op_timeout,
             replica,
             coordinator: Coordinator::new(config),
             callers: Callers::default(),
             lanes,
-            inquiries: Inquiries::new(members.clone(), own_index, E::Store::order, op_timeout),
+            inquiries: Inquiries::new(members.clone(), local, E::Store::order, op_timeout),
             members,
             next_lane: 0,
             senders: Vec::new(),
@@ -172,7 +169,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
         now: Now,
     ) {
         for (key, version) in refused {
-            self.environment.missed(self.own_index, &key, version);
+            self.environment.missed(self.local, &key, version);
         }
         let mut taken = 0;
         for (to, completed) in completed {
@@ -183,7 +180,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
                 Completed::LookedUp(request) => self.serve_own(request, to, None).reply(),
             };
             match (reply, to.lane) {
-                (Some(reply), None) => self.handle_reply(self.own_index, to.call, reply, now),
+                (Some(reply), None) => self.handle_reply(self.local, to.call, reply, now),
                 (Some(reply), Some(key)) => self.answer(key, to.call, &reply),
                 (None, _) => {}
             }
@@ -224,10 +221,9 @@ impl<E: Environment, R: Return> Shard<E, R> {
         self.replaced.pop_front()
     }
 
-    /// A reply of the member at an index. `now` may be a little old: an older `earliest` makes rule T1 wait longer, never
+    /// A reply of a member. `now` may be a little old: an older `earliest` makes rule T1 wait longer, never
     /// shorter.
-    fn handle_reply(&mut self, from: usize, call: CallId, reply: Reply, now: Now) {
-        let from = self.members.id(from);
+    fn handle_reply(&mut self, from: NodeId, call: CallId, reply: Reply, now: Now) {
         if is_repair(call) {
             return self.environment.repair(|repair, now| repair.handle_reply(from, call, reply, now));
         }

@@ -12,29 +12,29 @@ use abd::{CallId, Instant, NodeId, Now, Refusal, Reply, Request, Transmit};
 use bytes::BytesMut;
 
 impl<E: Environment, R: Return> Shard<E, R> {
-    /// A lane to the member at an index is up, to the run of it with this boot count, which takes frames of this size. It takes the
+    /// A lane to a member is up, to the run of it with this boot count, which takes frames of this size. It takes the
     /// place of an earlier one and of those to an earlier run: those are closed, and named by
-    /// [`poll_replaced`](Self::poll_replaced). `None` for this node itself.
+    /// [`poll_replaced`](Self::poll_replaced). `None` for whoever is no peer.
     pub fn open_lane(
         &mut self,
-        member: usize,
+        peer: NodeId,
         id: LaneId,
         run: u32,
         frame_limit: u64,
         now: Now,
     ) -> Option<LaneKey> {
-        for replaced in self.lanes.get(member)?.as_ref()?.replaced_by(id, run) {
+        for replaced in self.lanes.to(peer)?.replaced_by(id, run) {
             self.close_lane(replaced, now);
             self.replaced.push_back(replaced);
         }
-        let key = LaneKey { member, id, serial: self.next_lane };
+        let key = LaneKey { peer, id, serial: self.next_lane };
         self.next_lane += 1;
-        let lanes = self.lanes[member].as_mut()?;
+        let lanes = self.lanes.to_mut(peer)?;
         lanes.frame_limit = frame_limit;
-        let (was_up, peer) = (lanes.is_up(), lanes.peer);
+        let was_up = lanes.is_up();
         lanes.open(Lane::new(key, run, self.environment.bounds(id.kind), now.instant));
         if !was_up {
-            self.environment.peer_is_up(member, true);
+            self.environment.peer_is_up(peer, true);
             self.coordinator.handle_peer_up(peer, run);
             self.pump(now);
         }
@@ -45,11 +45,12 @@ impl<E: Environment, R: Return> Shard<E, R> {
 
     /// A lane has ended: what was under way over its pair may be lost, and is remembered.
     pub fn close_lane(&mut self, key: LaneKey, now: Now) {
-        let Some(lanes) = self.lanes.get_mut(key.member).and_then(Option::as_mut) else { return };
+        let peer = key.peer;
+        let Some(lanes) = self.lanes.to_mut(peer) else { return };
         let Some(Closed { missed, run, backlog }) = lanes.close(key) else { return };
-        let (is_up, peer) = (lanes.is_up(), lanes.peer);
+        let is_up = lanes.is_up();
         for (missing, version) in missed {
-            self.environment.missed(key.member, &missing, version);
+            self.environment.missed(peer, &missing, version);
         }
         for transmit in backlog.into_iter().filter(|transmit| transmit.request.ends_with_its_phase()) {
             self.not_sent(peer, transmit.call);
@@ -61,18 +62,18 @@ impl<E: Environment, R: Return> Shard<E, R> {
             self.coordinator.handle_peer_up(peer, run);
             self.pump(now);
         } else {
-            self.environment.peer_is_up(key.member, false);
+            self.environment.peer_is_up(peer, false);
         }
     }
 
     /// Whether the lane in this place is up.
-    pub fn has_lane(&self, member: usize, id: LaneId) -> bool {
-        self.lanes.get(member).and_then(Option::as_ref).is_some_and(|lanes| lanes.has(id))
+    pub fn has_lane(&self, peer: NodeId, id: LaneId) -> bool {
+        self.lanes.to(peer).is_some_and(|lanes| lanes.has(id))
     }
 
     /// Whether any lane to a member is up.
-    pub fn is_up(&self, member: usize) -> bool {
-        self.lanes.get(member).and_then(Option::as_ref).is_some_and(|lanes| lanes.is_up())
+    pub fn is_up(&self, peer: NodeId) -> bool {
+        self.lanes.to(peer).is_some_and(|lanes| lanes.is_up())
     }
 
     /// Exchanges what waits to go over a lane for an empty buffer. The clock is looked at if requests wait unencoded.
@@ -81,13 +82,12 @@ impl<E: Environment, R: Return> Shard<E, R> {
     /// When the buffer is not empty.
     pub fn take_output(&mut self, key: LaneKey, buffer: &mut BytesMut, now: impl FnOnce() -> Instant) {
         let Self { lanes, coordinator, .. } = self;
-        let Some(lane) = lanes[key.member].as_mut().and_then(|lanes| lanes.lane(key)) else { return };
-        let peer = self.members.id(key.member);
+        let Some(lane) = lanes.lane(key) else { return };
         if lane.outgoing.has_backlog() {
             lane.outgoing.refill(now(), |call| {
                 let is_over = !is_repair(call) && !coordinator.is_open(call);
                 if is_over {
-                    coordinator.handle_not_sent(peer, call);
+                    coordinator.handle_not_sent(key.peer, call);
                 }
                 is_over
             });
@@ -102,7 +102,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
 
     /// For how long what waits to go over a lane may wait; `None` if nothing waits.
     pub fn patience(&self, key: LaneKey) -> Option<Patience> {
-        self.lanes.get(key.member)?.as_ref()?.look_at(key)?.outgoing.patience()
+        self.lanes.to(key.peer)?.look_at(key)?.outgoing.patience()
     }
 
     /// Carries out one of the coordinator's calls.
@@ -119,9 +119,9 @@ impl<E: Environment, R: Return> Shard<E, R> {
         match self.serve(scope, request, ReplyTo { lane: None, call }, deadline) {
             Served::Replied(reply) => {
                 if let (Some((key, version)), Reply::Refused(_)) = (write, &reply) {
-                    self.environment.missed(self.own_index, &key, version);
+                    self.environment.missed(self.local, &key, version);
                 }
-                self.handle_reply(self.own_index, call, reply, now);
+                self.handle_reply(self.local, call, reply, now);
             }
             Served::HandedOver if self.environment.is_slow() => {
                 self.coordinator.handle_local_delay(call, now, &self.environment.issuer());
@@ -132,27 +132,27 @@ impl<E: Environment, R: Return> Shard<E, R> {
 
     /// Queues a request to a peer, over the first pair that is up.
     pub(super) fn send(&mut self, transmit: Transmit, now: Now) {
-        let Some(member) = self.members.index_of(transmit.to) else { return };
-        let Some(lanes) = self.lanes[member].as_mut() else { return };
+        let peer = transmit.to;
+        let Some(lanes) = self.lanes.to_mut(peer) else { return };
         let (call, bytes) = (transmit.call, transmit.request.bytes());
         let frame_limit = lanes.frame_limit;
         let Some((lane, unacknowledged)) = lanes.first().and_then(|pair| pair.way_for(bytes)) else {
             return match &transmit.request {
                 Request::LocalWrite { key, stamped } if !is_repair(call) => {
-                    self.environment.missed(member, key, stamped.version);
+                    self.environment.missed(peer, key, stamped.version);
                 }
-                _ => self.not_sent(transmit.to, call),
+                _ => self.not_sent(peer, call),
             };
         };
         if (bytes + FRAME_ROOM) as u64 > frame_limit {
             // As it would answer itself, if it were sent that.
-            return self.handle_reply(member, call, Reply::Refused(Refusal::TooLarge), now);
+            return self.handle_reply(peer, call, Reply::Refused(Refusal::TooLarge), now);
         }
         let key = lane.key;
         let Request::LocalWrite { key: written, stamped } = &transmit.request else {
             return match lane.outgoing.request(transmit, now.instant) {
                 Ok(wakes) => self.wake_if(wakes, key),
-                Err(_) => self.not_sent(self.members.id(member), call),
+                Err(_) => self.not_sent(peer, call),
             };
         };
         if transmit.again && lane.outgoing.has_backlog() && unacknowledged.is_under_way(call) {
@@ -167,13 +167,13 @@ impl<E: Environment, R: Return> Shard<E, R> {
             self.environment.repair(|repair, now| repair.not_sent(call, now));
         }
         for (missing, version) in given_up.into_iter().chain(not_queued) {
-            self.environment.missed(member, &missing, version);
+            self.environment.missed(peer, &missing, version);
         }
     }
 
     /// Asks a peer's replica something for repair; whether there is a lane.
-    pub(super) fn ask(&mut self, member: usize, call: CallId, question: &Question) -> bool {
-        let lanes = self.lanes.get_mut(member).and_then(Option::as_mut);
+    pub(super) fn ask(&mut self, peer: NodeId, call: CallId, question: &Question) -> bool {
+        let lanes = self.lanes.to_mut(peer);
         let Some((lane, _)) = lanes.and_then(|lanes| lanes.first()?.way_for(0)) else { return false };
         let wakes = lane.outgoing.frame(Patience::None, |body| put_question(body, call, question));
         let key = lane.key;
@@ -190,11 +190,11 @@ impl<E: Environment, R: Return> Shard<E, R> {
     }
 
     pub(super) fn lane(&mut self, key: LaneKey) -> Option<&mut Lane> {
-        self.lanes.get_mut(key.member)?.as_mut()?.lane(key)
+        self.lanes.lane(key)
     }
 
     pub(super) fn way_back(&mut self, key: LaneKey, bytes: usize) -> Option<&mut Lane> {
-        self.lanes.get_mut(key.member)?.as_mut()?.pair(key.id.pair)?.way_back(key, bytes)
+        self.lanes.to_mut(key.peer)?.pair(key.id.pair)?.way_back(key, bytes)
     }
 
     pub(super) fn wake_if(&mut self, wakes: bool, key: LaneKey) {

@@ -2,9 +2,10 @@
 //! which may wait for the disk, are handed out.
 
 use super::{Environment, Return, Shard};
+use crate::nodes::{NodeSet, ids};
 use crate::slots::owner_of_key;
 use crate::sweep::{Action, Config, Deadlines, Found, Look, Sweep};
-use abd::{Instant, NodeSet, Now, Operation, OperationId, Outcome};
+use abd::{Instant, NodeId, Now, Operation, OperationId, Outcome};
 use alloc::vec::Vec;
 
 /// The sweeper of an event loop.
@@ -41,9 +42,9 @@ impl<E: Environment, R: Return> Shard<E, R> {
 
     /// What a look has found; `None` if the store cannot be read.
     pub fn handle_swept(&mut self, found: Option<Found>, now: Now) {
-        let (members, answering) = (self.members.count(), self.answering());
+        let (members, answering): (Vec<NodeId>, _) = (ids(&self.members).collect(), self.answering());
         if let Some(sweeping) = &mut self.sweeping {
-            let is_preferred = |key: &[u8]| owner_of_key(key, members, answering) == Some(self.own_index);
+            let is_preferred = |key: &[u8]| owner_of_key(key, &members, answering) == Some(self.local);
             sweeping.machine.looked(found, is_preferred, now.instant);
             self.environment.swept(sweeping.machine.progress());
         }
@@ -52,13 +53,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
 
     /// The members to which there are lanes, and this one.
     fn answering(&self) -> NodeSet {
-        let mut answering = NodeSet::EMPTY;
-        for (index, lanes) in self.lanes.iter().enumerate() {
-            if lanes.as_ref().is_none_or(|lanes| lanes.is_up()) {
-                answering.insert(index);
-            }
-        }
-        answering
+        self.lanes.up().chain([self.local]).collect()
     }
 
     /// Does what the sweeper wants done; whether an operation has begun.

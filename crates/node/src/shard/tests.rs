@@ -34,6 +34,11 @@ const NODES: usize = 3;
 const OP_TIMEOUT: Duration = Duration::from_secs(5);
 const LANE: LaneId = LaneId { kind: LaneKind::Small, pair: 0 };
 
+/// The id of the node at a place.
+fn id(place: usize) -> NodeId {
+    NodeId(u32::try_from(place).unwrap() + 1)
+}
+
 /// What an event loop reaches: a disk that syncs at once, but tells so later.
 struct Surroundings {
     issuer: TimestampIssuer,
@@ -138,14 +143,14 @@ impl Environment for Rc<Surroundings> {
         run(&mut self.notes.borrow_mut())
     }
 
-    fn missed(&self, member: usize, key: &Bytes, version: Version) {
-        self.repair(|repair, now| repair.handle_missed(id_of(member), key, version, now));
+    fn missed(&self, member: NodeId, key: &Bytes, version: Version) {
+        self.repair(|repair, now| repair.handle_missed(member, key, version, now));
     }
 
-    fn peer_is_up(&self, member: usize, up: bool) {
+    fn peer_is_up(&self, peer: NodeId, up: bool) {
         self.repair(|repair, now| match up {
-            true => repair.handle_peer_up(id_of(member), now),
-            false => repair.handle_peer_down(id_of(member)),
+            true => repair.handle_peer_up(peer, now),
+            false => repair.handle_peer_down(peer),
         });
     }
 
@@ -193,10 +198,6 @@ impl Return for Back {
 
 type Node = (Shard<Rc<Surroundings>, Back>, Rc<Surroundings>);
 
-fn id_of(member: usize) -> NodeId {
-    NodeId(u32::try_from(member).unwrap() + 1)
-}
-
 struct Cluster {
     now: Rc<RefCell<Instant>>,
     nodes: Vec<Node>,
@@ -209,9 +210,9 @@ impl Cluster {
         let members = Members::new((1..=3).map(NodeId).collect());
         let node = |own: usize| {
             let config = RepairConfig { compare_every: None, ..RepairConfig::default() };
-            let repair = Repair::new(config, members.id(own), members.ids().iter().copied());
+            let repair = Repair::new(config, id(own), ids(&members));
             let surroundings = Rc::new(Surroundings {
-                issuer: TimestampIssuer::new(members.id(own), 1),
+                issuer: TimestampIssuer::new(id(own), 1),
                 store: RefCell::default(),
                 acceptor: RefCell::new(Acceptor::new(1, Ballot::MIN, AcceptorLimits::default())),
                 done: RefCell::default(),
@@ -226,7 +227,7 @@ impl Cluster {
                 expired: Cell::default(),
                 swept: Cell::default(),
             });
-            let config = coordinator_config(members.id(own), members.clone(), TimestampMode::Logical);
+            let config = coordinator_config(id(own), members.clone(), TimestampMode::Logical);
             (Shard::new(surroundings.clone(), config, members.clone(), REPLICA, OP_TIMEOUT), surroundings)
         };
         let mut cluster = Self { nodes: (0..NODES).map(node).collect(), now, lanes: BTreeMap::new() };
@@ -243,7 +244,7 @@ impl Cluster {
     fn join(&mut self, a: usize, b: usize) {
         let now = self.now();
         for (from, to) in [(a, b), (b, a)] {
-            let opened = self.nodes[from].0.open_lane(to, LANE, 1, FRAME_BYTES_MAX as u64, now);
+            let opened = self.nodes[from].0.open_lane(id(to), LANE, 1, FRAME_BYTES_MAX as u64, now);
             self.lanes.insert((from, to), opened.expect("the other one is a member"));
         }
     }
@@ -428,7 +429,7 @@ fn a_lane_that_is_silent_or_brings_nonsense_is_to_be_closed() {
     let mut nonsense = BytesMut::from(&[0, 0, 0, 4, 1, 2, 3, 4, 5, 6, 7, 8][..]);
     assert!(shard.handle_bytes(key, &mut nonsense, now).is_err());
     shard.close_lane(key, now);
-    assert!(!shard.is_up(1) && shard.is_up(2) && !shard.has_lane(1, LANE));
+    assert!(!shard.is_up(id(1)) && shard.is_up(id(2)) && !shard.has_lane(id(1), LANE));
     assert_eq!(shard.handle_bytes(key, &mut BytesMut::from(&[7; 64][..]), now), Ok(()), "nobody listens");
 }
 
@@ -439,15 +440,15 @@ fn a_lane_to_another_run_of_a_peer_takes_the_place_of_all() {
     let (old, now) = (cluster.lanes[&(0, 1)], cluster.now());
     let bulk = LaneId { kind: LaneKind::Bulk, pair: 0 };
     let shard = &mut cluster.nodes[0].0;
-    let same_run = shard.open_lane(1, bulk, 1, FRAME_BYTES_MAX as u64, now).unwrap();
+    let same_run = shard.open_lane(id(1), bulk, 1, FRAME_BYTES_MAX as u64, now).unwrap();
     assert_eq!(shard.poll_replaced(), None);
-    let next_run = shard.open_lane(1, LANE, 2, FRAME_BYTES_MAX as u64, now).unwrap();
+    let next_run = shard.open_lane(id(1), LANE, 2, FRAME_BYTES_MAX as u64, now).unwrap();
     assert_eq!([shard.poll_replaced(), shard.poll_replaced()].map(Option::unwrap), [old, same_run]);
-    assert!(shard.has_lane(1, LANE) && !shard.has_lane(1, bulk));
+    assert!(shard.has_lane(id(1), LANE) && !shard.has_lane(id(1), bulk));
     shard.close_lane(old, now);
-    assert!(shard.has_lane(1, LANE), "it has ended before");
+    assert!(shard.has_lane(id(1), LANE), "it has ended before");
     shard.close_lane(next_run, now);
-    assert!(!shard.is_up(1));
+    assert!(!shard.is_up(id(1)));
 }
 
 /// M1 aside: whoever drains a node ends all its operations, and each caller is told what may have become of his.

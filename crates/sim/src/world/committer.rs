@@ -248,7 +248,7 @@ impl World {
                 continue;
             };
             let holds = |to: &ReplyTo| {
-                to.lane.is_some_and(|lane| lane.member == owner as usize) && to.call.operation == operation
+                to.lane.is_some_and(|lane| lane.peer.0 == owner + 1) && to.call.operation == operation
             };
             *thrown_away |= batch.replies.iter().any(|(to, _)| holds(to));
         }

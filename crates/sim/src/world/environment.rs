@@ -431,18 +431,16 @@ impl Environment for Reached {
         run(&mut self.remembered.borrow_mut())
     }
 
-    fn missed(&self, member: usize, key: &Bytes, version: Version) {
-        let is_own = member == self.store.node as usize;
+    fn missed(&self, member: NodeId, key: &Bytes, version: Version) {
+        let is_own = member.0 == self.store.node + 1;
         let is_forgotten = if is_own { self.lies.refuses_silently } else { self.forgets.get() };
         if !is_forgotten {
-            let node = self.members.id(member);
-            self.repair.borrow_mut().handle_missed(node, key, version, self.moment.get().now);
+            self.repair.borrow_mut().handle_missed(member, key, version, self.moment.get().now);
         }
     }
 
-    fn peer_is_up(&self, member: usize, up: bool) {
-        self.note(Note::Link(u32::try_from(member).unwrap_or(u32::MAX), up));
-        let peer = self.members.id(member);
+    fn peer_is_up(&self, peer: NodeId, up: bool) {
+        self.note(Note::Link(peer.0 - 1, up));
         self.repair(|repair, now| match up {
             true => repair.handle_peer_up(peer, now),
             false => repair.handle_peer_down(peer),

@@ -47,7 +47,7 @@ impl World {
         let sides = [dialler, acceptor];
         let [ours, theirs] = [(); 2].map(|()| random(&mut self.rng));
         let host = self.nodes[dialler as usize].host();
-        let (dialling, mut step) = Greeting::dial(self.members.id(acceptor as usize), lane, ours, host);
+        let (dialling, mut step) = Greeting::dial(NodeId(acceptor + 1), lane, ours, host);
         let mut greetings = [dialling, Greeting::accept(theirs).0];
         let mut met = [false; 2];
         let mut turn = 0;
@@ -132,7 +132,7 @@ impl World {
         for verdict in [None, Some(verdict.freeze())] {
             let host = Host { own: &own, identity: &stranger, sequence: u64::MAX };
             let [ours, theirs] = [(); 2].map(|()| random(&mut self.rng));
-            let (mut stranger, hello) = Greeting::dial(self.members.id(node as usize), LANE, theirs, host);
+            let (mut stranger, hello) = Greeting::dial(NodeId(node + 1), LANE, theirs, host);
             let (mut greeting, _) = Greeting::accept(ours);
             let mut said = hello.send;
             for _ in 0..2 {

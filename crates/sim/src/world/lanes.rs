@@ -5,7 +5,7 @@
 use super::environment::About;
 use super::{Event, World};
 use crate::time::{MS, S};
-use abd::{Instant, Now};
+use abd::{Instant, NodeId, Now};
 use node::hello::{LaneId, LaneKind};
 use node::lanes::lane::LaneKey;
 use node::peer::dialling::Redial;
@@ -56,7 +56,7 @@ impl World {
     pub(super) fn dial(&mut self, node: u32, peer: u32, kind: LaneKind, incarnation: u64) {
         let now = Instant(self.now);
         let Some(process) = self.process_of(node, incarnation) else { return };
-        let is_missing = !process.desk.shard.get_mut().has_lane(peer as usize, LaneId { kind, pair: 0 });
+        let is_missing = !process.desk.shard.get_mut().has_lane(NodeId(peer + 1), LaneId { kind, pair: 0 });
         let Some(dialling) = process.dialling.get_mut(&(peer, kind)) else { return };
         let then = match dialling.poll(is_missing, now) {
             // Once it is lost somebody looks again.
@@ -99,10 +99,10 @@ impl World {
     fn open_lane(&mut self, node: u32, peer: u32, id: LaneId, connection: u64, run: u32) {
         let limits = self.nodes[peer as usize].own.limits;
         let Some((process, now)) = self.enter(node, About::Other) else { return };
-        let key = process.desk.shard.get_mut().open_lane(peer as usize, id, run, limits.frame, now);
+        let key = process.desk.shard.get_mut().open_lane(NodeId(peer + 1), id, run, limits.frame, now);
         let Some(key) = key else { return };
         process.lanes.insert(key, connection);
-        process.around().limits.learn(peer as usize, limits);
+        process.around().limits.learn(NodeId(peer + 1), limits);
         if let Some(open) = self.connections.get_mut(&connection) {
             let side = open.side(node);
             open.keys[side] = Some(key);
@@ -117,7 +117,7 @@ impl World {
         let Some((process, Now { .. })) = self.enter(node, About::Other) else { return };
         let Some(connection) = process.lanes.remove(&key) else { return };
         let incarnation = process.incarnation;
-        let peer = u32::try_from(key.member).unwrap_or(u32::MAX);
+        let peer = key.peer.0 - 1;
         if let Some(dialling) = process.dialling.get_mut(&(peer, key.id.kind)) {
             dialling.handle_ended(now);
         }
@@ -179,7 +179,7 @@ impl World {
     /// The lanes of a node, to one peer or to all.
     pub(super) fn lanes_of(&self, node: u32, peer: Option<u32>) -> Vec<LaneKey> {
         let Some(process) = &self.nodes[node as usize].process else { return Vec::new() };
-        let leads = |key: &&LaneKey| peer.is_none_or(|peer| key.member == peer as usize);
+        let leads = |key: &&LaneKey| peer.is_none_or(|peer| key.peer.0 == peer + 1);
         process.lanes.keys().filter(leads).copied().collect()
     }
 

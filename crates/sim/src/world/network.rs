@@ -16,7 +16,7 @@ use crate::plan::Point;
 use crate::time::{MS, US};
 use crate::trace::{Label, What};
 use abd::wire::Received;
-use abd::{AcceptedThere, CallId, Closed, Instant, Reply, Request, UpdateId};
+use abd::{AcceptedThere, CallId, Closed, Instant, NodeId, Reply, Request, UpdateId};
 use bytes::{Bytes, BytesMut};
 use node::hello::{LaneId, LaneKind};
 use node::lanes::lane::LaneKey;
@@ -108,7 +108,7 @@ impl World {
 
     /// Sends what waits to go over a lane, if the peer reads. Whether the process lives on.
     pub(super) fn flush(&mut self, node: u32, key: LaneKey) -> bool {
-        let to = u32::try_from(key.member).unwrap_or(u32::MAX);
+        let to = key.peer.0 - 1;
         if !self.backlogs.open(node, to) {
             return true;
         }
@@ -368,7 +368,7 @@ impl World {
     pub(super) fn serve_stray(&mut self, node: u32, from: u32, received: Received) {
         let Received { call, remaining_ms, scope, request } = received;
         let id = LaneId { kind: LaneKind::Small, pair: 0 };
-        let lane = Some(LaneKey { member: from as usize, id, serial: u64::MAX });
+        let lane = Some(LaneKey { peer: NodeId(from + 1), id, serial: u64::MAX });
         let deadline = Instant(self.now) + Duration::from_millis(remaining_ms.into());
         if let Some(process) = self.nodes[node as usize].process.as_ref().filter(|_| self.lies.serves_closed)
             && let Request::Accept { key, base, .. } = &request

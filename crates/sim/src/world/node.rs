@@ -18,7 +18,8 @@ use ::node::admission::Admission;
 use ::node::directory::Identity;
 use ::node::nonce::Nonce;
 use abd::{
-    Acceptor, AcceptorLimits, Ballot, Config, Instant, ListedWrites, Standing, TimestampIssuer, VersionStore,
+    Acceptor, AcceptorLimits, Ballot, Config, Instant, ListedWrites, NodeId, Standing, TimestampIssuer,
+    VersionStore,
 };
 use bytes::Bytes;
 use node::client::budget::Budget;
@@ -27,6 +28,7 @@ use node::hello::LaneKind;
 use node::lanes::lane::LaneKey;
 use node::limits::KnownLimits;
 use node::lookups::{HandOver, Lookups};
+use node::nodes::ids;
 use node::peer::dialling::Dialling;
 use node::peer::greeting::Own;
 use node::repair::Repair;
@@ -262,12 +264,12 @@ impl World {
         state.directory.save(&mut identity);
         let (boot, admitted) = (identity.boot, identity.admitted);
         state.identity = identity;
-        let id = self.members.id(node as usize);
+        let id = NodeId(node + 1);
         let issued_as = if self.lies.boot_one { 1 } else { boot };
         let members = if self.lies.minority {
             // Half of them, rounded down, is one too few.
             let count = self.plan.nodes;
-            let known = (0..count / 2).map(|offset| self.members.id(((node + offset) % count) as usize));
+            let known = (0..count / 2).map(|offset| NodeId((node + offset) % count + 1));
             abd::Members::new(known.collect())
         } else {
             self.members.clone()
@@ -311,10 +313,10 @@ impl World {
         let queue_bytes = self.plan.queue_bytes;
         let now = Instant(self.now);
         let repair_config = super::repair::config(&self.plan, self.lies);
-        let repair = Repair::new(repair_config, id, self.members.ids().iter().copied());
+        let repair = Repair::new(repair_config, id, ids(&self.members));
         let standing = Standing { admitted, writable: true };
-        let limits = KnownLimits::new(self.members.count());
-        limits.learn(node as usize, state.own.limits);
+        let limits = KnownLimits::new(&self.members);
+        limits.learn(id, state.own.limits);
         let issuer = TimestampIssuer::new(id, issued_as);
         issuer.observe_round(store.mark().round);
         let surroundings = Rc::new(Surroundings {
@@ -358,7 +360,7 @@ impl World {
         let peers = (0..self.plan.nodes).filter(|peer| *peer != node);
         let kinds = [LaneKind::Small, LaneKind::Bulk];
         let dialling = peers.flat_map(|peer| kinds.map(|kind| (peer, kind)));
-        let dialled = |(peer, kind)| ((peer, kind), Dialling::new(id, self.members.id(peer as usize), now));
+        let dialled = |(peer, kind)| ((peer, kind), Dialling::new(id, NodeId(peer + 1), now));
         state.process = Some(Process {
             incarnation,
             desk: Desk::new(

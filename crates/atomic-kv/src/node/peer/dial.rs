@@ -18,7 +18,6 @@ use std::rc::Rc;
 struct Dialler {
     shard: Rc<Shard>,
     peer: NodeId,
-    member: usize,
     address: String,
     /// How many event loops the peer has, as far as it has said.
     their_loops: Cell<u16>,
@@ -27,10 +26,9 @@ struct Dialler {
 
 /// Keeps an event loop's lanes to a peer up, for as long as the node lives.
 pub(crate) fn keep_lanes(shard: &Rc<Shard>, peer: NodeId, address: &str) {
-    let Some(member) = shard.membership.own.members.index_of(peer) else { return };
     let (shard, address) = (shard.clone(), address.to_owned());
     let (their_loops, kept) = (Cell::new(1), RefCell::default());
-    Rc::new(Dialler { shard, peer, member, address, their_loops, kept }).keep_all();
+    Rc::new(Dialler { shard, peer, address, their_loops, kept }).keep_all();
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -85,7 +83,7 @@ impl Dialler {
     }
 
     fn has(&self, id: LaneId) -> bool {
-        self.shard.look(|machine| machine.has_lane(self.member, id))
+        self.shard.look(|machine| machine.has_lane(self.peer, id))
     }
 
     async fn dial(&self, id: LaneId, in_vain: &mut Option<SocketAddr>) -> Result<NewLane, DialError> {
@@ -103,7 +101,7 @@ impl Dialler {
     fn complain(&self, id: LaneId, why: &DialError, complaint: &mut String) {
         let text = why.to_string();
         if text == *complaint
-            || (id.kind == LaneKind::Bulk && !self.shard.look(|machine| machine.is_up(self.member)))
+            || (id.kind == LaneKind::Bulk && !self.shard.look(|machine| machine.is_up(self.peer)))
         {
             return;
         }

@@ -21,10 +21,9 @@ const LOOK_EVERY: Duration = PING_EVERY.checked_div(4).unwrap();
 pub(super) async fn serve(shard: &Shard, lane: NewLane) {
     let NewLane { member: peer, stream, input } = lane;
     let (id, limits) = (peer.lane, peer.about.limits);
-    let Some(member) = shard.membership.own.members.index_of(peer.id) else { return };
     shard.membership.learn(peer.id, limits, peer.about.endpoint);
     let now = shard.now();
-    let opened = shard.with(|machine| machine.open_lane(member, id, peer.boot, limits.frame, now));
+    let opened = shard.with(|machine| machine.open_lane(peer.id, id, peer.boot, limits.frame, now));
     let Some(key) = opened else { return };
     let signals = shard.add_lane(key);
     let (reader, writer) = stream.into_split();
@@ -38,8 +37,8 @@ pub(super) async fn serve(shard: &Shard, lane: NewLane) {
     };
     shard.remove_lane(key);
     let why = ended.err().map_or_else(|| "it closed the connection".to_owned(), |why| why.to_string());
-    let peer = peer.id.0;
-    if shard.look(|machine| machine.is_up(member)) {
+    let (is_up, peer) = (shard.look(|machine| machine.is_up(peer.id)), peer.id.0);
+    if is_up {
         limited!(info, "lost one of the lanes to a peer", peer, ?id.kind, id.pair, why);
     } else if shard.membership.admission.is_stopping() {
         // The peer may be stopping, too, and be the first to be through.

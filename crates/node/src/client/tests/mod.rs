@@ -78,7 +78,7 @@ impl World {
             flushed: Cell::new(0),
             inquiries: RefCell::new(Inquiries::new(
                 Members::new([NodeId(1)].into()),
-                0,
+                NodeId(1),
                 <[u8]>::cmp,
                 OP_TIMEOUT,
             )),

@@ -15,7 +15,7 @@ pub(super) fn topology(is_ready: bool) -> Topology {
     };
     let nodes =
         [node(1, None, true), node(2, Some("b.example:6382"), true), node(3, Some("10.0.0.3:6383"), false)];
-    Topology::new(nodes.to_vec(), 0, is_ready)
+    Topology::new(nodes.to_vec(), NodeId(1), is_ready)
 }
 
 fn told(topology: Topology, protocol: u8, line: &str) -> String {
@@ -91,7 +91,7 @@ fn nodes_are_told_as_text() {
     };
     for (topology, third) in [
         (topology(true), "10.0.0.3:6383@7000 master,fail"),
-        (Topology::new(unknown, 0, true), ":0@7000 master,fail,noaddr"),
+        (Topology::new(unknown, NodeId(1), true), ":0@7000 master,fail,noaddr"),
     ] {
         let text = lines(third);
         let expected = format!("={}\r\ntxt:{text}\r\n", text.len() + 4);
@@ -146,7 +146,7 @@ fn a_sentinel_names_this_node_as_the_master_while_it_can_serve() {
     }
     let mut settings = topology(true).nodes().to_vec();
     settings[0].endpoint = Endpoint::parse("db.example:7");
-    let announced = told(Topology::new(settings, 0, true), 2, "sentinel get-master-addr-by-name m");
+    let announced = told(Topology::new(settings, NodeId(1), true), 2, "sentinel get-master-addr-by-name m");
     assert_eq!(announced, "*2\r\n$10\r\ndb.example\r\n$1\r\n7\r\n");
     for (is_ready, flags) in [(true, "$6\r\nmaster"), (false, "$20\r\ns_down,o_down,master")] {
         let master = told(topology(is_ready), 3, "SENTINEL MASTER any");
@@ -239,7 +239,7 @@ fn a_sentinel_names_the_other_nodes_as_sentinels() {
     }
     let mut alone = topology(false).nodes().to_vec();
     alone[1].is_up = false;
-    let refused = told(Topology::new(alone, 0, false), 2, "SENTINEL CKQUORUM m");
+    let refused = told(Topology::new(alone, NodeId(1), false), 2, "SENTINEL CKQUORUM m");
     assert!(refused.starts_with("-NOQUORUM 1 usable Sentinels. "), "{refused}");
     assert!(ask_fresh("SENTINEL HELP").starts_with("*17\r\n+SENTINEL <subcommand> "));
 }

@@ -3,7 +3,6 @@
 use super::*;
 use crate::slots::owner_of_key;
 use crate::sweep::Config;
-use abd::NodeSet;
 use alloc::format;
 
 fn key(number: usize) -> Bytes {
@@ -40,13 +39,11 @@ fn e4_what_is_due_is_expired_by_those_who_answer() {
     assert!((0..KEYS).all(|number| is_there(&cluster, 0, key(number))), "nothing is due");
     // They are read in batches, not one at a time.
     pass(&mut cluster, 30);
-    let mut answering = NodeSet::EMPTY;
-    answering.insert(0);
-    answering.insert(1);
+    let (members, answering) = ([0, 1, 2].map(id), [0, 1].map(id).into_iter().collect());
     for node in 0..2 {
         assert!((0..KEYS).all(|number| !is_there(&cluster, node, key(number))));
         assert!((0..KEYS).all(|number| is_there(&cluster, node, format!("stays-{number}").into())));
-        let is_own = |number: &usize| owner_of_key(&key(*number), NODES, answering) == Some(node);
+        let is_own = |number: &usize| owner_of_key(&key(*number), &members, answering) == Some(id(node));
         let own = (0..KEYS).filter(is_own).count();
         assert!((KEYS / 3..KEYS).contains(&own), "each has its part: {own}");
         let surroundings = &cluster.nodes[node].1;
