@@ -1,8 +1,11 @@
 //! What the multi-version layer asks of an ordered map. Above this interface nobody knows the engine.
 
-use crate::damage::DamagedParts;
+use crate::damage::{DamagedParts, Part};
 use bytes::Bytes;
 use std::sync::Arc;
+
+/// The random id of a data directory: a person, with the id of its node (rule M1).
+pub type DirectoryId = [u8; 16];
 
 /// Why the database did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -104,6 +107,37 @@ pub trait Database: Send + Sync + 'static {
     /// The present state, frozen.
     fn snapshot(&self) -> Result<Self::Snapshot, DatabaseError>;
 
+    /// What damage has taken (rule S3), as far as that is known. Nothing, for an engine that does not notice any.
+    fn lost(&self) -> Arc<DamagedParts> {
+        Arc::default()
+    }
+
+    /// Whether that is anything; for whoever asks often.
+    fn has_lost(&self) -> bool {
+        !self.lost().is_empty()
+    }
+
+    /// Notes durably that all that is lost by now is being brought back from others, for a directory that is to have this id.
+    ///
+    /// # Errors
+    /// As [`Database::write`].
+    fn begin_healing(&self, _: DirectoryId) -> Result<(), DatabaseError> {
+        Ok(())
+    }
+
+    /// What was being healed for a directory with this id; `None` if nothing was.
+    fn being_healed(&self, _: DirectoryId) -> Option<Vec<Part>> {
+        None
+    }
+
+    /// Forgets durably what was being healed for a directory with this id.
+    ///
+    /// # Errors
+    /// As [`Database::write`]. Then it may be tried again.
+    fn forget_healed(&self, _: DirectoryId) -> Result<(), DatabaseError> {
+        Ok(())
+    }
+
     /// How many user keys there are, about, as far as that can be told at once: keys that were written again or deleted
     /// count several times until what was written first is dropped as dominated, and deleted ones count once after that.
     fn keys_estimate(&self) -> u64;
@@ -196,6 +230,26 @@ impl<D: Database> Database for Arc<D> {
 
     fn snapshot(&self) -> Result<Self::Snapshot, DatabaseError> {
         (**self).snapshot()
+    }
+
+    fn lost(&self) -> Arc<DamagedParts> {
+        (**self).lost()
+    }
+
+    fn has_lost(&self) -> bool {
+        (**self).has_lost()
+    }
+
+    fn begin_healing(&self, directory: DirectoryId) -> Result<(), DatabaseError> {
+        (**self).begin_healing(directory)
+    }
+
+    fn being_healed(&self, directory: DirectoryId) -> Option<Vec<Part>> {
+        (**self).being_healed(directory)
+    }
+
+    fn forget_healed(&self, directory: DirectoryId) -> Result<(), DatabaseError> {
+        (**self).forget_healed(directory)
     }
 
     fn keys_estimate(&self) -> u64 {

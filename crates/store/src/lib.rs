@@ -22,7 +22,9 @@ pub mod files;
 pub mod memory;
 pub mod versions;
 
-pub use database::{Change, Database, DatabaseError, DatabaseIterator, HEAD_BYTES, Snapshot, WriteBatch};
+pub use database::{
+    Change, Database, DatabaseError, DatabaseIterator, DirectoryId, HEAD_BYTES, Snapshot, WriteBatch,
+};
 pub use disk::{DiskDatabase, DiskOptions, LOG_FILTER, Watermark, catches_panics};
 pub use encoding::{dominated, key, space};
 pub use files::{private, slots};

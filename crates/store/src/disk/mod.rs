@@ -27,7 +27,8 @@ pub use ground::tables::lsm::LOG_FILTER;
 pub use ground::watermark::{Recorded, Watermark};
 pub use options::DiskOptions;
 
-use crate::database::{Change, Database, DatabaseError, WriteBatch};
+use crate::damage::{DamagedParts, Part};
+use crate::database::{Change, Database, DatabaseError, DirectoryId, WriteBatch};
 use crate::files::FileSystem;
 use ground::failure::io_error;
 use ground::log::Journal;
@@ -220,6 +221,26 @@ impl Database for DiskDatabase {
             log::info!("the disk has {} for writes", if had_room { "room again" } else { "no room" });
         }
         written
+    }
+
+    fn lost(&self) -> Arc<DamagedParts> {
+        self.tables.damaged()
+    }
+
+    fn has_lost(&self) -> bool {
+        self.tables.has_lost()
+    }
+
+    fn begin_healing(&self, directory: DirectoryId) -> Result<(), DatabaseError> {
+        self.upkeep.begin_healing(directory)
+    }
+
+    fn being_healed(&self, directory: DirectoryId) -> Option<Vec<Part>> {
+        self.upkeep.being_healed(directory)
+    }
+
+    fn forget_healed(&self, directory: DirectoryId) -> Result<(), DatabaseError> {
+        self.upkeep.forget_healed(directory)
     }
 
     fn keys_estimate(&self) -> u64 {

@@ -192,14 +192,17 @@ pub(crate) fn plain_user_key(data_key: &Bytes) -> Option<Bytes> {
     if escaped.contains(&0) { user_key(prefix) } else { Some(data_key.slice(1..=escaped.len())) }
 }
 
-/// The user key with which a data key of a plain one begins, or as much of it as is there; and how many bytes are behind it.
+/// The user key with which a data key of a plain one begins, or as much of it as is there; and how many bytes are behind it, more than
+/// any version has if it is behind all data keys of that one.
 pub(crate) fn plain_beginning(data_key: &[u8]) -> (Bytes, usize) {
     let (mut key, mut at) = (Vec::new(), 1);
     while let Some(byte) = data_key.get(at) {
         match (byte, data_key.get(at + 1)) {
             (0, Some(0xff)) => at += 1,
             (0, Some(1)) => return (key.into(), data_key.len() - at - 2),
-            (0, _) => break,
+            // Behind all of that key's.
+            (0, Some(_)) => return (key.into(), usize::MAX),
+            (0, None) => break,
             _ => {}
         }
         key.push(*byte);

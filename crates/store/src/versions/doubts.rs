@@ -14,6 +14,7 @@ use crate::encoding::key;
 use crate::encoding::space::{Range, Space};
 use bytes::Bytes;
 use std::collections::BTreeSet;
+use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -74,6 +75,22 @@ impl Doubts {
     fn add(&self, lost: impl IntoIterator<Item = Part>) {
         let mut state = self.state();
         lost.into_iter().for_each(|part| state.parts.add(part));
+        self.any.store(!state.parts.is_empty(), Ordering::Release);
+    }
+
+    /// Where records may have been that are lost.
+    pub(super) fn parts(&self) -> DamagedParts {
+        self.state().parts.clone()
+    }
+
+    /// There are no doubts any more but about what lies in these parts.
+    pub(super) fn forget_but(&self, lost: &DamagedParts) {
+        let mut state = self.state();
+        let is_lost =
+            |part: &Part| lost.check_between(Bound::Included(&part.from), Bound::Excluded(&part.to)).is_err();
+        let left = std::mem::take(&mut state.parts);
+        left.iter().filter(|part| is_lost(part)).for_each(|part| state.parts.add(part.clone()));
+        self.all.store(false, Ordering::Release);
         self.any.store(!state.parts.is_empty(), Ordering::Release);
     }
 

@@ -13,6 +13,7 @@ mod contents;
 mod deadlines;
 mod doubts;
 mod list;
+mod lost;
 mod near;
 mod own;
 mod puts;

@@ -16,8 +16,9 @@ pub(super) struct Own {
     changing: Mutex<()>,
 }
 
+/// What there is of it.
 #[derive(Debug)]
-struct State {
+pub(super) struct State {
     mark: Ballot,
     configuration: Option<Bytes>,
     configuration_is_lost: bool,
@@ -30,13 +31,23 @@ impl Own {
         Ok(Self { state: Mutex::new(State::read(database, doubts)?), changing: Mutex::default() })
     }
 
+    /// What can be read by now of what was lost at the start: unless there is newer by now, that counts.
+    pub(super) fn take_over(&self, read: State) {
+        let mut state = self.state();
+        state.mark = state.mark.max(read.mark);
+        if state.configuration.is_none() {
+            (state.configuration, state.configuration_is_lost) =
+                (read.configuration, read.configuration_is_lost);
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    fn read(database: &impl Database, doubts: &Doubts) -> Result<Self, DatabaseError> {
+    pub(super) fn read(database: &impl Database, doubts: &Doubts) -> Result<Self, DatabaseError> {
         let read = |what: &str, key: &[u8]| match database.get(key) {
             Err(DatabaseError::Unreadable { why, .. }) => {
                 log::error!("the {what} of this replica cannot be read: {why}");

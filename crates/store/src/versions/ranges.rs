@@ -30,6 +30,16 @@ impl KeyRange {
         }
     }
 
+    /// Where their accepted records are.
+    pub(super) fn of_records(&self) -> Part {
+        let behind = |key: &Bytes| Part::of_prefix(&key::of_record(key)).to;
+        let [(begin, _), (_, end)] = Space::ACCEPTED;
+        Part {
+            from: self.after.as_ref().map_or(Bytes::from_static(begin), behind),
+            to: self.up_to.as_ref().map_or(Bytes::from_static(end), behind),
+        }
+    }
+
     /// Whether a key is among them.
     pub fn contains(&self, key: &[u8]) -> bool {
         self.after.as_ref().is_none_or(|after| order(key, after) == Ordering::Greater)

@@ -11,6 +11,7 @@ use store::{
     Database, DatabaseError, DiskDatabase, DiskOptions, MultiVersionStore, Trust, WalkLimits, WriteBatch,
 };
 
+mod healing;
 mod records;
 
 const KEYS: u64 = 300;

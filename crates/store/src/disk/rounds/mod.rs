@@ -4,12 +4,14 @@
 //! flush      a full memtable becomes a synced table
 //! merge      tables become fewer
 //! repair     what is left of damaged tables takes their place
+//! heal       what was lost and is back is forgotten
 //! collect    large values still in use are written again, and their segment is given back
 //! ```
-//! [`upkeep::Upkeep`] is what the first three share: who may change the files of tables, and what is in doubt after a failure.
+//! [`upkeep::Upkeep`] is what the first four share: who may change the files of tables, and what is in doubt after a failure.
 
 pub(crate) mod collect;
 mod flush;
+mod heal;
 mod merge;
 pub(crate) mod policy;
 mod repair;

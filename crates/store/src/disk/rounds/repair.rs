@@ -31,8 +31,8 @@ fn known(tree: &Tree) -> Result<usize, DatabaseError> {
 }
 
 /// Has tables say how many parts were lost. While nobody writes tables.
-fn tell(tree: &Tree, lost: &Lost, horizon: impl FnOnce() -> u64) -> Result<(), DatabaseError> {
-    let count = u32::try_from(lost.parts.len()).unwrap_or(u32::MAX);
+pub(super) fn tell(tree: &Tree, lost: &Lost, horizon: impl FnOnce() -> u64) -> Result<(), DatabaseError> {
+    let count = u32::try_from(lost.count()).unwrap_or(u32::MAX);
     let value = Some(Bytes::copy_from_slice(&count.to_be_bytes()));
     let row = Row { key: Bytes::from_static(LOST_KEY), value, number: tree.next_number() };
     tree.flush(std::iter::once(row), horizon)
@@ -56,13 +56,13 @@ pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<(Tree, Lost), Databa
         tree = Tree::open(path, cache_bytes)?;
     }
     let known = known(&tree)?;
-    if lost.parts.len() < known {
+    if lost.count() < known {
         return Err(damaged(format!(
             "{known} parts of the tables were lost, and the file that says which is gone from {}",
             path.display()
         )));
     }
-    if lost.parts.len() > known {
+    if lost.count() > known {
         // No snapshot looks at anything yet.
         tell(&tree, &lost, || 0)?;
     }
@@ -81,7 +81,7 @@ fn salvage(path: &Path, depth: Depth, lost: &mut Lost) -> Result<bool, DatabaseE
 
 fn remember(path: &Path, lost: &mut Lost, salvaged: &Salvaged) -> Result<(), DatabaseError> {
     let mut more = lost.clone();
-    salvaged.lost.iter().for_each(|part| more.parts.add(part.clone()));
+    salvaged.lost.iter().for_each(|part| more.add(part.clone()));
     more.flushed |= salvaged.lost_own;
     if more != *lost {
         more.write(&System, path)?;
@@ -105,7 +105,8 @@ impl Upkeep {
     pub(crate) fn flushed_is_known(&self) -> Result<(), DatabaseError> {
         let mut lost = self.lost();
         if lost.flushed {
-            let known = Lost { flushed: false, ..lost.clone() };
+            let mut known = lost.clone();
+            known.flushed = false;
             known.write(&System, self.tables.tree().path())?;
             *lost = known;
         }
@@ -163,7 +164,7 @@ impl Upkeep {
             return Ok(false);
         }
         let opened = Arc::new(old.opened_anew().map_err(in_doubt)?);
-        self.tables.replace(opened.clone(), lost.parts.clone());
+        self.tables.replace(opened.clone(), lost.parts());
         match tell(&opened, &lost, || self.tables.horizon()) {
             // The next start does.
             Err(DatabaseError::Full(why)) => log::warn!("no room to say what was lost: {why}"),

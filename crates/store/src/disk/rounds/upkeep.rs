@@ -36,7 +36,7 @@ impl Upkeep {
     pub(crate) fn open(path: &Path, cache_bytes: u64, remembered_bytes: u64) -> Result<Self, DatabaseError> {
         let (tree, lost) = repair::open(path, cache_bytes)?;
         Ok(Self {
-            tables: Arc::new(Tables::new(tree, lost.parts.clone())),
+            tables: Arc::new(Tables::new(tree, lost.parts())),
             remembered_bytes,
             merging: Mutex::default(),
             merges: AtomicU64::new(0),

@@ -19,7 +19,7 @@ use bytes::Bytes;
 use head::FLUSHED_KEY;
 use lsm::Tree;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Keys that begin with zero are the engine's own: iterators begin here.
@@ -30,6 +30,8 @@ pub(crate) struct Tables {
     /// Snapshots see what is below this. It moves when a batch is complete, so a batch appears whole.
     visible: AtomicU64,
     views: Mutex<Views>,
+    /// Whether anything of the tables was lost.
+    has_lost: AtomicBool,
     /// How many large values views have read.
     pub(crate) large_reads: AtomicU64,
 }
@@ -56,7 +58,7 @@ pub(crate) struct Full {
 impl Tables {
     /// Over a tree with these gaps.
     pub(crate) fn new(tree: Tree, damaged: DamagedParts) -> Self {
-        let visible = AtomicU64::new(tree.end());
+        let (visible, has_lost) = (AtomicU64::new(tree.end()), AtomicBool::new(!damaged.is_empty()));
         let views = Views {
             tree: Arc::new(tree),
             damaged: Arc::new(damaged),
@@ -64,7 +66,7 @@ impl Tables {
             memtables: [Arc::default()].into(),
             files: Files::default(),
         };
-        Self { visible, views: Mutex::new(views), large_reads: AtomicU64::new(0) }
+        Self { visible, views: Mutex::new(views), has_lost, large_reads: AtomicU64::new(0) }
     }
 
     /// The tables that there are now. Not while views are held.
@@ -75,7 +77,13 @@ impl Tables {
     /// Has new views look at another tree, with these gaps.
     pub(crate) fn replace(&self, tree: Arc<Tree>, damaged: DamagedParts) {
         let mut views = self.views();
+        self.has_lost.store(!damaged.is_empty(), Ordering::Release);
         (views.tree, views.damaged) = (tree, Arc::new(damaged));
+    }
+
+    /// Whether anything of the tables was lost.
+    pub(crate) fn has_lost(&self) -> bool {
+        self.has_lost.load(Ordering::Acquire)
     }
 
     /// The parts of the tables that were lost.
