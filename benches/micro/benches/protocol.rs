@@ -4,7 +4,7 @@
 use abd::coordinator::{Config, Coordinator, TimestampMode};
 use abd::loopback::MapStore;
 use abd::{
-    Acceptor, AcceptorLimits, CallId, Content, Deadline, Instant, Members, Moment, NodeId, Now, Operation,
+    Acceptor, AcceptorLimits, CallId, Content, Deadline, Instant, Members, QuorumSystem, Moment, NodeId, Now, Operation,
     Outcome, PAUSE, Reaction, Replica, Request, Scope, StampedValue, Standing, Timestamp, TimestampIssuer,
     Version, wire,
 };
@@ -26,7 +26,7 @@ const NOW: Now = Now { instant: Instant(0), interval: None, moment: Moment::UNKN
 
 impl Cluster {
     fn run(&mut self, operation: Operation) -> Outcome {
-        let replica = Replica { scope: Scope::FIRST, max_future: None };
+        let replica = Replica { scope: Scope::FIRST, configuration: bytes::Bytes::new(), max_future: None };
         let standing = Standing { admitted: true, writable: true };
         self.coordinator.submit(operation, Instant(1), NOW, &self.issuer);
         while let Some(transmit) = self.coordinator.poll_transmit() {
@@ -58,8 +58,7 @@ fn replica() -> (MapStore, Acceptor) {
 fn warm() -> Cluster {
     let config = Config {
         local: NodeId(1),
-        members: Members::new((1..=3).map(NodeId).collect()),
-        scope: Scope::FIRST,
+        quorums: QuorumSystem::of(Members::new((1..=3).map(NodeId).collect()), Scope::FIRST),
         mode: TimestampMode::Logical,
         hedge_after: Duration::from_millis(10),
         rotate_after: NonZeroU64::new(256).unwrap(),

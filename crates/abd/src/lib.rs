@@ -43,7 +43,7 @@ pub use coordinator::{Config, Coordinator, PAUSE, TimestampMode, Transmit, Value
 pub use issuer::{CeilingReached, TimestampIssuer};
 pub use message::{CallId, Closed, Promise, Refusal, Reply, Request};
 pub use operation::{Operation, OperationId, Outcome, Reason};
-pub use quorum::{Members, NodeSet, Tally};
+pub use quorum::{Members, NodeSet, QuorumSystem, Tally};
 pub use replica::{
     Acceptor, AcceptorLimits, AfterCommit, Before, Reaction, Replica, Standing, Unanswered, VersionStore,
 };

@@ -6,7 +6,7 @@ use crate::commit::Unit;
 use crate::coordinator::{Config, Coordinator, PAUSE, TimestampMode};
 use crate::issuer::TimestampIssuer;
 use crate::operation::{Operation, Outcome};
-use crate::quorum::Members;
+use crate::quorum::{Members, QuorumSystem};
 use crate::replica::{Acceptor, AcceptorLimits, Reaction, Replica, Standing, VersionStore};
 use crate::time::{Instant, Moment, Now};
 use crate::update::{AcceptedRecord, Evaluated, Evaluation};
@@ -74,7 +74,7 @@ impl MapStore {
 
     /// The acceptor that a replica begins its run `boot` with.
     pub fn acceptor(&self, boot: u32, limits: AcceptorLimits) -> Acceptor {
-        let mut acceptor = Acceptor::new(boot, self.mark(), limits);
+        let mut acceptor = Acceptor::new(boot, Scope::FIRST.epoch, self.mark(), limits);
         for (key, record) in &self.records {
             if self.versions.get(key).map_or(Version::MIN, |newest| newest.version) == record.base {
                 acceptor.restore(key.clone(), record.clone());
@@ -103,11 +103,11 @@ impl Loopback {
     /// `count` nodes with logical timestamps.
     pub fn new(count: u32) -> Self {
         let members = Members::new((1..=count).map(NodeId).collect());
+        let quorums = QuorumSystem::of(members, Scope::FIRST);
         let node = |id: NodeId| {
             let config = Config {
                 local: id,
-                members: members.clone(),
-                scope: Scope::FIRST,
+                quorums: quorums.clone(),
                 mode: TimestampMode::Logical,
                 hedge_after: Duration::from_millis(10),
                 rotate_after: NonZeroU64::MIN,
@@ -123,7 +123,7 @@ impl Loopback {
             };
             (id, node)
         };
-        Self { nodes: members.ids().iter().copied().map(node).collect() }
+        Self { nodes: quorums.voters().iter().map(node).collect() }
     }
 
     /// Runs one operation without functions through one node's coordinator to its end.
@@ -146,7 +146,7 @@ impl Loopback {
     ) -> Outcome {
         let id = NodeId(node);
         let now = Now { instant: Instant(0), interval: None, moment: Moment::UNKNOWN };
-        let replica = Replica { scope: Scope::FIRST, max_future: None };
+        let replica = Replica { scope: Scope::FIRST, configuration: Bytes::new(), max_future: None };
         let standing = Standing { admitted: true, writable: true };
         let Node { mut coordinator, issuer, .. } = self.nodes[&id].clone();
         coordinator.submit(operation, Instant(1), now, &issuer);

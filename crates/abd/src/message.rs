@@ -70,6 +70,16 @@ pub enum Request {
         /// The proposal.
         proposal: Box<Proposal>,
     },
+    /// A part of a sync, given to the own replica alone: what another replica has accepted, and the base of it (rule C3). Answered
+    /// when this or something newer is durable here.
+    Adopt {
+        /// The key.
+        key: Bytes,
+        /// The base, which is the newest version there.
+        base: Box<StampedValue>,
+        /// What was accepted for it.
+        acceptance: Box<Acceptance>,
+    },
 }
 
 impl Request {
@@ -80,7 +90,8 @@ impl Request {
             | Self::LocalReadTimestamp { key }
             | Self::LocalWrite { key, .. }
             | Self::Prepare { key, .. }
-            | Self::Accept { key, .. } => key,
+            | Self::Accept { key, .. }
+            | Self::Adopt { key, .. } => key,
         }
     }
 
@@ -95,6 +106,7 @@ impl Request {
             Self::LocalRead { .. } | Self::LocalReadTimestamp { .. } => 0,
             Self::Prepare { base, .. } => base.as_deref().map_or(0, of_base),
             Self::Accept { base, proposal, .. } => of_base(base) + proposal.content.len(),
+            Self::Adopt { base, acceptance, .. } => base.content.len() + acceptance.proposal.content.len(),
         };
         self.key().len() + values
     }
@@ -116,6 +128,7 @@ impl Request {
             Self::LocalWrite { stamped, .. } => Some(stamped.version),
             Self::Prepare { base, .. } => base.as_deref().map(Base::version),
             Self::Accept { base, .. } => Some(base.version()),
+            Self::Adopt { base, .. } => Some(base.version),
             Self::LocalRead { .. } | Self::LocalReadTimestamp { .. } => None,
         }
     }
@@ -159,7 +172,7 @@ pub enum Reply {
     NeedBase,
     /// The request belongs to an older configuration (rule C1). Nothing was done.
     Stale {
-        /// The one in force, encoded; empty while there is one only.
+        /// The one in force, encoded.
         configuration: Bytes,
     },
     /// Nothing was done.

@@ -159,6 +159,12 @@ pub enum Reason {
         /// Members.
         members: usize,
     },
+    /// The node is no member of its cluster any more, since this epoch.
+    #[error("this node is no member of the cluster any more (since epoch {epoch}); ask another node")]
+    Retired {
+        /// The configuration that was the first without it.
+        epoch: u32,
+    },
     /// The node has been told to stop, and begins nothing new.
     #[error("this node is stopping; ask another one")]
     Stopping,

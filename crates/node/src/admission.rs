@@ -3,8 +3,7 @@
 //! All event loops ask at every request, so there is no lock: whatever is learnt here is a fact that stays true for as long as
 //! the node runs, but for who is reached. Who waits for a fact is told by whoever has it written here.
 
-use crate::nodes::{NodeSet, ids, is_majority};
-use abd::{Members, NodeId, Reason, Standing};
+use abd::{Members, NodeId, NodeSet, Reason, Standing};
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -35,7 +34,7 @@ impl Admission {
     /// Of a node at its start; `admitted` is what its directory says.
     pub fn new(members: Members, own: NodeId, admitted: bool) -> Self {
         let other = |id| Other { id, confirmed: AtomicBool::new(false), lanes: AtomicUsize::new(0) };
-        let others = ids(&members).filter(|id| *id != own).map(other).collect();
+        let others = members.iter().filter(|id| *id != own).map(other).collect();
         let [begun, stopping] = [false, false].map(AtomicBool::new);
         let admission = Self { members, own, admitted: AtomicBool::new(admitted), begun, stopping, others };
         admission.look();
@@ -58,7 +57,7 @@ impl Admission {
 
     /// Of two facts that come at one time, whichever comes second sees both.
     fn look(&self) {
-        if self.admitted.load(Ordering::SeqCst) && is_majority(&self.members, self.met()) {
+        if self.admitted.load(Ordering::SeqCst) && self.members.is_majority(self.met()) {
             self.begun.store(true, Ordering::Release);
         }
     }
@@ -131,7 +130,7 @@ impl Admission {
         let up = self.with_others(|other| other.lanes.load(Ordering::Relaxed) > 0);
         let (needed, members) = (self.members.majority(), self.members.count());
         let reason = Reason::NoQuorum { answered: up.len(), needed, members, refusal: None };
-        (!is_majority(&self.members, up)).then_some(reason)
+        (!self.members.is_majority(up)).then_some(reason)
     }
 
     /// An event loop has a lane to a member, or has none any more. `true`: it is the first, or was the last.

@@ -6,8 +6,7 @@
 
 use crate::functions::Function;
 use crate::hello::Limits;
-use crate::nodes::{NodeSet, ids, is_majority, suffices_without};
-use abd::{Members, NodeId, Operation, Reason, Refusal};
+use abd::{Members, NodeId, NodeSet, Operation, Reason, Refusal};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -32,7 +31,7 @@ pub struct KnownLimits {
 impl KnownLimits {
     /// Of these members, none of whom has said anything.
     pub fn new(members: &Members) -> Self {
-        Self { by_member: ids(members).map(|id| (id, [usize::MAX; 2].map(AtomicUsize::new))).collect() }
+        Self { by_member: members.iter().map(|id| (id, [usize::MAX; 2].map(AtomicUsize::new))).collect() }
     }
 
     /// A member has said what it takes.
@@ -51,7 +50,7 @@ impl KnownLimits {
         let mut allow = NodeSet::EMPTY;
         let enough = largest.into_iter().find(|(_, id)| {
             allow.insert(*id);
-            is_majority(members, allow)
+            members.is_majority(allow)
         });
         enough.map_or(VALUE_BYTES_MAX, |(value, _)| value.min(VALUE_BYTES_MAX))
     }
@@ -72,7 +71,7 @@ impl KnownLimits {
                 || written > largest_value.load(Ordering::Relaxed)
         };
         let refused: NodeSet = self.by_member.iter().filter(refuses).map(|(id, _)| *id).collect();
-        (!suffices_without(members, refused)).then(|| Reason::TooManyRefused {
+        (!members.suffices_without(refused)).then(|| Reason::TooManyRefused {
             refused: refused.len(),
             members: members.count(),
             refusal: Some(Refusal::TooLarge),
@@ -102,7 +101,7 @@ mod tests {
         };
         let refused = |operation: Operation, values: &[u64]| {
             let known = KnownLimits::new(&members());
-            ids(&members()).zip(values).for_each(|(member, value)| known.learn(member, limits(*value)));
+            members().iter().zip(values).for_each(|(member, value)| known.learn(member, limits(*value)));
             known.reason_to_refuse(&operation, &members()).map(|why| why.to_string())
         };
         assert_eq!(refused(set(1, 20), &[64, 20, 16]), None);
@@ -114,7 +113,7 @@ mod tests {
         // So do those of what comes of an update.
         let known = KnownLimits::new(&members());
         assert_eq!(known.value_bytes_max(&members()), VALUE_BYTES_MAX);
-        ids(&members()).zip([64, 16, 20]).for_each(|(member, value)| known.learn(member, limits(value)));
+        members().iter().zip([64, 16, 20]).for_each(|(member, value)| known.learn(member, limits(value)));
         assert_eq!(known.value_bytes_max(&members()), 20);
         // What is stored is read and deleted whatever the limits are.
         assert_eq!(refused(Operation::Get { key: vec![b'k'; 20].into() }, &[1, 1, 1]), None);

@@ -249,6 +249,11 @@ pub fn own(mut request: Request) -> Request {
             own_base(base);
             own_content(&mut proposal.content);
         }
+        Request::Adopt { key, base, acceptance } => {
+            *key = copied(key);
+            own_content(&mut base.content);
+            own_content(&mut acceptance.proposal.content);
+        }
     }
     request
 }

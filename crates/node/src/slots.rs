@@ -9,8 +9,7 @@
 //! So every set of members shares the slots evenly, not just nearly, and neighbours stay together: while all answer, a member
 //! has one range. Drawn, a table for clients would have some ten thousand ranges, a megabyte for each time that one asks.
 
-use crate::nodes::NodeSet;
-use abd::NodeId;
+use abd::{NodeId, NodeSet};
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 

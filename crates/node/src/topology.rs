@@ -1,9 +1,8 @@
 //! The nodes of the cluster, as this one tells its clients of them: who answers, where, and whose the slots are.
 
 use crate::endpoint::Endpoint;
-use crate::nodes::NodeSet;
 use crate::slots;
-use abd::NodeId;
+use abd::{NodeId, NodeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write;

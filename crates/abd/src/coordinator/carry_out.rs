@@ -40,7 +40,7 @@ impl Coordinator {
             Machine::Fold(fold) if fold.is_in_trouble() => return Step::Fold(FoldStep::Retry),
             _ => {}
         }
-        running.call_again(id, &self.config.members, &mut self.transmits);
+        running.call_again(id, &mut self.transmits);
         running.resend_pause = (running.resend_pause * 2).min(self.config.resend_after * 8);
         running.due_after(now.instant, running.resend_pause);
         Step::Continue
@@ -70,12 +70,8 @@ impl Coordinator {
     }
 
     fn no_quorum(&self, running: &Running) -> Reason {
-        Reason::NoQuorum {
-            answered: running.machine.counted().len(),
-            needed: self.config.members.majority(),
-            members: self.config.members.count(),
-            refusal: running.calls.last_refusal,
-        }
+        let (answered, needed, members) = self.config.quorums.shortfall(running.machine.counted());
+        Reason::NoQuorum { answered, needed, members, refusal: running.calls.last_refusal }
     }
 
     /// Carries out what an input led to, and keeps or ends the operation.
@@ -92,16 +88,12 @@ impl Coordinator {
             Step::Continue => {}
             Step::AskMajority => {
                 let chosen = self.majority_to_ask(id, &running, now.instant);
-                running.widen(id, chosen, &self.config.members, &mut self.transmits);
+                running.widen(id, chosen, &mut self.transmits);
             }
             Step::AskEverybody => {
-                let all = self.config.members.all();
-                running.widen(id, all, &self.config.members, &mut self.transmits);
+                running.widen(id, self.config.quorums.voters(), &mut self.transmits);
             }
-            Step::AskAgain(index) => {
-                let transmit = running.call(id, index, self.config.members.id(index));
-                self.transmits.push_back(transmit);
-            }
+            Step::AskAgain(member) => self.transmits.push_back(running.call(id, member)),
             Step::Enter(machine) => {
                 running.machine = machine;
                 running.enter(now.instant, self.config.resend_after, self.config.resend_after);

@@ -15,11 +15,11 @@ impl Coordinator {
         match running.machine.first() {
             First::Nobody => {}
             First::Local => {
-                chosen.insert(self.local());
+                chosen.insert(self.config.local);
             }
             First::Majority => chosen = self.majority_to_ask(id, running, now),
             First::Everybody { but, is_patient } => {
-                chosen = self.config.members.all().minus(but);
+                chosen = self.config.quorums.voters().minus(but);
                 let avoided = self.avoided(running);
                 let waited_for = self.preferred_majority(id, avoided);
                 // Those who may fail to answer are not relied upon.
@@ -28,15 +28,11 @@ impl Coordinator {
                 }
             }
         }
-        for index in chosen.iter() {
-            running.calls.contacted.insert(index);
-            let transmit = running.call(id, index, self.config.members.id(index));
-            self.transmits.push_back(Transmit { may_wait: may_wait.contains(index), ..transmit });
+        for member in chosen.iter() {
+            running.calls.contacted.insert(member);
+            let transmit = running.call(id, member);
+            self.transmits.push_back(Transmit { may_wait: may_wait.contains(member), ..transmit });
         }
-    }
-
-    pub(super) fn local(&self) -> usize {
-        self.config.members.index_of(self.config.local).unwrap_or_default()
     }
 
     /// Those whom a question goes to first: a majority, and now and then one more.
@@ -45,14 +41,14 @@ impl Coordinator {
         // What has been asked is not asked again, and whose disk is full does not help a write.
         let contacted = running.calls.contacted;
         let useless = if running.needs_room { self.unwritable } else { NodeSet::EMPTY };
-        let others = self.config.members.all().minus(chosen.union(contacted).union(useless));
-        if let Some(index) = self.nearness.due(others, now) {
-            chosen.insert(index);
+        let others = self.config.quorums.voters().minus(chosen.union(contacted).union(useless));
+        if let Some(member) = self.nearness.due(others, now) {
+            chosen.insert(member);
         }
         let call = CallId { operation: id, phase: running.number };
-        let local = self.local();
-        for index in chosen.minus(contacted).iter().filter(|index| *index != local) {
-            self.nearness.ask(index, call, now);
+        let local = self.config.local;
+        for member in chosen.minus(contacted).iter().filter(|member| *member != local) {
+            self.nearness.ask(member, call, now);
         }
         chosen
     }
@@ -65,22 +61,26 @@ impl Coordinator {
     /// The local member and the next ones round the ring; then those that are far, the nearest first, and those to be avoided.
     /// Another part of the ring now and then, to spread the load of a node that has more clients than others.
     fn preferred_majority(&self, id: u64, avoided: NodeSet) -> NodeSet {
-        let members = &self.config.members;
-        let count = members.count();
-        let local = self.local();
+        let (quorums, local) = (&self.config.quorums, self.config.local);
+        let voters = quorums.voters();
         let mut chosen = NodeSet::EMPTY;
-        chosen.insert(local);
-        let others = count.saturating_sub(1).max(1);
-        let turn = usize::try_from(id / self.config.rotate_after % others as u64).unwrap_or_default();
-        let ring = || (turn..others).chain(0..turn).map(|step| (local + 1 + step) % count);
-        let near = ring().filter(|index| !avoided.contains(*index) && !self.nearness.is_far(*index));
-        let far = self.nearness.far().filter(|index| !avoided.contains(*index));
-        let last = ring().filter(|index| avoided.contains(*index));
-        for index in near.chain(far).chain(last) {
-            if members.is_majority(chosen) {
+        // A newcomer that is not a voter yet coordinates nothing; a member asks itself first.
+        if voters.contains(local) {
+            chosen.insert(local);
+        }
+        let others = voters.minus(chosen);
+        let count = others.len().max(1);
+        let turn = usize::try_from(id / self.config.rotate_after % count as u64).unwrap_or_default();
+        let behind = (others.iter().take_while(|other| *other < local).count() + turn) % count;
+        let ring = || others.iter().chain(others.iter()).skip(behind).take(others.len());
+        let near = ring().filter(|member| !avoided.contains(*member) && !self.nearness.is_far(*member));
+        let far = self.nearness.far().filter(|member| !avoided.contains(*member) && voters.contains(*member));
+        let last = ring().filter(|member| avoided.contains(*member));
+        for member in near.chain(far).chain(last) {
+            if quorums.is_quorum(chosen) {
                 break;
             }
-            chosen.insert(index);
+            chosen.insert(member);
         }
         chosen
     }

@@ -7,9 +7,10 @@ use super::storing::Storing;
 use super::update::Member;
 use crate::message::{Refusal, Reply, Request};
 use crate::operation::Outcome;
-use crate::quorum::{Members, NodeSet};
+use crate::quorum::{NodeSet, QuorumSystem};
 use crate::time::Now;
 use crate::value::{Glimpse, StampedValue};
+use crate::version::NodeId;
 use bytes::Bytes;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -45,7 +46,7 @@ impl Reading {
     }
 
     /// Counts a reply; whether it could be.
-    pub(super) fn absorb(&mut self, from: usize, glimpse: Glimpse) -> bool {
+    pub(super) fn absorb(&mut self, from: NodeId, glimpse: Glimpse) -> bool {
         let Glimpse { version, durable, .. } = glimpse;
         if version > self.newest.version {
             // The content is left out only if it was said to be here already.
@@ -73,20 +74,20 @@ impl Get {
         }
     }
 
-    pub(super) fn absorb(&mut self, members: &Members, from: usize, reply: Reply, now: Now) -> Step {
+    pub(super) fn absorb(&mut self, quorums: &QuorumSystem, from: NodeId, reply: Reply, now: Now) -> Step {
         match (self, reply) {
             (Self::Read(reading), Reply::Read(glimpse)) => {
                 if !reading.absorb(from, glimpse) {
                     return Step::Continue;
                 }
-                if !members.is_majority(reading.answered) {
+                if !quorums.is_quorum(reading.answered) {
                     // The own replica has answered: now the others, told what is here.
                     return Step::AskMajority;
                 }
                 if reading.newest.is_due(now.moment) {
                     return Step::Enqueue(reading.take(), Member::reading());
                 }
-                if members.is_majority(reading.holders) {
+                if quorums.is_quorum(reading.holders) {
                     // The phase is over: its content moves into the answer.
                     return answer(reading.take());
                 }
@@ -94,7 +95,7 @@ impl Get {
                 Step::Enter(Machine::Get(Self::WriteBack(storing)))
             }
             (Self::WriteBack(storing), Reply::Written { .. }) => {
-                if storing.absorb_written(members, from) {
+                if storing.absorb_written(quorums, from) {
                     answer(storing.stamped.clone())
                 } else {
                     Step::Continue
@@ -105,11 +106,11 @@ impl Get {
         }
     }
 
-    pub(super) fn absorb_refusal(&mut self, members: &Members, from: usize, refusal: Refusal) -> Step {
+    pub(super) fn absorb_refusal(&mut self, quorums: &QuorumSystem, from: NodeId, refusal: Refusal) -> Step {
         match self {
             Self::Read(_) => Step::AskEverybody,
             // It has no effect of its own.
-            Self::WriteBack(storing) => match storing.absorb_refusal(members, from, refusal) {
+            Self::WriteBack(storing) => match storing.absorb_refusal(quorums, from, refusal) {
                 Some(reason) => Step::End(Outcome::Refused(reason)),
                 None => Step::Continue,
             },

@@ -9,8 +9,9 @@ use super::update::look::Look;
 use super::write::Write;
 use crate::issuer::TimestampIssuer;
 use crate::message::{Refusal, Reply, Request};
-use crate::quorum::{Members, NodeSet};
+use crate::quorum::{NodeSet, QuorumSystem};
 use crate::time::Now;
+use crate::version::NodeId;
 use alloc::boxed::Box;
 use bytes::Bytes;
 
@@ -54,8 +55,8 @@ impl Machine {
         }
     }
 
-    /// The current phase's request to the member at an index.
-    pub(super) fn request(&self, key: Bytes, to: usize) -> Request {
+    /// The current phase's request to a member.
+    pub(super) fn request(&self, key: Bytes, to: NodeId) -> Request {
         match self {
             Self::Get(get) => get.request(key),
             Self::Write(write) => write.request(key),
@@ -112,28 +113,28 @@ impl Machine {
     /// Counts a reply of the current phase.
     pub(super) fn absorb(
         &mut self,
-        members: &Members,
+        quorums: &QuorumSystem,
         issuer: &TimestampIssuer,
-        from: usize,
+        from: NodeId,
         reply: Reply,
         now: Now,
     ) -> Step {
         match self {
-            Self::Get(get) => get.absorb(members, from, reply, now),
-            Self::Write(write) => write.absorb(members, issuer, from, reply),
-            Self::Look(look) => look.absorb(members, from, reply),
-            Self::Fold(fold) => fold.absorb(members, from, reply),
+            Self::Get(get) => get.absorb(quorums, from, reply, now),
+            Self::Write(write) => write.absorb(quorums, issuer, from, reply),
+            Self::Look(look) => look.absorb(quorums, from, reply),
+            Self::Fold(fold) => fold.absorb(quorums, from, reply),
             Self::Member(_) | Self::CommitWait(_) => Step::Continue,
         }
     }
 
     /// Counts a refusal of the current phase.
-    pub(super) fn absorb_refusal(&mut self, members: &Members, from: usize, refusal: Refusal) -> Step {
+    pub(super) fn absorb_refusal(&mut self, quorums: &QuorumSystem, from: NodeId, refusal: Refusal) -> Step {
         match self {
-            Self::Get(get) => get.absorb_refusal(members, from, refusal),
-            Self::Write(write) => write.absorb_refusal(members, from, refusal),
+            Self::Get(get) => get.absorb_refusal(quorums, from, refusal),
+            Self::Write(write) => write.absorb_refusal(quorums, from, refusal),
             Self::Look(_) => Step::AskEverybody,
-            Self::Fold(fold) => fold.absorb_refusal(members, from, refusal),
+            Self::Fold(fold) => fold.absorb_refusal(quorums, from, refusal),
             Self::Member(_) | Self::CommitWait(_) => Step::Continue,
         }
     }

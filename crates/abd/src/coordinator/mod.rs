@@ -22,6 +22,7 @@ mod carry_out;
 mod choice;
 mod get;
 mod in_flight;
+mod install;
 mod machine;
 mod nearness;
 mod running;
@@ -34,15 +35,13 @@ use crate::ballot::Scope;
 use crate::issuer::TimestampIssuer;
 use crate::message::{CallId, Refusal, Reply, Request};
 use crate::operation::{Operation, OperationId, Outcome, Reason};
-use crate::quorum::{Members, NodeSet};
+use crate::quorum::{NodeSet, QuorumSystem};
 use crate::time::{Instant, Now};
 use crate::update::{Evaluated, Evaluation, EvaluationId};
 use crate::value::{Content, Deadline, StampedValue};
 use crate::version::{NodeId, Version};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
-use alloc::vec;
-use alloc::vec::Vec;
 use bytes::Bytes;
 use carry_out::hedge;
 use core::num::NonZeroU64;
@@ -72,10 +71,8 @@ pub enum TimestampMode {
 pub struct Config {
     /// The member whose replica is closest: this node's own.
     pub local: NodeId,
-    /// All replicas.
-    pub members: Members,
-    /// What they serve.
-    pub scope: Scope,
+    /// Whose answers suffice, and in which configuration.
+    pub quorums: QuorumSystem,
     /// How timestamps are chosen.
     pub mode: TimestampMode,
     /// A query phase asks a bare majority first and everybody after this long.
@@ -102,7 +99,7 @@ pub struct Transmit {
     pub to: NodeId,
     /// To be returned with the reply.
     pub call: CallId,
-    /// What it belongs to.
+    /// Which configuration it belongs to.
     pub scope: Scope,
     /// The operation's deadline: an answer after it is of no use.
     pub deadline: Instant,
@@ -135,8 +132,8 @@ pub struct Coordinator {
     evaluations: VecDeque<Evaluation>,
     pauses: Pauses,
     contention: Contention,
-    /// By index, the last run of each member that is known.
-    boots: Vec<u32>,
+    /// The last run of each member that is known.
+    boots: BTreeMap<NodeId, u32>,
 }
 
 /// How much an operation holds of what it has read.
@@ -152,19 +149,12 @@ pub enum ValueFound {
 
 impl Coordinator {
     /// A coordinator with nothing in flight.
-    ///
-    /// # Panics
-    /// When `config.local` is not a member.
     pub fn new(config: Config) -> Self {
-        let Some(local) = config.members.index_of(config.local) else {
-            panic!("{} is not a member", config.local)
-        };
-        let count = config.members.count();
         Self {
-            nearness: Nearness::new(config.members.clone(), local, config.probe_after),
+            nearness: Nearness::new(config.quorums.clone(), config.local, config.probe_after),
             pauses: Pauses::new(config.pause),
             contention: Contention::default(),
-            boots: vec![0; count],
+            boots: BTreeMap::new(),
             config,
             next_operation: 0,
             running: InFlight::default(),
@@ -240,8 +230,8 @@ impl Coordinator {
         let Some(interval) = now.interval.filter(|_| is_truetime) else {
             return Ok(Machine::Write(Write::new(content, deadline, None)));
         };
-        if content.is_value() && !self.config.members.suffices_without(self.unwritable) {
-            return Err(disk_full(&self.config.members, self.unwritable));
+        if content.is_value() && !self.config.quorums.suffices_without(self.unwritable) {
+            return Err(disk_full(&self.config.quorums, self.unwritable));
         }
         // T2: `latest` was read after the invocation; `last_issued` makes up for its repeats.
         let timestamp = issuer.issue(interval.latest).map_err(|_| Reason::CeilingReached)?;
@@ -270,30 +260,32 @@ impl Coordinator {
         now: Now,
         issuer: &TimestampIssuer,
     ) {
-        let Some(index) = self.config.members.index_of(from) else { return };
-        self.suspects.remove(index);
-        self.nearness.answered(index, call, matches!(reply, Reply::Refused(_)), now.instant);
+        if !self.config.quorums.voters().contains(from) {
+            return;
+        }
+        self.suspects.remove(from);
+        self.nearness.answered(from, call, matches!(reply, Reply::Refused(_)), now.instant);
         let boot = match &reply {
             Reply::Promise(promise) => promise.boot,
             Reply::Closed(closed) => closed.boot,
             _ => 0,
         };
-        self.boots[index] = self.boots[index].max(boot);
+        self.know_boot(from, boot);
         let Some((position, mut running)) = self.running.take(call.operation) else { return };
         let step = match reply {
             _ if running.number != call.phase => Step::Continue,
             Reply::Refused(refusal) => {
                 running.calls.last_refusal = Some(refusal);
-                running.machine.absorb_refusal(&self.config.members, index, refusal)
+                running.machine.absorb_refusal(&self.config.quorums, from, refusal)
             }
-            // Nobody knows of another configuration yet (rule C1).
+            // Whoever holds this coordinator has it install that configuration (rule C1).
             Reply::Stale { .. } if running.machine.is_question() => Step::AskEverybody,
             Reply::Stale { .. } => Step::Continue,
             reply => {
                 if matches!(reply, Reply::Timestamp { writable: false, .. }) && running.needs_room {
                     running.calls.last_refusal = Some(Refusal::DiskFull);
                 }
-                running.machine.absorb(&self.config.members, issuer, index, reply, now)
+                running.machine.absorb(&self.config.quorums, issuer, from, reply, now)
             }
         };
         self.take(call.operation, position, running, step, now, issuer);
@@ -325,7 +317,7 @@ impl Coordinator {
                 let Some(first) = evaluated.operations.into_iter().next() else {
                     panic!("at least one operation is evaluated");
                 };
-                let step = look.absorb_evaluated(&self.config.members, first);
+                let step = look.absorb_evaluated(&self.config.quorums, first);
                 self.take(operation, position, running, step, now, issuer);
             }
             Machine::Fold(_) => self.evaluated(operation, position, running, evaluated, now, issuer),
@@ -351,26 +343,41 @@ impl Coordinator {
     /// A connection to a replica is up (again), to the run of it with this boot count: whatever it has not answered is sent at
     /// once.
     pub fn handle_peer_up(&mut self, peer: NodeId, boot: u32) {
-        let Some(index) = self.config.members.index_of(peer) else { return };
-        self.boots[index] = self.boots[index].max(boot);
-        self.suspects.remove(index);
-        self.nearness.forget(index);
+        if self.config.quorums.voters().contains(peer) {
+            self.know_boot(peer, boot);
+            self.suspects.remove(peer);
+            self.nearness.forget(peer);
+            self.call_again(peer);
+        }
+    }
+
+    /// A replica can take now what it could not take before: whatever it has not answered is sent at once.
+    pub fn call_again(&mut self, peer: NodeId) {
         for (id, running) in self.running.iter_mut() {
-            if running.calls.contacted.contains(index) && !running.machine.answered().contains(index) {
-                self.transmits.push_back(Transmit { again: true, ..running.call(id, index, peer) });
+            if running.calls.contacted.contains(peer) && !running.machine.answered().contains(peer) {
+                self.transmits.push_back(Transmit { again: true, ..running.call(id, peer) });
             }
+        }
+    }
+
+    fn know_boot(&mut self, member: NodeId, boot: u32) {
+        if boot > 0 {
+            let known = self.boots.entry(member).or_default();
+            *known = boot.max(*known);
         }
     }
 
     /// A connection to a replica is gone: phases that rely on it ask somebody else at once.
     pub fn handle_peer_down(&mut self, peer: NodeId) {
-        let Some(index) = self.config.members.index_of(peer) else { return };
-        self.suspects.insert(index);
-        self.nearness.forget(index);
-        let all = self.config.members.all();
+        let all = self.config.quorums.voters();
+        if !all.contains(peer) {
+            return;
+        }
+        self.suspects.insert(peer);
+        self.nearness.forget(peer);
         for (id, running) in self.running.iter_mut() {
-            if running.calls.contacted.contains(index) && !running.machine.answered().contains(index) {
-                running.widen(id, all, &self.config.members, &mut self.transmits);
+            if running.calls.contacted.contains(peer) && !running.machine.answered().contains(peer) {
+                running.widen(id, all, &mut self.transmits);
             }
         }
     }
@@ -380,7 +387,7 @@ impl Coordinator {
     pub fn handle_local_delay(&mut self, call: CallId, now: Now, issuer: &TimestampIssuer) {
         let Some((position, mut running)) = self.running.take(call.operation) else { return };
         let step = if running.machine.is_question() && running.number == call.phase && !running.hedged {
-            self.suspects.insert(self.local());
+            self.suspects.insert(self.config.local);
             hedge(&mut running, now)
         } else {
             Step::Continue
@@ -390,19 +397,15 @@ impl Coordinator {
 
     /// A request was not sent, for want of room or because its phase was over: no answer to it is waited for.
     pub fn handle_not_sent(&mut self, peer: NodeId, call: CallId) {
-        if let Some(index) = self.config.members.index_of(peer) {
-            self.nearness.not_sent(index, call);
-        }
+        self.nearness.not_sent(peer, call);
     }
 
     /// A replica reported whether its disk has room.
     pub fn handle_peer_writable(&mut self, peer: NodeId, writable: bool) {
-        if let Some(index) = self.config.members.index_of(peer) {
-            if writable {
-                self.unwritable.remove(index);
-            } else {
-                self.unwritable.insert(index);
-            }
+        if writable {
+            self.unwritable.remove(peer);
+        } else if self.config.quorums.voters().contains(peer) {
+            self.unwritable.insert(peer);
         }
     }
 

@@ -6,9 +6,10 @@
 //! and then, beside the others.
 
 use crate::message::CallId;
-use crate::quorum::{Members, NodeSet};
+use crate::quorum::{NodeSet, QuorumSystem};
 use crate::time::Instant;
-use alloc::{vec, vec::Vec};
+use crate::version::NodeId;
+use alloc::{collections::BTreeMap, vec::Vec};
 use core::time::Duration;
 
 /// A member is far if it takes twice as long as the others need for a majority, and this much longer: what a busy processor
@@ -26,12 +27,12 @@ const TIMED_EVERY: Duration = Duration::from_millis(1);
 pub(super) struct Nearness {
     /// `None`: nothing is timed, and all members are near.
     probe_after: Option<Duration>,
-    /// By index; nothing ever about the local one.
-    members: Vec<Member>,
+    /// Nothing ever about the local one.
+    members: BTreeMap<NodeId, Member>,
     /// The members, and which of them is the local one.
-    quorum: (Members, usize),
+    quorum: (QuorumSystem, NodeId),
     /// Those that have been timed, the nearest first.
-    order: Vec<(Duration, usize)>,
+    order: Vec<(Duration, NodeId)>,
     far: NodeSet,
 }
 
@@ -49,39 +50,41 @@ struct Member {
 
 impl Nearness {
     /// Of members, one of which is local, of which nothing is known yet.
-    pub(super) fn new(members: Members, local: usize, probe_after: Option<Duration>) -> Self {
+    pub(super) fn new(quorums: QuorumSystem, local: NodeId, probe_after: Option<Duration>) -> Self {
         Self {
             probe_after,
-            members: vec![Member::default(); members.count()],
-            quorum: (members, local),
+            members: BTreeMap::new(),
+            quorum: (quorums, local),
             order: Vec::new(),
             far: NodeSet::EMPTY,
         }
     }
 
     /// Whether a member is to be left out while there are others.
-    pub(super) fn is_far(&self, index: usize) -> bool {
-        self.far.contains(index)
+    pub(super) fn is_far(&self, id: NodeId) -> bool {
+        self.far.contains(id)
     }
 
     /// All of those, the nearest first.
-    pub(super) fn far(&self) -> impl Iterator<Item = usize> {
-        self.order.iter().map(|(_, index)| *index).filter(|index| self.is_far(*index))
+    pub(super) fn far(&self) -> impl Iterator<Item = NodeId> {
+        self.order.iter().map(|(_, id)| *id).filter(|id| self.is_far(*id))
     }
 
     /// A member that is not going to be asked and should be: nobody knows how near it is by now. Each in its turn.
-    pub(super) fn due(&self, not_asked: NodeSet, now: Instant) -> Option<usize> {
+    pub(super) fn due(&self, not_asked: NodeSet, now: Instant) -> Option<NodeId> {
         let probe_after = self.probe_after?;
-        let longest = not_asked.iter().min_by_key(|index| self.members[*index].last_asked)?;
-        (now.since(self.members[longest].last_asked) >= probe_after).then_some(longest)
+        let last_asked =
+            |id: NodeId| self.members.get(&id).map_or(Instant::default(), |member| member.last_asked);
+        let longest = not_asked.iter().min_by_key(|id| last_asked(*id))?;
+        (now.since(last_asked(longest)) >= probe_after).then_some(longest)
     }
 
     /// A question goes to a member.
-    pub(super) fn ask(&mut self, index: usize, call: CallId, now: Instant) {
+    pub(super) fn ask(&mut self, id: NodeId, call: CallId, now: Instant) {
         if self.probe_after.is_none() {
             return;
         }
-        let member = &mut self.members[index];
+        let member = self.members.entry(id).or_default();
         member.last_asked = now;
         let unanswered = member.asked.is_some();
         let pause = if unanswered { FORGOTTEN_AFTER } else { TIMED_EVERY };
@@ -90,54 +93,60 @@ impl Nearness {
         }
         (member.asked, member.last_timed) = (Some(call), now);
         if unanswered {
-            self.took(index, FORGOTTEN_AFTER);
+            self.took(id, FORGOTTEN_AFTER);
         }
     }
 
     /// A member has answered a question, or refused to.
-    pub(super) fn answered(&mut self, index: usize, call: CallId, refused: bool, now: Instant) {
-        let member = &mut self.members[index];
+    pub(super) fn answered(&mut self, id: NodeId, call: CallId, refused: bool, now: Instant) {
+        let Some(member) = self.members.get_mut(&id) else { return };
         if member.asked.take_if(|asked| *asked == call).is_some() {
             let sample = now.since(member.last_timed).min(FORGOTTEN_AFTER);
-            self.took(index, if refused { sample.max(REFUSAL_COUNTS_AS) } else { sample });
+            self.took(id, if refused { sample.max(REFUSAL_COUNTS_AS) } else { sample });
         }
     }
 
     /// A question has not been sent after all.
-    pub(super) fn not_sent(&mut self, index: usize, call: CallId) {
-        self.members[index].asked.take_if(|asked| *asked == call);
+    pub(super) fn not_sent(&mut self, id: NodeId, call: CallId) {
+        if let Some(member) = self.members.get_mut(&id) {
+            member.asked.take_if(|asked| *asked == call);
+        }
     }
 
     /// The connection to a member has changed: what was measured before says nothing, and what was asked may be lost.
-    pub(super) fn forget(&mut self, index: usize) {
-        self.members[index] = Member::default();
+    pub(super) fn forget(&mut self, id: NodeId) {
+        self.members.remove(&id);
         self.judge();
     }
 
-    fn took(&mut self, index: usize, sample: Duration) {
-        let round_trip = &mut self.members[index].round_trip;
+    /// Others are members now. What is known of those who stay remains true.
+    pub(super) fn install(&mut self, quorums: QuorumSystem) {
+        self.members.retain(|id, _| quorums.voters().contains(*id));
+        self.quorum.0 = quorums;
+        self.judge();
+    }
+
+    fn took(&mut self, id: NodeId, sample: Duration) {
+        let round_trip = &mut self.members.entry(id).or_default().round_trip;
         *round_trip = Some(round_trip.map_or(sample, |smoothed| (smoothed * 3 + sample) / 4));
         self.judge();
     }
 
     fn judge(&mut self) {
         self.order.clear();
-        let timed =
-            self.members.iter().enumerate().filter_map(|(index, member)| Some((member.round_trip?, index)));
-        self.order.extend(timed);
+        self.order.extend(self.members.iter().filter_map(|(id, member)| Some((member.round_trip?, *id))));
         self.order.sort_unstable();
         self.far = NodeSet::EMPTY;
-        let (members, local) = &self.quorum;
-        let mut nearest = NodeSet::EMPTY;
-        nearest.insert(*local);
-        let enough = self.order.iter().find(|(_, index)| {
-            nearest.insert(*index);
-            members.is_majority(nearest)
+        let (quorums, local) = &self.quorum;
+        let mut nearest: NodeSet = quorums.voters().iter().filter(|id| id == local).collect();
+        let enough = self.order.iter().find(|(_, id)| {
+            nearest.insert(*id);
+            quorums.is_quorum(nearest)
         });
         let Some(&(enough, _)) = enough else { return };
-        for (round_trip, index) in &self.order {
+        for (round_trip, id) in &self.order {
             if *round_trip > enough * 2 + FAR_AT_LEAST {
-                self.far.insert(*index);
+                self.far.insert(*id);
             }
         }
     }

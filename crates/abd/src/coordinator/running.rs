@@ -5,7 +5,7 @@ use super::update::fold::Fold;
 use super::{Config, Transmit};
 use crate::ballot::Scope;
 use crate::message::{CallId, Refusal};
-use crate::quorum::{Members, NodeSet};
+use crate::quorum::NodeSet;
 use crate::time::Instant;
 use crate::version::NodeId;
 use alloc::collections::VecDeque;
@@ -17,7 +17,7 @@ pub(super) struct Running {
     pub(super) key: Bytes,
     /// Whether replicas whose disk is full cannot carry it out.
     pub(super) needs_room: bool,
-    scope: Scope,
+    pub(super) scope: Scope,
     pub(super) deadline: Instant,
     /// Counts phases; part of every call id.
     pub(super) number: u32,
@@ -50,7 +50,7 @@ impl Running {
         Self {
             key,
             needs_room,
-            scope: config.scope,
+            scope: config.quorums.scope(),
             deadline,
             number: 0,
             machine,
@@ -92,33 +92,26 @@ impl Running {
         }
     }
 
-    /// The current phase's request to the member at an index.
-    pub(super) fn call(&self, id: u64, index: usize, to: NodeId) -> Transmit {
-        let request = self.machine.request(self.key.clone(), index);
+    /// The current phase's request to a member.
+    pub(super) fn call(&self, id: u64, to: NodeId) -> Transmit {
+        let request = self.machine.request(self.key.clone(), to);
         let call = CallId { operation: id, phase: self.number };
         let Self { scope, deadline, .. } = *self;
         Transmit { to, call, scope, deadline, request, may_wait: false, again: false }
     }
 
     /// Calls those of `chosen` that this phase has not called yet.
-    pub(super) fn widen(
-        &mut self,
-        id: u64,
-        chosen: NodeSet,
-        members: &Members,
-        transmits: &mut VecDeque<Transmit>,
-    ) {
-        for index in chosen.minus(self.calls.contacted).iter() {
-            self.calls.contacted.insert(index);
-            transmits.push_back(self.call(id, index, members.id(index)));
+    pub(super) fn widen(&mut self, id: u64, chosen: NodeSet, transmits: &mut VecDeque<Transmit>) {
+        for member in chosen.minus(self.calls.contacted).iter() {
+            self.calls.contacted.insert(member);
+            transmits.push_back(self.call(id, member));
         }
     }
 
     /// Calls those once more that were called and have not answered.
-    pub(super) fn call_again(&self, id: u64, members: &Members, transmits: &mut VecDeque<Transmit>) {
-        for index in self.calls.contacted.minus(self.machine.answered()).iter() {
-            let transmit = self.call(id, index, members.id(index));
-            transmits.push_back(Transmit { again: true, ..transmit });
+    pub(super) fn call_again(&self, id: u64, transmits: &mut VecDeque<Transmit>) {
+        for member in self.calls.contacted.minus(self.machine.answered()).iter() {
+            transmits.push_back(Transmit { again: true, ..self.call(id, member) });
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::operation::{Outcome, Reason};
 use crate::quorum::NodeSet;
 use crate::update::{EvaluatedOperation, Function};
 use crate::value::StampedValue;
-use crate::version::Version;
+use crate::version::{NodeId, Version};
 use alloc::vec::Vec;
 
 /// What an input leads to.
@@ -16,7 +16,7 @@ pub(super) enum Step {
     AskMajority,
     AskEverybody,
     /// Ask this one once more: it needs more than it was told.
-    AskAgain(usize),
+    AskAgain(NodeId),
     /// The next phase begins.
     Enter(Machine),
     /// The result is durable on a majority: answer as soon as rule T1 allows.

@@ -3,8 +3,9 @@
 
 use crate::message::{Refusal, Request};
 use crate::operation::Reason;
-use crate::quorum::{Members, NodeSet, Tally};
+use crate::quorum::{NodeSet, QuorumSystem, Tally};
 use crate::value::StampedValue;
+use crate::version::NodeId;
 use bytes::Bytes;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -29,27 +30,27 @@ impl Storing {
     }
 
     /// Whether a majority holds it now.
-    pub(super) fn absorb_written(&mut self, members: &Members, from: usize) -> bool {
+    pub(super) fn absorb_written(&mut self, quorums: &QuorumSystem, from: NodeId) -> bool {
         self.refused.remove(from);
         self.held.insert(from);
-        members.is_majority(self.held)
+        quorums.is_quorum(self.held)
     }
 
-    /// Why no majority will hold it. Lasting refusals count alone: a new directory or a full queue may change its mind within the
-    /// deadline.
+    /// Why no majority will hold it. Lasting refusals count alone: a new directory, a full queue or a replica that is behind in
+    /// configurations may change its mind within the deadline.
     pub(super) fn absorb_refusal(
         &mut self,
-        members: &Members,
-        from: usize,
+        quorums: &QuorumSystem,
+        from: NodeId,
         refusal: Refusal,
     ) -> Option<Reason> {
-        if matches!(refusal, Refusal::NotAdmitted | Refusal::Overloaded) {
+        if matches!(refusal, Refusal::NotAdmitted | Refusal::Overloaded | Refusal::OtherConfiguration) {
             return None;
         }
         self.refused.insert(from);
-        (members.tally(self.held, self.refused) == Tally::Impossible).then(|| Reason::TooManyRefused {
+        (quorums.tally(self.held, self.refused) == Tally::Impossible).then(|| Reason::TooManyRefused {
             refused: self.refused.len(),
-            members: members.count(),
+            members: quorums.voters().len(),
             refusal: Some(refusal),
         })
     }

@@ -6,9 +6,9 @@ use super::storing::Storing;
 use crate::issuer::TimestampIssuer;
 use crate::message::{Refusal, Reply, Request};
 use crate::operation::{Outcome, Reason};
-use crate::quorum::{Members, NodeSet};
+use crate::quorum::{NodeSet, QuorumSystem};
 use crate::value::{Content, Deadline, StampedValue};
-use crate::version::Version;
+use crate::version::{NodeId, Version};
 use bytes::Bytes;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -69,14 +69,14 @@ impl Write {
 
     pub(super) fn absorb(
         &mut self,
-        members: &Members,
+        quorums: &QuorumSystem,
         issuer: &TimestampIssuer,
-        from: usize,
+        from: NodeId,
         reply: Reply,
     ) -> Step {
         match (self, reply) {
             (Self::ReadTimestamp(query), Reply::Timestamp { version, present, writable }) => {
-                query.absorb(members, issuer, from, (version, present), writable)
+                query.absorb(quorums, issuer, from, (version, present), writable)
             }
             (Self::Store(storing, replaced), Reply::Written { previous }) => {
                 if let Some((version, present)) = previous
@@ -85,7 +85,7 @@ impl Write {
                 {
                     *replaced = (version, present);
                 }
-                if !storing.absorb_written(members, from) {
+                if !storing.absorb_written(quorums, from) {
                     return Step::Continue;
                 }
                 let version = storing.stamped.version;
@@ -97,12 +97,12 @@ impl Write {
         }
     }
 
-    pub(super) fn absorb_refusal(&mut self, members: &Members, from: usize, refusal: Refusal) -> Step {
+    pub(super) fn absorb_refusal(&mut self, quorums: &QuorumSystem, from: NodeId, refusal: Refusal) -> Step {
         match self {
-            Self::ReadTimestamp(query) if refusal == Refusal::DiskFull => query.cannot_store(members, from),
+            Self::ReadTimestamp(query) if refusal == Refusal::DiskFull => query.cannot_store(quorums, from),
             Self::ReadTimestamp(_) => Step::AskEverybody,
             // It was sent: some copy may still be stored somewhere, so nobody may say that it was not (rule A1).
-            Self::Store(storing, _) => match storing.absorb_refusal(members, from, refusal) {
+            Self::Store(storing, _) => match storing.absorb_refusal(quorums, from, refusal) {
                 Some(reason) => Step::End(Outcome::Indeterminate(reason)),
                 None => Step::Continue,
             },
@@ -111,11 +111,17 @@ impl Write {
 }
 
 impl Timestamps {
+    /// As [`Write::begin_anew`].
+    pub(super) fn begin_anew(&mut self) {
+        (self.newest, self.present) = (Version::MIN, false);
+        (self.answered, self.unwritable) = (NodeSet::EMPTY, NodeSet::EMPTY);
+    }
+
     fn absorb(
         &mut self,
-        members: &Members,
+        quorums: &QuorumSystem,
         issuer: &TimestampIssuer,
-        from: usize,
+        from: NodeId,
         newest: Replaced,
         writable: bool,
     ) -> Step {
@@ -123,11 +129,11 @@ impl Timestamps {
             (self.newest, self.present) = newest;
         }
         if !writable && self.content.is_value() {
-            return self.cannot_store(members, from);
+            return self.cannot_store(quorums, from);
         }
         self.unwritable.remove(from);
         self.answered.insert(from);
-        if !members.is_majority(self.answered) {
+        if !quorums.is_quorum(self.answered) {
             return Step::Continue;
         }
         let version = match self.picked {
@@ -151,20 +157,20 @@ impl Timestamps {
     }
 
     /// A full disk answered: others must make up the majority, if there are enough.
-    fn cannot_store(&mut self, members: &Members, from: usize) -> Step {
+    fn cannot_store(&mut self, quorums: &QuorumSystem, from: NodeId) -> Step {
         self.unwritable.insert(from);
-        if members.suffices_without(self.unwritable) {
+        if quorums.suffices_without(self.unwritable) {
             return Step::AskEverybody;
         }
-        Step::End(Outcome::Refused(disk_full(members, self.unwritable)))
+        Step::End(Outcome::Refused(disk_full(quorums, self.unwritable)))
     }
 }
 
 /// So many disks are full that no majority can store a value.
-pub(super) fn disk_full(members: &Members, unwritable: NodeSet) -> Reason {
+pub(super) fn disk_full(quorums: &QuorumSystem, unwritable: NodeSet) -> Reason {
     Reason::TooManyRefused {
         refused: unwritable.len(),
-        members: members.count(),
+        members: quorums.voters().len(),
         refusal: Some(Refusal::DiskFull),
     }
 }

@@ -53,6 +53,8 @@ impl Default for AcceptorLimits {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Acceptor {
     boot: u32,
+    /// The configuration that it takes part in (rule C1).
+    epoch: u32,
     limits: AcceptorLimits,
     /// The mark that was found at the start: nothing below is promised or accepted in this run.
     floor: Ballot,
@@ -134,14 +136,15 @@ pub(super) fn raised_mark(ballot: Ballot) -> Ballot {
 }
 
 impl Acceptor {
-    /// Of the run `boot` of a replica, which found the mark `floor` on its disk.
+    /// Of the run `boot` of a replica, which serves the configuration `epoch` and found the mark `floor` on its disk.
     ///
     /// # Panics
     /// When there are to be no buckets.
-    pub fn new(boot: u32, floor: Ballot, limits: AcceptorLimits) -> Self {
+    pub fn new(boot: u32, epoch: u32, floor: Ballot, limits: AcceptorLimits) -> Self {
         assert!(limits.buckets > 0, "what is forgotten needs a place");
         Self {
             boot,
+            epoch,
             limits,
             floor,
             entries: BTreeMap::new(),
@@ -159,6 +162,68 @@ impl Acceptor {
     /// Which run of the replica this is.
     pub fn boot(&self) -> u32 {
         self.boot
+    }
+
+    /// The configuration that it takes part in.
+    pub fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// From now on it takes part in this configuration and in no older one (rule C1). What was promised before binds nobody any
+    /// more: ballots begin with the epoch. What was accepted stays.
+    ///
+    /// # Panics
+    /// When it is an older one: epochs only grow.
+    pub fn install(&mut self, epoch: u32) {
+        assert!(epoch >= self.epoch, "C1: epoch {epoch} is older than {}", self.epoch);
+        self.epoch = epoch;
+    }
+
+    /// What is accepted and alive of the keys behind one and up to another, as far as this acceptor knows: for a sync (rule C3).
+    pub fn accepted_between<'a>(
+        &'a self,
+        after: Option<&Bytes>,
+        up_to: Option<&Bytes>,
+    ) -> impl Iterator<Item = (&'a Bytes, AcceptedRecord)> + use<'a> {
+        use core::ops::Bound::{Excluded, Included, Unbounded};
+        let is_empty = matches!((after, up_to), (Some(after), Some(up_to)) if after >= up_to);
+        let range = (after.cloned().map_or(Unbounded, Excluded), up_to.cloned().map_or(Unbounded, Included));
+        let found = (!is_empty).then(|| self.entries.range::<Bytes, _>(range)).into_iter().flatten();
+        found.filter_map(|(key, entry)| {
+            let acceptance = entry.accepted.clone()?;
+            Some((key, AcceptedRecord { base: entry.base, acceptance }))
+        })
+    }
+
+    /// A record that a member of the configuration before has, for a base that is not below the newest durable version of the key.
+    /// The later ballot wins (rule C3); whether this one does. It was asked of nobody in this epoch, so it is a copy and no vote:
+    /// promises are not looked at.
+    pub(super) fn adopt(
+        &mut self,
+        key: &Bytes,
+        base: Version,
+        is_held: bool,
+        acceptance: Acceptance,
+    ) -> bool {
+        let is_newer = match self.entries.get(key) {
+            Some(entry) if entry.base > base => false,
+            Some(Entry { base: at, accepted: Some(accepted), .. }) if *at == base => {
+                accepted.ballot < acceptance.ballot
+            }
+            _ => true,
+        };
+        if is_newer {
+            let was_watched = self.is_watched(key);
+            let entry = self.entry(key, base, is_held);
+            entry.promised = entry.promised.max(acceptance.ballot);
+            // Under which ballots it was accepted elsewhere is not known here.
+            entry.accepted_first = Ballot::MIN;
+            let Acceptance { ballot, proposal } = acceptance;
+            let before = entry.accepted.replace(Acceptance { ballot, proposal: proposal.kept() });
+            self.accepted += usize::from(before.is_none());
+            self.watch(key, was_watched);
+        }
+        is_newer
     }
 
     /// A record that was found at the start, alive: its base is the newest version.

@@ -35,6 +35,9 @@ pub(super) fn handle<S: VersionStore>(
         Request::Accept { key, ballot, base, proposal } => {
             accept(acceptor, key, ballot, *base, *proposal, newest, standing)
         }
+        Request::Adopt { key, base, acceptance } => {
+            adopt(acceptor, key, *base, *acceptance, newest, standing)
+        }
         other => unreachable!("{other:?} is no part of consensus"),
     })
 }
@@ -122,6 +125,39 @@ fn accept(
     let record = AcceptedRecord { base: at, acceptance: Acceptance { ballot, proposal } };
     let unit = Unit::Acceptance { key, base: lacking.map(Box::new), record: Box::new(record) };
     Reaction::Commit { unit, reply: AfterCommit(Reply::Accepted) }
+}
+
+/// Rule C3: the join of what is here with what another replica has. The larger base wins, then the later ballot.
+fn adopt(
+    acceptor: &mut Acceptor,
+    key: Bytes,
+    base: StampedValue,
+    acceptance: Acceptance,
+    newest: Glimpse,
+    standing: Standing,
+) -> Reaction {
+    let at = base.version;
+    let done = Reply::Written { previous: None };
+    if newest.version > at {
+        // Closed at that base, for ever; once it is durable.
+        return Reaction::Reply(if newest.durable { done } else { Reply::Refused(Refusal::Busy) });
+    }
+    let is_held = newest.version == at && newest.durable;
+    let has_value = acceptance.proposal.content.is_value() || (!is_held && base.content.is_value());
+    if !standing.writable && has_value {
+        return Reaction::Reply(Reply::Refused(Refusal::DiskFull));
+    }
+    if !acceptor.adopt(&key, at, is_held, acceptance.clone()) {
+        // What is here is as new. It may wait for the disk yet, and an older thing queued behind it changes nothing.
+        let unit = Unit::Version { key, stamped: base };
+        return Reaction::Commit { unit, reply: AfterCommit(done) };
+    }
+    if !is_held {
+        acceptor.handle_write(&key, at, base.update);
+    }
+    let record = AcceptedRecord { base: at, acceptance };
+    let unit = Unit::Acceptance { key, base: (!is_held).then(|| Box::new(base)), record: Box::new(record) };
+    Reaction::Commit { unit, reply: AfterCommit(done) }
 }
 
 /// What has to be stored of a base before this replica may take part in its instance; an error is the reply.

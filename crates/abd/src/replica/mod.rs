@@ -102,6 +102,8 @@ pub struct Unanswered<E> {
 pub struct Replica {
     /// What it serves.
     pub scope: Scope,
+    /// The configuration of that, encoded: what an older request is answered with (rule C1).
+    pub configuration: Bytes,
     /// How far the time of a version may lie ahead of this node's `latest`; `None` switches the check off. A poisoned
     /// time refused here can never become the base of anybody's next timestamp.
     pub max_future: Option<Duration>,
@@ -115,10 +117,16 @@ impl Replica {
             return None;
         }
         Some(if scope.partition == partition && scope.epoch < epoch {
-            Reply::Stale { configuration: Bytes::new() }
+            Reply::Stale { configuration: self.configuration.clone() }
         } else {
             Reply::Refused(Refusal::OtherConfiguration)
         })
+    }
+
+    /// Has a configuration made durable, encoded, behind everything that an older one still waits for (rule C1). Before that every
+    /// acceptor of the replica takes its epoch ([`Acceptor::install`]); when it is durable, the replica serves it.
+    pub fn install(configuration: Bytes) -> (Unit, AfterCommit) {
+        (Unit::Configuration(configuration), AfterCommit(Reply::Written { previous: None }))
     }
 
     /// Answers one request; when the store cannot be read, by saying so. `latest` is the upper bound of the node's clock in
@@ -192,6 +200,10 @@ impl Replica {
         if !standing.admitted {
             return refused(Refusal::NotAdmitted);
         }
+        if acceptor.epoch() != self.scope.epoch {
+            // Another configuration is being installed: whoever asks has to ask in that one.
+            return refused(Refusal::OtherConfiguration);
+        }
         if request.newest_version().is_some_and(|version| self.is_too_far_ahead(version, latest)) {
             return refused(Refusal::FutureVersion);
         }
@@ -203,7 +215,7 @@ impl Replica {
             {
                 refused(Refusal::OtherConfiguration)
             }
-            Request::Prepare { .. } | Request::Accept { .. } => {
+            Request::Prepare { .. } | Request::Accept { .. } | Request::Adopt { .. } => {
                 consensus::handle(store, acceptor, request, standing)
             }
             other => unreachable!("{other:?} changes nothing"),

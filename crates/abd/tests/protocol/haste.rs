@@ -2,8 +2,8 @@
 
 use crate::support::read_reply;
 use abd::{
-    CallId, Config, Coordinator, Deadline, Instant, Members, Moment, NodeId, Now, Operation, PAUSE, Reply,
-    Request, Scope, TimestampIssuer, TimestampMode, Transmit, Version,
+    CallId, Config, Coordinator, Deadline, Instant, Members, Moment, NodeId, Now, Operation, PAUSE,
+    QuorumSystem, Reply, Request, Scope, TimestampIssuer, TimestampMode, Transmit, Version,
 };
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -19,8 +19,7 @@ impl Node {
     fn of(count: u32) -> Self {
         let config = Config {
             local: NodeId(1),
-            members: Members::new((1..=count).map(NodeId).collect()),
-            scope: Scope::FIRST,
+            quorums: QuorumSystem::of(Members::new((1..=count).map(NodeId).collect()), Scope::FIRST),
             pause: PAUSE,
             mode: TimestampMode::Logical,
             hedge_after: Duration::from_millis(10),

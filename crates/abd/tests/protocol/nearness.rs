@@ -2,8 +2,8 @@
 
 use crate::support::read_reply;
 use abd::{
-    CallId, Config, Coordinator, Deadline, Instant, Members, Moment, NodeId, Now, Operation, Refusal, Reply,
-    Request, Scope, TimestampIssuer, TimestampMode, Version,
+    CallId, Config, Coordinator, Deadline, Instant, Members, Moment, NodeId, Now, Operation, QuorumSystem,
+    Refusal, Reply, Request, Scope, TimestampIssuer, TimestampMode, Version,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
@@ -30,8 +30,10 @@ impl Cluster {
         let round_trips: BTreeMap<_, _> = ids.collect();
         let config = Config {
             local: NodeId(1),
-            members: Members::new(round_trips.keys().copied().chain([NodeId(1)]).collect()),
-            scope: Scope::FIRST,
+            quorums: QuorumSystem::of(
+                Members::new(round_trips.keys().copied().chain([NodeId(1)]).collect()),
+                Scope::FIRST,
+            ),
             mode: TimestampMode::Logical,
             hedge_after: HEDGE,
             rotate_after: NonZeroU64::MIN,

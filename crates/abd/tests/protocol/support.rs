@@ -8,8 +8,9 @@ pub(crate) use crate::made::{delete, fresh_acceptor, get, read_reply, set, stamp
 use abd::loopback::MapStore;
 use abd::{
     Acceptor, AcceptorLimits, AfterCommit, Ballot, CallId, Config, Content, Coordinator, Instant, Interval,
-    Members, Moment, Newest, NodeId, Now, Operation, OperationId, Outcome, PAUSE, Reaction, Replica, Reply,
-    Request, Scope, StampedValue, Standing, TimestampIssuer, TimestampMode, Unit, Version, VersionStore,
+    Members, Moment, Newest, NodeId, Now, Operation, OperationId, Outcome, PAUSE, QuorumSystem, Reaction,
+    Replica, Reply, Request, Scope, StampedValue, Standing, TimestampIssuer, TimestampMode, Unit, Version,
+    VersionStore,
 };
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
@@ -91,6 +92,8 @@ pub(crate) struct Message {
     pub(crate) call: CallId,
     /// Incarnation of the *coordinator* side. A reply to an earlier one is lost with its connection.
     pub(crate) boot: u32,
+    /// In which configuration it was sent.
+    pub(crate) scope: Scope,
     /// What it says.
     pub(crate) payload: Payload,
 }
@@ -142,6 +145,8 @@ pub(crate) struct Node {
     pub(crate) disk: Disk,
     /// What it has promised and accepted in this life.
     pub(crate) acceptor: Acceptor,
+    /// Which configuration its replica serves.
+    pub(crate) scope: Scope,
     /// What its replica may do.
     pub(crate) standing: Standing,
     /// What its interval clock says.
@@ -185,8 +190,7 @@ impl World {
     pub(crate) fn new(count: u32, mode: TimestampMode) -> Self {
         let config = Config {
             local: NodeId(1),
-            members: Members::new((1..=count).map(NodeId).collect()),
-            scope: Scope::FIRST,
+            quorums: QuorumSystem::of(Members::new((1..=count).map(NodeId).collect()), Scope::FIRST),
             pause: PAUSE,
             mode,
             hedge_after: HEDGE,
@@ -204,6 +208,7 @@ impl World {
             boot: 1,
             disk: Disk::default(),
             acceptor: fresh_acceptor(),
+            scope: Scope::FIRST,
             standing: Standing { admitted: true, writable: true },
             interval,
             moment: Moment::UNKNOWN,
@@ -213,7 +218,7 @@ impl World {
             nodes: (1..=count).map(|id| (id, node(id))).collect(),
             pool: Vec::new(),
             instant: Instant(0),
-            replica: Replica { scope: Scope::FIRST, max_future: None },
+            replica: Replica { scope: Scope::FIRST, configuration: bytes::Bytes::new(), max_future: None },
             latest: 0,
             outcomes: BTreeMap::new(),
             config,
@@ -228,6 +233,23 @@ impl World {
     /// Sets what a node's clock says.
     pub(crate) fn clock(&mut self, id: u32, earliest: u64, latest: u64) {
         self.node(id).interval = Some(Interval { earliest, latest });
+    }
+
+    /// A node's coordinator begins with these.
+    pub(crate) fn restrict(&mut self, id: u32, quorums: &QuorumSystem) {
+        let config = Config { local: NodeId(id), quorums: quorums.clone(), ..self.config.clone() };
+        self.node(id).coordinator = Coordinator::new(config);
+    }
+
+    /// A node installs a configuration: its replica serves that and no older one, and what its coordinator has in flight goes on in it.
+    pub(crate) fn install(&mut self, id: u32, quorums: &QuorumSystem) {
+        let instant = self.instant;
+        let node = self.node(id);
+        let now = Now { instant, interval: node.interval, moment: node.moment };
+        node.scope = quorums.scope();
+        node.acceptor.install(node.scope.epoch);
+        node.coordinator.install(quorums.clone(), now, &node.issuer);
+        self.collect(id);
     }
 
     /// Starts an operation with the usual patience.
@@ -341,8 +363,9 @@ impl World {
 
     /// One message reaches its receiver, which may send others.
     pub(crate) fn arrive(&mut self, message: Message) {
-        let (instant, latest, replica) = (self.instant, self.latest, self.replica.clone());
+        let (instant, latest, mut replica) = (self.instant, self.latest, self.replica.clone());
         let node = self.node(message.to);
+        replica.scope = node.scope;
         match message.payload.clone() {
             Payload::Reply(reply) => {
                 if message.boot == node.boot {
@@ -356,6 +379,10 @@ impl World {
                     );
                     self.collect(message.to);
                 }
+            }
+            Payload::Request(_) if replica.judge_scope(message.scope).is_some() => {
+                let Some(reply) = replica.judge_scope(message.scope) else { unreachable!("as above") };
+                self.answer(&message, reply);
             }
             Payload::Request(request) => {
                 match replica.handle(&node.disk, &mut node.acceptor, request, node.standing, latest) {
@@ -395,6 +422,7 @@ impl World {
         node.issuer = TimestampIssuer::new(NodeId(id), node.boot);
         node.disk.cache = MapStore::default();
         node.acceptor = node.disk.synced.acceptor(node.boot, AcceptorLimits::default());
+        node.acceptor.install(node.scope.epoch);
         node.sealed.clear();
     }
 
@@ -452,6 +480,7 @@ impl World {
                 to: transmit.to.0,
                 call: transmit.call,
                 boot: node.boot,
+                scope: transmit.scope,
                 payload: Payload::Request(transmit.request),
             });
         }
@@ -469,6 +498,7 @@ impl World {
             to: request.from,
             call: request.call,
             boot: request.boot,
+            scope: request.scope,
             payload: Payload::Reply(reply),
         });
     }

@@ -18,14 +18,14 @@ pub(crate) struct Acceptors {
 }
 
 impl Acceptors {
-    /// Those that the run `boot` begins with: what was accepted is accepted still, and nothing up to the durable mark is promised
+    /// Those that the run `boot` begins with, in a configuration: what was accepted is accepted still, and nothing up to the durable mark is promised
     /// or accepted any more (rule P5).
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub(super) fn open(store: &ReplicaStore, boot: u32) -> Result<Self, DatabaseError> {
+    pub(super) fn open(store: &ReplicaStore, boot: u32, epoch: u32) -> Result<Self, DatabaseError> {
         let (floor, limits) = (store.versions.mark(), AcceptorLimits::default());
-        let acceptor = |_| Mutex::new(Acceptor::new(boot, floor, limits));
+        let acceptor = |_| Mutex::new(Acceptor::new(boot, epoch, floor, limits));
         let stripes = (0..STRIPES).map(acceptor).collect();
         let acceptors = Self { stripes, secrets: RapidSecrets::seed(RandomState::new().hash_one(0)) };
         for (key, record) in store.versions.records()? {

@@ -204,8 +204,8 @@ mod tests {
             ReplicaStore::open(&directory.path().join("database"), watermark.into(), 8 << 20).unwrap();
         let committer = Committer::new(Completions::of_all(3), true);
         let mut put = Puts::default();
-        let replica = Replica { scope: Scope::FIRST, max_future: None };
-        let mut acceptor = Acceptor::new(1, Ballot::MIN, AcceptorLimits::default());
+        let replica = Replica { scope: Scope::FIRST, configuration: bytes::Bytes::new(), max_future: None };
+        let mut acceptor = Acceptor::new(1, Scope::FIRST.epoch, Ballot::MIN, AcceptorLimits::default());
         // One batch for all of them: they write the same key.
         for (shard, time) in [(2, 1), (0, 2), (1, 3), (2, 4)] {
             let to = ReplyTo { shard, lane: None, call: CallId { operation: time, phase: 0 } };

@@ -21,12 +21,17 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
-    /// Of the run `boot` of a node with so many event loops.
+    /// Of the run `boot` of a node with so many event loops, in a configuration.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub(super) fn new(store: ReplicaStore, boot: u32, loops: usize) -> Result<Self, DatabaseError> {
-        let acceptors = Acceptors::open(&store, boot)?;
+    pub(super) fn new(
+        store: ReplicaStore,
+        boot: u32,
+        epoch: u32,
+        loops: usize,
+    ) -> Result<Self, DatabaseError> {
+        let acceptors = Acceptors::open(&store, boot, epoch)?;
         let completions = Completions::of_all(loops);
         let committer = Committer::new(completions.clone(), store.database.accepts_writes());
         Ok(Self { store, acceptors, committer, readers: Readers::default(), completions })

@@ -10,7 +10,6 @@ use super::scripts::Scripts;
 use super::stats::Stats;
 use crate::config::Settings;
 use ::node::inquiry::notes::Notes;
-use ::node::nodes::ids;
 use ::node::peer::greeting::Own;
 use ::node::topology::{Known, Topology};
 use abd::{NodeId, Reason};
@@ -46,7 +45,7 @@ impl Report {
         };
         let admission = &self.membership.admission;
         let mut endpoints = self.membership.endpoints();
-        let nodes = ids(members).map(|node| {
+        let nodes = members.iter().map(|node| {
             let is_own = node == *id;
             Known {
                 id: node,
@@ -61,6 +60,6 @@ impl Report {
     /// The other members.
     pub(super) fn peers(&self) -> impl Iterator<Item = NodeId> {
         let Own { id, members, .. } = &self.membership.own;
-        ids(members).filter(move |peer| peer != id)
+        members.iter().filter(move |peer| peer != id)
     }
 }

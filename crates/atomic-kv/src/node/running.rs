@@ -22,9 +22,8 @@ use ::node::hello::Limits;
 use ::node::inquiry::notes::Notes;
 use ::node::limits::{FRAME_BYTES_MAX, KEY_BYTES_MAX};
 use ::node::lookups::READERS;
-use ::node::nodes;
 use ::node::peer::greeting::Own;
-use abd::{Members, NodeId, TimestampIssuer};
+use abd::{Members, NodeId, Scope, TimestampIssuer};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -68,7 +67,7 @@ impl RunningNode {
         let client_ports = listen::listen("--listen", &settings.listen)?;
         let http = settings.http_listen.as_deref();
         let http_ports = http.map_or(Ok(Vec::new()), |address| listen::listen("--http-listen", address))?;
-        let ids: Vec<u32> = nodes::ids(&members).map(|id| id.0).collect();
+        let ids: Vec<u32> = members.iter().map(|id| id.0).collect();
         let identity = DataDir::open(&settings.data_dir, id.0, &ids)?;
         let path = identity.database_path();
         let store =
@@ -82,8 +81,9 @@ impl RunningNode {
         let issuer = TimestampIssuer::new(id, boot);
         // What was promised before is of no use any more.
         issuer.observe_round(store.versions.mark().round);
-        let disk = Arc::new(Disk::new(store, boot, settings.threads).map_err(cannot_open)?);
-        let repairs = Arc::new(Repairs::new(id, nodes::ids(&members)));
+        let disk =
+            Arc::new(Disk::new(store, boot, Scope::FIRST.epoch, settings.threads).map_err(cannot_open)?);
+        let repairs = Arc::new(Repairs::new(id, members.iter()));
         let clients = Arc::new(Clients::new(settings.max_clients, settings.clients_memory));
         let (settings, clock) = (Arc::new(settings), Arc::new(clock));
         let stats = Arc::new(Stats::new(settings.threads));

@@ -20,9 +20,10 @@ use ::node::client::descriptors;
 use ::node::client::operations::Started;
 use ::node::client::parked::Parked;
 use ::node::client::turns::{Load, Turns};
+use ::node::configuration::Configuration;
 use ::node::lanes::lane::LaneKey;
-use ::node::shard::{REPLICA, ReplyTo, Return, coordinator_config};
-use abd::{Instant, Now, Operation, Outcome, Reason};
+use ::node::shard::{ReplyTo, Return, coordinator_config, replica};
+use abd::{Instant, NodeId, Now, Operation, Outcome, Reason};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -96,8 +97,11 @@ impl Shard {
         let Given { settings, clock, disk, membership, clients, stats, report, supervisor, loops, .. } =
             given;
         let (id, members) = (membership.own.id, membership.own.members.clone());
-        let config = coordinator_config(id, members.clone(), settings.timestamps);
-        let machine = Machine::new(surroundings, config, members, REPLICA, settings.op_timeout);
+        let addresses = settings.cluster.iter().map(|(id, address)| (NodeId(*id), address.clone()));
+        let configuration = Configuration::first(addresses, settings.timestamps);
+        let config = coordinator_config(id, &configuration);
+        let replica = replica(&configuration);
+        let machine = Machine::new(surroundings, config, members, replica, settings.op_timeout);
         Rc::new(Self {
             index,
             settings,

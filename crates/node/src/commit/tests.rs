@@ -8,10 +8,11 @@ use abd::{
 use alloc::{string::String, vec, vec::Vec};
 use core::time::Duration;
 
-const REPLICA: Replica = Replica { scope: Scope::FIRST, max_future: None };
+const REPLICA: Replica =
+    Replica { scope: Scope::FIRST, configuration: bytes::Bytes::new(), max_future: None };
 
 fn acceptor() -> Acceptor {
-    Acceptor::new(1, Ballot::MIN, AcceptorLimits::default())
+    Acceptor::new(1, Scope::FIRST.epoch, Ballot::MIN, AcceptorLimits::default())
 }
 
 struct NothingYet;

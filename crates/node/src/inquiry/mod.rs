@@ -17,7 +17,6 @@ mod running;
 #[cfg(test)]
 mod tests;
 
-use crate::nodes::ids;
 use abd::{CallId, Instant, Members, NodeId, Now, Reason, Refusal, Version};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
@@ -123,7 +122,7 @@ impl<B> Inquiries<B> {
         order: fn(&[u8], &[u8]) -> Ordering,
         timeout: Duration,
     ) -> Self {
-        let others = ids(&members).filter(|member| *member != own);
+        let others = members.iter().filter(|member| *member != own);
         let nearest = core::iter::once(own).chain(others).collect();
         Self {
             members,
@@ -212,7 +211,7 @@ impl<B> Inquiries<B> {
             Stands::Answered if member == self.own && running.is_recall() => {
                 // What is not known at home may be known elsewhere.
                 let (members, own) = (self.members.clone(), self.own);
-                for other in ids(&members).filter(|other| *other != own) {
+                for other in members.iter().filter(|other| *other != own) {
                     self.ask(id, other, now);
                 }
             }
@@ -281,7 +280,7 @@ impl<B> Inquiries<B> {
         running.ask_anew(now);
         self.timers.insert((running.due(), id));
         let members = self.members.clone();
-        for member in ids(&members) {
+        for member in members.iter() {
             if self.running.get(&id).is_some_and(|running| running.was_not_asked(member)) {
                 self.ask(id, member, now);
             }

@@ -3,8 +3,7 @@
 use super::listing::{Listing, merge};
 use super::message::{Answer, Question};
 use super::{ASK_AGAIN_AFTER, Finding, Inquiry, WAIT_MAX};
-use crate::nodes::{NodeSet, is_majority};
-use abd::{Instant, Members, Moment, NodeId, Reason, Refusal, Version};
+use abd::{Instant, Members, Moment, NodeId, NodeSet, Reason, Refusal, Version};
 use alloc::vec;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -154,7 +153,7 @@ impl<B> Running<B> {
         if self.note.is_some() {
             return Some(Finding::Note(self.note.take()));
         }
-        if !is_majority(members, self.yes) {
+        if !members.is_majority(self.yes) {
             return None;
         }
         Some(match &self.question {

@@ -218,7 +218,7 @@ impl Own {
             return Err(format!("its --timestamps is {theirs}, this node's is {ours}"));
         }
         match theirs.member {
-            Some(member) if self.members.index_of(NodeId(member)).is_none() => {
+            Some(member) if !self.members.contains(NodeId(member)) => {
                 Err(format!("node {member} is not in --cluster"))
             }
             _ => Ok(()),

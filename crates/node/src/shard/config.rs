@@ -1,6 +1,8 @@
 //! How coordinators behave, in the process as in the simulator.
 
-use abd::{Config, Members, NodeId, PAUSE, Replica, Scope, TimestampMode};
+use crate::configuration::Configuration;
+use abd::{Config, NodeId, PAUSE, Replica, Scope};
+use bytes::Bytes;
 use core::num::NonZeroU64;
 use core::time::Duration;
 
@@ -14,16 +16,21 @@ const ROTATE_AFTER: NonZeroU64 = NonZeroU64::new(256).unwrap();
 const RESEND_AFTER: Duration = Duration::from_millis(100);
 /// A version may lie this far in a replica's future, no further (PROTOCOL section 1).
 const MAX_FUTURE: Duration = Duration::from_secs(60);
-/// The replica of every node.
-pub const REPLICA: Replica = Replica { scope: Scope::FIRST, max_future: Some(MAX_FUTURE) };
+/// What every replica has in common, whatever the configuration: enough to look something up.
+pub const REPLICA: Replica =
+    Replica { scope: Scope::FIRST, configuration: Bytes::new(), max_future: Some(MAX_FUTURE) };
+
+/// The replica of a node that serves a configuration.
+pub fn replica(configuration: &Configuration) -> Replica {
+    Replica { scope: configuration.scope, configuration: configuration.encoded(), ..REPLICA }
+}
 
 /// Of a node's coordinators.
-pub fn coordinator_config(local: NodeId, members: Members, mode: TimestampMode) -> Config {
+pub fn coordinator_config(local: NodeId, configuration: &Configuration) -> Config {
     Config {
         local,
-        members,
-        scope: Scope::FIRST,
-        mode,
+        quorums: configuration.quorums(),
+        mode: configuration.timestamps,
         hedge_after: HEDGE_AFTER,
         rotate_after: ROTATE_AFTER,
         probe_after: Some(PROBE_AFTER),

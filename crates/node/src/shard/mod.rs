@@ -22,7 +22,7 @@ mod tests;
 
 pub use callers::{OperationKind, Return};
 pub use catching_up::{Look, Looked};
-pub use config::{REPLICA, coordinator_config};
+pub use config::{REPLICA, coordinator_config, replica};
 pub use environment::{Environment, ReplyTo};
 pub use own::{InMemory, OnDisk, Served};
 pub use questions::{OwnAnswer, OwnQuestion};
@@ -33,7 +33,6 @@ use crate::inquiry::listing::Lists as _;
 use crate::lanes::lane::LaneKey;
 use crate::lanes::peer::AllLanes;
 use crate::lookups::{Completed, found_bytes};
-use crate::nodes::ids;
 use crate::repair::is_repair;
 
 use abd::{
@@ -85,8 +84,8 @@ impl<E: Environment, R: Return> Shard<E, R> {
         op_timeout: Duration,
     ) -> Self {
         let local = config.local;
-        assert!(ids(&members).any(|id| id == local), "node {local} is not a member");
-        let lanes = AllLanes::new(ids(&members).filter(|id| *id != local));
+        assert!(members.iter().any(|id| id == local), "node {local} is not a member");
+        let lanes = AllLanes::new(members.iter().filter(|id| *id != local));
         Self {
             environment,
             local,

@@ -2,10 +2,9 @@
 //! which may wait for the disk, are handed out.
 
 use super::{Environment, Return, Shard};
-use crate::nodes::{NodeSet, ids};
 use crate::slots::owner_of_key;
 use crate::sweep::{Action, Config, Deadlines, Found, Look, Sweep};
-use abd::{Instant, NodeId, Now, Operation, OperationId, Outcome};
+use abd::{Instant, NodeId, NodeSet, Now, Operation, OperationId, Outcome};
 use alloc::vec::Vec;
 
 /// The sweeper of an event loop.
@@ -42,7 +41,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
 
     /// What a look has found; `None` if the store cannot be read.
     pub fn handle_swept(&mut self, found: Option<Found>, now: Now) {
-        let (members, answering): (Vec<NodeId>, _) = (ids(&self.members).collect(), self.answering());
+        let (members, answering): (Vec<NodeId>, _) = (self.members.iter().collect(), self.answering());
         if let Some(sweeping) = &mut self.sweeping {
             let is_preferred = |key: &[u8]| owner_of_key(key, &members, answering) == Some(self.local);
             sweeping.machine.looked(found, is_preferred, now.instant);

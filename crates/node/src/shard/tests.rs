@@ -7,6 +7,7 @@ mod updates;
 
 use super::*;
 use crate::clock::Moments;
+use crate::configuration::Configuration;
 use crate::functions::{Function, FunctionAnswer};
 use crate::hello::{LaneId, LaneKind};
 use crate::inquiry::Finding;
@@ -208,13 +209,20 @@ impl Cluster {
     fn new() -> Self {
         let now = Rc::new(RefCell::new(Instant(0)));
         let members = Members::new((1..=3).map(NodeId).collect());
+        let addresses = members.iter().map(|id| (id, alloc::format!("host{id}:1")));
+        let configuration = Configuration::first(addresses, TimestampMode::Logical);
         let node = |own: usize| {
             let config = RepairConfig { compare_every: None, ..RepairConfig::default() };
-            let repair = Repair::new(config, id(own), ids(&members));
+            let repair = Repair::new(config, id(own), members.iter());
             let surroundings = Rc::new(Surroundings {
                 issuer: TimestampIssuer::new(id(own), 1),
                 store: RefCell::default(),
-                acceptor: RefCell::new(Acceptor::new(1, Ballot::MIN, AcceptorLimits::default())),
+                acceptor: RefCell::new(Acceptor::new(
+                    1,
+                    Scope::FIRST.epoch,
+                    Ballot::MIN,
+                    AcceptorLimits::default(),
+                )),
                 done: RefCell::default(),
                 repair: RefCell::new(repair),
                 notes: RefCell::default(),
@@ -227,8 +235,9 @@ impl Cluster {
                 expired: Cell::default(),
                 swept: Cell::default(),
             });
-            let config = coordinator_config(id(own), members.clone(), TimestampMode::Logical);
-            (Shard::new(surroundings.clone(), config, members.clone(), REPLICA, OP_TIMEOUT), surroundings)
+            let config = coordinator_config(id(own), &configuration);
+            let replica = replica(&configuration);
+            (Shard::new(surroundings.clone(), config, members.clone(), replica, OP_TIMEOUT), surroundings)
         };
         let mut cluster = Self { nodes: (0..NODES).map(node).collect(), now, lanes: BTreeMap::new() };
         for (a, b) in [(0, 1), (0, 2), (1, 2)] {

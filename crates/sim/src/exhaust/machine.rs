@@ -20,8 +20,8 @@ use super::scenario::{REPLICAS, Scenario};
 use super::symmetry::Renaming;
 use super::values::{ValueId, ValueSet, Values};
 use abd::{
-    CallId, Config, Coordinator, Instant, Members, NodeId, Now, OperationId, Reply, Request, Scope,
-    StampedValue, TimestampIssuer, TimestampMode,
+    CallId, Config, Coordinator, Instant, Members, NodeId, Now, OperationId, QuorumSystem, Reply, Request,
+    Scope, StampedValue, TimestampIssuer, TimestampMode,
 };
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -165,8 +165,7 @@ impl Machine {
     pub(super) fn new(node: u32, boot: u32, stamped: u32, mode: TimestampMode, updates: bool) -> Self {
         let config = Config {
             local: NodeId(node),
-            members: Members::new(vec![NodeId(1), NodeId(2), NodeId(3)]),
-            scope: Scope::FIRST,
+            quorums: QuorumSystem::of(Members::new(vec![NodeId(1), NodeId(2), NodeId(3)]), Scope::FIRST),
             mode,
             hedge_after: Duration::ZERO,
             rotate_after: NonZeroU64::MIN,
@@ -233,6 +232,7 @@ impl Call {
                     waiting.queried |= 1 << index;
                     waiting.for_timestamp = true;
                 }
+                Some(Request::Adopt { .. }) => unreachable!("a coordinator asks nobody to adopt anything"),
                 Some(request @ (Request::Prepare { .. } | Request::Accept { .. })) => {
                     waiting.proposed[index] = Some(surroundings.requests.number(request.clone()));
                 }

@@ -16,6 +16,7 @@ use abd::{
     AcceptedRecord, Acceptor, AcceptorLimits, Ballot, Base, Newest, Reaction, Replica, Reply, Request, Scope,
     StampedValue, Standing, Unit, Version, VersionStore,
 };
+use bytes::Bytes;
 use std::convert::Infallible;
 
 /// The number of a distinct acceptor.
@@ -37,7 +38,7 @@ impl Cell {
 }
 
 /// Every replica.
-const REPLICA: Replica = Replica { scope: Scope::FIRST, max_future: None };
+const REPLICA: Replica = Replica { scope: Scope::FIRST, configuration: Bytes::new(), max_future: None };
 
 /// One key, and more instances than any run has.
 const LIMITS: AcceptorLimits = AcceptorLimits { promises: 1, closed: 8, key_bytes: 1 << 10, buckets: 1 };
@@ -75,7 +76,7 @@ impl Replicas {
             restarts: scenario.replica_restarts > 0,
             page_cache: scenario.page_cache,
         };
-        let acceptor = Acceptor::new(1, Ballot::MIN, LIMITS);
+        let acceptor = Acceptor::new(1, Scope::FIRST.epoch, Ballot::MIN, LIMITS);
         replicas.kept.number(Kept { acceptor, mark: Ballot::MIN, at_closed: Vec::new() });
         replicas
     }
@@ -120,7 +121,7 @@ impl Replicas {
     pub(super) fn handle(&mut self, values: &mut Values, cell: Cell, request: Request) -> (Cell, Reply) {
         match (self.breaks, closed_base(values, cell, &request)) {
             (Break::Forgotten, Some(base)) => {
-                let mut acceptor = Acceptor::new(1, Ballot::MIN, LIMITS);
+                let mut acceptor = Acceptor::new(1, Scope::FIRST.epoch, Ballot::MIN, LIMITS);
                 let (_, reply) = change(values, Cell::synced(base), &mut acceptor, request);
                 (cell, reply)
             }
@@ -140,7 +141,7 @@ impl Replicas {
         let mut kept = self.kept.get(cell.acceptor).clone();
         let place = kept.at_closed.partition_point(|(at, _)| *at < base);
         if kept.at_closed.get(place).is_none_or(|(at, _)| *at != base) {
-            kept.at_closed.insert(place, (base, Acceptor::new(1, Ballot::MIN, LIMITS)));
+            kept.at_closed.insert(place, (base, Acceptor::new(1, Scope::FIRST.epoch, Ballot::MIN, LIMITS)));
         }
         let (_, reply) = change(values, Cell::synced(base), &mut kept.at_closed[place].1, request);
         Some((Cell { acceptor: self.kept.number(kept), ..cell }, reply))
@@ -196,7 +197,7 @@ impl Replicas {
         let record = acceptor.accepted(&KEY).filter(|(base, _)| *base == values.get(cell.durable).version);
         let record = record.map(|(base, acceptance)| AcceptedRecord { base, acceptance: acceptance.clone() });
         let restarted = |boot, floor| {
-            let mut acceptor = Acceptor::new(boot, floor, LIMITS);
+            let mut acceptor = Acceptor::new(boot, Scope::FIRST.epoch, floor, LIMITS);
             if let Some(record) = record.clone() {
                 acceptor.restore(KEY, record);
             }

@@ -103,6 +103,7 @@ fn kind_of(request: &Request) -> MessageKind {
         Request::LocalWrite { .. } => MessageKind::Write,
         Request::Prepare { .. } => MessageKind::Prepare,
         Request::Accept { .. } => MessageKind::Accept,
+        Request::Adopt { .. } => unreachable!("it does not travel"),
     }
 }
 
@@ -121,6 +122,7 @@ fn request_text(request: &Request) -> String {
             let (proposed, base) = (content(&proposal.content), base_text(base));
             format!("{key}={proposed} on {base} {ballot:?} {:?}", proposal.update)
         }
+        Request::Adopt { .. } => unreachable!("it does not travel"),
     }
 }
 

@@ -18,21 +18,21 @@ use ::node::admission::Admission;
 use ::node::directory::Identity;
 use ::node::nonce::Nonce;
 use abd::{
-    Acceptor, AcceptorLimits, Ballot, Config, Instant, ListedWrites, NodeId, Standing, TimestampIssuer,
-    VersionStore,
+    Acceptor, AcceptorLimits, Ballot, Config, Instant, ListedWrites, NodeId, QuorumSystem, Scope, Standing,
+    TimestampIssuer, VersionStore,
 };
 use bytes::Bytes;
 use node::client::budget::Budget;
 use node::commit::{Batch, Queue, Rounds};
+use node::configuration::Configuration;
 use node::hello::LaneKind;
 use node::lanes::lane::LaneKey;
 use node::limits::KnownLimits;
 use node::lookups::{HandOver, Lookups};
-use node::nodes::ids;
 use node::peer::dialling::Dialling;
 use node::peer::greeting::Own;
 use node::repair::Repair;
-use node::shard::{REPLICA, ReplyTo, Shard, coordinator_config};
+use node::shard::{ReplyTo, Shard, coordinator_config, replica};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
@@ -217,7 +217,7 @@ fn open_store(
     let versions = MultiVersionStore::with_seed(database, cache_bytes, u64::from(node))?;
     // The mutants `forgets-promises` and `joins-afresh`.
     let floor = if lies.forgets_promises { Ballot::MIN } else { versions.mark() };
-    let mut acceptor = Acceptor::new(boot, floor, limits);
+    let mut acceptor = Acceptor::new(boot, Scope::FIRST.epoch, floor, limits);
     for (key, record) in versions.records()?.into_iter().filter(|_| !lies.joins_afresh) {
         acceptor.restore(key, record);
     }
@@ -274,9 +274,12 @@ impl World {
         } else {
             self.members.clone()
         };
+        let addresses = self.members.iter().map(|id| (id, format!("host{id}:1")));
+        let configuration = Configuration::first(addresses, self.plan.mode);
         let config = Config {
             rotate_after: self.plan.rotate_after,
-            ..coordinator_config(id, members, self.plan.mode)
+            quorums: QuorumSystem::of(members, Scope::FIRST),
+            ..coordinator_config(id, &configuration)
         };
         // Where questions are spread, it is also found out who is near.
         let probes = self.plan.rotate_after == NonZeroU64::MIN;
@@ -313,7 +316,7 @@ impl World {
         let queue_bytes = self.plan.queue_bytes;
         let now = Instant(self.now);
         let repair_config = super::repair::config(&self.plan, self.lies);
-        let repair = Repair::new(repair_config, id, ids(&self.members));
+        let repair = Repair::new(repair_config, id, self.members.iter());
         let standing = Standing { admitted, writable: true };
         let limits = KnownLimits::new(&self.members);
         limits.learn(id, state.own.limits);
@@ -364,7 +367,13 @@ impl World {
         state.process = Some(Process {
             incarnation,
             desk: Desk::new(
-                Shard::new(Reached(surroundings.clone()), config, self.members.clone(), REPLICA, op_timeout),
+                Shard::new(
+                    Reached(surroundings.clone()),
+                    config,
+                    self.members.clone(),
+                    replica(&configuration),
+                    op_timeout,
+                ),
                 surroundings,
                 Admission::new(self.members.clone(), id, admitted),
                 self.lies.begins_alone,

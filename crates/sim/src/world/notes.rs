@@ -52,6 +52,7 @@ impl World {
                 (Request::LocalWrite { .. }, _) => "writes",
                 (Request::Prepare { .. }, _) => "prepares",
                 (Request::Accept { .. }, _) => "proposes",
+                (Request::Adopt { .. }, _) => unreachable!("a coordinator asks nobody to adopt anything"),
             };
             self.trace.record(self.now, || What::Phase { node, operation, name });
         }

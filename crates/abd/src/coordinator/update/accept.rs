@@ -6,10 +6,11 @@ use super::fate::Own;
 use super::setbacks::Setbacks;
 use crate::ballot::Ballot;
 use crate::message::{Refusal, Reply, Request};
-use crate::quorum::{Members, NodeSet, Tally};
+use crate::quorum::{NodeSet, QuorumSystem, Tally};
 use crate::time::Instant;
 use crate::update::{Base, Proposal};
 use crate::value::StampedValue;
+use crate::version::NodeId;
 use alloc::boxed::Box;
 use bytes::Bytes;
 
@@ -48,7 +49,7 @@ impl Accept {
         }
     }
 
-    pub(super) fn request(&self, key: Bytes, to: usize) -> Request {
+    pub(super) fn request(&self, key: Bytes, to: NodeId) -> Request {
         // P7: an acceptance contains its base. It is sent to those who are not known to have it; a large one when they ask for it.
         let is_small = self.base.content.len() <= WHOLE_BASE_BYTES;
         let is_whole = self.lacking.contains(to) || (is_small && !self.holders.contains(to));
@@ -63,16 +64,16 @@ impl Accept {
 
     pub(super) fn absorb(
         &mut self,
-        members: &Members,
+        quorums: &QuorumSystem,
         own: Option<&mut Own>,
-        from: usize,
+        from: NodeId,
         reply: Reply,
     ) -> Step {
         match reply {
             Reply::Accepted => {
                 self.setbacks.make_up(from);
                 self.accepted.insert(from);
-                if !members.is_majority(self.accepted) {
+                if !quorums.is_quorum(self.accepted) {
                     return Step::Continue;
                 }
                 // Chosen: nothing else will ever be the successor of this base (rule P1).
@@ -81,11 +82,11 @@ impl Accept {
             }
             Reply::Nack { promised, .. } => {
                 self.setbacks.nack(from, promised);
-                self.judge(members)
+                self.judge(quorums)
             }
             // The others may choose it all the same.
             Reply::Closed(closed) => {
-                self.setbacks.close(members, own, from, &closed).unwrap_or_else(|| self.judge(members))
+                self.setbacks.close(quorums, own, from, &closed).unwrap_or_else(|| self.judge(quorums))
             }
             Reply::NeedBase if self.lacking.insert(from) => Step::AskAgain(from),
             // A reply of another kind: not ours to interpret.
@@ -93,15 +94,19 @@ impl Accept {
         }
     }
 
-    pub(super) fn absorb_refusal(&mut self, members: &Members, from: usize, refusal: Refusal) -> Step {
+    pub(super) fn absorb_refusal(&mut self, quorums: &QuorumSystem, from: NodeId, refusal: Refusal) -> Step {
+        if refusal == Refusal::OtherConfiguration {
+            // It is asked again as soon as it has that of this epoch.
+            return Step::Continue;
+        }
         // These may change their minds within the deadline.
         let later = matches!(refusal, Refusal::NotAdmitted | Refusal::Overloaded | Refusal::Busy);
         self.setbacks.refuse(from, later);
-        self.judge(members)
+        self.judge(quorums)
     }
 
-    fn judge(&mut self, members: &Members) -> Step {
-        match members.tally(self.accepted, self.setbacks.all()) {
+    fn judge(&mut self, quorums: &QuorumSystem) -> Step {
+        match quorums.tally(self.accepted, self.setbacks.all()) {
             Tally::Impossible => self.setbacks.give_up(),
             Tally::Pending | Tally::Reached => Step::Continue,
         }

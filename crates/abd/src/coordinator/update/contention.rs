@@ -7,6 +7,7 @@
 use super::pause::Pauses;
 use crate::quorum::NodeSet;
 use crate::time::Instant;
+use crate::version::NodeId;
 use alloc::collections::BTreeMap;
 use bytes::Bytes;
 use core::time::Duration;
@@ -24,7 +25,7 @@ pub(in super::super) struct Contention(BTreeMap<Bytes, Contended>);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Contended {
-    /// By index, who else was there lately.
+    /// Who else was there lately.
     others: NodeSet,
     until: Instant,
     /// The next fold of this coordinator's does not begin before.
@@ -32,8 +33,8 @@ struct Contended {
 }
 
 impl Contention {
-    /// The coordinator of the member at an index was in the way.
-    pub(super) fn meet(&mut self, key: &Bytes, other: usize, now: Instant) {
+    /// The coordinator of this member was in the way.
+    pub(super) fn meet(&mut self, key: &Bytes, other: NodeId, now: Instant) {
         if !self.0.contains_key(key) && self.0.len() >= KEYS_MAX {
             self.0.retain(|_, contended| contended.until > now);
             if self.0.len() >= KEYS_MAX {
@@ -81,12 +82,12 @@ mod tests {
         let (mut contention, start) = (Contention::default(), Instant(0));
         contention.folded(&key, &pauses, start);
         assert_eq!(contention.wait(&key, start), Duration::ZERO, "nobody else was there");
-        contention.meet(&key, 1, start);
+        contention.meet(&key, NodeId(1), start);
         assert_eq!(contention.wait(&key, start), Duration::ZERO, "it has not had its turn");
         contention.folded(&key, &pauses, start);
         let one = contention.wait(&key, start);
         assert!(one > ms(3) && one <= ms(4), "{one:?}");
-        contention.meet(&key, 2, start);
+        contention.meet(&key, NodeId(2), start);
         contention.folded(&key, &pauses, start);
         assert_eq!(contention.wait(&key, start), one * 2);
         assert_eq!(contention.wait(&key, start + one), one);
@@ -100,10 +101,10 @@ mod tests {
     fn what_is_remembered_is_bounded() {
         let mut contention = Contention::default();
         for number in 0..2 * KEYS_MAX {
-            contention.meet(&Bytes::from(alloc::format!("{number}")), 1, Instant(0));
+            contention.meet(&Bytes::from(alloc::format!("{number}")), NodeId(1), Instant(0));
         }
         assert_eq!(contention.0.len(), KEYS_MAX);
-        contention.meet(&Bytes::from_static(b"later"), 1, Instant(0) + CONTENDED_FOR + CONTENDED_FOR);
+        contention.meet(&Bytes::from_static(b"later"), NodeId(1), Instant(0) + CONTENDED_FOR + CONTENDED_FOR);
         assert_eq!(contention.0.len(), 1);
     }
 }

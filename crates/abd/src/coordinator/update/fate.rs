@@ -7,9 +7,11 @@
 
 use crate::ballot::Ballot;
 use crate::message::Closed;
-use crate::quorum::{Members, NodeSet};
+use crate::quorum::{NodeSet, QuorumSystem};
 use crate::update::{AcceptedThere, Proposal};
 use crate::value::StampedValue;
+use crate::version::NodeId;
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 /// A proposal of one's own.
@@ -19,12 +21,15 @@ pub(in super::super) struct Own {
     pub(in super::super) proposal: Proposal,
     /// Whether operations are at stake that may take effect twice.
     binds: bool,
-    /// The runs of the members, by index, that had begun before it was first sent; zero where none is known.
-    boots: Vec<u32>,
+    /// The runs of the members that had begun before it was first sent, as far as any is known.
+    boots: BTreeMap<NodeId, u32>,
+    /// Whether it was proposed in the present epoch. If not, what a replica has not accepted says nothing: it may have come to its
+    /// configuration after others had accepted it.
+    is_of_this_epoch: bool,
     /// Who is closed at the base, and has never accepted it there.
     never: NodeSet,
     /// Who is closed and has accepted it: under which ballots at most, from the lowest to the highest.
-    accepted: Vec<(usize, Ballot, Ballot)>,
+    accepted: Vec<(NodeId, Ballot, Ballot)>,
 }
 
 /// What is known of a proposal.
@@ -42,23 +47,32 @@ impl Own {
         base: StampedValue,
         proposal: Proposal,
         binds: bool,
-        boots: Vec<u32>,
+        boots: BTreeMap<NodeId, u32>,
     ) -> Self {
-        Self { base, proposal, binds, boots, never: NodeSet::EMPTY, accepted: Vec::new() }
+        let (never, accepted) = (NodeSet::EMPTY, Vec::new());
+        Self { base, proposal, binds, boots, is_of_this_epoch: true, never, accepted }
+    }
+
+    /// Another configuration is in force: what was known of acceptances belongs to the one before.
+    pub(in super::super) fn enter_epoch(&mut self) {
+        self.is_of_this_epoch = false;
+        self.never = NodeSet::EMPTY;
+        self.accepted.clear();
     }
 
     /// A replica is closed at the base.
-    pub(in super::super) fn judge(&mut self, members: &Members, from: usize, closed: &Closed) -> Fate {
+    pub(in super::super) fn judge(&mut self, quorums: &QuorumSystem, from: NodeId, closed: &Closed) -> Fate {
         let update = self.proposal.update;
         // (a) Whoever has seen the successor knows who has won.
         match closed.winner {
             Some(winner) if winner == update => return Fate::Won,
             Some(_) => return Fate::Lost,
             None if !self.binds => return Fate::Lost,
+            None if !self.is_of_this_epoch => return Fate::Unknown,
             None => {}
         }
         match closed.accepted {
-            AcceptedThere::Nothing if closed.boot <= self.boots[from] => {
+            AcceptedThere::Nothing if self.boots.get(&from).is_some_and(|boot| closed.boot <= *boot) => {
                 self.never.insert(from);
             }
             // What was accepted last: had this one been chosen, nothing else could have come after it.
@@ -71,13 +85,13 @@ impl Own {
             }
             AcceptedThere::Nothing | AcceptedThere::Forgotten => {}
         }
-        if self.may_be_chosen(members) { Fate::Unknown } else { Fate::Lost }
+        if self.may_be_chosen(quorums) { Fate::Unknown } else { Fate::Lost }
     }
 
     /// (b) Whether some ballot is left under which a majority may have accepted it, or may yet. Those that are closed accept nothing
     /// any more; of the others nothing is known.
-    fn may_be_chosen(&self, members: &Members) -> bool {
-        let mut unknown = members.all().minus(self.never);
+    fn may_be_chosen(&self, quorums: &QuorumSystem) -> bool {
+        let mut unknown = quorums.voters().minus(self.never);
         self.accepted.iter().for_each(|(from, ..)| unknown.remove(*from));
         let under = |ballot: &Ballot| {
             let mut voters = unknown;
@@ -86,21 +100,21 @@ impl Own {
                     voters.insert(*from);
                 }
             }
-            members.is_majority(voters)
+            quorums.is_quorum(voters)
         };
         // Most are possible at one at which some range begins.
-        members.is_majority(unknown) || self.accepted.iter().any(|(_, lowest, _)| under(lowest))
+        quorums.is_quorum(unknown) || self.accepted.iter().any(|(_, lowest, _)| under(lowest))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ballot::UpdateId;
+    use crate::ballot::{Scope, UpdateId};
     use crate::message::Closed;
+    use crate::quorum::Members;
     use crate::value::{Content, Deadline, Newest};
     use crate::version::{NodeId, Version};
-    use alloc::vec;
 
     fn ballot(round: u64) -> Ballot {
         Ballot { epoch: 1, round, node: 1, boot: 1 }
@@ -111,11 +125,13 @@ mod tests {
         Closed { newest, boot, accepted, winner }
     }
 
-    fn own() -> (Members, Own) {
+    fn own() -> (QuorumSystem, Own) {
         let update = ballot(1).update();
         let proposal = Proposal { update, content: Content::Tombstone, deadline: Deadline::NONE };
-        let members = Members::new((1..=5).map(NodeId).collect());
-        (members, Own::new(StampedValue::NEVER, proposal, true, vec![1, 1, 1, 1, 0]))
+        let quorums =
+            QuorumSystem::of(Members::new((1..=5).map(NodeId).collect()), Scope { partition: 0, epoch: 1 });
+        let boots = (1..=4).map(|id| (NodeId(id), 1)).collect();
+        (quorums, Own::new(StampedValue::NEVER, proposal, true, boots))
     }
 
     fn accepted(lowest: u64, highest: u64) -> AcceptedThere {
@@ -125,9 +141,10 @@ mod tests {
     /// P3' (a).
     #[test]
     fn p3_the_successor_names_the_winner() {
-        let (members, mut own) = own();
-        let judge =
-            |own: &mut Own, winner| own.judge(&members, 0, &closed(9, AcceptedThere::Forgotten, winner));
+        let (quorums, mut own) = own();
+        let judge = |own: &mut Own, winner| {
+            own.judge(&quorums, NodeId(1), &closed(9, AcceptedThere::Forgotten, winner))
+        };
         assert_eq!(judge(&mut own, None), Fate::Unknown);
         assert_eq!(judge(&mut own, Some(ballot(1).update())), Fate::Won);
         assert_eq!(judge(&mut own, Some(ballot(2).update())), Fate::Lost);
@@ -136,10 +153,11 @@ mod tests {
     /// E1: Gets go on at a newer base at once, whatever has become of the expiry that they have proposed.
     #[test]
     fn e1_an_expiry_that_gets_have_proposed_binds_nobody() {
-        let (members, own) = own();
+        let (quorums, own) = own();
         let mut own = Own { binds: false, ..own };
-        let judge =
-            |own: &mut Own, winner| own.judge(&members, 0, &closed(9, AcceptedThere::Forgotten, winner));
+        let judge = |own: &mut Own, winner| {
+            own.judge(&quorums, NodeId(1), &closed(9, AcceptedThere::Forgotten, winner))
+        };
         assert_eq!(judge(&mut own, Some(ballot(1).update())), Fate::Won);
         assert_eq!(judge(&mut own, None), Fate::Lost);
     }
@@ -147,16 +165,16 @@ mod tests {
     /// P3' (b): of a run that began later, or was not known, "nothing" says nothing.
     #[test]
     fn p3_nothing_is_believed_of_a_run_that_is_old_enough() {
-        let (members, mut own) = own();
+        let (quorums, mut own) = own();
         for (from, boot, fate) in [
-            (0, 1, Fate::Unknown),
-            (1, 2, Fate::Unknown),
-            (4, 1, Fate::Unknown),
             (1, 1, Fate::Unknown),
-            (2, 1, Fate::Lost),
+            (2, 2, Fate::Unknown),
+            (5, 1, Fate::Unknown),
+            (2, 1, Fate::Unknown),
+            (3, 1, Fate::Lost),
         ] {
             assert_eq!(
-                own.judge(&members, from, &closed(boot, AcceptedThere::Nothing, None)),
+                own.judge(&quorums, NodeId(from), &closed(boot, AcceptedThere::Nothing, None)),
                 fate,
                 "{from}"
             );
@@ -172,16 +190,19 @@ mod tests {
             ([(36, 36), (36, 36), (36, 36)], Fate::Unknown),
             ([(0, 36), (1, 40), (37, 40)], Fate::Lost),
         ] {
-            let (members, mut own) = own();
-            for (from, (lowest, highest)) in ranges.into_iter().enumerate() {
-                let found = own.judge(&members, from, &closed(1, accepted(lowest, highest), None));
+            let (quorums, mut own) = own();
+            for (from, (lowest, highest)) in (1..).zip(ranges) {
+                let found = own.judge(&quorums, NodeId(from), &closed(1, accepted(lowest, highest), None));
                 assert_eq!(found, Fate::Unknown);
             }
-            assert_eq!(own.judge(&members, 3, &closed(1, AcceptedThere::Nothing, None)), Fate::Unknown);
+            assert_eq!(
+                own.judge(&quorums, NodeId(4), &closed(1, AcceptedThere::Nothing, None)),
+                Fate::Unknown
+            );
             // Another update was accepted there later: whenever its run began.
             let other =
                 AcceptedThere::Update { update: ballot(9).update(), lowest: ballot(9), highest: ballot(9) };
-            assert_eq!(own.judge(&members, 4, &closed(7, other, None)), fate, "{ranges:?}");
+            assert_eq!(own.judge(&quorums, NodeId(5), &closed(7, other, None)), fate, "{ranges:?}");
         }
     }
 }

@@ -9,20 +9,21 @@ use super::fate::Own;
 use super::prepare::Prepare;
 use crate::ballot::Ballot;
 use crate::message::{Refusal, Reply, Request};
-use crate::quorum::{Members, NodeSet};
+use crate::quorum::{NodeSet, QuorumSystem};
 use crate::time::Instant;
 use crate::update::EvaluatedOperation;
 use crate::value::StampedValue;
+use crate::version::NodeId;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(in super::super) struct Fold {
-    pub(super) phase: FoldPhase,
+    pub(in super::super) phase: FoldPhase,
     /// What was sent in an Accept and not resolved yet. It stays at its base until it is (rule P3').
-    pub(super) own: Option<Own>,
+    pub(in super::super) own: Option<Own>,
     /// The operations that are being evaluated, or were, in order; and what they came to, when they were.
-    pub(super) operations: Vec<u64>,
+    pub(in super::super) operations: Vec<u64>,
     pub(super) evaluated: Vec<EvaluatedOperation>,
     /// Operations below this number were invoked before the promises were asked for.
     pub(super) invoked_before: u64,
@@ -37,7 +38,7 @@ pub(in super::super) struct Fold {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum FoldPhase {
+pub(in super::super) enum FoldPhase {
     Prepare(Prepare),
     /// The node evaluates: the ballot and its base, and who has that.
     Evaluate(Prepare),
@@ -76,7 +77,7 @@ impl Fold {
         }
     }
 
-    pub(in super::super) fn request(&self, key: Bytes, to: usize) -> Request {
+    pub(in super::super) fn request(&self, key: Bytes, to: NodeId) -> Request {
         match &self.phase {
             FoldPhase::Prepare(prepare) => prepare.request(key, to),
             FoldPhase::Accept(accept) => accept.request(key, to),
@@ -120,13 +121,13 @@ impl Fold {
         matches!(self.phase, FoldPhase::Pause(_))
     }
 
-    pub(in super::super) fn absorb(&mut self, members: &Members, from: usize, reply: Reply) -> Step {
+    pub(in super::super) fn absorb(&mut self, quorums: &QuorumSystem, from: NodeId, reply: Reply) -> Step {
         let own = self.own.as_mut();
         match (&mut self.phase, reply) {
-            (FoldPhase::Prepare(prepare), reply) => prepare.absorb(members, own, from, reply),
-            (FoldPhase::Accept(accept), reply) => accept.absorb(members, own, from, reply),
+            (FoldPhase::Prepare(prepare), reply) => prepare.absorb(quorums, own, from, reply),
+            (FoldPhase::Accept(accept), reply) => accept.absorb(quorums, own, from, reply),
             (FoldPhase::Publish(storing), Reply::Written { .. }) => {
-                match storing.absorb_written(members, from) {
+                match storing.absorb_written(quorums, from) {
                     true => Step::Fold(FoldStep::Published),
                     false => Step::Continue,
                 }
@@ -137,14 +138,14 @@ impl Fold {
 
     pub(in super::super) fn absorb_refusal(
         &mut self,
-        members: &Members,
-        from: usize,
+        quorums: &QuorumSystem,
+        from: NodeId,
         refusal: Refusal,
     ) -> Step {
         match &mut self.phase {
-            FoldPhase::Prepare(prepare) => prepare.absorb_refusal(members, self.own.is_none(), from, refusal),
-            FoldPhase::Accept(accept) => accept.absorb_refusal(members, from, refusal),
-            FoldPhase::Publish(storing) => match storing.absorb_refusal(members, from, refusal) {
+            FoldPhase::Prepare(prepare) => prepare.absorb_refusal(quorums, self.own.is_none(), from, refusal),
+            FoldPhase::Accept(accept) => accept.absorb_refusal(quorums, from, refusal),
+            FoldPhase::Publish(storing) => match storing.absorb_refusal(quorums, from, refusal) {
                 Some(reason) => Step::Fold(FoldStep::Unpublished(reason)),
                 None => Step::Continue,
             },

@@ -5,9 +5,9 @@ use super::super::get::Reading;
 use super::super::step::{Step, updated};
 use super::Member;
 use crate::message::Reply;
-use crate::quorum::Members;
+use crate::quorum::QuorumSystem;
 use crate::update::{EvaluatedOperation, Function};
-use crate::version::Version;
+use crate::version::{NodeId, Version};
 use alloc::vec::Vec;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -25,23 +25,23 @@ impl Look {
         Self { functions, reading: Reading::new(), evaluated: None, asked: None }
     }
 
-    pub(in super::super) fn absorb(&mut self, members: &Members, from: usize, reply: Reply) -> Step {
+    pub(in super::super) fn absorb(&mut self, quorums: &QuorumSystem, from: NodeId, reply: Reply) -> Step {
         let Reply::Read(glimpse) = reply else { return Step::Continue };
-        if self.reading.absorb(from, glimpse) { self.advance(members) } else { Step::Continue }
+        if self.reading.absorb(from, glimpse) { self.advance(quorums) } else { Step::Continue }
     }
 
     /// What the functions come to at the version that was asked for.
     pub(in super::super) fn absorb_evaluated(
         &mut self,
-        members: &Members,
+        quorums: &QuorumSystem,
         evaluated: EvaluatedOperation,
     ) -> Step {
         let Some(version) = self.asked.take() else { return Step::Continue };
         self.evaluated = Some((version, evaluated));
-        self.advance(members)
+        self.advance(quorums)
     }
 
-    fn advance(&mut self, members: &Members) -> Step {
+    fn advance(&mut self, quorums: &QuorumSystem) -> Step {
         let Self { functions, reading, evaluated, asked } = self;
         let version = reading.newest.version;
         let Some((_, found)) = evaluated.take_if(|(at, _)| *at == version) else {
@@ -54,10 +54,10 @@ impl Look {
         if found.changes {
             return Step::Enqueue(reading.take(), Member::new(core::mem::take(functions)));
         }
-        if members.is_majority(reading.holders) {
+        if quorums.is_quorum(reading.holders) {
             return Step::Settle(updated(found, version));
         }
-        if members.is_majority(reading.answered) {
+        if quorums.is_quorum(reading.answered) {
             // Something is being changed at this moment.
             return Step::Enqueue(reading.take(), Member::new(core::mem::take(functions)));
         }

@@ -6,9 +6,10 @@ use super::fate::Own;
 use super::setbacks::Setbacks;
 use crate::ballot::Ballot;
 use crate::message::{Promise, Refusal, Reply, Request};
-use crate::quorum::{Members, NodeSet, Tally};
+use crate::quorum::{NodeSet, QuorumSystem, Tally};
 use crate::update::{Acceptance, Base};
 use crate::value::{Glimpse, StampedValue};
+use crate::version::NodeId;
 use alloc::boxed::Box;
 use bytes::Bytes;
 
@@ -66,7 +67,7 @@ impl Prepare {
         !self.is_fixed
     }
 
-    pub(super) fn request(&self, key: Bytes, to: usize) -> Request {
+    pub(super) fn request(&self, key: Bytes, to: NodeId) -> Request {
         let is_small = self.base.content.len() <= WHOLE_BASE_BYTES;
         let base = self.is_fixed.then(|| {
             Box::new(match is_small || self.lacking.contains(to) {
@@ -83,26 +84,26 @@ impl Prepare {
 
     pub(super) fn absorb(
         &mut self,
-        members: &Members,
+        quorums: &QuorumSystem,
         own: Option<&mut Own>,
-        from: usize,
+        from: NodeId,
         reply: Reply,
     ) -> Step {
         match reply {
-            Reply::Promise(promise) => self.absorb_promise(members, from, *promise),
+            Reply::Promise(promise) => self.absorb_promise(quorums, from, *promise),
             Reply::Nack { promised, newest } => {
                 self.see(*newest);
                 self.setbacks.nack(from, promised);
-                self.judge(members)
+                self.judge(quorums)
             }
             Reply::Closed(closed) => {
-                if let Some(step) = self.setbacks.close(members, own, from, &closed) {
+                if let Some(step) = self.setbacks.close(quorums, own, from, &closed) {
                     return step;
                 }
                 match self.setbacks.known_base() {
                     // It is newer than anything that others have: nothing is gained by waiting for them.
                     Some(next) => Step::Fold(FoldStep::Follow(next)),
-                    None => self.judge(members),
+                    None => self.judge(quorums),
                 }
             }
             Reply::NeedBase if self.lacking.insert(from) => Step::AskAgain(from),
@@ -114,22 +115,26 @@ impl Prepare {
     /// `is_free`: nothing of one's own is at stake.
     pub(super) fn absorb_refusal(
         &mut self,
-        members: &Members,
+        quorums: &QuorumSystem,
         is_free: bool,
-        from: usize,
+        from: NodeId,
         refusal: Refusal,
     ) -> Step {
+        if refusal == Refusal::OtherConfiguration {
+            // It is asked again as soon as it has that of this epoch.
+            return Step::AskEverybody;
+        }
         self.setbacks.refuse(from, refusal == Refusal::Busy);
         if refusal == Refusal::DiskFull {
             self.full.insert(from);
-            if is_free && !members.suffices_without(self.full) {
+            if is_free && !quorums.suffices_without(self.full) {
                 return Step::Fold(FoldStep::Full(self.full));
             }
         }
-        self.judge(members)
+        self.judge(quorums)
     }
 
-    fn absorb_promise(&mut self, members: &Members, from: usize, promise: Promise) -> Step {
+    fn absorb_promise(&mut self, quorums: &QuorumSystem, from: NodeId, promise: Promise) -> Step {
         let Promise { newest, accepted, writable, .. } = promise;
         let version = newest.version;
         if self.is_fixed && version != self.base.version {
@@ -152,30 +157,30 @@ impl Prepare {
         if !writable {
             self.unwritable.insert(from);
         }
-        if self.is_promised(members) {
+        if self.is_promised(quorums) {
             return Step::Fold(FoldStep::Evaluate);
         }
-        if !members.is_majority(self.promised) && members.is_majority(self.promised.union(self.behind)) {
+        if !quorums.is_quorum(self.promised) && quorums.is_quorum(self.promised.union(self.behind)) {
             // Not all of them have the newest: it goes with the next question.
             return Step::Fold(FoldStep::Follow(Next::Base(self.base.clone())));
         }
-        self.judge(members)
+        self.judge(quorums)
     }
 
     /// Whether what was to be promised is: for a value by enough of those who can store it, or by a majority if there are not enough
     /// of those.
-    fn is_promised(&self, members: &Members) -> bool {
+    fn is_promised(&self, quorums: &QuorumSystem) -> bool {
         let can_store = self.promised.minus(self.unwritable);
-        members.is_majority(self.promised)
+        quorums.is_quorum(self.promised)
             && (!self.needs_room
-                || members.is_majority(can_store)
-                || !members.suffices_without(self.unwritable))
+                || quorums.is_quorum(can_store)
+                || !quorums.suffices_without(self.unwritable))
     }
 
     /// What is to be proposed is a value. Whether the promises that are in suffice for it, or no others will.
-    pub(super) fn has_room(&mut self, members: &Members) -> bool {
+    pub(super) fn has_room(&mut self, quorums: &QuorumSystem) -> bool {
         self.needs_room = true;
-        self.is_promised(members)
+        self.is_promised(quorums)
     }
 
     /// A version that a replica has. A newer one is the base from now on, unless that is fixed.
@@ -190,9 +195,9 @@ impl Prepare {
         self.accepted = None;
     }
 
-    fn judge(&mut self, members: &Members) -> Step {
+    fn judge(&mut self, quorums: &QuorumSystem) -> Step {
         let promised = self.promised.union(self.behind);
-        match members.tally(promised, self.setbacks.all()) {
+        match quorums.tally(promised, self.setbacks.all()) {
             Tally::Impossible => self.setbacks.give_up(),
             // The own replica has answered: now the others, told what is here.
             Tally::Pending | Tally::Reached if !self.setbacks.all().is_empty() || self.asks_everybody => {

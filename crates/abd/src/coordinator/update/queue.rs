@@ -82,10 +82,8 @@ impl Coordinator {
     /// The coordinator of a member was in the way of a fold.
     fn meet(&mut self, running: &mut Running, other: u32, now: Now) {
         running.fold_mut().began = None;
-        if !self.config.pause.is_zero()
-            && let Some(other) = self.config.members.index_of(NodeId(other))
-        {
-            self.contention.meet(&running.key, other, now.instant);
+        if !self.config.pause.is_zero() && self.config.quorums.voters().contains(NodeId(other)) {
+            self.contention.meet(&running.key, NodeId(other), now.instant);
         }
     }
 
@@ -107,7 +105,8 @@ impl Coordinator {
                 "P3': a proposal whose fate is unknown stays at its base"
             );
         }
-        let Some(ballot) = issuer.issue_ballot(self.config.scope.epoch, fold.highest.round.saturating_add(1))
+        let Some(ballot) =
+            issuer.issue_ballot(self.config.quorums.scope().epoch, fold.highest.round.saturating_add(1))
         else {
             return self.end_all(id, position, running, Reason::CeilingReached);
         };
@@ -155,7 +154,7 @@ impl Coordinator {
             }
             FoldStep::Full(unwritable) => {
                 assert!(fold.own.is_none(), "what was proposed may be accepted yet");
-                self.end_all(id, position, running, disk_full(&self.config.members, unwritable));
+                self.end_all(id, position, running, disk_full(&self.config.quorums, unwritable));
             }
             FoldStep::Follow(next) => {
                 assert!(fold.own.is_none(), "P3': a proposal whose fate is unknown stays at its base");
@@ -220,9 +219,9 @@ impl Coordinator {
     /// majority alone. Nobody waits for the answers.
     fn publish_for_others(&mut self, id: u64, running: &Running, accept: &Accept) {
         let Some(stamped) = accept.clone().chosen() else { unreachable!("it was proposed") };
-        for index in self.config.members.all().iter() {
+        for member in self.config.quorums.voters().iter() {
             let request = Request::LocalWrite { key: running.key.clone(), stamped: stamped.clone() };
-            let transmit = running.call(id, index, self.config.members.id(index));
+            let transmit = running.call(id, member);
             self.transmits.push_back(Transmit { request, may_wait: true, ..transmit });
         }
     }
@@ -305,9 +304,9 @@ impl Coordinator {
         let unwritable = prepare.unwritable.union(self.unwritable);
         let reason = if prepare.base.version.successor().is_none() {
             Some(Reason::CeilingReached)
-        } else if content.is_value() && !self.config.members.suffices_without(unwritable) {
+        } else if content.is_value() && !self.config.quorums.suffices_without(unwritable) {
             // Before anything was accepted: what is chosen can be published.
-            Some(disk_full(&self.config.members, unwritable))
+            Some(disk_full(&self.config.quorums, unwritable))
         } else {
             None
         };
@@ -317,14 +316,13 @@ impl Coordinator {
             }
             return self.next_fold(id, position, running, now, issuer);
         }
-        if content.is_value() && !prepare.has_room(&self.config.members) {
+        if content.is_value() && !prepare.has_room(&self.config.quorums) {
             // Some of those who have promised cannot store it: the others are asked, before anything is proposed.
             let asked = core::mem::take(&mut fold.operations);
             running.calls.contacted = prepare.answered();
             running.fold_mut().phase = FoldPhase::Prepare(prepare);
             self.put_back(&running.key, asked);
-            let all = self.config.members.all();
-            running.widen(id, all, &self.config.members, &mut self.transmits);
+            running.widen(id, self.config.quorums.voters(), &mut self.transmits);
             running.due_after(now.instant, running.resend_pause);
             return self.keep(id, position, running);
         }
@@ -366,7 +364,7 @@ impl Coordinator {
     }
 
     /// Puts operations back to the head of their queue: nothing of theirs is under way any more.
-    fn put_back(&mut self, key: &Bytes, operations: Vec<u64>) {
+    pub(in super::super) fn put_back(&mut self, key: &Bytes, operations: Vec<u64>) {
         for member in operations.into_iter().rev() {
             if let Some(Machine::Member(member)) =
                 self.running.get_mut(member).map(|member| &mut member.machine)

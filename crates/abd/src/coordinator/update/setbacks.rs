@@ -4,7 +4,8 @@ use super::super::step::{FoldStep, Next, Step};
 use super::fate::{Fate, Own};
 use crate::ballot::Ballot;
 use crate::message::Closed;
-use crate::quorum::{Members, NodeSet};
+use crate::quorum::{NodeSet, QuorumSystem};
+use crate::version::NodeId;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Setbacks {
@@ -28,13 +29,13 @@ impl Setbacks {
     }
 
     /// It has promised this ballot.
-    pub(super) fn nack(&mut self, from: usize, promised: Ballot) {
+    pub(super) fn nack(&mut self, from: NodeId, promised: Ballot) {
         self.highest = self.highest.max(promised);
         self.nacked.insert(from);
     }
 
     /// It has refused, and may do what is asked of it `later`.
-    pub(super) fn refuse(&mut self, from: usize, later: bool) {
+    pub(super) fn refuse(&mut self, from: NodeId, later: bool) {
         if later {
             self.nacked.insert(from)
         } else {
@@ -43,7 +44,7 @@ impl Setbacks {
     }
 
     /// It has done it after all.
-    pub(super) fn make_up(&mut self, from: usize) {
+    pub(super) fn make_up(&mut self, from: NodeId) {
         self.nacked.remove(from);
         self.refused.remove(from);
     }
@@ -51,9 +52,9 @@ impl Setbacks {
     /// It is closed. What follows from the fate of the own proposal, if one is at stake and that is known now.
     pub(super) fn close(
         &mut self,
-        members: &Members,
+        quorums: &QuorumSystem,
         own: Option<&mut Own>,
-        from: usize,
+        from: NodeId,
         closed: &Closed,
     ) -> Option<Step> {
         self.refused.insert(from);
@@ -62,7 +63,7 @@ impl Setbacks {
             self.closed = Some(next);
             return None;
         };
-        match own.judge(members, from, closed) {
+        match own.judge(quorums, from, closed) {
             Fate::Won => Some(Step::Fold(FoldStep::Won)),
             Fate::Lost => Some(Step::Fold(FoldStep::Lost(next))),
             Fate::Unknown => None,

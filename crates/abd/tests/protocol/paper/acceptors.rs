@@ -7,7 +7,8 @@ use abd::{
 };
 use bytes::Bytes;
 
-const REPLICA: Replica = Replica { scope: Scope::FIRST, max_future: None };
+const REPLICA: Replica =
+    Replica { scope: Scope::FIRST, configuration: Bytes::new(), max_future: None };
 const STANDING: Standing = Standing { admitted: true, writable: true };
 const LIMITS: AcceptorLimits = AcceptorLimits { promises: 4, closed: 4, key_bytes: 1000, buckets: 1 };
 
@@ -22,7 +23,7 @@ impl Alone {
     fn new() -> Self {
         let mut disk = Disk::default();
         disk.synced.commit(Unit::Mark(ballot(1 << 40, 1)));
-        Self { acceptor: Acceptor::new(1, Ballot::MIN, LIMITS), disk, queued: Vec::new() }
+        Self { acceptor: Acceptor::new(1, Scope::FIRST.epoch, Ballot::MIN, LIMITS), disk, queued: Vec::new() }
     }
 
     /// The reply; of one that waits for the disk what it will be.
@@ -365,9 +366,9 @@ fn base_of_all() -> StampedValue {
 #[test]
 fn c1_a_replica_serves_its_own_configuration() {
     let scope = |partition, epoch| Scope { partition, epoch };
-    let replica = Replica { scope: scope(0, 2), max_future: None };
+    let replica = Replica { scope: scope(0, 2), configuration: "2".into(), max_future: None };
     assert_eq!(replica.judge_scope(scope(0, 2)), None);
-    assert_eq!(replica.judge_scope(scope(0, 1)), Some(Reply::Stale { configuration: Bytes::new() }));
+    assert_eq!(replica.judge_scope(scope(0, 1)), Some(Reply::Stale { configuration: "2".into() }));
     for other in [scope(0, 3), scope(1, 2), scope(1, 1)] {
         assert_eq!(replica.judge_scope(other), Some(Reply::Refused(Refusal::OtherConfiguration)));
     }

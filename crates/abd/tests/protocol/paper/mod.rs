@@ -1,6 +1,7 @@
 //! The claims of the papers and of PROTOCOL, one test each, under the rule that the test would break.
 
 mod acceptors;
+mod epochs;
 mod expiry;
 mod outcomes;
 mod reads;

@@ -9,7 +9,8 @@ use abd::{
     Unit,
 };
 
-const REPLICA: Replica = Replica { scope: Scope::FIRST, max_future: None };
+const REPLICA: Replica =
+    Replica { scope: Scope::FIRST, configuration: bytes::Bytes::new(), max_future: None };
 
 /// PROTOCOL S1: no put is acknowledged before its fsync.
 #[test]

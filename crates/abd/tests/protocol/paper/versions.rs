@@ -114,7 +114,11 @@ fn v2_a_put_that_arrives_twice_is_one_put() {
 /// PROTOCOL section 1, "Horizon": a replica does not store what is too far ahead of its clock.
 #[test]
 fn poison_a_version_of_the_far_future_is_refused() {
-    let replica = Replica { scope: Scope::FIRST, max_future: Some(Duration::from_nanos(60)) };
+    let replica = Replica {
+        scope: Scope::FIRST,
+        configuration: bytes::Bytes::new(),
+        max_future: Some(Duration::from_nanos(60)),
+    };
     let standing = Standing { admitted: true, writable: true };
     let put = |time| {
         let request = Request::LocalWrite { key: KEY.into(), stamped: stamped(version(time, 1, 1), "x") };

@@ -388,7 +388,9 @@ fn forgetful(request: &Request) -> Reply {
             Reply::Timestamp { version: Version::MIN, present: false, writable: true }
         }
         Request::LocalWrite { .. } => Reply::Written { previous: None },
-        Request::Prepare { .. } | Request::Accept { .. } => Reply::Refused(Refusal::Overloaded),
+        Request::Prepare { .. } | Request::Accept { .. } | Request::Adopt { .. } => {
+            Reply::Refused(Refusal::Overloaded)
+        }
     }
 }
 

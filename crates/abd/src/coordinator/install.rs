@@ -1,0 +1,130 @@
+//! A new configuration: nothing that was counted in an older one counts any more, and what is in flight goes on (rule C1; the table of
+//! PROTOCOL section 7.2).
+//!
+//! ```text
+//! a query, timestamps, a look    the same phase from zero
+//! a write, a publication         the same version (V2), acknowledgements from zero
+//! a write-back                   its query
+//! Prepare, Accept                Prepare at the same base, with a ballot of the new epoch
+//! what is known of a fate        only who has won (P3'): that nobody has accepted it says nothing across epochs
+//! ```
+
+use super::get::Get;
+use super::in_flight::Position;
+use super::machine::Machine;
+use super::running::Running;
+use super::step::Next;
+use super::storing::Storing;
+use super::update::fold::FoldPhase;
+use super::update::look::Look;
+use super::write::Write;
+use super::{Contention, Coordinator};
+use crate::issuer::TimestampIssuer;
+use crate::quorum::{NodeSet, QuorumSystem};
+use crate::time::Now;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+impl Coordinator {
+    /// Whose answers suffice.
+    pub fn quorums(&self) -> &QuorumSystem {
+        &self.config.quorums
+    }
+
+    /// From now on these suffice, and everything in flight goes on in their epoch.
+    ///
+    /// # Panics
+    /// When their epoch is not a newer one.
+    pub fn install(&mut self, quorums: QuorumSystem, now: Now, issuer: &TimestampIssuer) {
+        let (old, new) = (self.config.quorums.scope(), quorums.scope());
+        assert!(
+            old.partition == new.partition && old.epoch < new.epoch,
+            "C1: {new:?} does not follow {old:?}"
+        );
+        let voters = quorums.voters();
+        self.suspects = self.suspects.common(voters);
+        self.unwritable = self.unwritable.common(voters);
+        self.boots.retain(|member, _| voters.contains(*member));
+        self.nearness.install(quorums.clone());
+        self.contention = Contention::default();
+        self.config.quorums = quorums;
+        // What was still to be sent belongs to an epoch in which nobody will answer it.
+        self.transmits.clear();
+        let in_flight: Vec<u64> = self.running.iter_mut().map(|(id, _)| id).collect();
+        for id in in_flight {
+            if let Some((position, mut running)) = self.running.take(id) {
+                running.scope = new;
+                self.go_on(id, position, running, now, issuer);
+            }
+        }
+    }
+
+    /// An operation in flight goes on in a new epoch.
+    fn go_on(
+        &mut self,
+        id: u64,
+        position: Position,
+        mut running: Box<Running>,
+        now: Now,
+        issuer: &TimestampIssuer,
+    ) {
+        match &mut running.machine {
+            Machine::Get(get) => *get = Get::new(),
+            Machine::Look(look) => *look = Look::new(core::mem::take(&mut look.functions)),
+            Machine::Write(write) => write.begin_anew(),
+            Machine::Fold(_) => return self.fold_goes_on(id, position, running, now, issuer),
+            // They wait for a fold, or for a time: what has settled was answered by a quorum of its epoch.
+            Machine::Member(_) | Machine::CommitWait(_) => return self.keep(id, position, running),
+        }
+        self.call_anew(id, position, running, now);
+    }
+
+    fn fold_goes_on(
+        &mut self,
+        id: u64,
+        position: Position,
+        mut running: Box<Running>,
+        now: Now,
+        issuer: &TimestampIssuer,
+    ) {
+        let fold = running.fold_mut();
+        if let Some(own) = &mut fold.own {
+            own.enter_epoch();
+        }
+        match &mut fold.phase {
+            FoldPhase::Publish(storing) => {
+                *storing = Storing::new(storing.stamped.clone(), NodeSet::EMPTY);
+                self.call_anew(id, position, running, now);
+            }
+            FoldPhase::Pause(_) => self.keep(id, position, running),
+            FoldPhase::Prepare(_) | FoldPhase::Evaluate(_) | FoldPhase::Accept(_) => {
+                let next = fold.own.as_ref().map_or(Next::Newest, |own| Next::Base(own.base.clone()));
+                if fold.own.is_none() {
+                    // They were to be evaluated at a base, and nothing of theirs was sent.
+                    let operations = core::mem::take(&mut fold.operations);
+                    self.put_back(&running.key.clone(), operations);
+                }
+                self.prepare(id, position, running, next, now, issuer);
+            }
+        }
+    }
+
+    /// The phase begins, with nobody asked yet.
+    fn call_anew(&mut self, id: u64, position: Position, mut running: Box<Running>, now: Now) {
+        let is_question = running.machine.is_question();
+        let due_after = if is_question { self.config.hedge_after } else { self.config.resend_after };
+        running.enter(now.instant, due_after, self.config.resend_after);
+        self.call_first(id, &mut running, now.instant);
+        self.keep(id, position, running);
+    }
+}
+
+impl Write {
+    /// Nothing that was counted counts any more. A version that was picked stays (V2).
+    fn begin_anew(&mut self) {
+        match self {
+            Self::ReadTimestamp(query) => query.begin_anew(),
+            Self::Store(storing, _) => *storing = Storing::new(storing.stamped.clone(), NodeSet::EMPTY),
+        }
+    }
+}
