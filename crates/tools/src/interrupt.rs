@@ -19,6 +19,14 @@ impl Interrupt {
     /// # Errors
     /// When the system has no thread or no signals left.
     pub(crate) fn listen() -> Result<Self, Failed> {
+        Self::listen_with(INTERRUPTED)
+    }
+
+    /// The same for a tool that has another exit code for that.
+    ///
+    /// # Errors
+    /// As [`listen`](Self::listen).
+    pub(crate) fn listen_with(code: u8) -> Result<Self, Failed> {
         let failed = |why: std::io::Error| Failed::runtime(format!("cannot listen for signals: {why}"));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(failed)?;
         let (mut interrupt, mut terminate) = {
@@ -40,12 +48,18 @@ impl Interrupt {
                             clippy::disallowed_methods,
                             reason = "a second interrupt does not wait for an end in order"
                         )]
-                        std::process::exit(INTERRUPTED.into());
+                        std::process::exit(code.into());
                     }
                 }
             });
         });
         listening.map(|_| noted).map_err(failed)
+    }
+
+    /// As if a signal had come.
+    #[cfg(test)]
+    pub(crate) fn pretend(&self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn is_wanted(&self) -> bool {

@@ -10,6 +10,7 @@ pub mod data;
 mod failed;
 mod interrupt;
 pub mod load;
+pub mod members;
 mod out;
 pub mod picture;
 pub mod resp;

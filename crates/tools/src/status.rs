@@ -4,6 +4,7 @@ use crate::resp::{Client, Response};
 use crate::{Addresses, Failed, print};
 use clap::Args;
 use comfy_table::{Table, presets};
+use serde::Deserialize;
 use std::collections::HashMap;
 
 const EXIT_CODES: &str = "Exit codes: 0 every node is reached and ready, 1 a node cannot be reached, 2 wrong command line, 3 all are reached and \
@@ -16,6 +17,9 @@ pub struct StatusArgs {
     /// Which nodes to ask.
     #[command(flatten)]
     pub addresses: Addresses,
+    /// Also show what the nodes have compared of each other's replicas in the background: ranges of keys, and how many differed.
+    #[arg(long)]
+    pub deep: bool,
 }
 
 /// The columns that `INFO` has a field for, with that.
@@ -64,6 +68,9 @@ pub fn run(args: &StatusArgs) -> Result<(), Failed> {
     let lines = unready.iter().map(|line| format!("{line}\n"));
     let text = format!("{table}\n{}", lines.collect::<String>());
     print(text)?;
+    if args.deep {
+        print(format!("{}\n", pairs(addresses)))?;
+    }
     let nodes = addresses.len();
     if unreachable > 0 {
         Err(Failed::runtime(format!("{unreachable} of {nodes} nodes cannot be reached")))
@@ -71,6 +78,51 @@ pub fn run(args: &StatusArgs) -> Result<(), Failed> {
         Err(Failed { code: 3, message: format!("{} of {nodes} nodes are not ready", unready.len()) })
     } else {
         Ok(())
+    }
+}
+
+/// What `MEMBERS DEEP` answers.
+#[derive(Deserialize)]
+struct Comparisons {
+    node: u32,
+    pairs: Vec<Pair>,
+}
+
+/// A pair of replicas.
+#[derive(Deserialize)]
+struct Pair {
+    with: u32,
+    ranges: u64,
+    differing: u64,
+    passes: u64,
+    seconds_ago: u64,
+}
+
+/// A line for each pair of replicas, as each side has compared it.
+fn pairs(addresses: &[String]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    table.set_header(["node", "with", "ranges compared", "differing", "passes", "last pass"]);
+    for address in addresses {
+        match comparisons(address) {
+            Ok(Comparisons { node, pairs }) => {
+                for Pair { with, ranges, differing, passes, seconds_ago } in pairs {
+                    let ago = if passes > 0 { format!("{seconds_ago} s ago") } else { "-".to_owned() };
+                    let numbers = [node.into(), with.into(), ranges, differing, passes]
+                        .map(|number: u64| number.to_string());
+                    table.add_row(numbers.into_iter().chain([ago]));
+                }
+            }
+            Err(why) => _ = table.add_row([format!("{address}: {why}")]),
+        }
+    }
+    table
+}
+
+fn comparisons(address: &str) -> std::io::Result<Comparisons> {
+    match Client::connect(address)?.call(&[b"MEMBERS", b"DEEP"])? {
+        Response::Bulk(Some(text)) => serde_json::from_slice(&text).map_err(std::io::Error::other),
+        other => Err(std::io::Error::other(format!("MEMBERS DEEP answered {other:?}"))),
     }
 }
 
@@ -82,5 +134,25 @@ fn info(address: &str) -> std::io::Result<HashMap<String, String>> {
             .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
             .collect()),
         other => Err(std::io::Error::other(format!("INFO answered {other:?}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::members::tests::fake::Fake;
+
+    #[test]
+    fn pairs_are_told_as_each_side_has_compared_them() {
+        let pair = r#"{"with":2,"ranges":977,"differing":3,"passes":4,"seconds_ago":12}"#;
+        let new = r#"{"with":3,"ranges":0,"differing":0,"passes":0,"seconds_ago":0}"#;
+        let node = Fake::node(move |_| Ok(format!(r#"{{"node":1,"pairs":[{pair},{new}]}}"#)));
+        let old = Fake::node(|_| Err("ERR unknown command 'MEMBERS'".to_owned()));
+        let text = pairs(&[node.address.clone(), old.address.clone()]).to_string();
+        let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>().join(" ");
+        let lines: Vec<String> = text.lines().map(words).collect();
+        assert!(lines.contains(&"1 2 977 3 4 12 s ago".to_owned()), "{text}");
+        assert!(lines.contains(&"1 3 0 0 0 -".to_owned()), "{text}");
+        assert!(text.contains("unknown command"), "{text}");
     }
 }
