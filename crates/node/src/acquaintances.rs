@@ -4,6 +4,7 @@
 //! itself, it makes majorities that do not meet (PROTOCOL run BL5, nine steps). So the members remember each other's
 //! directories: their random ids, how often they were started, and how many batches they have made durable.
 
+use crate::configuration::DirectoryId;
 use crate::introduction::{Introduction, Present};
 use crate::nonce::{Challenges, Nonce, Occasion, Purpose, Tag};
 use alloc::{string::String, vec::Vec};
@@ -39,6 +40,27 @@ pub enum PeerRefusal {
     /// Nothing shows that it is who it says.
     #[error("whoever calls himself node {0} does not show that he knows how that was met last")]
     Unproven(u32),
+    /// The configuration names it no more, or with another directory.
+    #[error("node {node} is no member with its data directory in the configuration of epoch {epoch}")]
+    NotNamed {
+        /// Who.
+        node: u32,
+        /// Of the newest configuration that is known.
+        epoch: u32,
+    },
+    /// It tells of a newer configuration, and may be anybody.
+    #[error(
+        "node {node} tells of a configuration of epoch {epoch}, and nothing shows that it is one of this cluster"
+    )]
+    Unknown {
+        /// Who.
+        node: u32,
+        /// Of the configuration.
+        epoch: u32,
+    },
+    /// The configuration that it tells cannot be understood.
+    #[error("node {0} tells what cannot be understood: {1}")]
+    Unreadable(u32, String),
     /// This node could not write down whom it met.
     #[error("this node cannot write to its own disk now: {0}")]
     CannotRemember(String),
@@ -48,7 +70,10 @@ impl PeerRefusal {
     /// Whether the peer itself is the problem, for good: then it must not serve. `false` when this node failed, or when nothing is
     /// certain: that says nothing about the peer, and it may come again.
     pub fn is_final(&self) -> bool {
-        !matches!(self, Self::CannotRemember(_) | Self::Unproven(_))
+        match self {
+            Self::OtherDisk(_) | Self::RolledBack { .. } | Self::Copy(..) | Self::NotNamed { .. } => true,
+            Self::Unproven(_) | Self::Unknown { .. } | Self::Unreadable(..) | Self::CannotRemember(_) => false,
+        }
     }
 }
 
@@ -81,6 +106,16 @@ impl Acquaintances {
 
     fn known_mut(&mut self, node: u32) -> Option<&mut Acquaintance> {
         self.0.iter_mut().find(|known| known.node == node)
+    }
+
+    /// The directory with which a node is known.
+    pub fn directory_of(&self, node: u32) -> Option<DirectoryId> {
+        self.known(node).map(|known| known.disk)
+    }
+
+    /// Forgets whom is not to be kept, by node and directory.
+    pub(crate) fn keep(&mut self, is_kept: impl Fn(u32, DirectoryId) -> bool) {
+        self.0.retain(|known| is_kept(known.node, known.disk));
     }
 
     /// The nonce of a member's start in which it was met last.
@@ -161,18 +196,18 @@ impl Acquaintances {
         Ok(true)
     }
 
-    /// Whether a verdict on this node, `to`, is that of the member `from`: it shows that it knows the nonce with which this node
+    /// Whether a statement about this node, `to`, is that of the member `from`: it shows that it knows the nonce with which this node
     /// met it last. Whoever was never met is believed.
     pub(crate) fn believes(
         &self,
         from: u32,
         to: u32,
         challenges: Challenges,
-        verdict: &str,
+        purpose: Purpose,
+        statement: &[u8],
         tags: &[Tag],
     ) -> bool {
-        let statement = verdict.as_bytes();
-        let occasion = Occasion { from, to, challenges, purpose: Purpose::Verdict, statement };
+        let occasion = Occasion { from, to, challenges, purpose, statement };
         self.known(from).is_none_or(|known| tags.iter().any(|tag| occasion.proves(*tag, known.nonce)))
     }
 

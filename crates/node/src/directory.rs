@@ -9,8 +9,11 @@
 //! The order of a start, each step durable before the next: the identity counts the start; the database and the
 //! watermark are marked with it; the identity notes that they are. Only then may anything be acknowledged.
 
-use crate::acquaintances::{Acquaintances, PeerRefusal};
-use crate::introduction::{ANCESTRY_MAX, Introduction, Present, Proof, statement};
+mod configured;
+
+use crate::acquaintances::Acquaintances;
+use crate::configuration::{Configuration, DirectoryId};
+use crate::introduction::{ANCESTRY_MAX, Introduction, Present, Proof};
 use crate::nonce::{Challenges, Nonce, Occasion, Purpose, Tag};
 use alloc::{string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
@@ -32,6 +35,15 @@ pub struct Identity {
     pub members: Vec<u32>,
     /// How timestamps are chosen; empty before the first start is complete.
     pub timestamps: String,
+    /// The newest configuration that it has installed; a copy of what the database says. `None` as an earlier release has left it.
+    #[serde(default, with = "configured::as_text", skip_serializing_if = "Option::is_none")]
+    configuration: Option<Configuration>,
+    /// Since which epoch it is no member any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    retired: Option<u32>,
+    /// The id that the directory is to have when it is healed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    next_directory: Option<DirectoryId>,
     /// Of the last starts, the present one last; zero where it is not known. At most [`ANCESTRY_MAX`] before the present.
     starts: Vec<Nonce>,
     /// What it knows of its database.
@@ -173,6 +185,9 @@ impl Identity {
             admitted: false,
             members,
             timestamps: String::new(),
+            configuration: None,
+            retired: None,
+            next_directory: None,
             starts: Vec::new(),
             database: Remembered { id: database, made: false, marked: 0, batches: 0 },
             peers: Acquaintances::default(),
@@ -225,33 +240,42 @@ impl Identity {
 
     /// How this node presents itself to another in a handshake. `sequence` is its last durable batch.
     pub fn introduce(&self, to: u32, challenges: Challenges, sequence: u64) -> Introduction {
-        let statement = statement(self.node, self.disk, self.boot, sequence);
-        let purpose = Purpose::Introduction;
-        let occasion = Occasion { from: self.node, to, challenges, purpose, statement: &statement };
         let present = self.present();
+        let mut introduction = Introduction {
+            node: self.node,
+            disk: self.presented(),
+            boot: self.boot,
+            sequence,
+            present: Present::Clear(present),
+            proofs: Vec::new(),
+            configuration: self.changed().map(Configuration::encoded),
+        };
+        let (statement, purpose) = (introduction.statement(), Purpose::Introduction);
+        let occasion = Occasion { from: self.node, to, challenges, purpose, statement: &statement };
         let sealed = |nonce: Nonce| Present::Sealed(occasion.tag(nonce), occasion.mask(nonce, present));
         let proof =
             |(boot, nonce)| Proof { boot, tag: occasion.tag(nonce), masked: occasion.mask(nonce, present) };
-        Introduction {
-            node: self.node,
-            disk: self.disk,
-            boot: self.boot,
-            sequence,
-            present: self.peers.nonce_of(to).map_or(Present::Clear(present), sealed),
-            proofs: self.starts_for(to).map(proof).collect(),
+        introduction.proofs = self.starts_for(to).map(proof).collect();
+        if let Some(nonce) = self.peers.nonce_of(to) {
+            introduction.present = sealed(nonce);
         }
+        introduction
     }
 
     /// What shows to whoever has met this node that a verdict is its own.
     pub fn vouch(&self, to: u32, challenges: Challenges, verdict: &str) -> Vec<Tag> {
-        let statement = verdict.as_bytes();
-        let occasion = Occasion { from: self.node, to, challenges, purpose: Purpose::Verdict, statement };
+        self.tags(to, challenges, Purpose::Verdict, verdict.as_bytes())
+    }
+
+    fn tags(&self, to: u32, challenges: Challenges, purpose: Purpose, statement: &[u8]) -> Vec<Tag> {
+        let occasion = Occasion { from: self.node, to, challenges, purpose, statement };
         self.starts_for(to).map(|(_, nonce)| occasion.tag(nonce)).collect()
     }
 
     /// Whether a verdict on this node is that of the member `from`, as far as that can be known.
     pub fn believes(&self, from: u32, challenges: Challenges, verdict: &str, tags: &[Tag]) -> bool {
-        self.peers.believes(from, self.node, challenges, verdict, tags)
+        let verdict = verdict.as_bytes();
+        self.peers.believes(from, self.node, challenges, Purpose::Verdict, verdict, tags)
     }
 
     /// The nonce of the present start.
@@ -265,14 +289,6 @@ impl Identity {
         let oldest = self.boot.saturating_sub(u32::try_from(self.starts.len()).unwrap_or(u32::MAX));
         let before = self.peers.met_in(member).filter(|(boot, _)| *boot <= oldest);
         last.chain(before).filter(|(_, nonce)| *nonce != Nonce::UNKNOWN)
-    }
-
-    /// Meets a member in a handshake: `true` when it is new or has news, which must be durable before it is told that it was met.
-    ///
-    /// # Errors
-    /// Why it is not the member that this node remembers. Nothing has changed then.
-    pub fn meet(&mut self, peer: &Introduction, challenges: Challenges) -> Result<bool, PeerRefusal> {
-        self.peers.meet(peer, self.node, challenges, &self.starts)
     }
 
     /// A member has met this node in its present start; whether that is news.

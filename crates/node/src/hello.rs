@@ -9,23 +9,30 @@
 //!   Met ─►
 //! ```
 //!
-//! On a connection of the Coordinator service the welcome is the end: requests follow, and nobody has said who he is. In place of
-//! any message but the first there may be a refusal, after which the connection ends. How an introduction shows that nobody else
-//! could have made it is in [`crate::introduction`].
+//! On a connection of the Coordinator service the welcome is the end: requests follow, and nobody has said who he is. So it is on
+//! one of the Join service, whose welcome says who is expected at an address. In place of any message but the first there may be a
+//! refusal, after which the connection ends. How an introduction shows that nobody else could have made it is in
+//! [`crate::introduction`]; it tells the configuration, too.
 //!
 //! A hello is `128 | magic u32 | newest u16 | oldest u16 | fields`, a welcome `129 | magic u32 | spoken u16 | fields`, a
-//! verdict `134 | fields`, a refusal `130 or 131 | text | fields`, an introduction `135 | fields`. What stands before the fields never changes, so that any two releases understand
+//! verdict `134 | fields`, a refusal `130, 131 or 136 | text | fields`, an introduction `135 | fields`. What stands before the fields never changes, so that any two releases understand
 //! at least why they cannot talk. A field is `tag u16 | length u32 | bytes`, in ascending order of tags. A field with an
 //! unknown tag is skipped, and so is what follows the known part of a known field: a later release may say more.
 
+mod refused;
+mod versions;
+
+pub(crate) use refused::take_kind;
+pub use refused::{Refused, harmless};
+pub use versions::{Versions, WITH_CONFIGURATIONS};
+
+use crate::configuration::{Configuration, ConfigurationError};
 use crate::endpoint::Endpoint;
 use crate::fields::{Fields, FieldsError, put_field};
-use crate::introduction::{get_tags, sixteen};
-use crate::nonce::Tag;
-use abd::wire::{WireError, get_bytes, put_bytes};
-use alloc::{string::String, vec::Vec};
+use crate::introduction::sixteen;
+use abd::wire::WireError;
+use alloc::string::String;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use core::fmt;
 
 /// No message of the handshake is longer, in bytes.
 pub const HANDSHAKE_BYTES_MAX: usize = 64 << 10;
@@ -39,8 +46,6 @@ const WITHOUT_RANGE: u16 = 2;
 
 const HELLO: u8 = 128;
 const WELCOME: u8 = 129;
-const MISMATCH: u8 = 130;
-const IMPOSTOR: u8 = 131;
 const MET: u8 = 134;
 
 const SERVICE: u16 = 1;
@@ -53,59 +58,19 @@ const LOOPS: u16 = 7;
 const LANE: u16 = 8;
 const CHALLENGE: u16 = 9;
 const ENDPOINT: u16 = 10;
-/// In a refusal.
-const TAGS: u16 = 1;
+const EPOCH: u16 = 11;
+const ADDRESS: u16 = 12;
+const CONFIGURATION: u16 = 13;
 
-/// The versions of the peer protocol that a node speaks, all from the oldest to the newest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Versions {
-    oldest: u16,
-    newest: u16,
-}
-
-impl Versions {
-    /// Those of this release. `newest` is raised with any change to what travels between nodes after the handshake; `oldest`
-    /// when this release cannot talk as an earlier one did any more.
-    pub const OURS: Self = Self::only(5);
-
-    /// All from `oldest` to `newest`; `None` when there is none.
-    pub fn new(oldest: u16, newest: u16) -> Option<Self> {
-        (oldest <= newest).then_some(Self { oldest, newest })
-    }
-
-    const fn only(version: u16) -> Self {
-        Self { oldest: version, newest: version }
-    }
-
-    /// The highest version that both speak.
-    pub fn common(self, other: Self) -> Option<u16> {
-        let newest = self.newest.min(other.newest);
-        (newest >= self.oldest.max(other.oldest)).then_some(newest)
-    }
-
-    /// Whether this version is among them.
-    pub fn contains(self, version: u16) -> bool {
-        (self.oldest..=self.newest).contains(&version)
-    }
-}
-
-impl fmt::Display for Versions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.oldest == self.newest {
-            write!(f, "version {}", self.newest)
-        } else {
-            write!(f, "versions {} to {}", self.oldest, self.newest)
-        }
-    }
-}
-
-/// Which of the two services of the peer port a connection is for.
+/// Which of the services of the peer port a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
     /// `LocalRead`, `LocalReadTimestamp`, `LocalWrite`, `Prepare`, `Accept`: members only.
     Replica = 1,
     /// `Set`, `Get`, `Delete`: members and client libraries.
     Coordinator = 2,
+    /// Which node is expected at an address: whoever is to become one.
+    Join = 3,
 }
 
 /// What a node lets its clients write and its peers send, in bytes.
@@ -156,6 +121,8 @@ pub struct About {
     pub loops: u16,
     /// Where its clients reach it. `None` for a client library, and of a release that does not say it.
     pub endpoint: Option<Endpoint>,
+    /// The epoch of its configuration, once that is another than the first.
+    pub epoch: Option<u32>,
 }
 
 /// The first message, from whoever connects.
@@ -169,6 +136,8 @@ pub struct Hello {
     pub lane: Option<LaneId>,
     /// Who it is.
     pub about: About,
+    /// On a connection of the Join service: where whoever asks is to be a node, HOST:PORT.
+    pub address: Option<String>,
 }
 
 /// The answer.
@@ -178,29 +147,14 @@ pub struct Welcome {
     pub version: u16,
     /// Who has answered.
     pub about: About,
+    /// On a connection of the Join service: the configuration, if it awaits a node at that address.
+    pub configuration: Option<Configuration>,
 }
 
 /// What one member says of the other: your disk is durably remembered here, and this node never knew you with another one
 /// (rule M1). An introduction of whoever accepts says it, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Met;
-
-/// What the other side has said, as it may be shown: it may be a stranger, who must not begin a line in a log or do something to
-/// a terminal.
-pub fn harmless(said: &str) -> String {
-    said.replace(char::is_control, "\u{fffd}")
-}
-
-/// Why one side does not go on.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
-    /// Wrong cluster, mode or protocol version: a mistake that somebody can correct.
-    #[error("it refuses to talk to this node: {}", harmless(.0))]
-    Mismatch(String),
-    /// Your data directory is not the one that this node remembers: refuse to serve. With it, what shows who says so.
-    #[error("it refuses this node: {}", harmless(.0))]
-    Impostor(String, Vec<Tag>),
-}
 
 /// Why a message of the handshake cannot be taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -228,6 +182,9 @@ pub enum HelloError {
     /// Fields that are damaged.
     #[error(transparent)]
     Fields(#[from] FieldsError),
+    /// A configuration that cannot be understood.
+    #[error(transparent)]
+    Configuration(#[from] ConfigurationError),
     /// Damaged.
     #[error(transparent)]
     Wire(#[from] WireError),
@@ -248,6 +205,9 @@ impl Hello {
         out.put_u16(self.versions.oldest);
         put_field(out, SERVICE, |out| out.put_u8(self.service as u8));
         self.about.put(self.lane, out);
+        if let Some(address) = &self.address {
+            put_field(out, ADDRESS, |out| out.put_slice(address.as_bytes()));
+        }
     }
 
     /// Reads the message's body; `ours` is what this side speaks.
@@ -271,11 +231,18 @@ impl Hello {
         let service = match service.try_get_u8()? {
             1 => Service::Replica,
             2 => Service::Coordinator,
+            3 => Service::Join,
             other => return Err(WireError::Kind(other).into()),
         };
-        let (about, lane) = About::get(fields)?;
-        Ok(Self { versions: theirs, service, lane, about })
+        let (about, lane) = About::get(&mut fields)?;
+        let address = fields.optional(ADDRESS)?.map(text);
+        fields.end()?;
+        Ok(Self { versions: theirs, service, lane, about, address })
     }
+}
+
+fn text(bytes: Bytes) -> String {
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 fn get_lane(mut field: Bytes) -> Result<LaneId, HelloError> {
@@ -311,10 +278,12 @@ impl About {
         if let Some(endpoint) = &self.endpoint {
             put_field(out, ENDPOINT, |out| endpoint.put(out));
         }
+        if let Some(epoch) = self.epoch {
+            put_field(out, EPOCH, |out| out.put_u32(epoch));
+        }
     }
 
-    fn get(mut fields: Fields) -> Result<(Self, Option<LaneId>), HelloError> {
-        let text = |bytes: Bytes| String::from_utf8_lossy(&bytes).into_owned();
+    fn get(fields: &mut Fields) -> Result<(Self, Option<LaneId>), HelloError> {
         let cluster = text(fields.required(CLUSTER, "cluster")?);
         let timestamps = text(fields.required(TIMESTAMPS, "timestamps")?);
         let admitted = fields.required(ADMITTED, "admitted")?.try_get_u8()? == 1;
@@ -329,9 +298,9 @@ impl About {
         let lane = fields.optional(LANE)?.map(get_lane).transpose()?;
         let challenge = fields.optional(CHALLENGE)?.map(|mut field| sixteen(&mut field)).transpose()?;
         let endpoint = fields.optional(ENDPOINT)?.and_then(Endpoint::get);
-        fields.end()?;
+        let epoch = fields.optional(EPOCH)?.map(|mut field| field.try_get_u32()).transpose()?;
         let challenge = challenge.unwrap_or_default();
-        Ok((Self { cluster, timestamps, member, challenge, admitted, limits, loops, endpoint }, lane))
+        Ok((Self { cluster, timestamps, member, challenge, admitted, limits, loops, endpoint, epoch }, lane))
     }
 }
 
@@ -342,6 +311,9 @@ impl Welcome {
         out.put_u32(MAGIC);
         out.put_u16(self.version);
         self.about.put(None, out);
+        if let Some(configuration) = &self.configuration {
+            put_field(out, CONFIGURATION, |out| out.put_slice(&configuration.encoded()));
+        }
     }
 
     /// Reads the message's body; `ours` is what this side speaks and has said.
@@ -357,8 +329,12 @@ impl Welcome {
         if !ours.contains(version) {
             return Err(HelloError::Version { theirs: Versions::only(version), ours });
         }
-        let (about, _) = About::get(Fields::new(body))?;
-        Ok(Self { version, about })
+        let mut fields = Fields::new(body);
+        let (about, _) = About::get(&mut fields)?;
+        let configuration = fields.optional(CONFIGURATION)?;
+        fields.end()?;
+        let configuration = configuration.map(|bytes| Configuration::decode(&bytes)).transpose()?;
+        Ok(Self { version, about, configuration })
     }
 }
 
@@ -376,47 +352,6 @@ impl Met {
         take_kind(&mut body, MET, ours)?;
         Fields::new(body).end()?;
         Ok(Self)
-    }
-}
-
-impl Refused {
-    /// Appends the message's body.
-    pub fn put(&self, out: &mut BytesMut) {
-        let (kind, why) = match self {
-            Self::Mismatch(why) => (MISMATCH, why),
-            Self::Impostor(why, _) => (IMPOSTOR, why),
-        };
-        out.put_u8(kind);
-        put_bytes(out, why.as_bytes());
-        if let Self::Impostor(_, tags) = self {
-            put_field(out, TAGS, |out| tags.iter().for_each(|tag| out.put_slice(&tag.0)));
-        }
-    }
-}
-
-/// Takes the kind of message that has to come now, in whose place there may be a refusal.
-pub(crate) fn take_kind(body: &mut Bytes, expected: u8, ours: Versions) -> Result<(), HelloError> {
-    let text = |body: &mut Bytes| -> Result<String, HelloError> {
-        Ok(String::from_utf8_lossy(&get_bytes(body)?).into_owned())
-    };
-    match body.try_get_u8().map_err(|_| HelloError::Stranger)? {
-        kind if kind == expected => Ok(()),
-        MISMATCH => {
-            let why = text(body)?;
-            match why.parse() {
-                // What was said before there were ranges: the version alone.
-                Ok(version) => Err(HelloError::Version { theirs: Versions::only(version), ours }),
-                Err(_) => Err(Refused::Mismatch(why).into()),
-            }
-        }
-        IMPOSTOR => {
-            let why = text(body)?;
-            let mut fields = Fields::new(body.split_off(0));
-            let tags = get_tags(fields.optional(TAGS)?)?;
-            fields.end()?;
-            Err(Refused::Impostor(why, tags).into())
-        }
-        _ => Err(HelloError::Stranger),
     }
 }
 

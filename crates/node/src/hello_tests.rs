@@ -1,5 +1,8 @@
 use super::*;
-use alloc::{borrow::ToOwned, string::ToString, vec};
+use crate::nonce::Tag;
+use abd::wire::put_bytes;
+use abd::{NodeId, TimestampMode};
+use alloc::{borrow::ToOwned, string::ToString, vec, vec::Vec};
 
 /// Bytes of fields, the tag and the length included.
 const LANE_FIELD: usize = 6 + 3;
@@ -16,6 +19,7 @@ fn about() -> About {
         limits: Limits { key: 1, value: 2, frame: 3 },
         loops: 2,
         endpoint: Endpoint::new("c.example", 6380),
+        epoch: None,
     }
 }
 
@@ -25,6 +29,7 @@ fn hello(oldest: u16, newest: u16) -> Hello {
         service: Service::Replica,
         lane: Some(LaneId { kind: LaneKind::Bulk, pair: 1 }),
         about: about(),
+        address: None,
     }
 }
 
@@ -49,7 +54,14 @@ fn the_highest_common_version_is_spoken() {
 fn what_is_said_is_understood() {
     let said = hello(3, 5);
     assert_eq!(Hello::get(written(|out| said.put(out)), Versions::OURS), Ok(said));
-    let said = Welcome { version: 5, about: About { member: None, ..about() } };
+    let said = Welcome { version: 5, about: About { member: None, ..about() }, configuration: None };
+    assert_eq!(Welcome::get(written(|out| said.put(out)), Versions::OURS), Ok(said));
+    let configuration = Configuration::first([(NodeId(1), "a:1".into())], TimestampMode::Logical);
+    let about_joining = About { member: None, epoch: Some(7), ..about() };
+    let said = Hello { service: Service::Join, lane: None, about: about_joining.clone(), ..hello(6, 6) };
+    let said = Hello { address: Some("d:4".into()), ..said };
+    assert_eq!(Hello::get(written(|out| said.put(out)), Versions::OURS), Ok(said));
+    let said = Welcome { version: 6, about: about_joining, configuration: Some(configuration) };
     assert_eq!(Welcome::get(written(|out| said.put(out)), Versions::OURS), Ok(said));
     let mut body = BytesMut::new();
     Met.put(&mut body);
@@ -62,12 +74,13 @@ fn a_refusal_may_come_in_place_of_a_welcome_and_of_a_verdict() {
     for said in [
         Refused::Mismatch("another cluster".into()),
         Refused::Impostor("another disk".into(), vec![Tag([1; 16])]),
+        Refused::Retired(Bytes::from_static(b"a configuration"), vec![Tag([1; 16])]),
     ] {
         let body = written(|out| said.put(out));
         assert_eq!(Welcome::get(body.clone(), Versions::OURS), Err(said.clone().into()));
         assert_eq!(Met::get(body, Versions::OURS), Err(said.into()));
     }
-    let welcome = written(|out| Welcome { version: 5, about: about() }.put(out));
+    let welcome = written(|out| Welcome { version: 5, about: about(), configuration: None }.put(out));
     assert_eq!(Met::get(welcome, Versions::OURS), Err(HelloError::Stranger));
 }
 
@@ -80,8 +93,8 @@ fn without_a_common_version_nothing_else_is_read() {
     body.put_slice(b"nonsense");
     let why = Hello::get(body.freeze(), Versions::OURS).unwrap_err();
     assert_eq!(why, HelloError::Version { theirs: Versions::new(7, 9).unwrap(), ours: Versions::OURS });
-    assert!(why.to_string().contains("versions 7 to 9, this node version 5"), "{why}");
-    let said = Welcome { version: 7, about: about() };
+    assert!(why.to_string().contains("versions 7 to 9, this node versions 5 to 6"), "{why}");
+    let said = Welcome { version: 7, about: about(), configuration: None };
     let why = Welcome::get(written(|out| said.put(out)), Versions::OURS).unwrap_err();
     assert!(matches!(why, HelloError::Version { .. }));
 }

@@ -22,6 +22,7 @@ const INTRODUCTION: u8 = 135;
 const MEMBER: u16 = 1;
 const PRESENT: u16 = 2;
 const PROOFS: u16 = 3;
+const CONFIGURATION: u16 = 4;
 
 /// How a member presents itself to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub struct Introduction {
     pub present: Present,
     /// For its last starts, and the one in which the other side met it last: that it knows their nonces.
     pub proofs: Vec<Proof>,
+    /// The configuration that it has installed, once that is another than the first. What is proven is that it says so, too.
+    pub configuration: Option<Bytes>,
 }
 
 /// The nonce of the present start.
@@ -62,14 +65,17 @@ pub struct Proof {
 
 impl Introduction {
     /// What is proven with it.
-    pub(crate) fn statement(&self) -> [u8; 32] {
-        statement(self.node, self.disk, self.boot, self.sequence)
+    pub(crate) fn statement(&self) -> Vec<u8> {
+        let mut said = member(self.node, self.disk, self.boot, self.sequence).to_vec();
+        said.extend_from_slice(self.configuration.as_deref().unwrap_or_default());
+        said
     }
 
     /// Appends the message's body.
     pub fn put(&self, out: &mut BytesMut) {
         out.put_u8(INTRODUCTION);
-        put_field(out, MEMBER, |out| out.put_slice(&self.statement()));
+        let member = member(self.node, self.disk, self.boot, self.sequence);
+        put_field(out, MEMBER, |out| out.put_slice(&member));
         put_field(out, PRESENT, |out| match &self.present {
             Present::Clear(nonce) => {
                 out.put_u8(1);
@@ -88,6 +94,9 @@ impl Introduction {
                 out.put_slice(&proof.masked.0);
             }
         });
+        if let Some(configuration) = &self.configuration {
+            put_field(out, CONFIGURATION, |out| out.put_slice(configuration));
+        }
     }
 
     /// Reads the message's body; `ours` is what this side speaks.
@@ -117,12 +126,13 @@ impl Introduction {
             let boot = field.try_get_u32()?;
             proofs.push(Proof { boot, tag: Tag(sixteen(&mut field)?), masked: Nonce(sixteen(&mut field)?) });
         }
+        let configuration = fields.optional(CONFIGURATION)?;
         fields.end()?;
-        Ok(Self { node, disk, boot, sequence, present, proofs })
+        Ok(Self { node, disk, boot, sequence, present, proofs, configuration })
     }
 }
 
-pub(crate) fn statement(node: u32, disk: [u8; 16], boot: u32, sequence: u64) -> [u8; 32] {
+fn member(node: u32, disk: [u8; 16], boot: u32, sequence: u64) -> [u8; 32] {
     let mut said = [0; 32];
     said[..4].copy_from_slice(&node.to_be_bytes());
     said[4..20].copy_from_slice(&disk);

@@ -49,9 +49,11 @@ pub struct Challenges {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// The statement is about whoever proves.
-    Introduction,
+    Introduction = 0,
     /// The statement is about the other side.
-    Verdict,
+    Verdict = 1,
+    /// The statement is a configuration that does not name the other side.
+    Retirement = 2,
 }
 
 /// A proof that somebody knows a nonce and says something.
@@ -75,7 +77,7 @@ impl Occasion<'_> {
             unreachable!("HMAC takes keys of any length")
         };
         mac.update(b"atomic-kv handshake");
-        mac.update(&[use_of, u8::from(self.purpose == Purpose::Verdict)]);
+        mac.update(&[use_of, self.purpose as u8]);
         mac.update(&self.from.to_be_bytes());
         mac.update(&self.to.to_be_bytes());
         mac.update(&self.challenges.dialler);
@@ -124,6 +126,7 @@ mod tests {
             Occasion { challenges: Challenges { acceptor: [5; 16], ..challenges }, ..occasion },
             Occasion { challenges: Challenges { dialler: [5; 16], ..challenges }, ..occasion },
             Occasion { purpose: Purpose::Verdict, ..occasion },
+            Occasion { purpose: Purpose::Retirement, ..occasion },
             Occasion { statement: b"boot 8", ..occasion },
         ] {
             assert!(!another.proves(tag, known), "{another:?}");

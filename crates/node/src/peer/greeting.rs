@@ -4,42 +4,19 @@
 //! What whoever drives it must keep: a member is remembered durably before [`Greeting::handle_met`] says so (M1), and a node that
 //! is told [`Next::Fatal`] does not go on. What is drawn for a handshake is drawn for it alone, and nobody can guess it.
 
+pub use super::own::Own;
+
 use crate::acquaintances::PeerRefusal;
+use crate::configuration::Configuration;
 use crate::directory::Identity;
-use crate::endpoint::Endpoint;
-use crate::hello::{
-    About, Hello, HelloError, LaneId, Limits, Met, Refused, Service, Versions, Welcome, harmless,
-};
+use crate::hello::{About, Hello, HelloError, LaneId, Met, Refused, Service, Welcome, harmless};
 use crate::introduction::Introduction;
-use crate::lanes::pair_count;
 use crate::nonce::Challenges;
-use abd::{Members, NodeId};
+use abd::NodeId;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::vec::Vec;
 use bytes::{Bytes, BytesMut};
-
-/// What a node says of itself to everybody, and what it wants to have in common with members.
-#[derive(Clone, Debug)]
-pub struct Own {
-    /// Which member it is.
-    pub id: NodeId,
-    /// The members of its cluster.
-    pub members: Members,
-    /// The same with their addresses, as in [`About::cluster`].
-    pub cluster: String,
-    /// How timestamps are chosen.
-    pub timestamps: String,
-    /// What it lets others send.
-    pub limits: Limits,
-    /// How many event loops it has.
-    pub loops: u16,
-    /// Where clients reach it.
-    pub endpoint: Option<Endpoint>,
-    /// What it speaks.
-    pub versions: Versions,
-}
 
 /// Who greets, at this moment.
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +58,8 @@ pub enum Next {
     Failed(HelloError),
     /// This node must not go on: a member says so who can be believed (M1).
     Fatal(String),
+    /// This node is no member any more: a member says so who can be believed, and this configuration does not name it (M1).
+    Retired(Configuration),
 }
 
 /// Whom a connection has turned out to be with.
@@ -90,6 +69,8 @@ pub enum Greeted {
     Member(Member),
     /// Whoever asks for the Coordinator service.
     Caller,
+    /// Whoever asked for the Join service, and has his answer.
+    Newcomer,
 }
 
 /// A member at the other side.
@@ -103,6 +84,10 @@ pub struct Member {
     pub about: About,
     /// In which of its starts it is.
     pub boot: u32,
+    /// Which version of the peer protocol is spoken with it.
+    pub version: u16,
+    /// A configuration that it told, newer than the one that this node had installed: to be installed.
+    pub learned: Option<Configuration>,
 }
 
 /// One handshake.
@@ -132,21 +117,33 @@ struct Other {
 }
 
 impl Other {
-    fn done(self) -> Next {
-        Next::Done(Greeted::Member(self.member))
-    }
-
     /// What is to be made of a message in whose place there may be a verdict. Whoever has met this node may say that it must not
     /// go on, and whoever it has never met.
     fn told<T>(&self, host: Host<'_>, message: Result<T, HelloError>) -> Result<T, Box<Step>> {
+        let may_judge = host.identity.may_be_judged_by(self.member.id.0);
         match message {
             Err(HelloError::Refused(Refused::Impostor(why, tags)))
-                if host.identity.believes(self.member.id.0, self.challenges, &why, &tags) =>
+                if may_judge
+                    && host.identity.believes(self.member.id.0, self.challenges, &why, &tags) =>
             {
                 let why = format!("node {} refuses this node: {}", self.member.id, harmless(&why));
                 Err(Box::new(Next::Fatal(why).alone()))
             }
+            Err(HelloError::Refused(Refused::Retired(configuration, tags))) if may_judge => {
+                let from = self.member.id.0;
+                let told = host.identity.is_retired_by(from, self.challenges, &configuration, &tags);
+                let refused = || HelloError::Refused(Refused::Retired(configuration, tags)).into();
+                Err(told.map_or_else(refused, |told| Box::new(Next::Retired(told).alone())))
+            }
             message => Ok(message?),
+        }
+    }
+
+    /// The end of a handshake in which both sides have met. What the other one told may have no place for this node.
+    fn done(self, host: Host<'_>) -> Next {
+        match self.member.learned.filter(|told| told.epoch() > host.identity.epoch()) {
+            Some(told) if !host.identity.is_named_by(&told) => Next::Retired(told),
+            learned => Next::Done(Greeted::Member(Member { learned, ..self.member })),
         }
     }
 }
@@ -169,14 +166,13 @@ impl From<HelloError> for Box<Step> {
     }
 }
 
-/// Tells the other side why this one does not go on.
-fn refuse(peer: Option<u32>, refused: &Refused) -> Box<Step> {
-    let (Refused::Mismatch(why) | Refused::Impostor(why, _)) = refused;
-    Box::new(Next::Refused { peer, why: why.clone() }.after(|body| refused.put(body)))
+/// Tells the other side why this one does not go on; `why` is for this one's log.
+fn refuse(peer: Option<u32>, why: String, refused: &Refused) -> Box<Step> {
+    Box::new(Next::Refused { peer, why }.after(|body| refused.put(body)))
 }
 
 fn mismatch(peer: Option<u32>, why: String) -> Box<Step> {
-    refuse(peer, &Refused::Mismatch(why))
+    refuse(peer, why.clone(), &Refused::Mismatch(why))
 }
 
 impl Host<'_> {
@@ -187,10 +183,11 @@ impl Host<'_> {
             timestamps: timestamps.clone(),
             member: Some(id.0),
             challenge,
-            admitted: self.identity.admitted,
+            admitted: self.identity.votes(),
             limits: *limits,
             loops: *loops,
             endpoint: endpoint.clone(),
+            epoch: self.identity.changed().map(Configuration::epoch),
         }
     }
 
@@ -200,60 +197,11 @@ impl Host<'_> {
     }
 }
 
-impl Own {
-    /// Whether the other side belongs to the same cluster: one of the same members. Their addresses may differ, as they do
-    /// while a changed one is made known to one node after the other; who is who is told by the data directories (M1).
-    fn check_cluster(&self, theirs: &About) -> Result<(), String> {
-        let id = |entry: &str| entry.split_once('=')?.0.trim().parse().map(NodeId).ok();
-        let mut ids: Option<Vec<NodeId>> = theirs.cluster.split(',').map(id).collect();
-        ids.iter_mut().for_each(|ids| ids.sort_unstable());
-        if ids.as_deref() != Some(self.members.ids()) {
-            let (theirs, ours) = (&theirs.cluster, &self.cluster);
-            return Err(format!(
-                "its --cluster is \"{theirs}\", this node's is \"{ours}\": the ids must be the same"
-            ));
-        }
-        if theirs.timestamps != self.timestamps {
-            let (theirs, ours) = (&theirs.timestamps, &self.timestamps);
-            return Err(format!("its --timestamps is {theirs}, this node's is {ours}"));
-        }
-        match theirs.member {
-            Some(member) if !self.members.contains(NodeId(member)) => {
-                Err(format!("node {member} is not in --cluster"))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Who it is and which lane it opens, if it is for the Replica service; or why it may not come in.
-    fn check(&self, hello: &Hello) -> Result<Option<(NodeId, LaneId)>, String> {
-        let about = &hello.about;
-        if let Some(member) = about.member {
-            self.check_cluster(about)?;
-            if member == self.id.0 {
-                return Err(format!("this is node {member}, too: two nodes have one id"));
-            }
-        }
-        match (hello.service, about.member, hello.lane) {
-            (Service::Coordinator, ..) => Ok(None),
-            (Service::Replica, None, _) => Err("the Replica service is for members only".into()),
-            (Service::Replica, Some(member), Some(lane))
-                if lane.pair < pair_count(about.loops, self.loops) =>
-            {
-                Ok(Some((NodeId(member), lane)))
-            }
-            (Service::Replica, Some(_), _) => {
-                Err("it does not say which lane it opens, or one that is not there".into())
-            }
-        }
-    }
-}
-
 impl Greeting {
     /// Of the side that has connected to a member.
     pub fn dial(peer: NodeId, lane: LaneId, challenge: [u8; 16], host: Host<'_>) -> (Self, Step) {
         let (versions, about) = (host.own.versions, host.about(challenge));
-        let hello = Hello { versions, service: Service::Replica, lane: Some(lane), about };
+        let hello = Hello { versions, service: Service::Replica, lane: Some(lane), about, address: None };
         let step = Next::Frame.after(|body| hello.put(body));
         (Self(State::Welcome(peer, lane, challenge)), step)
     }
@@ -273,7 +221,7 @@ impl Greeting {
             State::Welcome(peer, lane, challenge) => self.welcome(body, peer, lane, challenge, host),
             State::Introduction(other) => self.introduction(body, other, host),
             State::Met(other) => {
-                other.told(host, Met::get(body, host.own.versions)).map(|_| other.done().alone())
+                other.told(host, Met::get(body, host.own.versions)).map(|_| other.done(host).alone())
             }
             State::Meeting(_) | State::Over => panic!("a frame that nobody has asked for"),
         };
@@ -292,8 +240,8 @@ impl Greeting {
         let Some(version) = hello.versions.common(ours) else {
             unreachable!("a hello without a common version is an error");
         };
-        let checked = host.own.check(&hello);
-        let about = hello.about;
+        let checked = host.own.check(host.identity, &hello, version);
+        let Hello { service, about, address, .. } = hello;
         let member = checked.map_err(|why| mismatch(about.member, why))?;
         let own = host.about(challenge);
         // Somebody who is no member is not told which one this is.
@@ -301,15 +249,20 @@ impl Greeting {
             Some(_) => (own.member, own.endpoint.clone()),
             None => (None, None),
         };
-        let welcome = Welcome { version, about: About { member: member_told, endpoint, ..own } };
+        // Directory ids are told to those whom the members wait for, and to nobody else.
+        let awaits = |known: &&Configuration| known.awaited().any(|one| Some(&one.address) == address.as_ref());
+        let configuration = host.identity.configuration().filter(awaits).filter(|_| service == Service::Join);
+        let about_own = About { member: member_told, endpoint, ..own };
+        let welcome = Welcome { version, about: about_own, configuration: configuration.cloned() };
         let Some((id, lane)) = member else {
-            return Ok(Next::Done(Greeted::Caller).after(|body| welcome.put(body)));
+            let who = if service == Service::Join { Greeted::Newcomer } else { Greeted::Caller };
+            return Ok(Next::Done(who).after(|body| welcome.put(body)));
         };
         let challenges = Challenges { dialler: about.challenge, acceptor: challenge };
         self.0 = State::Introduction(Other {
             is_dialler: false,
             challenges,
-            member: Member { id, lane, about, boot: 0 },
+            member: Member { id, lane, about, boot: 0, version, learned: None },
         });
         Ok(Next::Frame.after(|body| welcome.put(body)))
     }
@@ -322,14 +275,15 @@ impl Greeting {
         challenge: [u8; 16],
         host: Host<'_>,
     ) -> Result<Step, Box<Step>> {
-        let Welcome { about, .. } = Welcome::get(body, host.own.versions)?;
-        host.own.check_cluster(&about).map_err(|why| mismatch(Some(peer.0), why))?;
+        let Welcome { version, about, .. } = Welcome::get(body, host.own.versions)?;
+        host.own.check_cluster(host.identity, &about, version).map_err(|why| mismatch(Some(peer.0), why))?;
         if about.member != Some(peer.0) {
-            let why = format!("its address is that of node {peer} in --cluster, which it is not");
+            let why = format!("its address is that of node {peer}, which it is not");
             return Err(mismatch(Some(peer.0), why));
         }
         let challenges = Challenges { dialler: challenge, acceptor: about.challenge };
-        let other = Other { is_dialler: true, challenges, member: Member { id: peer, lane, about, boot: 0 } };
+        let member = Member { id: peer, lane, about, boot: 0, version, learned: None };
+        let other = Other { is_dialler: true, challenges, member };
         let step = host.introduce(&other, Next::Frame);
         self.0 = State::Introduction(other);
         Ok(step)
@@ -344,6 +298,8 @@ impl Greeting {
             return Err(mismatch(Some(peer.0), why));
         }
         other.member.boot = introduction.boot;
+        // Of what cannot be understood the meeting says so.
+        other.member.learned = host.identity.news_of(&introduction).ok().flatten();
         let next = Next::Meet(introduction, other.challenges);
         self.0 = State::Meeting(other);
         Ok(next.alone())
@@ -359,18 +315,27 @@ impl Greeting {
         };
         let peer = other.member.id.0;
         match met {
-            Ok(()) if other.is_dialler => other.done().after(|body| Met.put(body)),
+            Ok(()) if other.is_dialler => other.done(host).after(|body| Met.put(body)),
             Ok(()) => {
                 let step = host.introduce(&other, Next::Frame);
                 self.0 = State::Met(other);
                 step
+            }
+            Err(why @ PeerRefusal::NotNamed { .. }) => {
+                // Only whoever has the newer configuration knows better.
+                let newest = host.identity.changed().filter(|_| other.member.learned.is_none());
+                let Some(newest) = newest.map(Configuration::encoded) else {
+                    return *mismatch(Some(peer), why.to_string());
+                };
+                let tags = host.identity.vouch_for(peer, other.challenges, &newest);
+                *refuse(Some(peer), why.to_string(), &Refused::Retired(newest, tags))
             }
             // What is not certain, or this node's own trouble, is no verdict on the other one.
             Err(why) if !why.is_final() => *mismatch(Some(peer), why.to_string()),
             Err(why) => {
                 let told = why.to_string();
                 let tags = host.identity.vouch(peer, other.challenges, &told);
-                *refuse(Some(peer), &Refused::Impostor(told, tags))
+                *refuse(Some(peer), told.clone(), &Refused::Impostor(told, tags))
             }
         }
     }

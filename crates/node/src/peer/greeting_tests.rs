@@ -1,10 +1,15 @@
 //! Both sides of a handshake, frame by frame.
 
 use super::*;
-use crate::hello::LaneKind;
+use crate::endpoint::Endpoint;
+use crate::hello::{LaneKind, Limits, Versions};
 use crate::nonce::Nonce;
 use alloc::collections::VecDeque;
+use abd::Members;
 use alloc::vec;
+
+#[path = "changed_tests.rs"]
+mod changed;
 
 const LANE: LaneId = LaneId { kind: LaneKind::Small, pair: 0 };
 
@@ -98,7 +103,8 @@ fn connect_on(
 
 fn met(end: Option<Next>) -> (u32, u32) {
     match end {
-        Some(Next::Done(Greeted::Member(Member { id, lane, about, boot }))) => {
+        Some(Next::Done(Greeted::Member(Member { id, lane, about, boot, version, learned }))) => {
+            assert_eq!((version, learned), (6, None));
             assert_eq!((about.member, lane, about.limits.value), (Some(id.0), LANE, 20));
             assert_eq!(about.endpoint, Endpoint::new("n", 1));
             (id.0, boot)
@@ -206,7 +212,7 @@ fn who_answers_at_the_address_of_another_is_not_taken_for_that() {
     let (mut acceptor, _) = Greeting::accept([2; 16]);
     let welcome = acceptor.handle_frame(hello.send.unwrap(), b.host()).send.unwrap();
     let step = dialler.handle_frame(welcome, a.host());
-    assert!(refusal(Some(step.next)).contains("that of node 2 in --cluster, which it is not"));
+    assert!(refusal(Some(step.next)).contains("that of node 2, which it is not"));
     // In its introduction, too.
     (a, b) = (node(1), node(2));
     b.identity.node = 3;
@@ -218,7 +224,7 @@ fn a_client_library_is_not_told_which_member_answers() {
     let host = node(2);
     let mut out = BytesMut::new();
     let about = About { member: None, ..node(1).host().about([0; 16]) };
-    let hello = Hello { versions: Versions::OURS, service: Service::Coordinator, lane: None, about };
+    let hello = Hello { versions: Versions::OURS, service: Service::Coordinator, lane: None, about, address: None };
     hello.put(&mut out);
     let (mut acceptor, _) = Greeting::accept([2; 16]);
     let step = acceptor.handle_frame(out.freeze(), host.host());
@@ -233,8 +239,8 @@ fn releases_without_a_common_version_are_told_so_in_their_own_words() {
     let (mut a, mut b) = (node(1), node(2));
     a.own.versions = Versions::new(8, 9).unwrap();
     let (told, refused) = connect(&mut a, &mut b);
-    assert!(refusal(refused).contains("it speaks versions 8 to 9, this node version 5"));
-    assert!(failure(told).contains("it speaks version 5, this node versions 8 to 9"));
+    assert!(refusal(refused).contains("it speaks versions 8 to 9, this node versions 5 to 6"));
+    assert!(failure(told).contains("it speaks versions 5 to 6, this node versions 8 to 9"));
     // What is no greeting is not answered at all.
     let (mut acceptor, _) = Greeting::accept([2; 16]);
     let step = acceptor.handle_frame("GET / HTTP/1.1".into(), b.host());

@@ -2,3 +2,4 @@
 
 pub mod dialling;
 pub mod greeting;
+mod own;

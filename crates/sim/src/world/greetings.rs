@@ -82,7 +82,11 @@ impl World {
             Next::Failed(HelloError::Refused(Refused::Mismatch(why))) if self.lies.believes_trouble => {
                 self.believe(node, why);
             }
-            Next::Frame | Next::Done(Greeted::Caller) | Next::Refused { .. } | Next::Failed(_) => {}
+            Next::Frame
+            | Next::Done(Greeted::Caller | Greeted::Newcomer)
+            | Next::Refused { .. }
+            | Next::Failed(_)
+            | Next::Retired(_) => {}
         }
         (send, false)
     }

@@ -60,6 +60,7 @@ impl Member {
             limits: Limits { key: 64 << 10, value: 16 << 20, frame: 32 << 20 },
             loops: 1,
             endpoint: None,
+            epoch: None,
         };
         let (sender, accepted) = mpsc::channel();
         let ended = Arc::<AtomicBool>::default();
@@ -113,7 +114,7 @@ impl Member {
         });
         let mut wire = Wire::new(stream.unwrap());
         let (versions, service, lane) = (Versions::OURS, Service::Replica, Some(LaneId { kind, pair: 0 }));
-        let hello = Hello { versions, service, lane, about: self.about.clone() };
+        let hello = Hello { versions, service, lane, about: self.about.clone(), address: None };
         wire.send(|body| hello.put(body)).unwrap();
         let welcome = Welcome::get(wire.receive(), Versions::OURS).unwrap();
         let challenges = Challenges { dialler: self.about.challenge, acceptor: welcome.about.challenge };
@@ -138,7 +139,7 @@ fn greeted(stream: TcpStream, about: &About, identity: &Mutex<Identity>) -> io::
     let theirs = wire.receive_within(PATIENCE)?.ok_or(ErrorKind::TimedOut)?;
     let theirs = Hello::get(theirs, Versions::OURS).unwrap();
     let version = theirs.versions.common(Versions::OURS).unwrap();
-    wire.send(|body| Welcome { version, about: about.clone() }.put(body))?;
+    wire.send(|body| Welcome { version, about: about.clone(), configuration: None }.put(body))?;
     let challenges = Challenges { dialler: theirs.about.challenge, acceptor: about.challenge };
     let introduced = wire.receive_within(PATIENCE)?.ok_or(ErrorKind::TimedOut)?;
     let introduced = Introduction::get(introduced, Versions::OURS).unwrap();
@@ -198,9 +199,10 @@ impl Wire {
             limits: Limits { key: 64 << 10, value: 16 << 20, frame: 32 << 20 },
             loops: 1,
             endpoint: None,
+            epoch: None,
         };
         let lane = Some(LaneId { kind: LaneKind::Small, pair: 0 });
-        let hello = Hello { versions: Versions::OURS, service: Service::Replica, lane, about };
+        let hello = Hello { versions: Versions::OURS, service: Service::Replica, lane, about, address: None };
         wire.send(|body| hello.put(body)).unwrap();
         let welcome = Welcome::get(wire.receive(), Versions::OURS)?;
         Ok((wire, welcome))
@@ -239,8 +241,10 @@ impl Wire {
             limits: Limits { key: 64 << 10, value: 16 << 20, frame: 32 << 20 },
             loops: 1,
             endpoint: None,
+            epoch: None,
         };
-        let hello = Hello { versions: Versions::OURS, service: Service::Coordinator, lane: None, about };
+        let versions = Versions::OURS;
+        let hello = Hello { versions, service: Service::Coordinator, lane: None, about, address: None };
         self.send(|body| hello.put(body)).unwrap();
     }
 
