@@ -1,5 +1,10 @@
 //! Settings: flags, environment, a TOML file; in this order of precedence, then the defaults.
 
+mod parse;
+
+pub(crate) use parse::{check_listed, required};
+pub use parse::{parse_cluster, parse_duration, parse_timestamps};
+
 use crate::fatal::Fatal;
 use ::node::endpoint::Endpoint;
 use ::node::hello::LOOPS_MAX;
@@ -7,6 +12,7 @@ use ::node::limits::VALUE_BYTES_MAX;
 use ::node::resp::{DebugCommand, MultiKeys, Policy};
 use abd::TimestampMode;
 use clap::Args;
+use parse::{check, check_address, choice, parse_addresses, parse_announce};
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,13 +29,18 @@ const OP_TIMEOUT: Duration = Duration::from_secs(3);
 #[derive(Debug, Default, Args, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ServeArgs {
-    /// This node's id, one of those in --cluster.
+    /// This node's id, one of those in --cluster. Its data directory remembers it.
     #[arg(long, env = "ATOMIC_KV_NODE_ID")]
     pub node_id: Option<u32>,
     /// All members with their peer addresses: 1=HOST:PORT,2=HOST:PORT,3=HOST:PORT. The ids are the same on every node; a
-    /// node listens for its peers at its own entry (but see --peer-listen).
+    /// node listens for its peers at its own entry (but see --peer-listen). It is read at the first start alone; after that the
+    /// data directory says who the members are.
     #[arg(long, env = "ATOMIC_KV_CLUSTER")]
     pub cluster: Option<String>,
+    /// For a new node of a cluster that runs: peer addresses of its members, HOST:PORT,HOST:PORT. They say who this node is, by the
+    /// address in --peer-listen, once `add` or `replace` has named that.
+    #[arg(long, env = "ATOMIC_KV_JOIN")]
+    pub join: Option<String>,
     /// Where to listen for Redis clients, HOST:PORT; at all addresses that a name has.
     #[arg(long, env = "ATOMIC_KV_LISTEN")]
     pub listen: Option<String>,
@@ -40,8 +51,8 @@ pub struct ServeArgs {
     /// The name of the master in SENTINEL MASTERS. Whoever asks for a master by its name may use any [default: mymaster].
     #[arg(long, env = "ATOMIC_KV_SENTINEL_MASTER")]
     pub sentinel_master: Option<String>,
-    /// Where to listen for peers when that is not this node's entry in --cluster: behind a port mapping, say,
-    /// HOST:PORT.
+    /// Where to listen for peers when that is not the address by which they know this node: behind a port mapping, say, HOST:PORT.
+    /// With --join the address that `add` or `replace` names.
     #[arg(long, env = "ATOMIC_KV_PEER_LISTEN")]
     pub peer_listen: Option<String>,
     /// Where this node keeps its data. Never share or copy it.
@@ -51,7 +62,7 @@ pub struct ServeArgs {
     #[arg(long, env = "ATOMIC_KV_HTTP_LISTEN")]
     pub http_listen: Option<String>,
     /// How timestamps are chosen: logical (a quorum read first) or truetime (an interval clock; the same on all nodes)
-    /// [default: logical].
+    /// [default: as at the last start, or logical].
     #[arg(long, env = "ATOMIC_KV_TIMESTAMPS")]
     pub timestamps: Option<String>,
     /// TrueTime: the system clock is never off by more than this, say 2ms. Without it the kernel's own bound is used.
@@ -139,13 +150,24 @@ pub struct DevArgs {
 /// An interpreter takes a part of it without any script.
 const SCRIPT_MEMORY_MIN: usize = 4 << 20;
 
+/// What a node has to be told at its first start alone.
+#[derive(Clone, Debug)]
+pub struct First {
+    /// Its id.
+    pub node_id: Option<u32>,
+    /// All members with their peer addresses, by id.
+    pub cluster: Option<Vec<(u32, String)>>,
+    /// Peer addresses of those who say which node it is.
+    pub join: Vec<String>,
+    /// How timestamps are chosen.
+    pub timestamps: Option<TimestampMode>,
+}
+
 /// Everything that a node needs to know, checked.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// This node.
-    pub node_id: u32,
-    /// All members with their peer addresses, by id.
-    pub cluster: Vec<(u32, String)>,
+    /// What its data directory says better, once it has one.
+    pub first: First,
     /// Where clients connect.
     pub listen: String,
     /// Where clients are told that they reach this node, if that is not for it to say.
@@ -196,13 +218,6 @@ impl Settings {
             TimestampMode::TrueTime => "truetime",
         }
     }
-
-    /// The member list as it is compared between nodes.
-    pub fn cluster_text(&self) -> String {
-        let entries: Vec<String> =
-            self.cluster.iter().map(|(id, address)| format!("{id}={address}")).collect();
-        entries.join(",")
-    }
 }
 
 impl ServeArgs {
@@ -222,11 +237,15 @@ impl ServeArgs {
             })?;
             self = self.or(file);
         }
-        let node_id = required(self.node_id, "--node-id")?;
-        let cluster = parse_cluster(&required(self.cluster, "--cluster")?)?;
-        check(cluster.iter().any(|(id, _)| *id == node_id), || {
-            format!("--node-id {node_id} is not in --cluster; add it or correct the id")
-        })?;
+        let first = First {
+            node_id: self.node_id,
+            cluster: self.cluster.map(|text| parse_cluster(&text)).transpose()?,
+            join: self.join.map_or(Ok(Vec::new()), |text| parse_addresses("--join", &text))?,
+            timestamps: self.timestamps.map(|text| parse_timestamps(&text)).transpose()?,
+        };
+        if let (Some(node_id), Some(cluster)) = (first.node_id, &first.cluster) {
+            check_listed(node_id, cluster)?;
+        }
         let clock_error = self.clock_error.map(|text| parse_duration("--clock-error", &text)).transpose()?;
         let max_clock_width = self
             .max_clock_width
@@ -283,15 +302,14 @@ impl ServeArgs {
             format!("--script-memory {script_memory} is not between {SCRIPT_MEMORY_MIN} and 4294967296")
         })?;
         Ok(Settings {
-            node_id,
-            cluster,
+            timestamps: first.timestamps.unwrap_or(TimestampMode::Logical),
+            first,
             listen: check_address("--listen", required(self.listen, "--listen")?)?,
             announce: self.announce.map(parse_announce).transpose()?,
             sentinel_master: self.sentinel_master.unwrap_or_else(|| "mymaster".to_owned()),
             peer_listen: self.peer_listen.map(|text| check_address("--peer-listen", text)).transpose()?,
             data_dir: required(self.data_dir, "--data-dir")?,
             http_listen: self.http_listen.map(|text| check_address("--http-listen", text)).transpose()?,
-            timestamps: parse_timestamps(self.timestamps.as_deref().unwrap_or("logical"))?,
             clock_error,
             max_clock_width,
             clock_offset: self.clock_offset.unwrap_or(0),
@@ -321,113 +339,11 @@ impl ServeArgs {
             ($($setting:ident)*) => { Self { $($setting: self.$setting.or(file.$setting),)* config: None } };
         }
         first! {
-            node_id cluster listen announce sentinel_master peer_listen data_dir http_listen timestamps clock_error max_clock_width
+            node_id cluster join listen announce sentinel_master peer_listen data_dir http_listen timestamps clock_error max_clock_width
             clock_offset op_timeout max_value_bytes cache_bytes max_clients clients_memory client_output_limit
             threads multi_keys enable_debug_command script_time_limit script_memory
         }
     }
-}
-
-/// Exit code 2 with one line, unless it is as it must be.
-fn check(is_right: bool, wrong: impl FnOnce() -> String) -> Result<(), Fatal> {
-    if is_right { Ok(()) } else { Err(Fatal::usage(wrong())) }
-}
-
-fn required<T>(value: Option<T>, flag: &str) -> Result<T, Fatal> {
-    value.ok_or_else(|| {
-        Fatal::usage(format!(
-            "{flag} is missing; give it as a flag, in the environment or in --config (see --help)"
-        ))
-    })
-}
-
-/// What a setting that has names for its choices says, or its default.
-fn choice<T: Default>(
-    flag: &str,
-    text: Option<String>,
-    named: fn(&str) -> Option<T>,
-    choices: &str,
-) -> Result<T, Fatal> {
-    text.map_or(Ok(T::default()), |text| {
-        named(&text)
-            .ok_or_else(|| Fatal::usage(format!("{flag} \"{text}\" is none of its choices: {choices}")))
-    })
-}
-
-fn check_address(flag: &str, text: String) -> Result<String, Fatal> {
-    let port =
-        text.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
-    match port {
-        Some(Ok(_)) => Ok(text),
-        _ => Err(Fatal::usage(format!("{flag}: \"{text}\" is not HOST:PORT"))),
-    }
-}
-
-fn parse_announce(text: String) -> Result<Endpoint, Fatal> {
-    Endpoint::parse(&text).ok_or_else(|| {
-        Fatal::usage(format!("--announce: \"{text}\" is not a HOST:PORT that clients can reach"))
-    })
-}
-
-/// Reads `1=HOST:PORT,2=HOST:PORT`.
-///
-/// # Errors
-/// Exit code 2 for anything else, an id twice, or a count outside 1 to 7.
-pub fn parse_cluster(text: &str) -> Result<Vec<(u32, String)>, Fatal> {
-    let mut cluster = Vec::new();
-    for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
-        let wrong =
-            || Fatal::usage(format!("--cluster: \"{entry}\" is not ID=HOST:PORT with an ID of at least 1"));
-        let (id, address) = entry.split_once('=').ok_or_else(wrong)?;
-        let id: u32 = id.trim().parse().ok().filter(|id| *id > 0).ok_or_else(wrong)?;
-        cluster.push((id, check_address("--cluster", address.trim().to_owned())?));
-    }
-    cluster.sort();
-    check(cluster.windows(2).all(|pair| pair[0].0 != pair[1].0), || {
-        "--cluster lists a node id twice".to_owned()
-    })?;
-    let mut addresses: Vec<&str> = cluster.iter().map(|(_, address)| address.as_str()).collect();
-    addresses.sort_unstable();
-    if let Some(pair) = addresses.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(Fatal::usage(format!(
-            "--cluster gives {} to two nodes; each needs a peer address of its own",
-            pair[0]
-        )));
-    }
-    let count = cluster.len();
-    check((1..=7).contains(&count), || format!("--cluster lists {count} nodes; 1 to 7 are possible"))?;
-    Ok(cluster)
-}
-
-/// Reads `logical` or `truetime`.
-///
-/// # Errors
-/// Exit code 2 for anything else.
-pub fn parse_timestamps(text: &str) -> Result<TimestampMode, Fatal> {
-    match text {
-        "logical" => Ok(TimestampMode::Logical),
-        "truetime" => Ok(TimestampMode::TrueTime),
-        _ => Err(Fatal::usage(format!("--timestamps \"{text}\" is neither logical nor truetime"))),
-    }
-}
-
-/// Reads a positive duration such as `2ms`, `1.5s`, `100us`, `2m`.
-///
-/// # Errors
-/// Exit code 2 for anything else.
-pub fn parse_duration(flag: &str, text: &str) -> Result<Duration, Fatal> {
-    let wrong = || Fatal::usage(format!("{flag}: \"{text}\" is not a duration such as 2ms, 1.5s or 100us"));
-    let split = text.find(|c: char| c.is_ascii_alphabetic() || c == 'µ').ok_or_else(wrong)?;
-    let number: f64 = text[..split].parse().map_err(|_| wrong())?;
-    let unit = match &text[split..] {
-        "ns" => 1e-9,
-        "us" | "µs" => 1e-6,
-        "ms" => 1e-3,
-        "s" => 1.0,
-        "m" | "min" => 60.0,
-        _ => return Err(wrong()),
-    };
-    Duration::try_from_secs_f64(number * unit).ok().filter(|duration| !duration.is_zero()).ok_or_else(wrong)
 }
 
 #[cfg(test)]

@@ -1,7 +1,23 @@
 //! Why the program ends early, and with which exit code: 2, the command line, the configuration or the environment is wrong; 1,
-//! something failed; 70, a fault in the program. A tool may have others, which its help tells.
+//! something failed; 4, the node is no member of its cluster any more; 70, a fault in the program. A tool may have others, which
+//! its help tells.
 
 pub use tools::Failed as Fatal;
+
+use std::path::Path;
+
+/// The exit code of a node that is no member of its cluster any more. To start it again changes nothing.
+pub const RETIRED: u8 = 4;
+
+/// A node is no member of its cluster any more, since this epoch: exit code 4.
+pub fn retired(node: u32, epoch: u32, directory: &Path) -> Fatal {
+    let message = format!(
+        "node {node} is no member of its cluster any more, since epoch {epoch}: it was removed or replaced, and its id is not used \
+         again. For a new node on this machine delete {}, run atomic-kv add or atomic-kv replace, and start it with --join",
+        directory.display()
+    );
+    Fatal { code: RETIRED, message }
+}
 
 /// A command line that cannot be understood, in one line. Help and version, which end the program too, are printed
 /// as they are.

@@ -4,12 +4,16 @@
 //! both the database belongs. What they must say to each other is decided in [`node::directory`]; here are the files,
 //! the order in which they are written, and the lock that keeps a second process away.
 
+mod opening;
+
+pub use opening::Found;
+
 use crate::fatal::Fatal;
-use crate::private;
 use ::node::acquaintances::PeerRefusal;
-use ::node::directory::{Identity, Mark, Part, PartFound, Unfit};
+use ::node::configuration::Configuration;
+use ::node::directory::{Identity, Part, Unfit};
 use ::node::introduction::Introduction;
-use ::node::nonce::{Challenges, Nonce};
+use ::node::nonce::Challenges;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, Read};
@@ -18,15 +22,17 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use store::Watermark;
-use store::files::{System, if_there};
-use store::private::create_directory;
-use store::slots::{Opened, Slots};
+use store::files::System;
+use store::slots::Slots;
 
 /// Bytes of a slot of the identity.
 const SLOT: usize = 16 << 10;
 /// Bytes of a slot of the mark in the database.
 const MARK_SLOT: usize = 512;
+/// As releases before configurations write it; they read what this one adds.
 const FORMAT: u32 = 3;
+/// Of a node whose members have been changed, or that is no member any more: earlier releases must not serve from it.
+const FORMAT_CHANGED: u32 = 4;
 
 /// The identity as it is written.
 #[derive(Serialize, Deserialize)]
@@ -58,81 +64,9 @@ struct Files {
 }
 
 impl DataDir {
-    /// Opens a directory, or makes a new one, and counts this start durably. The database is to be opened next, see
-    /// [`DataDir::database_opened`].
-    ///
-    /// # Errors
-    /// Exit code 2 for a wrong directory (of another node, other members, in use, unreadable), 1 for one that is damaged or
-    /// not whole.
-    pub fn open(path: &Path, node: u32, members: &[u32]) -> Result<Self, Fatal> {
-        let shown = path.display();
-        create_durably(path).map_err(|why| unusable(path, &why))?;
-        let lock = lock(path)?;
-        private::tighten(path).map_err(|why| unusable(path, &why))?;
-        let (identity_path, watermark_path) =
-            (path.join(Part::Identity.name()), path.join(Part::Watermark.name()));
-        let failed = |why: io::Error| Fatal::runtime(format!("cannot read {shown}: {why}"));
-        let draw = || random().map_err(|why| Fatal::runtime(format!("no randomness: {why}")));
-        let unfit = |why: Unfit| Fatal::runtime(format!("{shown}: {why}. {}", Unfit::REMEDY));
-        let opened = if_there(Slots::open(&System, &identity_path, SLOT)).map_err(failed)?;
-        let watermark = if_there(Watermark::open(&System, &watermark_path)).map_err(failed)?;
-        let found_watermark = match &watermark {
-            None => PartFound::Nothing,
-            Some((_, found)) => found_mark(found.as_ref().map(|(_, mark)| mark.as_slice())),
-        };
-        let (mark, found_database) = find_mark(&path.join(Part::Database.name())).map_err(failed)?;
-        let (mut identity, lost, slots) = match opened {
-            Some(Opened { slots, newest, lost }) => {
-                (read(newest.as_deref(), &identity_path)?, lost, Some(slots))
-            }
-            None => {
-                Identity::check_without(found_watermark, found_database).map_err(unfit)?;
-                (Identity::new(node, members.to_vec(), draw()?, draw()?), false, None)
-            }
-        };
-        if identity.node != node {
-            return Err(Fatal::usage(format!(
-                "the data directory {shown} belongs to node {}, not to node {node}; check --node-id and --data-dir",
-                identity.node
-            )));
-        }
-        if identity.members != members {
-            return Err(Fatal::usage(format!(
-                "the data directory {shown} belongs to a cluster of nodes {:?}, but --cluster lists {members:?}; \
-                 changing the members is not supported yet",
-                identity.members
-            )));
-        }
-        identity.check(lost, found_watermark, found_database).map_err(unfit)?;
-        let nonce = Nonce(draw()?);
-        identity.start(nonce, lost).map_err(|why| Fatal::runtime(format!("{shown}: {why}")))?;
-        identity.admitted |= members.len() == 1;
-        identity.next_generation();
-        // The boot count first, and durable, before anything is sent (rule V1).
-        let text = text_of(&identity).map_err(failed)?;
-        let written = match slots {
-            Some(mut slots) => slots.write(&text).and_then(|()| slots.sync()).map(|()| slots),
-            // A new file gets its name when it is complete and durable: a crash before that leaves no half identity.
-            None => Slots::create(&System, &identity_path, SLOT, &text),
-        };
-        let cannot_write =
-            |path: &Path, why| Fatal::runtime(format!("cannot write {}: {why}", path.display()));
-        let slots = written.map_err(|why| cannot_write(&identity_path, why))?;
-        let watermark = match watermark {
-            Some((watermark, Some(_))) => watermark,
-            // Nothing has been acknowledged yet: see the check.
-            _ => Watermark::create(&System, &watermark_path, 0, &identity.mark().to_bytes())
-                .map_err(|why| cannot_write(&watermark_path, why))?,
-        };
-        File::open(path).and_then(|directory| directory.sync_all()).map_err(|why| cannot_write(path, why))?;
-        Ok(Self {
-            path: path.to_path_buf(),
-            _lock: lock,
-            identity: Mutex::new(identity),
-            files: Mutex::new(Files { identity: slots, mark }),
-            watermark: Arc::new(watermark),
-            news: AtomicBool::new(false),
-        })
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Where the database goes.
@@ -210,6 +144,27 @@ impl DataDir {
     /// When it cannot be written; then the node does not vote.
     pub fn set_admitted(&self) -> io::Result<()> {
         self.change(&mut self.files(), |identity| identity.admitted = true)
+    }
+
+    /// A newer configuration is installed: the directory keeps a copy, in case that the database is lost. Whether it is newer.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn install(&self, configuration: &Configuration) -> io::Result<bool> {
+        let mut files = self.files();
+        let is_newer = self.lock().clone().install(configuration.clone());
+        if is_newer {
+            self.change(&mut files, |identity| _ = identity.install(configuration.clone()))?;
+        }
+        Ok(is_newer)
+    }
+
+    /// The node is no member any more since this epoch: it is never started again from this directory.
+    ///
+    /// # Errors
+    /// When it cannot be written. Whoever it meets next says so again.
+    pub fn retire(&self, epoch: u32) -> io::Result<()> {
+        self.change(&mut self.files(), |identity| identity.retire(epoch))
     }
 
     /// Changes the identity on the disk, then in memory.
@@ -293,97 +248,11 @@ impl Files {
 /// In the database's directory.
 const MARK: &str = "mark";
 
-fn unusable(path: &Path, why: &io::Error) -> Fatal {
-    let shown = path.display();
-    Fatal::usage(format!("cannot use the data directory {shown}: {why}; choose another with --data-dir"))
-}
-
-fn lock(path: &Path) -> Result<File, Fatal> {
-    let shown = path.display();
-    let opened = store::private::options().write(true).create(true).truncate(false).open(path.join("LOCK"));
-    let lock = opened.map_err(|why| unusable(path, &why))?;
-    rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).map_err(|why| {
-        Fatal::usage(if why == rustix::io::Errno::WOULDBLOCK {
-            format!(
-                "the data directory {shown} is in use by another process; stop it, or choose another with --data-dir"
-            )
-        } else {
-            format!("cannot lock the data directory {shown}: {why}; choose a local disk with --data-dir")
-        })
-    })?;
-    Ok(lock)
-}
-
-fn found_mark(bytes: Option<&[u8]>) -> PartFound {
-    bytes.and_then(Mark::from_bytes).map_or(PartFound::Unmarked, PartFound::Marked)
-}
-
-/// The file with the mark in a database, and what it says.
-fn find_mark(database: &Path) -> io::Result<(Option<Slots>, PartFound)> {
-    if !database.try_exists()? {
-        return Ok((None, PartFound::Nothing));
-    }
-    Ok(match if_there(Slots::open(&System, &database.join(MARK), MARK_SLOT))? {
-        None => (None, PartFound::Unmarked),
-        Some(Opened { slots, newest, .. }) => (Some(slots), found_mark(newest.as_deref())),
-    })
-}
-
 fn text_of(identity: &Identity) -> io::Result<Vec<u8>> {
-    let record = WrittenIdentity { format: FORMAT, identity: identity.clone() };
+    let is_as_before = identity.changed().is_none() && identity.retired().is_none();
+    let format = if is_as_before { FORMAT } else { FORMAT_CHANGED };
+    let record = WrittenIdentity { format, identity: identity.clone() };
     toml::to_string(&record).map(String::into_bytes).map_err(io::Error::other)
-}
-
-/// The identity in the newest slot.
-fn read(newest: Option<&[u8]>, path: &Path) -> Result<Identity, Fatal> {
-    #[derive(Deserialize)]
-    struct Version {
-        format: u32,
-    }
-    let shown = path.display();
-    let other = |format: u32| {
-        Fatal::runtime(format!(
-            "{shown} has format {format}, this release reads format {FORMAT}; run the release that wrote it, or give \
-             the node an empty directory under a new id"
-        ))
-    };
-    let Some(text) = newest.and_then(|bytes| std::str::from_utf8(bytes).ok()) else {
-        // Of the formats before this one the slots were laid out otherwise.
-        let before = std::fs::read(path).is_ok_and(|bytes| bytes.get(12..22) == Some(b"format = 2"));
-        return Err(if before {
-            other(2)
-        } else {
-            Fatal::runtime(format!(
-                "{shown} is damaged: neither copy matches its checksum. The node must not vote: restore the disk, or \
-                 replace the node under a new id"
-            ))
-        });
-    };
-    if let Ok(Version { format }) = toml::from_str(text)
-        && format != FORMAT
-    {
-        return Err(other(format));
-    }
-    toml::from_str::<WrittenIdentity>(text)
-        .map(|record| record.identity)
-        .map_err(|why| Fatal::runtime(format!("{shown} cannot be understood: {why}")))
-}
-
-/// Creates a directory and makes the new names durable as far as the directories above can be opened.
-fn create_durably(path: &Path) -> io::Result<()> {
-    let new: Vec<&Path> =
-        path.ancestors().take_while(|part| !part.as_os_str().is_empty() && !part.exists()).collect();
-    if !new.is_empty() {
-        create_directory(path)?;
-    }
-    for parent in new.iter().filter_map(|part| part.parent()) {
-        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-        if let Ok(parent) = File::open(parent) {
-            // A lost name is noticed: the others refuse the new directory that replaces it.
-            let _ = parent.sync_all();
-        }
-    }
-    Ok(())
 }
 
 /// Random bytes that nobody else can guess.

@@ -1,9 +1,10 @@
 //! A short run of every fuzz target: its corpus, each input mutated with a fixed seed, and plain noise.
 
 use abd::wire::{put_frame, put_reply, put_request};
-use abd::{CallId, Content, Reply, Request, Scope, StampedValue, Timestamp, Version};
+use abd::{CallId, Content, NodeId, Reply, Request, Scope, StampedValue, Timestamp, TimestampMode, Version};
 use bytes::BytesMut;
 use fuzz_targets::TARGETS;
+use node::configuration::Configuration;
 use node::endpoint::Endpoint;
 use node::hello::{About, Hello, LaneId, LaneKind, Limits, Met, Refused, Service, Versions, Welcome};
 use node::introduction::{Introduction, Present, Proof};
@@ -79,6 +80,7 @@ fn messages() -> Vec<Vec<u8>> {
         put_frame(&mut stream, |out| out.extend_from_slice(body));
     }
     bodies.push(stream);
+    let configuration = Configuration::first([(NodeId(1), "a:1".into())], TimestampMode::Logical);
     let proof = |boot| Proof { boot, tag: Tag([1; 16]), masked: Nonce([2; 16]) };
     let said = |present| Introduction {
         node: 1,
@@ -87,6 +89,7 @@ fn messages() -> Vec<Vec<u8>> {
         sequence: 5,
         present,
         proofs: vec![proof(2), proof(1)],
+        configuration: Some(configuration.encoded()),
     };
     let about = About {
         cluster: "1=a:1".into(),
@@ -97,18 +100,22 @@ fn messages() -> Vec<Vec<u8>> {
         limits: Limits { key: 1, value: 2, frame: 3 },
         loops: 1,
         endpoint: Endpoint::new("a", 1),
+        epoch: Some(3),
     };
     let lane = Some(LaneId { kind: LaneKind::Small, pair: 0 });
-    let hello = Hello { versions: Versions::OURS, service: Service::Replica, lane, about: about.clone() };
+    let (versions, service, address) = (Versions::OURS, Service::Replica, Some("a:1".into()));
+    let hello = Hello { versions, service, lane, about: about.clone(), address };
+    let welcome = Welcome { version: 6, about, configuration: Some(configuration.clone()) };
     for put in [
         &|out: &mut BytesMut| hello.put(out),
-        &|out: &mut BytesMut| Welcome { version: 4, about: about.clone() }.put(out),
+        &|out: &mut BytesMut| welcome.put(out),
         &|out: &mut BytesMut| Refused::Mismatch("why".into()).put(out),
         &|out: &mut BytesMut| Refused::Impostor("why".into(), vec![Tag([5; 16])]).put(out),
+        &|out: &mut BytesMut| Refused::Retired(configuration.encoded(), vec![Tag([5; 16])]).put(out),
         &|out: &mut BytesMut| said(Present::Clear(Nonce([3; 16]))).put(out),
         &|out: &mut BytesMut| said(Present::Sealed(Tag([3; 16]), Nonce([4; 16]))).put(out),
         &|out: &mut BytesMut| Met.put(out),
-    ] as [&dyn Fn(&mut BytesMut); 7]
+    ] as [&dyn Fn(&mut BytesMut); 8]
     {
         let mut body = BytesMut::new();
         put(&mut body);

@@ -72,7 +72,9 @@ impl PeerRefusal {
     pub fn is_final(&self) -> bool {
         match self {
             Self::OtherDisk(_) | Self::RolledBack { .. } | Self::Copy(..) | Self::NotNamed { .. } => true,
-            Self::Unproven(_) | Self::Unknown { .. } | Self::Unreadable(..) | Self::CannotRemember(_) => false,
+            Self::Unproven(_) | Self::Unknown { .. } | Self::Unreadable(..) | Self::CannotRemember(_) => {
+                false
+            }
         }
     }
 }

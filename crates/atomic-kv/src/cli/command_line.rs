@@ -16,6 +16,7 @@ use tools::verify::VerifyArgs;
 const EXAMPLES: &str = "Try it: atomic-kv dev, then in another terminal: atomic-kv set greeting hello\n\
 A real node: atomic-kv serve --node-id 1 --cluster 1=a:7000,2=b:7000,3=c:7000 --listen a:6380 --data-dir /var/lib/akv\n\
 Exit codes: 0 done, 1 failed or outcome unknown, 2 wrong command line or configuration,\n\
+4 a node that is no member of its cluster any more (serve),\n\
 70 a fault in the program itself: start it again, and report what it said. A subcommand with others tells them in its help.";
 
 /// A replicated key-value store: linearizable for every key, without a leader.

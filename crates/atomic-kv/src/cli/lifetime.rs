@@ -1,6 +1,6 @@
 //! From the start of nodes to their end, and the signals in between.
 
-use crate::fatal::Fatal;
+use crate::fatal::{Fatal, RETIRED};
 use crate::logging::limit::limited;
 use crate::node::RunningNode;
 use std::future::poll_fn;
@@ -21,7 +21,7 @@ pub(super) enum HangUp {
 /// Starts nodes, and waits until they are told to stop or one of them cannot go on.
 ///
 /// # Errors
-/// Those of the start; why a node could not go on; exit code 1 when somebody did not want to wait for a graceful stop.
+/// Those of the start; why a node could not go on, or is no member any more; exit code 1 when somebody did not want to wait for a graceful stop.
 pub(super) fn run(
     hang_up: HangUp,
     start: impl FnOnce() -> Result<Vec<RunningNode>, Fatal> + Send + 'static,
@@ -47,18 +47,23 @@ pub(super) fn run(
             let mut all = failures.iter_mut().map(|failure| failure.as_mut().poll(context));
             all.find(Poll::is_ready).unwrap_or(Poll::Pending)
         });
+        let mut retired = None;
         tokio::select! {
             biased;
             signal = signals.wait() => tracing::info!(signal, "stopping"),
-            // Nothing may be answered any more: no graceful stop.
-            fatal = &mut first_failure => return Err(fatal),
+            fatal = &mut first_failure => match fatal.code {
+                // What clients ask has no effect here any more, and they are told so.
+                RETIRED => retired = Some(fatal),
+                // Nothing may be answered any more: no graceful stop.
+                _ => return Err(fatal),
+            },
         }
         nodes.iter().for_each(RunningNode::begin_to_stop);
         let stopped = on_a_thread("stop", || nodes.into_iter().for_each(RunningNode::stop))?;
         tokio::select! {
             biased;
-            fatal = &mut first_failure => Err(fatal),
-            () = stopped => Ok(()),
+            fatal = &mut first_failure, if retired.is_none() => Err(fatal),
+            () = stopped => retired.map_or(Ok(()), Err),
             signal = signals.wait() => Err(Fatal::runtime(format!(
                 "{signal} came while the node was stopping: it ends without waiting for operations in flight"
             ))),

@@ -18,12 +18,12 @@ use lifetime::HangUp;
 /// Runs one node until it is told to stop.
 ///
 /// # Errors
-/// Exit code 2 for a wrong configuration, 1 for a node that cannot go on.
+/// Exit code 2 for a wrong configuration, 1 for a node that cannot go on, 4 for one that is no member any more.
 pub fn serve(args: ServeArgs) -> Result<(), Fatal> {
     private::set_umask();
     logging::start(&format!("info,{}", store::LOG_FILTER))?;
     let settings = args.settle()?;
-    if settings.cluster.len() % 2 == 0 {
+    if settings.first.cluster.as_ref().is_some_and(|members| members.len() % 2 == 0) {
         tracing::warn!("an even number of nodes survives no more failures than one node less");
     }
     lifetime::run(HangUp::IsIgnored, || Ok(vec![RunningNode::start(settings)?]))

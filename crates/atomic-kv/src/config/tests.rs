@@ -22,7 +22,9 @@ fn a_full_command_line_is_understood() {
     let settings =
         serve(&[&GOOD[..], &["--clock-error", "2ms", "--timestamps", "truetime"]].concat()).unwrap();
     assert_eq!(settings.clock_error, Some(Duration::from_millis(2)));
-    assert_eq!(settings.cluster.len(), 3);
+    assert_eq!(settings.first.cluster.unwrap().len(), 3);
+    let joins = serve(&[&GOOD[4..], &["--join", "a:1, b:2"]].concat()).unwrap();
+    assert_eq!((joins.first.join, joins.first.node_id), (vec!["a:1".to_owned(), "b:2".to_owned()], None));
     assert_eq!(settings.op_timeout, Duration::from_secs(3));
 }
 
@@ -35,6 +37,8 @@ fn what_is_wrong_is_said_in_one_line() {
         (&["--clock-error", "18000000000000000000s"], "wider than"),
         (&["--op-timeout", "18000000000000000000s"], "longer than an hour"),
         (&["--http-listen", "nowhere"], "not HOST:PORT"),
+        (&["--join", "a"], "not HOST:PORT"),
+        (&["--join", ","], "names nobody"),
         (&["--threads", "0"], "between 1 and 64"),
         (&["--max-clients", "0"], "at least 1"),
         (&["--client-output-limit", "1000"], "no client could read"),
@@ -49,7 +53,7 @@ fn what_is_wrong_is_said_in_one_line() {
         assert_eq!(wrong.code, 2);
         assert!(wrong.message.contains(part) && !wrong.message.contains('\n'), "{}", wrong.message);
     }
-    assert!(serve(&GOOD[2..]).unwrap_err().message.contains("--node-id is missing"));
+    assert!(serve(&GOOD[..6]).unwrap_err().message.contains("--data-dir is missing"));
     assert!(parse_cluster("1=a:1,1=b:1").unwrap_err().message.contains("twice"));
     assert!(parse_cluster("1=a:1,2=a:1").unwrap_err().message.contains("two nodes"));
     assert!(parse_cluster("0=a:1").is_err() && parse_cluster("a:1").is_err() && parse_cluster("").is_err());

@@ -1,7 +1,16 @@
 use super::*;
+use ::node::acquaintances::PeerRefusal;
+use ::node::configuration::{Member, Stage};
+use ::node::nonce::Nonce;
+use abd::{NodeId, Scope, TimestampMode};
 
 fn open(path: &Path) -> Result<DataDir, Fatal> {
-    DataDir::open(path, 1, &[1, 2, 3])
+    open_as(path, 1, &[1, 2, 3])
+}
+
+fn open_as(path: &Path, node: u32, members: &[u32]) -> Result<DataDir, Fatal> {
+    let members = members.iter().map(|id| (NodeId(*id), format!("n{id}:1")));
+    Found::open(path)?.start(NodeId(node), Configuration::first(members, TimestampMode::Logical))
 }
 
 /// As a node does it: with a database that holds so many batches.
@@ -31,8 +40,8 @@ fn a_directory_has_one_process_one_node_and_one_member_list() {
     let opened = open(directory.path()).unwrap();
     assert_eq!(open(directory.path()).unwrap_err().code, 2);
     drop(opened);
-    assert_eq!(DataDir::open(directory.path(), 2, &[1, 2, 3]).unwrap_err().code, 2);
-    assert_eq!(DataDir::open(directory.path(), 1, &[1, 2]).unwrap_err().code, 2);
+    assert_eq!(open_as(directory.path(), 2, &[1, 2, 3]).unwrap_err().code, 2);
+    assert_eq!(open_as(directory.path(), 1, &[1, 2]).unwrap().identity().members, [1, 2, 3]);
 }
 
 /// A crash at any step of the first start: nothing was acknowledged, so the next one goes on.
@@ -126,7 +135,7 @@ fn m1_a_restored_backup_and_a_clone_are_refused() {
     let here = tempfile::tempdir().unwrap();
     let here = open(here.path()).unwrap();
     let meet = |path: &Path, sequence| {
-        let there = DataDir::open(path, 2, &[1, 2, 3]).unwrap();
+        let there = open_as(path, 2, &[1, 2, 3]).unwrap();
         here.meet(&there.identity().introduce(1, CHALLENGES, sequence), CHALLENGES)
     };
     let copy = |to: &Path| {
@@ -186,16 +195,110 @@ fn m1_what_was_heard_of_a_member_is_written_down() {
     assert!(opened.lock().check_batches(None, 49).is_err());
 }
 
+/// A configuration in which so many members, with long names, are about to take the place of as many others.
+fn changed(epoch: u32, members: u32, name: &str) -> Configuration {
+    let member = |id: u32| Member {
+        id: NodeId(id),
+        directory: Some([u8::try_from(id).unwrap(); 16]),
+        address: format!("{name}{id}:7000"),
+    };
+    let first = Configuration::first([(NodeId(1), "n1:1".into())], TimestampMode::Logical);
+    Configuration {
+        scope: Scope { epoch, ..Scope::FIRST },
+        level: 1,
+        next_id: 2 * members + 1,
+        members: (1..=members).map(member).collect(),
+        stage: Stage::Joint { next: (members + 1..=2 * members).map(member).collect(), lost: vec![] },
+        ..first
+    }
+}
+
+/// A directory of the first configuration is one of the releases before; a later one they must not serve from.
+#[test]
+fn c1_the_configuration_is_kept_beside_the_database() {
+    let directory = tempfile::tempdir().unwrap();
+    let format = || {
+        let bytes = std::fs::read(directory.path().join("identity")).unwrap();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        [FORMAT, FORMAT_CHANGED].map(|format| text.contains(&format!("format = {format}\n")))
+    };
+    let opened = open(directory.path()).unwrap();
+    assert_eq!(opened.identity().configuration().unwrap().text(), "1=n1:1,2=n2:1,3=n3:1");
+    assert_eq!(format(), [true, false]);
+    let next = changed(2, 3, "host-");
+    assert!(opened.install(&next).unwrap() && !opened.install(&next).unwrap());
+    drop(opened);
+    // What is given at a later start does not count.
+    let opened = open_as(directory.path(), 1, &[1, 2]).unwrap();
+    assert_eq!(opened.identity().configuration(), Some(&next));
+    assert!(format()[1]);
+    opened.retire(7).unwrap();
+    drop(opened);
+    for _ in 0..2 {
+        let refused = open(directory.path()).unwrap_err();
+        assert!(refused.code == 4 && refused.message.contains("since epoch 7"), "{refused}");
+    }
+}
+
+/// The identity of the largest cluster fits into its slot, with everybody met and the most starts remembered.
+#[test]
+fn c1_the_largest_configuration_fits() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut opened = open(directory.path()).unwrap();
+    for boot in 0..70_u8 {
+        opened.lock().start(Nonce([boot + 1; 16]), false).unwrap();
+    }
+    let name = format!("{}.example.", "x".repeat(180));
+    assert!(opened.install(&changed(2, 7, &name)).unwrap());
+    for id in 2..=14_u32 {
+        let mut peer = Identity::new(id, vec![1, 2, 3], [u8::try_from(id).unwrap(); 16], [8; 16]);
+        peer.start(Nonce([200; 16]), false).unwrap();
+        opened.meet(&peer.introduce(1, CHALLENGES, u64::MAX), CHALLENGES).unwrap();
+        opened.was_met_by(id).unwrap();
+    }
+    drop(opened);
+    opened = open(directory.path()).unwrap();
+    assert_eq!(opened.identity().configuration(), Some(&changed(2, 7, &name)));
+    assert!((2..=14).all(|id| opened.identity().peers.directory_of(id).is_some()));
+}
+
+/// As a release without configurations leaves it.
+fn without_configuration(path: &Path) {
+    let mut opened = start(path, 1).unwrap();
+    let text = String::from_utf8(text_of(&opened.lock()).unwrap()).unwrap();
+    let kept: Vec<&str> = text.lines().filter(|line| !line.starts_with("configuration = ")).collect();
+    assert!(kept.len() < text.lines().count());
+    let files = opened.files.get_mut().unwrap();
+    (0..2).for_each(|_| files.identity.write(kept.join("\n").as_bytes()).unwrap());
+}
+
+#[test]
+fn a_directory_of_an_earlier_release_is_told_the_addresses_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    without_configuration(path);
+    let found = Found::open(path).unwrap();
+    assert_eq!(found.identity().unwrap().configuration(), None);
+    drop(found);
+    let refused = open_as(path, 1, &[1, 2]).unwrap_err();
+    assert!(
+        refused.code == 2 && refused.message.contains("belongs to a cluster of nodes [1, 2, 3]"),
+        "{refused}"
+    );
+    drop(start(path, 1).unwrap());
+    assert!(Found::open(path).unwrap().identity().unwrap().configuration().is_some());
+}
+
 #[test]
 fn a_later_and_an_earlier_format_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let opened = open(directory.path()).unwrap();
-    let record = WrittenIdentity { format: FORMAT + 1, identity: opened.lock().clone() };
+    let record = WrittenIdentity { format: FORMAT_CHANGED + 1, identity: opened.lock().clone() };
     opened.files().identity.write(toml::to_string(&record).unwrap().as_bytes()).unwrap();
     drop(opened);
     let refused = open(directory.path()).unwrap_err();
     assert!(
-        refused.code == 1 && refused.message.contains(&format!("has format {}", FORMAT + 1)),
+        refused.code == 1 && refused.message.contains(&format!("has format {}", FORMAT_CHANGED + 1)),
         "{refused}"
     );
     let mut before = vec![0; 2 * SLOT];

@@ -15,7 +15,7 @@ use super::{flush, http, peer, repair, sockets, stats, sweep};
 use crate::config::Settings;
 use crate::logging::limit::limited;
 use ::node::inquiry::notes::Notes;
-use abd::{Instant, NodeId, TimestampIssuer};
+use abd::{Instant, TimestampIssuer};
 use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -104,9 +104,9 @@ pub(super) fn run(
         supervisor.task("timer", shard.clone().keep_time());
         supervisor.task("questions", shard.clone().answer_questions());
         supervisor.task("client patience", client::keep_patience(shard.clone()));
-        for (id, address) in &shard.settings.cluster {
-            if *id != membership.own.id.0 {
-                peer::keep_lanes(&shard, NodeId(*id), address);
+        for member in &membership.configuration().members {
+            if member.id != membership.own.id {
+                peer::keep_lanes(&shard, member.id, &member.address);
             }
         }
         if let Some([peers, clients, http]) = listeners {

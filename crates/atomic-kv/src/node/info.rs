@@ -211,13 +211,20 @@ impl Report {
         let boot = self.membership.directory.identity().boot;
         let not_ready = self.not_ready();
         let (accepted, promised) = self.disk.acceptors.counts();
+        let configuration = self.membership.configuration();
+        // Those to come, too, while the members change.
+        let members: Vec<String> =
+            configuration.everybody().iter().map(|member| member.id.to_string()).collect();
         let is_up = |id| self.membership.admission.is_up(id);
         let state = |id| format!("{id}={}", if is_up(id) { "up" } else { "down" });
         let peers: Vec<String> = self.peers().map(state).collect();
         rows([
             ("node_id", &self.membership.own.id),
             ("boot", &boot),
-            ("cluster", &self.settings.cluster_text()),
+            ("cluster", &configuration.text()),
+            ("epoch", &configuration.epoch()),
+            ("stage", &configuration.stage.name()),
+            ("members", &members.join(",")),
             ("admitted", &u8::from(self.membership.admission.is_admitted())),
             ("ready", &u8::from(not_ready.is_none())),
             ("not_ready_because", &not_ready.map_or_else(String::new, |why| why.to_string())),

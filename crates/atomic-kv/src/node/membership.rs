@@ -4,6 +4,7 @@ use super::supervise;
 use crate::identity::DataDir;
 use crate::logging::limit::limited;
 use ::node::admission::Admission;
+use ::node::configuration::Configuration;
 use ::node::endpoint::Endpoint;
 use ::node::hello::Limits;
 use ::node::limits::KnownLimits;
@@ -25,6 +26,10 @@ pub(crate) struct Membership {
     pub(crate) limits: KnownLimits,
     /// Where clients reach the members, as far as they have said so.
     endpoints: Mutex<BTreeMap<NodeId, Endpoint>>,
+    /// The configuration that is installed here.
+    installed: watch::Sender<Arc<Configuration>>,
+    /// The newest one that somebody has told.
+    learned: watch::Sender<Option<Arc<Configuration>>>,
     /// There is news for those who wait for a fact of the admission.
     news: watch::Sender<()>,
 }
@@ -32,14 +37,18 @@ pub(crate) struct Membership {
 impl Membership {
     pub(crate) fn new(
         own: Own,
+        configuration: Configuration,
         directory: DataDir,
         sequence: Box<dyn Fn() -> u64 + Send + Sync>,
     ) -> Arc<Self> {
-        let admission = Admission::new(own.members.clone(), own.id, directory.identity().admitted);
+        let admission = Admission::new(own.members.clone(), own.id, directory.identity().votes());
         let limits = KnownLimits::new(&own.members);
         let endpoints = Mutex::default();
+        let installed = watch::Sender::new(Arc::new(configuration));
+        let learned = watch::Sender::new(None);
         let news = watch::Sender::new(());
-        let membership = Self { own, directory, admission, limits, endpoints, sequence, news };
+        let membership =
+            Self { own, directory, admission, limits, endpoints, sequence, installed, learned, news };
         membership.learn(membership.own.id, membership.own.limits, membership.own.endpoint.clone());
         Arc::new(membership)
     }
@@ -48,6 +57,23 @@ impl Membership {
     pub(crate) fn host<T>(&self, act: impl FnOnce(Host<'_>) -> T) -> T {
         let sequence = (self.sequence)();
         act(Host { own: &self.own, identity: &self.directory.identity(), sequence })
+    }
+
+    /// The configuration that is installed here.
+    pub(crate) fn configuration(&self) -> Arc<Configuration> {
+        self.installed.borrow().clone()
+    }
+
+    /// Somebody who can be believed has told a configuration. If it is newer than what is installed, it is to be installed.
+    pub(crate) fn learn_configuration(&self, told: Configuration) {
+        self.learned.send_if_modified(|learned| {
+            let newest = learned.as_ref().map_or(self.configuration().epoch(), |known| known.epoch());
+            let is_newer = told.epoch() > newest;
+            if is_newer {
+                *learned = Some(Arc::new(told));
+            }
+            is_newer
+        });
     }
 
     /// A member has said what it lets its clients write, and where they reach it.
@@ -92,7 +118,9 @@ impl Membership {
         if let Err(why) = supervise::blocking(move || this.directory.was_met_by(peer.0)).await {
             limited!(warn, "cannot write down who has met this node", %why);
         }
-        if self.admission.confirmed_by(peer) {
+        // Later than in the first configuration it is for that to say who votes.
+        let is_first = self.configuration().is_first();
+        if self.admission.confirmed_by(peer) && is_first {
             let this = self.clone();
             supervise::blocking(move || this.directory.set_admitted()).await?;
             if self.admission.admit() {

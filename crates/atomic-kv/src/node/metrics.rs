@@ -12,6 +12,7 @@ impl Report {
         let (commits, committed) = self.disk.committer.counts();
         let (store, clients) = (&self.disk.store, &self.clients);
         let (accepted, promised) = self.disk.acceptors.counts();
+        let configuration = self.membership.configuration();
         let total = |of| self.stats.total(of);
         let rows = [
             ("reads_total", "Gets answered", total(|loops| &loops.reads)),
@@ -90,6 +91,13 @@ impl Report {
             ("updates_promised", "Keys with nothing but a promise to an update", promised as u64),
             ("disk_bytes", "Bytes that the database takes", store.database.disk_bytes()),
             ("boot", "Starts of this data directory", boot),
+            ("epoch", "Which configuration is installed, counted from 1", u64::from(configuration.epoch())),
+            ("members", "Members of that configuration", configuration.members.len() as u64),
+            (
+                "members_to_come",
+                "Members of the configuration that is to take its place, 0 while none is",
+                configuration.next().map_or(0, <[_]>::len) as u64,
+            ),
             ("writable", "1 while the disk has room", u64::from(self.disk.committer.writable())),
             ("ready", "1 while operations can be expected to succeed", u64::from(self.not_ready().is_none())),
             ("clients", "Client connections", read(&clients.counts.connected)),

@@ -17,6 +17,7 @@ mod database;
 mod disk;
 mod event_loop;
 mod flush;
+mod founding;
 mod http;
 mod info;
 mod listen;

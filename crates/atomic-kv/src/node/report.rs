@@ -39,9 +39,10 @@ impl Report {
     /// settings say it.
     pub(super) fn topology(&self) -> Topology {
         let Own { id, members, .. } = &self.membership.own;
+        let configuration = self.membership.configuration();
         let peer_port = |id: NodeId| {
-            let (_, address) = self.settings.cluster.iter().find(|(other, _)| *other == id.0)?;
-            address.rsplit_once(':')?.1.parse().ok()
+            let member = configuration.everybody().into_iter().find(|member| member.id == id)?;
+            member.address.rsplit_once(':')?.1.parse().ok()
         };
         let admission = &self.membership.admission;
         let mut endpoints = self.membership.endpoints();

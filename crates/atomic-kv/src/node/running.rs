@@ -12,18 +12,19 @@ use super::report::Report;
 use super::scripts::{Around, Scripts};
 use super::stats::Stats;
 use super::supervise::Supervisor;
-use super::{EPOCH, event_loop, listen, mode, sockets};
-use crate::config::Settings;
+use super::{EPOCH, event_loop, founding, listen, mode, sockets};
+use crate::config::{Settings, required};
 use crate::fatal::Fatal;
-use crate::identity::DataDir;
+use crate::identity::Found;
 use crate::logging::limit::limited;
+use ::node::configuration::Configuration;
 use ::node::endpoint::Endpoint;
 use ::node::hello::Limits;
 use ::node::inquiry::notes::Notes;
 use ::node::limits::{FRAME_BYTES_MAX, KEY_BYTES_MAX};
 use ::node::lookups::READERS;
 use ::node::peer::greeting::Own;
-use abd::{Members, NodeId, Scope, TimestampIssuer};
+use abd::{Members, NodeId, TimestampIssuer};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -50,16 +51,17 @@ impl RunningNode {
     /// Starts a node: takes its ports, opens its data, and serves.
     ///
     /// # Errors
-    /// Exit code 2 for a wrong configuration or a port in use, 1 for a damaged or failing disk.
+    /// Exit code 2 for a wrong configuration or a port in use, 1 for a damaged or failing disk, 4 for a node that is no member any
+    /// more.
     pub fn start(mut settings: Settings) -> Result<Self, Fatal> {
         LazyLock::force(&EPOCH);
-        sockets::limit_clients(&mut settings)?;
-        let id = NodeId(settings.node_id);
-        let members = Members::new(settings.cluster.iter().map(|(id, _)| NodeId(*id)).collect());
-        let Some((_, peer_address)) = settings.cluster.iter().find(|(node, _)| *node == id.0).cloned() else {
-            return Err(Fatal::usage(format!("node {id} is not in --cluster")));
-        };
+        let found = Found::open(&settings.data_dir)?;
+        let (id, configuration) = founding::identify(&mut settings, &found)?;
+        sockets::limit_clients(&mut settings, configuration.everybody().len())?;
         let clock = NodeClock::choose(&settings)?;
+        let peer_address = founding::peer_address(id, &configuration).map(str::to_owned);
+        let peer_address = settings.peer_listen.clone().or(peer_address);
+        let peer_address = required(peer_address, "--peer-listen")?;
         let peer_ports = match &settings.peer_listen {
             Some(address) => listen::listen("--peer-listen", address)?,
             None => listen::listen("the peer address in --cluster", &peer_address)?,
@@ -67,22 +69,25 @@ impl RunningNode {
         let client_ports = listen::listen("--listen", &settings.listen)?;
         let http = settings.http_listen.as_deref();
         let http_ports = http.map_or(Ok(Vec::new()), |address| listen::listen("--http-listen", address))?;
-        let ids: Vec<u32> = members.iter().map(|id| id.0).collect();
-        let identity = DataDir::open(&settings.data_dir, id.0, &ids)?;
+        let identity = found.start(id, configuration)?;
         let path = identity.database_path();
         let store =
             ReplicaStore::open(&path, identity.watermark(), settings.cache_bytes).map_err(cannot_open)?;
         identity.database_opened(store.database.sequence())?;
+        let configuration = founding::newest(&settings, &identity, store.versions.configuration())?;
+        let members = Members::new(configuration.members.iter().map(|member| member.id).collect());
         mode::enter(&settings, &identity, &store, clock.source())?;
         let boot = identity.identity().boot;
         let told = listen::endpoint(&settings.listen, &client_ports, &peer_address);
-        let own = own(&settings, id, members.clone(), told);
-        let membership = Membership::new(own, identity, Box::new(store.durable()));
+        let own = own(&settings, id, members.clone(), &configuration, told);
+        let membership = Membership::new(own, configuration, identity, Box::new(store.durable()));
         let issuer = TimestampIssuer::new(id, boot);
         // What was promised before is of no use any more.
         issuer.observe_round(store.versions.mark().round);
-        let disk =
-            Arc::new(Disk::new(store, boot, Scope::FIRST.epoch, settings.threads).map_err(cannot_open)?);
+        let disk = Arc::new(
+            Disk::new(store, boot, membership.configuration().epoch(), settings.threads)
+                .map_err(cannot_open)?,
+        );
         let repairs = Arc::new(Repairs::new(id, members.iter()));
         let clients = Arc::new(Clients::new(settings.max_clients, settings.clients_memory));
         let (settings, clock) = (Arc::new(settings), Arc::new(clock));
@@ -226,12 +231,18 @@ fn keep_remembering(membership: &Membership) {
 }
 
 /// `endpoint` is where clients reach it, for all that it can know itself.
-fn own(settings: &Settings, id: NodeId, members: Members, endpoint: Option<Endpoint>) -> Own {
+fn own(
+    settings: &Settings,
+    id: NodeId,
+    members: Members,
+    configuration: &Configuration,
+    endpoint: Option<Endpoint>,
+) -> Own {
     let [key, value, frame] = [KEY_BYTES_MAX, settings.max_value_bytes, FRAME_BYTES_MAX].map(|n| n as u64);
     Own {
         id,
         members,
-        cluster: settings.cluster_text(),
+        cluster: configuration.text(),
         timestamps: settings.timestamps_name().to_owned(),
         limits: Limits { key, value, frame },
         loops: u16::try_from(settings.threads).unwrap_or(u16::MAX),

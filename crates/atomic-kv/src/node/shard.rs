@@ -20,7 +20,6 @@ use ::node::client::descriptors;
 use ::node::client::operations::Started;
 use ::node::client::parked::Parked;
 use ::node::client::turns::{Load, Turns};
-use ::node::configuration::Configuration;
 use ::node::lanes::lane::LaneKey;
 use ::node::shard::{ReplyTo, Return, coordinator_config, replica};
 use abd::{Instant, NodeId, Now, Operation, Outcome, Reason};
@@ -97,8 +96,7 @@ impl Shard {
         let Given { settings, clock, disk, membership, clients, stats, report, supervisor, loops, .. } =
             given;
         let (id, members) = (membership.own.id, membership.own.members.clone());
-        let addresses = settings.cluster.iter().map(|(id, address)| (NodeId(*id), address.clone()));
-        let configuration = Configuration::first(addresses, settings.timestamps);
+        let configuration = membership.configuration();
         let config = coordinator_config(id, &configuration);
         let replica = replica(&configuration);
         let machine = Machine::new(surroundings, config, members, replica, settings.op_timeout);

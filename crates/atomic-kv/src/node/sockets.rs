@@ -32,13 +32,13 @@ pub(crate) fn descriptor_limit() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
-/// Lowers the number of clients to what is left of the descriptors.
+/// Lowers the number of clients to what so many members leave of the descriptors.
 ///
 /// # Errors
 /// Exit code 2 when nothing is.
-pub(super) fn limit_clients(settings: &mut Settings) -> Result<(), Fatal> {
+pub(super) fn limit_clients(settings: &mut Settings, members: usize) -> Result<(), Fatal> {
     let (limit, wanted) = (descriptor_limit(), settings.max_clients);
-    let left = descriptors::clients(wanted, limit, settings.cluster.len(), settings.threads);
+    let left = descriptors::clients(wanted, limit, members, settings.threads);
     settings.max_clients = left.ok_or_else(|| {
         Fatal::usage(format!(
             "this process may have {limit} files open, which leaves none for clients; raise the limit (ulimit -n, or \

@@ -1,9 +1,11 @@
 //! Every long-lived part of a node is started here, so that none dies alone: one that panics ends the process, and one that
 //! returns before the node stops ends the node.
 
+use super::founding;
 use super::membership::Membership;
 use crate::fatal::{self, Fatal};
 use crate::fault::{self, Injected};
+use ::node::configuration::Configuration;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use tokio::sync::watch;
@@ -85,6 +87,11 @@ impl Supervisor {
     /// This node must not go on: says why, once, and ends the program.
     pub(crate) fn fail(&self, why: String) {
         self.fail_as(Fatal::runtime(why));
+    }
+
+    /// This node is no member any more, as this configuration says: marks its directory, says why, and ends the program.
+    pub(crate) fn retire(&self, configuration: &Configuration) {
+        self.fail_as(founding::retired(&self.membership.directory, configuration));
     }
 
     fn fail_as(&self, fatal: Fatal) {

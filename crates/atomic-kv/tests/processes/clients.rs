@@ -77,8 +77,10 @@ fn silent_callers(node: &Node, key: &str) -> Vec<TcpStream> {
         limits: Limits { key: 0, value: 0, frame: 0 },
         loops: 1,
         endpoint: None,
+        epoch: None,
     };
-    let hello = Hello { versions: Versions::OURS, service: Service::Coordinator, lane: None, about };
+    let (versions, service) = (Versions::OURS, Service::Coordinator);
+    let hello = Hello { versions, service, lane: None, about, address: None };
     put_frame(&mut bytes, |body| hello.put(body));
     for number in 0..2_000 {
         let call = Call::Run(Operation::Get { key: key.to_owned().into() });

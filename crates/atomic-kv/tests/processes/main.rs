@@ -9,6 +9,7 @@ mod acceptances;
 mod addresses;
 mod clients;
 mod commands;
+mod configurations;
 mod crashes;
 mod damage;
 mod disks;

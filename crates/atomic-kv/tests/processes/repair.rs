@@ -1,7 +1,8 @@
 //! Rule R2: a node that was away gets everything, without anybody reading it.
 
 use crate::support::{Cluster, Node, eventually, http_get};
-use atomic_kv::identity::DataDir;
+use abd::NodeId;
+use atomic_kv::identity::Found;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -75,7 +76,9 @@ fn wait_until_the_third_has_everything(cluster: &Cluster) {
 /// What is on the disk of the third node, with all processes gone: no question could bring anything there.
 fn keys_of_the_third(cluster: &mut Cluster) -> BTreeSet<String> {
     cluster.kill_all();
-    let directory = DataDir::open(&cluster.nodes[2].data, 3, &[1, 2, 3]).ok().unwrap();
+    let found = Found::open(&cluster.nodes[2].data).ok().unwrap();
+    let configuration = found.identity().unwrap().configuration().unwrap().clone();
+    let directory = found.start(NodeId(3), configuration).ok().unwrap();
     let options = DiskOptions { watermark: Some(directory.watermark()), ..DiskOptions::default() };
     let store =
         MultiVersionStore::new(DiskDatabase::open(directory.database_path(), options).unwrap(), 1 << 20)

@@ -16,8 +16,8 @@ fn stderr(output: &Output) -> String {
 
 #[test]
 fn a_variable_that_is_empty_counts_as_not_set() {
-    let cluster = Cluster::new(1, &[]);
-    let mut node = cluster.nodes.into_iter().next().unwrap();
+    let mut cluster = Cluster::new(1, &[]);
+    let node = &mut cluster.nodes[0];
     let empty = ["TIMESTAMPS", "THREADS", "PEER_LISTEN", "CONFIG", "LOG", "MAX_VALUE_BYTES"];
     let empty: Vec<String> = empty.iter().map(|name| format!("ATOMIC_KV_{name}")).collect();
     let empty: Vec<(&str, &str)> = empty.iter().map(|name| (name.as_str(), "")).collect();
@@ -25,7 +25,8 @@ fn a_variable_that_is_empty_counts_as_not_set() {
     node.wait_ready();
     assert_eq!(node.info("timestamps"), "logical");
     let mut command = program();
-    command.arg("serve").env("ATOMIC_KV_NODE_ID", "");
+    let directory = cluster.directory().join("nobody");
+    command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(directory).env("ATOMIC_KV_NODE_ID", "");
     let told = stderr(&finish(command));
     assert!(
         told.contains("--node-id is missing") && told.contains("ATOMIC_KV_NODE_ID is set, but empty"),
@@ -232,7 +233,7 @@ fn a_clock_before_1970_does_not_concern_logical_mode() {
 
     let environment = [("LD_PRELOAD", shim.as_str())];
     let start = |node: &mut Node| node.start_with(Stdio::null(), &environment);
-    cluster.nodes[0].flags.clear();
+    cluster.nodes[0].flags = ["--timestamps", "logical"].map(str::to_owned).to_vec();
     for round in 0..3 {
         start(&mut cluster.nodes[0]);
         cluster.nodes[0].wait_ready();

@@ -22,7 +22,7 @@ impl Versions {
         (oldest <= newest).then_some(Self { oldest, newest })
     }
 
-    pub(super) const fn only(version: u16) -> Self {
+    pub(crate) const fn only(version: u16) -> Self {
         Self { oldest: version, newest: version }
     }
 

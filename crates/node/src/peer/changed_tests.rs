@@ -4,6 +4,7 @@ use super::*;
 use crate::configuration::{DirectoryId, Member as Named, Stage};
 use crate::hello::WITH_CONFIGURATIONS;
 use crate::nonce::Tag;
+use crate::peer::joining::{Answer, answer, question};
 use abd::{Scope, TimestampMode};
 use alloc::vec::Vec;
 
@@ -211,10 +212,8 @@ fn m1_a_node_that_was_healed_is_met_as_the_pair_that_it_has_become() {
     let (mut a, mut b) = acquainted(1, 2);
     let mut next = stable(3, &[1, 2, 3]).members;
     next[0].directory = Some([11; 16]);
-    let joint = Configuration {
-        stage: Stage::Joint { next: next.clone(), lost: vec![] },
-        ..stable(3, &[1, 2, 3])
-    };
+    let joint =
+        Configuration { stage: Stage::Joint { next: next.clone(), lost: vec![] }, ..stable(3, &[1, 2, 3]) };
     assert_eq!((a.identity.heal_as([11; 16]), a.identity.heal_as([12; 16])), ([11; 16], [11; 16]));
     for node in [&mut a, &mut b] {
         assert!(node.identity.install(joint.clone()));
@@ -259,21 +258,17 @@ fn a_release_without_configurations_has_no_part_in_a_cluster_that_was_changed() 
 fn whoever_asks_to_join_is_told_who_is_awaited_at_its_address_and_nothing_else() {
     let host = with(2, awaiting(5, &[1, 2, 3], vec![member(1, Some(own(1))), member(4, None)]));
     let asked = |address: &str| {
-        let about = About { member: None, ..node(4).host().about([0; 16]) };
-        let versions = Versions::new(6, 6).unwrap();
-        let hello =
-            Hello { versions, service: Service::Join, lane: None, about, address: Some(address.into()) };
-        let mut out = BytesMut::new();
-        hello.put(&mut out);
         let (mut acceptor, _) = Greeting::accept([2; 16]);
-        let step = acceptor.handle_frame(out.freeze(), host.host());
+        let step = acceptor.handle_frame(question(address), host.host());
         assert!(matches!(step.next, Next::Done(Greeted::Newcomer)), "{step:?}");
-        Welcome::get(step.send.unwrap(), versions).unwrap()
+        let welcome = Welcome::get(step.send.clone().unwrap(), Versions::new(6, 6).unwrap()).unwrap();
+        assert_eq!((welcome.about.epoch, welcome.about.member), (Some(5), None));
+        (welcome.configuration, answer(step.send.unwrap(), address).unwrap())
     };
-    let welcome = asked("n4:1");
-    assert_eq!(welcome.configuration.as_ref(), host.identity.configuration());
+    let known = host.identity.configuration().unwrap();
+    assert_eq!(asked("n4:1"), (Some(known.clone()), Answer::Awaited(NodeId(4), known.clone())));
     for other in ["n1:1", "n9:1", ""] {
-        let welcome = asked(other);
-        assert_eq!((welcome.configuration, welcome.about.epoch, welcome.about.member), (None, Some(5), None));
+        let members = "1=n1:1,2=n2:1,3=n3:1".into();
+        assert_eq!(asked(other), (None, Answer::Nobody { epoch: 5, members }));
     }
 }

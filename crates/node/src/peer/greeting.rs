@@ -123,8 +123,7 @@ impl Other {
         let may_judge = host.identity.may_be_judged_by(self.member.id.0);
         match message {
             Err(HelloError::Refused(Refused::Impostor(why, tags)))
-                if may_judge
-                    && host.identity.believes(self.member.id.0, self.challenges, &why, &tags) =>
+                if may_judge && host.identity.believes(self.member.id.0, self.challenges, &why, &tags) =>
             {
                 let why = format!("node {} refuses this node: {}", self.member.id, harmless(&why));
                 Err(Box::new(Next::Fatal(why).alone()))
@@ -179,7 +178,7 @@ impl Host<'_> {
     fn about(self, challenge: [u8; 16]) -> About {
         let Own { id, cluster, timestamps, limits, loops, endpoint, .. } = self.own;
         About {
-            cluster: cluster.clone(),
+            cluster: self.identity.configuration().map_or_else(|| cluster.clone(), Configuration::text),
             timestamps: timestamps.clone(),
             member: Some(id.0),
             challenge,
@@ -250,7 +249,12 @@ impl Greeting {
             None => (None, None),
         };
         // Directory ids are told to those whom the members wait for, and to nobody else.
-        let awaits = |known: &&Configuration| known.awaited().any(|one| Some(&one.address) == address.as_ref());
+        let awaits = |known: &&Configuration| {
+            let is_it = |one: &crate::configuration::Member| {
+                one.directory.is_none() && Some(&one.address) == address.as_ref()
+            };
+            known.awaited().any(is_it)
+        };
         let configuration = host.identity.configuration().filter(awaits).filter(|_| service == Service::Join);
         let about_own = About { member: member_told, endpoint, ..own };
         let welcome = Welcome { version, about: about_own, configuration: configuration.cloned() };

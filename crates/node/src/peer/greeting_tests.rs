@@ -4,8 +4,8 @@ use super::*;
 use crate::endpoint::Endpoint;
 use crate::hello::{LaneKind, Limits, Versions};
 use crate::nonce::Nonce;
-use alloc::collections::VecDeque;
 use abd::Members;
+use alloc::collections::VecDeque;
 use alloc::vec;
 
 #[path = "changed_tests.rs"]
@@ -224,7 +224,8 @@ fn a_client_library_is_not_told_which_member_answers() {
     let host = node(2);
     let mut out = BytesMut::new();
     let about = About { member: None, ..node(1).host().about([0; 16]) };
-    let hello = Hello { versions: Versions::OURS, service: Service::Coordinator, lane: None, about, address: None };
+    let hello =
+        Hello { versions: Versions::OURS, service: Service::Coordinator, lane: None, about, address: None };
     hello.put(&mut out);
     let (mut acceptor, _) = Greeting::accept([2; 16]);
     let step = acceptor.handle_frame(out.freeze(), host.host());

@@ -2,4 +2,5 @@
 
 pub mod dialling;
 pub mod greeting;
+pub mod joining;
 mod own;

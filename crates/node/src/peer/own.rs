@@ -36,7 +36,12 @@ impl Own {
     /// In the first configuration it is one of the same members. Their addresses may differ, as they do while a changed one is made
     /// known to one node after the other; who is who is told by the data directories (M1). Once the members have been changed the
     /// introductions tell who is one.
-    pub(super) fn check_cluster(&self, identity: &Identity, theirs: &About, version: u16) -> Result<(), String> {
+    pub(super) fn check_cluster(
+        &self,
+        identity: &Identity,
+        theirs: &About,
+        version: u16,
+    ) -> Result<(), String> {
         if theirs.timestamps != self.timestamps {
             let (theirs, ours) = (&theirs.timestamps, &self.timestamps);
             return Err(format!("its --timestamps is {theirs}, this node's is {ours}"));

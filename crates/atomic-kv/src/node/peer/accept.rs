@@ -32,7 +32,8 @@ pub(crate) async fn serve_connection(shard: Rc<Shard>, stream: TcpStream) {
             return;
         }
         Err(GreetingError::Fatal(why)) => return shard.supervisor.fail(why),
-        Err(GreetingError::Silent) => return,
+        Err(GreetingError::Retired(told)) => return shard.supervisor.retire(&told),
+        Ok(Visitor::Newcomer) | Err(GreetingError::Silent) => return,
         Err(GreetingError::Connection(why)) => Err(why),
     };
     if let Err(why) = ended {

@@ -74,6 +74,9 @@ impl Dialler {
                 Err(DialError::Greeting(GreetingError::Fatal(why))) => {
                     return self.shard.supervisor.fail(why);
                 }
+                Err(DialError::Greeting(GreetingError::Retired(told))) => {
+                    return self.shard.supervisor.retire(&told);
+                }
                 Err(why) => {
                     self.complain(id, &why, &mut complaint);
                     dialling.handle_failed(now_instant());

@@ -4,6 +4,7 @@ use super::{ConnectionError, read_frame};
 use crate::identity::random;
 use crate::node::membership::Membership;
 use crate::node::supervise;
+use ::node::configuration::Configuration;
 use ::node::hello::{HANDSHAKE_BYTES_MAX, HelloError, LaneId};
 use ::node::peer::greeting::{Greeted, Greeting, Member, Next, Step};
 use abd::NodeId;
@@ -34,6 +35,9 @@ pub(super) enum GreetingError {
     /// This node must not go on.
     #[error("{0}")]
     Fatal(String),
+    /// This node is no member any more.
+    #[error("it is a member no more since epoch {}", .0.epoch())]
+    Retired(Box<Configuration>),
 }
 
 impl From<std::io::Error> for GreetingError {
@@ -61,6 +65,8 @@ pub(super) enum Visitor {
     Member(NewLane),
     /// It asks for the Coordinator service.
     Caller(TcpStream, BytesMut),
+    /// It wanted to know who it is, and knows.
+    Newcomer,
 }
 
 /// Greets a member as the side that has connected to it.
@@ -74,7 +80,7 @@ pub(super) async fn dialled(
     let begun = membership.host(|host| Greeting::dial(peer, lane, challenge, host));
     match in_time(greet(membership, begun, stream)).await? {
         Visitor::Member(lane) => Ok(lane),
-        Visitor::Caller(..) => unreachable!("whoever is dialled asks for nothing"),
+        Visitor::Caller(..) | Visitor::Newcomer => unreachable!("whoever is dialled asks for nothing"),
     }
 }
 
@@ -123,7 +129,11 @@ async fn greet(
                 membership.host(|host| greeting.handle_met(met, host))
             }
             Next::Done(Greeted::Caller) => return Ok(Visitor::Caller(stream, input)),
-            Next::Done(Greeted::Member(member)) => {
+            Next::Done(Greeted::Newcomer) => return Ok(Visitor::Newcomer),
+            Next::Done(Greeted::Member(mut member)) => {
+                if let Some(told) = member.learned.take() {
+                    membership.learn_configuration(told);
+                }
                 let confirmed = membership.confirmed_by(member.id).await;
                 confirmed
                     .map_err(|why| GreetingError::Fatal(format!("cannot write the identity file: {why}")))?;
@@ -132,6 +142,7 @@ async fn greet(
             Next::Refused { peer, why } => return Err(GreetingError::Refused { peer, why }),
             Next::Failed(why) => return Err(why.into()),
             Next::Fatal(why) => return Err(GreetingError::Fatal(why)),
+            Next::Retired(told) => return Err(GreetingError::Retired(Box::new(told))),
         };
     }
 }

@@ -12,11 +12,13 @@ mod accept;
 mod connect;
 mod dial;
 mod greet;
+mod join;
 mod lane;
 mod sender;
 
 pub(crate) use accept::{Handover, serve_connection, serve_handed_over};
 pub(crate) use dial::keep_lanes;
+pub(super) use join::join;
 
 use ::node::hello::Versions;
 use abd::wire::{WireError, missing_bytes, take_frame};

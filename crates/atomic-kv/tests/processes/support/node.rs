@@ -31,6 +31,8 @@ pub(crate) struct Node {
     pub(crate) open_files: Option<u64>,
     /// The value of `--cluster`.
     pub(crate) cluster: String,
+    /// Whether its command line says who it is, and who is in the cluster.
+    pub(crate) says_who_it_is: bool,
     client: Port,
     http: Port,
     log: PathBuf,
@@ -49,6 +51,7 @@ impl Node {
             host: "127.0.0.1",
             open_files: None,
             cluster,
+            says_who_it_is: true,
             client: Port::free(),
             http: Port::free(),
             log: directory.join(format!("node-{id}.log")),
@@ -59,8 +62,11 @@ impl Node {
     /// The command line that starts it.
     pub(crate) fn command(&self) -> Command {
         let mut command = program();
+        command.arg("serve");
+        if self.says_who_it_is {
+            command.args(["--node-id", &self.id.to_string(), "--cluster", &self.cluster]);
+        }
         command
-            .args(["serve", "--node-id", &self.id.to_string(), "--cluster", &self.cluster])
             .args(["--listen", &format!("{}:{}", self.host, self.client.number())])
             .args(["--http-listen", &format!("{}:{}", self.host, self.http.number())])
             .arg("--data-dir")

@@ -1,0 +1,63 @@
+//! How a newcomer learns which node it is: it asks those who are members who is awaited at its address.
+
+use crate::configuration::Configuration;
+use crate::hello::{About, Hello, HelloError, Limits, Service, Versions, WITH_CONFIGURATIONS, Welcome};
+use abd::NodeId;
+use alloc::string::String;
+use bytes::{Bytes, BytesMut};
+
+/// What a member has said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// This node is awaited there.
+    Awaited(NodeId, Configuration),
+    /// Nobody is.
+    Nobody {
+        /// The epoch of its configuration.
+        epoch: u32,
+        /// The members, as in `--cluster`.
+        members: String,
+    },
+}
+
+fn versions() -> Versions {
+    Versions::only(WITH_CONFIGURATIONS)
+}
+
+/// The body of the question: who is at this peer address, HOST:PORT?
+pub fn question(address: &str) -> Bytes {
+    let about = About {
+        cluster: String::new(),
+        timestamps: String::new(),
+        member: None,
+        challenge: [0; 16],
+        admitted: false,
+        limits: Limits { key: 0, value: 0, frame: 0 },
+        loops: 1,
+        endpoint: None,
+        epoch: None,
+    };
+    let hello = Hello {
+        versions: versions(),
+        service: Service::Join,
+        lane: None,
+        about,
+        address: Some(address.into()),
+    };
+    let mut body = BytesMut::new();
+    hello.put(&mut body);
+    body.freeze()
+}
+
+/// Reads the body of the answer.
+///
+/// # Errors
+/// [`HelloError`]: who answered is no member of a cluster that could take a newcomer.
+pub fn answer(body: Bytes, address: &str) -> Result<Answer, HelloError> {
+    let Welcome { about, configuration, .. } = Welcome::get(body, versions())?;
+    let named = configuration.and_then(|configuration| {
+        let id = configuration.awaited().find(|awaited| awaited.address == address)?.id;
+        Some(Answer::Awaited(id, configuration))
+    });
+    Ok(named.unwrap_or(Answer::Nobody { epoch: about.epoch.unwrap_or(1), members: about.cluster }))
+}
