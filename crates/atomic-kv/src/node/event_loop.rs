@@ -104,11 +104,7 @@ pub(super) fn run(
         supervisor.task("timer", shard.clone().keep_time());
         supervisor.task("questions", shard.clone().answer_questions());
         supervisor.task("client patience", client::keep_patience(shard.clone()));
-        for member in &membership.configuration().members {
-            if member.id != membership.own.id {
-                peer::keep_lanes(&shard, member.id, &member.address);
-            }
-        }
+        supervisor.task("peers", peer::keep_lanes(shard.clone()));
         if let Some([peers, clients, http]) = listeners {
             for listener in peers {
                 supervisor.task(

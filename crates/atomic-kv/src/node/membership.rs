@@ -64,6 +64,35 @@ impl Membership {
         self.installed.borrow().clone()
     }
 
+    /// Tells of each configuration that is installed.
+    pub(crate) fn follow(&self) -> watch::Receiver<Arc<Configuration>> {
+        self.installed.subscribe()
+    }
+
+    /// A configuration is installed, and durably so in the database: from now on whom it names may connect, and nobody else. To be
+    /// called on a thread that may wait for the disk.
+    ///
+    /// # Errors
+    /// When the directory cannot be written: the node must not go on.
+    #[expect(dead_code, reason = "whoever installs it says so")]
+    pub(crate) fn install(&self, configuration: &Configuration) -> io::Result<()> {
+        if self.directory.install(configuration)? {
+            self.installed.send_replace(Arc::new(configuration.clone()));
+        }
+        Ok(())
+    }
+
+    /// Tells of each configuration that was learned and is newer than those before it.
+    #[expect(dead_code, reason = "whoever installs listens to it")]
+    pub(crate) fn news(&self) -> watch::Receiver<Option<Arc<Configuration>>> {
+        self.learned.subscribe()
+    }
+
+    /// Whether a peer was met with a directory that the configuration has nothing against.
+    pub(crate) fn knows(&self, peer: NodeId) -> bool {
+        self.directory.identity().peers.directory_of(peer.0).is_some()
+    }
+
     /// Somebody who can be believed has told a configuration. If it is newer than what is installed, it is to be installed.
     pub(crate) fn learn_configuration(&self, told: Configuration) {
         self.learned.send_if_modified(|learned| {

@@ -48,6 +48,8 @@ pub(crate) struct LaneSignals {
     pub(crate) sends: Signal,
     /// Another lane took its place.
     pub(crate) replaced: Signal,
+    /// The configuration does not name the peer any more.
+    pub(crate) dismissed: Signal,
 }
 
 /// One event loop's state. Single-threaded: borrow, act, release; never across an `await`.
@@ -170,6 +172,13 @@ impl Shard {
         let signals = Rc::<LaneSignals>::default();
         self.lanes.borrow_mut().push((key, signals.clone()));
         signals
+    }
+
+    /// Has the lanes to some peers end.
+    pub(crate) fn dismiss(&self, is_dismissed: impl Fn(NodeId) -> bool) {
+        for (_, lane) in self.lanes.borrow().iter().filter(|(key, _)| is_dismissed(key.peer)) {
+            lane.dismissed.give();
+        }
     }
 
     pub(crate) fn remove_lane(&self, key: LaneKey) {

@@ -23,16 +23,24 @@ impl Supervisor {
 
     /// Starts a task of the event loop that this is called in.
     pub(super) fn task(self: &Arc<Self>, part: &'static str, work: impl Future<Output = ()> + 'static) {
+        let supervisor = self.clone();
+        self.errand(part, async move {
+            work.await;
+            supervisor.part_ended(part);
+        });
+    }
+
+    /// The same for one that may be done some day.
+    pub(super) fn errand(self: &Arc<Self>, part: &'static str, work: impl Future<Output = ()> + 'static) {
         tracing::debug!(part, "begins");
         let supervisor = self.clone();
         tokio::task::spawn_local(async move {
             let _guard = Guard(part);
             match fault::injected(part) {
                 Some(Injected::Panic) => panic!("a test wants the part \"{part}\" to panic"),
-                Some(Injected::Return) => {}
+                Some(Injected::Return) => supervisor.part_ended(part),
                 None => work.await,
             }
-            supervisor.part_ended(part);
         });
     }
 

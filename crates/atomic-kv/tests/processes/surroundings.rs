@@ -26,7 +26,10 @@ fn a_variable_that_is_empty_counts_as_not_set() {
     assert_eq!(node.info("timestamps"), "logical");
     let mut command = program();
     let directory = cluster.directory().join("nobody");
-    command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(directory).env("ATOMIC_KV_NODE_ID", "");
+    command
+        .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(directory)
+        .env("ATOMIC_KV_NODE_ID", "");
     let told = stderr(&finish(command));
     assert!(
         told.contains("--node-id is missing") && told.contains("ATOMIC_KV_NODE_ID is set, but empty"),
@@ -93,7 +96,7 @@ fn a_node_that_is_told_to_stop_while_it_starts_says_so() {
     node.wait_ready();
     assert_eq!(node.connect().call("SET k v"), Response::ok());
     assert_eq!(node.terminate().code(), Some(0));
-    node.flags.clear();
+    node.flags = ["--timestamps", "logical"].map(str::to_owned).to_vec();
     node.start();
     node.wait_ready();
     assert_eq!(node.terminate().code(), Some(0));

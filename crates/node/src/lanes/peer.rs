@@ -67,6 +67,8 @@ pub(crate) struct PeerLanes {
     pairs: Vec<Pair>,
     /// The largest frame that the peer takes.
     pub(crate) frame_limit: u64,
+    /// The version of the peer protocol that is spoken with it; zero before it was greeted.
+    pub(crate) version: u16,
 }
 
 /// A lane that has ended: what was under way over its pair, in either direction, may be lost.
@@ -94,6 +96,11 @@ impl AllLanes {
         self.0.iter_mut().find(|lanes| lanes.peer == peer)
     }
 
+    /// The version of the peer protocol that is spoken with a peer; zero for one that was not greeted.
+    pub(crate) fn version(&self, peer: NodeId) -> u16 {
+        self.to(peer).map_or(0, |lanes| lanes.version)
+    }
+
     /// A lane, if it is up still.
     pub(crate) fn lane(&mut self, key: LaneKey) -> Option<&mut Lane> {
         self.to_mut(key.peer)?.lane(key)
@@ -107,7 +114,7 @@ impl AllLanes {
 
 impl PeerLanes {
     pub(crate) fn new(peer: NodeId) -> Self {
-        Self { peer, pairs: Vec::new(), frame_limit: u64::MAX }
+        Self { peer, pairs: Vec::new(), frame_limit: u64::MAX, version: 0 }
     }
 
     /// Whether any lane is up.

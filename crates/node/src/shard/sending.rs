@@ -12,7 +12,8 @@ use abd::{CallId, Instant, NodeId, Now, Refusal, Reply, Request, Transmit};
 use bytes::BytesMut;
 
 impl<E: Environment, R: Return> Shard<E, R> {
-    /// A lane to a member is up, to the run of it with this boot count, which takes frames of this size. It takes the
+    /// A lane to a member is up, to the run of it with this boot count, which speaks this version of the peer protocol and takes
+    /// frames of this size. It takes the
     /// place of an earlier one and of those to an earlier run: those are closed, and named by
     /// [`poll_replaced`](Self::poll_replaced). `None` for whoever is no peer.
     pub fn open_lane(
@@ -20,6 +21,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
         peer: NodeId,
         id: LaneId,
         run: u32,
+        version: u16,
         frame_limit: u64,
         now: Now,
     ) -> Option<LaneKey> {
@@ -30,7 +32,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
         let key = LaneKey { peer, id, serial: self.next_lane };
         self.next_lane += 1;
         let lanes = self.lanes.to_mut(peer)?;
-        lanes.frame_limit = frame_limit;
+        (lanes.frame_limit, lanes.version) = (frame_limit, version);
         let was_up = lanes.is_up();
         lanes.open(Lane::new(key, run, self.environment.bounds(id.kind), now.instant));
         if !was_up {
@@ -69,6 +71,11 @@ impl<E: Environment, R: Return> Shard<E, R> {
     /// Whether the lane in this place is up.
     pub fn has_lane(&self, peer: NodeId, id: LaneId) -> bool {
         self.lanes.to(peer).is_some_and(|lanes| lanes.has(id))
+    }
+
+    /// Whether this version of the peer protocol may be spoken with a peer.
+    pub fn speaks(&self, peer: NodeId, version: u16) -> bool {
+        self.lanes.version(peer) >= version
     }
 
     /// Whether any lane to a member is up.

@@ -9,7 +9,7 @@ use super::*;
 use crate::clock::Moments;
 use crate::configuration::Configuration;
 use crate::functions::{Function, FunctionAnswer};
-use crate::hello::{LaneId, LaneKind};
+use crate::hello::{LaneId, LaneKind, WITH_CONFIGURATIONS as VERSION};
 use crate::inquiry::Finding;
 use crate::inquiry::notes::Notes;
 use crate::lanes::Bounds;
@@ -253,7 +253,7 @@ impl Cluster {
     fn join(&mut self, a: usize, b: usize) {
         let now = self.now();
         for (from, to) in [(a, b), (b, a)] {
-            let opened = self.nodes[from].0.open_lane(id(to), LANE, 1, FRAME_BYTES_MAX as u64, now);
+            let opened = self.nodes[from].0.open_lane(id(to), LANE, 1, VERSION, FRAME_BYTES_MAX as u64, now);
             self.lanes.insert((from, to), opened.expect("the other one is a member"));
         }
     }
@@ -449,9 +449,10 @@ fn a_lane_to_another_run_of_a_peer_takes_the_place_of_all() {
     let (old, now) = (cluster.lanes[&(0, 1)], cluster.now());
     let bulk = LaneId { kind: LaneKind::Bulk, pair: 0 };
     let shard = &mut cluster.nodes[0].0;
-    let same_run = shard.open_lane(id(1), bulk, 1, FRAME_BYTES_MAX as u64, now).unwrap();
+    let same_run = shard.open_lane(id(1), bulk, 1, VERSION, FRAME_BYTES_MAX as u64, now).unwrap();
     assert_eq!(shard.poll_replaced(), None);
-    let next_run = shard.open_lane(id(1), LANE, 2, FRAME_BYTES_MAX as u64, now).unwrap();
+    assert!(shard.speaks(id(1), VERSION) && !shard.speaks(id(1), VERSION + 1) && !shard.speaks(id(9), 1));
+    let next_run = shard.open_lane(id(1), LANE, 2, VERSION, FRAME_BYTES_MAX as u64, now).unwrap();
     assert_eq!([shard.poll_replaced(), shard.poll_replaced()].map(Option::unwrap), [old, same_run]);
     assert!(shard.has_lane(id(1), LANE) && !shard.has_lane(id(1), bulk));
     shard.close_lane(old, now);

@@ -6,7 +6,7 @@ use super::environment::About;
 use super::{Event, World};
 use crate::time::{MS, S};
 use abd::{Instant, NodeId, Now};
-use node::hello::{LaneId, LaneKind};
+use node::hello::{LaneId, LaneKind, WITH_CONFIGURATIONS};
 use node::lanes::lane::LaneKey;
 use node::peer::dialling::Redial;
 
@@ -99,7 +99,14 @@ impl World {
     fn open_lane(&mut self, node: u32, peer: u32, id: LaneId, connection: u64, run: u32) {
         let limits = self.nodes[peer as usize].own.limits;
         let Some((process, now)) = self.enter(node, About::Other) else { return };
-        let key = process.desk.shard.get_mut().open_lane(NodeId(peer + 1), id, run, limits.frame, now);
+        let key = process.desk.shard.get_mut().open_lane(
+            NodeId(peer + 1),
+            id,
+            run,
+            WITH_CONFIGURATIONS,
+            limits.frame,
+            now,
+        );
         let Some(key) = key else { return };
         process.lanes.insert(key, connection);
         process.around().limits.learn(NodeId(peer + 1), limits);

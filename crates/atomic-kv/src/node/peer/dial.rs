@@ -1,4 +1,4 @@
-//! The dialling side: an event loop's lanes to a member, each opened anew whenever it is lost.
+//! The dialling side: an event loop's lanes to whom the configuration names, each opened anew whenever it is lost.
 
 use super::connect::{ConnectError, connect};
 use super::greet::{self, GreetingError, NewLane};
@@ -22,13 +22,37 @@ struct Dialler {
     /// How many event loops the peer has, as far as it has said.
     their_loops: Cell<u16>,
     kept: RefCell<BTreeSet<LaneId>>,
+    /// The configuration does not name this peer any more, or not at this address.
+    is_over: Cell<bool>,
 }
 
-/// Keeps an event loop's lanes to a peer up, for as long as the node lives.
-pub(crate) fn keep_lanes(shard: &Rc<Shard>, peer: NodeId, address: &str) {
-    let (shard, address) = (shard.clone(), address.to_owned());
-    let (their_loops, kept) = (Cell::new(1), RefCell::default());
-    Rc::new(Dialler { shard, peer, address, their_loops, kept }).keep_all();
+/// Keeps an event loop's lanes up to all whom the installed configuration names, and to nobody else, for as long as the node lives.
+pub(crate) async fn keep_lanes(shard: Rc<Shard>) {
+    let membership = &shard.membership;
+    let mut installed = membership.follow();
+    let mut diallers: Vec<Rc<Dialler>> = Vec::new();
+    loop {
+        let configuration = installed.borrow_and_update().clone();
+        let mut peers = configuration.everybody();
+        peers.retain(|peer| peer.id != membership.own.id);
+        diallers.retain(|dialler| {
+            let is_over =
+                !peers.iter().any(|peer| peer.id == dialler.peer && peer.address == dialler.address);
+            dialler.is_over.set(is_over);
+            !is_over
+        });
+        for peer in &peers {
+            if !diallers.iter().any(|dialler| dialler.peer == peer.id) {
+                let dialler = Dialler::new(&shard, peer.id, &peer.address);
+                dialler.keep_all();
+                diallers.push(dialler);
+            }
+        }
+        shard.dismiss(|peer| !membership.knows(peer));
+        if installed.changed().await.is_err() {
+            return;
+        }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -40,12 +64,18 @@ enum DialError {
 }
 
 impl Dialler {
+    fn new(shard: &Rc<Shard>, peer: NodeId, address: &str) -> Rc<Self> {
+        let (shard, address) = (shard.clone(), address.to_owned());
+        let (their_loops, kept, is_over) = (Cell::new(1), RefCell::default(), Cell::new(false));
+        Rc::new(Self { shard, peer, address, their_loops, kept, is_over })
+    }
+
     /// Keeps those up that are not kept up yet.
     fn keep_all(self: &Rc<Self>) {
         let index = u16::try_from(self.shard.index).unwrap_or(u16::MAX);
         for id in lanes_of(index, self.own().loops, self.their_loops.get()) {
             if self.kept.borrow_mut().insert(id) {
-                self.shard.supervisor.task("lane", self.clone().keep(id));
+                self.shard.supervisor.errand("lane", self.clone().keep(id));
             }
         }
     }
@@ -57,7 +87,7 @@ impl Dialler {
     async fn keep(self: Rc<Self>, id: LaneId) {
         let mut dialling = Dialling::new(self.own().id, self.peer, now_instant());
         let (mut complaint, mut in_vain) = (String::new(), None);
-        loop {
+        while !self.is_over.get() {
             let is_wanted = is_wanted(id, self.own().loops, self.their_loops.get());
             if let Redial::At(then) = dialling.poll(is_wanted && !self.has(id), now_instant()) {
                 tokio::time::sleep(then.since(now_instant())).await;

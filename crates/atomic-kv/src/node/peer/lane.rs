@@ -23,7 +23,8 @@ pub(super) async fn serve(shard: &Shard, lane: NewLane) {
     let (id, limits) = (peer.lane, peer.about.limits);
     shard.membership.learn(peer.id, limits, peer.about.endpoint);
     let now = shard.now();
-    let opened = shard.with(|machine| machine.open_lane(peer.id, id, peer.boot, limits.frame, now));
+    let opened =
+        shard.with(|machine| machine.open_lane(peer.id, id, peer.boot, peer.version, limits.frame, now));
     let Some(key) = opened else { return };
     let signals = shard.add_lane(key);
     let (reader, writer) = stream.into_split();
@@ -32,6 +33,7 @@ pub(super) async fn serve(shard: &Shard, lane: NewLane) {
     let ended = tokio::select! {
         biased;
         () = signals.replaced.wait() => Err(ConnectionError::Replaced),
+        () = signals.dismissed.wait() => Err(ConnectionError::Dismissed),
         ended = read(shard, key, reader, input) => ended,
         ended = send_all(writer, &signals.sends, LONG, take, patience) => ended,
     };

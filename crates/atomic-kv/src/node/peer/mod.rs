@@ -5,8 +5,8 @@
 //! the Replica service is a lane, on which both sides ask and reply (see [`::node::lanes`]). Many requests are under way at a
 //! time, and are answered in any order.
 //!
-//! A node dials the members with higher ids (`dial`) and accepts the others (`accept`); after the handshake a `lane` is the same at
-//! either side.
+//! A node dials whom the configuration names with a higher id (`dial`) and accepts the others (`accept`); after the handshake a
+//! `lane` is the same at either side. A newcomer asks who it is before it has a lane (`join`).
 
 mod accept;
 mod connect;
@@ -61,6 +61,8 @@ pub(crate) enum ConnectionError {
     Client(#[from] crate::node::client::Ended),
     #[error("a later connection took its place")]
     Replaced,
+    #[error("the configuration names it no more, or with another data directory")]
+    Dismissed,
 }
 
 /// Reads one frame; `None` at an orderly end of the stream.
