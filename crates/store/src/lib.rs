@@ -25,7 +25,7 @@ pub mod versions;
 pub use database::{
     Change, Database, DatabaseError, DatabaseIterator, DirectoryId, HEAD_BYTES, Snapshot, WriteBatch,
 };
-pub use disk::{DiskDatabase, DiskOptions, LOG_FILTER, Watermark, catches_panics};
+pub use disk::{DiskDatabase, DiskOptions, LOG_FILTER, Scrub, ScrubStatus, Watermark, catches_panics};
 pub use encoding::{dominated, key, space};
 pub use files::{private, slots};
 pub use memory::MemoryDatabase;

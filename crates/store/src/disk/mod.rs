@@ -26,6 +26,7 @@ pub use ground::snapshot::{DiskIterator, DiskSnapshot};
 pub use ground::tables::lsm::LOG_FILTER;
 pub use ground::watermark::{Recorded, Watermark};
 pub use options::DiskOptions;
+pub use rounds::scrub::{Scrub, ScrubStatus};
 
 use crate::damage::{DamagedParts, Part};
 use crate::database::{Change, Database, DatabaseError, DirectoryId, WriteBatch};
@@ -114,6 +115,11 @@ impl DiskDatabase {
     /// How many parts of the tables were lost to damage. Whatever may have been in them is [`DatabaseError::Unreadable`].
     pub fn damaged_parts(&self) -> usize {
         self.tables.damaged().len()
+    }
+
+    /// What the search for damage has come to.
+    pub fn scrubbed(&self) -> ScrubStatus {
+        self.work.scrubber.status()
     }
 
     /// Bytes that the files take.

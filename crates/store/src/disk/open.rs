@@ -9,6 +9,7 @@ use crate::disk::ground::tables::Full;
 use crate::disk::ground::tables::lsm::Tree;
 use crate::disk::ground::watermark::Watermark;
 use crate::disk::rounds::collect::Collector;
+use crate::disk::rounds::scrub::Scrubber;
 use crate::disk::rounds::upkeep::Upkeep;
 use crate::disk::rounds::workers::Work;
 use crate::files::{FileSystem, System, if_there};
@@ -135,7 +136,7 @@ impl DiskDatabase {
             tables.add_file(segment, file);
         }
         let kept = recovered.journal.take_kept(0);
-        let work = Work::new(tables.flushed()?, Collector::new(kept));
+        let work = Work::new(tables.flushed()?, Collector::new(kept), Scrubber::new(options.scrub));
         let database = Self {
             threads: work
                 .start(&upkeep)

@@ -2,6 +2,7 @@
 
 use crate::disk::ground::memtable::Size;
 use crate::disk::ground::watermark::Watermark;
+use crate::disk::rounds::scrub::Scrub;
 use std::sync::Arc;
 
 /// How much of what the engine may take.
@@ -23,6 +24,8 @@ pub struct DiskOptions {
     /// Where the number of the last batch is recorded, outside of the database's directory: an older copy of that does not
     /// bring its own along. `None`: in the directory.
     pub watermark: Option<Arc<Watermark>>,
+    /// When everything is read in search of damage.
+    pub scrub: Scrub,
 }
 
 impl Default for DiskOptions {
@@ -34,6 +37,7 @@ impl Default for DiskOptions {
             cache_bytes: 16 << 20,
             min_free_bytes: None,
             watermark: None,
+            scrub: Scrub::default(),
         }
     }
 }

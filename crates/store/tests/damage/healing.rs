@@ -9,7 +9,7 @@ const OLD: [u8; 16] = [1; 16];
 const NEW: [u8; 16] = [2; 16];
 
 /// Until the engine has looked into what reads have met.
-fn eventually(what: &str, is_so: impl Fn() -> bool) {
+pub(super) fn eventually(what: &str, is_so: impl Fn() -> bool) {
     for _ in 0..6_000 {
         if is_so() {
             return;

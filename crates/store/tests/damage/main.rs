@@ -13,6 +13,7 @@ use store::{
 
 mod healing;
 mod records;
+mod scrub;
 
 const KEYS: u64 = 300;
 

@@ -5,6 +5,7 @@
 //! gap any more, and from then on views know it from there.
 
 use super::upkeep::Upkeep;
+use crate::damage::Part;
 use crate::database::DatabaseError;
 use crate::disk::ground::failure::damaged;
 use crate::disk::ground::lost::Lost;
@@ -76,7 +77,7 @@ fn salvage(path: &Path, depth: Depth, lost: &mut Lost) -> Result<bool, DatabaseE
         free += 1;
         free - 1
     };
-    Tree::salvage(path, depth, next_number, |salvaged| remember(path, lost, salvaged))
+    Tree::salvage(path, depth, None, next_number, |salvaged| remember(path, lost, salvaged))
 }
 
 fn remember(path: &Path, lost: &mut Lost, salvaged: &Salvaged) -> Result<(), DatabaseError> {
@@ -140,7 +141,7 @@ impl Upkeep {
         // What costs most keys for the time being is found first.
         let mut found = false;
         for depth in [Depth::Finds, Depth::All] {
-            found |= self.replace_damaged(depth)?;
+            found |= self.replace_damaged(depth, None)?;
         }
         if found {
             *looked_into = None;
@@ -148,12 +149,47 @@ impl Upkeep {
         Ok(found)
     }
 
-    /// Replaces damaged tables; whether there were any. While nobody writes or merges tables.
-    fn replace_damaged(&self, depth: Depth) -> Result<bool, DatabaseError> {
+    /// Reads one table, and replaces it if it is damaged; whether it was.
+    pub(crate) fn repair_table(&self, number: u64) -> Result<bool, DatabaseError> {
+        let mut found = false;
+        self.unless_in_doubt(|| {
+            let _merging = self.merging.lock().unwrap_or_else(PoisonError::into_inner);
+            let _flushing = self.flushing();
+            self.check_current()?;
+            found = self.replace_damaged(Depth::All, Some(number))?;
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    /// Remembers that something is lost which no table lacks.
+    pub(crate) fn lose(&self, parts: Vec<Part>) -> Result<(), DatabaseError> {
+        self.unless_in_doubt(|| {
+            let _flushing = self.flushing();
+            let (tree, mut lost) = (self.tables.tree(), self.lost());
+            remember(tree.path(), &mut lost, &Salvaged { lost: parts, lost_own: false })?;
+            self.tables.replace(tree.clone(), lost.parts());
+            self.tell_or_later(&tree, &lost)
+        })
+    }
+
+    /// Has tables say how many parts were lost; if there is no room, the next start does.
+    fn tell_or_later(&self, tree: &Tree, lost: &Lost) -> Result<(), DatabaseError> {
+        match tell(tree, lost, || self.tables.horizon()) {
+            Err(DatabaseError::Full(why)) => {
+                log::warn!("no room to say what was lost: {why}");
+                Ok(())
+            }
+            told => told,
+        }
+    }
+
+    /// Replaces damaged tables, or one of them; whether there were any. While nobody writes or merges tables.
+    fn replace_damaged(&self, depth: Depth, only: Option<u64>) -> Result<bool, DatabaseError> {
         let old = self.tables.tree();
         let mut lost = self.lost();
         let remember = |salvaged: &Salvaged| remember(old.path(), &mut lost, salvaged);
-        let salvaged = Tree::salvage(old.path(), depth, || old.take_number(), remember);
+        let salvaged = Tree::salvage(old.path(), depth, only, || old.take_number(), remember);
         let in_doubt = |why: DatabaseError| self.in_doubt(format!("tables were replaced: {why}"));
         let salvaged = salvaged.map_err(|why| match why {
             // The disk may have another list of tables by now.
@@ -165,11 +201,7 @@ impl Upkeep {
         }
         let opened = Arc::new(old.opened_anew().map_err(in_doubt)?);
         self.tables.replace(opened.clone(), lost.parts());
-        match tell(&opened, &lost, || self.tables.horizon()) {
-            // The next start does.
-            Err(DatabaseError::Full(why)) => log::warn!("no room to say what was lost: {why}"),
-            told => told?,
-        }
+        self.tell_or_later(&opened, &lost)?;
         Ok(true)
     }
 }

@@ -1,10 +1,11 @@
 //! The threads behind a database: one makes journal segments and writes full memtables to tables, one merges tables, one
-//! collects large values.
+//! collects large values, one looks for damage.
 //!
 //! Nobody waits for them but a writer that is two memtables ahead. A full disk puts their work off, for a second or until
 //! they are called; any other failure is final, and the next write says so.
 
 use super::collect::Collector;
+use super::scrub::Scrubber;
 use super::upkeep::Upkeep;
 use crate::database::DatabaseError;
 use crate::disk::ground::log::{Blank, Segment};
@@ -19,7 +20,6 @@ const WAITING_MAX: usize = 2;
 /// After this time a full disk is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// What a merge gets of a processor that others want too is about a tenth of what one of them gets.
-#[cfg(target_os = "linux")]
 const MERGE_NICE: i32 = 10;
 
 /// What the threads and the writer tell each other.
@@ -30,6 +30,7 @@ pub(crate) struct Work {
     /// Something was done, or failed.
     done: Condvar,
     pub(crate) collector: Arc<Collector>,
+    pub(crate) scrubber: Scrubber,
 }
 
 #[derive(Default)]
@@ -61,9 +62,9 @@ impl State {
 }
 
 impl Work {
-    pub(crate) fn new(flushed: u64, collector: Arc<Collector>) -> Arc<Self> {
+    pub(crate) fn new(flushed: u64, collector: Arc<Collector>, scrubber: Scrubber) -> Arc<Self> {
         let state = Mutex::new(State { flushed, ..State::default() });
-        Arc::new(Self { state, called: Condvar::new(), done: Condvar::new(), collector })
+        Arc::new(Self { state, called: Condvar::new(), done: Condvar::new(), collector, scrubber })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -157,10 +158,12 @@ impl Work {
         let work = self.clone();
         upkeep.suspicion().tell(move || work.call_merge());
         let collect = |work: &Self, upkeep: &Upkeep| work.collector.run(&upkeep.tables);
+        let scrub = |work: &Self, upkeep: &Upkeep| work.scrubber.run(upkeep, |why| work.fail(why));
         Ok(vec![
             spawn("flush", Self::run_flush)?,
             spawn("merge", Self::run_merge)?,
             spawn("collect", collect)?,
+            spawn("scrub", scrub)?,
         ])
     }
 
@@ -170,6 +173,7 @@ impl Work {
         self.called.notify_all();
         self.done.notify_all();
         self.collector.stop();
+        self.scrubber.stop();
     }
 
     fn run_flush(&self, upkeep: &Upkeep) {
@@ -232,7 +236,7 @@ impl Work {
     }
 
     fn run_merge(&self, upkeep: &Upkeep) {
-        stand_back();
+        stand_back(MERGE_NICE);
         let mut state = self.state();
         while !state.stop && state.failed.is_none() {
             if !std::mem::take(&mut state.merge) {
@@ -257,21 +261,22 @@ impl Work {
 
 /// Lets threads that somebody waits for have the processor first. Not the one that writes memtables and makes segments: a
 /// writer may be waiting for it. The end of a merge, under a lock that readers take who miss the cache, is slower, too.
-fn stand_back() {
+pub(super) fn stand_back(nice: i32) {
     // Elsewhere the whole process would stand back.
     #[cfg(target_os = "linux")]
-    if let Err(why) = rustix::process::nice(MERGE_NICE) {
-        log::debug!("merges run like everything else: {why}");
+    if let Err(why) = rustix::process::nice(nice) {
+        log::debug!("work in the background runs like everything else: {why}");
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::scrub::Scrub;
     use super::*;
 
     #[test]
     fn what_a_thread_failed_with_is_told_to_the_next_write() {
-        let work = Work::new(5, Collector::new(Vec::new()));
+        let work = Work::new(5, Collector::new(Vec::new()), Scrubber::new(Scrub::OFF));
         assert_eq!(work.flushed().unwrap(), 5);
         work.state().failed = Some(DatabaseError::Fatal("a disk that fails".into()));
         for told in [work.flushed().map(drop), work.wait(false), work.wait(true)] {

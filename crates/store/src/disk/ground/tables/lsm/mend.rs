@@ -36,20 +36,21 @@ pub(crate) struct Salvaged {
 
 impl Tree {
     /// Looks for damaged tables in the directory of a tree, makes new ones of what can be read of them, and puts these
-    /// into their place: a list of tables that nobody has opened yet. `remember` is told before what is lost. Whether there were
+    /// into their place, or of one of them alone: a list of tables that nobody has opened yet. `remember` is told before what is lost. Whether there were
     /// any. While nobody writes or merges tables.
     /// Fails with [`DatabaseError::Damaged`] when the list of tables cannot be read or a table is gone; [`DatabaseError::Full`] when there
     /// is no room for the new ones; [`DatabaseError::Fatal`] when the disk fails, or `remember`.
     pub(crate) fn salvage(
         path: &Path,
         depth: Depth,
+        only: Option<u64>,
         mut next_number: impl FnMut() -> u64,
         remember: impl FnOnce(&Salvaged) -> Result<(), DatabaseError>,
     ) -> Result<bool, DatabaseError> {
         let list = List::read(path)?;
         let file = |number: u64| path.join(TABLES).join(number.to_string());
         let mut found = Vec::new();
-        for listed in list.tables() {
+        for listed in list.tables().filter(|listed| only.is_none_or(|only| listed.number == only)) {
             let file = file(listed.number);
             if !file.exists() {
                 return Err(damaged(format!("the table {} is gone", file.display())));
@@ -74,6 +75,33 @@ impl Tree {
             made.iter().for_each(|number| drop(std::fs::remove_file(file(*number))));
         }
         replaced.map(|()| true)
+    }
+
+    /// Reads a table from one end to the other, unless `each` does not go on, which gets its keys and values; whether it is whole, or
+    /// gone, as a merge has replaced it.
+    /// Fails with what keeps it from being read at all.
+    pub(crate) fn scrub(
+        &self,
+        number: u64,
+        mut each: impl FnMut(&[u8], &Bytes) -> bool,
+    ) -> Result<bool, DatabaseError> {
+        let file = self.folder().join(number.to_string());
+        if !file.exists() {
+            return Ok(true);
+        }
+        let mut stopped = false;
+        let findings = salvage::read(&file, |entry| {
+            stopped = !each(&entry.key.user_key, &entry.value.into());
+            // No damage, whatever is behind it.
+            if stopped { Err(DatabaseError::Full("it is not read to its end".into())) } else { Ok(()) }
+        });
+        match findings {
+            _ if stopped => Ok(true),
+            Ok(findings) => Ok(!findings.damaged),
+            // A merge may have deleted it since.
+            Err(_) if !file.exists() => Ok(true),
+            Err(why) => Err(why),
+        }
     }
 
     /// `made`: the numbers of files that are no tables before this has succeeded.

@@ -257,6 +257,11 @@ impl Tree {
         (self.tree.approximate_len().saturating_sub(own + of_replica) as u64).saturating_sub(ends)
     }
 
+    /// The numbers of all tables.
+    pub(crate) fn numbers(&self) -> Vec<u64> {
+        self.tree.current_version().iter_tables().map(Table::id).collect()
+    }
+
     /// Bytes of all tables.
     pub(crate) fn disk_bytes(&self) -> u64 {
         self.tree.disk_space()
