@@ -3,7 +3,8 @@
 //!
 //! An inquiry asks a member until it answers, the own one included, and is over when a majority has. Two majorities meet, so
 //! what a majority was told before is found: a key whose write had completed is on one of the lists at least. That is all an
-//! inquiry promises. It is no operation: it changes no key, and a page of keys is not of one moment.
+//! inquiry promises. It is no operation: it changes no key, and a page of keys is not of one moment. While members change, a quorum
+//! takes the place of a majority, and answers of two epochs are never added up (rule C1).
 //!
 //! A look at a store costs more than a note, so a bare majority is asked first and a few looks run at a time. Members that
 //! do not answer soon are passed over, and asked last for a while.
@@ -17,7 +18,7 @@ mod running;
 #[cfg(test)]
 mod tests;
 
-use abd::{CallId, Instant, Members, NodeId, Now, Reason, Refusal, Version};
+use abd::{CallId, Instant, NodeId, Now, QuorumSystem, Reason, Refusal, Version};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -95,7 +96,7 @@ pub struct Ask {
 /// The inquiries of an event loop. `B` is the way back of one.
 #[derive(Debug)]
 pub struct Inquiries<B> {
-    members: Members,
+    quorums: QuorumSystem,
     own: NodeId,
     order: fn(&[u8], &[u8]) -> Ordering,
     timeout: Duration,
@@ -110,22 +111,22 @@ pub struct Inquiries<B> {
     looks: usize,
     asks: VecDeque<Ask>,
     ended: VecDeque<(B, Finding)>,
-    /// Members, those first that have answered soon.
+    /// Voters, those first that have answered soon.
     nearest: Vec<NodeId>,
 }
 
 impl<B> Inquiries<B> {
-    /// None yet, of the member `own`. `order` is that of keys in every store; an inquiry fails after `timeout`.
+    /// None yet, of the node `own`. `order` is that of keys in every store; an inquiry fails after `timeout`.
     pub fn new(
-        members: Members,
+        quorums: QuorumSystem,
         own: NodeId,
         order: fn(&[u8], &[u8]) -> Ordering,
         timeout: Duration,
     ) -> Self {
-        let others = members.iter().filter(|member| *member != own);
-        let nearest = core::iter::once(own).chain(others).collect();
+        let mut nearest: Vec<NodeId> = quorums.voters().iter().collect();
+        nearest.sort_by_key(|member| *member != own);
         Self {
-            members,
+            quorums,
             own,
             order,
             timeout,
@@ -149,15 +150,10 @@ impl<B> Inquiries<B> {
             self.pauses.insert((now + time, id), back);
             return id;
         }
-        let majority_less_one = self.members.majority() - 1;
-        if let Inquiry::Holders { wanted, .. } = &inquiry
-            && *wanted <= majority_less_one
-        {
-            self.ended.push_back((back, Finding::Holders(majority_less_one)));
-            return id;
-        }
-        let running = Running::new(inquiry, back, self.own, self.timeout, now);
-        if running.is_look() && self.looks == LOOKS_MAX {
+        let running = Running::new(inquiry, back, self.timeout, now);
+        if let Some(holders) = running.holders_without_asking(&self.quorums) {
+            self.ended.push_back((running.back, Finding::Holders(holders)));
+        } else if running.is_look() && self.looks == LOOKS_MAX {
             self.waiting.push_back((id, running));
         } else {
             self.run(id, running, now);
@@ -167,12 +163,39 @@ impl<B> Inquiries<B> {
 
     fn run(&mut self, id: InquiryId, running: Running<B>, now: Instant) {
         self.looks += usize::from(running.is_look());
-        let first = running.first(&self.members, self.own, &self.nearest);
         self.timers.insert((running.due(), id));
         self.running.insert(id, running);
-        for member in first {
+        self.ask_first(id, now);
+    }
+
+    /// Asks those who are asked at first, as if nobody had been asked yet.
+    fn ask_first(&mut self, id: InquiryId, now: Instant) {
+        let Some(running) = self.running.get_mut(&id) else { return };
+        for member in running.begin(&self.quorums, self.own, &self.nearest) {
             self.ask(id, member, now);
         }
+    }
+
+    /// The members have changed. What is under way begins anew, as two epochs do not add up (rule C1), and ends when it would have
+    /// ended.
+    pub fn install(&mut self, quorums: &QuorumSystem, now: Instant) {
+        self.quorums = quorums.clone();
+        let voters = quorums.voters();
+        self.nearest.retain(|member| voters.contains(*member));
+        let new: Vec<NodeId> = voters.iter().filter(|member| !self.nearest.contains(member)).collect();
+        self.nearest.extend(new);
+        self.asks.clear();
+        for id in self.running.keys().copied().collect::<Vec<_>>() {
+            match self.running[&id].holders_without_asking(quorums) {
+                Some(holders) => self.end(id, Finding::Holders(holders), now),
+                None => self.ask_first(id, now),
+            }
+        }
+    }
+
+    /// The epoch of a question is the phase of its call; the answer has the same.
+    fn epoch(&self) -> u32 {
+        self.quorums.scope().epoch
     }
 
     fn ask(&mut self, id: InquiryId, member: NodeId, now: Instant) {
@@ -180,7 +203,7 @@ impl<B> Inquiries<B> {
         self.timers.remove(&(running.due(), id));
         running.asked(member, now);
         self.timers.insert((running.due(), id));
-        let call = CallId { operation: id.0, phase: 0 };
+        let call = CallId { operation: id.0, phase: self.quorums.scope().epoch };
         self.asks.push_back(Ask { member, call, question: running.question.clone() });
     }
 
@@ -198,20 +221,24 @@ impl<B> Inquiries<B> {
         self.ask_another(InquiryId(call.operation), now);
     }
 
-    /// A member has answered.
+    /// A member has answered. What it says counts only if it had installed the configuration in which it was asked (rule C1), which is
+    /// the present one.
     pub fn handle_answer(&mut self, member: NodeId, call: CallId, answer: Answer, at: Now) {
+        if call.phase != self.epoch() || !self.quorums.voters().contains(member) {
+            return;
+        }
         let now = at.instant;
         let id = InquiryId(call.operation);
         let Some(running) = self.running.get_mut(&id) else { return };
         let stands = running.take(member, answer);
-        if let Some(finding) = running.finding(&self.members, self.order, at.moment) {
+        if let Some(finding) = running.finding(&self.quorums, self.order, at.moment) {
             return self.end(id, finding, now);
         }
         match stands {
             Stands::Answered if member == self.own && running.is_recall() => {
                 // What is not known at home may be known elsewhere.
-                let (members, own) = (self.members.clone(), self.own);
-                for other in members.iter().filter(|other| *other != own) {
+                let own = self.own;
+                for other in self.quorums.voters().iter().filter(|other| *other != own) {
                     self.ask(id, other, now);
                 }
             }
@@ -250,7 +277,7 @@ impl<B> Inquiries<B> {
     pub fn handle_timeout(&mut self, now: Instant) {
         while self.waiting.front().is_some_and(|(_, waiting)| waiting.ends_at <= now) {
             let Some((_, waiting)) = self.waiting.pop_front() else { break };
-            let finding = waiting.failure(&self.members);
+            let finding = waiting.failure(&self.quorums);
             self.ended.push_back((waiting.back, finding));
         }
         while let Some(pause) = self.pauses.first_entry()
@@ -263,7 +290,7 @@ impl<B> Inquiries<B> {
         {
             let running = &self.running[&id];
             if running.ends_at <= now {
-                let finding = running.failure(&self.members);
+                let finding = running.failure(&self.quorums);
                 self.end(id, finding, now);
             } else {
                 self.ask_again(id, now);
@@ -279,8 +306,7 @@ impl<B> Inquiries<B> {
         self.timers.remove(&(running.due(), id));
         running.ask_anew(now);
         self.timers.insert((running.due(), id));
-        let members = self.members.clone();
-        for member in members.iter() {
+        for member in self.quorums.voters().iter() {
             if self.running.get(&id).is_some_and(|running| running.was_not_asked(member)) {
                 self.ask(id, member, now);
             }

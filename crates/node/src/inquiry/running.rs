@@ -3,8 +3,7 @@
 use super::listing::{Listing, merge};
 use super::message::{Answer, Question};
 use super::{ASK_AGAIN_AFTER, Finding, Inquiry, WAIT_MAX};
-use abd::{Instant, Members, Moment, NodeId, NodeSet, Reason, Refusal, Version};
-use alloc::vec;
+use abd::{Instant, Moment, NodeId, NodeSet, QuorumSystem, Reason, Refusal, Version};
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::cmp::Ordering;
@@ -48,7 +47,7 @@ pub(super) struct Running<B> {
 }
 
 impl<B> Running<B> {
-    pub(super) fn new(inquiry: Inquiry, back: B, own: NodeId, timeout: Duration, now: Instant) -> Self {
+    pub(super) fn new(inquiry: Inquiry, back: B, timeout: Duration, now: Instant) -> Self {
         let (question, holders, timeout) = match inquiry {
             Inquiry::Keys(wanted) => (Question::Keys(wanted), None, timeout),
             Inquiry::Holders { key, version, wanted, wait } => {
@@ -60,19 +59,14 @@ impl<B> Running<B> {
             Inquiry::Forget(kind) => (Question::Forget(kind), None, timeout),
             Inquiry::Pause(_) => unreachable!("nobody is asked during a pause"),
         };
-        let mut excluded = NodeSet::EMPTY;
-        if holders.is_some() {
-            // Only others are counted.
-            excluded.insert(own);
-        }
         Self {
             question,
             back,
             ends_at: now + timeout,
             again_at: now + ASK_AGAIN_AFTER,
             pause: ASK_AGAIN_AFTER,
-            excluded,
-            asked: excluded,
+            excluded: NodeSet::EMPTY,
+            asked: NodeSet::EMPTY,
             yes: NodeSet::EMPTY,
             refused: NodeSet::EMPTY,
             refusal: None,
@@ -91,15 +85,31 @@ impl<B> Running<B> {
         matches!(self.question, Question::Recall(_))
     }
 
-    /// Who is asked at first.
-    pub(super) fn first(&self, members: &Members, own: NodeId, nearest: &[NodeId]) -> Vec<NodeId> {
+    /// Nobody was asked yet, and nothing that was said before counts. Returns who is to be asked at first.
+    pub(super) fn begin(&mut self, quorums: &QuorumSystem, own: NodeId, nearest: &[NodeId]) -> Vec<NodeId> {
+        let own: NodeSet = nearest.iter().copied().filter(|member| *member == own).collect();
+        // Only others are counted as holders.
+        self.excluded = if self.holders.is_some() { own } else { NodeSet::EMPTY };
+        (self.asked, self.yes, self.refused) = (self.excluded, NodeSet::EMPTY, NodeSet::EMPTY);
+        (self.refusal, self.note, self.pause) = (None, None, ASK_AGAIN_AFTER);
+        self.listings.clear();
         match self.question {
-            Question::Keys(_) => nearest[..members.majority()].to_vec(),
+            Question::Keys(_) => {
+                let mut first = NodeSet::EMPTY;
+                let is_wanted = |member: &NodeId| !quorums.is_quorum(first) && first.insert(*member);
+                nearest.iter().copied().take_while(is_wanted).collect()
+            }
             // At home first: what is known there was remembered by a majority.
-            Question::Recall(_) => vec![own],
-            Question::Remember(_) | Question::Forget(_) => nearest.to_vec(),
-            Question::Newest(_) => nearest.iter().copied().filter(|member| *member != own).collect(),
+            Question::Recall(_) if !own.is_empty() => own.iter().collect(),
+            Question::Recall(_) | Question::Remember(_) | Question::Forget(_) => nearest.to_vec(),
+            Question::Newest(_) => nearest.iter().copied().filter(|member| !own.contains(*member)).collect(),
         }
+    }
+
+    /// How many other members have the version at least, if those are as many as are wanted.
+    pub(super) fn holders_without_asking(&self, quorums: &QuorumSystem) -> Option<usize> {
+        let others = others_at_least(quorums);
+        self.holders.filter(|(_, wanted)| *wanted <= others).map(|_| others)
     }
 
     /// When something is to be done about it.
@@ -143,17 +153,17 @@ impl<B> Running<B> {
     /// What it has found, as soon as that is enough.
     pub(super) fn finding(
         &mut self,
-        members: &Members,
+        quorums: &QuorumSystem,
         order: fn(&[u8], &[u8]) -> Ordering,
         moment: Moment,
     ) -> Option<Finding> {
         if let Some((_, wanted)) = self.holders {
-            return (self.yes.len() >= wanted).then(|| self.counted(members));
+            return (self.yes.len() >= wanted).then(|| self.counted(quorums));
         }
         if self.note.is_some() {
             return Some(Finding::Note(self.note.take()));
         }
-        if !members.is_majority(self.yes) {
+        if !quorums.is_quorum(self.yes) {
             return None;
         }
         Some(match &self.question {
@@ -163,22 +173,18 @@ impl<B> Running<B> {
         })
     }
 
-    /// Other members that are known to have the version. The write has completed, so a majority has.
-    fn counted(&self, members: &Members) -> Finding {
-        Finding::Holders(self.yes.len().max(members.majority() - 1))
+    /// Other members that are known to have the version.
+    fn counted(&self, quorums: &QuorumSystem) -> Finding {
+        Finding::Holders(self.yes.len().max(others_at_least(quorums)))
     }
 
     /// What it comes to when it has taken too long.
-    pub(super) fn failure(&self, members: &Members) -> Finding {
+    pub(super) fn failure(&self, quorums: &QuorumSystem) -> Finding {
         if self.holders.is_some() {
-            return self.counted(members);
+            return self.counted(quorums);
         }
-        Finding::Failed(Reason::NoQuorum {
-            answered: self.yes.len(),
-            needed: members.majority(),
-            members: members.count(),
-            refusal: self.refusal,
-        })
+        let (answered, needed, members) = quorums.shortfall(self.yes);
+        Finding::Failed(Reason::NoQuorum { answered, needed, members, refusal: self.refusal })
     }
 
     /// All that have not told are to be asked once more, and then after a longer pause.
@@ -196,4 +202,9 @@ impl<B> Running<B> {
     pub(super) fn silent(&self) -> NodeSet {
         self.asked.minus(self.yes).minus(self.refused).minus(self.excluded)
     }
+}
+
+/// Other members that have a version whose write has completed: a majority of the members has it, in whichever epoch that was.
+fn others_at_least(quorums: &QuorumSystem) -> usize {
+    quorums.members().majority() - 1
 }

@@ -1,14 +1,26 @@
 //! The machine alone.
 
 use super::*;
-use abd::{NodeId, Refusal, Timestamp};
+use abd::{Members, NodeId, NodeSet, Refusal, Scope, Timestamp};
 use alloc::vec;
 use listing::Listing;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 fn inquiries(members: u32) -> Inquiries<u32> {
-    Inquiries::new(Members::new((1..=members).map(NodeId).collect()), NodeId(1), <[u8]>::cmp, TIMEOUT)
+    Inquiries::new(plain(1..=members, 1), NodeId(1), <[u8]>::cmp, TIMEOUT)
+}
+
+fn members(ids: impl IntoIterator<Item = u32>) -> Members {
+    Members::new(ids.into_iter().map(NodeId).collect())
+}
+
+fn scope(epoch: u32) -> Scope {
+    Scope { epoch, ..Scope::FIRST }
+}
+
+fn plain(ids: impl IntoIterator<Item = u32>, epoch: u32) -> QuorumSystem {
+    QuorumSystem::of(members(ids), scope(epoch))
 }
 
 fn at(milliseconds: u64) -> Instant {
@@ -24,7 +36,12 @@ fn asked(inquiries: &mut Inquiries<u32>) -> Vec<u32> {
 }
 
 fn call(number: u64) -> CallId {
-    CallId { operation: number, phase: 0 }
+    call_in(1, number)
+}
+
+/// In an epoch.
+fn call_in(epoch: u32, number: u64) -> CallId {
+    CallId { operation: number, phase: epoch }
 }
 
 fn version(time: u64) -> Version {
@@ -206,4 +223,84 @@ fn a_pause_asks_nobody_and_ends_in_time_or_with_its_client() {
     assert_eq!(all.poll_ended(), None);
     all.handle_timeout(Instant(u64::MAX));
     assert_eq!((all.poll_ended(), all.poll_timeout()), (Some((3, Finding::Done)), None));
+}
+
+/// C1: what was said in one epoch is nothing in the next one, and a joint quorum is needed in a joint one.
+#[test]
+fn c1_answers_of_two_epochs_do_not_add_up() {
+    let mut all = inquiries(3);
+    let id = all.begin(keys(), 1, at(0));
+    assert_eq!(asked(&mut all), [1, 2]);
+    all.handle_answer(NodeId(1), call(id.0), PAGE, now(1));
+    let joint = QuorumSystem::joint(members(1..=3), members([3, 4, 5]), NodeSet::EMPTY, scope(2));
+    all.install(&joint, at(10));
+    assert_eq!(asked(&mut all), [1, 2, 3, 4]);
+    // Neither what the first epoch says late, nor a majority of those of old, nor somebody without a vote.
+    all.handle_answer(NodeId(2), call(id.0), PAGE, now(11));
+    for member in [1, 2, 9, 4] {
+        all.handle_answer(NodeId(member), call_in(2, id.0), PAGE, now(11));
+    }
+    assert_eq!(all.poll_ended(), None);
+    all.handle_answer(NodeId(3), call_in(2, id.0), PAGE, now(12));
+    assert_eq!(all.poll_ended(), Some((1, Finding::Keys(Page::default()))));
+    // Once they have changed only those who came are asked; this node is none of them.
+    all.begin(keys(), 2, at(20));
+    all.install(&plain(3..=5, 3), at(21));
+    assert_eq!(asked(&mut all), [3, 4]);
+    all.begin(Inquiry::Recall(SCRIPT), 3, at(22));
+    assert_eq!(asked(&mut all), [3, 4, 5]);
+}
+
+/// C1: whoever has not installed the epoch refuses, and is asked again.
+#[test]
+fn c1_a_member_of_another_epoch_is_asked_until_it_follows() {
+    let mut all = inquiries(3);
+    all.install(&plain(1..=3, 2), at(0));
+    let id = all.begin(Inquiry::Forget(NoteKind::Script), 1, at(0));
+    assert_eq!(asked(&mut all), [1, 2, 3]);
+    all.handle_answer(NodeId(1), call_in(2, id.0), Answer::Done, now(1));
+    for member in [2, 3] {
+        let refused = Answer::Refused(Refusal::OtherConfiguration);
+        all.handle_answer(NodeId(member), call_in(2, id.0), refused, now(1));
+    }
+    assert_eq!(all.poll_ended(), None);
+    all.handle_timeout(at(100));
+    assert_eq!(asked(&mut all), [2, 3]);
+    all.handle_answer(NodeId(3), call_in(2, id.0), Answer::Done, now(101));
+    assert_eq!(all.poll_ended(), Some((1, Finding::Done)));
+}
+
+#[test]
+fn an_inquiry_that_begins_anew_ends_when_it_would_have_ended() {
+    let mut all = inquiries(3);
+    let id = all.begin(keys(), 1, at(0));
+    for epoch in 2..=40 {
+        all.install(&plain(1..=3, epoch), at(u64::from(epoch) * 100));
+    }
+    assert_eq!(asked(&mut all), [1, 2], "the questions of older epochs are not put any more");
+    all.handle_answer(NodeId(1), call_in(40, id.0), PAGE, now(4001));
+    while let Some(due) = all.poll_timeout().filter(|due| *due <= at(5000)) {
+        all.handle_timeout(due);
+    }
+    let reason = Reason::NoQuorum { answered: 1, needed: 2, members: 3, refusal: None };
+    assert_eq!(all.poll_ended(), Some((1, Finding::Failed(reason))));
+    assert_eq!((all.in_flight(), all.poll_timeout()), (0, None));
+}
+
+#[test]
+fn fewer_members_have_fewer_holders_and_more_have_more() {
+    let wait = Duration::from_secs(1);
+    let holders = |wanted| Inquiry::Holders { key: "k".into(), version: version(5), wanted, wait };
+    let mut all = inquiries(3);
+    let id = all.begin(holders(2), 1, at(0));
+    all.handle_answer(NodeId(2), call(id.0), Answer::Newest(version(5)), now(1));
+    all.install(&plain(1..=5, 2), at(2));
+    assert_eq!(all.poll_ended(), Some((1, Finding::Holders(2))), "a majority of five has it");
+    let id = all.begin(holders(3), 2, at(3));
+    all.install(&plain([2, 3, 4, 5], 3), at(4));
+    assert_eq!(asked(&mut all), [2, 3, 4, 5], "this node is no member any more");
+    for member in 2..=4 {
+        all.handle_answer(NodeId(member), call_in(3, id.0), Answer::Newest(version(6)), now(5));
+    }
+    assert_eq!(all.poll_ended(), Some((2, Finding::Holders(3))));
 }

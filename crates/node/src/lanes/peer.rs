@@ -63,6 +63,8 @@ pub(crate) struct AllLanes(Vec<PeerLanes>);
 #[derive(Debug)]
 pub(crate) struct PeerLanes {
     pub(crate) peer: NodeId,
+    /// Whether it is to have lanes. If not, these are those that have not been closed yet.
+    is_named: bool,
     /// In ascending order; each has a lane that is up.
     pairs: Vec<Pair>,
     /// The largest frame that the peer takes.
@@ -85,6 +87,25 @@ impl AllLanes {
     /// To these, and none is up.
     pub(crate) fn new(peers: impl Iterator<Item = NodeId>) -> Self {
         Self(peers.map(PeerLanes::new).collect())
+    }
+
+    /// From now on there are lanes to these peers and no others. Returns those that are to be closed.
+    pub(crate) fn keep(&mut self, peers: impl Iterator<Item = NodeId>) -> Vec<LaneKey> {
+        self.0.iter_mut().for_each(|lanes| lanes.is_named = false);
+        for peer in peers {
+            match self.to_mut(peer) {
+                Some(lanes) => lanes.is_named = true,
+                None => self.0.push(PeerLanes::new(peer)),
+            }
+        }
+        self.forget();
+        let ending = self.0.iter().filter(|lanes| !lanes.is_named);
+        ending.flat_map(|lanes| &lanes.pairs).flat_map(Pair::lanes).map(|lane| lane.key).collect()
+    }
+
+    /// Forgets peers that are to have no lanes, once the last one is closed.
+    pub(crate) fn forget(&mut self) {
+        self.0.retain(|lanes| lanes.is_named || lanes.is_up());
     }
 
     /// Those to a peer; `None` if there are to be none.
@@ -114,7 +135,12 @@ impl AllLanes {
 
 impl PeerLanes {
     pub(crate) fn new(peer: NodeId) -> Self {
-        Self { peer, pairs: Vec::new(), frame_limit: u64::MAX, version: 0 }
+        Self { peer, is_named: true, pairs: Vec::new(), frame_limit: u64::MAX, version: 0 }
+    }
+
+    /// Whether lanes may be opened.
+    pub(crate) fn is_named(&self) -> bool {
+        self.is_named
     }
 
     /// Whether any lane is up.

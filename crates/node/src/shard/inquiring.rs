@@ -5,10 +5,16 @@ use crate::inquiry::message::{Answer, Question, put_question};
 use crate::inquiry::{Ask, Inquiry, InquiryId};
 use crate::lanes::lane::LaneKey;
 use crate::lanes::outgoing::Patience;
-use abd::{CallId, Instant, NodeId, Now, Refusal};
+use abd::{CallId, Instant, NodeId, Now, Refusal, Scope};
 
 /// Questions of one lane that wait for the disk at a time. A peer that keeps to what it may ask has fewer.
 const LOOKS_OF_LANE_MAX: usize = 8;
+
+/// The epoch in which a question was asked, and in which alone it is answered (rule C1): the phase of its call. Releases before
+/// peer protocol 6 say zero, and know of the first epoch alone.
+fn asked_in(call: CallId) -> u32 {
+    if call.phase == 0 { Scope::FIRST.epoch } else { call.phase }
+}
 
 impl<E: Environment, R: Return> Shard<E, R> {
     /// Begins an inquiry. What it finds goes the way `back`.
@@ -51,6 +57,9 @@ impl<E: Environment, R: Return> Shard<E, R> {
 
     /// Answers a question now, or queues it for whoever may wait for the disk.
     pub(super) fn answer_inquiry(&mut self, to: ReplyTo, question: Question, now: Now) {
+        if asked_in(to.call) != self.replica.scope.epoch {
+            return self.tell_inquirer(to, Answer::Refused(Refusal::OtherConfiguration), now);
+        }
         if question.needs_store() {
             if let Some(lane) = to.lane.and_then(|key| self.lane(key)) {
                 if lane.looks == LOOKS_OF_LANE_MAX {

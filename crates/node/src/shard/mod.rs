@@ -86,6 +86,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
         let local = config.local;
         assert!(members.iter().any(|id| id == local), "node {local} is not a member");
         let lanes = AllLanes::new(members.iter().filter(|id| *id != local));
+        let inquiries = Inquiries::new(config.quorums.clone(), local, E::Store::order, op_timeout);
         Self {
             environment,
             local,
@@ -94,7 +95,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
             coordinator: Coordinator::new(config),
             callers: Callers::default(),
             lanes,
-            inquiries: Inquiries::new(members.clone(), local, E::Store::order, op_timeout),
+            inquiries,
             members,
             next_lane: 0,
             senders: Vec::new(),

@@ -25,7 +25,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
         frame_limit: u64,
         now: Now,
     ) -> Option<LaneKey> {
-        for replaced in self.lanes.to(peer)?.replaced_by(id, run) {
+        for replaced in self.lanes.to(peer).filter(|lanes| lanes.is_named())?.replaced_by(id, run) {
             self.close_lane(replaced, now);
             self.replaced.push_back(replaced);
         }
@@ -65,6 +65,16 @@ impl<E: Environment, R: Return> Shard<E, R> {
             self.pump(now);
         } else {
             self.environment.peer_is_up(peer, false);
+            self.lanes.forget();
+        }
+    }
+
+    /// There are to be lanes to these peers and to no others: those are closed, and named by
+    /// [`poll_replaced`](Self::poll_replaced).
+    pub fn keep_lanes(&mut self, peers: impl Iterator<Item = NodeId>, now: Now) {
+        for ended in self.lanes.keep(peers) {
+            self.close_lane(ended, now);
+            self.replaced.push_back(ended);
         }
     }
 

@@ -461,6 +461,33 @@ fn a_lane_to_another_run_of_a_peer_takes_the_place_of_all() {
     assert!(!shard.is_up(id(1)));
 }
 
+#[test]
+fn lanes_to_those_who_have_gone_are_closed_and_those_who_come_may_open_some() {
+    let mut cluster = Cluster::new();
+    cluster.run();
+    let (gone, now) = (cluster.lanes[&(0, 1)], cluster.now());
+    let bulk = LaneId { kind: LaneKind::Bulk, pair: 0 };
+    let shard = &mut cluster.nodes[0].0;
+    let second = shard.open_lane(id(1), bulk, 1, VERSION, FRAME_BYTES_MAX as u64, now).unwrap();
+    assert_eq!(
+        shard.open_lane(id(3), LANE, 1, VERSION, FRAME_BYTES_MAX as u64, now),
+        None,
+        "nobody knows it"
+    );
+    shard.keep_lanes([id(2), id(3)].into_iter(), now);
+    assert_eq!([shard.poll_replaced(), shard.poll_replaced()].map(Option::unwrap), [gone, second]);
+    assert!(!shard.is_up(id(1)) && shard.is_up(id(2)) && shard.poll_replaced().is_none());
+    assert_eq!(
+        shard.open_lane(id(1), LANE, 1, VERSION, FRAME_BYTES_MAX as u64, now),
+        None,
+        "it is known no more"
+    );
+    assert!(shard.open_lane(id(3), LANE, 1, VERSION, FRAME_BYTES_MAX as u64, now).is_some());
+    // What comes late over what was closed has no effect.
+    shard.close_lane(gone, now);
+    assert_eq!(shard.handle_bytes(gone, &mut BytesMut::from(&[7; 64][..]), now), Ok(()));
+}
+
 /// M1 aside: whoever drains a node ends all its operations, and each caller is told what may have become of his.
 #[test]
 fn operations_that_are_given_up_say_what_may_have_become_of_them() {

@@ -19,7 +19,10 @@ use crate::inquiry::{Inquiries, Inquiry, InquiryId};
 use crate::resp::{Counts, Host, Limits, Listed, Names, Policy, Response, Section, Session, SlowRequests};
 use crate::shard::Return;
 use crate::topology::Topology;
-use abd::{Instant, Members, NodeId, Operation, OperationId, Outcome, Reason, Refusal, ValueFound};
+use abd::{
+    Instant, Members, NodeId, Operation, OperationId, Outcome, QuorumSystem, Reason, Refusal, Scope,
+    ValueFound,
+};
 use alloc::borrow::ToOwned;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
@@ -77,7 +80,7 @@ impl World {
             flushes: Cell::new(0),
             flushed: Cell::new(0),
             inquiries: RefCell::new(Inquiries::new(
-                Members::new([NodeId(1)].into()),
+                QuorumSystem::of(Members::new([NodeId(1)].into()), Scope::FIRST),
                 NodeId(1),
                 <[u8]>::cmp,
                 OP_TIMEOUT,

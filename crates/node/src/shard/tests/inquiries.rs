@@ -3,7 +3,9 @@
 use super::*;
 use crate::inquiry::Inquiry;
 use crate::inquiry::listing::Wanted;
+use crate::inquiry::message::{Answer, Question, get_answer, put_question};
 use crate::inquiry::notes::{Note, NoteId, NoteKind};
+use abd::wire::FRAME_HEADER;
 use alloc::format;
 use alloc::string::String;
 
@@ -98,6 +100,26 @@ fn an_inquiry_goes_on_without_a_member_and_waits_for_a_majority() {
     cluster.run();
     assert_eq!((&back.findings.borrow()[..], cluster.nodes[0].0.in_flight()), (&[][..], 0));
 }
+
+/// C1: a question is answered in its epoch alone; releases that know of no epochs say zero, and mean the first.
+#[test]
+fn c1_a_question_of_another_epoch_is_refused() {
+    let mut cluster = Cluster::new();
+    let (key, now) = (cluster.lanes[&(0, 1)], cluster.now());
+    for (epoch, expected) in [(0, Answer::Note(None)), (1, Answer::Note(None)), (2, OTHER), (u32::MAX, OTHER)]
+    {
+        let (shard, call) = (&mut cluster.nodes[0].0, CallId { operation: 7, phase: epoch });
+        let mut question = BytesMut::new();
+        put_frame(&mut question, |body| put_question(body, call, &Question::Recall(SCRIPT)));
+        shard.take_output(key, &mut BytesMut::new(), || now.instant);
+        shard.handle_bytes(key, &mut question, now).unwrap();
+        let mut answer = BytesMut::new();
+        shard.take_output(key, &mut answer, || now.instant);
+        assert_eq!(get_answer(answer.split_off(FRAME_HEADER).freeze()), Ok((call, expected)), "{epoch}");
+    }
+}
+
+const OTHER: Answer = Answer::Refused(Refusal::OtherConfiguration);
 
 #[test]
 fn a_note_is_found_at_any_node_while_a_majority_lives() {
