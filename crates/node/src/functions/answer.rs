@@ -78,6 +78,9 @@ pub enum FunctionError {
     /// The functions of the operation would answer too much together; none of them was done.
     #[error("ERR what the commands read is larger than 64 MiB together: read less at once")]
     AnswersTooLarge,
+    /// No configuration may follow another one so; nothing has changed.
+    #[error("ERR this configuration may not follow that")]
+    NotASuccessor,
     /// The bytes say no function that this node knows.
     #[error("ERR no such function")]
     Unknown,
@@ -98,7 +101,7 @@ const ADDED: u8 = 11;
 const ADDED_FLOAT: u8 = 12;
 
 /// Errors by their code, which is one more than the place.
-const ERRORS: [FunctionError; 10] = [
+const ERRORS: [FunctionError; 11] = [
     FunctionError::NotAnInteger,
     FunctionError::Overflow,
     FunctionError::NotAFloat,
@@ -109,6 +112,7 @@ const ERRORS: [FunctionError; 10] = [
     FunctionError::AddedOverflow,
     FunctionError::AddedInfinity,
     FunctionError::AnswersTooLarge,
+    FunctionError::NotASuccessor,
 ];
 
 impl FunctionAnswer {

@@ -1,6 +1,7 @@
 //! What each function does.
 
 use super::answer::{FunctionAnswer, FunctionError};
+use super::configure::configure;
 use super::{Condition, Expiry, Extended, Function, Replaces, parse_integer};
 use crate::clock::Moments;
 use abd::{Content, Deadline, Moment, StampedValue, Version, counted};
@@ -120,6 +121,7 @@ impl Function {
             Self::IncrementFloat(by) => increment_float(held, *by),
             Self::IncrementWithin(increment) => increment.apply(held, moment),
             Self::Append(value) => append(held, value, value_bytes_max),
+            Self::Configure { from, to } => configure(held, from, to),
             Self::SetRange { offset, value } => set_range(held, *offset, value, value_bytes_max),
         };
         changed.unwrap_or_else(|error| (FunctionAnswer::Error(error), false))

@@ -18,6 +18,7 @@
 //! | 12 | `Guard` | version (24 bytes) |
 //! | 13 | `Script` | `flags u8 \| source \| keys \| arguments`, lists as `count u32 \| values`; flags 1: `read_only`, 2: `resp3` |
 //! | 14 | `IncrementWithin` | `flags u8 \| expiry \| three numbers`: what is added, the least and the greatest sum; flags 1: the ten bytes of numbers, not `i64`; 2: `saturates`, 4: `only_if_none` |
+//! | 15 | `Configure` | two values: what the key holds, and what it gets |
 //!
 //! An expiry is `kind u8 \| deadline u64`: 0 never, 1 keep, 2 at the deadline, which is zero in the others.
 //!
@@ -43,6 +44,7 @@ const PERSIST: u8 = 10;
 const READ: u8 = 11;
 const GUARD: u8 = 12;
 const INCREMENT_WITHIN: u8 = 14;
+const CONFIGURE: u8 = 15;
 
 const CONDITION: u8 = 7;
 const GET: u8 = 8;
@@ -123,6 +125,11 @@ impl Function {
                 out.put_u8(GUARD);
                 out.put_slice(&version.to_bytes());
             }
+            Self::Configure { from, to } => {
+                out.put_u8(CONFIGURE);
+                put_bytes(&mut out, from);
+                put_bytes(&mut out, to);
+            }
         }
         out.freeze()
     }
@@ -163,6 +170,7 @@ impl Function {
             INCREMENT_WITHIN => Self::IncrementWithin(BoundedIncrement::read(&mut reader)?),
             GUARD => Self::Guard(reader.version()?),
             SCRIPT => Self::Script(Script::read(&mut reader)?),
+            CONFIGURE => Self::Configure { from: reader.bytes()?, to: reader.bytes()? },
             other => return Err(WireError::Kind(other)),
         };
         reader.end()?;
@@ -183,6 +191,7 @@ impl Function {
             | Self::Read { .. }
             | Self::Guard(_) => 0,
             Self::Script(script) => script.size(),
+            Self::Configure { from, to } => from.len() + to.len(),
             Self::Append(value) | Self::SetRange { value, .. } => value.len(),
         }
     }
@@ -199,7 +208,10 @@ impl Function {
             // Nobody knows before it has run.
             Self::Script(_) => Some(0),
             Self::Increment(_) | Self::IncrementFloat(_) | Self::IncrementWithin(_) => Some(1),
-            Self::Set { value, .. } | Self::Append(value) | Self::SetRange { value, .. } => Some(value.len()),
+            Self::Set { value, .. }
+            | Self::Append(value)
+            | Self::SetRange { value, .. }
+            | Self::Configure { to: value, .. } => Some(value.len()),
         }
     }
 
@@ -212,7 +224,8 @@ impl Function {
             | Self::GetExpire(_)
             | Self::Persist
             | Self::Read { .. }
-            | Self::Guard(_) => false,
+            | Self::Guard(_)
+            | Self::Configure { .. } => false,
             Self::Script(script) => !script.read_only,
             Self::Increment(_) | Self::IncrementFloat(_) | Self::IncrementWithin(_) => true,
             Self::Append(value) | Self::SetRange { value, .. } => !value.is_empty(),

@@ -6,6 +6,7 @@
 mod answer;
 mod apply;
 mod bounded;
+mod configure;
 mod encoding;
 mod extended;
 mod fold;
@@ -82,6 +83,14 @@ pub enum Function {
     Script(Script),
     /// Unless the key has this version, all functions of the operation do nothing, and each answers [`FunctionAnswer::Aborted`].
     Guard(Version),
+    /// One configuration takes the place of another (rule C2). Answers [`FunctionAnswer::Ok`], or what the key holds if that is
+    /// another one; [`FunctionError::NotASuccessor`] for what nobody may propose.
+    Configure {
+        /// What the key holds, exactly.
+        from: Bytes,
+        /// What it gets.
+        to: Bytes,
+    },
 }
 
 /// What becomes of the deadline of a key.

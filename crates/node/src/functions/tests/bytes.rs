@@ -68,6 +68,7 @@ fn function() -> impl Strategy<Value = Function> {
         Just(Function::Persist),
         any::<bool>().prop_map(|wants_version| Function::Read { wants_version }),
         (1..9_u64).prop_map(|time| Function::Guard(version(time))),
+        [bytes(), bytes()].prop_map(|[from, to]| Function::Configure { from, to }),
         (bytes(), [list(), list()], any::<[bool; 2]>()).prop_map(
             |(source, [keys, arguments], [read_only, resp3])| {
                 Function::Script(Script { source, keys, arguments, read_only, resp3 })
@@ -93,6 +94,7 @@ fn answer() -> impl Strategy<Value = FunctionAnswer> {
         FunctionError::Infinite,
         FunctionError::AddedOverflow,
         FunctionError::AddedInfinity,
+        FunctionError::NotASuccessor,
     ];
     prop_oneof![
         Just(FunctionAnswer::Ok),
@@ -145,7 +147,7 @@ fn the_bytes_stay_what_they_are() {
         wants_version,
     };
     let pinned = Condition::Version(version(2));
-    let cases: [(Function, &[u8]); 11] = [
+    let cases: [(Function, &[u8]); 12] = [
         (set(Condition::Always, false, false), b"\x01\x00\0\0\0\x01v"),
         (set(Condition::Absent, true, false), b"\x01\x09\0\0\0\x01v"),
         (set(Condition::Present, false, true), b"\x01\x12\0\0\0\x01v"),
@@ -160,17 +162,19 @@ fn the_bytes_stay_what_they_are() {
         (Function::IncrementFloat(float("-1.5")), b"\x04\xbf\xff\xc0\0\0\0\0\0\0\0"),
         (Function::Append("a".into()), b"\x05\0\0\0\x01a"),
         (Function::SetRange { offset: 258, value: "a".into() }, b"\x06\0\0\0\0\0\0\x01\x02\0\0\0\x01a"),
+        (Function::Configure { from: "ab".into(), to: "c".into() }, b"\x0f\0\0\0\x02ab\0\0\0\x01c"),
     ];
     for (function, bytes) in cases {
         assert_eq!(function.to_bytes(), bytes, "{function:?}");
     }
-    let answers: [(FunctionAnswer, &[u8]); 6] = [
+    let answers: [(FunctionAnswer, &[u8]); 7] = [
         (FunctionAnswer::Ok, b"\x00"),
         (FunctionAnswer::Null, b"\x01"),
         (FunctionAnswer::Integer(-1), b"\x02\xff\xff\xff\xff\xff\xff\xff\xff"),
         (FunctionAnswer::Value("v".into()), b"\x03v"),
         (FunctionAnswer::Error(FunctionError::NotAnInteger), b"\x04\x01"),
         (FunctionAnswer::Error(FunctionError::Unknown), b"\x04\x06"),
+        (FunctionAnswer::Error(FunctionError::NotASuccessor), b"\x04\x0b"),
     ];
     for (answer, bytes) in answers {
         assert_eq!(answer.encode(), bytes, "{answer:?}");
@@ -194,7 +198,7 @@ fn what_nobody_writes_is_refused() {
     for bytes in refused {
         assert!(Function::decode(&Bytes::from_static(bytes)).is_err(), "{bytes:?}");
     }
-    for bytes in [&b""[..], b"\x00\x00", b"\x02\0", b"\x04\0", b"\x04\x0b", b"\x05"] {
+    for bytes in [&b""[..], b"\x00\x00", b"\x02\0", b"\x04\0", b"\x04\x0c", b"\x05"] {
         assert!(FunctionAnswer::decode(&Bytes::from_static(bytes)).is_err(), "{bytes:?}");
     }
 }

@@ -2,6 +2,7 @@
 
 mod applying;
 mod bytes;
+mod configuring;
 mod folding;
 
 use super::*;
