@@ -1,6 +1,7 @@
 //! Pages of keys: what a replica lists, and what a majority of lists comes to.
 
 use super::message::Answer;
+use crate::configuration::RESERVED;
 use crate::glob;
 use crate::repair::ranges::Ranges;
 use abd::{Deadline, Moment, Refusal, Version};
@@ -111,9 +112,10 @@ pub(super) fn list<S: Lists>(store: &S, wanted: &Wanted) -> Result<Answer, S::Er
     Ok(Answer::Keys(store.list(wanted.after.as_deref(), &beginning, limits, matches)?))
 }
 
-/// Whether a client finds this key. What is due is not found, whether its expiry is decided yet or not.
+/// Whether a client finds this key. What is due is not found, whether its expiry is decided yet or not; nor is what the cluster keeps
+/// for itself.
 fn is_found(entry: &ListedKey, moment: Moment) -> bool {
-    entry.present && !entry.deadline.has_passed(moment)
+    entry.present && !entry.deadline.has_passed(moment) && !entry.key.starts_with(RESERVED)
 }
 
 /// What the lists of a majority come to: of each key its newest version counts. A replica whose list ends knows nothing of what
@@ -175,5 +177,12 @@ mod tests {
         let expires = |key, at| ListedKey { deadline: Deadline(at), ..entry(key, 1, true) };
         let one = listing(vec![expires("a", 10), expires("b", 11)], None);
         assert_eq!(merged(vec![one], 10), (vec!["b".into()], None));
+    }
+
+    #[test]
+    fn what_the_cluster_keeps_for_itself_is_not_found() {
+        let own = ListedKey { key: crate::configuration::KEY.into(), ..entry("", 1, true) };
+        let one = listing(vec![entry("\0atomic", 1, true), own, entry("a", 1, true)], None);
+        assert_eq!(merged(vec![one], 0), (vec!["\0atomic".into(), "a".into()], None));
     }
 }

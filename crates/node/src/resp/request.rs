@@ -1,6 +1,7 @@
 //! From bytes to requests, incrementally, and without copying large arguments.
 
 use super::inline;
+use crate::configuration::RESERVED;
 use crate::limits::KEY_BYTES_MAX;
 use abd::counted;
 use alloc::format;
@@ -40,12 +41,15 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Whether a key may be so long.
+    /// Whether a client may name a key: it is no longer than allowed, and none of the cluster's own.
     ///
     /// # Errors
     /// Why it may not.
     pub fn check_key(&self, key: &[u8]) -> Result<(), String> {
         let (size, limit) = (key.len(), self.max_key_bytes);
+        if key.starts_with(RESERVED) {
+            return Err("the key is reserved: what the cluster keeps for itself begins so".into());
+        }
         if size <= limit {
             Ok(())
         } else {

@@ -240,6 +240,13 @@ mod tests {
     }
 
     #[test]
+    fn a_script_does_not_reach_what_the_cluster_keeps_for_itself() {
+        let (replies, ending) = run(false, &["SET \0atomic-kv\0x v", "GET k"]);
+        assert!(text(&replies[0]).contains("reserved"));
+        assert!(matches!(ending, Ending::Ran(_, false)));
+    }
+
+    #[test]
     fn scripts_are_refused_what_redis_refuses_them() {
         let (replies, ending) = run(true, &["SET k v", "NOSUCH k", "GET", "CLIENT ID", "HELLO", "GET k"]);
         let errors: Vec<_> = replies[..5].iter().map(text).collect();

@@ -58,6 +58,16 @@ fn a_key_that_is_too_long_is_refused_and_bytes_without_sense_end_the_connection(
 }
 
 #[test]
+fn nobody_calls_for_what_the_cluster_keeps_for_itself() {
+    let world = World::new();
+    let mut client = Client::over_calls(&world);
+    let key = Bytes::from_static(crate::configuration::KEY);
+    client.send(calls(&[(1, Call::Run(Operation::Get { key }))]));
+    let [(1, CallAnswer::Refused(why))] = &answers(&mut client)[..] else { panic!("it is refused") };
+    assert!(why.contains("reserved"), "{why}");
+}
+
+#[test]
 fn updates_are_called_with_their_functions() {
     let world = World::new();
     let mut client = Client::over_calls(&world);

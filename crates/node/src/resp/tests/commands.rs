@@ -1,5 +1,6 @@
 //! Commands that touch keys, and the words of errors.
 
+use super::super::command::Command;
 use super::super::commands::COMMANDS;
 use super::*;
 use crate::functions::{Condition, Function, FunctionAnswer};
@@ -96,6 +97,34 @@ fn limits_are_exact() {
     assert_eq!(run(&format!("set k {}", "v".repeat(32)), [written(true)]).1, "+OK\r\n");
     let long = format!("set k {}", "v".repeat(33));
     assert_eq!(error(&long), "ERR value is too large: 33 bytes, the limit is 32");
+}
+
+/// What the cluster keeps for itself has names that no command takes: alone, as a subcommand, queued, and of a script.
+#[test]
+fn no_command_names_a_reserved_key() {
+    let reserved = "\0atomic-kv\0x";
+    let refusal = "ERR the key is reserved: what the cluster keeps for itself begins so";
+    let all = COMMANDS.iter().flat_map(|command| {
+        let own = (command.name.to_owned(), command);
+        let sub = |sub: &'static Command| (format!("{} {}", command.name, sub.name), sub);
+        core::iter::once(own).chain(command.subcommands.iter().map(sub)).collect::<Vec<_>>()
+    });
+    let mut refused = 0;
+    for (name, command) in all.filter(|(_, command)| command.keys.0 > 0) {
+        let words = name.split(' ').count();
+        let given = command.arity.unsigned_abs() as usize - words;
+        let line = format!("{name}{}", format!(" {reserved}").repeat(given));
+        assert_eq!(error(&line), refusal, "{name}");
+        refused += 1;
+    }
+    assert!(refused > 40, "{refused} commands name keys");
+    assert_eq!(error(&format!("EVAL x 2 a {reserved}")), refusal);
+    let mut session = session();
+    ask(&mut session, "MULTI");
+    assert_eq!(ask(&mut session, &format!("GET {reserved}")), format!("-{refusal}\r\n"));
+    assert!(ask(&mut session, "EXEC").starts_with("-EXECABORT"));
+    // What only looks like it is a key as any other.
+    assert_eq!(run("GET \0atomic", [NOTHING]).0.len(), 1);
 }
 
 #[test]
