@@ -10,6 +10,7 @@ extern crate std;
 pub mod acquaintances;
 pub mod addresses;
 pub mod admission;
+pub mod change;
 pub mod client;
 pub mod clock;
 pub mod commit;

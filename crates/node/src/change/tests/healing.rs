@@ -1,0 +1,110 @@
+//! One member at a time, and only if of every key a majority is whole.
+
+use super::plan::Request;
+use super::*;
+
+fn wanted(is_gone: bool) -> Option<HealWanted> {
+    Some(HealWanted { directory: [33; 16], is_gone })
+}
+
+fn range(after: &'static str, up_to: &'static str) -> Range {
+    let end = |key: &'static str| (!key.is_empty()).then(|| key.into());
+    Range { after: end(after), up_to: end(up_to) }
+}
+
+#[test]
+fn a_member_changes_places_with_itself() {
+    for is_gone in [false, true] {
+        let mut driver = driver(1, 3);
+        driver.handle_heal_wanted(NodeId(3), wanted(is_gone));
+        let proposal = driver.clone().poll_proposal(START).unwrap();
+        assert_eq!(proposal.from.check_successor(&proposal.to), Ok(()));
+        let healing = proposal.to;
+        assert!(healing.is_joint() && next(&healing) == [1, 2, 3]);
+        // BL5 (docs/PROTOCOL.md): the pair that is gone does not vote.
+        assert_eq!(healing.is_voter(NodeId(3), directory(3)), !is_gone);
+        assert!(healing.is_voter(NodeId(3), [33; 16]));
+        driver.handle_installed(&healing, START);
+        assert_eq!(driver.poll_proposal(after(100)), None, "nobody is synced");
+        (1..=3).for_each(|id| driver.handle_synced(NodeId(id), healing.epoch()));
+        let switched = driver.clone().poll_proposal(after(100)).unwrap().to;
+        assert_eq!(switched.members[2].directory, Some([33; 16]));
+        driver.handle_installed(&switched, START);
+        assert_eq!(driver.poll_proposal(after(200)), None, "it has what it wanted");
+    }
+}
+
+#[test]
+fn a_directory_that_wants_to_come_back_is_not_taken_for_the_one_that_was_met() {
+    let mut driver = Driver::new(NodeId(1), directory(1), first(3), settings(), START);
+    (1..=2).for_each(|id| meet(&mut driver, id, START));
+    driver.handle_heal_wanted(NodeId(3), wanted(true));
+    driver.handle_met(NodeId(3), [33; 16], LEVEL);
+    assert!(driver.waits_for(START).contains("node 3 has not shown its directory"));
+    assert_eq!(driver.poll_proposal(START), None);
+}
+
+#[test]
+fn one_heals_at_a_time_and_another_change_waits() {
+    let mut driver = driver(1, 5);
+    driver.handle_heal_wanted(NodeId(4), Some(HealWanted { directory: [44; 16], is_gone: false }));
+    driver.handle_heal_wanted(NodeId(3), wanted(false));
+    let first = driver.clone().poll_proposal(START).unwrap().to;
+    assert_eq!(first.next().unwrap()[2].directory, Some([33; 16]));
+    driver.handle_installed(&first, START);
+    assert!(refused(&driver, &replace(5, "a:1")).starts_with("another change is under way"));
+    // Given up, it begins again: nobody has to ask for it.
+    driver.handle_installed(&begun(&driver, &Request::Abort), START);
+    assert!(driver.poll_proposal(START).is_some());
+}
+
+#[test]
+fn nobody_heals_against_the_settings() {
+    let mut driver = driver(1, 3);
+    driver.settings.heals = false;
+    driver.handle_heal_wanted(NodeId(3), wanted(false));
+    assert_eq!(driver.poll_proposal(after(100)), None);
+    assert_eq!(driver.waits_for(START), "a member is to heal, and --heal is off");
+}
+
+#[test]
+fn of_every_key_a_majority_is_whole() {
+    let mut driver = driver(1, 3);
+    driver.handle_heal_wanted(NodeId(3), wanted(false));
+    let heals = |driver: &mut Driver, lost: [Vec<Range>; 3]| {
+        for (id, lost) in (1..).zip(lost) {
+            driver.handle_lost(NodeId(id), lost);
+        }
+        driver.clone().poll_proposal(START).is_some()
+    };
+    let (low, middle, high) = (range("", "b"), range("b", "d"), range("c", ""));
+    assert!(heals(&mut driver, [vec![], vec![], vec![range("", "")]]));
+    assert!(heals(&mut driver, [vec![low.clone()], vec![], vec![middle.clone()]]), "at different places");
+    assert!(heals(&mut driver, [vec![], vec![low.clone()], vec![middle.clone(), range("e", "")]]));
+    assert!(!heals(&mut driver, [vec![], vec![high.clone()], vec![middle.clone()]]), "c to d");
+    assert!(
+        !heals(&mut driver, [vec![middle.clone()], vec![high], vec![]]),
+        "c to d, though node 3 is whole there"
+    );
+    assert!(!heals(&mut driver, [vec![low], vec![], vec![range("", "a")]]));
+    let why = driver.waits_for(START);
+    assert!(why.starts_with("node 3 cannot heal: there are keys of which 1 of 3 members are whole"), "{why}");
+    // Whose directory is gone has lost everything.
+    driver.handle_heal_wanted(NodeId(3), wanted(true));
+    assert!(!heals(&mut driver, [vec![], vec![middle], vec![]]));
+    assert!(heals(&mut driver, [vec![], vec![], vec![]]));
+}
+
+#[test]
+fn what_is_lost_is_kept_within_bounds() {
+    let ranges = |count: usize| {
+        let key = |number: usize| Some(format!("{number:06}").into());
+        (0..count)
+            .map(|number| Range { after: key(2 * number), up_to: key(2 * number + 1) })
+            .collect::<Vec<_>>()
+    };
+    let kept = heal::bounded(ranges(LOST_RANGES_MAX + 10));
+    assert_eq!(kept.len(), LOST_RANGES_MAX);
+    assert_eq!(kept.last().unwrap().up_to, ranges(LOST_RANGES_MAX + 10).last().unwrap().up_to);
+    assert_eq!(heal::bounded(ranges(LOST_RANGES_MAX)), ranges(LOST_RANGES_MAX));
+}

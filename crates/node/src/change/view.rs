@@ -1,0 +1,157 @@
+//! What a node knows of the members.
+
+use super::SILENCE;
+use crate::configuration::{Configuration, DirectoryId, Member, Stage};
+use crate::repair::ranges::Range;
+use abd::{Instant, NodeId};
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// What is known of a node that the configuration names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// The directory with which it was met last.
+    pub directory: Option<DirectoryId>,
+    /// What its release can do; `None` if it has not been met since this node's start.
+    pub level: Option<u32>,
+    /// Whether it answers.
+    pub is_up: bool,
+    /// Since when it does, or does not.
+    pub since: Instant,
+    /// It is synced in this epoch (rule C3); zero: in none.
+    pub synced_in: u32,
+    /// How much it lacks.
+    pub behind: Option<Behind>,
+    /// What it may have lost.
+    pub lost: Vec<Range>,
+    /// That it wants to heal.
+    pub heal: Option<HealWanted>,
+}
+
+/// How much a replica lacks, about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Behind {
+    /// Keys.
+    pub keys: u64,
+    /// Since when the oldest of that is missing.
+    pub time: Duration,
+}
+
+/// A member comes back under its id with another directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HealWanted {
+    /// The directory that votes afterwards.
+    pub directory: DirectoryId,
+    /// Whether nothing of the old directory is left, so that it cannot vote until then.
+    pub is_gone: bool,
+}
+
+/// What a node knows of the members.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct View {
+    /// Which node.
+    pub own: NodeId,
+    /// What it has installed.
+    pub configuration: Configuration,
+    /// Everybody whom that names, and nobody else.
+    seen: BTreeMap<NodeId, Seen>,
+}
+
+impl View {
+    /// Nobody was met yet.
+    pub fn new(own: NodeId, configuration: Configuration) -> Self {
+        let mut view = Self { own, seen: BTreeMap::new(), configuration };
+        view.remember_those_named();
+        view
+    }
+
+    /// The same with another configuration in force, that this node has not installed yet.
+    #[must_use]
+    pub fn with(&self, configuration: Configuration) -> Self {
+        let mut view = self.clone();
+        view.install(configuration);
+        view
+    }
+
+    /// A newer configuration is in force. Who is no longer named is forgotten.
+    pub(super) fn install(&mut self, configuration: Configuration) {
+        self.configuration = configuration;
+        self.remember_those_named();
+    }
+
+    fn remember_those_named(&mut self) {
+        let (own, named) = (self.own, self.configuration.everybody());
+        let before = core::mem::take(&mut self.seen);
+        let is_kept = |id: &NodeId| *id == own || named.iter().any(|member| member.id == *id);
+        self.seen = before.into_iter().filter(|(id, _)| is_kept(id)).collect();
+        for member in named {
+            self.seen.entry(member.id).or_default();
+        }
+        self.seen.entry(own).or_default();
+    }
+
+    /// What is known of a node; `None` if nobody names it.
+    pub fn seen(&self, node: NodeId) -> Option<&Seen> {
+        self.seen.get(&node)
+    }
+
+    pub(super) fn seen_mut(&mut self, node: NodeId) -> Option<&mut Seen> {
+        self.seen.get_mut(&node)
+    }
+
+    /// Whether a node answers.
+    pub fn is_up(&self, node: NodeId) -> bool {
+        self.seen(node).is_some_and(|seen| seen.is_up)
+    }
+
+    /// Since when a node does not answer.
+    pub(super) fn silent_since(&self, node: NodeId) -> Option<Instant> {
+        self.seen(node).filter(|seen| !seen.is_up).map(|seen| seen.since)
+    }
+
+    /// Whether a node has not answered for so long that nobody waits for it. What was before the configuration does not count:
+    /// everybody has to come to know it.
+    pub(super) fn is_silent(&self, node: NodeId, installed: Instant, now: Instant) -> bool {
+        self.silent_since(node).is_some_and(|since| now.since(since.max(installed)) >= SILENCE)
+    }
+
+    /// Those to come; the members themselves while nothing changes.
+    pub(super) fn next(&self) -> &[Member] {
+        self.configuration.next().unwrap_or(&self.configuration.members)
+    }
+
+    /// Whether a node is synced in the present epoch.
+    pub fn is_synced(&self, node: NodeId) -> bool {
+        self.seen(node).is_some_and(|seen| seen.synced_in == self.configuration.epoch())
+    }
+
+    /// The members with the directories that they were met with, as far as the configuration does not name any yet (rule M1).
+    pub(super) fn with_directories(&self, members: &[Member]) -> Vec<Member> {
+        let with = |member: &Member| Member {
+            directory: member.directory.or_else(|| self.old_directory(member.id)),
+            ..member.clone()
+        };
+        members.iter().map(with).collect()
+    }
+
+    /// The directory with which a node was met; not that under which it wants to come back.
+    fn old_directory(&self, node: NodeId) -> Option<DirectoryId> {
+        let seen = self.seen(node)?;
+        let new = seen.heal.map(|heal| heal.directory);
+        seen.directory.filter(|directory| Some(*directory) != new)
+    }
+
+    /// How many voters that answer have a lower id than this node; `None` if this node does not vote.
+    pub(super) fn rank(&self) -> Option<u32> {
+        let directory = self.seen(self.own)?.directory?;
+        if !self.configuration.is_voter(self.own, directory) {
+            return None;
+        }
+        let awaited = matches!(self.configuration.stage, Stage::Awaiting(_));
+        let votes = |id: NodeId| !awaited || self.configuration.members.iter().any(|member| member.id == id);
+        let everybody = self.configuration.everybody();
+        let lower = everybody.iter().filter(|member| member.id < self.own && votes(member.id));
+        u32::try_from(lower.filter(|member| self.is_up(member.id)).count()).ok()
+    }
+}
