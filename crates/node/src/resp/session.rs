@@ -9,10 +9,13 @@ use super::request::{Args, ClientRequest, Limits, Oversized, too_large};
 use super::response::{Protocol, Response};
 use super::slow::{SlowRequest, SlowRequests};
 use super::transaction::{Queued, Transaction};
+use crate::change::Driver;
 use crate::clock::Clock;
+use crate::configuration::Configuration;
 use crate::endpoint::Endpoint;
 use crate::inquiry::notes::Notes;
 use crate::topology::Topology;
+use abd::Instant;
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::format;
@@ -72,6 +75,10 @@ pub trait Host: Clock {
     fn rename(&self, id: u64, names: &Names);
     /// Closes another connection.
     fn kill(&self, id: u64);
+    /// Who changes the members, and the present time as it counts it. Where that is not for clients nothing is looked at.
+    fn change(&self, _look: &mut dyn FnMut(&Driver, Instant)) {}
+    /// A client has met a configuration, which may be newer than that which the node has installed.
+    fn meet_configuration(&self, _configuration: &Configuration) {}
     /// What the node knows of the members now.
     fn topology(&self) -> Topology;
     /// The name of the master that `SENTINEL MASTERS` tells.

@@ -17,6 +17,7 @@ mod keys;
 mod keyspace;
 mod kill;
 mod lcs;
+mod members;
 mod memory;
 mod numbers;
 mod objects;
@@ -60,6 +61,7 @@ const FAMILIES: &[&[Command]] = &[
     keys::COMMANDS,
     keyspace::COMMANDS,
     lcs::COMMANDS,
+    members::COMMANDS,
     memory::COMMANDS,
     numbers::COMMANDS,
     objects::COMMANDS,

@@ -5,6 +5,7 @@ mod commands;
 mod connection;
 mod expiry;
 mod keys;
+mod members;
 mod parsing;
 mod replies;
 mod scripts;
@@ -44,6 +45,7 @@ pub(super) struct Node {
     renamed: RefCell<Option<(u64, Names)>>,
     now: Option<Moments>,
     topology: Option<Topology>,
+    change: Option<RefCell<crate::change::Driver>>,
 }
 
 impl Clock for Node {
@@ -115,6 +117,16 @@ impl Host for Node {
     }
     fn kill(&self, id: u64) {
         self.killed.borrow_mut().push(id);
+    }
+    fn change(&self, look: &mut dyn FnMut(&crate::change::Driver, abd::Instant)) {
+        if let Some(driver) = &self.change {
+            look(&driver.borrow(), abd::Instant(0));
+        }
+    }
+    fn meet_configuration(&self, configuration: &crate::configuration::Configuration) {
+        if let Some(driver) = &self.change {
+            driver.borrow_mut().handle_installed(configuration, abd::Instant(0));
+        }
     }
     fn topology(&self) -> Topology {
         self.topology.clone().unwrap_or_else(|| cluster::topology(true))
