@@ -1,7 +1,6 @@
 //! What can happen next in a tiny world.
 
 use super::history::Progress;
-use super::machine::Awaited;
 use super::replica::Cell;
 use super::scenario::{Break, Clocks, OperationKind};
 use super::updates::TIME_TO_LIVE;
@@ -14,20 +13,16 @@ use std::ops::RangeInclusive;
 impl Rules {
     /// Every step that may change the world.
     pub(super) fn actions(&self, world: &World, actions: &mut Vec<Action>) {
-        actions.clear();
         for operation in 0..self.count() {
-            if self.may_begin(world, operation) {
-                self.first_steps(world, operation, actions);
-            }
+            self.questions(world, operation, actions);
         }
         for waiting in self.waiting(world) {
-            for replica in bits(waiting.queried) {
-                self.push_query(world, waiting.operation, replica, waiting.for_timestamp, actions);
+            if waiting.accept.is_some() || waiting.proposed.iter().any(Option::is_some) {
+                actions.push(Action::Wait { operation: waiting.operation });
             }
-            self.consensus(world, &waiting, actions);
         }
         for accept in world.accepts.iter() {
-            for replica in replicas() {
+            for replica in self.reached_by_accept(world, accept) {
                 self.push_proposal(Action::Accept { accept, replica, how: Delivery::Plain }, actions);
             }
         }
@@ -38,8 +33,11 @@ impl Rules {
                 }
             }
         }
-        for value in members(world.sent) {
-            actions.extend(replicas().map(|replica| Action::Deliver { value, replica }));
+        for (epoch, sent) in (1..).zip(world.sent) {
+            for value in members(sent) {
+                let reached = self.reached_by_value(world, value, epoch);
+                actions.extend(reached.map(|replica| Action::Deliver { value, epoch, replica }));
+            }
         }
         if self.time_matters(world) {
             actions.push(Action::Tick);
@@ -50,6 +48,23 @@ impl Rules {
             }
         }
         self.replica_faults(world, actions);
+    }
+
+    /// What an operation may ask next, but for what it asks to be stored or accepted.
+    pub(super) fn questions(&self, world: &World, operation: u8, actions: &mut Vec<Action>) {
+        if self.may_begin(world, operation) {
+            self.first_steps(world, operation, actions);
+        }
+        for waiting in self.waiting(world).filter(|waiting| waiting.operation == operation) {
+            for replica in bits(waiting.queried & self.reachable(world, waiting.epoch)) {
+                self.push_query(world, operation, replica, waiting.for_timestamp, actions);
+            }
+            if waiting.accept.is_none() {
+                for replica in bits(waiting.asked() & self.reachable(world, waiting.epoch)) {
+                    self.push_prepare(world, operation, replica, actions);
+                }
+            }
+        }
     }
 
     fn replica_faults(&self, world: &World, actions: &mut Vec<Action>) {
@@ -80,7 +95,8 @@ impl Rules {
             }
         }
         let [first, ..] = world.replicas;
-        let unanimous = world.replicas.iter().all(|cell| *cell == first);
+        let unanimous =
+            world.replicas[..usize::from(self.scenario.replicas())].iter().all(|cell| *cell == first);
         if self.scenario.breaks == Break::TombstoneEverywhere && unanimous && holds_tombstone(first) {
             actions.push(Action::ForgetEverywhere);
         }
@@ -98,6 +114,7 @@ impl Rules {
         let progress = |index: usize| world.records[index].progress;
         let free = |other| !matches!(progress(other), Progress::Idle | Progress::Open);
         progress(index) == Progress::Idle
+            && self.scenario.operations[index].from <= self.machines.epoch(world.machines[event_loop])
             && self.scenario.operations[index].after.is_none_or(|other| world.records[other].answered())
             && (self.scenario.loops[event_loop].concurrent || earlier.into_iter().all(free))
     }
@@ -107,10 +124,12 @@ impl Rules {
         let wish = self.scenario.operations[usize::from(operation)];
         let reads = wish.kind.begins_with_a_read();
         let mode = self.scenario.loops[wish.event_loop].mode;
+        let epoch = self.machines.epoch(world.machines[wish.event_loop]);
+        let asked = self.members(epoch, wish.event_loop) & self.reachable(world, epoch);
         match self.scenario.clocks {
             // It looks at nothing before.
             _ if wish.kind == OperationKind::Append => {
-                for replica in replicas() {
+                for replica in bits(asked) {
                     self.push_prepare(world, operation, replica, actions);
                 }
             }
@@ -119,7 +138,7 @@ impl Rules {
                 actions.extend(range.map(|latest| Action::Begin { operation, latest }));
             }
             _ => {
-                for replica in replicas() {
+                for replica in bits(asked) {
                     self.push_query(world, operation, replica, !reads, actions);
                 }
             }
@@ -138,18 +157,6 @@ impl Rules {
         actions.extend(moments.map(|moment| Action::Query { operation, replica, moment }));
         if self.scenario.slow_replies && for_timestamp {
             actions.push(Action::Answer { operation, replica });
-        }
-    }
-
-    /// What may happen to a Prepare or an Accept, and that it is waited for no longer.
-    fn consensus(&self, world: &World, waiting: &Awaited, actions: &mut Vec<Action>) {
-        let operation = waiting.operation;
-        let asked = replicas().filter(|replica| waiting.proposed[usize::from(*replica)].is_some());
-        for replica in asked.filter(|_| waiting.accept.is_none()) {
-            self.push_prepare(world, operation, replica, actions);
-        }
-        if waiting.accept.is_some() || waiting.proposed.iter().any(Option::is_some) {
-            actions.push(Action::Wait { operation });
         }
     }
 
@@ -205,14 +212,14 @@ impl Rules {
         let logical = |l: &&super::scenario::EventLoop| l.mode == TimestampMode::Logical;
         let slack = self.scenario.loops.iter().filter(logical).count() as u64;
         let now = u64::from(world.now);
-        let values = self.machines.values();
+        let (values, sent) = (self.machines.values(), world.all_sent());
         let is_awaited = |clocks: Clocks| {
             // Once a value is due by every clock that keeps its promise, it stays so.
             let is_judged =
-                values.latest_deadline(world.sent).is_some_and(|last| last + u64::from(clocks.ahead) > now);
-            values.latest_time(world.sent) + slack >= now || is_judged
+                values.latest_deadline(sent).is_some_and(|last| last + u64::from(clocks.ahead) > now);
+            values.latest_time(sent) + slack >= now || is_judged
         };
-        world.sent != 0 && self.scenario.clocks.is_some_and(is_awaited)
+        sent != 0 && self.scenario.clocks.is_some_and(is_awaited)
     }
 
     /// A crash makes a difference if something is in flight, or if a next operation will be of a new incarnation.
@@ -229,6 +236,6 @@ pub(super) fn replicas() -> impl Iterator<Item = u8> {
     0..3
 }
 
-fn bits(set: u8) -> impl Iterator<Item = u8> {
+pub(super) fn bits(set: u8) -> impl Iterator<Item = u8> {
     (0..8).filter(move |bit| set & 1 << bit != 0)
 }

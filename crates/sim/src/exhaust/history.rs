@@ -124,7 +124,12 @@ mod tests {
     ) -> (Vec<Operation>, [HistoryEntry; MAX_OPERATIONS], History) {
         let count = 1 + random.below(MAX_OPERATIONS);
         let operations: Vec<Operation> = (0..count)
-            .map(|_| Operation { kind: kinds[random.below(kinds.len())], event_loop: 0, after: None })
+            .map(|_| Operation {
+                kind: kinds[random.below(kinds.len())],
+                event_loop: 0,
+                after: None,
+                from: 1,
+            })
             .collect();
         let adds = |o: &Operation| !matches!(o.kind, OperationKind::Get | OperationKind::Delete);
         let letters: Vec<u8> = (0u8..).zip(&operations).filter(|(_, o)| adds(o)).map(|(i, _)| i).collect();

@@ -20,8 +20,8 @@ use super::scenario::{REPLICAS, Scenario};
 use super::symmetry::Renaming;
 use super::values::{ValueId, ValueSet, Values};
 use abd::{
-    CallId, Config, Coordinator, Instant, Members, NodeId, Now, OperationId, QuorumSystem, Reply, Request,
-    Scope, StampedValue, TimestampIssuer, TimestampMode,
+    CallId, Config, Coordinator, Instant, NodeId, Now, OperationId, QuorumSystem, Reply, Request,
+    StampedValue, TimestampIssuer, TimestampMode,
 };
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -65,6 +65,8 @@ pub(super) enum Input {
     Time { now: u8 },
     /// The node crashes and comes back.
     Restart,
+    /// The node hears of a newer configuration.
+    Install { epoch: u8 },
 }
 
 /// What an input puts out.
@@ -111,6 +113,8 @@ pub(super) struct Awaited {
     pub(super) proposed: [Option<RequestId>; REPLICAS],
     /// If it is to accept, the request whole.
     pub(super) accept: Option<RequestId>,
+    /// In which configuration it asks.
+    pub(super) epoch: u8,
 }
 
 /// The production machines of one event loop, and the requests whose replies would still count.
@@ -129,6 +133,8 @@ pub(super) struct Machine {
     /// Ballots that it has begun, and how often it has waited for long.
     pub(super) ballots: u8,
     pub(super) waits: u8,
+    /// Where acknowledgements are added up across configurations (BM2): the replicas that have given theirs.
+    pub(super) acknowledged: u8,
 }
 
 /// The requests of an operation's current phase.
@@ -155,17 +161,28 @@ impl Input {
                 Self::Reply { operation, from: new(from), reply, now, moment }
             }
             Self::PeerUp { from, boot } => Self::PeerUp { from: new(from), boot },
-            Self::Submit { .. } | Self::Waited { .. } | Self::Time { .. } | Self::Restart => self,
+            Self::Submit { .. }
+            | Self::Waited { .. }
+            | Self::Time { .. }
+            | Self::Restart
+            | Self::Install { .. } => self,
         }
     }
 }
 
 impl Machine {
     /// `boot` is the incarnation, `stamped` the one that goes into timestamps.
-    pub(super) fn new(node: u32, boot: u32, stamped: u32, mode: TimestampMode, updates: bool) -> Self {
+    pub(super) fn new(
+        node: u32,
+        boot: u32,
+        stamped: u32,
+        mode: TimestampMode,
+        updates: bool,
+        quorums: QuorumSystem,
+    ) -> Self {
         let config = Config {
             local: NodeId(node),
-            quorums: QuorumSystem::of(Members::new(vec![NodeId(1), NodeId(2), NodeId(3)]), Scope::FIRST),
+            quorums,
             mode,
             hedge_after: Duration::ZERO,
             rotate_after: NonZeroU64::MIN,
@@ -185,15 +202,21 @@ impl Machine {
             base: StampedValue::NEVER,
             ballots: 0,
             waits: 0,
+            acknowledged: 0,
         }
+    }
+
+    /// The configuration that it has installed.
+    pub(super) fn epoch(&self) -> u8 {
+        u8::try_from(self.coordinator.quorums().scope().epoch).unwrap_or(u8::MAX)
     }
 
     /// What is due happens, hedges above all; then nobody is under suspicion. All replicas are known to be in this run or a later
     /// one.
     pub(super) fn wake(&mut self, now: Now, boot: u32) {
         self.coordinator.handle_timeout(now, &self.issuer);
-        for node in 1..=3 {
-            self.coordinator.handle_peer_up(NodeId(node), boot);
+        for node in self.coordinator.quorums().voters().iter() {
+            self.coordinator.handle_peer_up(node, boot);
         }
     }
 
@@ -208,14 +231,14 @@ impl Machine {
     pub(super) fn waiting(&self, surroundings: &mut Surroundings) -> [Option<Awaited>; 2] {
         let mut waiting = [None; 2];
         for (place, (&operation, call)) in waiting.iter_mut().zip(&self.calls) {
-            *place = Some(call.waiting(operation, surroundings));
+            *place = Some(call.waiting(operation, self.epoch(), surroundings));
         }
         waiting
     }
 }
 
 impl Call {
-    fn waiting(&self, operation: u8, surroundings: &mut Surroundings) -> Awaited {
+    fn waiting(&self, operation: u8, epoch: u8, surroundings: &mut Surroundings) -> Awaited {
         let mut waiting = Awaited {
             operation,
             queried: 0,
@@ -223,6 +246,7 @@ impl Call {
             written: None,
             proposed: [None; REPLICAS],
             accept: self.accept,
+            epoch,
         };
         for (index, request) in self.requests.iter().enumerate() {
             match request {
@@ -232,7 +256,6 @@ impl Call {
                     waiting.queried |= 1 << index;
                     waiting.for_timestamp = true;
                 }
-                Some(Request::Adopt { .. }) => unreachable!("a coordinator asks nobody to adopt anything"),
                 Some(request @ (Request::Prepare { .. } | Request::Accept { .. })) => {
                     waiting.proposed[index] = Some(surroundings.requests.number(request.clone()));
                 }
@@ -240,6 +263,7 @@ impl Call {
                     let (_, written) = waiting.written.unwrap_or_default();
                     waiting.written = Some((surroundings.values.number(stamped), written | 1 << index));
                 }
+                Some(Request::Adopt { .. }) => unreachable!("coordinators ask for no merges"),
             }
         }
         waiting

@@ -9,7 +9,7 @@ use super::machine::{Awaited, Input, Machine, Output, ReplyId, RequestId, Surrou
 use super::numbered::Numbered;
 use super::replica::{Cell, Replicas};
 use super::scenario::Scenario;
-use super::symmetry::RENAMINGS;
+use super::symmetry::{RENAMINGS, renamings};
 use super::values::{ValueId, Values};
 use std::rc::Rc;
 
@@ -68,8 +68,9 @@ impl Machines {
             stored: Map::default(),
             handled: Map::default(),
         };
-        for event_loop in loops {
-            let machine = Machine::new(event_loop.node, 1, 1, event_loop.mode, updates);
+        for (index, event_loop) in loops.into_iter().enumerate() {
+            let quorums = machines.surroundings.scenario.quorums(1, index);
+            let machine = Machine::new(event_loop.node, 1, 1, event_loop.mode, updates, quorums);
             let number = machines.number(machine, None);
             machines.fresh.push(number);
         }
@@ -141,6 +142,29 @@ impl Machines {
         handled
     }
 
+    /// The configuration that a machine has installed.
+    pub(super) fn epoch(&self, machine: MachineId) -> u8 {
+        self.entries[machine as usize].machine.epoch()
+    }
+
+    /// The configuration that a replica has installed.
+    pub(super) fn epoch_at(&self, cell: Cell) -> u8 {
+        self.replicas.epoch(cell)
+    }
+
+    /// A replica that has heard of a configuration.
+    pub(super) fn install(&mut self, cell: Cell, epoch: u8) -> Cell {
+        if self.replicas.epoch(cell) >= epoch {
+            return cell;
+        }
+        self.replicas.install(cell, epoch)
+    }
+
+    /// A replica that has merged what another one holds.
+    pub(super) fn merge(&mut self, cell: Cell, other: Cell) -> Cell {
+        self.replicas.merge(&mut self.surroundings.values, cell, other)
+    }
+
     /// A replica after a restart, and which run of it that is; nothing if it makes no difference.
     pub(super) fn restart(&mut self, cell: Cell) -> Option<(Cell, u8)> {
         let restarted = self.replicas.restart(&self.surroundings.values, cell)?;
@@ -188,7 +212,8 @@ impl Machines {
         while done < self.steps.len() {
             let (machine, input) = self.steps[done];
             let effect = self.step(machine, input);
-            for (index, renaming) in RENAMINGS.iter().enumerate() {
+            let count = self.surroundings.scenario.interchangeable();
+            for (index, renaming) in renamings(count).iter().enumerate() {
                 let expected = Effect { next: self.image(effect.next, index), ..effect };
                 let image = self.image(machine, index);
                 if self.step(image, input.renamed(renaming)) != expected {

@@ -1,7 +1,7 @@
 //! Small worlds, whole: every state that the production machines can reach in a tiny cluster.
 //!
-//! A simulator draws some of the things that can happen; this search takes all of them. The world is three replicas,
-//! one key and two to five operations. The coordinators are `abd::Coordinator` with `abd::TimestampIssuer`, the
+//! A simulator draws some of the things that can happen; this search takes all of them. The world is three replicas (four where the
+//! members change), one key and two to five operations. The coordinators are `abd::Coordinator` with `abd::TimestampIssuer`, the
 //! replicas `abd::Replica` with `abd::Acceptor`, unmodified; the rest (a bag of messages, disks of two words, true time as a
 //! small number) is here. The rows are those of PROTOCOL section 10, and more.
 //!
@@ -18,6 +18,9 @@
 //!   and has lost all its promises but for the mark (rule P5).
 //! * By a clock that nobody vouches for a value with a deadline is due at any moment, and at the next one it is not; by some clocks
 //!   it never is. With TrueTime, what a value is judged by is any number in `[now - epsilon, now]`, whenever it is.
+//! * Where a row says so, the members change from A, B and C to A, B and D (rules C1 to C3). Any coordinator may learn of a configuration at any
+//!   moment after it was decided, or never; a replica when a request or a sync brings it. What was sent in an older one stays deliverable
+//!   to its members. A sync merges what one replica holds into another one, source by source.
 //! * With TrueTime, `latest` is any number in `[now, now + epsilon]` whenever a clock is read: it repeats and goes
 //!   back. True time is not bounded: it stands still only where its going on would change nothing but names.
 //!
@@ -63,21 +66,32 @@
 //! 12. *A value is judged with the answer that calls for it*: when a Get or a look has read a majority, or a fold has its promises. A
 //!     judgement that comes later is one after a slow answer.
 //!
+//! For changes of the members:
+//!
+//! 13. *That a configuration is decided is one step*: it is an update, pinned to the one before, and the rows of Updates are about those.
+//! 14. *A coordinator learns of a configuration with the first thing that it does in it.* Before that nobody can tell that it has.
+//! 15. *A request to a replica with a newer configuration does not arrive.* It would be refused and change nothing, and what the refusal
+//!     tells its coordinator this may learn at any time.
+//! 16. *A replica that merges what another one holds does so in one step*, and both have the joint configuration then. It does so until it
+//!     has merged what a majority held.
+//!
 //! What an acceptor does late, and that this makes no difference, is in `replica`.
 //!
 //! # How it is done
 //!
 //! `machines` runs the production code once for every distinct situation and remembers what came of it: that of coordinators
 //! through `surroundings`, that of replicas through `replica`. `world` has the state and how it moves, `actions` what can happen in
-//! it; `search` goes through them breadth first, so that a counter-example is a shortest one, and `narrate` tells it. `rows`,
-//! `update_rows` and `expiry_rows` list the worlds, what adapters break in some of them, and what each must come to.
+//! it; `search` goes through them breadth first, so that a counter-example is a shortest one, and `narrate` tells it. `change` has what
+//! changes of the members add to these. `rows`, `update_rows`, `expiry_rows` and `member_rows` list the worlds, what adapters break in some of them, and what each must come to.
 
 mod actions;
+mod change;
 mod expiry_rows;
 mod hash;
 mod history;
 mod machine;
 mod machines;
+mod member_rows;
 mod narrate;
 mod numbered;
 mod replica;

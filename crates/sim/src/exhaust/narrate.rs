@@ -1,14 +1,22 @@
 //! Steps in words.
 
+use super::change::{Learned, Step};
 use super::history::{ModelAnswer, Progress};
+use super::scenario::{JOINT, LAST};
 use super::values::{Text, ValueId, Values, members};
 use super::world::{Action, Delivery, Rules, World};
 use abd::{Ballot, Base, Reply, Request};
 use std::fmt::Write;
 
 /// One step and what came of it.
-pub(super) fn step(rules: &mut Rules, before: &World, action: Action, after: &World) -> String {
-    let exchanged = exchanged(rules, before, action);
+pub(super) fn step(rules: &mut Rules, before: &World, step: Step, after: &World) -> String {
+    let Step { learns, action } = step;
+    let mut reached = *before;
+    if let Some(learned) = learns {
+        rules.learn(&mut reached, learned);
+    }
+    rules.reach(&mut reached, action);
+    let exchanged = exchanged(rules, &reached, action);
     let name = |operation: u8| rules.scenario.name(usize::from(operation));
     let value = |value: ValueId| rules.machines.values().describe(value);
     let held = |replica: u8| value(before.replicas[usize::from(replica)].newest);
@@ -26,8 +34,12 @@ pub(super) fn step(rules: &mut Rules, before: &World, action: Action, after: &Wo
         Action::Arrive { operation, replica } => {
             format!("the answer of {} arrives at {}", letter(replica), name(operation))
         }
-        Action::Deliver { value: number, replica } => {
+        Action::Deliver { value: number, replica, .. } => {
             format!("{} reaches {}", value(number), letter(replica))
+        }
+        Action::Decide => format!("{} is decided", describe_epoch(after.change.decided)),
+        Action::Pull { replica, from } => {
+            format!("{} merges what {} holds, {}", letter(replica), letter(from), held(from))
         }
         Action::Prepare { .. } | Action::Accept { .. } => exchanged,
         Action::Wait { operation } => format!("{} has waited for long", name(operation)),
@@ -49,8 +61,22 @@ pub(super) fn step(rules: &mut Rules, before: &World, action: Action, after: &Wo
     {
         let _ = write!(text, "; by its clock it is {moment}");
     }
-    for number in members(after.sent & !before.sent) {
-        let _ = write!(text, "; it sends {}", value(number));
+    for (before, after) in before.sent.into_iter().zip(after.sent) {
+        for number in members(after & !before) {
+            let _ = write!(text, "; it sends {}", value(number));
+        }
+    }
+    if let Some(Learned { event_loop, epoch }) = learns {
+        let node = rules.scenario.loops[usize::from(event_loop)].node;
+        text = format!("n{node} learns of {}; {text}", describe_epoch(epoch));
+    }
+    if rules.scenario.changes {
+        for replica in 0..rules.scenario.replicas() {
+            let epoch = |world: &World| rules.machines.epoch_at(world.replicas[usize::from(replica)]);
+            if epoch(after) > epoch(before) {
+                let _ = write!(text, "; {} installs {}", letter(replica), describe_epoch(epoch(after)));
+            }
+        }
     }
     for operation in 0..rules.scenario.operations.len() {
         let (was, is) = (before.records[operation].progress, after.records[operation].progress);
@@ -153,7 +179,15 @@ fn outcome(rules: &Rules, operation: usize, progress: Progress) -> String {
     }
 }
 
-/// Replicas are A, B and C.
+fn describe_epoch(epoch: u8) -> &'static str {
+    match epoch {
+        JOINT => "the joint configuration",
+        LAST => "the last configuration",
+        _ => "the first configuration",
+    }
+}
+
+/// Replicas are A, B and C, and D.
 fn letter(replica: u8) -> char {
     char::from(b'A' + replica)
 }

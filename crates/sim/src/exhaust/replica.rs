@@ -37,8 +37,11 @@ impl Cell {
     }
 }
 
-/// Every replica.
-const REPLICA: Replica = Replica { scope: Scope::FIRST, configuration: Bytes::new(), max_future: None };
+/// Every replica that serves the configuration of an acceptor.
+fn replica(acceptor: &Acceptor) -> Replica {
+    let scope = Scope { epoch: acceptor.epoch(), ..Scope::FIRST };
+    Replica { scope, configuration: Bytes::new(), max_future: None }
+}
 
 /// One key, and more instances than any run has.
 const LIMITS: AcceptorLimits = AcceptorLimits { promises: 1, closed: 8, key_bytes: 1 << 10, buckets: 1 };
@@ -54,6 +57,8 @@ struct Kept {
     mark: Ballot,
     /// Where closed bases are served (BP2): what it has promised and accepted at each.
     at_closed: Vec<(ValueId, Acceptor)>,
+    /// The configuration that the replica has installed.
+    epoch: u8,
 }
 
 /// All distinct acceptors of a run.
@@ -77,7 +82,7 @@ impl Replicas {
             page_cache: scenario.page_cache,
         };
         let acceptor = Acceptor::new(1, Scope::FIRST.epoch, Ballot::MIN, LIMITS);
-        replicas.kept.number(Kept { acceptor, mark: Ballot::MIN, at_closed: Vec::new() });
+        replicas.kept.number(Kept { acceptor, mark: Ballot::MIN, at_closed: Vec::new(), epoch: 1 });
         replicas
     }
 
@@ -88,7 +93,8 @@ impl Replicas {
 
     /// Answers a question.
     pub(super) fn read(&self, values: &Values, cell: Cell, request: Request) -> Reply {
-        let mut reply = REPLICA.read(&Store { values, cell }, request, STANDING);
+        let acceptor = &self.kept.get(cell.acceptor).acceptor;
+        let mut reply = replica(acceptor).read(&Store { values, cell }, request, STANDING);
         if let (Break::DurableFlag, Reply::Read(found)) = (self.breaks, &mut reply) {
             found.durable = true;
         }
@@ -125,7 +131,44 @@ impl Replicas {
                 let (_, reply) = change(values, Cell::synced(base), &mut acceptor, request);
                 (cell, reply)
             }
+            (Break::RoundsAlone, _) => self.answer(values, cell, without_epoch(request)),
             _ => self.answer(values, cell, request),
+        }
+    }
+
+    /// The configuration that a replica has installed.
+    pub(super) fn epoch(&self, cell: Cell) -> u8 {
+        self.kept.get(cell.acceptor).epoch
+    }
+
+    /// A replica hears of a configuration, and installs it if it is newer than its own.
+    pub(super) fn install(&mut self, cell: Cell, epoch: u8) -> Cell {
+        let mut kept = self.kept.get(cell.acceptor).clone();
+        if kept.epoch >= epoch {
+            return cell;
+        }
+        kept.epoch = epoch;
+        if self.breaks != Break::RoundsAlone {
+            kept.acceptor.install(epoch.into());
+        }
+        Cell { acceptor: self.kept.number(kept), ..cell }
+    }
+
+    /// What a replica has after it has merged what another one holds, as a sync does (rule C3).
+    pub(super) fn merge(&mut self, values: &mut Values, cell: Cell, other: Cell) -> Cell {
+        let held = values.get(other.newest).clone();
+        let record = self.kept.get(other.acceptor).acceptor.accepted(&KEY);
+        let alive = record.filter(|(base, _)| *base == held.version && self.breaks != Break::VersionsAlone);
+        match alive {
+            Some((_, acceptance)) => {
+                let acceptance = Box::new(acceptance.clone());
+                let (after, reply) =
+                    self.answer(values, cell, Request::Adopt { key: KEY, base: Box::new(held), acceptance });
+                assert!(matches!(reply, Reply::Written { .. }), "a replica does not merge: {reply:?}");
+                after
+            }
+            None if other.newest == 0 => cell,
+            None => self.store(values, cell, other.newest).0,
         }
     }
 
@@ -148,7 +191,7 @@ impl Replicas {
     }
 
     fn answer(&mut self, values: &mut Values, cell: Cell, request: Request) -> (Cell, Reply) {
-        let Kept { acceptor: before, mark, mut at_closed } = self.kept.get(cell.acceptor).clone();
+        let Kept { acceptor: before, mark, mut at_closed, epoch } = self.kept.get(cell.acceptor).clone();
         let ballot = match &request {
             Request::Prepare { ballot, .. } => *ballot,
             _ => Ballot::MIN,
@@ -182,22 +225,22 @@ impl Replicas {
                 is_same,
                 "an acceptor that looks late is another one than {acceptor:?}, or says not {reply:?}"
             );
-            after.acceptor = self.kept.number(Kept { acceptor, mark, at_closed });
+            after.acceptor = self.kept.number(Kept { acceptor, mark, at_closed, epoch });
             self.slow.entry((after.acceptor, after.newest)).or_insert(slow);
         } else {
-            after.acceptor = self.kept.number(Kept { acceptor, mark, at_closed });
+            after.acceptor = self.kept.number(Kept { acceptor, mark, at_closed, epoch });
         }
         (after, reply)
     }
 
     /// A replica restarts; nothing if that changes nothing but its count of starts.
     pub(super) fn restart(&mut self, values: &Values, cell: Cell) -> Option<Cell> {
-        let Kept { acceptor, mark, .. } = self.kept.get(cell.acceptor);
+        let Kept { acceptor, mark, epoch, .. } = self.kept.get(cell.acceptor);
         let floor = if self.breaks == Break::Floor { Ballot::MIN } else { *mark };
         let record = acceptor.accepted(&KEY).filter(|(base, _)| *base == values.get(cell.durable).version);
         let record = record.map(|(base, acceptance)| AcceptedRecord { base, acceptance: acceptance.clone() });
         let restarted = |boot, floor| {
-            let mut acceptor = Acceptor::new(boot, Scope::FIRST.epoch, floor, LIMITS);
+            let mut acceptor = Acceptor::new(boot, acceptor.epoch(), floor, LIMITS);
             if let Some(record) = record.clone() {
                 acceptor.restore(KEY, record);
             }
@@ -207,8 +250,8 @@ impl Replicas {
         if is_same(Ballot::MIN) || is_same(floor) {
             return None;
         }
-        let kept =
-            Kept { acceptor: restarted(acceptor.boot() + 1, floor), mark: *mark, at_closed: Vec::new() };
+        let acceptor = restarted(acceptor.boot() + 1, floor);
+        let kept = Kept { acceptor, mark: *mark, at_closed: Vec::new(), epoch: *epoch };
         Some(Cell { newest: cell.durable, acceptor: self.kept.number(kept), ..cell })
     }
 
@@ -226,7 +269,7 @@ impl Replicas {
 
 /// What the production replica makes of a request: what to store, and the answer.
 fn change(values: &Values, cell: Cell, acceptor: &mut Acceptor, request: Request) -> (Option<Unit>, Reply) {
-    match REPLICA.handle(&Store { values, cell }, acceptor, request, STANDING, 0) {
+    match replica(acceptor).handle(&Store { values, cell }, acceptor, request, STANDING, 0) {
         Reaction::Reply(reply) => (None, reply),
         Reaction::Commit { unit, reply } => (Some(unit), reply.committed()),
     }
@@ -238,10 +281,18 @@ fn look(values: &Values, cell: Cell, acceptor: &mut Acceptor) {
         return;
     }
     let base = Some(Box::new(Base::Named(Version::MIN)));
-    let ballot = Ballot { epoch: REPLICA.scope.epoch, ..Ballot::MIN };
+    let ballot = Ballot { epoch: acceptor.epoch(), ..Ballot::MIN };
     let question = Request::Prepare { key: KEY, ballot, base, have: Version::MAX };
     let (unit, reply) = change(values, cell, acceptor, question);
     assert!(unit.is_none() && matches!(reply, Reply::Closed(_)), "{reply:?}");
+}
+
+/// A request whose ballot belongs to the first configuration, as all of them do.
+fn without_epoch(mut request: Request) -> Request {
+    if let Request::Prepare { ballot, .. } | Request::Accept { ballot, .. } = &mut request {
+        ballot.epoch = Scope::FIRST.epoch;
+    }
+    request
 }
 
 /// The base that a request names, if the replica is closed there.

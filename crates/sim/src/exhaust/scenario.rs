@@ -1,9 +1,15 @@
 //! What a tiny world consists of: who does what, what may go wrong, and which rule is broken on purpose.
 
-use abd::TimestampMode;
+use abd::{Members, NodeId, NodeSet, QuorumSystem, Scope, TimestampMode};
 
-/// Replicas in every world.
-pub(super) const REPLICAS: usize = 3;
+/// Most replicas that a world may have: three, and a fourth where the members change.
+pub(super) const REPLICAS: usize = 4;
+
+/// The configuration between two sets of members.
+pub(super) const JOINT: u8 = 2;
+
+/// The one after it.
+pub(super) const LAST: u8 = 3;
 
 /// Most operations that a world may have.
 pub(super) const MAX_OPERATIONS: usize = 5;
@@ -53,6 +59,8 @@ pub(super) struct Operation {
     pub(super) event_loop: usize,
     /// An operation that must have answered before this one is invoked.
     pub(super) after: Option<usize>,
+    /// The configuration in which it is invoked at the earliest: a restriction, to reach a scene.
+    pub(super) from: u8,
 }
 
 /// One event loop of one node: a coordinator and the node's issuer.
@@ -130,6 +138,20 @@ pub(super) enum Break {
     FreshTimestamp,
     /// BE6: a replica may drop a value that has a deadline.
     Dropped,
+    /// BM1: a sync brings versions alone, and not what was accepted.
+    VersionsAlone,
+    /// BM2: acknowledgements of one value are added up whatever configuration they were asked for in; two suffice.
+    AddedUp,
+    /// BM3: in the joint configuration a majority of those to come suffices.
+    NextAlone,
+    /// BM4: the members to come are members before they are synced.
+    Unsynced,
+    /// BM5: acceptors do not know of which configuration a ballot is, nor do coordinators of what they are told.
+    RoundsAlone,
+    /// BM7: a replica serves requests of older configurations than its own.
+    Unfenced,
+    /// BM10: some coordinators take the old members for the successor of the joint configuration, others the new ones.
+    TwoSuccessors,
 }
 
 /// A tiny world.
@@ -154,6 +176,10 @@ pub(super) struct Scenario {
     pub(super) lost_replies: bool,
     /// Ballots that an Update may begin. Beyond them it stays open for ever.
     pub(super) ballots: u8,
+    /// Whether the members change: from A, B and C to A, B and D.
+    pub(super) changes: bool,
+    /// Whether requests that nobody waits for any more arrive, too.
+    pub(super) late: bool,
     pub(super) breaks: Break,
 }
 
@@ -171,6 +197,8 @@ impl Scenario {
             replica_restarts: 0,
             lost_replies: false,
             ballots: 2,
+            changes: false,
+            late: true,
             breaks: Break::Nothing,
         }
     }
@@ -178,6 +206,11 @@ impl Scenario {
     /// A world with interval clocks that promise at most `epsilon` between true time and `latest`.
     pub(super) fn truetime(epsilon: u8) -> Self {
         Self { clocks: Some(Clocks { ahead: epsilon, behind: 0 }), ..Self::logical() }
+    }
+
+    /// A world with logical timestamps in which the members change.
+    pub(super) fn change() -> Self {
+        Self { changes: true, ..Self::logical() }
     }
 
     /// Adds an event loop that runs `kinds` one after the other.
@@ -189,9 +222,16 @@ impl Scenario {
     /// The same, in a mode of its own.
     pub(super) fn run_in(mut self, mode: TimestampMode, kinds: &[OperationKind]) -> Self {
         let event_loop = self.loops.len();
-        let node = u32::try_from((event_loop + 1).min(REPLICAS)).unwrap_or(1);
+        // The third replica leaves where the members change.
+        let nodes = if self.changes { [1, 2, 4] } else { [1, 2, 3] };
+        let node = nodes[event_loop.min(nodes.len() - 1)];
         self.loops.push(EventLoop { node, mode, concurrent: false, crashes: false, is_slow: false });
-        self.operations.extend(kinds.iter().map(|&kind| Operation { kind, event_loop, after: None }));
+        self.operations.extend(kinds.iter().map(|&kind| Operation {
+            kind,
+            event_loop,
+            after: None,
+            from: 1,
+        }));
         assert!(
             self.loops.len() <= MAX_LOOPS && self.operations.len() <= MAX_OPERATIONS,
             "too large a world"
@@ -210,11 +250,21 @@ impl Scenario {
 
     /// The last loop begins when this operation is answered.
     pub(super) fn after(mut self, operation: usize) -> Self {
+        self.first_of_last_loop().after = Some(operation);
+        self
+    }
+
+    /// The last loop begins in this configuration at the earliest.
+    pub(super) fn from(mut self, epoch: u8) -> Self {
+        self.first_of_last_loop().from = epoch;
+        self
+    }
+
+    fn first_of_last_loop(&mut self) -> &mut Operation {
         let last = self.loops.len() - 1;
         let first = self.operations.iter_mut().find(|operation| operation.event_loop == last);
         let Some(first) = first else { unreachable!("a loop has operations") };
-        first.after = Some(operation);
-        self
+        first
     }
 
     /// The last loop runs its operations at the same time.
@@ -274,6 +324,43 @@ impl Scenario {
     pub(super) fn ballots(mut self, ballots: u8) -> Self {
         self.ballots = ballots;
         self
+    }
+
+    /// No request arrives that nobody waits for.
+    pub(super) fn never_late(mut self) -> Self {
+        self.late = false;
+        self
+    }
+
+    /// Whose answers suffice in a configuration, as an event loop sees it: at first A, B and C; then both; then A, B and D.
+    pub(super) fn quorums(&self, epoch: u8, event_loop: usize) -> QuorumSystem {
+        let members = |ids: [u32; 3]| Members::new(ids.map(NodeId).to_vec());
+        let (old, next) = (members([1, 2, 3]), members([1, 2, 4]));
+        let scope = Scope { epoch: epoch.into(), ..Scope::FIRST };
+        let stays = self.breaks == Break::TwoSuccessors && event_loop % 2 == 1;
+        match epoch {
+            JOINT if self.breaks != Break::NextAlone => QuorumSystem::joint(old, next, NodeSet::EMPTY, scope),
+            LAST if stays => QuorumSystem::of(old, scope),
+            JOINT | LAST => QuorumSystem::of(next, scope),
+            _ => QuorumSystem::of(old, scope),
+        }
+    }
+
+    /// The event loop of a node, where each has one.
+    pub(super) fn loop_of(&self, node: u32) -> usize {
+        let place = self.loops.iter().position(|event_loop| event_loop.node == node);
+        let Some(place) = place else { unreachable!("node {node} has no event loop") };
+        place
+    }
+
+    /// How many replicas there are.
+    pub(super) fn replicas(&self) -> u8 {
+        if self.changes { 4 } else { 3 }
+    }
+
+    /// How many of them are interchangeable: the first ones.
+    pub(super) fn interchangeable(&self) -> usize {
+        if self.changes { 2 } else { 3 }
     }
 
     /// Whether there is consensus: somebody updates, or values expire.

@@ -2,11 +2,12 @@
 //!
 //! States are kept whole and compared whole: no fingerprint can make two of them one.
 
+use super::change::Step;
 use super::hash::Mix;
 use super::history::linearizable;
 use super::narrate;
 use super::scenario::Scenario;
-use super::world::{Action, Rules, World};
+use super::world::{Rules, World};
 use std::hash::{Hash, Hasher};
 
 /// A property that every state must have, broken.
@@ -71,7 +72,7 @@ pub(super) fn search(scenario: &Scenario, for_histories: bool, depth: Option<usi
         completes: false,
         surprise: None,
     };
-    let mut actions = Vec::new();
+    let mut steps = Vec::new();
     let (mut index, mut level_end) = (0, 1);
     while index < seen.worlds.len() && finding.violation.is_none() {
         if index == level_end {
@@ -84,9 +85,9 @@ pub(super) fn search(scenario: &Scenario, for_histories: bool, depth: Option<usi
         }
         let world = seen.worlds[index];
         let mut stuck = true;
-        rules.actions(&world, &mut actions);
-        for &action in &actions {
-            let Some(after) = rules.apply(&world, action) else { continue };
+        rules.steps(&world, &mut steps);
+        for &step in &steps {
+            let Some(after) = rules.apply(&world, step) else { continue };
             stuck = false;
             let after = rules.canonical(&after);
             let Some(reached) = seen.insert(after, index) else { continue };
@@ -129,18 +130,18 @@ pub(super) fn search(scenario: &Scenario, for_histories: bool, depth: Option<usi
 fn counter_example(rules: &mut Rules, path: &[World]) -> CounterExample {
     let mut world = rules.beginning();
     let mut steps = Vec::new();
-    let mut actions: Vec<Action> = Vec::new();
+    let mut possible: Vec<Step> = Vec::new();
     for goal in &path[1..] {
-        rules.actions(&world, &mut actions);
-        let step = actions.iter().find_map(|&action| {
-            let after = rules.apply(&world, action)?;
-            (rules.canonical(&after) == *goal).then_some((action, after))
+        rules.steps(&world, &mut possible);
+        let step = possible.iter().find_map(|&step| {
+            let after = rules.apply(&world, step)?;
+            (rules.canonical(&after) == *goal).then_some((step, after))
         });
-        let Some((action, after)) = step else {
+        let Some((step, after)) = step else {
             // Only where renaming the replicas changes more than names.
             panic!("a step that was taken is not there: {:?}", rules.machines.verify())
         };
-        steps.push(narrate::step(rules, &world, action, &after));
+        steps.push(narrate::step(rules, &world, step, &after));
         world = after;
     }
     CounterExample { steps, history: narrate::history(rules, &world) }
@@ -220,11 +221,11 @@ mod tests {
     fn unreduced(rules: &mut Rules) -> HashSet<World> {
         let beginning = rules.beginning();
         let (mut seen, mut left) = (HashSet::from([beginning]), vec![beginning]);
-        let mut actions = Vec::new();
+        let mut steps = Vec::new();
         while let Some(world) = left.pop() {
-            rules.actions(&world, &mut actions);
-            for &action in &actions {
-                if let Some(after) = rules.apply(&world, action)
+            rules.steps(&world, &mut steps);
+            for &step in &steps {
+                if let Some(after) = rules.apply(&world, step)
                     && seen.insert(after)
                 {
                     left.push(after);
@@ -254,6 +255,17 @@ mod tests {
         let standing_for_all: HashSet<World> = all.iter().map(|world| rules.canonical(world)).collect();
         assert_eq!(standing_for_all.len(), search(&scenario, false, None).states);
         assert!(all.len() > 3 * standing_for_all.len(), "{} of {}", standing_for_all.len(), all.len());
+    }
+
+    /// The same where the members change, for the two that stay.
+    #[test]
+    fn symmetry_hides_no_state_of_a_change() {
+        let scenario = Scenario::change().run(&[Append]);
+        let mut rules = Rules::new(scenario.clone());
+        let all = unreduced(&mut rules);
+        let standing_for_all: HashSet<World> = all.iter().map(|world| rules.canonical(world)).collect();
+        assert_eq!(standing_for_all.len(), search(&scenario, false, None).states);
+        assert!(all.len() * 2 > 3 * standing_for_all.len(), "{} of {}", standing_for_all.len(), all.len());
     }
 
     /// The histories of all runs that came to their end.

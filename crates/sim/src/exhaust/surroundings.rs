@@ -31,7 +31,8 @@ impl Surroundings {
     fn restarted(&self, machine: &Machine) -> Machine {
         let boot = machine.boot + 1;
         let stamped = if self.scenario.breaks == Break::Boot { 1 } else { boot };
-        Machine::new(machine.node, boot, stamped, machine.mode, machine.updates)
+        let quorums = machine.coordinator.quorums().clone();
+        Machine::new(machine.node, boot, stamped, machine.mode, machine.updates, quorums)
     }
 
     fn feed(&mut self, replicas: &Replicas, machine: &mut Machine, input: Input, output: &mut Output) {
@@ -52,6 +53,9 @@ impl Surroundings {
                 let now = self.now_for(machine, operation, now);
                 let Some((to, call, _)) = machine.request(operation, from) else { return };
                 machine.coordinator.handle_reply(to, call, WRITTEN, now, &machine.issuer);
+                if self.scenario.breaks == Break::AddedUp {
+                    machine.add_up(from, call, now);
+                }
                 self.collect(machine, now, output);
             }
             Input::Reply { operation, from, reply, now, moment } => {
@@ -61,7 +65,8 @@ impl Surroundings {
                     // It is not asked again, unless it is by the coordinator.
                     call.requests[usize::from(from)] = None;
                 }
-                let reply = garbled(self.scenario.breaks, self.replies.get(reply).clone());
+                let epoch = machine.epoch();
+                let reply = garbled(self.scenario.breaks, epoch, self.replies.get(reply).clone());
                 machine.note(&reply);
                 machine.coordinator.handle_reply(to, id, reply, now, &machine.issuer);
                 self.collect(machine, now, output);
@@ -89,6 +94,16 @@ impl Surroundings {
                 self.collect(machine, now, output);
             }
             Input::Restart => *machine = self.restarted(machine),
+            Input::Install { epoch } => {
+                let now = self.now(machine, 0, 0, false);
+                let quorums = self.scenario.quorums(epoch, self.scenario.loop_of(machine.node));
+                // Each configuration has its ballots.
+                machine.ballots = 0;
+                machine.forget_acknowledgements(|operation| self.is_get(operation));
+                machine.coordinator.install(quorums, now, &machine.issuer);
+                machine.wake(now, 1);
+                self.collect(machine, now, output);
+            }
         }
     }
 
@@ -264,10 +279,11 @@ impl Surroundings {
     /// The reply that does not.
     pub(super) fn ignores_late_replies(&self, machine: &Machine) -> Result<(), String> {
         let replies = self.late_replies(machine.updates);
-        let phases = if machine.updates { 10 } else { 3 };
+        let phases = if machine.updates || self.scenario.changes { 20 } else { 3 };
         let calls = (0..2).flat_map(|operation| (0..phases).map(move |phase| CallId { operation, phase }));
         let over = calls.filter(|call| !machine.coordinator.is_open(*call));
-        for (call, node) in over.flat_map(|call| (1..=3).map(move |node| (call, NodeId(node)))) {
+        let count = u32::from(self.scenario.replicas());
+        for (call, node) in over.flat_map(|call| (1..=count).map(move |node| (call, NodeId(node)))) {
             for reply in &replies {
                 let mut after = machine.clone();
                 let now = self.now(machine, 0, 0, false);
@@ -290,6 +306,7 @@ impl Surroundings {
             Reply::Read(newest.clone()),
             Reply::Timestamp { version, present: true, writable: true },
             WRITTEN,
+            Reply::Stale { configuration: Bytes::new() },
         ];
         if updates {
             let promise = Promise { newest: newest.clone(), accepted: None, writable: true, boot: 0 };

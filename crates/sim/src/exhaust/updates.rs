@@ -78,7 +78,10 @@ pub(super) fn found(answers: &[Bytes]) -> Text {
 }
 
 /// What a broken row makes of a reply on its way to the coordinator of an Update.
-pub(super) fn garbled(breaks: Break, reply: Reply) -> Reply {
+pub(super) fn garbled(breaks: Break, epoch: u8, mut reply: Reply) -> Reply {
+    if breaks == Break::RoundsAlone {
+        take_for_own(&mut reply, epoch.into());
+    }
     let Reply::Closed(closed) = reply else { return reply };
     Reply::Closed(Box::new(match breaks {
         // Only its newest version tells who has won.
@@ -89,6 +92,22 @@ pub(super) fn garbled(breaks: Break, reply: Reply) -> Reply {
         Break::Resolution => Closed { winner: Some(UpdateId::NONE), ..*closed },
         _ => *closed,
     }))
+}
+
+/// Every ballot is taken for one of this configuration.
+fn take_for_own(reply: &mut Reply, epoch: u32) {
+    match reply {
+        Reply::Promise(promise) => {
+            promise.accepted.iter_mut().for_each(|accepted| accepted.ballot.epoch = epoch);
+        }
+        Reply::Nack { promised, .. } => promised.epoch = epoch,
+        Reply::Closed(closed) => {
+            if let AcceptedThere::Update { lowest, highest, .. } = &mut closed.accepted {
+                (lowest.epoch, highest.epoch) = (epoch, epoch);
+            }
+        }
+        _ => {}
+    }
 }
 
 /// What an Update publishes without a carstamp: the next time, by the coordinator of the Update.

@@ -1,12 +1,13 @@
 //! The state of a tiny world, and every step that it can take.
 
 use super::actions::replicas;
+use super::change::{Change, Step};
 use super::history::{HistoryEntry, Progress};
 use super::machine::{Awaited, Input, Output, ReplyId, RequestId};
 use super::machines::{Effect, MachineId, Machines};
 use super::replica::Cell;
-use super::scenario::{Break, MAX_LOOPS, MAX_OPERATIONS, Operation, REPLICAS, Scenario};
-use super::symmetry::{RENAMINGS, rename};
+use super::scenario::{Break, LAST, MAX_LOOPS, MAX_OPERATIONS, Operation, REPLICAS, Scenario};
+use super::symmetry::{rename, renamings};
 use super::values::{ValueId, ValueSet};
 
 /// Everything that the future depends on.
@@ -18,8 +19,8 @@ pub(super) struct World {
     pub(super) machines: [MachineId; MAX_LOOPS],
     /// The history so far.
     pub(super) records: [HistoryEntry; MAX_OPERATIONS],
-    /// Every value that was ever sent to be stored: deliverable for ever, to anybody, any number of times.
-    pub(super) sent: ValueSet,
+    /// Every value that was ever sent to be stored, by configuration: deliverable for ever, to all its members, any number of times.
+    pub(super) sent: [ValueSet; LAST as usize],
     /// Every Accept that was ever sent: the same holds for it.
     pub(super) accepts: Accepts,
     /// Answers of replicas to the timestamp queries of the first two operations that are still on their way, where
@@ -35,15 +36,19 @@ pub(super) struct World {
     pub(super) wipes: u8,
     /// Restarts of replicas that may still happen.
     pub(super) replica_restarts: u8,
+    pub(super) change: Change,
 }
 
 /// A set of Accepts: in ascending order, and then nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Accepts([RequestId; 6]);
+pub(super) struct Accepts([RequestId; ACCEPTS]);
+
+/// Most Accepts that are sent in a tiny world.
+const ACCEPTS: usize = 8;
 
 impl Accepts {
     const NOTHING: RequestId = RequestId::MAX;
-    const NONE: Self = Self([Self::NOTHING; 6]);
+    const NONE: Self = Self([Self::NOTHING; ACCEPTS]);
 
     pub(super) fn iter(self) -> impl Iterator<Item = RequestId> {
         self.0.into_iter().take_while(|accept| *accept != Self::NOTHING)
@@ -57,6 +62,13 @@ impl Accepts {
         assert!(*last == Self::NOTHING, "not a tiny world");
         *last = accept;
         self.0.sort_unstable();
+    }
+}
+
+impl World {
+    /// Every value that was ever sent to be stored.
+    pub(super) fn all_sent(&self) -> ValueSet {
+        self.sent.iter().fold(0, |all, sent| all | sent)
     }
 }
 
@@ -82,8 +94,8 @@ pub(super) enum Action {
     Answer { operation: u8, replica: u8 },
     /// It arrives.
     Arrive { operation: u8, replica: u8 },
-    /// A value reaches a replica, and those who wait for it get the acknowledgement.
-    Deliver { value: ValueId, replica: u8 },
+    /// A value that was sent in a configuration reaches a replica, and those who wait for it get the acknowledgement.
+    Deliver { value: ValueId, epoch: u8, replica: u8 },
     /// A replica gets a Prepare, and its answer is taken in; what is evaluated then is judged by `moment`. If it is the first, the
     /// operation is invoked.
     Prepare { operation: u8, replica: u8, how: Delivery, moment: u8 },
@@ -107,6 +119,10 @@ pub(super) enum Action {
     Forget { replica: u8 },
     /// All replicas forget the tombstone that all hold.
     ForgetEverywhere,
+    /// The next configuration is decided.
+    Decide,
+    /// A replica that is to be a member merges what a member holds.
+    Pull { replica: u8, from: u8 },
 }
 
 /// The rules by which a world moves.
@@ -145,7 +161,7 @@ impl Rules {
             replicas: [Cell::default(); REPLICAS],
             machines,
             records: [HistoryEntry::IDLE; MAX_OPERATIONS],
-            sent: 0,
+            sent: [0; LAST as usize],
             accepts: Accepts::NONE,
             travelling: [[None; REPLICAS]; 2],
             // Timestamps start at 1, and so does time, later where clocks may be behind.
@@ -154,6 +170,7 @@ impl Rules {
             power_cuts: self.scenario.power_cuts,
             wipes: self.scenario.wipes,
             replica_restarts: self.scenario.replica_restarts,
+            change: Change::NONE,
         }
     }
 
@@ -178,15 +195,17 @@ impl Rules {
     /// The same world with its replicas in the one order that stands for all (see the module documentation).
     pub(super) fn canonical(&mut self, world: &World) -> World {
         let mut best: Option<World> = None;
-        for (index, renaming) in RENAMINGS.iter().enumerate() {
+        let count = self.scenario.interchangeable();
+        for (index, renaming) in renamings(count).iter().enumerate() {
             let replicas = rename(renaming, &world.replicas);
-            if !replicas.is_sorted() {
+            if !replicas[..count].is_sorted() {
                 continue;
             }
             let machines = world.machines.map(|machine| self.machines.image(machine, index));
             let travelling = world.travelling.map(|answers| rename(renaming, &answers));
-            let world = World { replicas, machines, travelling, ..*world };
-            let order = |world: &World| (world.machines, world.travelling);
+            let change = world.change.renamed(renaming);
+            let world = World { replicas, machines, travelling, change, ..*world };
+            let order = |world: &World| (world.machines, world.travelling, world.change);
             if best.as_ref().is_none_or(|best| order(&world) < order(best)) {
                 best = Some(world);
             }
@@ -195,8 +214,13 @@ impl Rules {
     }
 
     /// The world after a step, or nothing if the step changes nothing.
-    pub(super) fn apply(&mut self, world: &World, action: Action) -> Option<World> {
+    pub(super) fn apply(&mut self, world: &World, step: Step) -> Option<World> {
+        let Step { learns, action } = step;
         let mut after = *world;
+        if let Some(learned) = learns {
+            self.learn(&mut after, learned);
+        }
+        self.reach(&mut after, action);
         let cell = |replica: u8| world.replicas[usize::from(replica)];
         match action {
             Action::Begin { operation, latest } => self.begin(&mut after, operation, latest),
@@ -214,7 +238,7 @@ impl Rules {
                 let value = place.take()?;
                 self.query(&mut after, operation, replica, Cell::synced(value), 0);
             }
-            Action::Deliver { value, replica } => self.deliver(&mut after, value, replica),
+            Action::Deliver { value, epoch, replica } => self.deliver(&mut after, value, epoch, replica),
             Action::Prepare { operation, replica, .. } => {
                 self.begin_if_idle(&mut after, operation);
                 self.propose(&mut after, action, replica)?;
@@ -246,13 +270,15 @@ impl Rules {
             }
             Action::Forget { replica } => after.replicas[usize::from(replica)] = Cell::default(),
             Action::ForgetEverywhere => after.replicas = [Cell::default(); REPLICAS],
+            Action::Decide => after.change.decide(),
+            Action::Pull { replica, from } => self.pull(&mut after, replica, from),
         }
         (after != *world).then_some(after)
     }
 
     /// Every value that is stored, or may be.
     pub(super) fn present(&self, world: &World) -> ValueSet {
-        world.replicas.iter().fold(world.sent, |set, cell| set | 1 << cell.newest)
+        world.replicas.iter().fold(world.all_sent(), |set, cell| set | 1 << cell.newest)
     }
 
     pub(super) fn waiting(&self, world: &World) -> impl Iterator<Item = Awaited> {
@@ -336,7 +362,7 @@ impl Rules {
     }
 
     /// Whether all operations of a loop are over.
-    fn has_ended(&self, world: &World, event_loop: usize) -> bool {
+    pub(super) fn has_ended(&self, world: &World, event_loop: usize) -> bool {
         let own = |(index, operation): (usize, &Operation)| {
             (operation.event_loop == event_loop).then_some(world.records[index].progress)
         };
@@ -344,7 +370,7 @@ impl Rules {
         progress.all(|progress| !matches!(progress, Progress::Idle | Progress::Open))
     }
 
-    fn deliver(&mut self, world: &mut World, value: ValueId, replica: u8) {
+    fn deliver(&mut self, world: &mut World, value: ValueId, epoch: u8, replica: u8) {
         let cell = &mut world.replicas[usize::from(replica)];
         let (stored, acknowledged) = self.machines.store(*cell, value);
         *cell = stored;
@@ -353,7 +379,9 @@ impl Rules {
         }
         let now = self.clock(world);
         let mut waiting = [None; MAX_OPERATIONS];
-        let asked = |w: &Awaited| w.written.is_some_and(|(v, to)| v == value && to & 1 << replica != 0);
+        let asked = |w: &Awaited| {
+            w.epoch == epoch && w.written.is_some_and(|(v, to)| v == value && to & 1 << replica != 0)
+        };
         for (place, found) in waiting.iter_mut().zip(self.waiting(world).filter(asked)) {
             *place = Some(found.operation);
         }
@@ -385,11 +413,11 @@ impl Rules {
         self.input(world, self.scenario.operations[usize::from(operation)].event_loop, input);
     }
 
-    fn input(&mut self, world: &mut World, event_loop: usize, input: Input) {
+    pub(super) fn input(&mut self, world: &mut World, event_loop: usize, input: Input) {
         let Effect { next, output } = self.machines.step(world.machines[event_loop], input);
         let Output { sent, accept, answers, exhausted } = output;
         world.machines[event_loop] = next;
-        world.sent |= sent;
+        world.sent[usize::from(self.machines.epoch(next)) - 1] |= sent;
         if let Some(accept) = accept {
             world.accepts.insert(accept);
         }
@@ -402,7 +430,7 @@ impl Rules {
         if self.scenario.slow_replies {
             self.drop_late_replies(world);
         }
-        if self.updates && self.has_ended(world, event_loop) {
+        if (self.updates || self.scenario.changes) && self.has_ended(world, event_loop) {
             // What is left of it nobody will ask for.
             world.machines[event_loop] = self.machines.fresh(event_loop);
         }
