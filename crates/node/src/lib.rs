@@ -27,6 +27,7 @@ pub mod introduction;
 pub mod lanes;
 pub mod limits;
 pub mod lookups;
+pub mod news;
 pub mod nonce;
 pub mod peer;
 pub mod repair;

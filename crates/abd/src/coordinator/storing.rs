@@ -25,8 +25,9 @@ impl Storing {
         Request::LocalWrite { key, stamped: self.stamped.clone() }
     }
 
+    /// Who need not be asked again. Whoever has refused may take it later, and somebody may wait for it for as long as that takes.
     pub(super) fn answered(&self) -> NodeSet {
-        self.held.union(self.refused)
+        self.held
     }
 
     /// Whether a majority holds it now.

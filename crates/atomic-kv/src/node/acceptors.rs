@@ -44,6 +44,11 @@ impl Acceptors {
         locked(&self.stripes[usize::try_from(hash >> 32).unwrap_or_default() % STRIPES])
     }
 
+    /// From now on all of them take part in this configuration (rule C1).
+    pub(super) fn install(&self, epoch: u32) {
+        self.stripes.iter().for_each(|stripe| locked(stripe).install(epoch));
+    }
+
     /// Keys with an acceptance, and those with nothing but a promise.
     pub(crate) fn counts(&self) -> (usize, usize) {
         let counts = self.stripes.iter().map(|stripe| locked(stripe).counts());

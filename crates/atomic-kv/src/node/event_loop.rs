@@ -1,5 +1,6 @@
 //! The thread of an event loop: the tasks of its shard, and the connections that it is given. The first one accepts them.
 
+use super::changes::{self, Changes};
 use super::client::Clients;
 use super::client::{self, Seat};
 use super::clock::NodeClock;
@@ -61,6 +62,7 @@ pub(crate) struct Given {
     pub(super) disk: Arc<Disk>,
     pub(super) membership: Arc<Membership>,
     pub(super) repairs: Arc<Repairs>,
+    pub(super) changes: Arc<Changes>,
     pub(super) notes: Arc<Mutex<Notes>>,
     pub(super) clients: Arc<Clients>,
     pub(super) stats: Arc<Stats>,
@@ -97,6 +99,7 @@ pub(super) fn run(
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
         let (repairs, stats) = (given.repairs.clone(), given.stats.clone());
+        let changes = given.changes.clone();
         let shard = Shard::new(given, index, busy);
         let Shard { supervisor, membership, .. } = &*shard;
         supervisor.task("completions", shard.clone().deliver_completions());
@@ -105,6 +108,7 @@ pub(super) fn run(
         supervisor.task("questions", shard.clone().answer_questions());
         supervisor.task("client patience", client::keep_patience(shard.clone()));
         supervisor.task("peers", peer::keep_lanes(shard.clone()));
+        supervisor.task("configurations", changes::follow(shard.clone()));
         if let Some([peers, clients, http]) = listeners {
             for listener in peers {
                 supervisor.task(
@@ -120,6 +124,8 @@ pub(super) fn run(
             supervisor.task("flush", flush::keep_flushing(shard.clone()));
             supervisor.task("rates", stats::keep_rates(stats));
             supervisor.task("sweep", sweep::keep_sweeping(shard.clone()));
+            supervisor.task("changes", changes::keep_driving(shard.clone()));
+            supervisor.task("directory", changes::keep_remembering(shard.clone(), changes));
             supervisor.task("repair", repair::keep_repairing(shard.clone(), repairs));
             for listener in http {
                 supervisor.task("http", http::serve(shard.report.clone(), supervisor.clone(), listener));

@@ -6,14 +6,17 @@ use super::process::{Memory, human, processor_seconds, run_id, system};
 use super::report::Report;
 use super::shard::Shard;
 use crate::logging;
+use ::node::change::Driver;
 use ::node::client::patience;
 use ::node::clock::{Clock, Moments};
+use ::node::configuration::Configuration;
 use ::node::inquiry::notes::{NoteKind, Notes};
 use ::node::resp::{
     CommandCounts, Counts, Host, Listed, Names, Policy, REDIS_VERSION, Response, Section, SlowRequests,
     by_command, by_error,
 };
 use ::node::topology::Topology;
+use abd::Instant;
 use bytes::Bytes;
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -32,7 +35,7 @@ pub(super) fn read(count: &AtomicU64) -> u64 {
 }
 
 pub(super) fn uptime() -> Duration {
-    now_instant().since(abd::Instant(0))
+    now_instant().since(Instant(0))
 }
 
 impl Report {
@@ -317,6 +320,15 @@ impl Host for Shard {
             all.extend(slow.parameters().map(|(name, value)| (name.to_owned(), value.to_string())));
         });
         all
+    }
+
+    fn change(&self, look: &mut dyn FnMut(&Driver, Instant)) {
+        look(&self.changes.driver(), now_instant());
+    }
+
+    fn meet_configuration(&self, configuration: &Configuration) {
+        // The machine is in the middle of something: it is told as if a peer had.
+        self.membership.learn_configuration(configuration.clone());
     }
 
     fn policy(&self) -> Policy {

@@ -4,7 +4,7 @@ use super::supervise;
 use crate::identity::DataDir;
 use crate::logging::limit::limited;
 use ::node::admission::Admission;
-use ::node::configuration::Configuration;
+use ::node::configuration::{Configuration, DirectoryId};
 use ::node::endpoint::Endpoint;
 use ::node::hello::Limits;
 use ::node::limits::KnownLimits;
@@ -74,7 +74,6 @@ impl Membership {
     ///
     /// # Errors
     /// When the directory cannot be written: the node must not go on.
-    #[expect(dead_code, reason = "whoever installs it says so")]
     pub(crate) fn install(&self, configuration: &Configuration) -> io::Result<()> {
         if self.directory.install(configuration)? {
             self.installed.send_replace(Arc::new(configuration.clone()));
@@ -83,7 +82,6 @@ impl Membership {
     }
 
     /// Tells of each configuration that was learned and is newer than those before it.
-    #[expect(dead_code, reason = "whoever installs listens to it")]
     pub(crate) fn news(&self) -> watch::Receiver<Option<Arc<Configuration>>> {
         self.learned.subscribe()
     }
@@ -103,6 +101,13 @@ impl Membership {
             }
             is_newer
         });
+    }
+
+    /// By which directories this node remembers its peers.
+    pub(crate) fn remembered(&self) -> Vec<(NodeId, DirectoryId)> {
+        let (identity, configuration) = (self.directory.identity(), self.configuration());
+        let everybody = configuration.everybody().into_iter().map(|member| member.id);
+        everybody.filter_map(|id| Some((id, identity.peers.directory_of(id.0)?))).collect()
     }
 
     /// A member has said what it lets its clients write, and where they reach it.

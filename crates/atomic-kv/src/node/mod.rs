@@ -7,6 +7,7 @@
 
 mod acceptors;
 mod alarm;
+mod changes;
 mod client;
 pub mod clock;
 mod committer;

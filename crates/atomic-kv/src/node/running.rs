@@ -1,5 +1,6 @@
 //! A node from its start to its end: its ports, its data and its threads.
 
+use super::changes::Changes;
 use super::client::Clients;
 use super::clock::NodeClock;
 use super::database::ReplicaStore;
@@ -12,7 +13,7 @@ use super::report::Report;
 use super::scripts::{Around, Scripts};
 use super::stats::Stats;
 use super::supervise::Supervisor;
-use super::{EPOCH, event_loop, founding, listen, mode, sockets};
+use super::{EPOCH, event_loop, founding, listen, mode, now_instant, sockets};
 use crate::config::{Settings, required};
 use crate::fatal::Fatal;
 use crate::identity::Found;
@@ -89,6 +90,8 @@ impl RunningNode {
                 .map_err(cannot_open)?,
         );
         let repairs = Arc::new(Repairs::new(id, members.iter()));
+        let (directory, configuration) = (membership.directory.identity().disk, membership.configuration());
+        let changes = Arc::new(Changes::new(id, directory, (*configuration).clone(), false, now_instant()));
         let clients = Arc::new(Clients::new(settings.max_clients, settings.clients_memory));
         let (settings, clock) = (Arc::new(settings), Arc::new(clock));
         let stats = Arc::new(Stats::new(settings.threads));
@@ -115,6 +118,7 @@ impl RunningNode {
             disk: disk.clone(),
             membership: membership.clone(),
             repairs,
+            changes,
             notes: notes.clone(),
             clients: clients.clone(),
             stats,

@@ -1,6 +1,7 @@
 //! The shell around an event loop's machine ([`::node::shard`]): its clients and its senders, and the tasks that wait for it.
 
 use super::alarm::Alarm;
+use super::changes::Changes;
 use super::client::{Client, Clients};
 use super::clock::NodeClock;
 use super::crowd::Crowd;
@@ -59,6 +60,7 @@ pub(crate) struct Shard {
     pub(super) clock: Arc<NodeClock>,
     pub(crate) disk: Arc<Disk>,
     pub(crate) membership: Arc<Membership>,
+    pub(crate) changes: Arc<Changes>,
     /// The clients of all event loops.
     pub(crate) all_clients: Arc<Clients>,
     stats: Arc<Stats>,
@@ -95,19 +97,32 @@ pub(crate) struct Shard {
 impl Shard {
     pub(crate) fn new(given: Given, index: usize, busy: Arc<AtomicBool>) -> Rc<Self> {
         let surroundings = Surroundings::new(&given, index);
-        let Given { settings, clock, disk, membership, clients, stats, report, supervisor, loops, .. } =
-            given;
-        let (id, members) = (membership.own.id, membership.own.members.clone());
+        let Given {
+            settings,
+            clock,
+            disk,
+            membership,
+            changes,
+            clients,
+            stats,
+            report,
+            supervisor,
+            loops,
+            ..
+        } = given;
+        let id = membership.own.id;
         let configuration = membership.configuration();
         let config = coordinator_config(id, &configuration);
         let replica = replica(&configuration);
-        let machine = Machine::new(surroundings, config, members, replica, settings.op_timeout);
+        let installed = (*configuration).clone();
+        let machine = Machine::new(surroundings, config, installed, replica, settings.op_timeout);
         Rc::new(Self {
             index,
             settings,
             clock,
             disk,
             membership,
+            changes,
             all_clients: clients,
             stats,
             report,

@@ -1,19 +1,24 @@
 //! What the machine of an event loop reaches of this process: its clocks, its disk, and what all event loops share.
 
+use super::changes::Changes;
 use super::clock::NodeClock;
 use super::completions::ReplyTo;
 use super::database::ReplicaStore;
 use super::disk::Disk;
 use super::event_loop::Given;
 use super::membership::Membership;
+use super::now_instant;
 use super::repair::Repairs;
 use super::scripts::Scripts;
 use super::stats::{LoopStats, Stats};
 use crate::logging::limit::limited;
+use ::node::change::Driver;
 use ::node::clock::{Clock as _, Moments};
+use ::node::configuration::{Configuration, DirectoryId, LEVEL};
 use ::node::functions::Circumstances;
 use ::node::inquiry::notes::Notes;
 use ::node::limits::FRAME_BYTES_MAX;
+use ::node::news::News;
 use ::node::repair::Repair;
 use ::node::shard::{self, Environment, OperationKind};
 use ::node::sweep::Progress;
@@ -37,6 +42,7 @@ pub(crate) struct Surroundings {
     disk: Arc<Disk>,
     membership: Arc<Membership>,
     repairs: Arc<Repairs>,
+    changes: Arc<Changes>,
     notes: Arc<Mutex<Notes>>,
     stats: Arc<Stats>,
     scripts: Arc<Scripts>,
@@ -46,7 +52,8 @@ pub(crate) struct Surroundings {
 
 impl Surroundings {
     pub(super) fn new(given: &Given, index: usize) -> Self {
-        let Given { clock, issuer, disk, membership, repairs, notes, stats, scripts, .. } = given.clone();
+        let Given { clock, issuer, disk, membership, repairs, changes, notes, stats, scripts, .. } =
+            given.clone();
         Self {
             index,
             clock,
@@ -54,6 +61,7 @@ impl Surroundings {
             disk,
             membership,
             repairs,
+            changes,
             notes,
             stats,
             scripts,
@@ -124,6 +132,31 @@ impl Environment for Surroundings {
         self.disk.readers.taken(found_bytes);
     }
 
+    fn begin_installing(&self, configuration: &Configuration) -> bool {
+        self.changes.begin_installing(configuration, &self.disk.acceptors)
+    }
+
+    fn newest_epoch(&self) -> u32 {
+        self.changes.newest_epoch()
+    }
+
+    fn installed(&self, configuration: &Configuration) {
+        self.changes.installed(configuration);
+    }
+
+    fn driver<T>(&self, run: impl FnOnce(&mut Driver) -> T) -> T {
+        run(&mut self.changes.driver())
+    }
+
+    fn news(&self) -> News {
+        let directory = self.membership.directory.identity().disk;
+        News { directory, level: LEVEL, ..News::default() }
+    }
+
+    fn remembered(&self) -> Vec<(NodeId, DirectoryId)> {
+        self.membership.remembered()
+    }
+
     fn repair(&self, tell: impl FnOnce(&mut Repair, Instant)) {
         self.repairs.tell(tell);
     }
@@ -140,6 +173,7 @@ impl Environment for Surroundings {
 
     fn peer_is_up(&self, peer: NodeId, up: bool) {
         if self.membership.admission.lanes_changed(peer, up) {
+            self.changes.driver().handle_up(peer, up, now_instant());
             self.repairs.peer_is_up(peer, up);
         }
     }

@@ -167,6 +167,11 @@ impl PeerLanes {
         self.pair(key.id.pair)?.place(key.id.kind).as_mut().filter(|lane| lane.key == key)
     }
 
+    /// All that are up.
+    pub(crate) fn all(&mut self) -> impl Iterator<Item = &mut Lane> {
+        self.pairs.iter_mut().flat_map(|pair| [&mut pair.small, &mut pair.bulk]).filter_map(Option::as_mut)
+    }
+
     pub(crate) fn look_at(&self, key: LaneKey) -> Option<&Lane> {
         self.pairs.iter().flat_map(Pair::lanes).find(|lane| lane.key == key)
     }

@@ -3,10 +3,11 @@
 use super::{Environment, OwnQuestion, ReplyTo, Return, Shard};
 use crate::frames::Incoming;
 use crate::inquiry;
-use crate::lanes::lane::{LaneError, LaneKey, PING, PONG, SILENCE_LIMIT, put_pong};
+use crate::lanes::lane::{CONFIGURATION, LaneError, LaneKey, PING, PONG, SILENCE_LIMIT, put_pong};
 use crate::lanes::outgoing::Patience;
 use crate::limits::FRAME_BYTES_MAX;
 use crate::lookups::found_bytes;
+use crate::news::{NEWS, News};
 use crate::repair::message::{Answer, get_answer, get_question, is_answer, is_question, put_answer};
 use abd::wire::{Received, call_of, get_reply, get_request, is_reply};
 use abd::{CallId, Instant, Now, Refusal, Reply};
@@ -77,6 +78,11 @@ impl<E: Environment, R: Return> Shard<E, R> {
                     self.environment.observe(key.peer, body.get_u64());
                 }
             }
+            Some(&CONFIGURATION) => {
+                body.advance(1);
+                self.handle_configuration(key, &body, now);
+            }
+            Some(&NEWS) => self.handle_news(key, News::get(&body)?),
             _ if is_reply(&body) => {
                 let (call, reply) = get_reply(body)?;
                 self.handle_lane_reply(key, call, reply, now);

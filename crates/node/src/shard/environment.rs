@@ -2,19 +2,23 @@
 //! with events.
 
 use super::OperationKind;
+use crate::change::Driver;
 use crate::clock::Moments;
 use crate::commit::Address;
+use crate::configuration::{Configuration, DirectoryId};
 use crate::hello::LaneKind;
 use crate::inquiry::listing::Lists;
 use crate::inquiry::notes::Notes;
 use crate::lanes::Bounds;
 use crate::lanes::lane::LaneKey;
+use crate::news::News;
 use crate::repair::Repair;
 use crate::sweep::{Deadlines, Progress};
 use abd::{
     Acceptor, AfterCommit, CallId, Evaluation, Instant, NodeId, Now, Operation, Outcome, Reason, Reply,
     Request, Standing, TimestampIssuer, Unit, Version, VersionStore,
 };
+use alloc::vec::Vec;
 use bytes::Bytes;
 use core::ops::Deref;
 
@@ -85,6 +89,25 @@ pub trait Environment {
 
     /// Values of so many bytes that came back from look-ups were taken over.
     fn taken(&self, found_bytes: usize);
+
+    /// A configuration is about to be installed, if it is newer than all that this node has begun to install: then every acceptor of the
+    /// own replica takes its epoch before this returns. Whether it is.
+    fn begin_installing(&self, configuration: &Configuration) -> bool;
+
+    /// The newest epoch that this node has installed or begun to.
+    fn newest_epoch(&self) -> u32;
+
+    /// A configuration is durable here. The other event loops of this node are to [`install`](super::Shard::install) it; this one does.
+    fn installed(&self, configuration: &Configuration);
+
+    /// Runs something with the driver of this node's changes of members.
+    fn driver<T>(&self, run: impl FnOnce(&mut Driver) -> T) -> T;
+
+    /// How this node stands, for its peers.
+    fn news(&self) -> News;
+
+    /// By which directories this node remembers its peers.
+    fn remembered(&self) -> Vec<(NodeId, DirectoryId)>;
 
     /// Tells repair something, and has what follows done.
     fn repair(&self, tell: impl FnOnce(&mut Repair, Instant));

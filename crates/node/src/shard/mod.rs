@@ -11,6 +11,8 @@ mod arriving;
 mod callers;
 mod catching_up;
 mod config;
+mod configuring;
+mod driving;
 mod environment;
 mod inquiring;
 mod own;
@@ -27,6 +29,7 @@ pub use environment::{Environment, ReplyTo};
 pub use own::{InMemory, OnDisk, Served};
 pub use questions::{OwnAnswer, OwnQuestion};
 
+use crate::configuration::Configuration;
 use crate::functions::{Circumstances, evaluate};
 use crate::inquiry::Inquiries;
 use crate::inquiry::listing::Lists as _;
@@ -36,14 +39,16 @@ use crate::lookups::{Completed, found_bytes};
 use crate::repair::is_repair;
 
 use abd::{
-    CallId, Config, Coordinator, Evaluated, EvaluationId, Instant, Members, NodeId, Now, Operation,
-    OperationId, Outcome, Reason, Replica, Reply, ValueFound, Version,
+    CallId, Config, Coordinator, Evaluated, EvaluationId, Instant, NodeId, Now, Operation, OperationId,
+    Outcome, Reason, Replica, Reply, ValueFound, Version,
 };
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use callers::Callers;
+use configuring::Configuring;
 use core::time::Duration;
+use driving::Driving;
 use sweeping::Sweeping;
 
 /// A value that was sought and found counts for its client at once if it is so large.
@@ -53,10 +58,9 @@ const FOUND_MUCH_BYTES: usize = 64 << 10;
 pub struct Shard<E, R> {
     environment: E,
     local: NodeId,
-    /// All members, whatever the coordinator is told.
-    members: Members,
     op_timeout: Duration,
     replica: Replica,
+    configuring: Configuring,
     coordinator: Coordinator,
     callers: Callers<R>,
     lanes: AllLanes,
@@ -68,40 +72,40 @@ pub struct Shard<E, R> {
     inquiries: Inquiries<R>,
     /// While this event loop sweeps.
     sweeping: Option<Sweeping>,
+    /// While this event loop drives changes of the members.
+    driving: Option<Driving>,
 }
 
 impl<E: Environment, R: Return> Shard<E, R> {
-    /// An event loop of the node that `config` calls local. `members` are all members. Nobody waits for an answer for much longer
-    /// than `op_timeout`.
-    ///
-    /// # Panics
-    /// When the node is not a member.
+    /// An event loop of the node that `config` calls local, which has installed a configuration. Nobody waits for an answer for much
+    /// longer than `op_timeout`.
     pub fn new(
         environment: E,
         config: Config,
-        members: Members,
+        configuration: Configuration,
         replica: Replica,
         op_timeout: Duration,
     ) -> Self {
         let local = config.local;
-        assert!(members.iter().any(|id| id == local), "node {local} is not a member");
-        let lanes = AllLanes::new(members.iter().filter(|id| *id != local));
+        let everybody = configuration.everybody().into_iter().map(|member| member.id);
+        let lanes = AllLanes::new(everybody.filter(|id| *id != local));
         let inquiries = Inquiries::new(config.quorums.clone(), local, E::Store::order, op_timeout);
         Self {
             environment,
             local,
             op_timeout,
             replica,
+            configuring: Configuring::new(configuration),
             coordinator: Coordinator::new(config),
             callers: Callers::default(),
             lanes,
             inquiries,
-            members,
             next_lane: 0,
             senders: Vec::new(),
             replaced: VecDeque::new(),
             questions: VecDeque::new(),
             sweeping: None,
+            driving: None,
         }
     }
 
@@ -180,6 +184,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
                 Completed::LookedUp(request) => self.serve_own(request, to, None).reply(),
             };
             match (reply, to.lane) {
+                (Some(reply), None) if self.configuration_written(to.call, &reply, now) => {}
                 (Some(reply), None) => self.handle_reply(self.local, to.call, reply, now),
                 (Some(reply), Some(key)) => self.answer(key, to.call, &reply),
                 (None, _) => {}
@@ -202,12 +207,19 @@ impl<E: Environment, R: Return> Shard<E, R> {
     pub fn handle_timeout(&mut self, now: Now) {
         self.coordinator.handle_timeout(now, &self.environment.issuer());
         self.inquiries.handle_timeout(now.instant);
+        self.install_again(now);
         self.pump(now);
     }
 
     /// When [`Shard::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let due = [self.coordinator.poll_timeout(), self.inquiries.poll_timeout(), self.sweep_at()];
+        let due = [
+            self.coordinator.poll_timeout(),
+            self.inquiries.poll_timeout(),
+            self.sweep_at(),
+            self.install_at(),
+            self.drive_at(),
+        ];
         due.into_iter().flatten().min()
     }
 
@@ -228,6 +240,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
             return self.environment.repair(|repair, now| repair.handle_reply(from, call, reply, now));
         }
         let found = found_bytes(&reply);
+        self.compare_configurations(from, &reply, now);
         self.coordinator.handle_reply(from, call, reply, now, &self.environment.issuer());
         if found >= FOUND_MUCH_BYTES {
             // The operation may hold it for long: its client is to be charged for it.
@@ -239,7 +252,9 @@ impl<E: Environment, R: Return> Shard<E, R> {
     fn pump(&mut self, now: Now) {
         loop {
             self.pump_coordinator(now);
-            if !self.sweep(now) {
+            self.install_noticed(now);
+            let has_proposed = self.drive(now);
+            if !self.sweep(now) && !has_proposed {
                 break;
             }
         }
@@ -267,7 +282,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
             if let Some((kind, back)) = self.callers.remove(id) {
                 self.environment.count(kind, &outcome);
                 back.send(outcome);
-            } else {
+            } else if !self.end_proposal(id, &outcome, now) {
                 self.end_read(id, &outcome, now);
             }
         }

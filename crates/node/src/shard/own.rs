@@ -1,9 +1,10 @@
 //! The own replica: a call, not a message. A request is answered from memory now, from the disk here or elsewhere, or when
 //! its write is durable.
 
-use super::{Environment, ReplyTo, Return, Shard};
+use super::{Environment, ReplyTo, Return, Shard, configuring};
 use abd::{
-    Ballot, Glimpse, Instant, Newest, Reaction, Reply, Request, Scope, Unanswered, Version, VersionStore,
+    Ballot, Glimpse, Instant, Newest, Reaction, Refusal, Reply, Request, Scope, Unanswered, Version,
+    VersionStore,
 };
 
 /// The part of a store that is in memory: whoever asks it never waits for the disk.
@@ -36,7 +37,7 @@ pub enum Served {
     Replied(Reply),
     /// Its reply waits for a write to become durable.
     Queued,
-    /// It waits for somebody to look something up.
+    /// It waits for somebody to look something up, or for its configuration.
     HandedOver,
 }
 
@@ -59,10 +60,16 @@ impl<E: Environment, R: Return> Shard<E, R> {
     /// Answers one request of the Replica service; or queues it for the disk, and its reply comes later. `scope`: to which
     /// configuration it belongs. `deadline`: when nobody waits for the answer any more.
     pub fn serve(&mut self, scope: Scope, request: Request, to: ReplyTo, deadline: Instant) -> Served {
-        match self.replica.judge_scope(scope) {
-            Some(reply) => Served::Replied(reply),
-            None => self.serve_own(request, to, Some(deadline)),
+        let reply = match self.replica.judge_scope(scope) {
+            None => return self.serve_own(request, to, Some(deadline)),
+            Some(reply) => reply,
+        };
+        if reply == Reply::Refused(Refusal::OtherConfiguration)
+            && self.keep_early(scope, request, to, deadline).is_none()
+        {
+            return Served::HandedOver;
         }
+        Served::Replied(reply)
     }
 
     /// Answers one request of this configuration. It is handed over only if there is a deadline.
@@ -71,10 +78,14 @@ impl<E: Environment, R: Return> Shard<E, R> {
         // Asked at most once, and only if something is not in memory.
         let hands_over = || deadline.filter(|_| environment.hands_over());
         if request.is_read() {
-            self.look(request, to, hands_over)
-        } else {
-            self.change(request, to, hands_over)
+            return self.look(request, to, hands_over);
         }
+        let configuration = configuring::decided(&request);
+        let served = self.change(request, to, hands_over);
+        if configuration.is_some() {
+            self.configuring.notice(configuration);
+        }
+        served
     }
 
     fn look(&self, question: Request, to: ReplyTo, hands_over: impl FnOnce() -> Option<Instant>) -> Served {

@@ -41,7 +41,8 @@ impl<E: Environment, R: Return> Shard<E, R> {
 
     /// What a look has found; `None` if the store cannot be read.
     pub fn handle_swept(&mut self, found: Option<Found>, now: Now) {
-        let (members, answering): (Vec<NodeId>, _) = (self.members.iter().collect(), self.answering());
+        let (members, answering): (Vec<NodeId>, _) =
+            (self.configuring.installed().members.iter().map(|member| member.id).collect(), self.answering());
         if let Some(sweeping) = &mut self.sweeping {
             let is_preferred = |key: &[u8]| owner_of_key(key, &members, answering) == Some(self.local);
             sweeping.machine.looked(found, is_preferred, now.instant);

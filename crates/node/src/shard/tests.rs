@@ -6,8 +6,9 @@ mod sweeping;
 mod updates;
 
 use super::*;
+use crate::change::{self, Driver};
 use crate::clock::Moments;
-use crate::configuration::Configuration;
+use crate::configuration::{Configuration, DirectoryId};
 use crate::functions::{Function, FunctionAnswer};
 use crate::hello::{LaneId, LaneKind, WITH_CONFIGURATIONS as VERSION};
 use crate::inquiry::Finding;
@@ -16,6 +17,7 @@ use crate::lanes::Bounds;
 use crate::lanes::lane::{LaneError, PING, SILENCE_LIMIT};
 use crate::limits::FRAME_BYTES_MAX;
 use crate::lookups::look_up;
+use crate::news::News;
 use crate::repair::{Config as RepairConfig, Repair};
 use crate::sweep::Progress;
 use abd::wire::put_frame;
@@ -56,6 +58,8 @@ struct Surroundings {
     /// Nothing is in memory until it was looked up; and the requests that wait for that.
     is_cold: Cell<bool>,
     asked: RefCell<Vec<(ReplyTo, Request)>>,
+    driver: RefCell<Driver>,
+    newest_epoch: Cell<u32>,
     expired: Cell<usize>,
     swept: Cell<Progress>,
 }
@@ -115,6 +119,33 @@ impl Environment for Rc<Surroundings> {
         }
         self.done.borrow_mut().push((to, Completed::Written(reply.committed())));
         Ok(())
+    }
+
+    fn begin_installing(&self, configuration: &Configuration) -> bool {
+        let is_newer = configuration.epoch() > self.newest_epoch.get();
+        if is_newer {
+            self.newest_epoch.set(configuration.epoch());
+            self.acceptor.borrow_mut().install(configuration.epoch());
+        }
+        is_newer
+    }
+
+    fn newest_epoch(&self) -> u32 {
+        self.newest_epoch.get()
+    }
+
+    fn installed(&self, _: &Configuration) {}
+
+    fn driver<T>(&self, run: impl FnOnce(&mut Driver) -> T) -> T {
+        run(&mut self.driver.borrow_mut())
+    }
+
+    fn news(&self) -> News {
+        News::default()
+    }
+
+    fn remembered(&self) -> Vec<(NodeId, DirectoryId)> {
+        Vec::new()
     }
 
     fn hands_over(&self) -> bool {
@@ -208,12 +239,12 @@ struct Cluster {
 impl Cluster {
     fn new() -> Self {
         let now = Rc::new(RefCell::new(Instant(0)));
-        let members = Members::new((1..=3).map(NodeId).collect());
-        let addresses = members.iter().map(|id| (id, alloc::format!("host{id}:1")));
+        let members = (1..=3).map(NodeId);
+        let addresses = members.clone().map(|id| (id, alloc::format!("host{id}:1")));
         let configuration = Configuration::first(addresses, TimestampMode::Logical);
         let node = |own: usize| {
             let config = RepairConfig { compare_every: None, ..RepairConfig::default() };
-            let repair = Repair::new(config, id(own), members.iter());
+            let repair = Repair::new(config, id(own), members.clone());
             let surroundings = Rc::new(Surroundings {
                 issuer: TimestampIssuer::new(id(own), 1),
                 store: RefCell::default(),
@@ -232,12 +263,21 @@ impl Cluster {
                 refuses: Cell::default(),
                 is_cold: Cell::default(),
                 asked: RefCell::default(),
+                driver: RefCell::new(Driver::new(
+                    id(own),
+                    DirectoryId::default(),
+                    configuration.clone(),
+                    change::Settings { heals: false, order: <[u8]>::cmp },
+                    Instant(0),
+                )),
+                newest_epoch: Cell::new(configuration.epoch()),
                 expired: Cell::default(),
                 swept: Cell::default(),
             });
             let config = coordinator_config(id(own), &configuration);
             let replica = replica(&configuration);
-            (Shard::new(surroundings.clone(), config, members.clone(), replica, OP_TIMEOUT), surroundings)
+            let shard = Shard::new(surroundings.clone(), config, configuration.clone(), replica, OP_TIMEOUT);
+            (shard, surroundings)
         };
         let mut cluster = Self { nodes: (0..NODES).map(node).collect(), now, lanes: BTreeMap::new() };
         for (a, b) in [(0, 1), (0, 2), (1, 2)] {

@@ -10,9 +10,11 @@ use abd::{
     TimestampIssuer, Unit, UpdateId, Version,
 };
 use bytes::Bytes;
+use node::change::Driver;
 use node::client::answers::WayBack;
 use node::clock::Moments;
 use node::commit::Queue;
+use node::configuration::{Configuration, DirectoryId};
 use node::hello::LaneKind;
 use node::inquiry::Finding;
 use node::inquiry::notes::Notes;
@@ -20,6 +22,7 @@ use node::lanes::Bounds;
 use node::lanes::outgoing::Waiting;
 use node::limits::KnownLimits;
 use node::lookups::{HandOver, Lookups};
+use node::news::News;
 use node::repair::{Repair, is_repair};
 use node::shard::{Environment, ReplyTo, Return};
 use std::cell::{Cell, RefCell};
@@ -147,6 +150,11 @@ pub(crate) struct Surroundings {
     /// Writes that wait for the disk.
     pub(crate) writes: RefCell<Queue<ListedWrites, ReplyTo>>,
     pub(crate) queue_bytes: usize,
+    pub(crate) driver: RefCell<Driver>,
+    /// The newest epoch that it has installed or begun to.
+    pub(crate) newest_epoch: Cell<u32>,
+    /// What it has installed since somebody looked.
+    pub(crate) installed: RefCell<Vec<Configuration>>,
     /// Whether the acceptor has just accepted something.
     pub(crate) accepts: Cell<bool>,
     /// The mutant `one-answer-for-all`: the last answers, of which key and version.
@@ -308,6 +316,35 @@ impl Environment for Reached {
         let Moments { earliest, latest } = self.moment.get().moments;
         let earliest = if self.lies.expiry == ExpiryLie::Early { latest } else { earliest };
         Moments { earliest, latest }
+    }
+
+    fn begin_installing(&self, configuration: &Configuration) -> bool {
+        let is_newer = configuration.epoch() > self.newest_epoch.get();
+        if is_newer {
+            self.newest_epoch.set(configuration.epoch());
+            self.acceptor.borrow_mut().install(configuration.epoch());
+        }
+        is_newer
+    }
+
+    fn newest_epoch(&self) -> u32 {
+        self.newest_epoch.get()
+    }
+
+    fn installed(&self, configuration: &Configuration) {
+        self.installed.borrow_mut().push(configuration.clone());
+    }
+
+    fn driver<T>(&self, run: impl FnOnce(&mut Driver) -> T) -> T {
+        run(&mut self.driver.borrow_mut())
+    }
+
+    fn news(&self) -> News {
+        News::default()
+    }
+
+    fn remembered(&self) -> Vec<(NodeId, DirectoryId)> {
+        Vec::new()
     }
 
     fn hand_over(&self, evaluation: Evaluation) -> Option<Evaluation> {

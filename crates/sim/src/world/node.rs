@@ -22,6 +22,7 @@ use abd::{
     TimestampIssuer, VersionStore,
 };
 use bytes::Bytes;
+use node::change::Driver;
 use node::client::budget::Budget;
 use node::commit::{Batch, Queue, Rounds};
 use node::configuration::Configuration;
@@ -339,6 +340,15 @@ impl World {
             acceptor: RefCell::new(acceptor),
             writes: RefCell::new(Queue::new(if self.lies.queues_all { usize::MAX } else { queue_bytes })),
             queue_bytes,
+            driver: RefCell::new(Driver::new(
+                id,
+                state.identity.disk,
+                configuration.clone(),
+                node::change::Settings { heals: false, order: store::versions::order },
+                now,
+            )),
+            newest_epoch: Cell::new(configuration.epoch()),
+            installed: RefCell::default(),
             accepts: Cell::new(false),
             told: RefCell::default(),
             deletes: RefCell::default(),
@@ -370,7 +380,7 @@ impl World {
                 Shard::new(
                     Reached(surroundings.clone()),
                     config,
-                    self.members.clone(),
+                    configuration.clone(),
                     replica(&configuration),
                     op_timeout,
                 ),

@@ -7,8 +7,7 @@ use abd::{
 };
 use bytes::Bytes;
 
-const REPLICA: Replica =
-    Replica { scope: Scope::FIRST, configuration: Bytes::new(), max_future: None };
+const REPLICA: Replica = Replica { scope: Scope::FIRST, configuration: Bytes::new(), max_future: None };
 const STANDING: Standing = Standing { admitted: true, writable: true };
 const LIMITS: AcceptorLimits = AcceptorLimits { promises: 4, closed: 4, key_bytes: 1000, buckets: 1 };
 

@@ -467,3 +467,23 @@ fn d1_promises_without_room_are_not_asked_for_again_at_once() {
         world.outcome(ticket)
     );
 }
+
+/// Liveness: a publication that one member refused while another one was away was offered to nobody any more, and every later update of
+/// the key waited for it.
+#[test]
+fn a_publication_that_was_refused_is_offered_again() {
+    let mut world = World::new(3, TimestampMode::Logical);
+    let update = world.submit(1, append("x"));
+    world.deliver(|message| !message.touches(3) && !message.is_write());
+    assert!(!world.writes().is_empty(), "it is to be published");
+    for writable in [false, true] {
+        world.node(2).standing.writable = writable;
+        for _ in 0..20 {
+            world.lose(|message| message.touches(3));
+            world.deliver_all();
+            world.advance(Duration::from_millis(100));
+        }
+        assert_eq!(world.outcome(update).is_some(), writable, "{:?}", world.outcome(update));
+    }
+    let _ = updated(&world, update);
+}

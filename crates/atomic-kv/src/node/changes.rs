@@ -1,0 +1,107 @@
+//! Changes of the members, as the parts of this process see them: the driver, which configuration is being installed, and the way of an
+//! installed one to whoever goes by it.
+//!
+//! ```text
+//! an event loop has it made durable in the database ─► `durable` ─► the directory remembers it ─► `Membership::follow`
+//!     and serves it                                                                               ─► the other event loops, dialling
+//! ```
+
+use super::acceptors::Acceptors;
+use super::membership::Membership;
+use super::shard::{Machine, Shard};
+use super::{now_instant, supervise};
+use ::node::change::{Driver, Settings};
+use ::node::configuration::{Configuration, DirectoryId};
+use abd::{Instant, NodeId};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
+
+/// What a node has of changes once, for all event loops.
+pub(crate) struct Changes {
+    driver: Mutex<Driver>,
+    /// The newest epoch that is installed or about to be. Held while the acceptors take it.
+    newest: Mutex<u32>,
+    /// The last one that has become durable in the database.
+    durable: watch::Sender<Option<Arc<Configuration>>>,
+}
+
+impl Changes {
+    pub(super) fn new(
+        own: NodeId,
+        directory: DirectoryId,
+        configuration: Configuration,
+        heals: bool,
+        now: Instant,
+    ) -> Self {
+        let newest = Mutex::new(configuration.epoch());
+        let settings = Settings { heals, order: store::versions::order };
+        let driver = Mutex::new(Driver::new(own, directory, configuration, settings, now));
+        Self { driver, newest, durable: watch::Sender::new(None) }
+    }
+
+    pub(crate) fn driver(&self) -> MutexGuard<'_, Driver> {
+        self.driver.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Every acceptor takes the epoch of a configuration, if that is newer than all before; whether it is (rule C1).
+    pub(super) fn begin_installing(&self, configuration: &Configuration, acceptors: &Acceptors) -> bool {
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_newer = configuration.epoch() > *newest;
+        if is_newer {
+            *newest = configuration.epoch();
+            acceptors.install(*newest);
+        }
+        is_newer
+    }
+
+    pub(super) fn newest_epoch(&self) -> u32 {
+        *self.newest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A configuration is durable in the database.
+    pub(super) fn installed(&self, configuration: &Configuration) {
+        self.durable.send_replace(Some(Arc::new(configuration.clone())));
+    }
+}
+
+/// Has the directory remember what is durable in the database, for the whole node; and ends it if it is no member any more.
+pub(super) async fn keep_remembering(shard: Rc<Shard>, changes: Arc<Changes>) {
+    let mut durable = changes.durable.subscribe();
+    while durable.changed().await.is_ok() {
+        let Some(configuration) = durable.borrow_and_update().clone() else { continue };
+        let membership: Arc<Membership> = shard.membership.clone();
+        let installed = {
+            let configuration = configuration.clone();
+            supervise::blocking(move || membership.install(&configuration)).await
+        };
+        if let Err(why) = installed {
+            return shard.supervisor.fail(format!("cannot write down a new configuration: {why}"));
+        }
+        if !shard.membership.directory.identity().is_named_by(&configuration) {
+            return shard.supervisor.retire(&configuration);
+        }
+    }
+}
+
+/// Has an event loop serve what another one has installed.
+pub(super) async fn follow(shard: Rc<Shard>) {
+    let mut installed = shard.membership.follow();
+    while installed.changed().await.is_ok() {
+        let configuration = installed.borrow_and_update().clone();
+        let now = shard.now();
+        shard.with(|machine| machine.install((*configuration).clone(), now));
+    }
+}
+
+/// Drives changes of the members, and installs what peers have told when they greeted.
+pub(super) async fn keep_driving(shard: Rc<Shard>) {
+    shard.with(|machine: &mut Machine| machine.begin_driving(now_instant()));
+    let mut learned = shard.membership.news();
+    while learned.changed().await.is_ok() {
+        if let Some(told) = learned.borrow_and_update().clone() {
+            let now = shard.now();
+            shard.with(|machine| machine.meet_configuration((*told).clone(), now));
+        }
+    }
+}

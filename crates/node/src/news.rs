@@ -1,0 +1,148 @@
+//! What nodes tell each other of themselves every now and then while they are connected: how they stand in the change of members.
+//!
+//! `kind u8 | fields`, over a lane, to peers that know of configurations. It is a report and no vote: what was told last counts, and
+//! what a switch needs (C3) is told again until somebody acts on it.
+
+use crate::change::{Behind, HealWanted};
+use crate::configuration::DirectoryId;
+use crate::fields::{Fields, FieldsError, put_field};
+use crate::repair::ranges::Range;
+use abd::wire::{Reader, WireError, put_bytes};
+use alloc::vec::Vec;
+use bytes::{BufMut, Bytes, BytesMut};
+use core::time::Duration;
+
+/// The first byte of such a frame.
+pub const NEWS: u8 = 161;
+/// Ranges of what was lost in one message at the most; the sender joins those beyond.
+const RANGES_MAX: usize = crate::change::LOST_RANGES_MAX;
+
+const STANDING: u16 = 1;
+const BEHIND: u16 = 2;
+const LOST: u16 = 3;
+const HEAL: u16 = 4;
+
+/// How a node stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct News {
+    /// Its directory.
+    pub directory: DirectoryId,
+    /// What it can do ([`crate::configuration::LEVEL`]).
+    pub level: u32,
+    /// The epoch in which it is synced (rule C3); zero: in none.
+    pub synced_in: u32,
+    /// How much it lacks, as far as it knows.
+    pub behind: Behind,
+    /// What it may have lost, in the order of the store.
+    pub lost: Vec<Range>,
+    /// That it wants to heal.
+    pub heal: Option<HealWanted>,
+}
+
+impl News {
+    /// Appends the message's body.
+    pub fn put(&self, out: &mut BytesMut) {
+        out.put_u8(NEWS);
+        put_field(out, STANDING, |out| {
+            out.put_slice(&self.directory);
+            out.put_u32(self.level);
+            out.put_u32(self.synced_in);
+        });
+        put_field(out, BEHIND, |out| {
+            out.put_u64(self.behind.keys);
+            out.put_u64(u64::try_from(self.behind.time.as_millis()).unwrap_or(u64::MAX));
+        });
+        put_field(out, LOST, |out| {
+            for Range { after, up_to } in self.lost.iter().take(RANGES_MAX) {
+                out.put_u8(u8::from(after.is_some()) | (u8::from(up_to.is_some()) << 1));
+                [after, up_to].into_iter().flatten().for_each(|key| put_bytes(out, key));
+            }
+        });
+        if let Some(HealWanted { directory, is_gone }) = self.heal {
+            put_field(out, HEAL, |out| {
+                out.put_slice(&directory);
+                out.put_u8(u8::from(is_gone));
+            });
+        }
+    }
+
+    /// Whether a body is that of such a message.
+    pub fn is_news(body: &[u8]) -> bool {
+        body.first() == Some(&NEWS)
+    }
+
+    /// Reads the message's body.
+    ///
+    /// # Errors
+    /// [`WireError`]; the lane is to be closed.
+    pub fn get(body: &Bytes) -> Result<Self, WireError> {
+        let damaged = |_: FieldsError| WireError::Length;
+        let mut fields = Fields::new(body.slice(1..));
+        let standing = fields.required(STANDING, "standing").map_err(damaged)?;
+        let mut reader = Reader::new(&standing);
+        let directory = *reader.take()?;
+        let (level, synced_in) = (reader.u32()?, reader.u32()?);
+        let field = fields.required(BEHIND, "behind").map_err(damaged)?;
+        let mut reader = Reader::new(&field);
+        let behind = Behind { keys: reader.u64()?, time: Duration::from_millis(reader.u64()?) };
+        let field = fields.required(LOST, "lost").map_err(damaged)?;
+        let mut reader = Reader::new(&field);
+        let mut lost = Vec::new();
+        while reader.end().is_err() {
+            if lost.len() == RANGES_MAX {
+                return Err(WireError::Length);
+            }
+            let flags = reader.flags(2)?;
+            let mut end = |flag| if flags & flag != 0 { reader.bytes().map(Some) } else { Ok(None) };
+            // Of their own: what came over a lane keeps a whole buffer alive.
+            let own = |key: Bytes| abd::counted::copied(&key);
+            let (after, up_to) = (end(1)?.map(own), end(2)?.map(own));
+            lost.push(Range { after, up_to });
+        }
+        let heal = match fields.optional(HEAL).map_err(damaged)? {
+            None => None,
+            Some(field) => {
+                let mut reader = Reader::new(&field);
+                let directory: DirectoryId = *reader.take()?;
+                Some(HealWanted { directory, is_gone: reader.flags(1)? != 0 })
+            }
+        };
+        fields.end().map_err(damaged)?;
+        Ok(Self { directory, level, synced_in, behind, lost, heal })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn news_come_back_and_damage_is_told() {
+        let range = |after: Option<&'static str>, up_to: Option<&'static str>| Range {
+            after: after.map(Bytes::from),
+            up_to: up_to.map(Bytes::from),
+        };
+        let news = News {
+            directory: [3; 16],
+            level: 1,
+            synced_in: 7,
+            behind: Behind { keys: 3, time: Duration::from_millis(1500) },
+            lost: alloc::vec![range(None, Some("b")), range(Some("d"), Some("")), range(Some("x"), None)],
+            heal: Some(HealWanted { directory: [9; 16], is_gone: true }),
+        };
+        for news in [news, News::default()] {
+            let mut body = BytesMut::new();
+            news.put(&mut body);
+            let body = body.freeze();
+            assert!(News::is_news(&body));
+            assert_eq!(News::get(&body), Ok(news));
+            for at in 1..body.len() {
+                let mut damaged = body.to_vec();
+                damaged[at] ^= 0x81;
+                // Whatever it says, it ends nothing.
+                let _ = News::get(&Bytes::from(damaged));
+                let _ = News::get(&body.slice(..at));
+            }
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! Configurations: an event loop meets a newer one, has it made durable, and goes on in it (rule C1).
+//!
+//! Requests of the older epoch may still wait for the disk when a newer configuration comes, and their replies leave afterwards. So it
+//! is installed *behind* them: the acceptors take the new epoch, and change nothing for an older one any more; then the configuration is
+//! queued for the disk; and when it is durable, the event loops serve it. What a sync reads after that has everything that the older
+//! epoch was ever told.
+
+use super::{Environment, ReplyTo, Return, Shard};
+use crate::configuration::{Configuration, KEY};
+use crate::hello::WITH_CONFIGURATIONS;
+use crate::lanes::lane::{CONFIGURATION, LaneKey};
+use crate::lanes::outgoing::Patience;
+use abd::{Base, CallId, Instant, NodeId, Now, Refusal, Replica, Reply, Request, Scope};
+use alloc::vec::Vec;
+use bytes::{BufMut, Bytes};
+use core::time::Duration;
+
+/// The operation under which a configuration is made durable; the phase is its epoch.
+const INSTALLING: u64 = u64::MAX;
+/// Requests of an epoch that is about to be installed wait here, so many at most; others are refused, and asked again.
+const EARLY_MAX: usize = 1024;
+/// Bytes of them.
+const EARLY_BYTES_MAX: usize = 8 << 20;
+/// After this time the disk is tried again that did not take a configuration.
+const TRY_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+/// How an event loop stands with its configuration.
+#[derive(Debug)]
+pub(super) struct Configuring {
+    /// The one that is served.
+    installed: Configuration,
+    /// One that this event loop has queued for the disk, or will.
+    coming: Option<Coming>,
+    /// One that was stored under its key, and was not looked at yet.
+    noticed: Option<Bytes>,
+    /// Requests of the epoch that is about to be installed.
+    early: Vec<Early>,
+    early_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Coming {
+    configuration: Configuration,
+    /// When to try again, as the disk did not take it.
+    again_at: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Early {
+    scope: Scope,
+    request: Request,
+    to: ReplyTo,
+    deadline: Instant,
+}
+
+impl Configuring {
+    pub(super) fn new(installed: Configuration) -> Self {
+        Self { installed, coming: None, noticed: None, early: Vec::new(), early_bytes: 0 }
+    }
+
+    /// The one that is served.
+    pub(super) fn installed(&self) -> &Configuration {
+        &self.installed
+    }
+
+    /// This replica was given a version of the configuration's key.
+    pub(super) fn notice(&mut self, configuration: Option<Bytes>) {
+        self.noticed = configuration.or(self.noticed.take());
+    }
+}
+
+/// What a request gives the own replica to store under the configuration's key. A version of it was decided: whoever has it installs
+/// it.
+pub(super) fn decided(request: &Request) -> Option<Bytes> {
+    if request.key() != KEY {
+        return None;
+    }
+    let stamped = match request {
+        Request::LocalWrite { stamped, .. } => stamped,
+        Request::Prepare { base: Some(base), .. } | Request::Accept { base, .. } => match &**base {
+            Base::Whole(stamped) => stamped,
+            Base::Named(_) => return None,
+        },
+        Request::Adopt { base, .. } => base,
+        Request::LocalRead { .. }
+        | Request::LocalReadTimestamp { .. }
+        | Request::Prepare { base: None, .. } => {
+            return None;
+        }
+    };
+    stamped.content.value().cloned()
+}
+
+impl<E: Environment, R: Return> Shard<E, R> {
+    /// The configuration that is served.
+    pub fn configuration(&self) -> &Configuration {
+        &self.configuring.installed
+    }
+
+    /// Somebody says that this is a configuration that was decided. A newer one than what this node has is installed.
+    pub fn meet_configuration(&mut self, configuration: Configuration, now: Now) {
+        let installed = &self.configuring.installed;
+        if configuration.scope.partition != installed.scope.partition
+            || configuration.epoch() <= installed.epoch()
+            || !self.environment.begin_installing(&configuration)
+        {
+            return;
+        }
+        self.configuring.coming = Some(Coming { configuration, again_at: None });
+        self.write_configuration(now);
+    }
+
+    /// As [`Shard::meet_configuration`], as it came.
+    pub(super) fn meet_encoded(&mut self, encoded: &Bytes, now: Now) {
+        // Bytes that are none come from a release that this one does not understand; whoever sent them is answered nothing.
+        if let Ok(configuration) = Configuration::decode(encoded) {
+            self.meet_configuration(configuration, now);
+        }
+    }
+
+    /// Queues the configuration that is coming for the disk, behind everything that waits there.
+    fn write_configuration(&mut self, now: Now) {
+        let Some(coming) = &mut self.configuring.coming else { return };
+        let (unit, reply) = Replica::install(coming.configuration.encoded());
+        let call = CallId { operation: INSTALLING, phase: coming.configuration.epoch() };
+        let to = ReplyTo { lane: None, call };
+        let refused = self.environment.commit(unit, reply, to).is_err();
+        coming.again_at = refused.then(|| now.instant + TRY_AGAIN_AFTER);
+    }
+
+    /// When the disk is tried again that did not take a configuration.
+    pub(super) fn install_at(&self) -> Option<Instant> {
+        self.configuring.coming.as_ref()?.again_at
+    }
+
+    /// Tries that, if it is time.
+    pub(super) fn install_again(&mut self, now: Now) {
+        if self.install_at().is_some_and(|at| at <= now.instant) {
+            self.write_configuration(now);
+        }
+    }
+
+    /// What became of a configuration on its way to the disk; `false` if the reply is to something else.
+    pub(super) fn configuration_written(&mut self, call: CallId, reply: &Reply, now: Now) -> bool {
+        if call.operation != INSTALLING {
+            return false;
+        }
+        // A still newer one may have come meanwhile; then that one is waited for.
+        let coming = self.configuring.coming.as_mut();
+        match (reply, coming.filter(|coming| coming.configuration.epoch() == call.phase)) {
+            (Reply::Written { .. }, Some(coming)) => {
+                let configuration = coming.configuration.clone();
+                self.environment.installed(&configuration);
+                self.install(configuration, now);
+            }
+            (_, Some(coming)) => coming.again_at = Some(now.instant + TRY_AGAIN_AFTER),
+            (_, None) => {}
+        }
+        true
+    }
+
+    /// A configuration is durable here: it is served from now on, by this event loop as by the others of the node.
+    pub fn install(&mut self, configuration: Configuration, now: Now) {
+        if configuration.epoch() <= self.configuring.installed.epoch() {
+            return;
+        }
+        self.configuring.coming.take_if(|coming| coming.configuration.epoch() <= configuration.epoch());
+        self.replica.scope = configuration.scope;
+        self.replica.configuration = configuration.encoded();
+        let named: Vec<NodeId> = configuration.everybody().iter().map(|member| member.id).collect();
+        let local = self.local;
+        self.keep_lanes(named.into_iter().filter(|id| *id != local), now);
+        let quorums = configuration.quorums();
+        self.configuring.installed = configuration;
+        self.inquiries.install(&quorums, now.instant);
+        // Before anything of the new epoch is sent: whoever lags has it first.
+        for peer in self.lanes.up().collect::<Vec<_>>() {
+            self.tell_configuration(peer);
+        }
+        self.coordinator.install(quorums, now, &self.environment.issuer());
+        self.configuring.early_bytes = 0;
+        for Early { scope, request, to, deadline } in core::mem::take(&mut self.configuring.early) {
+            if let (Some(reply), Some(key)) = (self.serve(scope, request, to, deadline).reply(), to.lane) {
+                self.answer(key, to.call, &reply);
+            }
+        }
+        self.environment.driver(|driver| driver.handle_installed(&self.configuring.installed, now.instant));
+        self.drive_soon(now.instant);
+        self.pump(now);
+    }
+
+    /// Sends a peer the configuration that is served here, over each of its lanes, so that it comes before whatever is sent next.
+    fn tell_configuration(&mut self, peer: NodeId) {
+        let encoded = self.replica.configuration.clone();
+        if !self.speaks(peer, WITH_CONFIGURATIONS) {
+            return;
+        }
+        let Some(lanes) = self.lanes.to_mut(peer) else { return };
+        let mut woken = Vec::new();
+        for lane in lanes.all() {
+            let put = |body: &mut bytes::BytesMut| {
+                body.put_u8(CONFIGURATION);
+                body.put_slice(&encoded);
+            };
+            let wakes = lane.outgoing.frame(Patience::None, put);
+            woken.push((wakes, lane.key));
+        }
+        for (wakes, key) in woken {
+            self.wake_if(wakes, key);
+        }
+    }
+
+    /// A peer says which configuration it serves.
+    pub(super) fn handle_configuration(&mut self, key: LaneKey, encoded: &Bytes, now: Now) {
+        if *encoded == self.replica.configuration {
+            // What it could not take before it can take now.
+            return self.coordinator.call_again(key.peer);
+        }
+        self.meet_encoded(encoded, now);
+    }
+
+    /// A reply may say that one side of a call is behind.
+    pub(super) fn compare_configurations(&mut self, from: NodeId, reply: &Reply, now: Now) {
+        match reply {
+            Reply::Stale { configuration } => self.meet_encoded(&configuration.clone(), now),
+            Reply::Refused(Refusal::OtherConfiguration) if from != self.local => {
+                self.tell_configuration(from);
+            }
+            _ => {}
+        }
+    }
+
+    /// Installs what was noticed since it was looked last.
+    pub(super) fn install_noticed(&mut self, now: Now) {
+        if let Some(encoded) = self.configuring.noticed.take() {
+            self.meet_encoded(&encoded, now);
+        }
+    }
+
+    /// Keeps a request of an epoch that is about to be installed; gives it back if it has to be refused.
+    pub(super) fn keep_early(
+        &mut self,
+        scope: Scope,
+        request: Request,
+        to: ReplyTo,
+        deadline: Instant,
+    ) -> Option<Request> {
+        let is_coming = self.environment.newest_epoch() == scope.epoch
+            && scope.partition == self.replica.scope.partition
+            && scope.epoch > self.replica.scope.epoch;
+        let configuring = &mut self.configuring;
+        let bytes = configuring.early_bytes + request.bytes();
+        if !is_coming || configuring.early.len() == EARLY_MAX || bytes > EARLY_BYTES_MAX {
+            return Some(request);
+        }
+        configuring.early_bytes = bytes;
+        configuring.early.push(Early { scope, request, to, deadline });
+        None
+    }
+}
