@@ -7,6 +7,7 @@ use node::hello::{Hello, Met, Versions, Welcome};
 use node::inquiry::message as inquiry;
 use node::introduction::Introduction;
 use node::repair::message as repair;
+use node::sync::message as sync;
 
 const LIMIT: usize = 1 << 16;
 
@@ -88,6 +89,22 @@ fn message(body: &Bytes) {
     if let Ok((call, answer)) = repair::get_answer(body.clone()) {
         let again = written(&|out| repair::put_answer(out, call, &answer));
         assert_eq!(repair::get_answer(again), Ok((call, answer)));
+    }
+    if let Ok((call, question)) = sync::get_question(body.clone()) {
+        let again = written(&|out| sync::put_question(out, call, &question));
+        assert_eq!(sync::get_question(again), Ok((call, question)));
+    }
+    if let Ok((call, wanted)) = sync::get_wanted(body) {
+        let again = written(&|out| sync::put_wanted(out, call, wanted));
+        assert_eq!(sync::get_wanted(&again), Ok((call, wanted)));
+    }
+    if let Ok((call, caught_up)) = sync::get_caught_up(body) {
+        let again = written(&|out| sync::put_caught_up(out, call, caught_up));
+        assert_eq!(sync::get_caught_up(&again), Ok((call, caught_up)));
+    }
+    if let Ok((call, answer)) = sync::get_answer(body.clone()) {
+        let again = written(&|out| sync::put_answer(out, call, &answer));
+        assert_eq!(sync::get_answer(again), Ok((call, answer)));
     }
     if let Ok((call, question)) = inquiry::get_question(body.clone()) {
         let again = written(&|out| inquiry::put_question(out, call, &question));

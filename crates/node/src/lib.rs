@@ -35,4 +35,5 @@ pub mod resp;
 pub mod shard;
 pub mod slots;
 pub mod sweep;
+pub mod sync;
 pub mod topology;

@@ -3,7 +3,7 @@
 use super::WireError;
 use crate::ballot::{Ballot, ROUND_CEILING, UpdateId};
 use crate::message::CallId;
-use crate::update::Proposal;
+use crate::update::{Acceptance, Proposal};
 use crate::value::{Content, Deadline, Glimpse, StampedValue};
 use crate::version::Version;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -61,7 +61,8 @@ fn put_origin(out: &mut BytesMut, deadline: Deadline, update: UpdateId) {
     }
 }
 
-pub(super) fn put_stamped(out: &mut BytesMut, stamped: &StampedValue) {
+/// Appends a version and what it names.
+pub fn put_stamped(out: &mut BytesMut, stamped: &StampedValue) {
     out.put_u8(origin_flag(stamped.deadline, stamped.update));
     out.put_slice(&stamped.version.to_bytes());
     put_origin(out, stamped.deadline, stamped.update);
@@ -88,6 +89,12 @@ pub(super) fn put_proposal(out: &mut BytesMut, proposal: &Proposal) {
     out.put_slice(&proposal.update.to_bytes());
     out.put_u64(proposal.deadline.0);
     put_content(out, &proposal.content);
+}
+
+/// Appends an acceptance.
+pub fn put_acceptance(out: &mut BytesMut, acceptance: &Acceptance) {
+    out.put_slice(&acceptance.ballot.to_bytes());
+    put_proposal(out, &acceptance.proposal);
 }
 
 /// Reads the fields of a body. It looks at plain bytes, and shares the body's buffer only for keys and values.
@@ -203,7 +210,10 @@ impl<'a> Reader<'a> {
     }
 
     /// What [`put_stamped`] wrote.
-    pub(super) fn stamped(&mut self) -> Result<StampedValue, WireError> {
+    ///
+    /// # Errors
+    /// [`WireError`] when it is not there, or nothing that it can be.
+    pub fn stamped(&mut self) -> Result<StampedValue, WireError> {
         let flags = self.flags(4)?;
         if flags & !HAS_ORIGIN != 0 {
             return Err(WireError::Kind(flags));
@@ -226,6 +236,14 @@ impl<'a> Reader<'a> {
     /// What [`put_proposal`] wrote.
     pub(super) fn proposal(&mut self) -> Result<Proposal, WireError> {
         Ok(Proposal { update: self.update()?, deadline: Deadline(self.u64()?), content: self.content()? })
+    }
+
+    /// What [`put_acceptance`] wrote.
+    ///
+    /// # Errors
+    /// [`WireError`] when it is not there, or nothing that it can be.
+    pub fn acceptance(&mut self) -> Result<Acceptance, WireError> {
+        Ok(Acceptance { ballot: self.ballot()?, proposal: self.proposal()? })
     }
 
     /// There is no more.

@@ -9,7 +9,7 @@ pub mod frame;
 pub mod reply;
 pub mod request;
 
-pub use fields::{Reader, get_bytes, put_bytes, put_call};
+pub use fields::{Reader, get_bytes, put_acceptance, put_bytes, put_call, put_stamped};
 pub use frame::{FRAME_HEADER, missing_bytes, put_frame, take_frame};
 pub use reply::{get_refusal, get_reply, is_reply, put_refusal, put_reply};
 pub use request::{Received, get_request, put_request};

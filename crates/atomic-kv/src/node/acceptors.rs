@@ -1,6 +1,8 @@
 //! What the own replica has promised and accepted for updates, for all event loops: each lock has a part of the keys.
 
 use super::database::ReplicaStore;
+use ::node::repair::ranges::Range;
+use ::node::sync::source::{Records, records_of};
 use abd::{Acceptor, AcceptorLimits};
 use rapidhash::v3::{RapidSecrets, rapidhash_v3_seeded};
 use std::hash::{BuildHasher, RandomState};
@@ -37,6 +39,15 @@ impl Acceptors {
     /// Runs something with the acceptor of a key, which nobody else has meanwhile.
     pub(super) fn with<T>(&self, key: &[u8], run: impl FnOnce(&mut Acceptor) -> T) -> T {
         run(&mut self.stripe(key))
+    }
+
+    /// What is accepted of a range, and alive.
+    pub(super) fn accepted(&self, range: &Range) -> Records {
+        let mut records = Records::new();
+        for stripe in &self.stripes {
+            records_of(&locked(stripe), range, store::versions::order, &mut records);
+        }
+        records
     }
 
     fn stripe(&self, key: &[u8]) -> MutexGuard<'_, Acceptor> {

@@ -9,14 +9,15 @@ use super::{now_instant, supervise};
 use ::node::inquiry::listing::{ListLimits, ListedKey, Listing, Lists};
 use ::node::repair::ranges::{Page, Range, Ranges};
 use ::node::repair::{Config, Repair, Status};
-use abd::{Instant, NodeId, Version, VersionStore};
+use ::node::sync::source::{Source, SourcePage};
+use abd::{Instant, NodeId, StampedValue, Version, VersionStore};
 use bytes::Bytes;
 use std::cmp::Ordering;
 use std::fmt::Write;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use store::DatabaseError;
+use store::{DatabaseError, KeyRange, Trust, WalkLimits, WalkedPage};
 use tokio::sync::Notify;
 
 /// The machine, shared by all event loops: each tells it what did not reach a peer.
@@ -27,7 +28,10 @@ pub(crate) struct Repairs {
 
 impl Repairs {
     pub(crate) fn new(local: NodeId, peers: impl IntoIterator<Item = NodeId>) -> Self {
-        Self { machine: Mutex::new(Repair::new(config(), local, peers)), wake: Notify::new() }
+        Self {
+            machine: Mutex::new(Repair::new(config(), local, peers, store::versions::order)),
+            wake: Notify::new(),
+        }
     }
 
     fn machine(&self) -> MutexGuard<'_, Repair> {
@@ -121,6 +125,51 @@ impl Lists for ReplicaStore {
     }
 }
 
+impl Source for ReplicaStore {
+    fn contents(
+        &self,
+        range: &Range,
+        keys: usize,
+        bytes: usize,
+    ) -> Result<SourcePage<StampedValue>, DatabaseError> {
+        let (after, up_to) = (range.after.as_deref(), range.up_to.as_deref());
+        let limits = WalkLimits { keys, bytes };
+        self.versions
+            .walk_contents(after, up_to, limits, Trust::Whole)
+            .map(source_page)
+            .inspect_err(cannot_read)
+    }
+
+    fn versions(
+        &self,
+        range: &Range,
+        keys: usize,
+        bytes: usize,
+    ) -> Result<SourcePage<Version>, DatabaseError> {
+        let (after, up_to) = (range.after.as_deref(), range.up_to.as_deref());
+        let limits = WalkLimits { keys, bytes };
+        self.versions
+            .walk_versions(after, up_to, limits, Trust::Whole)
+            .map(source_page)
+            .inspect_err(cannot_read)
+    }
+
+    fn stored(&self, range: &Range, keys: usize, bytes: usize) -> Result<SourcePage<Version>, DatabaseError> {
+        let (after, up_to) = (range.after.as_deref(), range.up_to.as_deref());
+        let limits = WalkLimits { keys, bytes };
+        self.versions
+            .walk_versions(after, up_to, limits, Trust::Stored)
+            .map(source_page)
+            .inspect_err(cannot_read)
+    }
+}
+
+fn source_page<T>(page: WalkedPage<T>) -> SourcePage<T> {
+    let WalkedPage { entries, abstains, told_up_to } = page;
+    let lost = abstains.into_iter().map(|KeyRange { after, up_to }| Range { after, up_to });
+    SourcePage { entries, lost: lost.collect(), told_up_to }
+}
+
 /// It is told where it is noticed, too, and ends the node if it is for good.
 fn cannot_read(why: &DatabaseError) {
     tracing::debug!(%why, "cannot read this node's own store now, for repair or an inquiry");
@@ -134,7 +183,10 @@ pub(crate) async fn keep_repairing(shard: Rc<Shard>, repairs: Arc<Repairs>) {
             let now = shard.now();
             if let Some(look) = shard.with(|machine| machine.carry_out_repair(action, now)) {
                 let disk = shard.disk.clone();
-                let looked = supervise::blocking(move || look.carry_out(&disk.store)).await;
+                let looked = supervise::blocking(move || {
+                    look.carry_out(&disk.store, |range| disk.acceptors.accepted(range))
+                })
+                .await;
                 let now = shard.now();
                 shard.with(|machine| machine.handle_looked(looked, now));
             }

@@ -274,8 +274,10 @@ impl Shard {
                     let disk = shard.disk.clone();
                     let is_admitted = shard.membership.admission.is_admitted();
                     let to = question.to;
-                    let answer =
-                        supervise::blocking(move || question.carry_out(&disk.store, is_admitted)).await;
+                    let answer = supervise::blocking(move || {
+                        question.carry_out(&disk.store, is_admitted, |range| disk.acceptors.accepted(range))
+                    })
+                    .await;
                     let now = shard.now();
                     shard.with(|machine| machine.handle_answered(to, answer, now));
                 });

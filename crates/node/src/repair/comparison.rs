@@ -1,6 +1,7 @@
 //! A walk through the own store, page by page, that finds out what one peer lacks: how far it is, and what comes next.
 
 use super::ranges::{Chunk, Page, Range};
+use crate::sync::message::Wanted;
 use abd::Instant;
 use alloc::{vec, vec::Vec};
 use bytes::Bytes;
@@ -30,6 +31,8 @@ pub(super) struct Comparison {
     compared: u64,
     /// Since when the peer misses something that only this comparison will find.
     since: Option<Instant>,
+    /// Under which number the peer was asked to look for itself.
+    wanted: Option<u64>,
     /// When the next one is due by itself.
     due: Option<Instant>,
 }
@@ -48,7 +51,7 @@ impl Comparison {
 
     /// Whether a walk has begun.
     pub(super) fn is_under_way(&self) -> bool {
-        self.is_wanted() && (self.position.is_some() || !self.waiting.is_empty())
+        self.is_wanted() && (self.position.is_some() || !self.waiting.is_empty() || self.wanted.is_some())
     }
 
     pub(super) fn is_routine(&self) -> bool {
@@ -113,8 +116,25 @@ impl Comparison {
         }
     }
 
+    /// What the peer is to be asked for, which looks itself: under this number if it was not asked before; and whether it was not.
+    pub(super) fn wanted(&mut self, number: u64) -> (Wanted, bool) {
+        let is_new = self.wanted.is_none();
+        let number = *self.wanted.get_or_insert(number);
+        (Wanted { number, urgent: !self.is_routine() }, is_new)
+    }
+
+    /// The peer has compared so many keys.
+    pub(super) fn is_told(&mut self, compared: u64) {
+        self.compared = compared;
+    }
+
+    /// The peer has everything that was missed before it was asked.
+    pub(super) fn has_caught_up(&mut self, now: Instant, every: Option<Duration>) {
+        self.end(now, every);
+    }
+
     fn end(&mut self, now: Instant, every: Option<Duration>) {
-        self.compared = 0;
+        (self.compared, self.position, self.wanted) = (0, None, None);
         if self.again {
             self.again = false;
             return;

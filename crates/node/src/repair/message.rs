@@ -190,12 +190,12 @@ fn put_list(out: &mut BytesMut, list: &[KeyVersion]) {
     }
 }
 
-fn put_range(out: &mut BytesMut, range: &Range) {
+pub(crate) fn put_range(out: &mut BytesMut, range: &Range) {
     put_bound(out, range.after.as_ref());
     put_bound(out, range.up_to.as_ref());
 }
 
-fn put_bound(out: &mut BytesMut, bound: Option<&Bytes>) {
+pub(crate) fn put_bound(out: &mut BytesMut, bound: Option<&Bytes>) {
     out.put_u8(u8::from(bound.is_some()));
     if let Some(key) = bound {
         put_bytes(out, key);
@@ -224,10 +224,10 @@ fn get_list(reader: &mut Reader<'_>, may_be_never: bool) -> Result<Vec<KeyVersio
     (0..count).map(entry).collect()
 }
 
-fn get_range(reader: &mut Reader<'_>) -> Result<Range, WireError> {
+pub(crate) fn get_range(reader: &mut Reader<'_>) -> Result<Range, WireError> {
     Ok(Range { after: get_bound(reader)?, up_to: get_bound(reader)? })
 }
 
-fn get_bound(reader: &mut Reader<'_>) -> Result<Option<Bytes>, WireError> {
+pub(crate) fn get_bound(reader: &mut Reader<'_>) -> Result<Option<Bytes>, WireError> {
     if reader.flags(1)? == 1 { Ok(Some(Bytes::copy_from_slice(&reader.bytes()?))) } else { Ok(None) }
 }

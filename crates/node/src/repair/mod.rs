@@ -19,6 +19,7 @@
 //! This is a pure state machine. Whoever drives it carries out each [`Action`] and reports what came of it; the node and
 //! the simulator are two such drivers.
 
+mod catching_up;
 mod comparison;
 pub mod message;
 pub mod missed;
@@ -27,6 +28,10 @@ mod peer;
 pub mod ranges;
 pub mod unacknowledged;
 
+use crate::configuration::Configuration;
+use crate::sync::coverage::Order;
+use crate::sync::message::{CaughtUp, Wanted};
+use crate::sync::{self, CaughtUpWith, Goal, Sync};
 use abd::{CallId, Instant, NodeId, Reply, StampedValue, Version};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
@@ -50,8 +55,12 @@ pub struct Config {
     pub retry: (Duration, Duration),
     /// A question that is not answered within this is asked again.
     pub answer_within: Duration,
+    /// A peer that catches up is asked this often how far it is.
+    pub ask_every: Duration,
     /// A version that neither this node nor a peer has after so long was stored by nobody, or others know of it.
     pub nowhere_after: Duration,
+    /// Of the sync of a change.
+    pub sync: sync::Config,
     /// From the end of one comparison with a peer to the next one; `None`: only when there is a reason.
     pub compare_every: Option<Duration>,
 }
@@ -64,7 +73,9 @@ impl Default for Config {
             routine_pause: Duration::from_millis(100),
             retry: (Duration::from_secs(1), Duration::from_secs(8)),
             answer_within: Duration::from_secs(5),
+            ask_every: Duration::from_secs(1),
             nowhere_after: Duration::from_secs(60),
+            sync: sync::Config::default(),
             compare_every: Some(Duration::from_secs(24 * 3600)),
         }
     }
@@ -119,6 +130,17 @@ pub enum Action {
         key: Bytes,
         /// This node has this version of it.
         have: Version,
+    },
+    /// Do something to catch up with a source: for a change of members, or as a peer has asked for it.
+    Sync(sync::Action),
+    /// Ask a peer to look itself for what it lacks: [`Repair::handle_caught_up`] or [`Repair::not_sent`].
+    CatchUp {
+        /// Whom.
+        peer: NodeId,
+        /// To be given back.
+        call: CallId,
+        /// What to tell it.
+        wanted: Wanted,
     },
     /// Give the own replica a `LocalWrite`; its reply goes to [`Repair::handle_reply`].
     Store {
@@ -176,6 +198,7 @@ fn number(call: CallId) -> u64 {
 pub struct Repair {
     config: Config,
     local: NodeId,
+    sync: Sync,
     peers: BTreeMap<NodeId, Peer>,
     numbers: u64,
     actions: VecDeque<Action>,
@@ -183,9 +206,11 @@ pub struct Repair {
 
 impl Repair {
     /// Of the node `local` that has just started: it compares itself with each of `peers` once, as nobody knows what was under
-    /// way when it ended.
-    pub fn new(config: Config, local: NodeId, peers: impl IntoIterator<Item = NodeId>) -> Self {
-        let mut repair = Self { config, local, peers: BTreeMap::new(), numbers: 0, actions: VecDeque::new() };
+    /// way when it ended. `order`: that of keys in the store.
+    pub fn new(config: Config, local: NodeId, peers: impl IntoIterator<Item = NodeId>, order: Order) -> Self {
+        let sync = Sync::new(config.sync.clone(), local, order);
+        let (peers_of, actions) = (BTreeMap::new(), VecDeque::new());
+        let mut repair = Self { config, local, sync, peers: peers_of, numbers: 0, actions };
         repair.set_peers(peers);
         for peer in repair.peers.values_mut() {
             peer.comparison.want(Urgency::Routine, None);
@@ -195,7 +220,7 @@ impl Repair {
 
     /// These are the peers from now on; the own node is passed over. What is known of others is forgotten. With those who are
     /// new nothing is compared before there is a reason: a sync brings them what there is.
-    pub fn set_peers(&mut self, peers: impl IntoIterator<Item = NodeId>) {
+    fn set_peers(&mut self, peers: impl IntoIterator<Item = NodeId>) {
         let mut before = core::mem::take(&mut self.peers);
         for id in peers.into_iter().filter(|id| *id != self.local) {
             let peer = before.remove(&id).unwrap_or_else(|| Peer::new(id, &self.config));
@@ -203,15 +228,57 @@ impl Repair {
         }
     }
 
+    /// A configuration is installed: its members are the peers from now on, and while they change this node pulls what it lacks to be
+    /// one of them. `lost`: the ranges of which the own replica may have lost something.
+    pub fn install(&mut self, configuration: &Configuration, lost: Vec<Range>, now: Instant) {
+        self.set_peers(configuration.everybody().iter().map(|member| member.id));
+        match Goal::of(configuration, self.local, lost) {
+            // The other event loops have said so already.
+            Some(goal) if self.sync.scope() == Some(goal.scope) => {}
+            Some(goal) => self.sync.begin(goal, now),
+            None => self.sync.end(configuration.scope),
+        }
+    }
+
+    /// The sync of a change of members, which is driven with the rest.
+    pub fn sync(&mut self) -> &mut Sync {
+        &mut self.sync
+    }
+
     /// A connection to a peer is up.
     pub fn handle_peer_up(&mut self, peer: NodeId, now: Instant) {
+        self.sync.handle_peer_up(peer, now);
         if let Some(peer) = self.peers.get_mut(&peer) {
             peer.connected(&self.config, now);
         }
     }
 
+    /// Whether a peer can look itself for what it lacks, which those of an earlier release cannot.
+    pub fn handle_pulls(&mut self, peer: NodeId, pulls: bool) {
+        if let Some(peer) = self.peers.get_mut(&peer) {
+            peer.pulls = pulls;
+        }
+    }
+
+    /// A peer says that this node lacks, or may lack, something that it has. How far this node is with that.
+    pub fn handle_wanted(&mut self, from: NodeId, wanted: Wanted, now: Instant) -> CaughtUp {
+        if self.peers.contains_key(&from) {
+            self.sync.handle_wanted(from, wanted, now)
+        } else {
+            CaughtUp::default()
+        }
+    }
+
+    /// How far a peer is that was asked to catch up. Late and foreign answers have no effect.
+    pub fn handle_caught_up(&mut self, from: NodeId, call: CallId, caught_up: CaughtUp, now: Instant) {
+        if is_repair(call) {
+            self.with(from, now, |peer, turn| peer.handle_caught_up(number(call), caught_up, turn));
+        }
+    }
+
     /// No connection to a peer is left.
     pub fn handle_peer_down(&mut self, peer: NodeId) {
+        self.sync.handle_peer_down(peer);
         if let Some(peer) = self.peers.get_mut(&peer) {
             peer.disconnected();
         }
@@ -258,6 +325,9 @@ impl Repair {
 
     /// A reply of a peer, or of the own replica. Late and foreign ones have no effect.
     pub fn handle_reply(&mut self, from: NodeId, call: CallId, reply: Reply, now: Instant) {
+        if sync::is_sync(call) {
+            return self.sync.handle_reply(from, call, reply, now);
+        }
         let is_own = from == self.local;
         let peer = if is_own { self.asked_about(call) } else { Some(from).filter(|_| is_repair(call)) };
         if let Some(peer) = peer {
@@ -267,6 +337,9 @@ impl Repair {
 
     /// There was no room for a question, a push or a fetch, or nothing to send.
     pub fn not_sent(&mut self, call: CallId, now: Instant) {
+        if sync::is_sync(call) {
+            return self.sync.not_sent(call, now);
+        }
         if let Some(peer) = self.asked_about(call) {
             self.with(peer, now, |peer, turn| peer.not_sent(number(call), turn));
         }
@@ -286,12 +359,17 @@ impl Repair {
                 self.with(peer, now, Peer::poll);
             }
         }
-        self.actions.pop_front()
+        let action = self.actions.pop_front();
+        action.or_else(|| {
+            let action = self.sync.poll(now).map(Action::Sync);
+            self.pass_on(now);
+            action
+        })
     }
 
     /// When [`Repair::poll`] is due, after it has returned `None`.
     pub fn wake_at(&self) -> Option<Instant> {
-        self.peers.values().filter_map(Peer::wake_at).min()
+        self.peers.values().filter_map(Peer::wake_at).chain(self.sync.wake_at()).min()
     }
 
     /// How each peer stands, in the order of their ids.
@@ -309,17 +387,50 @@ impl Repair {
     }
 
     fn with(&mut self, peer: NodeId, now: Instant, act: impl FnOnce(&mut Peer, &mut Turn<'_>)) {
-        let mut fetched: Vec<KeyVersion> = Vec::new();
+        let (mut fetched, mut wants_itself): (Vec<KeyVersion>, _) = (Vec::new(), false);
         let Self { config, peers, numbers, actions, .. } = self;
         let Some(of_peer) = peers.get_mut(&peer) else { return };
-        act(of_peer, &mut Turn { config, now, numbers, actions, fetched: &mut fetched });
-        // What this node did not have, others may lack, too: its writer may be gone.
+        act(
+            of_peer,
+            &mut Turn {
+                config,
+                now,
+                numbers,
+                actions,
+                fetched: &mut fetched,
+                wants_itself: &mut wants_itself,
+            },
+        );
+        if wants_itself {
+            self.sync.want(peer, now);
+        }
+        self.others_may_lack(peer, &fetched, now);
+    }
+
+    /// What this node did not have, others may lack, too: its writer may be gone.
+    fn others_may_lack(&mut self, had_by: NodeId, fetched: &[KeyVersion], now: Instant) {
         for (key, version) in fetched {
-            for (_, other) in self.peers.iter_mut().filter(|(id, _)| **id != peer) {
+            for (_, other) in self.peers.iter_mut().filter(|(id, _)| **id != had_by) {
                 // A walk that has yet to begin will come upon it.
                 if !other.comparison.is_wanted() || other.comparison.is_under_way() {
-                    other.misses(&key, version, &self.config, now);
+                    other.misses(key, *version, &self.config, now);
                 }
+            }
+        }
+    }
+
+    /// The same of what was pulled from peers. If that was too much to remember, the others look themselves.
+    fn pass_on(&mut self, now: Instant) {
+        while let Some(CaughtUpWith { peer, moved, fetched }) = self.sync.poll_caught_up() {
+            if let Some(of_peer) = self.peers.get_mut(&peer) {
+                of_peer.counts.fetched += moved.keys;
+                of_peer.counts.differing += moved.differing;
+            }
+            if moved.keys > fetched.len() as u64 {
+                let others = self.peers.iter_mut().filter(|(id, _)| **id != peer);
+                others.for_each(|(_, other)| other.comparison.want(Urgency::Routine, None));
+            } else {
+                self.others_may_lack(peer, &fetched, now);
             }
         }
     }

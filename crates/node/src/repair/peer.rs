@@ -23,6 +23,8 @@ pub(super) struct Turn<'a> {
     pub(super) actions: &'a mut VecDeque<Action>,
     /// What has come from this peer: the others may lack it, too.
     pub(super) fetched: &'a mut Vec<KeyVersion>,
+    /// Set if this node is to look for what it lacks itself.
+    pub(super) wants_itself: &'a mut bool,
 }
 
 impl Turn<'_> {
@@ -72,6 +74,11 @@ pub(super) enum Round {
         listed: Vec<Listed>,
     },
     Moving(Moving),
+    /// The peer was asked to look itself for what it lacks.
+    CatchingUp {
+        number: u64,
+        until: Instant,
+    },
 }
 
 /// The state of one peer.
@@ -79,11 +86,13 @@ pub(super) enum Round {
 pub(super) struct Peer {
     pub(super) id: NodeId,
     up: bool,
+    /// Whether it can be asked to look itself for what it lacks.
+    pub(super) pulls: bool,
     pub(super) missed: MissedKeys,
     pub(super) comparison: Comparison,
     pub(super) round: Round,
     /// The next round begins no earlier.
-    next_at: Instant,
+    pub(super) next_at: Instant,
     /// How long to wait after a round that came to nothing.
     retry: core::time::Duration,
     /// The list and the comparison take turns.
@@ -96,6 +105,7 @@ impl Peer {
         Self {
             id,
             up: false,
+            pulls: false,
             missed: MissedKeys::default(),
             comparison: Comparison::default(),
             round: Round::Idle,
@@ -114,7 +124,9 @@ impl Peer {
     pub(super) fn waits_for(&self, number: u64) -> bool {
         match &self.round {
             Round::Idle | Round::LookingUp { .. } | Round::Walking { .. } => false,
-            Round::Comparing { number: asked, .. } | Round::Listing { number: asked, .. } => *asked == number,
+            Round::Comparing { number: asked, .. }
+            | Round::Listing { number: asked, .. }
+            | Round::CatchingUp { number: asked, .. } => *asked == number,
             Round::Moving(moving) => moving.under_way.contains_key(&number),
         }
     }
@@ -158,6 +170,7 @@ impl Peer {
             Round::LookingUp { .. } | Round::Walking { .. } => None,
             Round::Comparing { until, .. }
             | Round::Listing { until, .. }
+            | Round::CatchingUp { until, .. }
             | Round::Moving(Moving { until, .. }) => Some(*until),
         };
         due.into_iter().chain(round).min()
@@ -193,6 +206,9 @@ impl Peer {
     }
 
     fn compare_next(&mut self, turn: &mut Turn<'_>) {
+        if self.pulls {
+            return self.ask_to_catch_up(turn);
+        }
         let Some(chunk) = self.comparison.next() else {
             let look = turn.number();
             let range = self.comparison.rest();
@@ -325,7 +341,9 @@ impl Peer {
     /// Something could not be sent.
     pub(super) fn not_sent(&mut self, number: u64, turn: &mut Turn<'_>) {
         match &mut self.round {
-            Round::Comparing { number: asked, .. } | Round::Listing { number: asked, .. }
+            Round::Comparing { number: asked, .. }
+            | Round::Listing { number: asked, .. }
+            | Round::CatchingUp { number: asked, .. }
                 if *asked == number =>
             {
                 self.came_to_nothing(turn);

@@ -9,6 +9,7 @@ use super::message::{Answer, KeyVersion, LIST_BYTES_MAX, Question, fit};
 use abd::{Refusal, Version};
 use alloc::{collections::BTreeMap, vec::Vec};
 use bytes::Bytes;
+use core::cmp::Ordering;
 use sha2::{Digest as _, Sha256};
 
 /// Keys that one digest is made of at most.
@@ -16,7 +17,7 @@ pub const PAGE_KEYS: usize = 1024;
 /// Bytes of the keys and versions of a page; one more than fits may be in it.
 pub const PAGE_BYTES: usize = 256 << 10;
 /// A replica reads no more to answer. It is more than any page of the same keys has.
-const ANSWER_BYTES: usize = 2 * PAGE_BYTES;
+pub const ANSWER_BYTES: usize = 2 * PAGE_BYTES;
 /// Keys whose versions are listed in one message at most.
 pub const CHUNK_KEYS: usize = 64;
 /// Bytes of a digest.
@@ -32,6 +33,14 @@ pub struct Range {
     pub after: Option<Bytes>,
     /// The last key; `None`: the last of all.
     pub up_to: Option<Bytes>,
+}
+
+impl Range {
+    /// Whether a key is in it.
+    pub fn has(&self, key: &[u8], order: fn(&[u8], &[u8]) -> Ordering) -> bool {
+        self.after.as_ref().is_none_or(|after| order(after, key) == Ordering::Less)
+            && self.up_to.as_ref().is_none_or(|up_to| order(key, up_to) != Ordering::Greater)
+    }
 }
 
 /// A walk's next keys, with their newest versions.
@@ -72,6 +81,12 @@ pub fn digest(entries: &[KeyVersion]) -> Digest {
         hash.update(version.to_bytes());
     }
     let whole: [u8; 32] = hash.finalize().into();
+    core::array::from_fn(|index| whole[index])
+}
+
+/// The digest of digests, in this order.
+pub fn digest_of(digests: &[Digest]) -> Digest {
+    let whole: [u8; 32] = Sha256::digest(digests.as_flattened()).into();
     core::array::from_fn(|index| whole[index])
 }
 

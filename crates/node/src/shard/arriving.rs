@@ -9,6 +9,7 @@ use crate::limits::FRAME_BYTES_MAX;
 use crate::lookups::found_bytes;
 use crate::news::{NEWS, News};
 use crate::repair::message::{Answer, get_answer, get_question, is_answer, is_question, put_answer};
+use crate::sync;
 use abd::wire::{Received, call_of, get_reply, get_request, is_reply};
 use abd::{CallId, Instant, Now, Refusal, Reply};
 use bytes::{Buf, Bytes, BytesMut};
@@ -91,6 +92,16 @@ impl<E: Environment, R: Return> Shard<E, R> {
                 let (call, answer) = get_answer(body)?;
                 self.environment.repair(|repair, now| repair.handle_answer(key.peer, call, answer, now));
             }
+            _ if sync::message::is_answer(&body) => {
+                let (call, answer) = sync::message::get_answer(body)?;
+                let from = key.peer;
+                self.environment.repair(|repair, now| repair.sync().handle_answer(from, call, answer, now));
+            }
+            _ if sync::message::is_caught_up(&body) => {
+                let (call, caught_up) = sync::message::get_caught_up(&body)?;
+                let from = key.peer;
+                self.environment.repair(|repair, now| repair.handle_caught_up(from, call, caught_up, now));
+            }
             _ if inquiry::message::is_answer(&body) => {
                 let (call, answer) = inquiry::message::get_answer(body)?;
                 self.inquiries.handle_answer(key.peer, call, answer, now);
@@ -117,6 +128,16 @@ impl<E: Environment, R: Return> Shard<E, R> {
             } else {
                 self.questions.push_back(OwnQuestion::of_repair(ReplyTo { lane: Some(key), call }, question));
             }
+            return Ok(());
+        }
+        if sync::message::is_wanted(&body) {
+            let (call, wanted) = sync::message::get_wanted(&body)?;
+            self.handle_wanted(key, call, wanted);
+            return Ok(());
+        }
+        if sync::message::is_question(&body) {
+            let (call, question) = sync::message::get_question(body)?;
+            self.handle_pull(key, call, question);
             return Ok(());
         }
         if inquiry::message::is_question(&body) {
@@ -165,7 +186,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
     }
 
     /// Queues a small frame that answers what came over a lane.
-    fn frame(&mut self, key: LaneKey, body: impl FnOnce(&mut BytesMut)) {
+    pub(super) fn frame(&mut self, key: LaneKey, body: impl FnOnce(&mut BytesMut)) {
         if let Some(lane) = self.way_back(key, 0) {
             let (wakes, key) = (lane.outgoing.frame(Patience::None, body), lane.key);
             self.wake_if(wakes, key);

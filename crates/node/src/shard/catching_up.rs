@@ -4,7 +4,9 @@
 use super::own::{InMemory, OnDisk};
 use super::{Environment, ReplyTo, Return, Served, Shard};
 use crate::repair::Action;
-use crate::repair::ranges::{self, Page, Range, Ranges};
+use crate::repair::ranges::{self, Page, Range};
+use crate::sync::OwnPage;
+use crate::sync::source::{Records, Source, own_page};
 use abd::{CallId, Newest, NodeId, Now, Request, Transmit, Version, VersionStore};
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -30,6 +32,15 @@ pub enum Look {
         /// The range.
         range: Range,
     },
+    /// A page of what is here, for a question to a source.
+    Own {
+        /// Which look.
+        look: u64,
+        /// Behind which key the page begins.
+        after: Option<Bytes>,
+        /// Whether what is accepted is a part of it.
+        records: bool,
+    },
     /// What is to be sent to a peer.
     Newest {
         /// To whom.
@@ -48,13 +59,16 @@ pub enum Looked {
     Versions(NodeId, u64, Option<Vec<Option<Version>>>),
     /// The page.
     Page(NodeId, u64, Option<Page>),
+    /// What is here.
+    Own(u64, Option<OwnPage>),
     /// What is to be sent.
     Newest(NodeId, CallId, Bytes, Option<Newest>),
 }
 
 impl Look {
-    /// Looks, and may wait for the disk. That the store cannot be read is told by the store itself.
-    pub fn carry_out<S: VersionStore + Ranges>(self, store: &S) -> Looked {
+    /// Looks, and may wait for the disk. That the store cannot be read is told by the store itself. `accepted`: what the
+    /// own acceptors have accepted of a range, in memory.
+    pub fn carry_out<S: Source>(self, store: &S, accepted: impl FnOnce(&Range) -> Records) -> Looked {
         match self {
             Self::Versions { peer, look, keys } => {
                 let versions = keys.iter().map(|key| store.version(key)).collect::<Result<Vec<_>, _>>();
@@ -63,6 +77,10 @@ impl Look {
             Self::Page { peer, look, range } => {
                 Looked::Page(peer, look, store.walk(&range, ranges::PAGE_KEYS, ranges::PAGE_BYTES).ok())
             }
+            Self::Own { look, after, records } => Looked::Own(
+                look,
+                own_page(store, after, |range| if records { accepted(range) } else { Records::new() }).ok(),
+            ),
             Self::Newest { peer, call, key } => {
                 let newest = store.newest(&key).ok();
                 Looked::Newest(peer, call, key, newest)
@@ -78,7 +96,7 @@ impl Look {
                 let version = |key: &Bytes| Ok(Some(memory.newest_above(key, Version::MAX)?.version));
                 Looked::Versions(*peer, *look, Some(keys.iter().map(version).collect::<Result<Vec<_>, _>>()?))
             }
-            Self::Page { .. } => return Err(OnDisk),
+            Self::Page { .. } | Self::Own { .. } => return Err(OnDisk),
             Self::Newest { peer, call, key } => {
                 Looked::Newest(*peer, *call, key.clone(), Some(memory.newest(key)?))
             }
@@ -101,6 +119,11 @@ impl<E: Environment, R: Return> Shard<E, R> {
             }
             Action::Fetch { peer, call, key, have } => {
                 self.send_for_repair(peer, call, Request::LocalRead { key, have }, now);
+                return None;
+            }
+            Action::Sync(action) => return self.carry_out_sync(action, now),
+            Action::CatchUp { peer, call, wanted } => {
+                self.want(peer, call, wanted);
                 return None;
             }
             Action::Store { call, key, stamped } => {
@@ -132,6 +155,9 @@ impl<E: Environment, R: Return> Shard<E, R> {
             Looked::Page(peer, look, page) => {
                 self.environment.repair(|repair, now| repair.walked(peer, look, page, now));
             }
+            Looked::Own(look, page) => {
+                self.environment.repair(|repair, now| repair.sync().looked(look, page, now));
+            }
             Looked::Newest(peer, call, key, Some(newest)) if newest.stamped.version > Version::MIN => {
                 self.send_for_repair(peer, call, Request::LocalWrite { key, stamped: newest.stamped }, now);
             }
@@ -141,7 +167,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
         }
     }
 
-    fn send_for_repair(&mut self, to: NodeId, call: CallId, request: Request, now: Now) {
+    pub(super) fn send_for_repair(&mut self, to: NodeId, call: CallId, request: Request, now: Now) {
         let deadline = now.instant + self.op_timeout;
         let scope = self.replica.scope;
         self.send(Transmit { to, call, scope, deadline, request, may_wait: false, again: false }, now);

@@ -7,16 +7,16 @@ use crate::clock::Moments;
 use crate::commit::Address;
 use crate::configuration::{Configuration, DirectoryId};
 use crate::hello::LaneKind;
-use crate::inquiry::listing::Lists;
 use crate::inquiry::notes::Notes;
 use crate::lanes::Bounds;
 use crate::lanes::lane::LaneKey;
 use crate::news::News;
 use crate::repair::Repair;
 use crate::sweep::{Deadlines, Progress};
+use crate::sync::source::Source;
 use abd::{
     Acceptor, AfterCommit, CallId, Evaluation, Instant, NodeId, Now, Operation, Outcome, Reason, Reply,
-    Request, Standing, TimestampIssuer, Unit, Version, VersionStore,
+    Request, Standing, TimestampIssuer, Unit, Version,
 };
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -40,7 +40,7 @@ impl Address for ReplyTo {
 /// What an event loop reaches beyond itself: clocks, the own disk, and what it shares with the node's other event loops.
 pub trait Environment {
     /// The own replica's store.
-    type Store: VersionStore + Lists + Deadlines;
+    type Store: Source + Deadlines;
 
     /// What time it is, for the coordinator. `instant` may be a little old; the rest is read now.
     fn now(&self, instant: Instant) -> Now;

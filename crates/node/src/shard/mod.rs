@@ -19,6 +19,7 @@ mod own;
 mod questions;
 mod sending;
 mod sweeping;
+mod syncing;
 #[cfg(test)]
 mod tests;
 

@@ -1,9 +1,11 @@
 //! Questions that a look at the own store answers. Whoever may wait for the disk looks, and the answer comes back as an input.
 
 use super::{Environment, ReplyTo, Return, Shard};
-use crate::inquiry::{self, listing::Lists};
+use crate::inquiry;
 use crate::repair::message::{Answer, Question};
-use crate::repair::ranges;
+use crate::repair::ranges::{self, Range};
+use crate::sync;
+use crate::sync::source::{Records, Source};
 use abd::{Now, Refusal};
 
 /// A question to the own store, of a peer's repair or of an inquiry. Its answer goes to
@@ -19,6 +21,7 @@ pub struct OwnQuestion {
 enum What {
     Repair(Question),
     Inquiry(inquiry::message::Question),
+    Sync(sync::message::Question),
 }
 
 /// What the own store says to an [`OwnQuestion`].
@@ -28,6 +31,8 @@ pub enum OwnAnswer {
     Repair(Answer),
     /// To an inquiry.
     Inquiry(inquiry::message::Answer),
+    /// To a peer that pulls.
+    Sync(sync::message::Answer),
 }
 
 impl OwnQuestion {
@@ -39,8 +44,18 @@ impl OwnQuestion {
         Self { to, what: What::Inquiry(question) }
     }
 
-    /// Looks for the answer, and may wait for the disk. `is_admitted`: rule M1.
-    pub fn carry_out<S: Lists>(&self, store: &S, is_admitted: bool) -> OwnAnswer {
+    pub(super) fn of_sync(to: ReplyTo, question: sync::message::Question) -> Self {
+        Self { to, what: What::Sync(question) }
+    }
+
+    /// Looks for the answer, and may wait for the disk. `is_admitted`: rule M1. `accepted`: what the own acceptors have accepted of
+    /// a range, in memory ([`source::records_of`](crate::sync::source::records_of)).
+    pub fn carry_out<S: Source>(
+        &self,
+        store: &S,
+        is_admitted: bool,
+        accepted: impl FnOnce(&Range) -> Records,
+    ) -> OwnAnswer {
         match &self.what {
             What::Repair(question) => {
                 let answer = ranges::answer(store, question, is_admitted);
@@ -49,6 +64,13 @@ impl OwnQuestion {
             What::Inquiry(question) => {
                 let answer = inquiry::answer(store, question, is_admitted);
                 OwnAnswer::Inquiry(answer.unwrap_or(inquiry::message::Answer::Refused(Refusal::StoreFailed)))
+            }
+            What::Sync(..) if !is_admitted => {
+                OwnAnswer::Sync(sync::message::Answer::Refused(Refusal::NotAdmitted))
+            }
+            What::Sync(question) => {
+                let answer = sync::source::answer(store, question, accepted);
+                OwnAnswer::Sync(answer.unwrap_or(sync::message::Answer::Refused(Refusal::StoreFailed)))
             }
         }
     }
@@ -81,7 +103,14 @@ impl<E: Environment, R: Return> Shard<E, R> {
                 lane.is_answering = false;
                 self.tell(key, to.call, &answer);
             }
-            (OwnAnswer::Repair(_), None) => unreachable!("repair asks its own store in another way"),
+            (OwnAnswer::Sync(answer), Some(key)) => {
+                let Some(lane) = self.lane(key) else { return };
+                lane.is_answering = false;
+                self.tell_puller(key, to.call, &answer);
+            }
+            (OwnAnswer::Repair(_) | OwnAnswer::Sync(_), None) => {
+                unreachable!("repair asks its own store in another way")
+            }
         }
     }
 }

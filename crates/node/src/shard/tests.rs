@@ -18,8 +18,10 @@ use crate::lanes::lane::{LaneError, PING, SILENCE_LIMIT};
 use crate::limits::FRAME_BYTES_MAX;
 use crate::lookups::look_up;
 use crate::news::News;
+use crate::repair::ranges::Range;
 use crate::repair::{Config as RepairConfig, Repair};
 use crate::sweep::Progress;
+use crate::sync::source::{Records, records_of};
 use abd::wire::put_frame;
 use abd::{
     Acceptor, AcceptorLimits, AfterCommit, Ballot, Base, Content, Deadline, Evaluation, Moment, Proposal,
@@ -62,6 +64,14 @@ struct Surroundings {
     newest_epoch: Cell<u32>,
     expired: Cell<usize>,
     swept: Cell<Progress>,
+}
+
+impl Surroundings {
+    fn accepted(&self, range: &Range) -> Records {
+        let mut records = Records::new();
+        records_of(&self.acceptor.borrow(), range, <[u8]>::cmp, &mut records);
+        records
+    }
 }
 
 impl Environment for Rc<Surroundings> {
@@ -244,7 +254,7 @@ impl Cluster {
         let configuration = Configuration::first(addresses, TimestampMode::Logical);
         let node = |own: usize| {
             let config = RepairConfig { compare_every: None, ..RepairConfig::default() };
-            let repair = Repair::new(config, id(own), members.clone());
+            let repair = Repair::new(config, id(own), members.clone(), <[u8]>::cmp);
             let surroundings = Rc::new(Surroundings {
                 issuer: TimestampIssuer::new(id(own), 1),
                 store: RefCell::default(),
@@ -328,7 +338,8 @@ impl Cluster {
                 if let Some(action) = action {
                     moved = true;
                     if let Some(look) = shard.carry_out_repair(action, now) {
-                        let looked = look.carry_out(&*surroundings.store.borrow());
+                        let accepted = |range: &Range| surroundings.accepted(range);
+                        let looked = look.carry_out(&*surroundings.store.borrow(), accepted);
                         shard.handle_looked(looked, now);
                     }
                 }
@@ -338,7 +349,8 @@ impl Cluster {
                     shard.handle_swept(found, now);
                 }
                 while let Some(question) = shard.poll_question() {
-                    let answer = question.carry_out(&*surroundings.store.borrow(), true);
+                    let accepted = |range: &Range| surroundings.accepted(range);
+                    let answer = question.carry_out(&*surroundings.store.borrow(), true, accepted);
                     shard.handle_answered(question.to, answer, now);
                 }
             }

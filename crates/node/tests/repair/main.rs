@@ -1,5 +1,6 @@
 //! Rule R2: every replica gets every version in the end, whatever happens to repair's own messages.
 
+mod pulling;
 mod world;
 
 use abd::{CallId, Refusal, Version};
@@ -12,11 +13,11 @@ use node::repair::ranges::{CHUNK_KEYS, Range, Ranges, answer, digest};
 use std::time::Duration;
 use world::{Store, World, id, key, machine, version};
 
-const SECOND: Duration = Duration::from_secs(1);
-const LONG: Duration = Duration::from_secs(100);
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const LONG: Duration = Duration::from_secs(100);
 
 /// Without comparisons but those after a start.
-fn config() -> Config {
+pub(crate) fn config() -> Config {
     Config { compare_every: None, ..Config::default() }
 }
 
@@ -30,7 +31,7 @@ fn settled(config: Config) -> World {
 }
 
 /// A write that reached everybody but those who missed it.
-fn write(world: &mut World, number: usize, at: u64, missed_by: &[usize]) {
+pub(crate) fn write(world: &mut World, number: usize, at: u64, missed_by: &[usize]) {
     let (key, version, now) = (key(number), version(at), world.now);
     for node in (0..world.stores.len()).filter(|node| !missed_by.contains(node)) {
         world.stores[node].put(&key, version);

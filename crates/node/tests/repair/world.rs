@@ -1,10 +1,14 @@
 //! Replicas in memory, each with a repair of its own, and lanes that can be cut, be full, or lose what is in them.
 
-use abd::{Content, Instant, Newest, NodeId, Reply, StampedValue, Timestamp, Version};
+use abd::{Ballot, Content, Instant, Newest, NodeId, Reply, StampedValue, Timestamp, Version, VersionStore};
 use bytes::{Bytes, BytesMut};
+use node::inquiry::listing::{ListLimits, Listing, Lists};
 use node::repair::message::{Answer, Question, get_answer, get_question, put_answer, put_question};
 use node::repair::ranges::{self, Page, Range, Ranges};
 use node::repair::{Action, Config, Repair, Status};
+use node::sync;
+use node::sync::source::{self, Source, SourcePage, own_page};
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::time::Duration;
@@ -29,7 +33,7 @@ pub(crate) fn index(id: NodeId) -> usize {
 
 /// The machine of a node that has just started.
 pub(crate) fn machine(config: Config, members: usize, node: usize) -> Repair {
-    Repair::new(config, id(node), (0..members).map(id))
+    Repair::new(config, id(node), (0..members).map(id), <[u8]>::cmp)
 }
 
 #[derive(Clone, Debug, Default)]
@@ -84,6 +88,56 @@ impl Ranges for Store {
     }
 }
 
+impl VersionStore for Store {
+    type Error = ();
+
+    fn newest(&self, key: &[u8]) -> Result<Newest, ()> {
+        if self.damaged.contains(key) || self.abstains.contains(key) {
+            return Err(());
+        }
+        let stamped = self.versions.get(key).cloned().unwrap_or(StampedValue::NEVER);
+        Ok(Newest { stamped, durable: true })
+    }
+
+    fn mark(&self) -> Ballot {
+        Ballot::MIN
+    }
+}
+
+impl Lists for Store {
+    fn list(
+        &self,
+        _: Option<&[u8]>,
+        _: &[u8],
+        _: ListLimits,
+        _: impl FnMut(&[u8]) -> bool,
+    ) -> Result<Listing, ()> {
+        unreachable!("repair lists nothing")
+    }
+
+    fn order(one: &[u8], other: &[u8]) -> Ordering {
+        one.cmp(other)
+    }
+}
+
+impl Source for Store {
+    fn contents(&self, range: &Range, keys: usize, bytes: usize) -> Result<SourcePage<StampedValue>, ()> {
+        let SourcePage { entries, lost, told_up_to } = self.versions(range, keys, bytes)?;
+        let entries = entries.into_iter().map(|(key, _)| (key.clone(), self.versions[&key].clone()));
+        Ok(SourcePage { entries: entries.collect(), lost, told_up_to })
+    }
+
+    fn versions(&self, range: &Range, keys: usize, bytes: usize) -> Result<SourcePage<Version>, ()> {
+        let Page { entries, is_last } = self.walk(range, keys, bytes)?;
+        let told_up_to = entries.last().map(|(key, _)| key.clone()).filter(|_| !is_last);
+        Ok(SourcePage { entries, lost: Vec::new(), told_up_to })
+    }
+
+    fn stored(&self, range: &Range, keys: usize, bytes: usize) -> Result<SourcePage<Version>, ()> {
+        self.versions(range, keys, bytes)
+    }
+}
+
 impl Store {
     pub(crate) fn put(&mut self, key: &Bytes, version: Version) {
         let content = Content::Value(Bytes::from(format!("value of {version}")));
@@ -103,6 +157,8 @@ pub(crate) struct World {
     pub(crate) config: Config,
     pub(crate) stores: Vec<Store>,
     pub(crate) repairs: Vec<Option<Repair>>,
+    /// Nodes that can look themselves for what they lack.
+    pub(crate) pulling: BTreeSet<usize>,
     /// Ways on which nothing passes, and nobody has noticed: from, to.
     pub(crate) silent: BTreeSet<(usize, usize)>,
     /// Ways whose backlog is full.
@@ -119,6 +175,7 @@ impl World {
             config,
             stores: vec![Store::default(); members],
             repairs: (0..members).map(|_| None).collect(),
+            pulling: BTreeSet::new(),
             silent: BTreeSet::new(),
             full: BTreeSet::new(),
             sent: BTreeMap::new(),
@@ -132,7 +189,9 @@ impl World {
         let mut repair = machine(self.config.clone(), self.stores.len(), node);
         for peer in 0..self.stores.len() {
             if let Some(there) = &mut self.repairs[peer] {
+                there.handle_pulls(id(node), self.pulling.contains(&node) && self.pulling.contains(&peer));
                 there.handle_peer_up(id(node), self.now);
+                repair.handle_pulls(id(peer), self.pulling.contains(&node) && self.pulling.contains(&peer));
                 repair.handle_peer_up(id(peer), self.now);
             }
         }
@@ -230,9 +289,59 @@ impl World {
                 let reply = Reply::Read(Newest { stamped: held, durable: true }.glimpse(have));
                 self.repair(node).handle_reply(peer, call, reply, now);
             }
+            Action::Sync(action) => self.carry_out_sync(node, action),
+            Action::CatchUp { peer, call, wanted } => {
+                if self.refuses_to_send(node, index(peer), "wanted") {
+                    return self.repair(node).not_sent(call, now);
+                }
+                if !self.is_lost(node, index(peer)) {
+                    let caught_up = self.repair(index(peer)).handle_wanted(id(node), wanted, now);
+                    self.repair(node).handle_caught_up(peer, call, caught_up, now);
+                }
+            }
             Action::Store { call, key, stamped } => {
                 let reply = self.write(node, &key, stamped);
                 self.repair(node).handle_reply(id(node), call, reply, now);
+            }
+        }
+    }
+
+    fn carry_out_sync(&mut self, node: usize, action: sync::Action) {
+        let now = self.now;
+        match action {
+            sync::Action::Look { look, after, records } => {
+                assert!(!records, "acceptors keep their own records");
+                let page = own_page(&self.stores[node], after, |_| Vec::new()).ok();
+                self.repair(node).sync().looked(look, page, now);
+            }
+            sync::Action::Ask { source, call, question } => {
+                if self.refuses_to_send(node, index(source), "pull") {
+                    return self.repair(node).not_sent(call, now);
+                }
+                let mut body = BytesMut::new();
+                sync::message::put_question(&mut body, call, &question);
+                self.count(body);
+                if self.is_lost(node, index(source)) {
+                    return;
+                }
+                let answer = source::answer(&self.stores[index(source)], &question, |_| Vec::new());
+                let answer = answer.unwrap_or(sync::message::Answer::Refused(abd::Refusal::StoreFailed));
+                let mut body = BytesMut::new();
+                sync::message::put_answer(&mut body, call, &answer);
+                self.count(body);
+                self.repair(node).sync().handle_answer(source, call, answer, now);
+            }
+            sync::Action::Fetch { source, call, key, .. } => {
+                let held = self.stores[index(source)].versions[&key].clone();
+                let reply = Reply::Read(Newest { stamped: held, durable: true }.glimpse(Version::MIN));
+                self.repair(node).handle_reply(source, call, reply, now);
+            }
+            sync::Action::Merge { call, entries } => {
+                for entry in entries {
+                    let sync::Told::Whole(stamped) = entry.newest else { panic!("it is to be whole") };
+                    let reply = self.write(node, &entry.key, stamped);
+                    self.repair(node).handle_reply(id(node), call, reply, now);
+                }
             }
         }
     }

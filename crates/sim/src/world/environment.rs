@@ -23,8 +23,10 @@ use node::lanes::outgoing::Waiting;
 use node::limits::KnownLimits;
 use node::lookups::{HandOver, Lookups};
 use node::news::News;
+use node::repair::ranges::Range;
 use node::repair::{Repair, is_repair};
 use node::shard::{Environment, ReplyTo, Return};
+use node::sync::source::{Records, records_of};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::ops::Deref;
@@ -252,6 +254,13 @@ impl Surroundings {
             }
             (None, _) => {}
         }
+    }
+
+    /// What its replica has accepted of a range.
+    pub(super) fn accepted(&self, range: &Range) -> Records {
+        let mut records = Records::new();
+        records_of(&self.acceptor.borrow(), range, store::versions::order, &mut records);
+        records
     }
 
     /// What the event loop is told about time.

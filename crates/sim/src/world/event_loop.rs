@@ -93,7 +93,7 @@ impl World {
             // It takes no time here.
             let around = process.around();
             let admitted = around.moment.get().standing.admitted;
-            let answer = asked.carry_out(&around.store, admitted);
+            let answer = asked.carry_out(&around.store, admitted, |range| around.accepted(range));
             process.desk.shard.get_mut().handle_answered(asked.to, answer, now);
         }
         self.delete_what_is_due(node);

@@ -317,7 +317,7 @@ impl World {
         let queue_bytes = self.plan.queue_bytes;
         let now = Instant(self.now);
         let repair_config = super::repair::config(&self.plan, self.lies);
-        let repair = Repair::new(repair_config, id, self.members.iter());
+        let repair = Repair::new(repair_config, id, self.members.iter(), store::versions::order);
         let standing = Standing { admitted, writable: true };
         let limits = KnownLimits::new(&self.members);
         limits.learn(id, state.own.limits);

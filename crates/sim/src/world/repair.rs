@@ -50,7 +50,8 @@ impl World {
                 continue;
             }
             if let Some(look) = process.desk.shard.get_mut().carry_out_repair(action, now) {
-                let looked = look.carry_out(&process.around().store);
+                let around = process.around();
+                let looked = look.carry_out(&around.store, |range| around.accepted(range));
                 process.desk.shard.get_mut().handle_looked(looked, now);
             }
             self.send_what_waits(node);

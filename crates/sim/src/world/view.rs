@@ -8,11 +8,12 @@ use bytes::Bytes;
 use node::inquiry::listing::{ListLimits, ListedKey, Listing, Lists};
 use node::repair::ranges::{Page, Range, Ranges};
 use node::sweep::{Deadlines, Found};
+use node::sync::source::{Source, SourcePage};
 use std::cell::{Cell, RefCell};
 use std::cmp::Ordering;
 use std::rc::Rc;
 use std::sync::Arc;
-use store::{DatabaseError, Due, MultiVersionStore};
+use store::{DatabaseError, Due, KeyRange, MultiVersionStore, Trust, WalkLimits, WalkedPage};
 
 /// What is shown instead of a value that is hidden.
 const HIDDEN: Newest = Newest { stamped: StampedValue::NEVER, durable: true };
@@ -169,6 +170,42 @@ impl Lists for View {
     fn order(one: &[u8], other: &[u8]) -> Ordering {
         store::versions::order(one, other)
     }
+}
+
+impl Source for View {
+    fn contents(
+        &self,
+        range: &Range,
+        keys: usize,
+        bytes: usize,
+    ) -> Result<SourcePage<StampedValue>, DatabaseError> {
+        let (after, up_to) = (range.after.as_deref(), range.up_to.as_deref());
+        let limits = WalkLimits { keys, bytes };
+        self.versions.walk_contents(after, up_to, limits, Trust::Whole).map(source_page)
+    }
+
+    fn versions(
+        &self,
+        range: &Range,
+        keys: usize,
+        bytes: usize,
+    ) -> Result<SourcePage<Version>, DatabaseError> {
+        let (after, up_to) = (range.after.as_deref(), range.up_to.as_deref());
+        let limits = WalkLimits { keys, bytes };
+        self.versions.walk_versions(after, up_to, limits, Trust::Whole).map(source_page)
+    }
+
+    fn stored(&self, range: &Range, keys: usize, bytes: usize) -> Result<SourcePage<Version>, DatabaseError> {
+        let (after, up_to) = (range.after.as_deref(), range.up_to.as_deref());
+        let limits = WalkLimits { keys, bytes };
+        self.versions.walk_versions(after, up_to, limits, Trust::Stored).map(source_page)
+    }
+}
+
+fn source_page<T>(page: WalkedPage<T>) -> SourcePage<T> {
+    let WalkedPage { entries, abstains, told_up_to } = page;
+    let lost = abstains.into_iter().map(|KeyRange { after, up_to }| Range { after, up_to });
+    SourcePage { entries, lost: lost.collect(), told_up_to }
 }
 
 impl Deadlines for View {

@@ -3,6 +3,7 @@
 use crate::inquiry::listing::{ListLimits, ListedKey, Listing, Lists};
 use crate::repair::ranges::{Page, Range, Ranges};
 use crate::sweep::{Deadlines, Found};
+use crate::sync::source::{Source, SourcePage};
 use abd::{Ballot, Deadline, Glimpse, Moment, Newest, StampedValue, Version, VersionStore};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -71,6 +72,29 @@ impl Lists for Store {
 
     fn order(one: &[u8], other: &[u8]) -> Ordering {
         one.cmp(other)
+    }
+}
+
+impl Source for Store {
+    fn contents(
+        &self,
+        range: &Range,
+        keys: usize,
+        bytes: usize,
+    ) -> Result<SourcePage<StampedValue>, Infallible> {
+        let SourcePage { entries, lost, told_up_to } = self.versions(range, keys, bytes)?;
+        let entries = entries.into_iter().map(|(key, _)| (key.clone(), self.0[&key].clone())).collect();
+        Ok(SourcePage { entries, lost, told_up_to })
+    }
+
+    fn versions(&self, range: &Range, keys: usize, bytes: usize) -> Result<SourcePage<Version>, Infallible> {
+        let Page { entries, is_last } = self.walk(range, keys, bytes)?;
+        let told_up_to = entries.last().map(|(key, _)| key.clone()).filter(|_| !is_last);
+        Ok(SourcePage { entries, lost: Vec::new(), told_up_to })
+    }
+
+    fn stored(&self, range: &Range, keys: usize, bytes: usize) -> Result<SourcePage<Version>, Infallible> {
+        self.versions(range, keys, bytes)
     }
 }
 

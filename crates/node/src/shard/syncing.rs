@@ -1,0 +1,106 @@
+//! The sync of a change of members (rule C3): carries out what [`crate::sync`] decides, and answers what others pull.
+
+use super::catching_up::Look;
+use super::{Environment, OwnQuestion, ReplyTo, Return, Served, Shard};
+use crate::lanes::lane::LaneKey;
+use crate::lanes::outgoing::Patience;
+use crate::sync::message::{
+    Answer, CaughtUp, Question, Wanted, put_answer, put_caught_up, put_question, put_wanted,
+};
+use crate::sync::{Action, Entry, Told};
+use abd::{CallId, NodeId, Now, Refusal, Request, Version, VersionStore};
+use alloc::boxed::Box;
+use bytes::BytesMut;
+
+impl<E: Environment, R: Return> Shard<E, R> {
+    /// Does one thing that a sync wants done; the look that it may need is handed out.
+    pub(super) fn carry_out_sync(&mut self, action: Action, now: Now) -> Option<Look> {
+        match action {
+            Action::Look { look, after, records } => return Some(Look::Own { look, after, records }),
+            Action::Ask { source, call, question } => {
+                if !self.put_frame(source, |body| put_question(body, call, &question)) {
+                    self.environment.repair(|repair, now| repair.not_sent(call, now));
+                }
+            }
+            Action::Fetch { source, call, key, whole } => {
+                let held = self.environment.store().remembered_above(&key, Version::MAX);
+                let have =
+                    held.filter(|held| !whole && held.durable).map_or(Version::MIN, |held| held.version);
+                self.send_for_repair(source, call, Request::LocalRead { key, have }, now);
+            }
+            Action::Merge { call, entries } => {
+                for (entry, phase) in entries.into_iter().zip(0..) {
+                    self.merge(CallId { phase, ..call }, entry, now);
+                }
+            }
+        }
+        None
+    }
+
+    /// Gives the own replica what a source has told of a key.
+    fn merge(&mut self, call: CallId, entry: Entry, now: Now) {
+        let Entry { key, newest, accepted } = entry;
+        let Told::Whole(stamped) = newest else { unreachable!("what is large is fetched first") };
+        let request = match accepted {
+            Some(acceptance) => Request::Adopt { key, base: Box::new(stamped), acceptance },
+            None => Request::LocalWrite { key, stamped },
+        };
+        let (to, deadline) = (ReplyTo { lane: None, call }, now.instant + self.op_timeout);
+        if let Served::Replied(reply) = self.serve_own(request, to, Some(deadline)) {
+            let own = self.local;
+            self.environment.repair(|repair, now| repair.handle_reply(own, call, reply, now));
+        }
+    }
+
+    /// Queues a small frame to a peer; whether there is a lane.
+    fn put_frame(&mut self, peer: NodeId, body: impl FnOnce(&mut BytesMut)) -> bool {
+        let lanes = self.lanes.to_mut(peer);
+        let Some((lane, _)) = lanes.and_then(|lanes| lanes.first()?.way_for(0)) else { return false };
+        let wakes = lane.outgoing.frame(Patience::None, body);
+        let key = lane.key;
+        self.wake_if(wakes, key);
+        true
+    }
+
+    /// Tells a peer to look itself for what it lacks.
+    pub(super) fn want(&mut self, peer: NodeId, call: CallId, wanted: Wanted) {
+        if !self.put_frame(peer, |body| put_wanted(body, call, wanted)) {
+            self.environment.repair(|repair, now| repair.not_sent(call, now));
+        }
+    }
+
+    /// A peer says that this node may lack something.
+    pub(super) fn handle_wanted(&mut self, key: LaneKey, call: CallId, wanted: Wanted) {
+        let mut caught_up = CaughtUp::default();
+        self.environment.repair(|repair, now| caught_up = repair.handle_wanted(key.peer, wanted, now));
+        self.frame(key, |body| put_caught_up(body, call, caught_up));
+    }
+
+    /// A peer pulls. It is told what this node has in exactly that configuration: requests of older ones change nothing any more,
+    /// and what they have changed is durable.
+    pub(super) fn handle_pull(&mut self, key: LaneKey, call: CallId, question: Question) {
+        let is_other = question.scope != self.replica.scope;
+        let Some(lane) = self.lane(key) else { return };
+        // It may wait for the disk, so one is looked at per lane and time.
+        let refusal = if is_other {
+            Some(Refusal::OtherConfiguration)
+        } else {
+            core::mem::replace(&mut lane.is_answering, true).then_some(Refusal::Overloaded)
+        };
+        if let Some(refusal) = refusal {
+            return self.tell_puller(key, call, &Answer::Refused(refusal));
+        }
+        self.questions.push_back(OwnQuestion::of_sync(ReplyTo { lane: Some(key), call }, question));
+    }
+
+    pub(super) fn tell_puller(&mut self, key: LaneKey, call: CallId, answer: &Answer) {
+        let bytes = answer.bytes();
+        let Some(lane) = self.way_back(key, bytes) else { return };
+        if bytes > 0 && !lane.outgoing.takes_contents() {
+            return self.tell_puller(key, call, &Answer::Refused(Refusal::Overloaded));
+        }
+        let put = |body: &mut BytesMut| put_answer(body, call, answer);
+        let (wakes, key) = (lane.outgoing.frame(Patience::None, put), lane.key);
+        self.wake_if(wakes, key);
+    }
+}
