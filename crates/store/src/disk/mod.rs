@@ -13,6 +13,7 @@
 
 mod format;
 mod ground;
+mod loss;
 mod open;
 mod options;
 mod room;

@@ -29,14 +29,16 @@ impl DiskDatabase {
     /// [`DatabaseError::Damaged`] when acknowledged data is missing or unreadable, [`DatabaseError::Format`] when another release
     /// wrote it, [`DatabaseError::Full`] when there is no room to open it, [`DatabaseError::Fatal`] for other failures of the disk.
     pub fn open(path: impl AsRef<Path>, options: DiskOptions) -> Result<Self, DatabaseError> {
-        Self::open_in(Arc::new(System), path.as_ref(), options)
+        Self::open_in(Arc::new(System), path.as_ref(), options, None)
     }
 
-    /// The same with the engine's own files on any file system. The tables are in the operating system's.
+    /// The same with the engine's own files on any file system. The tables are in the operating system's. `lost`: everything counts as
+    /// lost, and so many batches were acknowledged at least.
     pub(super) fn open_in(
         files: Arc<dyn FileSystem>,
         path: &Path,
         options: DiskOptions,
+        lost: Option<u64>,
     ) -> Result<Self, DatabaseError> {
         let created = |why: std::io::Error| io_error("create the directories of the database", &why);
         files.create_directory(path).map_err(created)?;
@@ -58,7 +60,10 @@ impl DiskDatabase {
             Some(watermark) => watermark.number() > 0,
             None => if_there(files.open(&watermark_path)).map_err(look)?.is_some(),
         };
-        if marked && let Some(part) = Tree::missing_part(&tables_path).map_err(look)? {
+        if marked
+            && lost.is_none()
+            && let Some(part) = Tree::missing_part(&tables_path).map_err(look)?
+        {
             return Err(damaged(format!("{} is gone", part.display())));
         }
         for stray in strays(&*files, path, &["tables", "journal"], is_ours)? {
@@ -90,7 +95,7 @@ impl DiskDatabase {
         })?;
         let mut sequence = recovered.last;
         // What is not in the journal is in the tables, which then cannot say how much they hold.
-        let at_least = |sequence: u64, acknowledged: Option<u64>| match acknowledged {
+        let at_least = |sequence: u64, acknowledged: Option<u64>| match acknowledged.max(lost) {
             Some(acknowledged) if flushed_is_lost => sequence.max(acknowledged),
             _ => sequence,
         };
@@ -108,10 +113,12 @@ impl DiskDatabase {
                     .map_err(|why| io_error("open the watermark", &why))?;
                 let acknowledged = found.map(|(acknowledged, _)| acknowledged);
                 sequence = at_least(sequence, acknowledged);
-                check_watermark(sequence, acknowledged)?;
+                check_watermark(sequence, acknowledged.or(lost))?;
                 Arc::new(watermark)
             }
-            None if sequence > 0 => return Err(damaged(format!("{} is gone", watermark_path.display()))),
+            None if sequence > 0 && lost.is_none() => {
+                return Err(damaged(format!("{} is gone", watermark_path.display())));
+            }
             None => {
                 // The tables first: a watermark without them means that they were lost.
                 files.sync_directory(path).map_err(synced)?;
@@ -131,6 +138,7 @@ impl DiskDatabase {
                 waiting.push(full);
             }
         }
+        recovered.journal.begin_after(sequence);
         recovered.clean_up()?;
         for (segment, file) in recovered.journal.with_large_values() {
             tables.add_file(segment, file);

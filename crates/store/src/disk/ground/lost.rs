@@ -13,6 +13,7 @@
 //! that will be is noted before the first thing comes back, with all that was lost by then. What is lost later is not forgotten with it.
 
 use super::failure::{damaged, io_error};
+use super::tables::FIRST;
 use crate::damage::{DamagedParts, Part};
 use crate::database::{DatabaseError, DirectoryId};
 use crate::files::{FileSystem, contents, if_there, replace};
@@ -58,6 +59,17 @@ impl Lost {
     /// Another part is lost.
     pub(crate) fn add(&mut self, part: Part) {
         self.parts.add(part);
+    }
+
+    /// Everything is lost, and how much it was.
+    pub(crate) fn add_everything(&mut self) {
+        self.flushed = true;
+        self.parts.add(everything());
+    }
+
+    /// Whether everything is lost: then no part is missed.
+    pub(crate) fn is_everything(&self) -> bool {
+        self.parts().contains(&everything())
     }
 
     /// Everything that was lost by now is being healed, for a directory that will have this id.
@@ -124,6 +136,10 @@ impl Lost {
             .and_then(|_| files.sync_directory(directory))
             .map_err(|why| io_error("remember what was lost of the tables", &why))
     }
+}
+
+fn everything() -> Part {
+    Part { from: Bytes::from_static(FIRST), to: Bytes::from_static(&[0xff; 32]) }
 }
 
 fn get_parts(bytes: &mut &[u8]) -> Option<DamagedParts> {

@@ -57,13 +57,13 @@ pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<(Tree, Lost), Databa
         tree = Tree::open(path, cache_bytes)?;
     }
     let known = known(&tree)?;
-    if lost.count() < known {
+    if lost.count() < known && !lost.is_everything() {
         return Err(damaged(format!(
             "{known} parts of the tables were lost, and the file that says which is gone from {}",
             path.display()
         )));
     }
-    if lost.count() > known {
+    if lost.count() != known {
         // No snapshot looks at anything yet.
         tell(&tree, &lost, || 0)?;
     }

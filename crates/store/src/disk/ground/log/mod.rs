@@ -290,6 +290,11 @@ impl Journal {
         sealed.chain(self.kept.iter().map(|kept| (kept.id(), &kept.segment.file)))
     }
 
+    /// No further segment gets a number that one may have had while so many batches were written.
+    pub(crate) fn begin_after(&mut self, batches: u64) {
+        self.next_id = self.next_id.max(batches + 1);
+    }
+
     /// Bytes of all batches that were written since the journal was opened, and of what was in it.
     pub(crate) fn written(&self) -> u64 {
         self.written

@@ -107,7 +107,7 @@ impl Run {
     pub(super) fn open(&mut self) -> Result<(), String> {
         let options = DiskOptions { cache_bytes: 1 << 16, ..DiskOptions::default() };
         let path = self.root.path().join("db");
-        let opened = DiskDatabase::open_in(Arc::new(self.disk.clone()), &path, options);
+        let opened = DiskDatabase::open_in(Arc::new(self.disk.clone()), &path, options, None);
         self.database = Some(opened.map_err(|why| why.to_string())?);
         self.settle();
         Ok(())
