@@ -1,87 +1,124 @@
 //! Whether a node votes and whether it begins operations (rules M1 and V1), whom it reaches, and whether it is about to stop.
 //!
-//! All event loops ask at every request, so there is no lock: whatever is learnt here is a fact that stays true for as long as
-//! the node runs, but for who is reached. Who waits for a fact is told by whoever has it written here.
+//! This is a pure state machine, of which a node has one. Event loops ask at every request: whoever shares it between them keeps
+//! what is asked so often beside it.
 
-use abd::{Members, NodeId, NodeSet, Reason, Standing};
-use alloc::boxed::Box;
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::configuration::{Configuration, DirectoryId};
+use abd::{NodeId, NodeSet, QuorumSystem, Reason, Standing};
+use alloc::collections::BTreeMap;
 
 /// What a node has been let into.
 #[derive(Debug)]
 pub struct Admission {
-    members: Members,
     own: NodeId,
+    quorums: QuorumSystem,
+    /// Everybody whom the configuration names, whether he votes or is awaited.
+    named: NodeSet,
+    right: Right,
     /// Every other member has confirmed this node's data directory, now or in an earlier run; that is durable.
-    admitted: AtomicBool,
-    /// Enough have confirmed it, so that operations may begin.
-    begun: AtomicBool,
-    stopping: AtomicBool,
-    others: Box<[Other]>,
+    admitted: bool,
+    /// Those of the others who have met this node since its start.
+    met: NodeSet,
+    /// Enough have, so that operations may begin.
+    begun: bool,
+    stopping: bool,
+    /// In which epoch this node was a member no more.
+    retired: Option<u32>,
+    /// To whom event loops have a lane, and how many of them.
+    lanes: BTreeMap<NodeId, usize>,
 }
 
-/// What is known of another member.
-#[derive(Debug)]
-struct Other {
-    id: NodeId,
-    /// It has confirmed this node's directory in this run.
-    confirmed: AtomicBool,
-    /// Event loops that have a lane to it.
-    lanes: AtomicUsize,
+/// Why a node may vote (rule M1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Right {
+    /// Every other member has to confirm its directory: the configuration names none.
+    Confirmed,
+    /// The configuration names it with its directory.
+    Named,
+    /// It may not: the configuration does not name it, or with another directory.
+    None,
+}
+
+impl Right {
+    fn of(own: NodeId, directory: DirectoryId, configuration: &Configuration) -> Self {
+        let is_open =
+            configuration.members.iter().any(|member| member.id == own && member.directory.is_none());
+        match configuration.is_voter(own, directory) {
+            true if is_open => Self::Confirmed,
+            true => Self::Named,
+            false => Self::None,
+        }
+    }
 }
 
 impl Admission {
-    /// Of a node at its start; `admitted` is what its directory says.
-    pub fn new(members: Members, own: NodeId, admitted: bool) -> Self {
-        let other = |id| Other { id, confirmed: AtomicBool::new(false), lanes: AtomicUsize::new(0) };
-        let others = members.iter().filter(|id| *id != own).map(other).collect();
-        let [begun, stopping] = [false, false].map(AtomicBool::new);
-        let admission = Self { members, own, admitted: AtomicBool::new(admitted), begun, stopping, others };
+    /// Of a node at its start. `admitted`: its directory says that all members of the first configuration have confirmed it.
+    pub fn new(configuration: &Configuration, own: NodeId, directory: DirectoryId, admitted: bool) -> Self {
+        let mut admission = Self {
+            own,
+            quorums: configuration.quorums(),
+            named: named(configuration),
+            right: Right::of(own, directory, configuration),
+            admitted,
+            met: NodeSet::EMPTY,
+            begun: false,
+            stopping: false,
+            retired: None,
+            lanes: BTreeMap::new(),
+        };
         admission.look();
         admission
     }
 
-    fn other(&self, peer: NodeId) -> Option<&Other> {
-        self.others.iter().find(|other| other.id == peer)
+    /// A configuration is installed, and the directory of this node is that one. Whether it votes now and has not before.
+    ///
+    /// Who has met it before has met it still. An operation that has begun goes on, and others begin as before if this node votes:
+    /// rule V1 is about what was before its start.
+    pub fn install(&mut self, configuration: &Configuration, directory: DirectoryId) -> bool {
+        let voted = self.is_admitted();
+        self.quorums = configuration.quorums();
+        self.named = named(configuration);
+        self.met = self.met.common(self.named);
+        self.right = Right::of(self.own, directory, configuration);
+        self.look();
+        self.is_admitted() && !voted
     }
 
-    /// Members that have met this node since its start, itself included.
-    fn met(&self) -> NodeSet {
-        self.with_others(|other| other.confirmed.load(Ordering::SeqCst))
+    /// Voters of whom something is true, and this node.
+    fn voters(&self, holds: impl Fn(NodeId) -> bool) -> NodeSet {
+        self.quorums.voters().iter().filter(|id| *id == self.own || holds(*id)).collect()
     }
 
-    /// This node and those of whom something is true.
-    fn with_others(&self, holds: impl Fn(&Other) -> bool) -> NodeSet {
-        self.others.iter().filter(|other| holds(other)).map(|other| other.id).chain([self.own]).collect()
+    fn look(&mut self) {
+        let met = self.voters(|id| self.met.contains(id));
+        self.begun |= self.is_admitted() && self.quorums.is_quorum(met);
     }
 
-    /// Of two facts that come at one time, whichever comes second sees both.
-    fn look(&self) {
-        if self.admitted.load(Ordering::SeqCst) && self.members.is_majority(self.met()) {
-            self.begun.store(true, Ordering::Release);
-        }
-    }
-
-    /// A member has durably remembered this node's directory (rule M1). `true`: so has every other one in this run, and this
-    /// node is not admitted yet. Once that is durable, it is [`Admission::admit`]ted.
-    pub fn confirmed_by(&self, peer: NodeId) -> bool {
-        if let Some(other) = self.other(peer) {
-            other.confirmed.store(true, Ordering::SeqCst);
+    /// Somebody has durably remembered this node's directory (rule M1). `true`: so has every other member in this run, and this
+    /// node needs that and is not admitted yet. Once that is durable, it is [`Admission::admit`]ted.
+    pub fn confirmed_by(&mut self, peer: NodeId) -> bool {
+        if peer != self.own && self.named.contains(peer) {
+            self.met.insert(peer);
         }
         self.look();
-        self.met().len() == self.members.count() && !self.is_admitted()
+        let all = self.quorums.members().iter().all(|id| id == self.own || self.met.contains(id));
+        all && self.right == Right::Confirmed && !self.admitted
     }
 
     /// That every member has confirmed this directory is durable; whether that is news.
-    pub fn admit(&self) -> bool {
-        let before = self.admitted.swap(true, Ordering::SeqCst);
+    pub fn admit(&mut self) -> bool {
+        let before = core::mem::replace(&mut self.admitted, true);
         self.look();
         !before
     }
 
     /// Whether this node votes.
     pub fn is_admitted(&self) -> bool {
-        self.admitted.load(Ordering::Acquire)
+        match self.right {
+            Right::Confirmed => self.admitted,
+            Right::Named => true,
+            Right::None => false,
+        }
     }
 
     /// How its replica stands. `writable`: its disk has room.
@@ -89,33 +126,42 @@ impl Admission {
         Standing { admitted: self.is_admitted(), writable }
     }
 
-    /// Whether this node may begin operations, and so issue timestamps (rule V1): its directory is confirmed, and since
-    /// its start a majority has met it. On an old copy of its disk it would issue with TrueTime, which asks nobody first,
-    /// what its former self has issued under the same boot count; whoever met that one refuses the copy.
+    /// Whether this node may begin operations, and so issue timestamps (rule V1): it votes, and since its start a quorum has met
+    /// it. On an old copy of its disk it would issue with TrueTime, which asks nobody first, what its former self has issued
+    /// under the same boot count; whoever met that one refuses the copy.
     pub fn may_begin(&self) -> bool {
-        self.begun.load(Ordering::Acquire) && !self.is_stopping()
+        self.begun && self.is_admitted() && !self.is_stopping()
     }
 
     /// From now on no operation begins here, and what waits to begin is refused.
-    pub fn stop(&self) {
-        self.stopping.store(true, Ordering::Release);
+    pub fn stop(&mut self) {
+        self.stopping = true;
+    }
+
+    /// As [`stop`](Self::stop), as a configuration of this epoch names the node no more.
+    pub fn retire(&mut self, epoch: u32) {
+        self.retired = self.retired.or(Some(epoch));
     }
 
     /// Whether it is about to stop.
     pub fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Acquire)
+        self.stopping || self.retired.is_some()
     }
 
     /// Why it may not begin operations.
     pub fn not_begun(&self) -> Reason {
-        if self.is_stopping() {
+        if let Some(epoch) = self.retired {
+            return Reason::Retired { epoch };
+        }
+        if self.stopping {
             return Reason::Stopping;
         }
         if !self.is_admitted() {
             return Reason::NotAdmitted;
         }
-        let (needed, members) = (self.members.majority(), self.members.count());
-        Reason::MajorityNotMet { met: self.met().len(), needed, members }
+        let met = self.voters(|id| self.met.contains(id));
+        let (met, needed, members) = self.quorums.shortfall(met);
+        Reason::MajorityNotMet { met, needed, members }
     }
 
     /// Why no operation can be expected to succeed now, in the words of the errors that clients get. `None`: this node is
@@ -127,90 +173,43 @@ impl Admission {
         if !has_time {
             return Some(Reason::ClockUnknown);
         }
-        let up = self.with_others(|other| other.lanes.load(Ordering::Relaxed) > 0);
-        let (needed, members) = (self.members.majority(), self.members.count());
-        let reason = Reason::NoQuorum { answered: up.len(), needed, members, refusal: None };
-        (!self.members.is_majority(up)).then_some(reason)
+        let up = self.voters(|id| self.is_up(id));
+        let (answered, needed, members) = self.quorums.shortfall(up);
+        let reason = Reason::NoQuorum { answered, needed, members, refusal: None };
+        (!self.quorums.is_quorum(up)).then_some(reason)
     }
 
-    /// An event loop has a lane to a member, or has none any more. `true`: it is the first, or was the last.
-    pub fn lanes_changed(&self, peer: NodeId, up: bool) -> bool {
-        let Some(other) = self.other(peer) else { return false };
+    /// An event loop has a lane to a peer, or has none any more. `true`: it is the first, or was the last.
+    ///
+    /// # Panics
+    /// When an event loop has lost a lane of which it has never said that it is up.
+    pub fn lanes_changed(&mut self, peer: NodeId, up: bool) -> bool {
         if up {
-            other.lanes.fetch_add(1, Ordering::Relaxed) == 0
-        } else {
-            let before = other.lanes.fetch_sub(1, Ordering::Relaxed);
-            assert!(before > 0, "an event loop had a lane to node {peer} and never said so");
-            before == 1
+            let loops = self.lanes.entry(peer).or_default();
+            *loops += 1;
+            return *loops == 1;
         }
+        let Some(loops) = self.lanes.get_mut(&peer) else {
+            panic!("an event loop had a lane to node {peer} and never said so")
+        };
+        *loops -= 1;
+        let was_last = *loops == 0;
+        if was_last {
+            self.lanes.remove(&peer);
+        }
+        was_last
     }
 
-    /// Whether any event loop has a lane to a member.
+    /// Whether any event loop has a lane to a peer.
     pub fn is_up(&self, peer: NodeId) -> bool {
-        self.other(peer).is_some_and(|other| other.lanes.load(Ordering::Relaxed) > 0)
+        self.lanes.contains_key(&peer)
     }
+}
+
+/// Everybody whom a configuration names.
+fn named(configuration: &Configuration) -> NodeSet {
+    configuration.everybody().iter().map(|member| member.id).collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn node(members: u32, admitted: bool) -> Admission {
-        Admission::new(Members::new((1..=members).map(NodeId).collect()), NodeId(1), admitted)
-    }
-
-    #[test]
-    fn m1_a_node_votes_when_every_other_member_has_confirmed_it_and_that_is_durable() {
-        let node = node(3, false);
-        assert!(!node.confirmed_by(NodeId(2)) && !node.confirmed_by(NodeId(2)), "one of two");
-        assert!(!node.confirmed_by(NodeId(1)) && !node.confirmed_by(NodeId(9)), "no other member");
-        assert_eq!((node.is_admitted(), node.not_begun()), (false, Reason::NotAdmitted));
-        assert!(node.confirmed_by(NodeId(3)));
-        assert!(!node.is_admitted() && !node.may_begin(), "it is not durable");
-        assert!(node.admit() && !node.admit());
-        assert!(node.may_begin());
-        assert_eq!(node.standing(false), Standing { admitted: true, writable: false });
-        assert!(!node.confirmed_by(NodeId(2)), "that is known");
-    }
-
-    #[test]
-    fn v1_an_admitted_node_begins_when_a_majority_has_met_it_since_its_start() {
-        let node = node(5, true);
-        for (met, peer) in [(1, 2), (2, 2), (2, 4)] {
-            assert_eq!(node.not_begun(), Reason::MajorityNotMet { met, needed: 3, members: 5 });
-            assert!(!node.may_begin());
-            node.confirmed_by(NodeId(peer));
-        }
-        assert!(node.may_begin());
-    }
-
-    #[test]
-    fn a_node_alone_is_a_majority() {
-        let node = node(1, true);
-        assert!(node.may_begin());
-        assert_eq!(node.not_ready(true), None);
-    }
-
-    #[test]
-    fn nothing_begins_in_a_node_that_stops() {
-        let node = node(3, true);
-        node.stop();
-        node.confirmed_by(NodeId(2));
-        assert_eq!((node.may_begin(), node.not_ready(true)), (false, Some(Reason::Stopping)));
-    }
-
-    #[test]
-    fn a_node_is_ready_while_it_reaches_a_majority_and_knows_the_time() {
-        let node = node(3, true);
-        node.confirmed_by(NodeId(3));
-        let (needed, members) = (2, 3);
-        let alone = Some(Reason::NoQuorum { answered: 1, needed, members, refusal: None });
-        assert_eq!(node.not_ready(true), alone);
-        // Two event loops.
-        assert!(node.lanes_changed(NodeId(2), true) && !node.lanes_changed(NodeId(2), true));
-        assert_eq!((node.not_ready(true), node.not_ready(false)), (None, Some(Reason::ClockUnknown)));
-        assert!(!node.lanes_changed(NodeId(2), false) && node.is_up(NodeId(2)));
-        assert!(node.lanes_changed(NodeId(2), false) && !node.is_up(NodeId(2)));
-        assert_eq!(node.not_ready(true), alone);
-    }
-}
+mod tests;

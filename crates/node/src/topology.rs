@@ -16,8 +16,10 @@ pub struct Known {
     pub id: NodeId,
     /// Where its clients reach it, if it has said so.
     pub endpoint: Option<Endpoint>,
-    /// The port of its entry in `--cluster`.
+    /// The port of its peer address.
     pub peer_port: u16,
+    /// Whether it is a member. A node that joins or leaves lists itself, too.
+    pub is_member: bool,
     /// Whether it answers now.
     pub is_up: bool,
 }
@@ -52,18 +54,19 @@ pub struct Topology {
 }
 
 impl Topology {
-    /// All members in ascending order of id, which of them this node is, and whether operations can be expected to succeed here.
+    /// All members and this node in ascending order of id, which of them it is, and whether operations can be expected to succeed
+    /// here.
     ///
     /// # Panics
     /// When this node is not among them.
     pub fn new(nodes: Vec<Known>, own: NodeId, is_ready: bool) -> Self {
         let Some(own) = nodes.iter().position(|node| node.id == own) else {
-            panic!("a node that is no member")
+            panic!("a node that does not list itself")
         };
         Self { nodes, own, is_ready }
     }
 
-    /// All members, in ascending order of id.
+    /// All members and this node, in ascending order of id.
     pub fn nodes(&self) -> &[Known] {
         &self.nodes
     }
@@ -73,9 +76,14 @@ impl Topology {
         &self.nodes[self.own]
     }
 
-    /// All members but this one.
+    /// All of them but this one.
     pub fn others(&self) -> impl Iterator<Item = &Known> {
         self.nodes.iter().filter(|node| node.id != self.own().id)
+    }
+
+    /// The members.
+    pub fn members(&self) -> impl Iterator<Item = &Known> {
+        self.nodes.iter().filter(|node| node.is_member)
     }
 
     /// Whether operations can be expected to succeed at this node.
@@ -93,16 +101,19 @@ impl Topology {
     /// clients to all the others that it ever knew: it does not know better, and they may be well.
     pub fn takers(&self) -> NodeSet {
         let own = self.own().id;
-        let takers: NodeSet = match self.is_ready {
-            true => self.others().filter(|node| node.can_take()).map(|node| node.id).chain([own]).collect(),
-            false => self.others().filter(|node| node.endpoint.is_some()).map(|node| node.id).collect(),
+        let those = |holds: &dyn Fn(&Known) -> bool| -> NodeSet {
+            self.members().filter(|node| holds(node)).map(|node| node.id).collect()
         };
-        if takers.is_empty() { [own].into_iter().collect() } else { takers }
+        let takers = match self.is_ready {
+            true => those(&|node| node.id == own || node.can_take()),
+            false => those(&|node| node.id != own && node.endpoint.is_some()),
+        };
+        if takers.is_empty() { those(&|node| node.id == own) } else { takers }
     }
 
     /// All slots in ascending ranges, each with the member that it is dealt to.
     pub fn slots(&self) -> Vec<(RangeInclusive<u16>, &Known)> {
-        let members: Vec<NodeId> = self.nodes.iter().map(|node| node.id).collect();
+        let members: Vec<NodeId> = self.members().map(|node| node.id).collect();
         let known = |id| self.nodes.iter().find(|node| node.id == id);
         let ranges = slots::deal(&members, self.takers()).into_iter();
         ranges.filter_map(|(range, owner)| Some((range, known(owner)?))).collect()
@@ -119,6 +130,7 @@ mod tests {
             id: NodeId(id),
             endpoint: Endpoint::new("n", 6379 + u16::try_from(id).unwrap()),
             peer_port: 7000,
+            is_member: true,
             is_up,
         }
     }
@@ -163,5 +175,16 @@ mod tests {
             Topology::new([Known { endpoint: None, ..known(1, true) }].to_vec(), NodeId(1), true);
         topology.reached_at(here.clone());
         assert_eq!(topology.own().endpoint, here);
+    }
+
+    /// A node that is none yet, or none any more, tells where the members are, and takes nothing itself.
+    #[test]
+    fn a_node_that_is_no_member_takes_no_slots() {
+        let newcomer = Known { is_member: false, ..known(4, true) };
+        let nodes = [known(1, true), known(2, true), known(3, false), newcomer.clone()];
+        assert_eq!(owners(&Topology::new(nodes.to_vec(), NodeId(4), true)), [1, 2].into());
+        assert_eq!(owners(&Topology::new(nodes.to_vec(), NodeId(4), false)), [1, 2, 3].into());
+        let silent = nodes.map(|node| Known { endpoint: None, ..node });
+        assert_eq!(owners(&Topology::new(silent.to_vec(), NodeId(4), false)), [].into());
     }
 }

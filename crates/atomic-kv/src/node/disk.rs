@@ -1,11 +1,11 @@
 //! The disk side of a node: what the replica reads, and who writes and looks up for all event loops.
 
 use super::acceptors::Acceptors;
+use super::admission::SharedAdmission;
 use super::committer::Committer;
 use super::completions::Completions;
 use super::database::ReplicaStore;
 use super::readers::Readers;
-use ::node::admission::Admission;
 use abd::Standing;
 use std::sync::Arc;
 use store::DatabaseError;
@@ -38,7 +38,7 @@ impl Disk {
     }
 
     /// How the replica stands.
-    pub(crate) fn standing(&self, admission: &Admission) -> Standing {
+    pub(crate) fn standing(&self, admission: &SharedAdmission) -> Standing {
         admission.standing(self.committer.writable())
     }
 }

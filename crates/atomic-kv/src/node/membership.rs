@@ -1,5 +1,6 @@
 //! What lets this node take part (rules M1 and V1): its data directory, who has confirmed that, and what the members say.
 
+use super::admission::{SharedAdmission, SharedLimits};
 use super::supervise;
 use crate::identity::DataDir;
 use crate::logging::limit::limited;
@@ -12,7 +13,7 @@ use ::node::peer::greeting::{Host, Own};
 use abd::NodeId;
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 /// A node's membership in its cluster.
@@ -22,8 +23,8 @@ pub(crate) struct Membership {
     /// The last durable batch. It keeps the database open, and so it is dropped before the directory, which has the lock.
     sequence: Box<dyn Fn() -> u64 + Send + Sync>,
     pub(crate) directory: DataDir,
-    pub(crate) admission: Admission,
-    pub(crate) limits: KnownLimits,
+    pub(crate) admission: SharedAdmission,
+    pub(crate) limits: SharedLimits,
     /// Where clients reach the members, as far as they have said so.
     endpoints: Mutex<BTreeMap<NodeId, Endpoint>>,
     /// The configuration that is installed here.
@@ -41,8 +42,13 @@ impl Membership {
         directory: DataDir,
         sequence: Box<dyn Fn() -> u64 + Send + Sync>,
     ) -> Arc<Self> {
-        let admission = Admission::new(own.members.clone(), own.id, directory.identity().votes());
-        let limits = KnownLimits::new(&own.members);
+        let (presented, admitted) = {
+            let identity = directory.identity();
+            (identity.presented(), identity.admitted)
+        };
+        let admission = Admission::new(&configuration, own.id, presented, admitted);
+        let admission = SharedAdmission::new(admission);
+        let limits = SharedLimits::new(KnownLimits::new(&configuration));
         let endpoints = Mutex::default();
         let installed = watch::Sender::new(Arc::new(configuration));
         let learned = watch::Sender::new(None);
@@ -77,6 +83,13 @@ impl Membership {
     pub(crate) fn install(&self, configuration: &Configuration) -> io::Result<()> {
         if self.directory.install(configuration)? {
             self.installed.send_replace(Arc::new(configuration.clone()));
+            self.limits.install(configuration);
+            self.locked_endpoints().retain(|id, _| configuration.names(*id));
+            let presented = self.directory.identity().presented();
+            if self.admission.install(configuration, presented) {
+                tracing::info!(epoch = configuration.epoch(), "this node votes from now on");
+            }
+            self.news.send_replace(());
         }
         Ok(())
     }
@@ -113,29 +126,39 @@ impl Membership {
     /// A member has said what it lets its clients write, and where they reach it.
     pub(crate) fn learn(&self, peer: NodeId, limits: Limits, endpoint: Option<Endpoint>) {
         self.limits.learn(peer, limits);
-        let mut endpoints = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut endpoints = self.locked_endpoints();
         match endpoint {
             Some(endpoint) => _ = endpoints.insert(peer, endpoint),
             None => _ = endpoints.remove(&peer),
         }
     }
 
-    /// Where clients reach the members, as far as they have said so.
-    pub(crate) fn endpoints(&self) -> BTreeMap<NodeId, Endpoint> {
-        self.endpoints.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn locked_endpoints(&self) -> MutexGuard<'_, BTreeMap<NodeId, Endpoint>> {
+        self.endpoints.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn wait_until(&self, fact: impl Fn(&Admission) -> bool) {
+    /// Where clients reach the members, as far as they have said so.
+    pub(crate) fn endpoints(&self) -> BTreeMap<NodeId, Endpoint> {
+        self.locked_endpoints().clone()
+    }
+
+    async fn wait_until(&self, fact: impl Fn(&SharedAdmission) -> bool) {
         // The sender lives as long as this.
         let _ = self.news.subscribe().wait_for(|()| fact(&self.admission)).await;
     }
 
     pub(crate) async fn wait_to_begin(&self) {
-        self.wait_until(Admission::may_begin).await;
+        self.wait_until(SharedAdmission::may_begin).await;
     }
 
     pub(crate) async fn wait_to_stop(&self) {
-        self.wait_until(Admission::is_stopping).await;
+        self.wait_until(SharedAdmission::is_stopping).await;
+    }
+
+    /// A configuration of this epoch names this node no more: nothing begins here, and clients are told why.
+    pub(super) fn retire(&self, epoch: u32) {
+        self.admission.retire(epoch);
+        self.news.send_replace(());
     }
 
     pub(super) fn stop(&self) {
@@ -152,9 +175,7 @@ impl Membership {
         if let Err(why) = supervise::blocking(move || this.directory.was_met_by(peer.0)).await {
             limited!(warn, "cannot write down who has met this node", %why);
         }
-        // Later than in the first configuration it is for that to say who votes.
-        let is_first = self.configuration().is_first();
-        if self.admission.confirmed_by(peer) && is_first {
+        if self.admission.confirmed_by(peer) {
             let this = self.clone();
             supervise::blocking(move || this.directory.set_admitted()).await?;
             if self.admission.admit() {

@@ -6,6 +6,7 @@
 //! `Clients`, `Stats`, `NodeClock`, `Supervisor`), and each holds the parts that it needs.
 
 mod acceptors;
+mod admission;
 mod alarm;
 mod changes;
 mod client;

@@ -2,10 +2,10 @@
 //! [`::node::lookups`]; here are the threads, the clock, and what tells that a lookup has read from the disk. A reply goes back to
 //! its event loop as that of a write does.
 
+use super::admission::SharedAdmission;
 use super::completions::ReplyTo;
 use super::disk::Disk;
 use super::now_instant;
-use ::node::admission::Admission;
 use ::node::lookups::{HandOver, Lookups, look_up, own};
 use ::node::shard::REPLICA;
 use abd::{Instant, Reply, Request};
@@ -77,7 +77,7 @@ impl Readers {
     }
 
     /// What each reader thread does, until closed.
-    pub(crate) fn run(&self, disk: &Disk, admission: &Admission) {
+    pub(crate) fn run(&self, disk: &Disk, admission: &SharedAdmission) {
         while let Some((request, to)) = self.next() {
             let standing = disk.standing(admission);
             let completed = self.look_up(|| look_up(&REPLICA, &disk.store, request, standing));

@@ -10,7 +10,6 @@ use super::scripts::Scripts;
 use super::stats::Stats;
 use crate::config::Settings;
 use ::node::inquiry::notes::Notes;
-use ::node::peer::greeting::Own;
 use ::node::topology::{Known, Topology};
 use abd::{NodeId, Reason};
 use std::sync::{Arc, Mutex};
@@ -38,29 +37,38 @@ impl Report {
     /// What is known of the members now. Where clients reach this node is left to the connection of whoever asks, unless its
     /// settings say it.
     pub(super) fn topology(&self) -> Topology {
-        let Own { id, members, .. } = &self.membership.own;
+        let id = &self.membership.own.id;
         let configuration = self.membership.configuration();
+        let everybody = configuration.everybody();
         let peer_port = |id: NodeId| {
-            let member = configuration.everybody().into_iter().find(|member| member.id == id)?;
+            let member = everybody.iter().find(|member| member.id == id)?;
             member.address.rsplit_once(':')?.1.parse().ok()
         };
+        let is_member = |id: NodeId| configuration.members.iter().any(|member| member.id == id);
+        let mut listed: Vec<NodeId> = configuration.members.iter().map(|member| member.id).collect();
+        if !is_member(*id) {
+            listed.push(*id);
+            listed.sort_unstable();
+        }
         let admission = &self.membership.admission;
         let mut endpoints = self.membership.endpoints();
-        let nodes = members.iter().map(|node| {
+        let nodes = listed.into_iter().map(|node| {
             let is_own = node == *id;
             Known {
                 id: node,
                 endpoint: if is_own { self.settings.announce.clone() } else { endpoints.remove(&node) },
                 peer_port: peer_port(node).unwrap_or(0),
+                is_member: is_member(node),
                 is_up: if is_own { !admission.is_stopping() } else { admission.is_up(node) },
             }
         });
         Topology::new(nodes.collect(), *id, self.not_ready().is_none())
     }
 
-    /// The other members.
+    /// The other nodes that the configuration names.
     pub(super) fn peers(&self) -> impl Iterator<Item = NodeId> {
-        let Own { id, members, .. } = &self.membership.own;
-        members.iter().filter(move |peer| peer != id)
+        let (own, configuration) = (self.membership.own.id, self.membership.configuration());
+        let everybody: Vec<NodeId> = configuration.everybody().iter().map(|member| member.id).collect();
+        everybody.into_iter().filter(move |peer| *peer != own)
     }
 }

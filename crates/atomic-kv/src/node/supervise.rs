@@ -99,6 +99,7 @@ impl Supervisor {
 
     /// This node is no member any more, as this configuration says: marks its directory, says why, and ends the program.
     pub(crate) fn retire(&self, configuration: &Configuration) {
+        self.membership.retire(configuration.epoch());
         self.fail_as(founding::retired(&self.membership.directory, configuration));
     }
 

@@ -183,11 +183,11 @@ impl Environment for Surroundings {
     }
 
     fn reason_to_refuse(&self, operation: &Operation) -> Option<Reason> {
-        self.membership.limits.reason_to_refuse(operation, &self.membership.own.members)
+        self.membership.limits.reason_to_refuse(operation)
     }
 
     fn value_bytes_max(&self) -> usize {
-        self.membership.limits.value_bytes_max(&self.membership.own.members)
+        self.membership.limits.value_bytes_max()
     }
 
     fn moments(&self) -> Moments {

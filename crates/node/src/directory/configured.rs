@@ -68,7 +68,7 @@ impl Identity {
     }
 
     /// The directory id under which it presents itself: that which it is about to have where its own one is not named any more.
-    pub(super) fn presented(&self) -> DirectoryId {
+    pub fn presented(&self) -> DirectoryId {
         let is_named = |directory: DirectoryId| {
             self.changed().is_none_or(|known| known.may_connect(NodeId(self.node), directory))
         };

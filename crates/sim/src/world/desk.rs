@@ -48,7 +48,7 @@ fn begins(asked: &mut VecDeque<Asked>, operation: &Operation) -> Option<usize> {
 pub(crate) struct Desk {
     pub(crate) shard: RefCell<Loop>,
     pub(crate) around: Rc<Surroundings>,
-    pub(crate) admission: Admission,
+    pub(crate) admission: RefCell<Admission>,
     /// The mutant `begins-alone`.
     pub(crate) begins_alone: bool,
     pub(crate) op_timeout: Duration,
@@ -73,7 +73,7 @@ impl Desk {
         Self {
             shard: RefCell::new(shard),
             around,
-            admission,
+            admission: RefCell::new(admission),
             begins_alone,
             op_timeout,
             parked: RefCell::default(),
@@ -121,7 +121,7 @@ impl Desk {
 
     /// Refuses what has waited in vain to begin.
     pub(crate) fn refuse_parked(&self, now: Instant) {
-        self.parked.borrow_mut().handle_timeout(now, self.admission.not_begun());
+        self.parked.borrow_mut().handle_timeout(now, self.admission.borrow().not_begun());
     }
 }
 
@@ -209,7 +209,7 @@ impl Operations for Desk {
         if self.may_begin() {
             return self.submit(asked, operation, deadline, back);
         }
-        if self.admission.is_stopping() {
+        if self.admission.borrow().is_stopping() {
             back.send(Outcome::Refused(Reason::Stopping));
             return Started::Refused;
         }
@@ -229,7 +229,7 @@ impl Operations for Desk {
     }
 
     fn may_begin(&self) -> bool {
-        self.admission.may_begin() || self.begins_alone && self.admission.is_admitted()
+        self.admission.borrow().may_begin() || self.begins_alone && self.admission.borrow().is_admitted()
     }
 
     fn found(&self, operation: OperationId) -> ValueFound {

@@ -5,9 +5,9 @@ use crate::checks::bounded;
 use crate::mutant::{ClockLie, ExpiryLie, Lies};
 use crate::rng::Rng;
 use abd::{
-    AcceptedRecord, Acceptor, AfterCommit, CallId, Evaluation, Instant, Interval, ListedWrites, Members,
-    NodeId, Now, Operation, OperationId, Outcome, Reason, Reply, Request, StampedValue, Standing,
-    TimestampIssuer, Unit, UpdateId, Version,
+    AcceptedRecord, Acceptor, AfterCommit, CallId, Evaluation, Instant, Interval, ListedWrites, NodeId, Now,
+    Operation, OperationId, Outcome, Reason, Reply, Request, StampedValue, Standing, TimestampIssuer, Unit,
+    UpdateId, Version,
 };
 use bytes::Bytes;
 use node::change::Driver;
@@ -182,8 +182,7 @@ pub(crate) struct Surroundings {
     pub(crate) stops: Cell<bool>,
     pub(crate) notes: RefCell<Vec<Note>>,
     /// The largest values that members let their clients write.
-    pub(crate) limits: KnownLimits,
-    pub(crate) members: Members,
+    pub(crate) limits: RefCell<KnownLimits>,
     /// What may wait on a lane, if that is less than in the node.
     pub(crate) bounds: Option<Bounds>,
     /// A lane is being closed, and what was under way on it is not remembered.
@@ -498,11 +497,11 @@ impl Environment for Reached {
     }
 
     fn reason_to_refuse(&self, operation: &Operation) -> Option<Reason> {
-        self.limits.reason_to_refuse(operation, &self.members)
+        self.limits.borrow().reason_to_refuse(operation)
     }
 
     fn value_bytes_max(&self) -> usize {
-        self.limits.value_bytes_max(&self.members)
+        self.limits.borrow().value_bytes_max()
     }
 
     fn bounds(&self, kind: LaneKind) -> Bounds {

@@ -31,7 +31,7 @@ impl World {
         let latest = clock.map_or(wall, |interval| interval.latest);
         let moments = if true_time { Moments::of_interval(clock, wall) } else { Moments::of_wall(wall) };
         let process = state.process.as_mut()?;
-        let standing = process.desk.admission.standing(process.rounds.has_room());
+        let standing = process.desk.admission.borrow().standing(process.rounds.has_room());
         let now = Instant(self.now);
         let around = process.around();
         let lookups = self.plan.lookups;
@@ -126,7 +126,7 @@ impl World {
         if process.stopping != Stopping::No {
             return;
         }
-        process.desk.admission.stop();
+        process.desk.admission.borrow_mut().stop();
         process.around().stops.set(true);
         process.stopping = Stopping::Draining;
         process.desk.shard.get_mut().stop_sweeping();

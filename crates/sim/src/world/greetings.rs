@@ -97,12 +97,12 @@ impl World {
         // What cannot be written down is said again by the next one who meets it.
         let _ = state.write_identity(|identity| _ = identity.was_met_by(peer.0));
         let Some(process) = &state.process else { return };
-        if process.desk.admission.confirmed_by(peer) {
+        if process.desk.admission.borrow_mut().confirmed_by(peer) {
             if state.write_identity(|identity| identity.admitted = true).is_err() {
                 return self.crash(node, false, "it cannot write its identity");
             }
             let Some(process) = &self.nodes[node as usize].process else { return };
-            process.desk.admission.admit();
+            process.desk.admission.borrow_mut().admit();
         }
     }
 

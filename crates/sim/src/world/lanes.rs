@@ -109,7 +109,7 @@ impl World {
         );
         let Some(key) = key else { return };
         process.lanes.insert(key, connection);
-        process.around().limits.learn(NodeId(peer + 1), limits);
+        process.around().limits.borrow_mut().learn(NodeId(peer + 1), limits);
         if let Some(open) = self.connections.get_mut(&connection) {
             let side = open.side(node);
             open.keys[side] = Some(key);

@@ -319,7 +319,7 @@ impl World {
         let repair_config = super::repair::config(&self.plan, self.lies);
         let repair = Repair::new(repair_config, id, self.members.iter(), store::versions::order);
         let standing = Standing { admitted, writable: true };
-        let limits = KnownLimits::new(&self.members);
+        let mut limits = KnownLimits::new(&configuration);
         limits.learn(id, state.own.limits);
         let issuer = TimestampIssuer::new(id, issued_as);
         issuer.observe_round(store.mark().round);
@@ -360,8 +360,7 @@ impl World {
             operations: RefCell::default(),
             folds: RefCell::default(),
             notes: RefCell::default(),
-            limits,
-            members: self.members.clone(),
+            limits: RefCell::new(limits),
             bounds: self.plan.short_backlogs.then_some(SHORT_BACKLOG),
             forgets: Cell::new(false),
             ended: RefCell::default(),
@@ -385,7 +384,7 @@ impl World {
                     op_timeout,
                 ),
                 surroundings,
-                Admission::new(self.members.clone(), id, admitted),
+                Admission::new(&configuration, id, state.identity.presented(), admitted),
                 self.lies.begins_alone,
                 op_timeout,
             ),

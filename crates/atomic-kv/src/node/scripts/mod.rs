@@ -193,7 +193,7 @@ impl Scripts {
             runner.began = Instant::now();
             runner.until = handed_over + self.op_timeout;
             let membership = &around.membership;
-            let value_bytes_max = membership.limits.value_bytes_max(&membership.own.members);
+            let value_bytes_max = membership.limits.value_bytes_max();
             let circumstances = Circumstances { moments: around.clock.moments(), value_bytes_max };
             // Half of the time is left for the script, and for telling the client in time that it did not run.
             let evaluated = if runner.began - handed_over > self.op_timeout / 2 {

@@ -110,7 +110,7 @@ fn as_instance(node: &Known, name: String, flags: &str) -> Fields {
 
 fn as_master(topology: &Topology, name: String) -> Fields {
     let others = topology.others().filter(|node| node.is_up).count();
-    let majority = topology.nodes().len() / 2 + 1;
+    let majority = topology.members().count() / 2 + 1;
     let flags = if topology.is_ready() { "master" } else { "s_down,o_down,master" };
     let mut fields = as_instance(topology.own(), name, flags);
     fields.extend([
@@ -140,8 +140,9 @@ fn as_sentinel(node: &Known) -> Fields {
 
 fn ckquorum(call: Call<'_>) -> Planned {
     let topology = call.host.topology();
-    let usable = 1 + topology.others().filter(|node| node.is_up).count();
-    if usable > topology.nodes().len() / 2 {
+    let own = topology.own().id;
+    let usable = topology.members().filter(|node| node.id == own || node.is_up).count();
+    if usable > topology.members().count() / 2 {
         let text = format!("OK {usable} usable Sentinels. Quorum and failover authorization can be reached");
         return Ok(Plan::Reply(Response::Simple(text.into())));
     }

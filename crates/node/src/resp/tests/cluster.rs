@@ -11,6 +11,7 @@ pub(super) fn topology(is_ready: bool) -> Topology {
         id: NodeId(id),
         endpoint: endpoint.and_then(Endpoint::parse),
         peer_port: 7000,
+        is_member: true,
         is_up,
     };
     let nodes =
