@@ -3,8 +3,9 @@
 use crate::support::client::Response;
 use crate::support::member::Wire;
 use crate::support::ports::Port;
-use crate::support::{Cluster, Node, eventually, finish, program};
+use crate::support::{Cluster, Node, copy_directory, eventually, finish, program};
 use abd::{NodeId, Scope, TimestampMode};
+use atomic_kv::identity::Found;
 use node::configuration::{Configuration, Member, Stage};
 use node::hello::Refused;
 
@@ -112,6 +113,83 @@ fn m1_a_node_that_is_no_member_any_more_ends_with_a_code_of_its_own_and_is_never
     Wire::refuse_welcome(&cluster.nodes[2], 1, &verdict);
     cluster.nodes[2].wait_for_log(&["closed a peer connection", "no member any more, it says"]);
     serve(&cluster.nodes, "on-it-goes");
+}
+
+/// Its members have installed this when they start again.
+fn install(nodes: &[Node], configuration: &Configuration) {
+    for node in nodes {
+        let found = Found::open(&node.data).ok().unwrap();
+        let known = found.identity().unwrap().configuration().unwrap().clone();
+        let directory = found.start(NodeId(node.id), known).ok().unwrap();
+        assert!(directory.install(configuration).unwrap());
+    }
+}
+
+/// A stable configuration of these nodes with their directories.
+fn stable(nodes: &[Node]) -> Configuration {
+    let mut configuration = without_node_3();
+    configuration.members.truncate(0);
+    for node in nodes {
+        let found = Found::open(&node.data).ok().unwrap();
+        let directory = Some(found.identity().unwrap().disk);
+        let address = node.peer_address(node.id).to_owned();
+        configuration.members.push(Member { id: NodeId(node.id), directory, address });
+    }
+    configuration
+}
+
+/// It was away when they went on to a later epoch, and learns of that when it greets. It keeps it, in its directory and in its database.
+#[test]
+fn c1_a_member_that_lags_learns_the_configuration_and_goes_on() {
+    let mut cluster = Cluster::start(3, &[]);
+    serve(&cluster.nodes, "first");
+    cluster.kill_all();
+    let changed = stable(&cluster.nodes);
+    install(&cluster.nodes[..2], &changed);
+    cluster.start_all();
+    eventually("it has learnt", || cluster.nodes[2].info("epoch") == "5");
+    cluster.wait_ready();
+    serve(&cluster.nodes, "second");
+    cluster.nodes[2].kill();
+    cluster.nodes[2].says_who_it_is = false;
+    cluster.nodes[2].start();
+    assert_eq!(cluster.nodes[2].info("epoch"), "5");
+    cluster.wait_ready();
+    serve(&cluster.nodes, "third");
+}
+
+/// It was away when the others replaced it, and it is its old disk that comes back, or a copy of that.
+#[test]
+fn m1_a_disk_that_was_replaced_and_its_copy_serve_nobody_when_they_come_back() {
+    let mut cluster = Cluster::start(3, &[]);
+    serve(&cluster.nodes, "first");
+    cluster.kill_all();
+    let (home, copy) = (cluster.nodes[2].data.clone(), cluster.directory().join("copy"));
+    copy_directory(&home, &copy);
+    // Nobody has seen node 4.
+    let mut changed = stable(&cluster.nodes[..2]);
+    let address = Port::free().address();
+    changed.members.push(Member { id: NodeId(4), directory: Some([4; 16]), address });
+    install(&cluster.nodes[..2], &changed);
+    for node in &mut cluster.nodes[..2] {
+        node.says_who_it_is = false;
+        node.start();
+    }
+    cluster.nodes[..2].iter().for_each(Node::wait_ready);
+    for data in [home, copy] {
+        cluster.nodes[2].data = data;
+        for _ in 0..2 {
+            cluster.nodes[2].start();
+            assert_eq!(cluster.nodes[2].wait().code(), Some(4), "{}", cluster.nodes[2].log());
+        }
+    }
+    let refused_it = |index: usize| cluster.nodes[index].log().contains("node 3 is no member with its data");
+    assert!(refused_it(0) || refused_it(1), "{}", cluster.nodes[0].log());
+    serve(&cluster.nodes[..2], "second");
+    for node in &cluster.nodes[..2] {
+        assert_eq!((node.info("epoch"), node.info("members")), ("5".to_owned(), "1,2,4".to_owned()));
+        assert_eq!(node.info("stage"), "stable");
+    }
 }
 
 /// It may be stopped and started again while it waits. A directory that belongs to a node does not ask anybody.

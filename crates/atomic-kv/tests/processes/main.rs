@@ -29,6 +29,7 @@ mod outcomes;
 mod parts;
 mod questions;
 mod races;
+mod releases;
 mod repair;
 mod scripts;
 mod stopping;

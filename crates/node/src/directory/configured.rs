@@ -109,7 +109,11 @@ impl Identity {
             return Err(PeerRefusal::Unknown { node: peer.node, epoch });
         }
         let newest = told.as_ref().or(self.changed());
-        if newest.is_some_and(|newest| !newest.may_connect(id, peer.disk)) {
+        let is_named = match newest {
+            None => self.members.contains(&peer.node),
+            Some(newest) => newest.may_connect(id, peer.disk),
+        };
+        if !is_named {
             return Err(PeerRefusal::NotNamed { node: peer.node, epoch });
         }
         // Known with another directory than the one it is named with, or awaited and without a say so far: it is somebody new.

@@ -151,6 +151,14 @@ fn m1_a_stranger_retires_nobody() {
         assert!(refusal(refused).contains(why), "{end:?}");
         assert!(a.identity == before);
     }
+    // Or he says in his hello that he has one, and tells none.
+    let said = Introduction {
+        configuration: None,
+        ..stranger(9).identity.introduce(1, Challenges { dialler: [1; 16], acceptor: [2; 16] }, 0)
+    };
+    let met = a.identity.meet(&said, Challenges { dialler: [1; 16], acceptor: [2; 16] });
+    assert_eq!(met, Err(PeerRefusal::NotNamed { node: 9, epoch: 1 }));
+    assert!(a.identity == before);
     // He answers with a verdict. Nobody has met node 9, and node 1 has never heard of it.
     for claimed in [2, 9] {
         let mut refuses = stranger(claimed);

@@ -90,6 +90,13 @@ pub struct Member {
     pub learned: Option<Configuration>,
 }
 
+impl Member {
+    /// Before it has introduced itself.
+    fn unmet(id: NodeId, lane: LaneId, about: About, version: u16) -> Self {
+        Self { id, lane, about, boot: 0, version, learned: None }
+    }
+}
+
 /// One handshake.
 #[derive(Debug)]
 pub struct Greeting(State);
@@ -266,7 +273,7 @@ impl Greeting {
         self.0 = State::Introduction(Other {
             is_dialler: false,
             challenges,
-            member: Member { id, lane, about, boot: 0, version, learned: None },
+            member: Member::unmet(id, lane, about, version),
         });
         Ok(Next::Frame.after(|body| welcome.put(body)))
     }
@@ -286,7 +293,7 @@ impl Greeting {
             return Err(mismatch(Some(peer.0), why));
         }
         let challenges = Challenges { dialler: challenge, acceptor: about.challenge };
-        let member = Member { id: peer, lane, about, boot: 0, version, learned: None };
+        let member = Member::unmet(peer, lane, about, version);
         let other = Other { is_dialler: true, challenges, member };
         let step = host.introduce(&other, Next::Frame);
         self.0 = State::Introduction(other);

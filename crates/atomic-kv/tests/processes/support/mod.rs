@@ -28,7 +28,12 @@ pub(crate) const SEVERAL_LOOPS: &[&str] = &["--threads", "3"];
 
 /// The program under test.
 pub(crate) fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_atomic-kv"));
+    program_at(Path::new(env!("CARGO_BIN_EXE_atomic-kv")))
+}
+
+/// The program of another build.
+pub(crate) fn program_at(path: &Path) -> Command {
+    let mut command = Command::new(path);
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ATOMIC_KV_"))
     {
         command.env_remove(name);

@@ -3,7 +3,7 @@
 use super::client::Connection;
 use super::ports::Port;
 use super::privileged::with_names;
-use super::{PATIENCE, eventually, program};
+use super::{PATIENCE, eventually, program, program_at};
 use rustix::process::{
     Pid, Resource, Rlimit, Signal, WaitOptions, getrlimit, kill_process, prlimit, waitpid,
 };
@@ -29,6 +29,8 @@ pub(crate) struct Node {
     pub(crate) host: &'static str,
     /// How many files it may have open at the next start, if that is to be less than for this process.
     pub(crate) open_files: Option<u64>,
+    /// The program, if it is not the one under test.
+    pub(crate) program: Option<PathBuf>,
     /// The value of `--cluster`.
     pub(crate) cluster: String,
     /// Whether its command line says who it is, and who is in the cluster.
@@ -50,6 +52,7 @@ impl Node {
             names: None,
             host: "127.0.0.1",
             open_files: None,
+            program: None,
             cluster,
             says_who_it_is: true,
             client: Port::free(),
@@ -61,7 +64,7 @@ impl Node {
 
     /// The command line that starts it.
     pub(crate) fn command(&self) -> Command {
-        let mut command = program();
+        let mut command = self.program.as_deref().map_or_else(program, program_at);
         command.arg("serve");
         if self.says_who_it_is {
             command.args(["--node-id", &self.id.to_string(), "--cluster", &self.cluster]);
