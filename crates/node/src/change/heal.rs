@@ -55,13 +55,10 @@ fn heal(view: &View, order: Order, id: NodeId, wanted: HealWanted) -> Result<Con
     Ok(to)
 }
 
-/// What a member has lost: all, if its directory is gone.
+/// What a member has lost, as far as it has told: all, if it has not, or if its directory is gone.
 fn lost_of(view: &View, id: NodeId) -> Vec<Range> {
-    match view.seen(id) {
-        Some(seen) if seen.heal.is_some_and(|heal| heal.is_gone) => alloc::vec![Range::default()],
-        Some(seen) => seen.lost.clone(),
-        None => Vec::new(),
-    }
+    let seen = view.seen(id).filter(|seen| seen.heal.is_none_or(|heal| !heal.is_gone));
+    seen.and_then(|seen| seen.lost.clone()).unwrap_or_else(|| alloc::vec![Range::default()])
 }
 
 /// Whether of every key a majority of members is whole. Where most are not is found at the beginning of a range: there is where one

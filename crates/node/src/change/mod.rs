@@ -1,4 +1,4 @@
-//! Who changes the members, and when (rules C2 and C3 of docs/PROTOCOL.md, section "Members change").
+//! Who changes the members, and when (rules C2 and C3 of docs/PROTOCOL.md).
 //!
 //! A change is begun by an operator ([`plan`]) or by a node that heals ([`heal`]), and is a sequence of configurations, each decided by an
 //! update of the reserved key that is pinned to the one before ([`Proposal`]). Whoever began it may be gone a moment later, so every
@@ -121,10 +121,10 @@ impl Driver {
         }
     }
 
-    /// The directory by which a node is remembered from earlier starts, which says nothing of its release.
+    /// The directory by which this node remembers another one, durably. It says nothing of its release.
     pub fn handle_remembered(&mut self, node: NodeId, directory: DirectoryId) {
         if let Some(seen) = self.view.seen_mut(node) {
-            seen.directory.get_or_insert(directory);
+            seen.remembered = Some(directory);
         }
     }
 
@@ -154,7 +154,7 @@ impl Driver {
     /// What a node may have lost: ranges in the order of the store, which do not overlap. None: it is whole.
     pub fn handle_lost(&mut self, node: NodeId, lost: Vec<Range>) {
         if let Some(seen) = self.view.seen_mut(node) {
-            seen.lost = heal::bounded(lost);
+            seen.lost = Some(heal::bounded(lost));
         }
     }
 

@@ -92,7 +92,7 @@ pub enum Refusal {
     DirectoryUnknown(NodeId),
     /// A member that has lost something needs the others.
     #[error(
-        "node {id} cannot heal: there are keys of which {whole} of {count} members are whole, and {needed} are needed; heal the others first, \
+        "node {id} cannot heal: there are keys of which {whole} of {count} members are known to be whole, and {needed} are needed; heal the others first, \
          or bring their data back"
     )]
     TooFewWhole {

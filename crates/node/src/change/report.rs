@@ -53,8 +53,8 @@ pub struct MemberReport {
     pub behind_keys: Option<u64>,
     /// For how long it lacks the oldest of them.
     pub behind_seconds: Option<u64>,
-    /// In how many ranges of keys it may have lost something.
-    pub lost_ranges: usize,
+    /// In how many ranges of keys it may have lost something; `None` if it has not told.
+    pub lost_ranges: Option<usize>,
     /// Whether it wants to heal.
     pub heals: bool,
 }
@@ -151,7 +151,7 @@ impl MemberReport {
             synced: view.is_synced(member.id),
             behind_keys: seen.behind.map(|behind| behind.keys),
             behind_seconds: seen.behind.map(|behind| behind.time.as_secs()),
-            lost_ranges: seen.lost.len(),
+            lost_ranges: seen.lost.as_ref().map(Vec::len),
             heals: seen.heal.is_some_and(|heal| member.directory != Some(heal.directory)),
         }
     }

@@ -69,7 +69,7 @@ fn unasked(view: &View, settings: &Settings) -> Step {
 fn gather(view: &View, next: &[Member]) -> Step {
     let with = view.with_directories(next);
     let missing: Vec<&Member> =
-        with.iter().filter(|member| member.directory.is_none() || is_new_and_down(view, member)).collect();
+        with.iter().filter(|member| member.directory.is_none() || is_not_ready(view, member)).collect();
     if !missing.is_empty() {
         let names = missing.iter().map(|member| format!("node {} at {}", member.id, member.address));
         return Step::Wait(format!("waits for {}", names.collect::<Vec<_>>().join(", ")));
@@ -97,9 +97,9 @@ fn gather(view: &View, next: &[Member]) -> Step {
     propose(next_epoch(view, Stage::Joint { next: with, lost: Vec::new() }))
 }
 
-fn is_new_and_down(view: &View, member: &Member) -> bool {
+fn is_not_ready(view: &View, member: &Member) -> bool {
     let is_new = !view.configuration.members.iter().any(|other| other.id == member.id);
-    is_new && !view.is_up(member.id)
+    is_new && (!view.is_up(member.id) || view.is_changing(member.id))
 }
 
 /// Rule C3: the switch needs a majority of the new members that is synced. It waits for the others, too, as long as they answer:

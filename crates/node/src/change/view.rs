@@ -13,6 +13,8 @@ use core::time::Duration;
 pub struct Seen {
     /// The directory with which it was met last.
     pub directory: Option<DirectoryId>,
+    /// The one by which this node remembers it, durably (M1).
+    pub remembered: Option<DirectoryId>,
     /// What its release can do; `None` if it has not been met since this node's start.
     pub level: Option<u32>,
     /// Whether it answers.
@@ -23,8 +25,8 @@ pub struct Seen {
     pub synced_in: u32,
     /// How much it lacks.
     pub behind: Option<Behind>,
-    /// What it may have lost.
-    pub lost: Vec<Range>,
+    /// What it may have lost; `None` if it has not told.
+    pub lost: Option<Vec<Range>>,
     /// That it wants to heal.
     pub heal: Option<HealWanted>,
 }
@@ -135,11 +137,16 @@ impl View {
         members.iter().map(with).collect()
     }
 
-    /// The directory with which a node was met; not that under which it wants to come back.
+    /// The directory by which a node is remembered, or with which it was met; not that under which it wants to come back.
     fn old_directory(&self, node: NodeId) -> Option<DirectoryId> {
         let seen = self.seen(node)?;
         let new = seen.heal.map(|heal| heal.directory);
-        seen.directory.filter(|directory| Some(*directory) != new)
+        seen.remembered.or(seen.directory.filter(|directory| Some(*directory) != new))
+    }
+
+    /// Whether a node has come with another directory than the one by which it is remembered, which takes a moment to be written down.
+    pub(super) fn is_changing(&self, node: NodeId) -> bool {
+        self.seen(node).is_some_and(|seen| seen.remembered.is_some_and(|known| seen.directory != Some(known)))
     }
 
     /// How many voters that answer have a lower id than this node; `None` if this node does not vote.

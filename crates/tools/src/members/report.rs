@@ -32,7 +32,7 @@ pub(super) struct Member {
     #[serde(default)]
     pub(super) behind_seconds: Option<u64>,
     #[serde(default)]
-    pub(super) lost_ranges: u64,
+    pub(super) lost_ranges: Option<u64>,
 }
 
 /// A node that is to be started.

@@ -40,7 +40,7 @@ fn rows(report: &Report, members: &[Member]) -> String {
             yes_or_no(member.votes),
             synced,
             behind(member),
-            member.lost_ranges.to_string(),
+            lost(member),
             directory.to_owned(),
         ]);
     }
@@ -53,5 +53,14 @@ fn behind(member: &Member) -> String {
         (Some(0), _) => "-".to_owned(),
         (Some(keys), None) => format!("{keys} keys"),
         (Some(keys), Some(seconds)) => format!("{keys} keys, {seconds} s"),
+    }
+}
+
+fn lost(member: &Member) -> String {
+    match member.lost_ranges {
+        None => "?".to_owned(),
+        Some(0) => "-".to_owned(),
+        Some(1) => "1 range".to_owned(),
+        Some(ranges) => format!("{ranges} ranges"),
     }
 }

@@ -230,6 +230,10 @@ fn quorums_become_joint_only_where_both_sides_have_a_majority_that_answers() {
     down(&mut driver, 4, START);
     assert_eq!(driver.waits_for(START), "waits for node 4 at host4:1", "it was met, and is gone again");
     meet(&mut driver, 4, START);
+    assert!(driver.clone().poll_proposal(START).is_some());
+    driver.handle_remembered(NodeId(4), [44; 16]);
+    assert_eq!(driver.waits_for(START), "waits for node 4 at host4:1", "it came with another directory");
+    driver.handle_remembered(NodeId(4), directory(4));
     [2, 3].iter().for_each(|id| down(&mut driver, *id, START));
     let why = driver.waits_for(START);
     assert_eq!(why, "waits for a majority of 1, 2, 3: 1 of 3 answer, and 2 are needed");

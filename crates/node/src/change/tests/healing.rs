@@ -7,6 +7,13 @@ fn wanted(is_gone: bool) -> Option<HealWanted> {
     Some(HealWanted { directory: [33; 16], is_gone })
 }
 
+/// Node 1 of so many, all of which have told that they have lost nothing.
+fn driver(count: u32) -> Driver {
+    let mut driver = super::driver(1, count);
+    (1..=count).for_each(|id| driver.handle_lost(NodeId(id), vec![]));
+    driver
+}
+
 fn range(after: &'static str, up_to: &'static str) -> Range {
     let end = |key: &'static str| (!key.is_empty()).then(|| key.into());
     Range { after: end(after), up_to: end(up_to) }
@@ -15,7 +22,7 @@ fn range(after: &'static str, up_to: &'static str) -> Range {
 #[test]
 fn a_member_changes_places_with_itself() {
     for is_gone in [false, true] {
-        let mut driver = driver(1, 3);
+        let mut driver = driver(3);
         driver.handle_heal_wanted(NodeId(3), wanted(is_gone));
         let proposal = driver.clone().poll_proposal(START).unwrap();
         assert_eq!(proposal.from.check_successor(&proposal.to), Ok(()));
@@ -35,18 +42,33 @@ fn a_member_changes_places_with_itself() {
 }
 
 #[test]
-fn a_directory_that_wants_to_come_back_is_not_taken_for_the_one_that_was_met() {
+fn a_directory_that_wants_to_come_back_is_not_taken_for_the_one_that_was_lost() {
     let mut driver = Driver::new(NodeId(1), directory(1), first(3), settings(), START);
     (1..=2).for_each(|id| meet(&mut driver, id, START));
+    (1..=3).for_each(|id| driver.handle_lost(NodeId(id), vec![]));
     driver.handle_heal_wanted(NodeId(3), wanted(true));
     driver.handle_met(NodeId(3), [33; 16], LEVEL);
     assert!(driver.waits_for(START).contains("node 3 has not shown its directory"));
     assert_eq!(driver.poll_proposal(START), None);
+    driver.handle_remembered(NodeId(3), directory(3));
+    let healing = driver.poll_proposal(START).unwrap().to;
+    assert_eq!(healing.members[2].directory, Some(directory(3)));
+}
+
+#[test]
+fn who_has_not_told_what_he_has_lost_may_have_lost_everything() {
+    let mut driver = super::driver(1, 3);
+    driver.handle_heal_wanted(NodeId(3), wanted(false));
+    driver.handle_lost(NodeId(3), vec![range("b", "d")]);
+    driver.handle_lost(NodeId(1), vec![]);
+    assert_eq!(driver.poll_proposal(START), None);
+    driver.handle_lost(NodeId(2), vec![]);
+    assert!(driver.poll_proposal(START).is_some());
 }
 
 #[test]
 fn one_heals_at_a_time_and_another_change_waits() {
-    let mut driver = driver(1, 5);
+    let mut driver = driver(5);
     driver.handle_heal_wanted(NodeId(4), Some(HealWanted { directory: [44; 16], is_gone: false }));
     driver.handle_heal_wanted(NodeId(3), wanted(false));
     let first = driver.clone().poll_proposal(START).unwrap().to;
@@ -60,7 +82,7 @@ fn one_heals_at_a_time_and_another_change_waits() {
 
 #[test]
 fn nobody_heals_against_the_settings() {
-    let mut driver = driver(1, 3);
+    let mut driver = driver(3);
     driver.settings.heals = false;
     driver.handle_heal_wanted(NodeId(3), wanted(false));
     assert_eq!(driver.poll_proposal(after(100)), None);
@@ -69,7 +91,7 @@ fn nobody_heals_against_the_settings() {
 
 #[test]
 fn of_every_key_a_majority_is_whole() {
-    let mut driver = driver(1, 3);
+    let mut driver = driver(3);
     driver.handle_heal_wanted(NodeId(3), wanted(false));
     let heals = |driver: &mut Driver, lost: [Vec<Range>; 3]| {
         for (id, lost) in (1..).zip(lost) {
@@ -88,7 +110,10 @@ fn of_every_key_a_majority_is_whole() {
     );
     assert!(!heals(&mut driver, [vec![low], vec![], vec![range("", "a")]]));
     let why = driver.waits_for(START);
-    assert!(why.starts_with("node 3 cannot heal: there are keys of which 1 of 3 members are whole"), "{why}");
+    assert!(
+        why.starts_with("node 3 cannot heal: there are keys of which 1 of 3 members are known to be whole"),
+        "{why}"
+    );
     // Whose directory is gone has lost everything.
     driver.handle_heal_wanted(NodeId(3), wanted(true));
     assert!(!heals(&mut driver, [vec![], vec![middle], vec![]]));
