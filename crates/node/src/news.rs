@@ -13,7 +13,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use core::time::Duration;
 
 /// The first byte of such a frame.
-pub const NEWS: u8 = 161;
+pub const NEWS: u8 = 181;
 /// Ranges of what was lost in one message at the most; the sender joins those beyond.
 const RANGES_MAX: usize = crate::change::LOST_RANGES_MAX;
 

@@ -13,7 +13,7 @@ use core::time::Duration;
 /// "I am here; are you?" Each side of a lane says so every now and then, whatever else it says.
 pub const PING: u8 = 132;
 /// "This is the configuration that I serve": the rest is that.
-pub const CONFIGURATION: u8 = 160;
+pub const CONFIGURATION: u8 = 180;
 /// The answer: `writable u8 | sequence u64`.
 pub const PONG: u8 = 133;
 /// How often.
