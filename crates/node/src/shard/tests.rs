@@ -1,5 +1,6 @@
 //! Three nodes in memory: their event loops, joined by lanes that carry real bytes.
 
+mod configurations;
 mod inquiries;
 mod store;
 mod sweeping;

@@ -1,0 +1,95 @@
+//! Rule C1 over lanes that carry real bytes: a configuration spreads, and what is in flight goes on in it.
+
+use super::*;
+
+/// The configuration of a cluster, with another address for its third member.
+fn next(cluster: &Cluster) -> Configuration {
+    let mut next = cluster.nodes[0].0.configuration().successor().unwrap();
+    next.members[2].address = alloc::format!("elsewhere{}:1", next.epoch());
+    next
+}
+
+fn epochs(cluster: &Cluster) -> Vec<u32> {
+    cluster.nodes.iter().map(|(shard, _)| shard.configuration().epoch()).collect()
+}
+
+#[test]
+fn c1_what_one_node_meets_all_install_and_what_is_in_flight_goes_on() {
+    let mut cluster = Cluster::new();
+    let (set, now) = (cluster.set(0, "v"), cluster.now());
+    let met = next(&cluster);
+    cluster.nodes[1].0.meet_configuration(met.clone(), now);
+    assert_eq!(epochs(&cluster), [1, 1, 1], "it is not durable yet");
+    cluster.run();
+    assert_eq!(epochs(&cluster), [2, 2, 2]);
+    assert!(matches!(set.borrow()[..], [Outcome::Written { .. }]));
+    assert_eq!(cluster.read(2), "v");
+    // What is no newer changes nothing.
+    cluster.nodes[1].0.meet_configuration(met, now);
+    cluster.run();
+    assert_eq!(epochs(&cluster), [2, 2, 2]);
+}
+
+/// A node that was away is behind by several, and is told by the first reply.
+#[test]
+fn c1_whoever_was_away_comes_to_the_newest_configuration() {
+    let mut cluster = Cluster::new();
+    cluster.part(0, 2);
+    cluster.part(1, 2);
+    for epoch in 2..5 {
+        let (met, now) = (next(&cluster), cluster.now());
+        cluster.nodes[0].0.meet_configuration(met, now);
+        cluster.run();
+        assert_eq!(epochs(&cluster), [epoch, epoch, 1]);
+    }
+    cluster.join(1, 2);
+    let set = cluster.set(2, "late");
+    cluster.run();
+    cluster.pass(Duration::from_millis(200));
+    cluster.run();
+    assert_eq!(epochs(&cluster), [4, 4, 4]);
+    assert!(matches!(set.borrow()[..], [Outcome::Written { .. }]), "{set:?}");
+}
+
+/// The disk may have no room for it in its queue: it is tried again, and until then nothing is changed in the older epoch.
+#[test]
+fn c1_a_configuration_that_the_disk_did_not_take_is_tried_again() {
+    let mut cluster = Cluster::new();
+    let (met, now) = (next(&cluster), cluster.now());
+    cluster.nodes[0].1.refuses.set(1);
+    cluster.nodes[0].0.meet_configuration(met, now);
+    let set = cluster.set(1, "v");
+    cluster.run();
+    assert_eq!(epochs(&cluster), [1, 1, 1]);
+    let to = ReplyTo { lane: None, call: CallId { operation: 1 << 30, phase: 0 } };
+    let stamped = abd::StampedValue::plain(Version::MIN.successor().unwrap(), Content::Tombstone);
+    let write = Request::LocalWrite { key: "k".into(), stamped };
+    let served = cluster.nodes[0].0.serve(Scope::FIRST, write, to, Instant(u64::MAX));
+    assert_eq!(served.reply(), Some(Reply::Refused(Refusal::OtherConfiguration)));
+    for _ in 0..5 {
+        cluster.pass(Duration::from_millis(100));
+        cluster.run();
+    }
+    assert_eq!(epochs(&cluster), [2, 2, 2]);
+    assert!(matches!(set.borrow()[..], [Outcome::Written { .. }]), "{set:?}");
+}
+
+/// A version of the reserved key was decided: whoever stores it installs it.
+#[test]
+fn c2_whoever_stores_a_decided_configuration_installs_it() {
+    let mut cluster = Cluster::new();
+    let (from, to) = (cluster.nodes[0].0.configuration().clone(), next(&cluster));
+    let proposal = change::Proposal { from, to };
+    let outcomes = cluster.submit(0, proposal.operation());
+    for _ in 0..5 {
+        cluster.run();
+        cluster.pass(Duration::from_millis(200));
+    }
+    assert_eq!(epochs(&cluster), [2, 2, 2]);
+    assert!(matches!(proposal.decision(&outcomes.borrow()[0]), change::Decision::Done(_)));
+    // A second proposal for the same predecessor is told what was decided.
+    let outcomes = cluster.submit(1, proposal.operation());
+    cluster.run();
+    let decision = proposal.decision(&outcomes.borrow()[0]);
+    assert_eq!(decision.known().map(|known| known.epoch()), Some(2));
+}
