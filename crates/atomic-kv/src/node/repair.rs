@@ -8,7 +8,7 @@ use super::shard::Shard;
 use super::{now_instant, supervise};
 use ::node::inquiry::listing::{ListLimits, ListedKey, Listing, Lists};
 use ::node::repair::ranges::{Page, Range, Ranges};
-use ::node::repair::{Config, Repair, Status};
+use ::node::repair::{Action, Config, Repair, Status};
 use ::node::sync::source::{Source, SourcePage};
 use abd::{Instant, NodeId, StampedValue, Version, VersionStore};
 use bytes::Bytes;
@@ -60,6 +60,11 @@ impl Repairs {
         if !is_away {
             self.wake.notify_one();
         }
+    }
+
+    /// The epoch in which this node is synced; zero if it is in none.
+    pub(crate) fn synced_in(&self) -> u32 {
+        self.machine().synced_in()
     }
 
     fn statuses(&self) -> Vec<(NodeId, Status)> {
@@ -162,12 +167,19 @@ impl Source for ReplicaStore {
             .map(source_page)
             .inspect_err(cannot_read)
     }
+
+    fn lost(&self) -> Vec<Range> {
+        self.versions.lost_ranges().into_iter().map(of_keys).collect()
+    }
 }
 
 fn source_page<T>(page: WalkedPage<T>) -> SourcePage<T> {
     let WalkedPage { entries, abstains, told_up_to } = page;
-    let lost = abstains.into_iter().map(|KeyRange { after, up_to }| Range { after, up_to });
-    SourcePage { entries, lost: lost.collect(), told_up_to }
+    SourcePage { entries, lost: abstains.into_iter().map(of_keys).collect(), told_up_to }
+}
+
+fn of_keys(KeyRange { after, up_to }: KeyRange) -> Range {
+    Range { after, up_to }
 }
 
 /// It is told where it is noticed, too, and ends the node if it is for good.
@@ -181,6 +193,7 @@ pub(crate) async fn keep_repairing(shard: Rc<Shard>, repairs: Arc<Repairs>) {
         let action = repairs.machine().poll(now_instant());
         if let Some(action) = action {
             let now = shard.now();
+            let is_much = matches!(action, Action::Sync(_));
             if let Some(look) = shard.with(|machine| machine.carry_out_repair(action, now)) {
                 let disk = shard.disk.clone();
                 let looked = supervise::blocking(move || {
@@ -189,6 +202,10 @@ pub(crate) async fn keep_repairing(shard: Rc<Shard>, repairs: Arc<Repairs>) {
                 .await;
                 let now = shard.now();
                 shard.with(|machine| machine.handle_looked(looked, now));
+            }
+            if is_much {
+                // Clients have their turn between two batches.
+                tokio::task::yield_now().await;
             }
             continue;
         }

@@ -22,6 +22,7 @@ use ::node::news::News;
 use ::node::repair::Repair;
 use ::node::shard::{self, Environment, OperationKind};
 use ::node::sweep::Progress;
+use ::node::sync::source::Source as _;
 use abd::WriteGroup as _;
 use abd::{
     Acceptor, AfterCommit, Evaluation, Instant, NodeId, Now, Operation, Outcome, Reason, Reply, Request,
@@ -150,7 +151,9 @@ impl Environment for Surroundings {
 
     fn news(&self) -> News {
         let directory = self.membership.directory.identity().disk;
-        News { directory, level: LEVEL, ..News::default() }
+        let synced_in = self.repairs.synced_in();
+        let lost = self.disk.store.lost();
+        News { directory, level: LEVEL, synced_in, lost, ..News::default() }
     }
 
     fn remembered(&self) -> Vec<(NodeId, DirectoryId)> {

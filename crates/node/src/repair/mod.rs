@@ -28,10 +28,11 @@ mod peer;
 pub mod ranges;
 pub mod unacknowledged;
 
+use crate::change::report::Compared;
 use crate::configuration::Configuration;
 use crate::sync::coverage::Order;
 use crate::sync::message::{CaughtUp, Wanted};
-use crate::sync::{self, CaughtUpWith, Goal, Sync};
+use crate::sync::{self, CaughtUpWith, Goal, Moved, Sync};
 use abd::{CallId, Instant, NodeId, Reply, StampedValue, Version};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
@@ -164,6 +165,14 @@ pub struct Counts {
     pub differing: u64,
 }
 
+/// The last time that everything was compared with a peer.
+#[derive(Clone, Copy, Debug)]
+struct Pass {
+    number: u64,
+    moved: Moved,
+    at: Instant,
+}
+
 /// How a peer stands, as far as this node knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status {
@@ -238,6 +247,21 @@ impl Repair {
             Some(goal) => self.sync.begin(goal, now),
             None => self.sync.end(configuration.scope),
         }
+    }
+
+    /// The epoch in which this node is synced (rule C3); zero if it is in none.
+    pub fn synced_in(&self) -> u32 {
+        self.sync.progress().filter(|progress| progress.synced).map_or(0, |progress| progress.scope.epoch)
+    }
+
+    /// What this node has compared with each peer that it has caught up with.
+    pub fn compared(&self, now: Instant) -> Vec<(NodeId, Compared)> {
+        let of_peer = |(id, peer): (&NodeId, &Peer)| {
+            let Pass { number, moved, at } = peer.pass?;
+            let (ranges, differing, seconds_ago) = (moved.pages, moved.differing, now.since(at).as_secs());
+            Some((*id, Compared { ranges, differing, passes: number, seconds_ago }))
+        };
+        self.peers.iter().filter_map(of_peer).collect()
     }
 
     /// The sync of a change of members, which is driven with the rest.
@@ -425,6 +449,8 @@ impl Repair {
             if let Some(of_peer) = self.peers.get_mut(&peer) {
                 of_peer.counts.fetched += moved.keys;
                 of_peer.counts.differing += moved.differing;
+                of_peer.pass =
+                    Some(Pass { number: of_peer.pass.map_or(0, |pass| pass.number) + 1, moved, at: now });
             }
             if moved.keys > fetched.len() as u64 {
                 let others = self.peers.iter_mut().filter(|(id, _)| **id != peer);

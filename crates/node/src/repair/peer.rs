@@ -9,7 +9,7 @@ use super::message::{Answer, KeyVersion, Question, fit};
 use super::missed::MissedKeys;
 use super::moving::Moving;
 use super::ranges::{CHUNK_KEYS, Page};
-use super::{Action, Config, Counts};
+use super::{Action, Config, Counts, Pass};
 use abd::{Instant, NodeId, Refusal, Version};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
@@ -98,6 +98,8 @@ pub(super) struct Peer {
     /// The list and the comparison take turns.
     listed_last: bool,
     pub(super) counts: Counts,
+    /// When this node has last caught up with it.
+    pub(super) pass: Option<Pass>,
 }
 
 impl Peer {
@@ -113,6 +115,7 @@ impl Peer {
             retry: config.retry.0,
             listed_last: false,
             counts: Counts::default(),
+            pass: None,
         }
     }
 

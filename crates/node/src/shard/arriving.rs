@@ -95,6 +95,9 @@ impl<E: Environment, R: Return> Shard<E, R> {
             _ if sync::message::is_answer(&body) => {
                 let (call, answer) = sync::message::get_answer(body)?;
                 let from = key.peer;
+                if answer == sync::message::Answer::Refused(Refusal::OtherConfiguration) {
+                    self.tell_configuration(from);
+                }
                 self.environment.repair(|repair, now| repair.sync().handle_answer(from, call, answer, now));
             }
             _ if sync::message::is_caught_up(&body) => {

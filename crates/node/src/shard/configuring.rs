@@ -178,6 +178,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
             self.tell_configuration(peer);
         }
         self.coordinator.install(quorums, now, &self.environment.issuer());
+        self.install_sync();
         self.configuring.early_bytes = 0;
         for Early { scope, request, to, deadline } in core::mem::take(&mut self.configuring.early) {
             if let (Some(reply), Some(key)) = (self.serve(scope, request, to, deadline).reply(), to.lane) {
@@ -190,7 +191,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
     }
 
     /// Sends a peer the configuration that is served here, over each of its lanes, so that it comes before whatever is sent next.
-    fn tell_configuration(&mut self, peer: NodeId) {
+    pub(super) fn tell_configuration(&mut self, peer: NodeId) {
         let encoded = self.replica.configuration.clone();
         if !self.speaks(peer, WITH_CONFIGURATIONS) {
             return;

@@ -107,7 +107,12 @@ impl<E: Environment, R: Return> Shard<E, R> {
             self.wake_if(wakes, key);
         }
         let remembered = self.environment.remembered();
+        let mut compared = Vec::new();
+        self.environment.repair(|repair, now| compared = repair.compared(now));
         self.environment.driver(|driver| {
+            for (node, compared) in compared {
+                driver.handle_compared(node, compared);
+            }
             for (node, directory) in remembered {
                 driver.handle_remembered(node, directory);
             }

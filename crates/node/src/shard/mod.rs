@@ -91,7 +91,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
         let everybody = configuration.everybody().into_iter().map(|member| member.id);
         let lanes = AllLanes::new(everybody.filter(|id| *id != local));
         let inquiries = Inquiries::new(config.quorums.clone(), local, E::Store::order, op_timeout);
-        Self {
+        let shard = Self {
             environment,
             local,
             op_timeout,
@@ -107,7 +107,9 @@ impl<E: Environment, R: Return> Shard<E, R> {
             questions: VecDeque::new(),
             sweeping: None,
             driving: None,
-        }
+        };
+        shard.install_sync();
+        shard
     }
 
     /// What it reaches beyond itself.

@@ -1,7 +1,7 @@
 //! What an event loop sends: its coordinator's requests and those of repair, over the lanes to each member.
 
 use super::{Environment, ReplyTo, Return, Served, Shard};
-use crate::hello::LaneId;
+use crate::hello::{LaneId, WITH_CONFIGURATIONS};
 use crate::lanes::lane::{Lane, LaneKey};
 use crate::lanes::outgoing::{Patience, Waiting};
 use crate::lanes::peer::Closed;
@@ -34,6 +34,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
         let lanes = self.lanes.to_mut(peer)?;
         (lanes.frame_limit, lanes.version) = (frame_limit, version);
         let was_up = lanes.is_up();
+        self.environment.repair(|repair, _| repair.handle_pulls(peer, version >= WITH_CONFIGURATIONS));
         lanes.open(Lane::new(key, run, self.environment.bounds(id.kind), now.instant));
         if !was_up {
             self.environment.peer_is_up(peer, true);

@@ -7,12 +7,20 @@ use crate::lanes::outgoing::Patience;
 use crate::sync::message::{
     Answer, CaughtUp, Question, Wanted, put_answer, put_caught_up, put_question, put_wanted,
 };
+use crate::sync::source::Source as _;
 use crate::sync::{Action, Entry, Told};
 use abd::{CallId, NodeId, Now, Refusal, Request, Version, VersionStore};
 use alloc::boxed::Box;
 use bytes::BytesMut;
 
 impl<E: Environment, R: Return> Shard<E, R> {
+    /// Tells the sync which configuration is installed. Each event loop of a node does.
+    pub(super) fn install_sync(&self) {
+        let lost = self.environment.store().lost();
+        let configuration = self.configuring.installed();
+        self.environment.repair(|repair, now| repair.install(configuration, lost, now));
+    }
+
     /// Does one thing that a sync wants done; the look that it may need is handed out.
     pub(super) fn carry_out_sync(&mut self, action: Action, now: Now) -> Option<Look> {
         match action {

@@ -4,6 +4,7 @@ mod configurations;
 mod inquiries;
 mod store;
 mod sweeping;
+mod syncing;
 mod updates;
 
 use super::*;

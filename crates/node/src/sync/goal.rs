@@ -52,7 +52,9 @@ pub struct Progress {
 pub struct Moved {
     /// Keys that were looked at.
     pub compared: u64,
-    /// Pages of which something differed.
+    /// Pages that were compared.
+    pub pages: u64,
+    /// Those of which something differed.
     pub differing: u64,
     /// Keys that differed and were merged.
     pub keys: u64,
@@ -64,6 +66,7 @@ impl core::iter::Sum for Moved {
     fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
         all.fold(Self::default(), |sum, one| Self {
             compared: sum.compared + one.compared,
+            pages: sum.pages + one.pages,
             differing: sum.differing + one.differing,
             keys: sum.keys + one.keys,
             bytes: sum.bytes + one.bytes,

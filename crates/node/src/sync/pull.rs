@@ -236,6 +236,7 @@ impl Pull {
         let pause: Duration = costs.into_iter().map(|(count, rate)| time_for(count, rate)).sum();
         self.next_at = self.next_at.max(turn.now) + pause + turn.page_pause;
         turn.moved.differing += u64::from(merging.keys() > 0);
+        turn.moved.pages += 1;
         turn.moved.compared += page.digests.len() as u64;
         self.pages.push_back(merging);
         self.merge(turn);

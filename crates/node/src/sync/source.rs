@@ -71,6 +71,9 @@ pub trait Source: Lists + VersionStore<Error = Failed<Self>> {
     /// # Errors
     /// When they cannot be read.
     fn stored(&self, range: &Range, keys: usize, bytes: usize) -> Result<SourcePage<Version>, Failed<Self>>;
+
+    /// The ranges of which something may have been lost, in the order of the store.
+    fn lost(&self) -> Vec<Range>;
 }
 
 /// The digest of a key: of its newest version, and of the ballot under which something is accepted for that.

@@ -66,6 +66,13 @@ fn r2_equal_stores_are_compared_with_little_traffic_by_pages_too() {
     world.repair(0).handle_overflow(id(1), now);
     world.pass(LONG);
     assert_eq!(world.count_of("pull"), 50_000_usize.div_ceil(1024));
+    let now = world.now;
+    let compared = world.repair(1).compared(now);
+    let with_first = compared.iter().find(|(with, _)| *with == id(0)).map(|(_, compared)| compared);
+    let with_first = with_first.expect("it was compared with");
+    // One pass after the start, when nobody had anything.
+    assert_eq!((with_first.ranges, with_first.differing), (50_000_u64.div_ceil(1024), 0));
+    assert!(with_first.passes >= 2 && with_first.seconds_ago >= 90);
     assert!(world.bytes < 50_000 / 4, "{} bytes", world.bytes);
 }
 

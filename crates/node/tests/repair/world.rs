@@ -136,6 +136,10 @@ impl Source for Store {
     fn stored(&self, range: &Range, keys: usize, bytes: usize) -> Result<SourcePage<Version>, ()> {
         self.versions(range, keys, bytes)
     }
+
+    fn lost(&self) -> Vec<Range> {
+        Vec::new()
+    }
 }
 
 impl Store {

@@ -348,7 +348,7 @@ impl Environment for Reached {
     }
 
     fn news(&self) -> News {
-        News::default()
+        News { synced_in: self.repair.borrow().synced_in(), ..News::default() }
     }
 
     fn remembered(&self) -> Vec<(NodeId, DirectoryId)> {

@@ -6,6 +6,7 @@ use crate::mutant::Lies;
 use crate::plan::Plan;
 use abd::Instant;
 use node::repair::{Action, Config};
+use node::sync;
 use std::time::Duration;
 
 /// What a list may take here: some keys of the plan, so that now and then one overflows.
@@ -19,6 +20,10 @@ pub(super) fn config(plan: &Plan, lies: Lies) -> Config {
         compare_every: plan.compare_every.map(Duration::from_nanos),
         // The mutant `repair-stops`: only a new connection makes it go on.
         retry: if lies.repair_stops { (FOR_GOOD, FOR_GOOD) } else { honest.retry },
+        sync: sync::Config {
+            retry: if lies.repair_stops { (FOR_GOOD, FOR_GOOD) } else { honest.sync.retry },
+            ..honest.sync
+        },
         ..honest
     }
 }
@@ -45,7 +50,7 @@ impl World {
         while let Some((process, now)) = self.enter(node, About::Other) {
             let action = process.around().repair.borrow_mut().poll(now.instant);
             let Some(action) = action else { break };
-            if lies.compares_nothing && matches!(action, Action::Walk { .. }) {
+            if lies.compares_nothing && matches!(action, Action::Walk { .. } | Action::CatchUp { .. }) {
                 // The mutant of this name: the walk never comes to anything.
                 continue;
             }

@@ -200,12 +200,19 @@ impl Source for View {
         let limits = WalkLimits { keys, bytes };
         self.versions.walk_versions(after, up_to, limits, Trust::Stored).map(source_page)
     }
+
+    fn lost(&self) -> Vec<Range> {
+        self.versions.lost_ranges().into_iter().map(of_keys).collect()
+    }
 }
 
 fn source_page<T>(page: WalkedPage<T>) -> SourcePage<T> {
     let WalkedPage { entries, abstains, told_up_to } = page;
-    let lost = abstains.into_iter().map(|KeyRange { after, up_to }| Range { after, up_to });
-    SourcePage { entries, lost: lost.collect(), told_up_to }
+    SourcePage { entries, lost: abstains.into_iter().map(of_keys).collect(), told_up_to }
+}
+
+fn of_keys(KeyRange { after, up_to }: KeyRange) -> Range {
+    Range { after, up_to }
 }
 
 impl Deadlines for View {

@@ -96,6 +96,10 @@ impl Source for Store {
     fn stored(&self, range: &Range, keys: usize, bytes: usize) -> Result<SourcePage<Version>, Infallible> {
         self.versions(range, keys, bytes)
     }
+
+    fn lost(&self) -> Vec<Range> {
+        Vec::new()
+    }
 }
 
 impl Deadlines for Store {

@@ -163,6 +163,10 @@ impl Source for Store {
     fn stored(&self, range: &Range, keys: usize, bytes: usize) -> Result<SourcePage<Version>, Infallible> {
         Self { lost: Vec::new(), ..self.clone() }.versions(range, keys, bytes)
     }
+
+    fn lost(&self) -> Vec<Range> {
+        self.lost.clone()
+    }
 }
 
 pub(super) fn meets(one: &Range, other: &Range) -> bool {
