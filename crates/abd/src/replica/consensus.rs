@@ -6,7 +6,7 @@ use crate::ballot::Ballot;
 use crate::commit::Unit;
 use crate::message::{Closed, Promise, Refusal, Reply, Request};
 use crate::update::{Acceptance, AcceptedRecord, Base, Proposal};
-use crate::value::{Glimpse, StampedValue};
+use crate::value::{Glimpse, Newest, StampedValue};
 use crate::version::Version;
 use alloc::boxed::Box;
 use bytes::Bytes;
@@ -25,6 +25,10 @@ pub(super) fn handle<S: VersionStore>(
     // Asked after the request has arrived: what was acknowledged before it was sent is seen here.
     let newest = match store.newest_above(request.key(), have) {
         Ok(newest) => newest,
+        // A replica that heals takes what others have for a key for which it abstains: what is stored is joined when it may be told.
+        Err(why) if S::is_damage(&why) && matches!(request, Request::Adopt { .. }) => {
+            Newest { stamped: StampedValue::NEVER, durable: true }.glimpse(have)
+        }
         Err(why) => return Err(Unanswered { request, why }),
     };
     acceptor.settle(request.key(), &newest);

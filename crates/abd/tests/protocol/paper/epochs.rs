@@ -288,6 +288,17 @@ fn c3_records_are_joined() {
     assert_eq!(adopt(base(5, "x"), acceptance(2, 1, "c")), Some((5, 2, 1)), "a later epoch");
     assert_eq!(adopt(base(4, "w"), acceptance(3, 9, "d")), Some((5, 2, 1)), "closed there");
     assert_eq!(adopt(base(6, "y"), acceptance(1, 1, "e")), Some((6, 1, 1)), "a larger base");
+    // Whoever abstains for the key after damage (S3) takes it, too: it is what heals.
+    world.node(1).disk.damaged = true;
+    let request = Request::Adopt {
+        key: "k".into(),
+        base: Box::new(base(7, "z")),
+        acceptance: Box::new(acceptance(1, 2, "f")),
+    };
+    let (replica, node) = (world.replica.clone(), world.node(1));
+    let reaction = replica.handle(&node.disk, &mut node.acceptor, request, node.standing, 0);
+    assert!(matches!(reaction, Reaction::Commit { .. }), "{reaction:?}");
+    world.node(1).disk.damaged = false;
     let records: Vec<_> = world.node(1).acceptor.accepted_between(None, Some(&"k".into())).collect();
     assert_eq!(records.len(), 1);
     assert_eq!(world.node(1).acceptor.accepted_between(Some(&"k".into()), None).count(), 0);
