@@ -14,14 +14,17 @@ use ::node::change::{Driver, Settings};
 use ::node::configuration::{Configuration, DirectoryId};
 use abd::{Instant, NodeId};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 /// What a node has of changes once, for all event loops.
 pub(crate) struct Changes {
     driver: Mutex<Driver>,
-    /// The newest epoch that is installed or about to be. Held while the acceptors take it.
-    newest: Mutex<u32>,
+    /// The newest epoch that is installed or about to be.
+    newest: AtomicU32,
+    /// Held while the acceptors take it.
+    taking: Mutex<()>,
     /// The last one that has become durable in the database.
     durable: watch::Sender<Option<Arc<Configuration>>>,
 }
@@ -34,10 +37,10 @@ impl Changes {
         heals: bool,
         now: Instant,
     ) -> Self {
-        let newest = Mutex::new(configuration.epoch());
+        let (newest, taking) = (AtomicU32::new(configuration.epoch()), Mutex::default());
         let settings = Settings { heals, order: store::versions::order };
         let driver = Mutex::new(Driver::new(own, directory, configuration, settings, now));
-        Self { driver, newest, durable: watch::Sender::new(None) }
+        Self { driver, newest, taking, durable: watch::Sender::new(None) }
     }
 
     pub(crate) fn driver(&self) -> MutexGuard<'_, Driver> {
@@ -46,22 +49,29 @@ impl Changes {
 
     /// Every acceptor takes the epoch of a configuration, if that is newer than all before; whether it is (rule C1).
     pub(super) fn begin_installing(&self, configuration: &Configuration, acceptors: &Acceptors) -> bool {
-        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_newer = configuration.epoch() > *newest;
+        let _taking = self.taking.lock().unwrap_or_else(PoisonError::into_inner);
+        let epoch = configuration.epoch();
+        // Before the acceptors: from now on no event loop answers a question of an older one.
+        let is_newer = epoch > self.newest.fetch_max(epoch, Ordering::SeqCst);
         if is_newer {
-            *newest = configuration.epoch();
-            acceptors.install(*newest);
+            acceptors.install(epoch);
         }
         is_newer
     }
 
     pub(super) fn newest_epoch(&self) -> u32 {
-        *self.newest.lock().unwrap_or_else(PoisonError::into_inner)
+        self.newest.load(Ordering::SeqCst)
     }
 
-    /// A configuration is durable in the database.
+    /// A configuration is durable in the database. Two event loops may say so in either order.
     pub(super) fn installed(&self, configuration: &Configuration) {
-        self.durable.send_replace(Some(Arc::new(configuration.clone())));
+        self.durable.send_if_modified(|durable| {
+            let is_newer = durable.as_ref().is_none_or(|known| known.epoch() < configuration.epoch());
+            if is_newer {
+                *durable = Some(Arc::new(configuration.clone()));
+            }
+            is_newer
+        });
     }
 }
 

@@ -208,7 +208,8 @@ mod tests {
         let mut acceptor = Acceptor::new(1, Scope::FIRST.epoch, Ballot::MIN, AcceptorLimits::default());
         // One batch for all of them: they write the same key.
         for (shard, time) in [(2, 1), (0, 2), (1, 3), (2, 4)] {
-            let to = ReplyTo { shard, lane: None, call: CallId { operation: time, phase: 0 } };
+            let call = CallId { operation: time, phase: 0 };
+            let to = ReplyTo { shard, lane: None, call, epoch: 1 };
             let version = Version::of_write(Timestamp { time, node: 1, boot: 1 });
             let stamped = StampedValue::plain(version, Content::Tombstone);
             let request = Request::LocalWrite { key: "k".into(), stamped };

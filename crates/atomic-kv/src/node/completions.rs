@@ -14,6 +14,8 @@ pub(crate) struct ReplyTo {
     /// `None` for the event loop's own coordinator.
     pub(crate) lane: Option<LaneKey>,
     pub(crate) call: CallId,
+    /// As [`::node::shard::ReplyTo::epoch`].
+    pub(crate) epoch: u32,
 }
 
 /// What waits for one event loop.

@@ -257,8 +257,9 @@ impl Shard {
         loop {
             completions.wake.notified().await;
             let (refused, completed) = (completions.take_refused(), completions.take());
-            let completed =
-                completed.into_iter().map(|(to, what)| (ReplyTo { lane: to.lane, call: to.call }, what));
+            let completed = completed
+                .into_iter()
+                .map(|(to, what)| (ReplyTo { lane: to.lane, call: to.call, epoch: to.epoch }, what));
             let now = self.now();
             self.with(|machine| machine.handle_completions(completed, refused, now));
         }

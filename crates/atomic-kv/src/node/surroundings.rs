@@ -71,7 +71,7 @@ impl Surroundings {
     }
 
     fn home(&self, to: shard::ReplyTo) -> ReplyTo {
-        ReplyTo { shard: self.index, lane: to.lane, call: to.call }
+        ReplyTo { shard: self.index, lane: to.lane, call: to.call, epoch: to.epoch }
     }
 }
 

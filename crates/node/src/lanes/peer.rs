@@ -71,6 +71,10 @@ pub(crate) struct PeerLanes {
     pub(crate) frame_limit: u64,
     /// The version of the peer protocol that is spoken with it; zero before it was greeted.
     pub(crate) version: u16,
+    /// The epoch of which it was told last.
+    pub(crate) told: u32,
+    /// The epoch that it has said last that it serves.
+    pub(crate) serves: u32,
 }
 
 /// A lane that has ended: what was under way over its pair, in either direction, may be lost.
@@ -135,7 +139,15 @@ impl AllLanes {
 
 impl PeerLanes {
     pub(crate) fn new(peer: NodeId) -> Self {
-        Self { peer, is_named: true, pairs: Vec::new(), frame_limit: u64::MAX, version: 0 }
+        Self {
+            peer,
+            is_named: true,
+            pairs: Vec::new(),
+            frame_limit: u64::MAX,
+            version: 0,
+            told: 0,
+            serves: 0,
+        }
     }
 
     /// Whether lanes may be opened.

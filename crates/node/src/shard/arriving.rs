@@ -1,6 +1,6 @@
 //! What arrives over a lane: replies, requests, pings, and what repair and inquiries ask and answer.
 
-use super::{Environment, OwnQuestion, ReplyTo, Return, Shard};
+use super::{Environment, OwnQuestion, Return, Shard};
 use crate::frames::Incoming;
 use crate::inquiry;
 use crate::lanes::lane::{CONFIGURATION, LaneError, LaneKey, PING, PONG, SILENCE_LIMIT, put_pong};
@@ -129,7 +129,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
             if core::mem::replace(&mut lane.is_answering, true) {
                 self.tell(key, call, &Answer::Refused(Refusal::Overloaded));
             } else {
-                self.questions.push_back(OwnQuestion::of_repair(ReplyTo { lane: Some(key), call }, question));
+                self.questions.push_back(OwnQuestion::of_repair(self.to(Some(key), call), question));
             }
             return Ok(());
         }
@@ -145,12 +145,12 @@ impl<E: Environment, R: Return> Shard<E, R> {
         }
         if inquiry::message::is_question(&body) {
             let (call, question) = inquiry::message::get_question(body)?;
-            self.answer_inquiry(ReplyTo { lane: Some(key), call }, question, now);
+            self.answer_inquiry(self.to(Some(key), call), question, now);
             return Ok(());
         }
         let Received { call, remaining_ms, scope, request } = get_request(body)?;
         let deadline = now.instant + Duration::from_millis(u64::from(remaining_ms));
-        let served = self.serve(scope, request, ReplyTo { lane: Some(key), call }, deadline);
+        let served = self.serve(scope, request, self.to(Some(key), call), deadline);
         if let Some(reply) = served.reply() {
             self.answer(key, call, &reply);
         }

@@ -2,7 +2,7 @@
 //! the store that may wait for the disk are handed out as a [`Look`].
 
 use super::own::{InMemory, OnDisk};
-use super::{Environment, ReplyTo, Return, Served, Shard};
+use super::{Environment, Return, Served, Shard};
 use crate::repair::Action;
 use crate::repair::ranges::{self, Page, Range};
 use crate::sync::OwnPage;
@@ -127,7 +127,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
                 return None;
             }
             Action::Store { call, key, stamped } => {
-                let (request, to) = (Request::LocalWrite { key, stamped }, ReplyTo { lane: None, call });
+                let (request, to) = (Request::LocalWrite { key, stamped }, self.to(None, call));
                 let deadline = now.instant + self.op_timeout;
                 if let Served::Replied(reply) = self.serve_own(request, to, Some(deadline)) {
                     let own = self.local;

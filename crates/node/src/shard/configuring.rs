@@ -123,7 +123,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
         let Some(coming) = &mut self.configuring.coming else { return };
         let (unit, reply) = Replica::install(coming.configuration.encoded());
         let call = CallId { operation: INSTALLING, phase: coming.configuration.epoch() };
-        let to = ReplyTo { lane: None, call };
+        let to = ReplyTo { lane: None, call, epoch: call.phase };
         let refused = self.environment.commit(unit, reply, to).is_err();
         coming.again_at = refused.then(|| now.instant + TRY_AGAIN_AFTER);
     }
@@ -193,10 +193,11 @@ impl<E: Environment, R: Return> Shard<E, R> {
     /// Sends a peer the configuration that is served here, over each of its lanes, so that it comes before whatever is sent next.
     pub(super) fn tell_configuration(&mut self, peer: NodeId) {
         let encoded = self.replica.configuration.clone();
-        if !self.speaks(peer, WITH_CONFIGURATIONS) {
-            return;
-        }
-        let Some(lanes) = self.lanes.to_mut(peer) else { return };
+        let epoch = self.replica.scope.epoch;
+        // Once for each epoch: it is told again when it connects anew.
+        let knows = self.speaks(peer, WITH_CONFIGURATIONS);
+        let Some(lanes) = self.lanes.to_mut(peer).filter(|lanes| knows && lanes.told < epoch) else { return };
+        lanes.told = epoch;
         let mut woken = Vec::new();
         for lane in lanes.all() {
             let put = |body: &mut bytes::BytesMut| {
@@ -214,7 +215,12 @@ impl<E: Environment, R: Return> Shard<E, R> {
     /// A peer says which configuration it serves.
     pub(super) fn handle_configuration(&mut self, key: LaneKey, encoded: &Bytes, now: Now) {
         if *encoded == self.replica.configuration {
-            // What it could not take before it can take now.
+            let epoch = self.replica.scope.epoch;
+            let Some(lanes) = self.lanes.to_mut(key.peer).filter(|lanes| lanes.serves < epoch) else {
+                return;
+            };
+            lanes.serves = epoch;
+            // What it could not take before it can take now: once for each epoch, over whichever lane it says so first.
             return self.coordinator.call_again(key.peer);
         }
         self.meet_encoded(encoded, now);

@@ -29,6 +29,8 @@ pub struct ReplyTo {
     pub lane: Option<LaneKey>,
     /// The request.
     pub call: CallId,
+    /// In which epoch it is answered, if it is (rule C1).
+    pub epoch: u32,
 }
 
 impl Address for ReplyTo {
@@ -94,7 +96,8 @@ pub trait Environment {
     /// own replica takes its epoch before this returns. Whether it is.
     fn begin_installing(&self, configuration: &Configuration) -> bool;
 
-    /// The newest epoch that this node has installed or begun to.
+    /// The newest epoch that this node has installed or begun to. Asked at every question, by all event loops: one that lags answers
+    /// nothing.
     fn newest_epoch(&self) -> u32;
 
     /// A configuration is durable here. The other event loops of this node are to [`install`](super::Shard::install) it; this one does.

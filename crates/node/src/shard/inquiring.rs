@@ -34,7 +34,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
     pub(super) fn pump_inquiries(&mut self, now: Now) {
         while let Some(Ask { member, call, question }) = self.inquiries.poll_ask() {
             if member == self.local {
-                self.answer_inquiry(ReplyTo { lane: None, call }, question, now);
+                self.answer_inquiry(self.to(None, call), question, now);
             } else if !self.ask_for_inquiry(member, call, &question) {
                 self.inquiries.handle_not_sent(call, now.instant);
             }
@@ -57,7 +57,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
 
     /// Answers a question now, or queues it for whoever may wait for the disk.
     pub(super) fn answer_inquiry(&mut self, to: ReplyTo, question: Question, now: Now) {
-        if asked_in(to.call) != self.replica.scope.epoch {
+        if !self.answers_in(asked_in(to.call)) {
             return self.tell_inquirer(to, Answer::Refused(Refusal::OtherConfiguration), now);
         }
         if question.needs_store() {
@@ -89,6 +89,8 @@ impl<E: Environment, R: Return> Shard<E, R> {
         if let Some(lane) = to.lane.and_then(|key| self.lane(key)) {
             lane.looks -= 1;
         }
+        let is_current = self.answers_in(to.epoch);
+        let answer = if is_current { answer } else { Answer::Refused(Refusal::OtherConfiguration) };
         self.tell_inquirer(to, answer, now);
         self.pump(now);
     }

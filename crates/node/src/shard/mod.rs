@@ -41,7 +41,7 @@ use crate::repair::is_repair;
 
 use abd::{
     CallId, Config, Coordinator, Evaluated, EvaluationId, Instant, NodeId, Now, Operation, OperationId,
-    Outcome, Reason, Replica, Reply, ValueFound, Version,
+    Outcome, Reason, Refusal, Replica, Reply, ValueFound, Version,
 };
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -182,7 +182,12 @@ impl<E: Environment, R: Return> Shard<E, R> {
         for (to, completed) in completed {
             taken += completed.bytes();
             let reply = match completed {
-                Completed::Written(reply) | Completed::Found(reply) => Some(reply),
+                Completed::Written(reply) => Some(reply),
+                // It was looked up while this node served the epoch in which it was asked, or may have been later.
+                Completed::Found(_) if !self.answers_in(to.epoch) => {
+                    Some(Reply::Refused(Refusal::OtherConfiguration))
+                }
+                Completed::Found(reply) => Some(reply),
                 // Should it have left the memory again, it is looked up here.
                 Completed::LookedUp(request) => self.serve_own(request, to, None).reply(),
             };

@@ -2,8 +2,9 @@
 //! its write is durable.
 
 use super::{Environment, ReplyTo, Return, Shard, configuring};
+use crate::lanes::lane::LaneKey;
 use abd::{
-    Ballot, Glimpse, Instant, Newest, Reaction, Refusal, Reply, Request, Scope, Unanswered, Version,
+    Ballot, CallId, Glimpse, Instant, Newest, Reaction, Refusal, Reply, Request, Scope, Unanswered, Version,
     VersionStore,
 };
 
@@ -88,8 +89,22 @@ impl<E: Environment, R: Return> Shard<E, R> {
         served
     }
 
+    /// Where a reply goes that has to wait.
+    pub(super) fn to(&self, lane: Option<LaneKey>, call: CallId) -> ReplyTo {
+        ReplyTo { lane, call, epoch: self.replica.scope.epoch }
+    }
+
+    /// Whether what is looked up now, or was looked up before, is an answer in this epoch (rule C1): no event loop of this node serves
+    /// a newer one, or is about to.
+    pub(super) fn answers_in(&self, epoch: u32) -> bool {
+        epoch == self.replica.scope.epoch && epoch == self.environment.newest_epoch()
+    }
+
     fn look(&self, question: Request, to: ReplyTo, hands_over: impl FnOnce() -> Option<Instant>) -> Served {
         let environment = &self.environment;
+        if !self.answers_in(to.epoch) {
+            return Served::Replied(Reply::Refused(Refusal::OtherConfiguration));
+        }
         let (standing, store) = (environment.standing(), environment.store());
         match self.replica.try_read(&InMemory(&*store), question, standing) {
             Ok(reply) => Served::Replied(reply),

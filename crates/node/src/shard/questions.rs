@@ -104,6 +104,12 @@ impl<E: Environment, R: Return> Shard<E, R> {
                 self.tell(key, to.call, &answer);
             }
             (OwnAnswer::Sync(answer), Some(key)) => {
+                let is_current = self.answers_in(to.epoch);
+                let answer = match is_current {
+                    true => answer,
+                    // What was looked up may be of a time after the epoch that asked.
+                    false => sync::message::Answer::Refused(Refusal::OtherConfiguration),
+                };
                 let Some(lane) = self.lane(key) else { return };
                 lane.is_answering = false;
                 self.tell_puller(key, to.call, &answer);

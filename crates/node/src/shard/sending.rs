@@ -1,6 +1,6 @@
 //! What an event loop sends: its coordinator's requests and those of repair, over the lanes to each member.
 
-use super::{Environment, ReplyTo, Return, Served, Shard};
+use super::{Environment, Return, Served, Shard};
 use crate::hello::{LaneId, WITH_CONFIGURATIONS};
 use crate::lanes::lane::{Lane, LaneKey};
 use crate::lanes::outgoing::{Patience, Waiting};
@@ -33,6 +33,8 @@ impl<E: Environment, R: Return> Shard<E, R> {
         self.next_lane += 1;
         let lanes = self.lanes.to_mut(peer)?;
         (lanes.frame_limit, lanes.version) = (frame_limit, version);
+        // It may be another run, which knows less.
+        (lanes.told, lanes.serves) = (0, 0);
         let was_up = lanes.is_up();
         self.environment.repair(|repair, _| repair.handle_pulls(peer, version >= WITH_CONFIGURATIONS));
         lanes.open(Lane::new(key, run, self.environment.bounds(id.kind), now.instant));
@@ -134,7 +136,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
             Request::LocalWrite { key, stamped } => Some((key.clone(), stamped.version)),
             _ => None,
         };
-        match self.serve(scope, request, ReplyTo { lane: None, call }, deadline) {
+        match self.serve(scope, request, self.to(None, call), deadline) {
             Served::Replied(reply) => {
                 if let (Some((key, version)), Reply::Refused(_)) = (write, &reply) {
                     self.environment.missed(self.local, &key, version);

@@ -1,7 +1,7 @@
 //! The sync of a change of members (rule C3): carries out what [`crate::sync`] decides, and answers what others pull.
 
 use super::catching_up::Look;
-use super::{Environment, OwnQuestion, ReplyTo, Return, Served, Shard};
+use super::{Environment, OwnQuestion, Return, Served, Shard};
 use crate::lanes::lane::LaneKey;
 use crate::lanes::outgoing::Patience;
 use crate::sync::message::{
@@ -53,7 +53,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
             Some(acceptance) => Request::Adopt { key, base: Box::new(stamped), acceptance },
             None => Request::LocalWrite { key, stamped },
         };
-        let (to, deadline) = (ReplyTo { lane: None, call }, now.instant + self.op_timeout);
+        let (to, deadline) = (self.to(None, call), now.instant + self.op_timeout);
         if let Served::Replied(reply) = self.serve_own(request, to, Some(deadline)) {
             let own = self.local;
             self.environment.repair(|repair, now| repair.handle_reply(own, call, reply, now));
@@ -87,7 +87,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
     /// A peer pulls. It is told what this node has in exactly that configuration: requests of older ones change nothing any more,
     /// and what they have changed is durable.
     pub(super) fn handle_pull(&mut self, key: LaneKey, call: CallId, question: Question) {
-        let is_other = question.scope != self.replica.scope;
+        let is_other = question.scope != self.replica.scope || !self.answers_in(question.scope.epoch);
         let Some(lane) = self.lane(key) else { return };
         // It may wait for the disk, so one is looked at per lane and time.
         let refusal = if is_other {
@@ -98,7 +98,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
         if let Some(refusal) = refusal {
             return self.tell_puller(key, call, &Answer::Refused(refusal));
         }
-        self.questions.push_back(OwnQuestion::of_sync(ReplyTo { lane: Some(key), call }, question));
+        self.questions.push_back(OwnQuestion::of_sync(self.to(Some(key), call), question));
     }
 
     pub(super) fn tell_puller(&mut self, key: LaneKey, call: CallId, answer: &Answer) {

@@ -376,7 +376,7 @@ impl World {
             process.around().store.shown.replace(Some((key.clone(), base.version())));
         }
         self.tell(node, About::Other, |shard, _| {
-            shard.serve(scope, request, ReplyTo { lane, call }, deadline)
+            shard.serve(scope, request, ReplyTo { lane, call, epoch: scope.epoch }, deadline)
         });
     }
 }

@@ -61,7 +61,7 @@ fn c1_a_configuration_that_the_disk_did_not_take_is_tried_again() {
     let set = cluster.set(1, "v");
     cluster.run();
     assert_eq!(epochs(&cluster), [1, 1, 1]);
-    let to = ReplyTo { lane: None, call: CallId { operation: 1 << 30, phase: 0 } };
+    let to = ReplyTo { lane: None, call: CallId { operation: 1 << 30, phase: 0 }, epoch: 1 };
     let stamped = abd::StampedValue::plain(Version::MIN.successor().unwrap(), Content::Tombstone);
     let write = Request::LocalWrite { key: "k".into(), stamped };
     let served = cluster.nodes[0].0.serve(Scope::FIRST, write, to, Instant(u64::MAX));
@@ -92,4 +92,29 @@ fn c2_whoever_stores_a_decided_configuration_installs_it() {
     cluster.run();
     let decision = proposal.decision(&outcomes.borrow()[0]);
     assert_eq!(decision.known().map(|known| known.epoch()), Some(2));
+}
+
+/// BM7: one event loop of a node serves a newer epoch, or is about to; the others answer no question of an older one, also not what was
+/// looked up before.
+#[test]
+fn c1_an_event_loop_that_lags_answers_nothing() {
+    let mut cluster = Cluster::new();
+    let to = ReplyTo { lane: None, call: CallId { operation: 1 << 30, phase: 0 }, epoch: 1 };
+    let read = || Request::LocalReadTimestamp { key: "k".into() };
+    let ask =
+        |cluster: &mut Cluster| cluster.nodes[0].0.serve(Scope::FIRST, read(), to, Instant(u64::MAX)).reply();
+    assert!(matches!(ask(&mut cluster), Some(Reply::Timestamp { .. })));
+    let (lane, now) = (cluster.lanes[&(0, 1)], cluster.now());
+    let looked_up = ReplyTo { lane: Some(lane), ..to };
+    let found = Completed::Found(Reply::Timestamp { version: Version::MIN, present: false, writable: true });
+    // Another event loop of node 1 has begun.
+    cluster.nodes[0].1.newest_epoch.set(2);
+    assert_eq!(ask(&mut cluster), Some(Reply::Refused(Refusal::OtherConfiguration)));
+    cluster.nodes[0].0.take_output(lane, &mut BytesMut::new(), || now.instant);
+    cluster.nodes[0].0.handle_completions([(looked_up, found)], [], now);
+    let mut bytes = BytesMut::new();
+    cluster.nodes[0].0.take_output(lane, &mut bytes, || now.instant);
+    let body = abd::wire::take_frame(&mut bytes, FRAME_BYTES_MAX).unwrap().expect("a reply");
+    let (call, reply) = abd::wire::get_reply(body).unwrap();
+    assert_eq!((call, reply), (to.call, Reply::Refused(Refusal::OtherConfiguration)));
 }

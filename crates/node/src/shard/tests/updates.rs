@@ -27,7 +27,7 @@ fn p2_what_is_refused_by_the_queue_of_the_disk_is_undone() {
         let proposal = Proposal { update: ballot.update(), content, deadline };
         let accept =
             Request::Accept { key: "other".into(), ballot, base: base.into(), proposal: proposal.into() };
-        let to = ReplyTo { lane: None, call };
+        let to = ReplyTo { lane: None, call, epoch: 1 };
         let (shard, surroundings) = &mut cluster.nodes[0];
         let served = shard.serve(Scope::FIRST, accept, to, Instant(u64::MAX));
         assert_eq!(served.reply(), Some(Reply::Refused(Refusal::Overloaded)));
@@ -53,7 +53,7 @@ fn an_update_of_what_is_not_in_memory_is_looked_up_and_comes_back() {
 fn c1_a_request_of_another_configuration_is_not_served() {
     let mut cluster = Cluster::new();
     let (shard, _) = &mut cluster.nodes[0];
-    let to = ReplyTo { lane: None, call: CallId { operation: 1 << 30, phase: 0 } };
+    let to = ReplyTo { lane: None, call: CallId { operation: 1 << 30, phase: 0 }, epoch: 1 };
     let mut told = |scope| {
         let question = Request::LocalReadTimestamp { key: "k".into() };
         shard.serve(scope, question, to, Instant(u64::MAX)).reply()
