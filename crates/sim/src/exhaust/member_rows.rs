@@ -24,7 +24,7 @@ pub(super) fn rows_that_hold() -> Vec<Row> {
             .visits_to(10, 5_665_486)
             .long(),
         holds("M12", "change; Append; Append in the last epoch", append_then_append())
-            .visits_to(14, 1_191_410)
+            .visits_to(17, 6_612_998)
             .long(),
     ]
 }
