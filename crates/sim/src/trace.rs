@@ -180,8 +180,12 @@ pub enum MessageKind {
     Prepare,
     /// `Accept`.
     Accept,
-    /// A question of repair's.
+    /// A question of repair's, or anything of a sync's.
     Compare,
+    /// Which configuration a node serves.
+    Configuration,
+    /// How a node stands in a change of members.
+    News,
     /// The reply to any of them.
     Reply,
 }
@@ -232,6 +236,8 @@ impl fmt::Display for MessageKind {
             Self::Write => "write",
             Self::Prepare => "prepare",
             Self::Accept => "accept",
+            Self::Configuration => "configuration",
+            Self::News => "news",
             Self::Compare => "compare",
             Self::Reply => "reply",
         })

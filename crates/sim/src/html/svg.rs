@@ -323,7 +323,12 @@ pub(super) fn round(nanos: u64) -> u64 {
 
 fn class_of(kind: MessageKind) -> &'static str {
     match kind {
-        MessageKind::Read | MessageKind::Query | MessageKind::Prepare | MessageKind::Compare => "query",
+        MessageKind::Read
+        | MessageKind::Query
+        | MessageKind::Prepare
+        | MessageKind::Compare
+        | MessageKind::Configuration
+        | MessageKind::News => "query",
         MessageKind::Write | MessageKind::Accept => "write",
         MessageKind::Reply => "reply",
     }

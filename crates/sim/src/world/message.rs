@@ -7,10 +7,13 @@ use abd::wire::{
 };
 use abd::{AcceptedThere, Base, CallId, Glimpse, Reply, Request};
 use bytes::{Bytes, BytesMut};
-use node::lanes::lane::{PING, PONG};
+use node::configuration::Configuration;
+use node::lanes::lane::{CONFIGURATION, PING, PONG};
 use node::limits::FRAME_BYTES_MAX;
 use node::lookups::found_bytes;
+use node::news::News;
 use node::repair::message::{Answer, Question, get_answer, get_question, is_answer, is_question};
+use node::sync::message as sync;
 
 /// What a frame says.
 pub(crate) enum Message {
@@ -24,6 +27,12 @@ pub(crate) enum Message {
     Question(Question),
     /// To it.
     Answer(Answer),
+    /// Of a sync: a question, an answer, or how far somebody is.
+    Sync(String),
+    /// Which configuration a node serves.
+    Configuration(Bytes),
+    /// How a node stands in a change of members.
+    News(Box<News>),
 }
 
 impl Message {
@@ -33,6 +42,12 @@ impl Message {
         let body = take_frame(&mut input, FRAME_BYTES_MAX).ok().flatten().filter(|_| input.is_empty())?;
         Some(match body.first()? {
             &PING | &PONG => Self::Ping,
+            &CONFIGURATION => Self::Configuration(body.slice(1..)),
+            _ if sync::is_question(&body) => Self::Sync(format!("{:?}", sync::get_question(body).ok()?.1)),
+            _ if sync::is_answer(&body) => Self::Sync(format!("{:?}", sync::get_answer(body).ok()?.1)),
+            _ if sync::is_wanted(&body) => Self::Sync(format!("{:?}", sync::get_wanted(&body).ok()?.1)),
+            _ if sync::is_caught_up(&body) => Self::Sync(format!("{:?}", sync::get_caught_up(&body).ok()?.1)),
+            _ if News::is_news(&body) => Self::News(Box::new(News::get(&body).ok()?)),
             _ if is_reply(&body) => get_reply(body).map(|(call, reply)| Self::Reply(call, reply)).ok()?,
             _ if is_answer(&body) => Self::Answer(get_answer(body).ok()?.1),
             _ if is_question(&body) => Self::Question(get_question(body).ok()?.1),
@@ -48,6 +63,9 @@ impl Message {
             Self::Reply(_, reply) => (MessageKind::Reply, reply_text(reply)),
             Self::Question(question) => (MessageKind::Compare, question_text(question)),
             Self::Answer(answer) => (MessageKind::Reply, answer_text(answer)),
+            Self::Sync(text) => (MessageKind::Compare, text.clone()),
+            Self::Configuration(encoded) => (MessageKind::Configuration, configuration_text(encoded)),
+            Self::News(news) => (MessageKind::News, format!("synced in {}", news.synced_in)),
         };
         Label { kind, operation, text }
     }
@@ -94,6 +112,14 @@ pub(crate) fn reply_frame(call: CallId, reply: &Reply) -> Bytes {
     let mut frame = BytesMut::new();
     put_frame(&mut frame, |body| put_reply(body, call, reply));
     frame.freeze()
+}
+
+fn configuration_text(encoded: &Bytes) -> String {
+    let decoded = Configuration::decode(encoded);
+    decoded.map_or_else(
+        |why| why.to_string(),
+        |known| format!("epoch {} {} {}", known.epoch(), known.stage.name(), known.text()),
+    )
 }
 
 fn kind_of(request: &Request) -> MessageKind {
