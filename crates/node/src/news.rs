@@ -14,6 +14,8 @@ use core::time::Duration;
 
 /// The first byte of such a frame.
 pub const NEWS: u8 = 181;
+/// Bytes of their keys: a frame has room for this and two long keys.
+const RANGES_BYTES_MAX: usize = 64 << 10;
 /// Ranges of what was lost in one message at the most; the sender joins those beyond.
 const RANGES_MAX: usize = crate::change::LOST_RANGES_MAX;
 
@@ -53,9 +55,17 @@ impl News {
             out.put_u64(u64::try_from(self.behind.time.as_millis()).unwrap_or(u64::MAX));
         });
         put_field(out, LOST, |out| {
-            for Range { after, up_to } in self.lost.iter().take(RANGES_MAX) {
+            let (mut bytes, last) = (0, self.lost.last().and_then(|last| last.up_to.clone()));
+            for (index, Range { after, up_to }) in self.lost.iter().take(RANGES_MAX).enumerate() {
+                bytes += [after, up_to].into_iter().flatten().map(Bytes::len).sum::<usize>();
+                let is_last = index + 1 == RANGES_MAX || bytes > RANGES_BYTES_MAX;
+                // What does not fit counts as lost, with what is between.
+                let up_to = if is_last { &last } else { up_to };
                 out.put_u8(u8::from(after.is_some()) | (u8::from(up_to.is_some()) << 1));
                 [after, up_to].into_iter().flatten().for_each(|key| put_bytes(out, key));
+                if is_last {
+                    break;
+                }
             }
         });
         if let Some(HealWanted { directory, is_gone }) = self.heal {

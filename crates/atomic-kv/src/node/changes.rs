@@ -23,7 +23,9 @@ pub(crate) struct Changes {
     driver: Mutex<Driver>,
     /// The newest epoch that is installed or about to be.
     newest: AtomicU32,
-    /// Held while the acceptors take it.
+    /// The newest one that an event loop serves.
+    served: AtomicU32,
+    /// Held while the acceptors take an epoch and its configuration is queued for the disk, so that an older one does not come behind.
     taking: Mutex<()>,
     /// The last one that has become durable in the database.
     durable: watch::Sender<Option<Arc<Configuration>>>,
@@ -37,26 +39,35 @@ impl Changes {
         heals: bool,
         now: Instant,
     ) -> Self {
-        let (newest, taking) = (AtomicU32::new(configuration.epoch()), Mutex::default());
+        let [newest, served] = [configuration.epoch(); 2].map(AtomicU32::new);
+        let taking = Mutex::default();
         let settings = Settings { heals, order: store::versions::order };
         let driver = Mutex::new(Driver::new(own, directory, configuration, settings, now));
-        Self { driver, newest, taking, durable: watch::Sender::new(None) }
+        Self { driver, newest, served, taking, durable: watch::Sender::new(None) }
     }
 
     pub(crate) fn driver(&self) -> MutexGuard<'_, Driver> {
         self.driver.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Every acceptor takes the epoch of a configuration, if that is newer than all before; whether it is (rule C1).
-    pub(super) fn begin_installing(&self, configuration: &Configuration, acceptors: &Acceptors) -> bool {
+    /// As [`::node::shard::Environment::begin_installing`].
+    pub(super) fn begin_installing<T>(
+        &self,
+        epoch: u32,
+        acceptors: &Acceptors,
+        queue: impl FnOnce() -> T,
+    ) -> Option<T> {
         let _taking = self.taking.lock().unwrap_or_else(PoisonError::into_inner);
-        let epoch = configuration.epoch();
-        // Before the acceptors: from now on no event loop answers a question of an older one.
-        let is_newer = epoch > self.newest.fetch_max(epoch, Ordering::SeqCst);
-        if is_newer {
-            acceptors.install(epoch);
+        if epoch < self.newest.fetch_max(epoch, Ordering::SeqCst) {
+            return None;
         }
-        is_newer
+        acceptors.install(epoch);
+        Some(queue())
+    }
+
+    /// The newest epoch that an event loop of this node serves.
+    pub(super) fn served_epoch(&self) -> u32 {
+        self.served.load(Ordering::SeqCst)
     }
 
     pub(super) fn newest_epoch(&self) -> u32 {
@@ -65,6 +76,8 @@ impl Changes {
 
     /// A configuration is durable in the database. Two event loops may say so in either order.
     pub(super) fn installed(&self, configuration: &Configuration) {
+        // Before anybody serves it.
+        self.served.fetch_max(configuration.epoch(), Ordering::SeqCst);
         self.durable.send_if_modified(|durable| {
             let is_newer = durable.as_ref().is_none_or(|known| known.epoch() < configuration.epoch());
             if is_newer {
@@ -94,11 +107,11 @@ pub(super) async fn keep_remembering(shard: Rc<Shard>, changes: Arc<Changes>) {
     }
 }
 
-/// Has an event loop serve what another one has installed.
+/// Has an event loop serve what another one has made durable. The directory need not remember it yet.
 pub(super) async fn follow(shard: Rc<Shard>) {
-    let mut installed = shard.membership.follow();
-    while installed.changed().await.is_ok() {
-        let configuration = installed.borrow_and_update().clone();
+    let mut durable = shard.changes.durable.subscribe();
+    while durable.changed().await.is_ok() {
+        let Some(configuration) = durable.borrow_and_update().clone() else { continue };
         let now = shard.now();
         shard.with(|machine| machine.install((*configuration).clone(), now));
     }

@@ -133,8 +133,12 @@ impl Environment for Surroundings {
         self.disk.readers.taken(found_bytes);
     }
 
-    fn begin_installing(&self, configuration: &Configuration) -> bool {
-        self.changes.begin_installing(configuration, &self.disk.acceptors)
+    fn begin_installing<T>(&self, epoch: u32, queue: impl FnOnce() -> T) -> Option<T> {
+        self.changes.begin_installing(epoch, &self.disk.acceptors, queue)
+    }
+
+    fn served_epoch(&self) -> u32 {
+        self.changes.served_epoch()
     }
 
     fn newest_epoch(&self) -> u32 {

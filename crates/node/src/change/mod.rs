@@ -3,7 +3,7 @@
 //! A change is begun by an operator ([`plan`]) or by a node that heals ([`heal`]), and is a sequence of configurations, each decided by an
 //! update of the reserved key that is pinned to the one before ([`Proposal`]). Whoever began it may be gone a moment later, so every
 //! member has this machine: it knows the configuration that its node has installed, whom the node has met, who answers and who is
-//! synced, and says which configuration is to be proposed next ([`step`]).
+//! synced, and says which configuration is to be proposed next (`step`).
 //!
 //! That two drivers propose at the same time does no harm: of two proposals pinned to one configuration one wins. It only costs a
 //! contended update, so by way of a hint the driver with the lowest id among the voters that answer goes first, and each of the others

@@ -224,8 +224,9 @@ impl Function {
             | Self::GetExpire(_)
             | Self::Persist
             | Self::Read { .. }
-            | Self::Guard(_)
-            | Self::Configure { .. } => false,
+            | Self::Guard(_) => false,
+            // A look sees no proposal that is under way: one that was decided and stored by few has to be helped through.
+            Self::Configure { .. } => true,
             Self::Script(script) => !script.read_only,
             Self::Increment(_) | Self::IncrementFloat(_) | Self::IncrementWithin(_) => true,
             Self::Append(value) | Self::SetRange { value, .. } => !value.is_empty(),

@@ -55,7 +55,7 @@ pub enum Look {
 /// What a look has found; `None` in it if the store cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Looked {
-    /// By key; see [`Ranges::version`].
+    /// By key; see [`Ranges::version`](crate::repair::ranges::Ranges::version).
     Versions(NodeId, u64, Option<Vec<Option<Version>>>),
     /// The page.
     Page(NodeId, u64, Option<Page>),

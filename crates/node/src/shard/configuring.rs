@@ -10,6 +10,7 @@ use crate::configuration::{Configuration, KEY};
 use crate::hello::WITH_CONFIGURATIONS;
 use crate::lanes::lane::{CONFIGURATION, LaneKey};
 use crate::lanes::outgoing::Patience;
+use crate::lookups;
 use abd::{Base, CallId, Instant, NodeId, Now, Refusal, Replica, Reply, Request, Scope};
 use alloc::vec::Vec;
 use bytes::{BufMut, Bytes};
@@ -21,6 +22,8 @@ const INSTALLING: u64 = u64::MAX;
 const EARLY_MAX: usize = 1024;
 /// Bytes of them.
 const EARLY_BYTES_MAX: usize = 8 << 20;
+/// For so long a node that is named no more may still hear so.
+pub const PARTING: Duration = Duration::from_secs(2);
 /// After this time the disk is tried again that did not take a configuration.
 const TRY_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
@@ -36,6 +39,8 @@ pub(super) struct Configuring {
     /// Requests of the epoch that is about to be installed.
     early: Vec<Early>,
     early_bytes: usize,
+    /// When the lanes to those are closed who are named no more.
+    part_at: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -55,7 +60,7 @@ struct Early {
 
 impl Configuring {
     pub(super) fn new(installed: Configuration) -> Self {
-        Self { installed, coming: None, noticed: None, early: Vec::new(), early_bytes: 0 }
+        Self { installed, coming: None, noticed: None, early: Vec::new(), early_bytes: 0, part_at: None }
     }
 
     /// The one that is served.
@@ -102,7 +107,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
         let installed = &self.configuring.installed;
         if configuration.scope.partition != installed.scope.partition
             || configuration.epoch() <= installed.epoch()
-            || !self.environment.begin_installing(&configuration)
+            || configuration.epoch() <= self.environment.newest_epoch()
         {
             return;
         }
@@ -124,19 +129,32 @@ impl<E: Environment, R: Return> Shard<E, R> {
         let (unit, reply) = Replica::install(coming.configuration.encoded());
         let call = CallId { operation: INSTALLING, phase: coming.configuration.epoch() };
         let to = ReplyTo { lane: None, call, epoch: call.phase };
-        let refused = self.environment.commit(unit, reply, to).is_err();
-        coming.again_at = refused.then(|| now.instant + TRY_AGAIN_AFTER);
+        let environment = &self.environment;
+        match environment.begin_installing(call.phase, || environment.commit(unit, reply, to)) {
+            Some(queued) => coming.again_at = queued.err().map(|_| now.instant + TRY_AGAIN_AFTER),
+            // Another event loop has begun a newer one, and this must not come behind it.
+            None => self.configuring.coming = None,
+        }
     }
 
-    /// When the disk is tried again that did not take a configuration.
+    /// When the disk is tried again that did not take a configuration, or those are left who are named no more.
     pub(super) fn install_at(&self) -> Option<Instant> {
-        self.configuring.coming.as_ref()?.again_at
+        let again_at = self.configuring.coming.as_ref().and_then(|coming| coming.again_at);
+        [again_at, self.configuring.part_at].into_iter().flatten().min()
     }
 
-    /// Tries that, if it is time.
+    /// Does that, if it is time.
     pub(super) fn install_again(&mut self, now: Now) {
-        if self.install_at().is_some_and(|at| at <= now.instant) {
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now.instant);
+        if is_due(self.configuring.coming.as_ref().and_then(|coming| coming.again_at)) {
             self.write_configuration(now);
+        }
+        if is_due(self.configuring.part_at) {
+            self.configuring.part_at = None;
+            let named: Vec<NodeId> =
+                self.configuring.installed.everybody().iter().map(|member| member.id).collect();
+            let local = self.local;
+            self.keep_lanes(named.into_iter().filter(|id| *id != local), now);
         }
     }
 
@@ -169,7 +187,10 @@ impl<E: Environment, R: Return> Shard<E, R> {
         self.replica.configuration = configuration.encoded();
         let named: Vec<NodeId> = configuration.everybody().iter().map(|member| member.id).collect();
         let local = self.local;
-        self.keep_lanes(named.into_iter().filter(|id| *id != local), now);
+        // Whoever is named no more hears it from here: his lanes stay for a while.
+        let leaving = self.lanes.up().filter(|id| !named.contains(id)).collect::<Vec<_>>();
+        self.configuring.part_at = (!leaving.is_empty()).then(|| now.instant + PARTING);
+        self.keep_lanes(named.into_iter().filter(|id| *id != local).chain(leaving), now);
         let quorums = configuration.quorums();
         self.configuring.installed = configuration;
         self.inquiries.install(&quorums, now.instant);
@@ -261,7 +282,8 @@ impl<E: Environment, R: Return> Shard<E, R> {
             return Some(request);
         }
         configuring.early_bytes = bytes;
-        configuring.early.push(Early { scope, request, to, deadline });
+        // Of its own: what came over a lane keeps a whole buffer alive.
+        configuring.early.push(Early { scope, request: lookups::own(request), to, deadline });
         None
     }
 }

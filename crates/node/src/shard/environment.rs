@@ -92,13 +92,16 @@ pub trait Environment {
     /// Values of so many bytes that came back from look-ups were taken over.
     fn taken(&self, found_bytes: usize);
 
-    /// A configuration is about to be installed, if it is newer than all that this node has begun to install: then every acceptor of the
-    /// own replica takes its epoch before this returns. Whether it is.
-    fn begin_installing(&self, configuration: &Configuration) -> bool;
+    /// A configuration is about to be installed, unless this node has begun to install a newer one: every acceptor of the own replica takes
+    /// its epoch, and then `queue` is run, before another event loop begins anything newer. `None` if there is a newer one.
+    fn begin_installing<T>(&self, epoch: u32, queue: impl FnOnce() -> T) -> Option<T>;
 
-    /// The newest epoch that this node has installed or begun to. Asked at every question, by all event loops: one that lags answers
-    /// nothing.
+    /// The newest epoch that this node has begun to install, or serves.
     fn newest_epoch(&self) -> u32;
+
+    /// The newest epoch that any event loop of this node serves, as it is durable. Asked after every look at the store: an event loop that
+    /// lags answers nothing.
+    fn served_epoch(&self) -> u32;
 
     /// A configuration is durable here. The other event loops of this node are to [`install`](super::Shard::install) it; this one does.
     fn installed(&self, configuration: &Configuration);

@@ -26,6 +26,7 @@ mod tests;
 pub use callers::{OperationKind, Return};
 pub use catching_up::{Look, Looked};
 pub use config::{REPLICA, coordinator_config, replica};
+pub use configuring::PARTING;
 pub use environment::{Environment, ReplyTo};
 pub use own::{InMemory, OnDisk, Served};
 pub use questions::{OwnAnswer, OwnQuestion};

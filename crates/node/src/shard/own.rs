@@ -94,17 +94,29 @@ impl<E: Environment, R: Return> Shard<E, R> {
         ReplyTo { lane, call, epoch: self.replica.scope.epoch }
     }
 
-    /// Whether what is looked up now, or was looked up before, is an answer in this epoch (rule C1): no event loop of this node serves
-    /// a newer one, or is about to.
+    /// Whether what was looked up before is an answer in this epoch (rule C1): no event loop of this node serves a newer one.
     pub(super) fn answers_in(&self, epoch: u32) -> bool {
-        epoch == self.replica.scope.epoch && epoch == self.environment.newest_epoch()
+        epoch == self.replica.scope.epoch && epoch == self.environment.served_epoch()
     }
 
+    /// Looks first, and then whether that counts: the thread may have waited in between.
     fn look(&self, question: Request, to: ReplyTo, hands_over: impl FnOnce() -> Option<Instant>) -> Served {
-        let environment = &self.environment;
-        if !self.answers_in(to.epoch) {
-            return Served::Replied(Reply::Refused(Refusal::OtherConfiguration));
+        let served = self.look_up(question, to, hands_over);
+        match served {
+            Served::Replied(_) if !self.answers_in(to.epoch) => {
+                Served::Replied(Reply::Refused(Refusal::OtherConfiguration))
+            }
+            served => served,
         }
+    }
+
+    fn look_up(
+        &self,
+        question: Request,
+        to: ReplyTo,
+        hands_over: impl FnOnce() -> Option<Instant>,
+    ) -> Served {
+        let environment = &self.environment;
         let (standing, store) = (environment.standing(), environment.store());
         match self.replica.try_read(&InMemory(&*store), question, standing) {
             Ok(reply) => Served::Replied(reply),

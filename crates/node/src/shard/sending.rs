@@ -36,6 +36,12 @@ impl<E: Environment, R: Return> Shard<E, R> {
         // It may be another run, which knows less.
         (lanes.told, lanes.serves) = (0, 0);
         let was_up = lanes.is_up();
+        if version < WITH_CONFIGURATIONS {
+            // It tells no news: that it cannot do what this release can is known all the same.
+            let directory = self.environment.remembered().into_iter().find(|(node, _)| *node == peer);
+            let directory = directory.map_or_else(Default::default, |(_, directory)| directory);
+            self.environment.driver(|driver| driver.handle_met(peer, directory, 0));
+        }
         self.environment.repair(|repair, _| repair.handle_pulls(peer, version >= WITH_CONFIGURATIONS));
         lanes.open(Lane::new(key, run, self.environment.bounds(id.kind), now.instant));
         if !was_up {

@@ -64,6 +64,7 @@ struct Surroundings {
     asked: RefCell<Vec<(ReplyTo, Request)>>,
     driver: RefCell<Driver>,
     newest_epoch: Cell<u32>,
+    served_epoch: Cell<u32>,
     expired: Cell<usize>,
     swept: Cell<Progress>,
 }
@@ -133,20 +134,26 @@ impl Environment for Rc<Surroundings> {
         Ok(())
     }
 
-    fn begin_installing(&self, configuration: &Configuration) -> bool {
-        let is_newer = configuration.epoch() > self.newest_epoch.get();
-        if is_newer {
-            self.newest_epoch.set(configuration.epoch());
-            self.acceptor.borrow_mut().install(configuration.epoch());
+    fn begin_installing<T>(&self, epoch: u32, queue: impl FnOnce() -> T) -> Option<T> {
+        if epoch < self.newest_epoch.get() {
+            return None;
         }
-        is_newer
+        self.newest_epoch.set(epoch);
+        self.acceptor.borrow_mut().install(epoch);
+        Some(queue())
+    }
+
+    fn served_epoch(&self) -> u32 {
+        self.served_epoch.get()
     }
 
     fn newest_epoch(&self) -> u32 {
         self.newest_epoch.get()
     }
 
-    fn installed(&self, _: &Configuration) {}
+    fn installed(&self, configuration: &Configuration) {
+        self.served_epoch.set(configuration.epoch());
+    }
 
     fn driver<T>(&self, run: impl FnOnce(&mut Driver) -> T) -> T {
         run(&mut self.driver.borrow_mut())
@@ -283,6 +290,7 @@ impl Cluster {
                     Instant(0),
                 )),
                 newest_epoch: Cell::new(configuration.epoch()),
+                served_epoch: Cell::new(configuration.epoch()),
                 expired: Cell::default(),
                 swept: Cell::default(),
             });

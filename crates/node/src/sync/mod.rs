@@ -4,7 +4,7 @@
 //! version, and what is accepted for it. The state of a replica is a lattice (a larger version wins; of two acceptances for one base
 //! that of the later ballot), so what is merged may be merged again, in any order, and a sync may be interrupted anywhere.
 //!
-//! A [`Sync`] pulls from one source at a time ([`pull`]), range by range: it makes a digest of what it has there, and the source answers
+//! A [`Sync`] pulls from one source at a time (`pull`), range by range: it makes a digest of what it has there, and the source answers
 //! that it has the same, or with the contents of what differs, many keys in one message. The next page is asked for while the last ones
 //! are made durable. So a replica that has nothing gets everything from its first source, and tens of bytes a page from the others.
 //! What a source cannot read it says, and it does not count there ([`coverage`]).

@@ -155,6 +155,8 @@ pub(crate) struct Surroundings {
     pub(crate) driver: RefCell<Driver>,
     /// The newest epoch that it has installed or begun to.
     pub(crate) newest_epoch: Cell<u32>,
+    /// The newest one that it serves.
+    pub(crate) served_epoch: Cell<u32>,
     /// What it has installed since somebody looked.
     pub(crate) installed: RefCell<Vec<Configuration>>,
     /// Whether the acceptor has just accepted something.
@@ -326,13 +328,17 @@ impl Environment for Reached {
         Moments { earliest, latest }
     }
 
-    fn begin_installing(&self, configuration: &Configuration) -> bool {
-        let is_newer = configuration.epoch() > self.newest_epoch.get();
-        if is_newer {
-            self.newest_epoch.set(configuration.epoch());
-            self.acceptor.borrow_mut().install(configuration.epoch());
+    fn begin_installing<T>(&self, epoch: u32, queue: impl FnOnce() -> T) -> Option<T> {
+        if epoch < self.newest_epoch.get() {
+            return None;
         }
-        is_newer
+        self.newest_epoch.set(epoch);
+        self.acceptor.borrow_mut().install(epoch);
+        Some(queue())
+    }
+
+    fn served_epoch(&self) -> u32 {
+        self.served_epoch.get()
     }
 
     fn newest_epoch(&self) -> u32 {
@@ -340,6 +346,7 @@ impl Environment for Reached {
     }
 
     fn installed(&self, configuration: &Configuration) {
+        self.served_epoch.set(configuration.epoch());
         self.installed.borrow_mut().push(configuration.clone());
     }
 

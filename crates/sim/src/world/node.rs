@@ -348,6 +348,7 @@ impl World {
                 now,
             )),
             newest_epoch: Cell::new(configuration.epoch()),
+            served_epoch: Cell::new(configuration.epoch()),
             installed: RefCell::default(),
             accepts: Cell::new(false),
             told: RefCell::default(),

@@ -9,6 +9,7 @@ use crate::node::shard::Shard;
 use ::node::hello::{LaneId, LaneKind};
 use ::node::peer::dialling::{Dialling, Redial, is_wanted, lanes_of};
 use ::node::peer::greeting::Own;
+use ::node::shard::PARTING;
 use abd::NodeId;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -48,11 +49,17 @@ pub(crate) async fn keep_lanes(shard: Rc<Shard>) {
                 diallers.push(dialler);
             }
         }
-        shard.dismiss(|peer| !membership.knows(peer));
+        tokio::task::spawn_local(part(shard.clone()));
         if installed.changed().await.is_err() {
             return;
         }
     }
+}
+
+/// Closes the lanes of those who are named no more, when they have heard it.
+async fn part(shard: Rc<Shard>) {
+    tokio::time::sleep(PARTING).await;
+    shard.dismiss(|peer| !shard.membership.knows(peer));
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -107,8 +107,8 @@ fn c1_an_event_loop_that_lags_answers_nothing() {
     let (lane, now) = (cluster.lanes[&(0, 1)], cluster.now());
     let looked_up = ReplyTo { lane: Some(lane), ..to };
     let found = Completed::Found(Reply::Timestamp { version: Version::MIN, present: false, writable: true });
-    // Another event loop of node 1 has begun.
-    cluster.nodes[0].1.newest_epoch.set(2);
+    // Another event loop of node 1 serves the next one.
+    cluster.nodes[0].1.served_epoch.set(2);
     assert_eq!(ask(&mut cluster), Some(Reply::Refused(Refusal::OtherConfiguration)));
     cluster.nodes[0].0.take_output(lane, &mut BytesMut::new(), || now.instant);
     cluster.nodes[0].0.handle_completions([(looked_up, found)], [], now);
