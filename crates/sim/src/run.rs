@@ -31,6 +31,7 @@ pub fn guarded(body: impl FnOnce() -> RunReport) -> RunReport {
             .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
             .unwrap_or_else(|| "a panic without a message".into());
         RunReport {
+            nodes: 0,
             verdict: Verdict::Crashed(text),
             stats: Stats::default(),
             trace: Trace::default(),

@@ -122,7 +122,7 @@ impl Shrinker {
     }
 
     fn passes(&mut self) {
-        self.try_with(|plan| (plan.repairs, plan.sweeps) = (false, false));
+        self.try_with(|plan| (plan.repairs, plan.sweeps) = (plan.drives, false));
         self.fewer_nodes();
         loop {
             let before = self.size();
@@ -174,8 +174,8 @@ impl Shrinker {
 
     fn quieter(&mut self) {
         let quiet: [fn(&mut Plan); 19] = [
-            // What repair sends has no name in a script, and seldom matters.
-            |plan| plan.repairs = false,
+            // What repair sends has no name in a script, and seldom matters; without it no change comes to its end.
+            |plan| plan.repairs = plan.drives,
             |plan| plan.sweeps = false,
             |plan| plan.short_lists = false,
             |plan| plan.short_backlogs = false,

@@ -49,6 +49,13 @@ pub enum What {
         /// Whose.
         node: u32,
     },
+    /// The members change.
+    Members {
+        /// Where.
+        node: u32,
+        /// How.
+        text: String,
+    },
     /// A node refuses to serve for good.
     Refused {
         /// Which.
@@ -256,6 +263,7 @@ impl fmt::Display for What {
             Self::Stranger { node, claimed } => {
                 write!(f, "a stranger greets n{} as n{}", n(node), n(claimed))
             }
+            Self::Members { node, text } => write!(f, "n{} {text}", n(node)),
             Self::Copied { node } => write!(f, "n{}'s directory is copied", n(node)),
             Self::Refused { node, why } => write!(f, "n{} refuses to serve: {why}", n(node)),
             Self::Paused { node } => write!(f, "n{} stands still", n(node)),

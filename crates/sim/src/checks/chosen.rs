@@ -20,7 +20,7 @@ pub struct Chosen {
 }
 
 impl Chosen {
-    /// An acceptance is durable at a node. If that chooses it: the version that it is from now on.
+    /// An acceptance is durable at a node; `suffice`: whether such nodes are a quorum in the epoch of its ballot. If that chooses it: the version that it is from now on.
     ///
     /// # Errors
     /// When a ballot proposes two things, two things are chosen for one version, or one is chosen for two.
@@ -29,7 +29,7 @@ impl Chosen {
         node: u32,
         key: &Bytes,
         record: &AcceptedRecord,
-        majority: usize,
+        suffice: impl Fn(&BTreeSet<u32>) -> bool,
     ) -> Result<Option<StampedValue>, Conviction> {
         let AcceptedRecord { base, acceptance } = record;
         let instance = (key.clone(), *base);
@@ -42,7 +42,7 @@ impl Chosen {
             return Err(Conviction::new("one ballot, one proposal", why));
         }
         acceptors.insert(node);
-        if acceptors.len() < majority {
+        if !suffice(acceptors) {
             return Ok(None);
         }
         let proposal = proposal.clone();

@@ -5,6 +5,7 @@ pub mod alive;
 pub mod bounded;
 pub mod calm;
 pub mod chosen;
+pub mod configurations;
 pub mod converged;
 pub mod expiry;
 pub mod linearizable;

@@ -6,6 +6,7 @@ use crate::history::{ClientAnswer, OperationRecord};
 use crate::plan::OperationKind;
 use abd::{Content, StampedValue, Version};
 use bytes::Bytes;
+use node::configuration::RESERVED;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The end of what one client wrote.
@@ -27,6 +28,10 @@ impl Once {
     /// When a piece is in it twice, or was brought by another version already.
     pub fn exists(&mut self, key: &Bytes, stamped: &StampedValue) -> Result<(), Conviction> {
         let version = stamped.version;
+        if key.starts_with(RESERVED) {
+            // No client writes it, and what it holds has no marks.
+            return Ok(());
+        }
         if self.versions.contains_key(&(key.clone(), version)) {
             return Ok(());
         }

@@ -38,7 +38,7 @@ impl<'a> Drawing<'a> {
     pub fn of_run(plan: &Plan, report: &'a RunReport, mutant: Option<&'a Mutant>, title: &str) -> Self {
         Self {
             title: title.to_owned(),
-            nodes: plan.nodes,
+            nodes: plan.nodes.max(report.nodes),
             mode: plan.mode,
             trace: &report.trace,
             records: &report.records,

@@ -53,8 +53,13 @@ pub(super) const LIES: Lies = Lies {
     answers_conditions: false,
 };
 
-pub(super) const ANY: Features =
-    Features { updates: false, expiry: Some(false), calm: Some(false), ..Features::ANY };
+pub(super) const ANY: Features = Features {
+    updates: false,
+    expiry: Some(false),
+    calm: Some(false),
+    changes: Some(false),
+    ..Features::ANY
+};
 
 // For those who break what updates are made of.
 pub(super) const UPDATES: Features = Features { updates: true, ..ANY };

@@ -2,7 +2,7 @@
 //! those that are in have weights of their own, because a run with only reordering finds what one with everything
 //! hides. Faults and operations meet in *storms*: what happens far apart in time rarely matters together.
 
-use super::{Clocks, Features, LITTLE, Network, OperationKind, Plan, Planned, SHORT_QUEUE};
+use super::{Clocks, Features, LITTLE, Network, OperationKind, Plan, Planned, SHORT_QUEUE, What};
 use crate::rng::{Ratio, Rng};
 use crate::time::{MS, S, US};
 use ::node::commit::QUEUE_BYTES_MAX;
@@ -82,6 +82,7 @@ fn calm(plan: Plan) -> Plan {
         sync,
         lost_answers: Ratio::ZERO,
         faults: Vec::new(),
+        drives: false,
         compare_every: None,
         few_instances: false,
         // Nor is a disk so slow that what many want at a time takes longer than they wait.
@@ -161,6 +162,7 @@ impl Draw {
             few_instances: self.rng.one_in(2),
             repairs: true,
             sweeps: true,
+            drives: faults.iter().any(|fault| matches!(fault.what, What::Members(..))),
             short_lists,
             short_backlogs,
             value_limits: self.value_limits(large),

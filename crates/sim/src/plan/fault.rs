@@ -76,6 +76,23 @@ pub enum What {
     Backlog(u32, u32),
     /// Nothing comes through any more of what the first sends the second over the connections that there are.
     Mute(u32, u32),
+    /// An operator asks this node to change the members. Machines that are to be new nodes start when the fault ends.
+    Members(u32, Wish),
+}
+
+/// How the members are to change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// A new node takes the place of this one.
+    Replace(u32),
+    /// Two new nodes come.
+    Grow,
+    /// This member goes, and the next one.
+    Shrink(u32),
+    /// This one gets another address.
+    Move(u32),
+    /// The change that is under way is given up.
+    Abort,
 }
 
 /// Where a process ends, if it is told to.
@@ -114,7 +131,7 @@ pub enum Shape {
 
 impl What {
     /// Leaves out nodes from `nodes` on; whether anything is left.
-    pub(super) fn limit_to(&mut self, nodes: u32) -> bool {
+    pub(crate) fn limit_to(&mut self, nodes: u32) -> bool {
         match self {
             Self::Cut { pairs, .. } => {
                 pairs.retain(|(from, to)| *from < nodes && *to < nodes);
@@ -143,7 +160,8 @@ impl What {
             | Self::OldDisk(node)
             | Self::Parts(node, _)
             | Self::Poison(node, _)
-            | Self::Reset(node) => *node < nodes,
+            | Self::Reset(node)
+            | Self::Members(node, _) => *node < nodes,
             Self::Break(from, to) | Self::Backlog(from, to) | Self::Mute(from, to) => {
                 *from < nodes && *to < nodes
             }
@@ -154,7 +172,7 @@ impl What {
     pub(super) fn forgets(&self) -> bool {
         let ends = matches!(self, Self::Kill(_) | Self::KillAt(..) | Self::PowerCut(_) | Self::SyncFails(_));
         ends || matches!(self, Self::Stop(_))
-            || matches!(self, Self::Damage(..))
+            || matches!(self, Self::Damage(..) | Self::Members(..))
             || self.loses_data().is_some()
     }
 
@@ -246,6 +264,19 @@ impl fmt::Display for What {
             }
             Self::Backlog(from, to) => write!(f, "n{} does not read what n{} sends", n(to), n(from)),
             Self::Mute(from, to) => write!(f, "the connections n{}->n{} are dead", n(from), n(to)),
+            Self::Members(node, wish) => write!(f, "n{} is asked to {wish}", n(node)),
+        }
+    }
+}
+
+impl fmt::Display for Wish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Replace(node) => write!(f, "replace n{}", node + 1),
+            Self::Grow => f.write_str("add two nodes"),
+            Self::Shrink(node) => write!(f, "remove n{} and the next one", node + 1),
+            Self::Move(node) => write!(f, "move n{}", node + 1),
+            Self::Abort => f.write_str("give up the change"),
         }
     }
 }

@@ -61,6 +61,8 @@ pub struct Features {
     pub calm: Option<bool>,
     /// Nodes stop in order, and come back.
     pub stops: Option<bool>,
+    /// The members change.
+    pub changes: Option<bool>,
     /// No node forgets anything, so that the lists of what peers missed must suffice.
     pub lasting: bool,
 }
@@ -96,6 +98,7 @@ impl Features {
         expiry: None,
         calm: None,
         stops: None,
+        changes: None,
         lasting: false,
     };
 }

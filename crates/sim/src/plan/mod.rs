@@ -1,13 +1,14 @@
 //! What a run is made of. Everything is drawn from the seed before the first event, printed whole, and can be made
 //! smaller piece by piece afterwards.
 
+mod changes;
 mod draw;
 mod fault;
 mod features;
 mod kind;
 mod storms;
 
-pub use fault::{Fault, Point, Shape, What};
+pub use fault::{Fault, Point, Shape, What, Wish};
 pub use features::Features;
 pub use kind::OperationKind;
 
@@ -74,6 +75,8 @@ pub struct Plan {
     pub repairs: bool,
     /// Whether nodes expire what nobody reads (rule E4); never in a script.
     pub sweeps: bool,
+    /// Whether nodes drive changes of the members, and tell each other how they stand in them.
+    pub drives: bool,
     /// Whether a node remembers only a few keys for a peer, so that it has to compare ranges.
     pub short_lists: bool,
     /// Whether only a few messages may wait for a peer that does not read.

@@ -66,6 +66,7 @@ impl Draw {
         self.parts(&mut faults, seed, features.parts);
         self.strangers(&mut faults, seed, features.strangers);
         self.read_only(&mut faults, seed, features.read_only);
+        self.changes(&mut faults, seed, features.changes);
         if features.full_disks.unwrap_or(self.rng.one_in(8)) {
             self.full_disks(&mut faults);
         }

@@ -91,6 +91,7 @@ fn quiet_plan(script: &Script) -> Plan {
         lost_answers: Ratio::ZERO,
         repairs: script.repairs,
         sweeps: false,
+        drives: false,
         short_lists: false,
         short_backlogs: script.short_backlogs,
         value_limits: vec![u64::MAX; script.nodes as usize],

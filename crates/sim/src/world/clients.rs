@@ -5,6 +5,7 @@ use crate::history::{ClientAnswer, OperationRecord};
 use crate::plan::{OperationKind, Plan, Planned};
 use crate::time::MS;
 use crate::trace::What;
+use abd::NodeId;
 use bytes::Bytes;
 use std::collections::VecDeque;
 
@@ -54,7 +55,7 @@ impl World {
         self.clients[client].is_due = false;
         let Some(planned) = self.clients[client].todo.pop_front() else { return };
         self.clients[client].in_flight += 1;
-        let count = self.plan.nodes;
+        let count = self.count();
         // It tries the next address when one is down.
         let up = (0..count)
             .map(|offset| (planned.node + offset) % count)
@@ -163,19 +164,24 @@ impl World {
 
     pub(super) fn look_at_holders(&mut self, operation: usize, version: abd::Version) {
         let key = &self.records[operation].key;
-        let mut held = Vec::with_capacity(self.nodes.len());
+        let mut holders = Vec::new();
         for (node, state) in (0u32..).zip(&self.nodes) {
             // A node that is down, or whose disk is gone, counts as what it had promised: it does not vote meanwhile.
             let promised = self.monotone.borrow().promised(node, key);
-            held.push(match &state.process {
+            let held = match &state.process {
                 Some(process) if !state.replaced => {
                     process.store().newest(key).map_or(promised, |newest| newest.stamped.version)
                 }
                 _ => promised,
-            });
+            };
+            if held >= version {
+                holders.push((NodeId(node + 1), state.identity.presented()));
+            }
         }
-        let acked = crate::checks::acked::check(version, self.plan.majority() as usize, &held);
-        self.convict(acked);
+        let record = &self.records[operation];
+        let epochs = self.epochs_since(record.node, record.invoked.0);
+        let suffice = self.configurations.suffice(epochs, &holders);
+        self.convict(crate::checks::acked::check(version, suffice, holders.len()));
     }
 
     /// The process that had the operation is gone: nobody will ever know.
@@ -234,8 +240,8 @@ impl World {
         let each = u64::from(keys) * 2;
         let mut updates = true;
         let first = u32::try_from(self.clients.len()).unwrap_or(u32::MAX);
-        for node in 0..self.plan.nodes {
-            if self.nodes[node as usize].process.is_none() {
+        for node in 0..self.count() {
+            if self.nodes[node as usize].process.is_none() || !self.is_member(node) {
                 continue;
             }
             let client = first + node;

@@ -6,11 +6,14 @@ use super::{Event, Job, World};
 use crate::checks::Conviction;
 use crate::plan::Point;
 use crate::trace::What;
-use abd::{AcceptedRecord, Fit, Instant, ListedWrites, Reply, StampedValue, Unit, Version, WriteGroup};
+use abd::{
+    AcceptedRecord, Fit, Instant, ListedWrites, NodeId, Reply, StampedValue, Unit, Version, WriteGroup,
+};
 use bytes::Bytes;
 use node::commit::{Batch, Opened, Round, Tidied};
 use node::lookups::Completed;
 use node::shard::ReplyTo;
+use std::collections::BTreeSet;
 use store::{DatabaseError, Puts};
 
 /// As the store takes them.
@@ -177,8 +180,9 @@ impl World {
         let mut all = Vec::with_capacity(count);
         batch.open(told, |opened| all.push(opened));
         for (Opened { to, reply, missed }, unit) in all.into_iter().zip(&writes) {
+            // What a sync brings is a copy, and no vote (rule C3).
             if let Unit::Acceptance { key, record, .. } = unit
-                && !matches!(reply, Reply::Refused(_))
+                && reply == Reply::Accepted
             {
                 self.note_acceptance(node, key, record);
             }
@@ -204,8 +208,13 @@ impl World {
                 self.convict(crate::checks::chosen::has_base(node, record.base, newest.stamped.version));
             }
         }
-        let majority = self.plan.majority() as usize;
-        match self.chosen.accepted(node, key, record, majority) {
+        let epoch = record.acceptance.ballot.epoch;
+        let configurations = &self.configurations;
+        let suffice = |nodes: &BTreeSet<u32>| {
+            let nodes = nodes.iter().map(|node| NodeId(node + 1)).collect();
+            configurations.at(epoch).is_some_and(|known| known.quorums().is_quorum(nodes))
+        };
+        match self.chosen.accepted(node, key, record, suffice) {
             Ok(None) => {}
             Ok(Some(stamped)) => {
                 let unique = self.unique.sent(key, &stamped);

@@ -1,8 +1,9 @@
 //! An event loop as the connections of its clients see it ([`Operations`]).
 
-use super::environment::{About, Back, Note, RunningOperation, Surroundings};
+use super::back::{Back, To};
+use super::environment::{About, Note, RunningOperation, Surroundings};
 use super::node::Loop;
-use abd::{Instant, Operation, OperationId, Outcome, Reason, ValueFound};
+use abd::{Instant, Operation, OperationId, Outcome, ValueFound};
 use bytes::{Bytes, BytesMut};
 use node::admission::Admission;
 use node::client::answers::WayBack;
@@ -48,7 +49,7 @@ fn begins(asked: &mut VecDeque<Asked>, operation: &Operation) -> Option<usize> {
 pub(crate) struct Desk {
     pub(crate) shard: RefCell<Loop>,
     pub(crate) around: Rc<Surroundings>,
-    pub(crate) admission: RefCell<Admission>,
+    pub(crate) admission: Rc<RefCell<Admission>>,
     /// The mutant `begins-alone`.
     pub(crate) begins_alone: bool,
     pub(crate) op_timeout: Duration,
@@ -66,14 +67,13 @@ impl Desk {
     pub(crate) fn new(
         shard: Loop,
         around: Rc<Surroundings>,
-        admission: Admission,
         begins_alone: bool,
         op_timeout: Duration,
     ) -> Self {
         Self {
             shard: RefCell::new(shard),
+            admission: around.admission.clone(),
             around,
-            admission: RefCell::new(admission),
             begins_alone,
             op_timeout,
             parked: RefCell::default(),
@@ -93,12 +93,19 @@ impl Desk {
         }
         let around = &self.around;
         around.about.set(about);
-        let back = Back { operation: asked, key: key.clone(), around: around.clone(), way, deletes: false };
+        let back = Back {
+            operation: asked,
+            key: key.clone(),
+            around: around.clone(),
+            to: To::Client(way),
+            deletes: false,
+        };
         let begun = self.shard.borrow_mut().submit(operation, deadline, around.moment.get().now, back);
         around.about.set(About::Other);
         match begun {
             Ok(id) => {
-                let running = RunningOperation { operation: asked, about, key, phase: 0, called: Vec::new() };
+                let running =
+                    RunningOperation { operation: asked, about, key, phase: 0, epoch: 0, called: Vec::new() };
                 around.operations.borrow_mut().insert(id.0, running);
                 Started::Running(id)
             }
@@ -210,7 +217,7 @@ impl Operations for Desk {
             return self.submit(asked, operation, deadline, back);
         }
         if self.admission.borrow().is_stopping() {
-            back.send(Outcome::Refused(Reason::Stopping));
+            back.send(Outcome::Refused(self.admission.borrow().not_begun()));
             return Started::Refused;
         }
         let ticket = self.parked.borrow_mut().park(operation, deadline, back);
@@ -245,7 +252,7 @@ impl Operations for Desk {
     fn inquire(&self, inquiry: Inquiry, instant: Instant, way: WayBack) -> InquiryId {
         // It is no operation.
         let (key, around) = (Bytes::new(), self.around.clone());
-        let back = Back { operation: usize::MAX, key, around, way, deletes: false };
+        let back = Back { operation: usize::MAX, key, around, to: To::Client(way), deletes: false };
         self.shard.borrow_mut().inquire(inquiry, back, instant)
     }
 

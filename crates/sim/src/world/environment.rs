@@ -1,5 +1,6 @@
 //! What an event loop reaches beyond itself in this world ([`Environment`]), and where most mutants tell it their lies.
 
+use super::back::Back;
 use super::view::View;
 use crate::checks::bounded;
 use crate::mutant::{ClockLie, ExpiryLie, Lies};
@@ -10,13 +11,12 @@ use abd::{
     UpdateId, Version,
 };
 use bytes::Bytes;
-use node::change::Driver;
-use node::client::answers::WayBack;
+use node::admission::Admission;
+use node::change::{Decision, Driver};
 use node::clock::Moments;
 use node::commit::Queue;
-use node::configuration::{Configuration, DirectoryId};
+use node::configuration::{Configuration, DirectoryId, LEVEL};
 use node::hello::LaneKind;
-use node::inquiry::Finding;
 use node::inquiry::notes::Notes;
 use node::lanes::Bounds;
 use node::lanes::outgoing::Waiting;
@@ -25,7 +25,7 @@ use node::lookups::{HandOver, Lookups};
 use node::news::News;
 use node::repair::ranges::Range;
 use node::repair::{Repair, is_repair};
-use node::shard::{Environment, ReplyTo, Return};
+use node::shard::{Environment, ReplyTo};
 use node::sync::source::{Records, records_of};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -93,51 +93,14 @@ pub(crate) struct RunningOperation {
     pub(crate) key: Bytes,
     /// Its latest phase.
     pub(crate) phase: u32,
+    /// In which epoch.
+    pub(crate) epoch: u32,
     /// Members that were sent this phase's request.
     pub(crate) called: Vec<u32>,
 }
 
 /// Operations by the coordinator's number.
 pub(crate) type Operations = BTreeMap<u64, RunningOperation>;
-
-/// The way back of an operation.
-pub(crate) struct Back {
-    pub(crate) operation: usize,
-    pub(crate) key: Bytes,
-    pub(crate) around: Rc<Surroundings>,
-    pub(crate) way: WayBack,
-    /// The mutant `expires-by-delete`: it is the Delete of a Get.
-    pub(crate) deletes: bool,
-}
-
-impl Return for Back {
-    fn wake(&self) {
-        self.way.wake();
-    }
-
-    fn send(self, outcome: Outcome) {
-        let Some((back, outcome)) = self.judged(outcome) else { return };
-        let version = match outcome {
-            Outcome::Written { version, .. } | Outcome::Updated { version, .. } => Some(version),
-            _ => None,
-        };
-        let Self { operation, key, around, way, .. } = back;
-        around.ended.borrow_mut().push((operation, version));
-        let outcome = around.answered_alike(&key, outcome);
-        way.send(match outcome {
-            // The mutant `drain-says-refused`.
-            Outcome::Indeterminate(_) if around.lies.drain_refuses && around.stops.get() => {
-                Outcome::Refused(Reason::Stopping)
-            }
-            outcome => outcome,
-        });
-    }
-
-    fn tell(self, finding: Finding) {
-        self.around.has_found.set(true);
-        self.way.tell(finding);
-    }
-}
 
 /// What the event loop of one process reaches.
 pub(crate) struct Surroundings {
@@ -153,6 +116,12 @@ pub(crate) struct Surroundings {
     pub(crate) writes: RefCell<Queue<ListedWrites, ReplyTo>>,
     pub(crate) queue_bytes: usize,
     pub(crate) driver: RefCell<Driver>,
+    pub(crate) admission: Rc<RefCell<Admission>>,
+    /// By which directory it is known, and by which it knows others.
+    pub(crate) directory: Cell<DirectoryId>,
+    pub(crate) known: RefCell<Vec<(NodeId, DirectoryId)>>,
+    /// What has become of what operators wanted.
+    pub(crate) decided: RefCell<Vec<Decision>>,
     /// The newest epoch that it has installed or begun to.
     pub(crate) newest_epoch: Cell<u32>,
     /// The newest one that it serves.
@@ -198,7 +167,7 @@ impl Surroundings {
     }
 
     /// The mutant `one-answer-for-all`: whatever has led to one version is answered as the first of that.
-    fn answered_alike(&self, key: &Bytes, outcome: Outcome) -> Outcome {
+    pub(super) fn answered_alike(&self, key: &Bytes, outcome: Outcome) -> Outcome {
         let Outcome::Updated { answers, version } = outcome else { return outcome };
         let mut told = self.told.borrow_mut();
         let same = told.as_ref().filter(|(of, at, _)| self.lies.one_answer && of == key && *at == version);
@@ -250,7 +219,7 @@ impl Surroundings {
             (Some(oldest), Some(fold)) => fold.operation = oldest.operation,
             (Some(oldest), None) => {
                 let (operation, about, key) = (oldest.operation, About::Update, key.clone());
-                let fold = RunningOperation { operation, about, key, phase: 0, called: Vec::new() };
+                let fold = RunningOperation { operation, about, key, phase: 0, epoch: 0, called: Vec::new() };
                 folds.insert(call.operation, fold);
             }
             (None, _) => {}
@@ -347,6 +316,12 @@ impl Environment for Reached {
 
     fn installed(&self, configuration: &Configuration) {
         self.served_epoch.set(configuration.epoch());
+        self.admission.borrow_mut().install(configuration, self.directory.get());
+        self.limits.borrow_mut().install(configuration);
+        self.repair(|repair, now| repair.install(configuration, Vec::new(), now));
+        let mut moment = self.moment.get();
+        moment.standing.admitted = self.admission.borrow().is_admitted();
+        self.moment.set(moment);
         self.installed.borrow_mut().push(configuration.clone());
     }
 
@@ -355,11 +330,12 @@ impl Environment for Reached {
     }
 
     fn news(&self) -> News {
-        News { synced_in: self.repair.borrow().synced_in(), ..News::default() }
+        let synced_in = self.repair.borrow().synced_in();
+        News { directory: self.directory.get(), level: LEVEL, synced_in, ..News::default() }
     }
 
     fn remembered(&self) -> Vec<(NodeId, DirectoryId)> {
-        Vec::new()
+        self.known.borrow().clone()
     }
 
     fn hand_over(&self, evaluation: Evaluation) -> Option<Evaluation> {
@@ -492,6 +468,7 @@ impl Environment for Reached {
     }
 
     fn peer_is_up(&self, peer: NodeId, up: bool) {
+        self.driver.borrow_mut().handle_up(peer, up, self.moment.get().now);
         self.note(Note::Link(peer.0 - 1, up));
         self.repair(|repair, now| match up {
             true => repair.handle_peer_up(peer, now),

@@ -96,6 +96,7 @@ impl World {
             let answer = asked.carry_out(&around.store, admitted, |range| around.accepted(range));
             process.desk.shard.get_mut().handle_answered(asked.to, answer, now);
         }
+        self.keep_changing(node);
         self.delete_what_is_due(node);
         self.keep_sweeping(node);
         self.send_what_waits(node);

@@ -1,7 +1,8 @@
 //! How values expire that are due, where it is told wrongly: the mutants of rules E1 to E4.
 
 use super::World;
-use super::environment::{About, Back, RunningOperation, Surroundings};
+use super::back::Back;
+use super::environment::{About, RunningOperation, Surroundings};
 use crate::mutant::ExpiryLie;
 use crate::time::{EPOCH, MS};
 use abd::{Content, Operation, Outcome, Proposal, StampedValue};
@@ -83,8 +84,14 @@ impl World {
             match begun {
                 Ok(id) => {
                     let about = About::Other;
-                    let running =
-                        RunningOperation { operation: asked, about, key, phase: 0, called: Vec::new() };
+                    let running = RunningOperation {
+                        operation: asked,
+                        about,
+                        key,
+                        phase: 0,
+                        epoch: 0,
+                        called: Vec::new(),
+                    };
                     process.around().operations.borrow_mut().insert(id.0, running);
                 }
                 Err((reason, back)) => back.send(Outcome::Refused(reason)),

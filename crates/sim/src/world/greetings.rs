@@ -20,7 +20,7 @@ const LANE: LaneId = LaneId { kind: LaneKind::Small, pair: 0 };
 /// What a node says of itself.
 pub(super) fn own(id: u32, plan: &Plan) -> Own {
     let members = plan.nodes;
-    let value = plan.value_limits[id as usize - 1];
+    let value = plan.value_limits.get(id as usize - 1).copied().unwrap_or(u64::MAX);
     let cluster: Vec<String> = (1..=members).map(|id| format!("{id}=n{id}:1")).collect();
     Own {
         id: NodeId(id),
@@ -72,6 +72,9 @@ impl World {
                 return self.take_step(node, greeting, step);
             }
             Next::Done(Greeted::Member(member)) => {
+                if let Some(learned) = member.learned {
+                    self.learn(node, learned);
+                }
                 self.confirmed_by(node, member.id);
                 return (send, true);
             }
@@ -85,8 +88,8 @@ impl World {
             Next::Frame
             | Next::Done(Greeted::Caller | Greeted::Newcomer)
             | Next::Refused { .. }
-            | Next::Failed(_)
-            | Next::Retired(_) => {}
+            | Next::Failed(_) => {}
+            Next::Retired(configuration) => self.retire(node, configuration.epoch()),
         }
         (send, false)
     }
@@ -97,7 +100,8 @@ impl World {
         // What cannot be written down is said again by the next one who meets it.
         let _ = state.write_identity(|identity| _ = identity.was_met_by(peer.0));
         let Some(process) = &state.process else { return };
-        if process.desk.admission.borrow_mut().confirmed_by(peer) {
+        let is_first = process.desk.shard.borrow().configuration().is_first();
+        if process.desk.admission.borrow_mut().confirmed_by(peer) && is_first {
             if state.write_identity(|identity| identity.admitted = true).is_err() {
                 return self.crash(node, false, "it cannot write its identity");
             }

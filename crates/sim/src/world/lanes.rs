@@ -14,6 +14,8 @@ use node::peer::dialling::Redial;
 pub(super) const TICK: u64 = S;
 const _: () = assert!(node::lanes::lane::PING_EVERY.as_nanos() == TICK as u128);
 
+pub(super) const KINDS: [LaneKind; 2] = [LaneKind::Small, LaneKind::Bulk];
+
 /// A connection between two processes, which is a lane to each.
 pub(crate) struct Connection {
     nodes: [u32; 2],
@@ -39,8 +41,11 @@ impl Connection {
 impl World {
     /// A process begins to connect to everybody.
     pub(super) fn dial_all(&mut self, node: u32, incarnation: u64) {
-        for peer in (0..self.plan.nodes).filter(|peer| *peer != node) {
-            for kind in [LaneKind::Small, LaneKind::Bulk] {
+        let Some(process) = self.process_of(node, incarnation) else { return };
+        let mut peers: Vec<u32> = process.dialling.keys().map(|(peer, _)| *peer).collect();
+        peers.dedup();
+        for peer in peers {
+            for kind in KINDS {
                 if self.held.is_some() {
                     // In a script nobody waits for connections.
                     self.connect(node, peer, kind);
@@ -77,7 +82,7 @@ impl World {
     /// An attempt to connect comes to its end; whether a lane is up now.
     fn connect(&mut self, node: u32, peer: u32, kind: LaneKind) -> bool {
         let reachable = self.wires.open(node, peer) && self.wires.open(peer, node);
-        let state = &self.nodes[peer as usize];
+        let Some(state) = self.nodes.get(peer as usize) else { return false };
         if !reachable || state.paused || state.process.is_none() {
             return false;
         }

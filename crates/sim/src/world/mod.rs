@@ -3,6 +3,8 @@
 //! One thread, one queue, one stream of chance. An event happens at its time, in the order in which it was scheduled
 //! among those of one time; what it leads to is scheduled. Nothing else moves.
 
+mod back;
+mod changes;
 mod clients;
 mod committer;
 mod desk;
@@ -25,11 +27,13 @@ mod sweeping;
 mod talks;
 mod view;
 
+pub(crate) use back::{Back, To};
 pub(crate) use clients::Asked;
 pub use network::Held;
 pub(crate) use node::{Job, Node, Process};
 
 use crate::checks::chosen::Chosen;
+use crate::checks::configurations::Configurations;
 use crate::checks::expiry::Expiries;
 use crate::checks::monotone::Monotone;
 use crate::checks::once::Once;
@@ -41,10 +45,12 @@ use crate::plan::Plan;
 use crate::rng::{Ratio, Rng};
 use crate::time::{MS, S};
 use crate::trace::{Trace, What};
+use ::node::configuration::Configuration;
 use ::node::hello::LaneKind;
 use ::node::lanes::lane::LaneKey;
-use abd::{Members, NodeId, TimestampMode};
+use abd::{NodeId, TimestampMode};
 use bytes::Bytes;
+use changes::{Machine, PLACES};
 use clients::Client;
 use lanes::Connection;
 use lookups::Lookup;
@@ -87,6 +93,8 @@ pub(crate) enum Event {
     Drained { node: u32, incarnation: u64 },
     /// A node looks after its lanes.
     Tick { node: u32, incarnation: u64 },
+    /// A machine asks which node it is.
+    Join { address: String },
     /// A client may go on.
     Begin { client: usize },
     /// An operation reaches its node.
@@ -153,7 +161,11 @@ pub struct Stats {
 pub struct World {
     pub(crate) plan: Plan,
     pub(crate) lies: Lies,
-    pub(crate) members: Members,
+    pub(crate) configurations: Configurations,
+    /// Machines that are to become nodes.
+    pub(crate) machines: Vec<Machine>,
+    /// Whether somebody was asked to remove members.
+    pub(crate) shrinks: bool,
     pub(crate) rng: Rng,
     pub(crate) now: u64,
     /// Number of the event that is happening.
@@ -200,6 +212,8 @@ pub struct RunReport {
     pub verdict: Verdict,
     /// In numbers.
     pub stats: Stats,
+    /// How many nodes there were in the end.
+    pub nodes: u32,
     /// What happened, if it was recorded.
     pub trace: Trace,
     /// What the clients saw.
@@ -210,14 +224,17 @@ impl World {
     /// A world in which nothing has happened yet and all nodes are about to start.
     pub fn new(plan: Plan, lies: Lies, trace: bool) -> Self {
         let mut rng = Rng::new(plan.seed, 1);
-        let members = Members::new((1..=plan.nodes).map(NodeId).collect());
+        let addresses = (1..=plan.nodes).map(|id| (NodeId(id), node::address(id)));
+        let first = Configuration::first(addresses, plan.mode);
         let nodes = (1..=plan.nodes).map(|id| Node::new(&mut rng, id, &plan)).collect();
         let clients = clients::of_plan(&plan);
         Self {
-            members,
+            configurations: Configurations::new(first),
+            machines: Vec::new(),
+            shrinks: false,
             nodes,
-            wires: Wires::new(plan.nodes),
-            backlogs: Wires::new(plan.nodes),
+            wires: Wires::new(PLACES),
+            backlogs: Wires::new(PLACES),
             connections: BTreeMap::new(),
             broken: BTreeSet::new(),
             muted: BTreeSet::new(),
@@ -228,7 +245,7 @@ impl World {
             chosen: Chosen::default(),
             once: Once::default(),
             expiries: Expiries::default(),
-            monotone: Rc::new(RefCell::new(Monotone::new(plan.nodes))),
+            monotone: Rc::new(RefCell::new(Monotone::new(PLACES))),
             conviction: None,
             trace: Trace::new(trace),
             stats: Stats::default(),
@@ -310,7 +327,13 @@ impl World {
         }
         self.stats.events = self.moment;
         self.stats.simulated = self.now;
-        RunReport { verdict, stats: self.stats, trace: self.trace, records: self.records }
+        RunReport {
+            verdict,
+            nodes: self.count(),
+            stats: self.stats,
+            trace: self.trace,
+            records: self.records,
+        }
     }
 
     /// How far an interval clock may put `earliest` before true time.
@@ -347,6 +370,7 @@ impl World {
                 }
             }
             Event::Tick { node, incarnation } => self.tick(node, incarnation),
+            Event::Join { address } => self.join(address),
             Event::Begin { client } => self.begin(client),
             Event::Submit { operation, node, incarnation } => self.submit(operation, node, incarnation),
             Event::GiveUp { operation } => self.give_up(operation),
@@ -375,7 +399,8 @@ impl World {
         self.wires.heal();
         self.backlogs.heal();
         self.healed_at = self.now;
-        for node in 0..self.plan.nodes {
+        self.start_machines(None);
+        for node in 0..self.count() {
             self.heal_node(node);
             for key in self.lanes_of(node, None) {
                 self.flush(node, key);
@@ -387,7 +412,7 @@ impl World {
     fn begin_last(&mut self) {
         // Before anything is read or written again: that would hide what repair has left.
         let converged = if self.plan.repairs { self.converged() } else { Ok(()) };
-        if let Err(why) = converged.and_then(|()| self.swept()) {
+        if let Err(why) = self.settled().and(converged).and_then(|()| self.swept()) {
             if self.now > self.healed_at + CONVERGING {
                 self.stuck = Some(why);
                 self.over = true;
@@ -406,7 +431,7 @@ impl World {
 
     /// Whether every live replica has everything (rule R2).
     fn converged(&self) -> Result<(), String> {
-        let live = (0u32..).zip(&self.nodes).filter(|(_, state)| state.identity.admitted && !state.lost);
+        let live = (0u32..).zip(&self.nodes).filter(|(node, state)| self.votes(*node) && !state.lost);
         let replicas: Vec<(u32, converged::Held)> = live
             .filter_map(|(node, state)| {
                 let store = state.process.as_ref()?.store();

@@ -6,13 +6,18 @@ use crate::directory::{PartState, Parts};
 use crate::disk::{Mood, Platter};
 use crate::plan::{Point, What as Fault};
 use crate::trace::What;
+use ::node::configuration::Member;
 use abd::wire::Received;
-use abd::{CallId, Content, Request, Scope, StampedValue, Timestamp, Version};
+use abd::{CallId, Content, NodeId, Request, Scope, StampedValue, Timestamp, Version};
 
 impl World {
     /// A fault begins.
     pub(super) fn inflict(&mut self, index: usize) {
-        let fault = self.plan.faults[index].clone();
+        let mut fault = self.plan.faults[index].clone();
+        if !fault.what.limit_to(self.count()) {
+            // There is no such node yet.
+            return;
+        }
         if fault.what.loses_data().is_some_and(|node| !self.can_lose(node)) {
             return;
         }
@@ -55,6 +60,7 @@ impl World {
             Fault::Break(from, to) => self.break_lanes(from, to),
             Fault::Backlog(from, to) => self.backlogs.cut(&[(from, to)]),
             Fault::Mute(from, to) => self.mute(from, to),
+            Fault::Members(node, wish) => self.ask_for_change(index, node, wish),
         }
     }
 
@@ -64,7 +70,10 @@ impl World {
             // Everything was repaired at once.
             return;
         }
-        let fault = self.plan.faults[index].clone();
+        let mut fault = self.plan.faults[index].clone();
+        if !fault.what.limit_to(self.count()) {
+            return;
+        }
         self.trace.record(self.now, || What::Fault { text: fault.what.to_string(), begins: false });
         match fault.what {
             Fault::Cut { pairs, .. } => self.wires.mend(&pairs),
@@ -101,6 +110,7 @@ impl World {
             }
             Fault::EmptyDisk(node) | Fault::OldDisk(node) | Fault::Parts(node, _) => self.start(node),
             Fault::Backlog(from, to) => self.reads_again(from, to),
+            Fault::Members(..) => self.start_machines(Some(index)),
             Fault::WallJump(..)
             | Fault::Damage(..)
             | Fault::Stranger(..)
@@ -132,21 +142,29 @@ impl World {
     /// Whether the cluster can do without one more disk. A cluster that never had all its members confirmed needs
     /// every one of them.
     fn can_lose(&self, node: u32) -> bool {
-        let spare = self.nodes.len() - self.plan.majority() as usize;
-        let settled = self.nodes.iter().all(|state| state.identity.admitted);
-        settled && self.gone() < spare && !self.nodes[node as usize].is_gone()
+        self.spares_one() && !self.nodes[node as usize].is_gone()
     }
 
-    fn gone(&self) -> usize {
-        self.nodes.iter().filter(|state| state.is_gone()).count()
+    /// Whether each set of members that is in force or to come has a majority and one more that are whole; and all vote that may.
+    fn spares_one(&self) -> bool {
+        let newest = self.configurations.newest();
+        let is_gone = |id: NodeId| self.nodes.get(id.0 as usize - 1).is_none_or(super::Node::is_gone);
+        let sets = core::iter::once(newest.members.as_slice()).chain(newest.next());
+        // Those who were asked to remove two may do so at any moment.
+        let leaving = if self.shrinks { 2 } else { 0 };
+        let spares = |members: &[Member]| {
+            let gone = members.iter().filter(|member| is_gone(member.id)).count();
+            let left = members.len().saturating_sub(leaving);
+            gone + left / 2 + 1 < left
+        };
+        let mut members = (0..self.count()).filter(|node| self.is_member(*node));
+        sets.into_iter().all(spares) && members.all(|node| self.votes(node))
     }
 
     /// Whether the cluster can do without the node's answers to questions about a key, as it can do without the node: a
     /// key for which no majority answers is not served, and nobody can be asked to.
     fn can_abstain(&self, node: u32) -> bool {
-        let spare = self.nodes.len() - self.plan.majority() as usize;
-        let settled = self.nodes.iter().all(|state| state.identity.admitted);
-        settled && (self.nodes[node as usize].damaged || self.gone() < spare)
+        self.nodes[node as usize].damaged || self.spares_one()
     }
 
     /// What a node has stored of a key cannot be read any more.

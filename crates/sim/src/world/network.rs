@@ -150,7 +150,7 @@ impl World {
                 Message::Request(received) if !is_repair(received.call) => {
                     let Received { call, request, .. } = received;
                     let is_write = matches!(request, Request::LocalWrite { .. } | Request::Accept { .. });
-                    let sent = self.note_request(node, to, *call, request);
+                    let sent = self.note_request(node, to, received);
                     if is_write && self.springs(node, Point::BeforeWrites) {
                         return false;
                     }
@@ -321,6 +321,7 @@ impl World {
                 input = BytesMut::from(&reply_frame(call, &Reply::Written { previous: None })[..]);
             }
         }
+        self.check_vote(node, key.peer, read);
         if let Message::Reply(call, Reply::Closed(closed)) = read
             && let Some(closed) = self.misread(closed)
         {
@@ -332,6 +333,23 @@ impl World {
         if let Some(Err(_)) = taken {
             self.close_lane(node, key);
         }
+    }
+
+    /// Rule M1: a reply that a coordinator counts comes from a pair that its configuration names.
+    fn check_vote(&mut self, node: u32, from: NodeId, read: &Message) {
+        let Message::Reply(call, reply) = read else { return };
+        if matches!(reply, Reply::Refused(_) | Reply::Stale { .. }) {
+            return;
+        }
+        let Some(process) = self.nodes[node as usize].process.as_ref() else { return };
+        let around = process.around();
+        let (operations, folds) = (around.operations.borrow(), around.folds.borrow());
+        let running = operations.get(&call.operation).or_else(|| folds.get(&call.operation));
+        let epoch = running.filter(|running| running.phase == call.phase).map(|running| running.epoch);
+        let directory = self.nodes[from.0 as usize - 1].identity.presented();
+        let voted = epoch.map_or(Ok(()), |epoch| self.configurations.voted(epoch, from, directory));
+        drop((operations, folds));
+        self.convict(voted);
     }
 
     /// The mutants `refusal-is-evidence` and `leaves-its-base`: what a coordinator makes of a refusal.

@@ -1,8 +1,9 @@
 //! A node: what survives its process, and the process.
 
+use super::back::Back;
 use super::desk::Desk;
 use super::directories::{new_identity, random};
-use super::environment::{About, Back, Moment, Reached, Surroundings};
+use super::environment::{About, Moment, Reached, Surroundings};
 use super::lanes::TICK;
 use super::talks::Talk;
 use super::view::View;
@@ -64,6 +65,14 @@ pub(crate) struct Node {
     pub(crate) process: Option<Process>,
     /// It refuses to serve for good, or its disk was taken away: nothing that it promised is expected of it.
     pub(crate) lost: bool,
+    /// Where its peers reach it.
+    pub(crate) address: String,
+    /// It is no member any more, and its directory says so.
+    pub(crate) retired: bool,
+    /// Some configuration has given it its id, and its machine has been told so.
+    pub(crate) exists: bool,
+    /// What it has installed, and when: epochs in ascending order.
+    pub(crate) epochs: Vec<(u64, u32)>,
     /// Its disk was exchanged, and the others may not have noticed yet.
     pub(crate) replaced: bool,
     /// Parts of its directory were exchanged, and it has not looked at them yet.
@@ -161,6 +170,11 @@ impl Process {
     }
 }
 
+/// Where a node is reached at first.
+pub(super) fn address(id: u32) -> String {
+    format!("n{id}:1")
+}
+
 impl Node {
     pub(super) fn new(rng: &mut Rng, id: u32, plan: &Plan) -> Self {
         Self {
@@ -173,6 +187,10 @@ impl Node {
             remembered: BTreeMap::new(),
             process: None,
             lost: false,
+            address: address(id),
+            retired: false,
+            exists: id <= plan.nodes,
+            epochs: Vec::new(),
             replaced: false,
             exchanged: false,
             meddled: false,
@@ -229,7 +247,7 @@ impl World {
     /// Starts a node's process on its disk.
     pub(crate) fn start(&mut self, node: u32) {
         let state = &mut self.nodes[node as usize];
-        if state.lost || state.read_only || state.process.is_some() {
+        if state.lost || state.retired || !state.exists || state.read_only || state.process.is_some() {
             return;
         }
         let before = state.directory.clone();
@@ -267,29 +285,11 @@ impl World {
         state.identity = identity;
         let id = NodeId(node + 1);
         let issued_as = if self.lies.boot_one { 1 } else { boot };
-        let members = if self.lies.minority {
-            // Half of them, rounded down, is one too few.
-            let count = self.plan.nodes;
-            let known = (0..count / 2).map(|offset| NodeId((node + offset) % count + 1));
-            abd::Members::new(known.collect())
-        } else {
-            self.members.clone()
-        };
-        let addresses = self.members.iter().map(|id| (id, format!("host{id}:1")));
-        let configuration = Configuration::first(addresses, self.plan.mode);
-        let config = Config {
-            rotate_after: self.plan.rotate_after,
-            quorums: QuorumSystem::of(members, Scope::FIRST),
-            ..coordinator_config(id, &configuration)
-        };
-        // Where questions are spread, it is also found out who is near.
-        let probes = self.plan.rotate_after == NonZeroU64::MIN;
-        let config = Config { probe_after: config.probe_after.filter(|_| probes), ..config };
         let incarnation = self.next_incarnation;
         self.next_incarnation += 1;
         let cache_bytes = self.plan.cache_bytes;
         let limits = if self.plan.few_instances { FEW_INSTANCES } else { AcceptorLimits::default() };
-        let (versions, acceptor) =
+        let (versions, mut acceptor) =
             match open_store(database.clone(), cache_bytes, node, boot, limits, self.lies) {
                 Ok(opened) => opened,
                 Err(why @ DatabaseError::Damaged(_)) => {
@@ -303,6 +303,30 @@ impl World {
                     return;
                 }
             };
+        let stored = versions.configuration().and_then(|stored| Configuration::decode(&stored).ok());
+        let known = [stored, state.identity.configuration().cloned()].into_iter().flatten();
+        let configuration = known.max_by_key(Configuration::epoch);
+        let configuration = configuration.unwrap_or_else(|| self.configurations.first().clone());
+        acceptor.install(configuration.epoch());
+        state.epochs.push((self.now, configuration.epoch()));
+        state.own.members = configuration.quorums().members().clone();
+        state.own.cluster = configuration.text();
+        let quorums = if self.lies.minority {
+            // Half of them, rounded down, is one too few.
+            let count = self.plan.nodes;
+            let known = (0..count / 2).map(|offset| NodeId((node + offset) % count + 1));
+            QuorumSystem::of(abd::Members::new(known.collect()), configuration.scope)
+        } else {
+            configuration.quorums()
+        };
+        let config = Config {
+            rotate_after: self.plan.rotate_after,
+            quorums,
+            ..coordinator_config(id, &configuration)
+        };
+        // Where questions are spread, it is also found out who is near.
+        let probes = self.plan.rotate_after == NonZeroU64::MIN;
+        let config = Config { probe_after: config.probe_after.filter(|_| probes), ..config };
         let store = View {
             versions,
             early: RefCell::default(),
@@ -317,7 +341,11 @@ impl World {
         let queue_bytes = self.plan.queue_bytes;
         let now = Instant(self.now);
         let repair_config = super::repair::config(&self.plan, self.lies);
-        let repair = Repair::new(repair_config, id, self.members.iter(), store::versions::order);
+        let peers = configuration.everybody().into_iter().map(|member| member.id);
+        let mut repair = Repair::new(repair_config, id, peers, store::versions::order);
+        if !configuration.is_first() {
+            repair.install(&configuration, Vec::new(), now);
+        }
         let standing = Standing { admitted, writable: true };
         let mut limits = KnownLimits::new(&configuration);
         limits.learn(id, state.own.limits);
@@ -347,6 +375,15 @@ impl World {
                 node::change::Settings { heals: false, order: store::versions::order },
                 now,
             )),
+            admission: Rc::new(RefCell::new(Admission::new(
+                &configuration,
+                id,
+                state.identity.presented(),
+                admitted,
+            ))),
+            directory: Cell::new(state.identity.presented()),
+            known: RefCell::new(state.known_directories()),
+            decided: RefCell::default(),
             newest_epoch: Cell::new(configuration.epoch()),
             served_epoch: Cell::new(configuration.epoch()),
             installed: RefCell::default(),
@@ -370,7 +407,8 @@ impl World {
             rng: RefCell::new(Rng::new(self.rng.word(), u64::from(node))),
         });
         let op_timeout = Duration::from_nanos(self.plan.op_timeout);
-        let peers = (0..self.plan.nodes).filter(|peer| *peer != node);
+        let peers: Vec<u32> = configuration.everybody().iter().map(|member| member.id.0 - 1).collect();
+        let peers = peers.into_iter().filter(|peer| *peer != node);
         let kinds = [LaneKind::Small, LaneKind::Bulk];
         let dialling = peers.flat_map(|peer| kinds.map(|kind| (peer, kind)));
         let dialled = |(peer, kind)| ((peer, kind), Dialling::new(id, NodeId(peer + 1), now));
@@ -385,7 +423,6 @@ impl World {
                     op_timeout,
                 ),
                 surroundings,
-                Admission::new(&configuration, id, state.identity.presented(), admitted),
                 self.lies.begins_alone,
                 op_timeout,
             ),
@@ -403,6 +440,11 @@ impl World {
             sweeps: false,
             stopping: Stopping::No,
         });
+        if self.plan.drives
+            && let Some(process) = &mut state.process
+        {
+            process.desk.shard.get_mut().begin_driving(now);
+        }
         self.trace.record(self.now, || What::Started { node, boot });
         if !state.replaced
             && let Some(process) = &state.process

@@ -7,7 +7,8 @@ use crate::history::ClientAnswer;
 use crate::plan::OperationKind;
 use crate::time::MS;
 use crate::trace::What;
-use abd::{CallId, Content, Reply, Request, StampedValue, UpdateId, Version};
+use abd::wire::Received;
+use abd::{Content, Reply, Request, StampedValue, UpdateId, Version};
 use bytes::Bytes;
 
 /// What a coordinator proposes leaves its node within this, in nanoseconds.
@@ -26,7 +27,9 @@ pub(super) enum Sent {
 
 impl World {
     /// Looks at what an operation sends.
-    pub(super) fn note_request(&mut self, node: u32, to: u32, call: CallId, request: &Request) -> Sent {
+    pub(super) fn note_request(&mut self, node: u32, to: u32, received: &Received) -> Sent {
+        let Received { call, scope, request, .. } = received;
+        let call = *call;
         let lies = self.lies;
         let Some(process) = self.nodes[node as usize].process.as_ref() else { return Sent::AsItIs };
         let around = process.around();
@@ -44,6 +47,7 @@ impl World {
         if call.phase != running.phase || running.called.is_empty() {
             running.called.clear();
             running.phase = call.phase;
+            running.epoch = scope.epoch;
             let (operation, about) = (running.operation, running.about);
             let name = match (request, about) {
                 (Request::LocalRead { .. }, _) => "reads",

@@ -38,11 +38,14 @@ impl World {
     /// Whether what is due by the clocks of all nodes is gone. Of a node that cannot read its store nothing is expected, and it may be the one
     /// that would have to.
     pub(super) fn swept(&mut self) -> Result<(), String> {
-        if !self.plan.sweeps || self.nodes.iter().any(|state| state.is_gone() || !state.identity.admitted) {
+        if !self.plan.sweeps
+            || (0..self.count())
+                .any(|node| self.nodes[node as usize].is_gone() || self.is_member(node) && !self.votes(node))
+        {
             return Ok(());
         }
         let mut slowest: Option<Moment> = None;
-        for node in 0..self.plan.nodes {
+        for node in (0..self.count()).filter(|node| self.votes(*node)).collect::<Vec<_>>() {
             let Some((_, now)) = self.enter(node, About::Other) else { return Ok(()) };
             if now.moment == Moment::UNKNOWN {
                 return Ok(());
