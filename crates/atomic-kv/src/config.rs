@@ -105,6 +105,10 @@ pub struct ServeArgs {
     /// Who may use DEBUG: no, local (clients on this machine) or yes; for tests of clients [default: no].
     #[arg(long, env = "ATOMIC_KV_ENABLE_DEBUG_COMMAND")]
     pub enable_debug_command: Option<String>,
+    /// Whether a node that has lost a part of what it stored, as blocks of its disk are damaged, gets that back from the others by
+    /// itself: auto, or off [default: auto].
+    #[arg(long, env = "ATOMIC_KV_HEAL")]
+    pub heal: Option<String>,
     /// How long a script may run. One that takes longer ends without effect [default: 1s].
     #[arg(long, env = "ATOMIC_KV_SCRIPT_TIME_LIMIT")]
     pub script_time_limit: Option<String>,
@@ -163,6 +167,34 @@ pub struct First {
     pub timestamps: Option<TimestampMode>,
 }
 
+/// Whether a node heals that has lost a part of what it stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Heal {
+    /// By itself.
+    #[default]
+    Auto,
+    /// Not before it is started otherwise.
+    Off,
+}
+
+impl Heal {
+    fn named(name: &str) -> Option<Self> {
+        match name {
+            "auto" => Some(Self::Auto),
+            "off" => Some(Self::Off),
+            _ => None,
+        }
+    }
+
+    /// As in `--heal`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Off => "off",
+        }
+    }
+}
+
 /// Everything that a node needs to know, checked.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -204,6 +236,8 @@ pub struct Settings {
     pub threads: usize,
     /// What commands may do.
     pub policy: Policy,
+    /// Whether it heals.
+    pub heal: Heal,
     /// How long a script may run.
     pub script_time_limit: Duration,
     /// Memory of a script, in bytes.
@@ -329,6 +363,7 @@ impl ServeArgs {
                     "no, local or yes",
                 )?,
             },
+            heal: choice("--heal", self.heal, Heal::named, "auto or off")?,
             script_time_limit,
             script_memory,
         })
@@ -341,7 +376,7 @@ impl ServeArgs {
         first! {
             node_id cluster join listen announce sentinel_master peer_listen data_dir http_listen timestamps clock_error max_clock_width
             clock_offset op_timeout max_value_bytes cache_bytes max_clients clients_memory client_output_limit
-            threads multi_keys enable_debug_command script_time_limit script_memory
+            threads multi_keys enable_debug_command heal script_time_limit script_memory
         }
     }
 }

@@ -159,6 +159,19 @@ impl DataDir {
         Ok(is_newer)
     }
 
+    /// What was lost here is to be healed: draws the id that the directory is to have then, unless it has one for that.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn heal(&self) -> io::Result<()> {
+        let mut files = self.files();
+        if self.lock().next_directory().is_some() {
+            return Ok(());
+        }
+        let next = random()?;
+        self.change(&mut files, |identity| _ = identity.heal_as(next))
+    }
+
     /// The node is no member any more since this epoch: it is never started again from this directory.
     ///
     /// # Errors

@@ -44,6 +44,7 @@ fn what_is_wrong_is_said_in_one_line() {
         (&["--client-output-limit", "1000"], "no client could read"),
         (&["--clients-memory", "1000"], "raise the one or lower the other"),
         (&["--multi-keys", "maybe"], "refuse or per-key"),
+        (&["--heal", "never"], "auto or off"),
         (&["--script-time-limit", "4s"], "--op-timeout"),
         (&["--script-memory", "1000"], "between"),
         (&["--enable-debug-command", "on"], "no, local or yes"),

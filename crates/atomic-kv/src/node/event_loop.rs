@@ -5,6 +5,7 @@ use super::client::Clients;
 use super::client::{self, Seat};
 use super::clock::NodeClock;
 use super::disk::Disk;
+use super::healing::Healing;
 use super::membership::Membership;
 use super::repair::Repairs;
 use super::report::Report;
@@ -63,6 +64,7 @@ pub(crate) struct Given {
     pub(super) membership: Arc<Membership>,
     pub(super) repairs: Arc<Repairs>,
     pub(super) changes: Arc<Changes>,
+    pub(super) healing: Arc<Healing>,
     pub(super) notes: Arc<Mutex<Notes>>,
     pub(super) clients: Arc<Clients>,
     pub(super) stats: Arc<Stats>,

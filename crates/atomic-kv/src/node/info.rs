@@ -129,6 +129,9 @@ impl Report {
             ("disk_bytes", &self.disk.store.database.disk_bytes()),
             ("damaged_parts", &self.disk.store.database.damaged_parts()),
             ("abstentions", &self.disk.store.abstentions()),
+            ("lost_ranges", &self.healing.lost().len()),
+            ("healing", &self.healing.text()),
+            ("heals", &self.healing.healed()),
         ])
     }
 

@@ -1,6 +1,7 @@
 //! What a node says about itself to Prometheus: /metrics.
 
 use super::info::read;
+use super::now_instant;
 use super::report::Report;
 use crate::logging;
 use std::fmt::Write;
@@ -13,6 +14,7 @@ impl Report {
         let (store, clients) = (&self.disk.store, &self.clients);
         let (accepted, promised) = self.disk.acceptors.counts();
         let configuration = self.membership.configuration();
+        let scrubbed = store.database.scrubbed();
         let total = |of| self.stats.total(of);
         let rows = [
             ("reads_total", "Gets answered", total(|loops| &loops.reads)),
@@ -83,6 +85,24 @@ impl Report {
                 "Questions not answered because what they are about may be damaged",
                 store.abstentions(),
             ),
+            (
+                "lost_ranges",
+                "Ranges of keys of which this node may have lost something, and for which it abstains",
+                self.healing.lost().len() as u64,
+            ),
+            (
+                "healing_seconds",
+                "For how long it has been known that something is lost, 0 while nothing is",
+                self.healing.since().map_or(0, |since| now_instant().since(since).as_secs()),
+            ),
+            ("heals_total", "Times that this node was healed of what it had lost", self.healing.healed()),
+            (
+                "scrub_rounds_total",
+                "Times that everything stored was read in search of damage",
+                scrubbed.rounds,
+            ),
+            ("scrub_bytes_total", "Bytes read in search of damage", scrubbed.bytes),
+            ("scrub_damaged_total", "Tables and large values that were found damaged so", scrubbed.damaged),
             (
                 "updates_accepted",
                 "Keys with an accepted update that is not known to be over",

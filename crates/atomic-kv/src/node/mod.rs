@@ -20,6 +20,7 @@ mod disk;
 mod event_loop;
 mod flush;
 mod founding;
+mod healing;
 mod http;
 mod info;
 mod listen;

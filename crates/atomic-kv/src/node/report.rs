@@ -4,6 +4,7 @@ use super::client::Clients;
 use super::clock::NodeClock;
 use super::disk::Disk;
 use super::flush::Flushing;
+use super::healing::Healing;
 use super::membership::Membership;
 use super::repair::Repairs;
 use super::scripts::Scripts;
@@ -21,6 +22,7 @@ pub(crate) struct Report {
     pub(super) disk: Arc<Disk>,
     pub(super) membership: Arc<Membership>,
     pub(super) repairs: Arc<Repairs>,
+    pub(super) healing: Arc<Healing>,
     pub(super) flushing: Arc<Flushing>,
     pub(super) clients: Arc<Clients>,
     pub(super) stats: Arc<Stats>,

@@ -6,6 +6,7 @@ use super::clock::NodeClock;
 use super::database::ReplicaStore;
 use super::disk::Disk;
 use super::event_loop::{Given, Loops};
+use super::healing::Healing;
 use super::membership::Membership;
 use super::peer::peer_versions;
 use super::repair::Repairs;
@@ -14,7 +15,7 @@ use super::scripts::{Around, Scripts};
 use super::stats::Stats;
 use super::supervise::Supervisor;
 use super::{EPOCH, event_loop, founding, listen, mode, now_instant, sockets};
-use crate::config::{Settings, required};
+use crate::config::{Heal, Settings, required};
 use crate::fatal::Fatal;
 use crate::identity::Found;
 use crate::logging::limit::limited;
@@ -76,6 +77,8 @@ impl RunningNode {
             ReplicaStore::open(&path, identity.watermark(), settings.cache_bytes).map_err(cannot_open)?;
         identity.database_opened(store.database.sequence())?;
         let configuration = founding::newest(&settings, &identity, store.versions.configuration())?;
+        // It may have ended between the switch and this.
+        store.versions.forget_lost(identity.identity().disk).map_err(cannot_open)?;
         let members = Members::new(configuration.members.iter().map(|member| member.id).collect());
         mode::enter(&settings, &identity, &store, clock.source())?;
         let boot = identity.identity().boot;
@@ -91,7 +94,9 @@ impl RunningNode {
         );
         let repairs = Arc::new(Repairs::new(id, members.iter()));
         let (directory, configuration) = (membership.directory.identity().disk, membership.configuration());
-        let changes = Arc::new(Changes::new(id, directory, (*configuration).clone(), false, now_instant()));
+        let heals = settings.heal == Heal::Auto;
+        let changes = Arc::new(Changes::new(id, directory, (*configuration).clone(), heals, now_instant()));
+        let healing = Healing::new(heals, disk.clone(), membership.clone(), changes.clone());
         let clients = Arc::new(Clients::new(settings.max_clients, settings.clients_memory));
         let (settings, clock) = (Arc::new(settings), Arc::new(clock));
         let stats = Arc::new(Stats::new(settings.threads));
@@ -103,6 +108,7 @@ impl RunningNode {
             disk: disk.clone(),
             membership: membership.clone(),
             repairs: repairs.clone(),
+            healing: healing.clone(),
             flushing: Arc::default(),
             clients: clients.clone(),
             stats: stats.clone(),
@@ -119,6 +125,7 @@ impl RunningNode {
             membership: membership.clone(),
             repairs,
             changes,
+            healing: healing.clone(),
             notes: notes.clone(),
             clients: clients.clone(),
             stats,
@@ -172,7 +179,7 @@ impl RunningNode {
             shards.push(supervisor.thread("shard", move |_| event_loop::run(given, index, end, listeners))?);
         }
         let remembers = membership.clone();
-        let remembering = supervisor.thread("identity", move |_| keep_remembering(&remembers))?;
+        let remembering = supervisor.thread("identity", move |_| keep_remembering(&remembers, &healing))?;
         Ok(Self {
             disk,
             membership,
@@ -219,8 +226,9 @@ impl RunningNode {
     }
 }
 
-/// Writes down what was heard of the members and how much is durable here, for as long as there is news (rule M1).
-fn keep_remembering(membership: &Membership) {
+/// Writes down what was heard of the members and how much is durable here, for as long as there is news (rule M1); and what there is to
+/// write down to heal.
+fn keep_remembering(membership: &Membership, healing: &Healing) {
     loop {
         std::thread::park_timeout(REMEMBER_EVERY);
         // Before the last time: what is durable after that is nobody's business any more.
@@ -231,6 +239,7 @@ fn keep_remembering(membership: &Membership) {
         if last {
             return;
         }
+        healing.look();
     }
 }
 

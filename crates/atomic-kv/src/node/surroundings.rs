@@ -6,6 +6,7 @@ use super::completions::ReplyTo;
 use super::database::ReplicaStore;
 use super::disk::Disk;
 use super::event_loop::Given;
+use super::healing::Healing;
 use super::membership::Membership;
 use super::now_instant;
 use super::repair::Repairs;
@@ -22,7 +23,6 @@ use ::node::news::News;
 use ::node::repair::Repair;
 use ::node::shard::{self, Environment, OperationKind};
 use ::node::sweep::Progress;
-use ::node::sync::source::Source as _;
 use abd::WriteGroup as _;
 use abd::{
     Acceptor, AfterCommit, Evaluation, Instant, NodeId, Now, Operation, Outcome, Reason, Reply, Request,
@@ -44,6 +44,7 @@ pub(crate) struct Surroundings {
     membership: Arc<Membership>,
     repairs: Arc<Repairs>,
     changes: Arc<Changes>,
+    healing: Arc<Healing>,
     notes: Arc<Mutex<Notes>>,
     stats: Arc<Stats>,
     scripts: Arc<Scripts>,
@@ -53,7 +54,7 @@ pub(crate) struct Surroundings {
 
 impl Surroundings {
     pub(super) fn new(given: &Given, index: usize) -> Self {
-        let Given { clock, issuer, disk, membership, repairs, changes, notes, stats, scripts, .. } =
+        let Given { clock, issuer, disk, membership, repairs, changes, healing, notes, stats, scripts, .. } =
             given.clone();
         Self {
             index,
@@ -63,6 +64,7 @@ impl Surroundings {
             membership,
             repairs,
             changes,
+            healing,
             notes,
             stats,
             scripts,
@@ -146,6 +148,7 @@ impl Environment for Surroundings {
     }
 
     fn installed(&self, configuration: &Configuration) {
+        self.healing.handle_installed(configuration);
         self.changes.installed(configuration);
     }
 
@@ -155,9 +158,9 @@ impl Environment for Surroundings {
 
     fn news(&self) -> News {
         let directory = self.membership.directory.identity().disk;
-        let synced_in = self.repairs.synced_in();
-        let lost = self.disk.store.lost();
-        News { directory, level: LEVEL, synced_in, lost, ..News::default() }
+        let (synced_in, lost, heal) =
+            (self.repairs.synced_in(), self.healing.lost(), self.healing.wanted());
+        News { directory, level: LEVEL, synced_in, lost, heal, ..News::default() }
     }
 
     fn remembered(&self) -> Vec<(NodeId, DirectoryId)> {

@@ -6,9 +6,9 @@ use crate::support::{Cluster, Node, eventually, http_get};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-const KEYS: usize = 1_000;
+pub(crate) const KEYS: usize = 1_000;
 
-fn value(number: usize, round: usize) -> String {
+pub(crate) fn value(number: usize, round: usize) -> String {
     format!("{round}-{number}-").repeat(12)
 }
 
@@ -19,12 +19,12 @@ fn all(client: &mut Connection, command: impl Fn(usize) -> String) -> Vec<Respon
     (0..KEYS).map(|_| client.read().unwrap()).collect()
 }
 
-fn set_all(client: &mut Connection, round: usize) {
+pub(crate) fn set_all(client: &mut Connection, round: usize) {
     let set = |number| format!("SET key-{number:04} {}", value(number, round));
     assert!(all(client, set).iter().all(|reply| *reply == Response::ok()));
 }
 
-fn get_all(client: &mut Connection, round: usize) {
+pub(crate) fn get_all(client: &mut Connection, round: usize) {
     let replies = all(client, |number| format!("GET key-{number:04}"));
     for (number, reply) in replies.iter().enumerate() {
         assert_eq!(*reply, Response::bulk(&value(number, round)), "key {number}");
@@ -32,7 +32,7 @@ fn get_all(client: &mut Connection, round: usize) {
 }
 
 /// The tables of a node, the largest last.
-fn tables(node: &Node) -> Vec<PathBuf> {
+pub(crate) fn tables(node: &Node) -> Vec<PathBuf> {
     let mut folders = vec![node.data.clone()];
     let mut tables: Vec<(u64, PathBuf)> = Vec::new();
     while let Some(folder) = folders.pop() {
@@ -50,7 +50,7 @@ fn tables(node: &Node) -> Vec<PathBuf> {
 }
 
 /// Flips a bit of the node's largest table, that many hundredths behind its beginning.
-fn flip(node: &Node, hundredths: u64) {
+pub(crate) fn flip(node: &Node, hundredths: u64) {
     let path = tables(node).pop().unwrap();
     let length = path.metadata().unwrap().len();
     let file = std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
@@ -68,7 +68,7 @@ fn damaged_parts(node: &Node) -> u64 {
 /// merges and restarts, and say what is wrong.
 #[test]
 fn s3_a_bit_in_each_of_two_nodes_costs_nobody_anything() {
-    let mut cluster = Cluster::start(3, &[]);
+    let mut cluster = Cluster::start(3, &["--heal", "off"]);
     set_all(&mut cluster.nodes[0].connect(), 0);
     cluster.nodes.iter_mut().for_each(|node| assert!(node.terminate().success()));
     // What is in the journal goes to a table.
@@ -101,11 +101,13 @@ fn s3_a_bit_in_each_of_two_nodes_costs_nobody_anything() {
     }
     cluster.nodes.iter_mut().for_each(|node| assert!(node.terminate().success()));
     // For the end: what cannot be answered is waited for.
-    cluster.nodes[0].flags = ["--op-timeout", "2s"].map(str::to_owned).into();
+    cluster.nodes[0].flags = ["--heal", "off", "--op-timeout", "2s"].map(str::to_owned).into();
     cluster.start_all();
     cluster.wait_ready();
     for (node, parts) in cluster.nodes.iter().zip([1, 1, 0]) {
         assert_eq!(damaged_parts(node), parts, "node {}", node.id);
+        let standing = ["lost_ranges", "heals", "epoch"].map(|field| node.info(field));
+        assert_eq!(standing, [if parts == 0 { "0" } else { "1" }, "0", "1"], "node {}", node.id);
         get_all(&mut node.connect(), 3);
     }
     // Without the third, the keys that one of the two has lost have no majority: no answer, and why. All others have one.
@@ -182,7 +184,7 @@ fn s3_a_table_that_cannot_be_read_is_no_reason_to_end() {
                 }
             }
         };
-    let mut cluster = Cluster::start(3, &["--cache-bytes", "1048576"]);
+    let mut cluster = Cluster::start(3, &["--heal", "off", "--cache-bytes", "1048576"]);
     let set = |number| format!("SET key-{number:05} {}", value(number));
     each_thousand(&mut cluster.nodes[0].connect(), &set, &|_| Response::ok());
     // What is in the journal goes to a table.

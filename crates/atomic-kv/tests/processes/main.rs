@@ -15,6 +15,7 @@ mod damage;
 mod disks;
 mod expiry;
 mod formats;
+mod healing;
 mod identity;
 mod info;
 mod intruders;

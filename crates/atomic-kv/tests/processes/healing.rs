@@ -1,0 +1,85 @@
+//! What a node has lost comes back from the others, without an operator (rules S3 and C3).
+
+use crate::damage::{KEYS, flip, get_all, set_all};
+use crate::support::client::Response;
+use crate::support::{Background, Cluster, Node, eventually, http_get};
+
+/// A cluster whose data is in tables, which is stopped.
+fn stopped_with_tables() -> Cluster {
+    let mut cluster = Cluster::start(3, &[]);
+    set_all(&mut cluster.nodes[0].connect(), 0);
+    cluster.nodes.iter_mut().for_each(|node| assert!(node.terminate().success()));
+    // What is in the journal goes to a table.
+    cluster.start_all();
+    cluster.nodes.iter_mut().for_each(|node| assert!(node.terminate().success()));
+    cluster
+}
+
+fn wait_healed(node: &Node) {
+    eventually(&format!("node {} is healed", node.id), || {
+        let healed = node.info("heals") != "0" && node.info("lost_ranges") == "0";
+        healed && node.info("healing") == "no"
+    });
+    assert!(node.log().contains("what was lost here is back"), "{}", node.log());
+}
+
+/// Nobody has refused or not answered anything.
+fn nothing_failed(load: Background) {
+    let recording = load.judge();
+    assert!(recording.errors.is_empty(), "{:?}", recording.errors);
+}
+
+/// Each pair of nodes has all of it: nobody abstains for anything any more.
+fn each_two_have_all(cluster: &mut Cluster) {
+    for away in 0..3 {
+        cluster.nodes[away].kill();
+        get_all(&mut cluster.nodes[(away + 1) % 3].connect(), 0);
+        cluster.nodes[away].start();
+        cluster.wait_ready();
+    }
+}
+
+/// Many bits of one node's tables, under load: nobody notices, and all of it is back. The node has another directory id then, which the
+/// others know after any restart.
+#[test]
+fn s3_what_one_node_has_lost_is_healed_under_load() {
+    let mut cluster = stopped_with_tables();
+    for hundredths in (0..100).step_by(2) {
+        flip(&cluster.nodes[0], hundredths);
+    }
+    cluster.start_all();
+    let load = Background::patient(tools::verify::Workload::Register, cluster.addresses());
+    wait_healed(&cluster.nodes[0]);
+    Background::for_a_moment();
+    nothing_failed(load);
+    let (_, metrics) = http_get(&cluster.nodes[0].http_address(), "/metrics");
+    for row in ["atomic_kv_lost_ranges 0", "atomic_kv_heals_total 1", "atomic_kv_healing_seconds 0"] {
+        assert!(metrics.lines().any(|line| line == row), "{row}: {metrics}");
+    }
+    for node in &cluster.nodes {
+        assert_eq!((node.info("stage"), node.info("members")), ("stable".to_owned(), "1,2,3".to_owned()));
+    }
+    each_two_have_all(&mut cluster);
+    cluster.kill_all();
+    cluster.start_all();
+    get_all(&mut cluster.nodes[0].connect(), 0);
+}
+
+/// One bit in each of two nodes, of different keys: one is healed after the other.
+#[test]
+fn s3_two_nodes_that_have_lost_different_parts_are_healed_in_turn() {
+    let mut cluster = stopped_with_tables();
+    flip(&cluster.nodes[0], 30);
+    flip(&cluster.nodes[1], 60);
+    cluster.start_all();
+    let load = Background::patient(tools::verify::Workload::Counter, cluster.addresses());
+    wait_healed(&cluster.nodes[0]);
+    wait_healed(&cluster.nodes[1]);
+    nothing_failed(load);
+    assert_eq!(cluster.nodes[2].info("heals"), "0");
+    each_two_have_all(&mut cluster);
+    let mut client = cluster.nodes[1].connect();
+    for number in 0..KEYS {
+        assert_eq!(client.call(&format!("SET key-{number:04} new")), Response::ok());
+    }
+}
