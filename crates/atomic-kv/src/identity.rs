@@ -31,7 +31,7 @@ const SLOT: usize = 16 << 10;
 const MARK_SLOT: usize = 512;
 /// As releases before configurations write it; they read what this one adds.
 const FORMAT: u32 = 3;
-/// Of a node whose members have been changed, or that is no member any more: earlier releases must not serve from it.
+/// Of a node whose members have been changed, or that is no member any more or does not vote until it is healed: earlier releases must not serve from it.
 const FORMAT_CHANGED: u32 = 4;
 
 /// The identity as it is written.
@@ -52,6 +52,8 @@ pub struct DataDir {
     watermark: Arc<Watermark>,
     /// Whether something was heard that is not written down.
     news: AtomicBool,
+    /// What was acknowledged may be missing in the database, and it is to be opened accordingly.
+    has_lost: bool,
     /// Dropped last: whoever opens the directory next must find nobody at work in it.
     _lock: File,
 }
@@ -77,6 +79,34 @@ impl DataDir {
     /// Where its batches are counted.
     pub fn watermark(&self) -> Arc<Watermark> {
         self.watermark.clone()
+    }
+
+    /// Whether the database is missing or older than the rest, so that it is to be opened with loss.
+    pub fn has_lost(&self) -> bool {
+        self.has_lost
+    }
+
+    /// Whether the members can go without this node until it is healed.
+    pub fn can_heal(&self) -> bool {
+        opening::can_heal(&self.lock())
+    }
+
+    /// Whether a database with so many batches holds all that was acknowledged.
+    pub fn has_all(&self, batches: u64) -> bool {
+        self.lock().check_batches(Some(self.watermark.number()), batches).is_ok()
+    }
+
+    /// What was acknowledged may be missing: the node does not vote until it is healed. To be called before the database is opened with
+    /// loss.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn lose(&self) -> io::Result<()> {
+        let next = random()?;
+        let mut files = self.files();
+        // What is written there is for the database that is opened next.
+        files.mark = None;
+        self.change(&mut files, |identity| identity.lose(next))
     }
 
     /// The database is open and holds so many batches: marks it, the watermark and the identity as belonging together.
@@ -262,7 +292,7 @@ impl Files {
 const MARK: &str = "mark";
 
 fn text_of(identity: &Identity) -> io::Result<Vec<u8>> {
-    let is_as_before = identity.changed().is_none() && identity.retired().is_none();
+    let is_as_before = identity.changed().is_none() && identity.retired().is_none() && !identity.is_gone();
     let format = if is_as_before { FORMAT } else { FORMAT_CHANGED };
     let record = WrittenIdentity { format, identity: identity.clone() };
     toml::to_string(&record).map(String::into_bytes).map_err(io::Error::other)

@@ -16,13 +16,13 @@ pub enum PeerRefusal {
     /// Another directory under a known id.
     #[error(
         "node {0} came with another data directory than the one it was known by; what it had acknowledged may be \
-         gone. Put the old directory back, or replace the node under a new id"
+         gone. Put the old directory back, or replace the node under a new id: atomic-kv replace {0} --with HOST:PORT"
     )]
     OtherDisk(u32),
     /// An older copy of its directory.
     #[error(
         "node {node} came with an older copy of its data directory ({what} {now}, known is {known}); what it \
-         acknowledged since is gone. Replace the node under a new id"
+         acknowledged since is gone. Replace the node under a new id: atomic-kv replace {node} --with HOST:PORT"
     )]
     RolledBack {
         /// Who.

@@ -44,6 +44,9 @@ pub struct Identity {
     /// The id that the directory is to have when it is healed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     next_directory: Option<DirectoryId>,
+    /// Nobody knows what of all that it acknowledged is in its database: it does not vote until it is healed.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    is_gone: bool,
     /// Of the last starts, the present one last; zero where it is not known. At most [`ANCESTRY_MAX`] before the present.
     starts: Vec<Nonce>,
     /// What it knows of its database.
@@ -166,12 +169,24 @@ pub enum Unfit {
 impl Unfit {
     /// What an operator can do about it.
     pub const REMEDY: &str = "What was acknowledged may be missing here, so this node must not vote. Put the directory back as it \
-                              was when the node last ran, or replace the node under a new id with an empty directory";
+                              was when the node last ran, or replace the node under a new id with an empty directory: \
+                              atomic-kv replace ID --with HOST:PORT";
+
+    /// Whether it is the database alone that is missing or older, so that the rest says who this is: then it can be healed.
+    pub fn is_of_database(&self) -> bool {
+        let part = match self {
+            Self::Gone(part) | Self::Unmarked(part) | Self::Older { part, .. } => *part,
+            Self::Foreign(_) | Self::Unknown(_) => return false,
+        };
+        part == Part::Database
+    }
 }
 
 /// Every number of a start has been used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the boot counter is used up; replace the node under a new id")]
+#[error(
+    "the boot counter is used up; replace the node under a new id: atomic-kv replace ID --with HOST:PORT"
+)]
 pub struct BootsUsedUp;
 
 impl Identity {
@@ -188,6 +203,7 @@ impl Identity {
             configuration: None,
             retired: None,
             next_directory: None,
+            is_gone: false,
             starts: Vec::new(),
             database: Remembered { id: database, made: false, marked: 0, batches: 0 },
             peers: Acquaintances::default(),

@@ -20,6 +20,9 @@ use store::files::{System, if_there};
 use store::private::create_directory;
 use store::slots::{Opened, Slots};
 
+/// Databases that may be set aside in one directory.
+const ASIDE_MAX: u32 = 1_000;
+
 /// A directory that is locked. No start has been counted yet.
 #[derive(Debug)]
 pub struct Found {
@@ -79,8 +82,14 @@ impl Found {
     /// too. The database is to be opened next, see [`DataDir::database_opened`].
     ///
     /// # Errors
-    /// Exit code 2 for the directory of another node or of other members, 1 for one that is not whole, or when the disk fails.
-    pub fn start(self, node: NodeId, configuration: Configuration) -> Result<DataDir, Fatal> {
+    /// Exit code 2 for the directory of another node or of other members, 1 for one that is not whole, or when the disk fails. If it
+    /// `heals`, it may be without its database.
+    pub fn start(
+        mut self,
+        node: NodeId,
+        configuration: Configuration,
+        heals: bool,
+    ) -> Result<DataDir, Fatal> {
         let path = &self.path;
         let shown = path.display();
         let failed = |why: io::Error| Fatal::runtime(format!("cannot read {shown}: {why}"));
@@ -109,7 +118,21 @@ impl Found {
             identity.install(configuration);
         }
         let found = self.watermark.as_ref().map_or(PartFound::Nothing, |(_, found)| *found);
-        identity.check(lost, found, self.database).map_err(|why| unfit(path, &why))?;
+        let has_lost = match identity.check(lost, found, self.database) {
+            Err(why) if heals && why.is_of_database() && can_heal(&identity) => {
+                tracing::error!(%why, "{shown}: what was acknowledged may be missing: this node does not vote until it is healed");
+                identity.lose(draw()?);
+                if let Unfit::Unmarked(_) = why {
+                    set_aside(path).map_err(failed)?;
+                }
+                self.mark = None;
+                true
+            }
+            checked => {
+                checked.map_err(|why| unfit(path, &why))?;
+                false
+            }
+        };
         let nonce = Nonce(draw()?);
         identity.start(nonce, lost).map_err(|why| Fatal::runtime(format!("{shown}: {why}")))?;
         identity.admitted |= identity.changed().is_none() && identity.members.len() == 1;
@@ -138,8 +161,25 @@ impl Found {
             files: Mutex::new(Files { identity: slots, mark: self.mark }),
             watermark: Arc::new(watermark),
             news: AtomicBool::new(false),
+            has_lost,
         })
     }
+}
+
+/// Whether the others can be a majority without this node.
+pub(super) fn can_heal(identity: &Identity) -> bool {
+    identity.members.len() > 2
+}
+
+/// Gives a database that says nothing of itself another name, where nobody looks for it: it may be anybody's.
+fn set_aside(path: &Path) -> io::Result<()> {
+    let name = Part::Database.name();
+    let aside = |number: u32| path.join(format!("{name}.unmarked-{number}"));
+    let free = (1..=ASIDE_MAX).map(aside).find(|aside| !aside.exists());
+    let free = free.ok_or(io::ErrorKind::AlreadyExists)?;
+    std::fs::rename(path.join(name), &free)?;
+    tracing::warn!("{name} is called {} now: nothing uses it any more", free.display());
+    File::open(path)?.sync_all()
 }
 
 fn unfit(path: &Path, why: &Unfit) -> Fatal {
@@ -192,7 +232,7 @@ fn read(newest: Option<&[u8]>, path: &Path) -> Result<Identity, Fatal> {
     let other = |format: u32| {
         Fatal::runtime(format!(
             "{shown} has format {format}, this release reads formats {FORMAT} to {FORMAT_CHANGED}; run the release that \
-             wrote it, or give the node an empty directory under a new id"
+             wrote it, or replace the node under a new id: atomic-kv replace ID --with HOST:PORT"
         ))
     };
     let Some(text) = newest.and_then(|bytes| std::str::from_utf8(bytes).ok()) else {
@@ -203,7 +243,7 @@ fn read(newest: Option<&[u8]>, path: &Path) -> Result<Identity, Fatal> {
         } else {
             Fatal::runtime(format!(
                 "{shown} is damaged: neither copy matches its checksum. The node must not vote: restore the disk, or \
-                 replace the node under a new id"
+                 replace the node under a new id: atomic-kv replace ID --with HOST:PORT"
             ))
         });
     };

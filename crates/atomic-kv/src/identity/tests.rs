@@ -10,7 +10,7 @@ fn open(path: &Path) -> Result<DataDir, Fatal> {
 
 fn open_as(path: &Path, node: u32, members: &[u32]) -> Result<DataDir, Fatal> {
     let members = members.iter().map(|id| (NodeId(*id), format!("n{id}:1")));
-    Found::open(path)?.start(NodeId(node), Configuration::first(members, TimestampMode::Logical))
+    Found::open(path)?.start(NodeId(node), Configuration::first(members, TimestampMode::Logical), false)
 }
 
 /// As a node does it: with a database that holds so many batches.

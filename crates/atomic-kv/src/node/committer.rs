@@ -201,7 +201,7 @@ mod tests {
             store::Watermark::create(&store::files::System, &directory.path().join("watermark"), 0, &[])
                 .unwrap();
         let store =
-            ReplicaStore::open(&directory.path().join("database"), watermark.into(), 8 << 20).unwrap();
+            ReplicaStore::open(&directory.path().join("database"), watermark.into(), 8 << 20, None).unwrap();
         let committer = Committer::new(Completions::of_all(3), true);
         let mut put = Puts::default();
         let replica = Replica { scope: Scope::FIRST, configuration: bytes::Bytes::new(), max_future: None };

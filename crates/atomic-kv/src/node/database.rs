@@ -23,11 +23,13 @@ pub(crate) struct ReplicaStore {
 }
 
 impl ReplicaStore {
-    /// Opens or creates the database under `directory`, which counts its batches in `watermark`.
+    /// Opens or creates the database under `directory`, which counts its batches in `watermark`. With `lost`: everything in it counts
+    /// as lost, if there is anything, and batches are numbered from above that.
     pub(crate) fn open(
         directory: &Path,
         watermark: Arc<Watermark>,
         cache_bytes: usize,
+        lost: Option<u64>,
     ) -> Result<Self, DatabaseError> {
         // One setting says what memory a node may take. There may be three memtables, and one that is about to be freed.
         let memtable_bytes_max = u64::try_from(cache_bytes / 8).unwrap_or(u64::MAX);
@@ -39,7 +41,10 @@ impl ReplicaStore {
             watermark: Some(watermark),
             ..DiskOptions::default()
         };
-        let database = Arc::new(DiskDatabase::open(directory, options)?);
+        let database = Arc::new(match lost {
+            None => DiskDatabase::open(directory, options)?,
+            Some(acknowledged) => DiskDatabase::open_with_loss(directory, options, acknowledged)?,
+        });
         let versions = MultiVersionStore::new(database.clone(), cache_bytes)?;
         Ok(Self { database, versions, maintaining: Mutex::default(), abstentions: AtomicU64::new(0) })
     }

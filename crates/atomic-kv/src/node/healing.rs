@@ -64,14 +64,15 @@ impl Healing {
 
     /// Under which directory this node wants to come back, while it lacks something.
     pub(super) fn wanted(&self) -> Option<HealWanted> {
-        let (own, next) = {
+        let (own, next, is_gone) = {
             let identity = self.membership.directory.identity();
-            (identity.disk, identity.next_directory())
+            (identity.disk, identity.next_directory(), identity.is_gone())
         };
-        let directory = next.filter(|_| self.is_on && self.disk.store.versions.has_lost())?;
+        let store = &self.disk.store;
+        let directory = next.filter(|_| self.is_on && (is_gone || store.versions.has_lost()))?;
         // After a switch it is whole, and about to write that down.
-        let is_whole = self.disk.store.database.being_healed(own).is_some();
-        (!is_whole).then_some(HealWanted { directory, is_gone: false })
+        let is_whole = store.database.being_healed(own).is_some();
+        (!is_whole).then_some(HealWanted { directory, is_gone })
     }
 
     /// A configuration is durable in the database, and not served yet. In a joint one that names this directory's next id, what is lost

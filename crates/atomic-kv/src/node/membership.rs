@@ -42,11 +42,11 @@ impl Membership {
         directory: DataDir,
         sequence: Box<dyn Fn() -> u64 + Send + Sync>,
     ) -> Arc<Self> {
-        let (presented, admitted) = {
+        let (voting, admitted) = {
             let identity = directory.identity();
-            (identity.presented(), identity.admitted)
+            (identity.voting(), identity.admitted && !identity.is_gone())
         };
-        let admission = Admission::new(&configuration, own.id, presented, admitted);
+        let admission = Admission::new(&configuration, own.id, voting, admitted);
         let admission = SharedAdmission::new(admission);
         let limits = SharedLimits::new(KnownLimits::new(&configuration));
         let endpoints = Mutex::default();
@@ -85,8 +85,8 @@ impl Membership {
             self.installed.send_replace(Arc::new(configuration.clone()));
             self.limits.install(configuration);
             self.locked_endpoints().retain(|id, _| configuration.names(*id));
-            let presented = self.directory.identity().presented();
-            if self.admission.install(configuration, presented) {
+            let voting = self.directory.identity().voting();
+            if self.admission.install(configuration, voting) {
                 tracing::info!(epoch = configuration.epoch(), "this node votes from now on");
             }
             self.news.send_replace(());
@@ -175,7 +175,7 @@ impl Membership {
         if let Err(why) = supervise::blocking(move || this.directory.was_met_by(peer.0)).await {
             limited!(warn, "cannot write down who has met this node", %why);
         }
-        if self.admission.confirmed_by(peer) {
+        if self.admission.confirmed_by(peer) && !self.directory.identity().is_gone() {
             let this = self.clone();
             supervise::blocking(move || this.directory.set_admitted()).await?;
             if self.admission.admit() {

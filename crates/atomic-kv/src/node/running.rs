@@ -17,7 +17,7 @@ use super::supervise::Supervisor;
 use super::{EPOCH, event_loop, founding, listen, mode, now_instant, sockets};
 use crate::config::{Heal, Settings, required};
 use crate::fatal::Fatal;
-use crate::identity::Found;
+use crate::identity::{DataDir, Found};
 use crate::logging::limit::limited;
 use ::node::configuration::Configuration;
 use ::node::endpoint::Endpoint;
@@ -71,10 +71,9 @@ impl RunningNode {
         let client_ports = listen::listen("--listen", &settings.listen)?;
         let http = settings.http_listen.as_deref();
         let http_ports = http.map_or(Ok(Vec::new()), |address| listen::listen("--http-listen", address))?;
-        let identity = found.start(id, configuration)?;
-        let path = identity.database_path();
-        let store =
-            ReplicaStore::open(&path, identity.watermark(), settings.cache_bytes).map_err(cannot_open)?;
+        let heals = settings.heal == Heal::Auto;
+        let identity = found.start(id, configuration, heals)?;
+        let store = open(&identity, settings.cache_bytes, heals)?;
         identity.database_opened(store.database.sequence())?;
         let configuration = founding::newest(&settings, &identity, store.versions.configuration())?;
         // It may have ended between the switch and this.
@@ -94,7 +93,6 @@ impl RunningNode {
         );
         let repairs = Arc::new(Repairs::new(id, members.iter()));
         let (directory, configuration) = (membership.directory.identity().disk, membership.configuration());
-        let heals = settings.heal == Heal::Auto;
         let changes = Arc::new(Changes::new(id, directory, (*configuration).clone(), heals, now_instant()));
         let healing = Healing::new(heals, disk.clone(), membership.clone(), changes.clone());
         let clients = Arc::new(Clients::new(settings.max_clients, settings.clients_memory));
@@ -267,6 +265,41 @@ fn own(
 /// Where `math.random` of scripts begins: elsewhere at each start of each node.
 fn own_random(boot: u32, id: NodeId) -> u64 {
     rapidhash::v3::rapidhash_v3(&[boot.to_be_bytes(), id.0.to_be_bytes()].concat())
+}
+
+/// Opens the database; or what is left of it, if not all is there that was acknowledged, and the node is to heal.
+fn open(identity: &DataDir, cache_bytes: usize, heals: bool) -> Result<ReplicaStore, Fatal> {
+    let (path, heals) = (identity.database_path(), heals && identity.can_heal());
+    let open = |at_least| ReplicaStore::open(&path, identity.watermark(), cache_bytes, at_least);
+    let lose = || {
+        identity.lose().map_err(|why| Fatal::runtime(format!("cannot write to {}: {why}", path.display())))
+    };
+    if !identity.has_lost() {
+        match open(None) {
+            Ok(store) if heals && !identity.has_all(store.database.sequence()) => {
+                tracing::error!(
+                    "the database is older than what was acknowledged: this node does not vote until it is healed"
+                );
+            }
+            Ok(store) => {
+                if heals && store.versions.configuration_is_lost() {
+                    // The copy in the directory may be older than what this node has served.
+                    tracing::error!(
+                        "which configuration was installed is lost: this node does not vote until it is healed"
+                    );
+                    lose()?;
+                }
+                return Ok(store);
+            }
+            Err(DatabaseError::Damaged(why)) if heals => {
+                tracing::error!(%why, "the database is damaged: this node does not vote until it is healed");
+            }
+            Err(why) => return Err(cannot_open(why)),
+        }
+        lose()?;
+    }
+    let known = identity.identity().batches();
+    open(Some(known)).map_err(cannot_open)
 }
 
 fn cannot_open(why: DatabaseError) -> Fatal {

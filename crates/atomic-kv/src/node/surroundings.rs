@@ -54,8 +54,9 @@ pub(crate) struct Surroundings {
 
 impl Surroundings {
     pub(super) fn new(given: &Given, index: usize) -> Self {
-        let Given { clock, issuer, disk, membership, repairs, changes, healing, notes, stats, scripts, .. } =
-            given.clone();
+        let Given {
+            clock, issuer, disk, membership, repairs, changes, healing, notes, stats, scripts, ..
+        } = given.clone();
         Self {
             index,
             clock,
@@ -157,9 +158,8 @@ impl Environment for Surroundings {
     }
 
     fn news(&self) -> News {
-        let directory = self.membership.directory.identity().disk;
-        let (synced_in, lost, heal) =
-            (self.repairs.synced_in(), self.healing.lost(), self.healing.wanted());
+        let directory = self.membership.directory.identity().presented();
+        let (synced_in, lost, heal) = (self.repairs.synced_in(), self.healing.lost(), self.healing.wanted());
         News { directory, level: LEVEL, synced_in, lost, heal, ..News::default() }
     }
 

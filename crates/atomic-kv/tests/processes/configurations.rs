@@ -120,7 +120,7 @@ fn install(nodes: &[Node], configuration: &Configuration) {
     for node in nodes {
         let found = Found::open(&node.data).ok().unwrap();
         let known = found.identity().unwrap().configuration().unwrap().clone();
-        let directory = found.start(NodeId(node.id), known).ok().unwrap();
+        let directory = found.start(NodeId(node.id), known, false).ok().unwrap();
         assert!(directory.install(configuration).unwrap());
     }
 }

@@ -83,3 +83,27 @@ fn s3_two_nodes_that_have_lost_different_parts_are_healed_in_turn() {
         assert_eq!(client.call(&format!("SET key-{number:04} new")), Response::ok());
     }
 }
+
+/// A database that is gone, as a whole: the directory says who this is, so the node comes back by itself. Until then it has no vote, and
+/// nobody but the operator who takes the database away has to do anything.
+#[test]
+fn m1_a_node_without_its_database_is_healed() {
+    let mut cluster = Cluster::start(3, &[]);
+    set_all(&mut cluster.nodes[0].connect(), 0);
+    cluster.nodes[2].kill();
+    std::fs::remove_dir_all(cluster.nodes[2].data.join("db")).unwrap();
+    let load = Background::patient(tools::verify::Workload::Counter, cluster.addresses()[..2].to_vec());
+    cluster.nodes[2].start();
+    wait_healed(&cluster.nodes[2]);
+    assert!(cluster.nodes[2].log().contains("db is gone"), "{}", cluster.nodes[2].log());
+    cluster.wait_ready();
+    nothing_failed(load);
+    each_two_have_all(&mut cluster);
+    // As soon as a second one has lost its own, too: the others of a majority have all of it.
+    cluster.nodes[0].kill();
+    std::fs::remove_dir_all(cluster.nodes[0].data.join("db")).unwrap();
+    std::fs::create_dir(cluster.nodes[0].data.join("db")).unwrap();
+    cluster.nodes[0].start();
+    wait_healed(&cluster.nodes[0]);
+    each_two_have_all(&mut cluster);
+}

@@ -78,7 +78,7 @@ fn keys_of_the_third(cluster: &mut Cluster) -> BTreeSet<String> {
     cluster.kill_all();
     let found = Found::open(&cluster.nodes[2].data).ok().unwrap();
     let configuration = found.identity().unwrap().configuration().unwrap().clone();
-    let directory = found.start(NodeId(3), configuration).ok().unwrap();
+    let directory = found.start(NodeId(3), configuration, false).ok().unwrap();
     let options = DiskOptions { watermark: Some(directory.watermark()), ..DiskOptions::default() };
     let store =
         MultiVersionStore::new(DiskDatabase::open(directory.database_path(), options).unwrap(), 1 << 20)

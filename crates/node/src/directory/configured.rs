@@ -44,7 +44,7 @@ impl Identity {
             && !names(self.disk)
             && !configuration.is_joint()
         {
-            (self.disk, self.next_directory) = (next, None);
+            (self.disk, self.next_directory, self.is_gone) = (next, None, false);
         }
         self.members = configuration.members.iter().map(|member| member.id.0).collect();
         self.peers.keep(|node, disk| configuration.may_connect(NodeId(node), disk));
@@ -62,8 +62,8 @@ impl Identity {
     /// one names the pair.
     pub fn votes(&self) -> bool {
         match self.changed() {
-            None => self.admitted,
-            Some(configuration) => configuration.is_voter(NodeId(self.node), self.presented()),
+            None => self.admitted && !self.is_gone,
+            Some(configuration) => configuration.is_voter(NodeId(self.node), self.voting()),
         }
     }
 
@@ -73,6 +73,26 @@ impl Identity {
             self.changed().is_none_or(|known| known.may_connect(NodeId(self.node), directory))
         };
         self.next_directory.filter(|next| !is_named(self.disk) && is_named(*next)).unwrap_or(self.disk)
+    }
+
+    /// The directory id under which it votes if that is named: its own one not, once it is gone.
+    pub fn voting(&self) -> DirectoryId {
+        self.next_directory.filter(|_| self.is_gone).unwrap_or_else(|| self.presented())
+    }
+
+    /// What the database has lost is not known range by range: the node does not vote until it is healed, under this id unless it has
+    /// one for that. One that a configuration names already may have acknowledged something, too.
+    pub fn lose(&mut self, directory: DirectoryId) {
+        let is_named = |next: &DirectoryId| {
+            self.changed().is_some_and(|known| known.may_connect(NodeId(self.node), *next))
+        };
+        let next = self.next_directory.filter(|next| !is_named(next)).unwrap_or(directory);
+        (self.next_directory, self.is_gone) = (Some(next), true);
+    }
+
+    /// Whether it does not vote under its own id, as what was acknowledged under that is gone.
+    pub fn is_gone(&self) -> bool {
+        self.is_gone
     }
 
     /// Since which epoch it is no member any more.

@@ -1,5 +1,7 @@
 use super::*;
-use alloc::{collections::BTreeMap, vec};
+use crate::configuration::Stage;
+use abd::{NodeId, TimestampMode};
+use alloc::{collections::BTreeMap, format, vec};
 
 /// What is in a directory: the identity as it was last written, and of the others the mark and the batches.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -248,4 +250,34 @@ fn marks_are_read_as_they_were_written() {
     let mark = Mark { database: [7; 16], boot: 0x0102_0304, generation: u64::MAX - 1 };
     assert_eq!(Mark::from_bytes(&mark.to_bytes()), Some(mark));
     assert_eq!(Mark::from_bytes(&[0; MARK_BYTES - 1]), None);
+}
+
+/// M1 (docs/PROTOCOL.md, section 7.5): a directory without its database votes once its next id is named, and is that pair after the
+/// switch. An id that was named may have acknowledged something, so it is not taken again.
+#[test]
+fn m1_a_directory_that_has_lost_its_database_votes_under_its_next_id_alone() {
+    let members = [1, 2, 3].map(|id| (NodeId(id), format!("n{id}:1")));
+    let first = Configuration::first(members, TimestampMode::Logical);
+    let mut identity = Identity::new(3, vec![1, 2, 3], [3; 16], [9; 16]);
+    (identity.admitted, _) = (true, identity.install(first.clone()));
+    assert!(identity.votes());
+    identity.lose([4; 16]);
+    identity.lose([5; 16]);
+    assert!(!identity.votes() && identity.is_gone());
+    assert_eq!((identity.voting(), identity.presented()), ([4; 16], [3; 16]));
+    let mut joint = first.successor().unwrap();
+    for member in &mut joint.members {
+        member.directory = Some([u8::try_from(member.id.0).unwrap(); 16]);
+    }
+    let mut next = joint.members.clone();
+    next[2].directory = Some([4; 16]);
+    joint.stage = Stage::Joint { next: next.clone(), lost: vec![NodeId(3)] };
+    assert!(identity.install(joint.clone()) && identity.votes());
+    assert_eq!((identity.presented(), identity.disk), ([4; 16], [3; 16]));
+    let mut again = identity.clone();
+    again.lose([6; 16]);
+    assert!(!again.votes() && again.next_directory() == Some([6; 16]));
+    let stable = Configuration { members: next, stage: Stage::Stable, ..joint.successor().unwrap() };
+    assert!(identity.install(stable) && identity.votes() && !identity.is_gone());
+    assert_eq!((identity.disk, identity.next_directory()), ([4; 16], None));
 }

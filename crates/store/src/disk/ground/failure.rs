@@ -10,8 +10,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 /// What an operator must know when acknowledged data is gone.
-pub(crate) const REBUILD: &str =
-    ". This node must not vote with what is left: restore this disk, or replace the node under a new id";
+pub(crate) const REBUILD: &str = ". This node must not vote with what is left: restore this disk, or replace the node under a new id: atomic-kv replace ID --with \
+     HOST:PORT";
 
 pub(crate) fn damaged(what: impl std::fmt::Display) -> DatabaseError {
     DatabaseError::Damaged(format!("{what}{REBUILD}"))
