@@ -48,6 +48,8 @@ impl<E: Environment, R: Return> Shard<E, R> {
             self.environment.peer_is_up(peer, true);
             self.coordinator.handle_peer_up(peer, run);
             self.pump(now);
+            // It hears at once how this node stands: an operator may want to change the members now.
+            self.drive_soon(now.instant);
         }
         let looked = self.look_after(key, now.instant);
         assert!(looked.is_ok(), "a lane that was just opened is not silent");

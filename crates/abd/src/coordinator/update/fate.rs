@@ -5,12 +5,19 @@
 //!
 //! An expiry that Gets alone have proposed binds nobody: it has no effect but at its base, however often it is proposed (rule E1).
 
+use super::super::Coordinator;
+use super::super::in_flight::Position;
+use super::super::running::Running;
 use crate::ballot::Ballot;
+use crate::issuer::TimestampIssuer;
 use crate::message::Closed;
+use crate::operation::Reason;
 use crate::quorum::{NodeSet, QuorumSystem};
+use crate::time::Now;
 use crate::update::{AcceptedThere, Proposal};
 use crate::value::StampedValue;
 use crate::version::NodeId;
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
@@ -26,6 +33,8 @@ pub(in super::super) struct Own {
     /// Whether it was proposed in the present epoch. If not, what a replica has not accepted says nothing: it may have come to its
     /// configuration after others had accepted it.
     is_of_this_epoch: bool,
+    /// If not: who is closed at the base, and cannot tell who has won there.
+    clueless: NodeSet,
     /// Who is closed at the base, and has never accepted it there.
     never: NodeSet,
     /// Who is closed and has accepted it: under which ballots at most, from the lowest to the highest.
@@ -49,13 +58,14 @@ impl Own {
         binds: bool,
         boots: BTreeMap<NodeId, u32>,
     ) -> Self {
-        let (never, accepted) = (NodeSet::EMPTY, Vec::new());
-        Self { base, proposal, binds, boots, is_of_this_epoch: true, never, accepted }
+        let (clueless, never, accepted) = (NodeSet::EMPTY, NodeSet::EMPTY, Vec::new());
+        Self { base, proposal, binds, boots, is_of_this_epoch: true, clueless, never, accepted }
     }
 
     /// Another configuration is in force: what was known of acceptances belongs to the one before.
     pub(in super::super) fn enter_epoch(&mut self) {
         self.is_of_this_epoch = false;
+        self.clueless = NodeSet::EMPTY;
         self.never = NodeSet::EMPTY;
         self.accepted.clear();
     }
@@ -68,7 +78,10 @@ impl Own {
             Some(winner) if winner == update => return Fate::Won,
             Some(_) => return Fate::Lost,
             None if !self.binds => return Fate::Lost,
-            None if !self.is_of_this_epoch => return Fate::Unknown,
+            None if !self.is_of_this_epoch => {
+                self.clueless.insert(from);
+                return Fate::Unknown;
+            }
             None => {}
         }
         match closed.accepted {
@@ -88,6 +101,12 @@ impl Own {
         if self.may_be_chosen(quorums) { Fate::Unknown } else { Fate::Lost }
     }
 
+    /// Whether nobody is likely to tell any more: it is of an older epoch, cannot be chosen in this one, and a quorum does not know
+    /// whether it was.
+    pub(super) fn is_beyond_learning(&self, quorums: &QuorumSystem) -> bool {
+        quorums.is_quorum(self.clueless)
+    }
+
     /// (b) Whether some ballot is left under which a majority may have accepted it, or may yet. Those that are closed accept nothing
     /// any more; of the others nothing is known.
     fn may_be_chosen(&self, quorums: &QuorumSystem) -> bool {
@@ -104,6 +123,27 @@ impl Own {
         };
         // Most are possible at one at which some range begins.
         quorums.is_quorum(unknown) || self.accepted.iter().any(|(_, lowest, _)| under(lowest))
+    }
+}
+
+impl Coordinator {
+    /// Nobody tells what became of a fold that was proposed in an older epoch (P3'): its operations end, and those that wait need not
+    /// wait longer.
+    pub(super) fn end_unknown(
+        &mut self,
+        id: u64,
+        position: Position,
+        mut running: Box<Running>,
+        now: Now,
+        issuer: &TimestampIssuer,
+    ) {
+        let fold = running.fold_mut();
+        fold.learn();
+        fold.evaluated.clear();
+        for operation in core::mem::take(&mut fold.operations) {
+            self.end(operation, Reason::FateUnknown { refusal: None });
+        }
+        self.next_fold(id, position, running, now, issuer);
     }
 }
 

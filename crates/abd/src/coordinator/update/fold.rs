@@ -17,6 +17,10 @@ use crate::version::NodeId;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
+/// So often it is asked what became of a proposal of an older epoch before it is given up: the first replicas to answer need not be those
+/// that know.
+const LEARNING_ATTEMPTS: u32 = 3;
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(in super::super) struct Fold {
     pub(in super::super) phase: FoldPhase,
@@ -115,6 +119,12 @@ impl Fold {
             FoldPhase::Accept(accept) => !accept.setbacks.all().is_empty(),
             _ => false,
         }
+    }
+
+    /// Whether it is not worth while to ask once more what became of its proposal.
+    pub(super) fn is_beyond_learning(&self, quorums: &QuorumSystem) -> bool {
+        self.attempts >= LEARNING_ATTEMPTS
+            && self.own.as_ref().is_some_and(|own| own.is_beyond_learning(quorums))
     }
 
     pub(in super::super) fn is_paused(&self) -> bool {

@@ -131,6 +131,9 @@ impl Coordinator {
         let fold = running.fold_mut();
         match step {
             FoldStep::Evaluate => self.evaluate(id, position, running, now),
+            FoldStep::Retry if fold.is_beyond_learning(&self.config.quorums) => {
+                self.end_unknown(id, position, running, now, issuer);
+            }
             FoldStep::Retry => {
                 fold.learn();
                 fold.attempts += 1;
@@ -388,7 +391,7 @@ impl Coordinator {
     }
 
     /// A fold is through: the next one of the key begins, if anybody waits.
-    fn next_fold(
+    pub(super) fn next_fold(
         &mut self,
         id: u64,
         position: Position,
@@ -432,7 +435,7 @@ impl Coordinator {
     }
 
     /// An operation that was a part of a fold, or waited for one, ends without an answer.
-    fn end(&mut self, id: u64, reason: Reason) {
+    pub(super) fn end(&mut self, id: u64, reason: Reason) {
         if let Some((position, running)) = self.running.take(id) {
             let outcome = match running.machine.had_no_effect() {
                 true => Outcome::Refused(reason),
