@@ -7,6 +7,7 @@
 
 mod acceptances;
 mod addresses;
+mod changes;
 mod clients;
 mod commands;
 mod configurations;
@@ -26,6 +27,7 @@ mod loops;
 mod members;
 mod network;
 mod operating;
+mod operators;
 mod outcomes;
 mod parts;
 mod questions;

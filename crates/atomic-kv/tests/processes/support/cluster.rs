@@ -11,7 +11,7 @@ use tempfile::TempDir;
 pub(crate) struct Cluster {
     /// The nodes; node 1 comes first.
     pub(crate) nodes: Vec<Node>,
-    _peer_ports: Vec<Port>,
+    peer_ports: Vec<Port>,
     directory: TempDir,
 }
 
@@ -52,7 +52,7 @@ impl Cluster {
             node.flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
             node
         });
-        Self { nodes: nodes.collect(), _peer_ports: peer_ports, directory }
+        Self { nodes: nodes.collect(), peer_ports, directory }
     }
 
     /// Starts every node and waits until all are ready.
@@ -68,6 +68,12 @@ impl Cluster {
         for node in &self.nodes {
             node.wait_ready();
         }
+    }
+
+    /// One more peer address.
+    pub(crate) fn new_peer_port(&mut self) -> String {
+        self.peer_ports.push(Port::free());
+        self.peer_ports.last().unwrap().address()
     }
 
     /// kill -9 of all that run.

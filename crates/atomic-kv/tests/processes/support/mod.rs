@@ -1,5 +1,6 @@
 //! Clusters of real processes on loopback ports, and clients that talk to them.
 
+pub(crate) mod change;
 pub(crate) mod client;
 pub(crate) mod cluster;
 pub(crate) mod load;
