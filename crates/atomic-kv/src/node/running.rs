@@ -35,6 +35,9 @@ use store::DatabaseError;
 /// What was heard of a member is durable after this time.
 const REMEMBER_EVERY: Duration = Duration::from_secs(1);
 
+/// Peers may have been told of so many batches, at the most, that were durable and not noted beside the database yet.
+const TOLD_AHEAD: u64 = 1_000;
+
 /// A running node.
 pub struct RunningNode {
     pub(super) disk: Arc<Disk>,
@@ -298,8 +301,8 @@ fn open(identity: &DataDir, cache_bytes: usize, heals: bool) -> Result<ReplicaSt
         }
         lose()?;
     }
-    let known = identity.identity().batches();
-    open(Some(known)).map_err(cannot_open)
+    let known = identity.identity().batches().max(identity.watermark().number());
+    open(Some(known + TOLD_AHEAD)).map_err(cannot_open)
 }
 
 fn cannot_open(why: DatabaseError) -> Fatal {
