@@ -46,8 +46,8 @@ fn a_get_without_write_back_tells_its_story() {
     let (_, example) = row.search().violation.expect("it is broken");
     let story = [
         "Set a asks A, which holds nothing",
-        "Get c asks A, which holds nothing",
         "Set a asks B, which holds nothing; it sends a=1@n1.1",
+        "Get c asks A, which holds nothing",
         "a=1@n1.1 reaches B",
         "Get c asks B, which holds a=1@n1.1; Get c returns a",
         "Get d asks A, which holds nothing",

@@ -60,7 +60,7 @@ fn every_rule_and_every_mutant_has_a_script() {
     assert!(missing.is_empty(), "no script for {missing:?}");
     for rule in [
         "V1", "V2", "P1", "P2", "P3", "P4", "P5", "P7", "S1", "S2", "S3", "R1", "R2", "T1", "T2", "G1", "M1",
-        "D1", "B1", "A1", "E1", "E3", "E4",
+        "D1", "B1", "A1", "E1", "E3", "E4", "C1", "C2",
     ] {
         assert!(scripts.iter().any(|(name, _)| name.starts_with(rule)), "no script for {rule}");
     }

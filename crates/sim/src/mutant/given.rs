@@ -51,6 +51,8 @@ pub(super) const LIES: Lies = Lies {
     one_answer: false,
     drops_update: false,
     answers_conditions: false,
+    serves_older: false,
+    decides_alone: false,
 };
 
 pub(super) const ANY: Features = Features {
@@ -63,6 +65,8 @@ pub(super) const ANY: Features = Features {
 
 // For those who break what updates are made of.
 pub(super) const UPDATES: Features = Features { updates: true, ..ANY };
+// For those who break what changes of the members are made of.
+pub(super) const CHANGES: Features = Features { changes: Some(true), ..UPDATES };
 // For those who break what deadlines are made of.
 pub(super) const DEADLINES: Features = Features { expiry: Some(true), ..UPDATES };
 pub(super) const LOGICAL: Features = Features { mode: Some(TimestampMode::Logical), ..ANY };

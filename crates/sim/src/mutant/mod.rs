@@ -119,6 +119,10 @@ pub struct Lies {
     pub one_answer: bool,
     /// A Get writes back what it has read without saying whose update that was.
     pub drops_update: bool,
+    /// A replica serves whoever asks in an older epoch.
+    pub serves_older: bool,
+    /// Whoever proposes a configuration takes it for decided.
+    pub decides_alone: bool,
     /// A condition that fails in a fold is answered when the fold is proposed.
     pub answers_conditions: bool,
 }

@@ -29,10 +29,13 @@
 //! n1 -> n2 is dead                        nothing that n1 sends comes through over the connections that there are
 //! n1 -> n2 breaks                         the connection, with what is under way on it; there is a new one
 //! n1 -> n2 is full                        or has room: the backlog
+//! n1 is asked to replace n3                or to add two nodes, remove n2 and the next one, move n3, give up the change; machines that
+//!                                         are to be new nodes are there at once
 //! time passes 10ms
 //! expect A ok                             or pending, refused, unknown, absent, a value, a number
 //! expect n3 refuses                       it does not serve any more
 //! expect n3 holds k=x                     durably, as its newest version
+//! expect n3 is in epoch 4
 //! ```
 //!
 //! Everything that is not said does not happen: a message stays under way until a line delivers it, for ever if none
@@ -48,7 +51,7 @@ pub use stage::{Performance, perform};
 pub use transcript::from_trace;
 
 use crate::directory::{self, Parts};
-use crate::plan::OperationKind;
+use crate::plan::{OperationKind, Wish};
 use crate::time;
 use crate::trace;
 use abd::TimestampMode;
@@ -162,6 +165,10 @@ pub enum Direction {
     Break(u32, u32),
     /// A backlog is full, or has room again.
     Backlog(u32, u32, bool),
+    /// An operator asks for a change of the members.
+    Members(u32, Wish),
+    /// The epoch of the configuration that a node serves.
+    ExpectEpoch(u32, u32),
     /// Time.
     Pass(u64),
     /// What an operation has come to.
@@ -264,6 +271,8 @@ impl fmt::Display for Direction {
             Self::Backlog(from, to, true) => write!(f, "{} -> {} is full", n(from), n(to)),
             Self::Backlog(from, to, false) => write!(f, "{} -> {} has room", n(from), n(to)),
             Self::ExpectHeld(node, key, value) => write!(f, "expect {} holds {key}={value}", n(node)),
+            Self::Members(node, wish) => write!(f, "{} is asked to {wish}", n(node)),
+            Self::ExpectEpoch(node, epoch) => write!(f, "expect {} is in epoch {epoch}", n(node)),
             Self::Pass(nanos) => write!(f, "time passes {}", time::text(*nanos)),
             Self::Expect(name, expected) => {
                 write!(f, "expect {name} ")?;

@@ -2,12 +2,15 @@
 
 use super::{Direction, Expected, Fate, Script};
 use crate::directory::{NAMES, PartState, Parts};
-use crate::plan::OperationKind;
+use crate::plan::{OperationKind, Wish};
 use crate::time;
 use crate::trace;
 use abd::TimestampMode;
 use std::fmt;
 use std::str::FromStr;
+
+/// Nodes that come with a change of the members, at most.
+const COME: u32 = 2;
 
 /// A line that is not a direction.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +35,7 @@ impl FromStr for Script {
     fn from_str(text: &str) -> Result<Self, ParseError> {
         let mut script: Option<Self> = None;
         let mut preface = Vec::new();
+        let mut places = 0;
         for (line, raw) in (1..).zip(text.lines()) {
             let at = |why: String| ParseError { line, why };
             let content = raw.split('#').next().unwrap_or_default().trim();
@@ -43,10 +47,17 @@ impl FromStr for Script {
             }
             let words: Vec<&str> = content.split_whitespace().collect();
             match &mut script {
-                None => script = Some(cluster(&words).map_err(at)?),
+                None => {
+                    let cluster = cluster(&words).map_err(at)?;
+                    places = cluster.nodes;
+                    script = Some(cluster);
+                }
                 Some(script) => {
                     let direction = direction(&words).map_err(at)?;
-                    check_nodes(&direction, script.nodes).map_err(at)?;
+                    check_nodes(&direction, places).map_err(at)?;
+                    if matches!(direction, Direction::Members(..)) {
+                        places += COME;
+                    }
                     script.directions.push((line, direction));
                 }
             }
@@ -134,6 +145,7 @@ fn direction(words: &[&str]) -> Result<Direction, String> {
             let (client, node, name) = (number(client, 'c')?, member(node)?, (*name).to_owned());
             ask(client, node, name, request)?
         }
+        [node, "is", "asked", "to", wish @ ..] => Direction::Members(member(node)?, self::wish(wish)?),
         [node, "stops"] => Direction::Stop(member(node)?),
         [node, "lets", "clients", "write", bytes, "bytes"] => {
             let bytes = bytes.parse().map_err(|_| format!("`{bytes}` is no number"))?;
@@ -175,6 +187,10 @@ fn direction(words: &[&str]) -> Result<Direction, String> {
             let (key, value) = both.split_once('=').ok_or("`holds` wants key=value")?;
             Direction::ExpectHeld(member(node)?, key.to_owned(), value.to_owned())
         }
+        ["expect", node, "is", "in", "epoch", epoch] => {
+            let epoch = epoch.parse().map_err(|_| format!("`{epoch}` is no number"))?;
+            Direction::ExpectEpoch(member(node)?, epoch)
+        }
         ["expect", node, "refuses"] => Direction::ExpectRefusal(member(node)?),
         ["expect", name, expected] => Direction::Expect(
             (*name).to_owned(),
@@ -207,6 +223,18 @@ fn direction(words: &[&str]) -> Result<Direction, String> {
         [node, "stands", "still"] => Direction::Pause(member(node)?),
         [node, "goes", "on"] => Direction::Resume(member(node)?),
         _ => return Err(format!("nobody understands `{}`", words.join(" "))),
+    })
+}
+
+/// `replace n3`, and so on.
+fn wish(words: &[&str]) -> Result<Wish, String> {
+    Ok(match words {
+        ["replace", node] => Wish::Replace(member(node)?),
+        ["add", "two", "nodes"] => Wish::Grow,
+        ["remove", node, "and", "the", "next", "one"] => Wish::Shrink(member(node)?),
+        ["move", node] => Wish::Move(member(node)?),
+        ["give", "up", "the", "change"] => Wish::Abort,
+        _ => return Err(format!("nobody can be asked to `{}`", words.join(" "))),
     })
 }
 
@@ -303,6 +331,8 @@ fn check_nodes(direction: &Direction, count: u32) -> Result<(), String> {
         | Direction::ExpectHeld(node, ..)
         | Direction::Stop(node)
         | Direction::Limit(node, _)
+        | Direction::Members(node, _)
+        | Direction::ExpectEpoch(node, _)
         | Direction::ExpectRefusal(node) => vec![*node],
         Direction::Message { from, to, .. }
         | Direction::Break(from, to)
@@ -367,6 +397,12 @@ expect B absent
 expect B x
 expect n3 refuses
 expect n3 holds k=x
+n1 is asked to replace n3
+n1 is asked to add two nodes
+n1 is asked to remove n2 and the next one
+n1 is asked to move n2
+n1 is asked to give up the change
+expect n4 is in epoch 4
 n1 -> n2 breaks
 n1 -> n2 is full
 n1 -> n2 has room

@@ -91,7 +91,7 @@ fn quiet_plan(script: &Script) -> Plan {
         lost_answers: Ratio::ZERO,
         repairs: script.repairs,
         sweeps: false,
-        drives: false,
+        drives: script.directions.iter().any(|(_, direction)| matches!(direction, Direction::Members(..))),
         short_lists: false,
         short_backlogs: script.short_backlogs,
         value_limits: vec![u64::MAX; script.nodes as usize],
@@ -228,6 +228,17 @@ impl Stage {
                     return Err(format!("it holds {held}"));
                 }
             }
+            Direction::Members(node, wish) => {
+                self.world.ask_for_change(self.world.machines.len(), *node, *wish);
+                self.world.start_machines(None);
+            }
+            Direction::ExpectEpoch(node, expected) => {
+                let process = self.world.nodes.get(*node as usize).and_then(|state| state.process.as_ref());
+                let epoch = process.map(|process| process.desk.shard.borrow().configuration().epoch());
+                if epoch != Some(*expected) {
+                    return Err(epoch.map_or("it is down".into(), |epoch| format!("it is in epoch {epoch}")));
+                }
+            }
             Direction::Pass(nanos) => self.run_due(now + nanos),
             Direction::Expect(name, expected) => self.expect(name, expected)?,
             Direction::ExpectRefusal(node) => {
@@ -289,7 +300,8 @@ impl Stage {
                 continue;
             }
             let busy = nodes.iter().copied().find(|node| {
-                self.world.nodes[*node as usize].process.as_ref().is_some_and(|process| process.job.is_some())
+                let process = self.world.nodes.get(*node as usize).and_then(|state| state.process.as_ref());
+                process.is_some_and(|process| process.job.is_some())
             });
             match busy {
                 Some(node) => self.sync(node)?,

@@ -47,7 +47,7 @@ impl World {
     }
 
     /// An operator asks a node to change the members.
-    pub(super) fn ask_for_change(&mut self, fault: usize, node: u32, wish: Wish) {
+    pub(crate) fn ask_for_change(&mut self, fault: usize, node: u32, wish: Wish) {
         if matches!(wish, Wish::Shrink(_)) {
             if !self.may_shrink() {
                 return;
@@ -88,6 +88,10 @@ impl World {
         };
         let proposal = Proposal { from: view.configuration.clone(), to };
         let (operation, around) = (proposal.operation(), process.desk.around.clone());
+        if around.lies.decides_alone {
+            // The mutant of this name.
+            around.decided.borrow_mut().push(Decision::Done(proposal.to.clone()));
+        }
         let back = Back {
             operation: usize::MAX,
             key: operation.key().clone(),
@@ -121,7 +125,7 @@ impl World {
     }
 
     /// The machines that a fault brought start, or all.
-    pub(super) fn start_machines(&mut self, of: Option<usize>) {
+    pub(crate) fn start_machines(&mut self, of: Option<usize>) {
         for machine in &mut self.machines {
             if of.is_none_or(|fault| machine.fault == fault) && !machine.has_started {
                 machine.has_started = true;

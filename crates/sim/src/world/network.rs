@@ -321,12 +321,19 @@ impl World {
                 input = BytesMut::from(&reply_frame(call, &Reply::Written { previous: None })[..]);
             }
         }
-        self.check_vote(node, key.peer, read);
         if let Message::Reply(call, Reply::Closed(closed)) = read
             && let Some(closed) = self.misread(closed)
         {
             input = BytesMut::from(&reply_frame(*call, &Reply::Closed(Box::new(closed)))[..]);
         }
+        if let Message::Request(received) = read
+            && self.lies.serves_older
+            && received.scope.epoch < process.desk.shard.borrow().configuration().epoch()
+        {
+            let scope = process.desk.shard.borrow().configuration().scope;
+            input = BytesMut::from(&request_frame(&Received { scope, ..received.clone() })[..]);
+        }
+        self.check_vote(node, key.peer, read);
         self.show_below(node, read);
         let taken = self.tell(node, about, |shard, now| shard.handle_bytes(key, &mut input, now));
         self.show_nothing(node);
