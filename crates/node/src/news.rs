@@ -3,14 +3,13 @@
 //! `kind u8 | fields`, over a lane, to peers that know of configurations. It is a report and no vote: what was told last counts, and
 //! what a switch needs (C3) is told again until somebody acts on it.
 
-use crate::change::{Behind, HealWanted};
+use crate::change::HealWanted;
 use crate::configuration::DirectoryId;
 use crate::fields::{Fields, FieldsError, put_field};
 use crate::repair::ranges::Range;
 use abd::wire::{Reader, WireError, put_bytes};
 use alloc::vec::Vec;
 use bytes::{BufMut, Bytes, BytesMut};
-use core::time::Duration;
 
 /// The first byte of such a frame.
 pub const NEWS: u8 = 181;
@@ -20,9 +19,8 @@ const RANGES_BYTES_MAX: usize = 64 << 10;
 const RANGES_MAX: usize = crate::change::LOST_RANGES_MAX;
 
 const STANDING: u16 = 1;
-const BEHIND: u16 = 2;
-const LOST: u16 = 3;
-const HEAL: u16 = 4;
+const LOST: u16 = 2;
+const HEAL: u16 = 3;
 
 /// How a node stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,8 +31,6 @@ pub struct News {
     pub level: u32,
     /// The epoch in which it is synced (rule C3); zero: in none.
     pub synced_in: u32,
-    /// How much it lacks, as far as it knows.
-    pub behind: Behind,
     /// What it may have lost, in the order of the store.
     pub lost: Vec<Range>,
     /// That it wants to heal.
@@ -49,10 +45,6 @@ impl News {
             out.put_slice(&self.directory);
             out.put_u32(self.level);
             out.put_u32(self.synced_in);
-        });
-        put_field(out, BEHIND, |out| {
-            out.put_u64(self.behind.keys);
-            out.put_u64(u64::try_from(self.behind.time.as_millis()).unwrap_or(u64::MAX));
         });
         put_field(out, LOST, |out| {
             let (mut bytes, last) = (0, self.lost.last().and_then(|last| last.up_to.clone()));
@@ -92,9 +84,6 @@ impl News {
         let mut reader = Reader::new(&standing);
         let directory = *reader.take()?;
         let (level, synced_in) = (reader.u32()?, reader.u32()?);
-        let field = fields.required(BEHIND, "behind").map_err(damaged)?;
-        let mut reader = Reader::new(&field);
-        let behind = Behind { keys: reader.u64()?, time: Duration::from_millis(reader.u64()?) };
         let field = fields.required(LOST, "lost").map_err(damaged)?;
         let mut reader = Reader::new(&field);
         let mut lost = Vec::new();
@@ -118,7 +107,7 @@ impl News {
             }
         };
         fields.end().map_err(damaged)?;
-        Ok(Self { directory, level, synced_in, behind, lost, heal })
+        Ok(Self { directory, level, synced_in, lost, heal })
     }
 }
 
@@ -136,7 +125,6 @@ mod tests {
             directory: [3; 16],
             level: 1,
             synced_in: 7,
-            behind: Behind { keys: 3, time: Duration::from_millis(1500) },
             lost: alloc::vec![range(None, Some("b")), range(Some("d"), Some("")), range(Some("x"), None)],
             heal: Some(HealWanted { directory: [9; 16], is_gone: true }),
         };

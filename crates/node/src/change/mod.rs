@@ -144,7 +144,7 @@ impl Driver {
         }
     }
 
-    /// How much a node lacks, about.
+    /// How much a node lacks, about, of what this node has.
     pub fn handle_behind(&mut self, node: NodeId, behind: Behind) {
         if let Some(seen) = self.view.seen_mut(node) {
             seen.behind = Some(behind);

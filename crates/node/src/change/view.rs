@@ -2,6 +2,7 @@
 
 use super::SILENCE;
 use crate::configuration::{Configuration, DirectoryId, Member, Stage};
+use crate::repair::Status;
 use crate::repair::ranges::Range;
 use abd::{Instant, NodeId};
 use alloc::collections::BTreeMap;
@@ -23,7 +24,7 @@ pub struct Seen {
     pub since: Instant,
     /// It is synced in this epoch (rule C3); zero: in none.
     pub synced_in: u32,
-    /// How much it lacks.
+    /// How much it lacks, as far as this node knows; of itself it knows nothing.
     pub behind: Option<Behind>,
     /// What it may have lost; `None` if it has not told.
     pub lost: Option<Vec<Range>>,
@@ -38,6 +39,13 @@ pub struct Behind {
     pub keys: u64,
     /// Since when the oldest of that is missing.
     pub time: Duration,
+}
+
+impl From<Status> for Behind {
+    /// The keys on the list: a peer that is compared with may lack more.
+    fn from(Status { keys, behind_for, .. }: Status) -> Self {
+        Self { keys: keys as u64, time: behind_for.unwrap_or_default() }
+    }
 }
 
 /// A member comes back under its id with another directory.

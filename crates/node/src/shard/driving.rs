@@ -1,7 +1,7 @@
 //! Changes of the members: one event loop of a node proposes what its [`Driver`] says, and tells the peers how this node stands.
 
 use super::{Environment, Return, Shard};
-use crate::change::Driver;
+use crate::change::{Behind, Driver};
 use crate::hello::WITH_CONFIGURATIONS;
 use crate::lanes::lane::LaneKey;
 use crate::lanes::outgoing::Patience;
@@ -26,10 +26,9 @@ pub(super) struct Driving {
 impl News {
     /// Hands them to the driver.
     pub(super) fn tell(self, from: NodeId, driver: &mut Driver) {
-        let Self { directory, level, synced_in, behind, lost, heal } = self;
+        let Self { directory, level, synced_in, lost, heal } = self;
         driver.handle_met(from, directory, level);
         driver.handle_synced(from, synced_in);
-        driver.handle_behind(from, behind);
         driver.handle_lost(from, lost);
         driver.handle_heal_wanted(from, heal);
     }
@@ -107,11 +106,17 @@ impl<E: Environment, R: Return> Shard<E, R> {
             self.wake_if(wakes, key);
         }
         let remembered = self.environment.remembered();
-        let mut compared = Vec::new();
-        self.environment.repair(|repair, now| compared = repair.compared(now));
+        let (mut compared, mut behind) = (Vec::new(), Vec::new());
+        self.environment.repair(|repair, now| {
+            compared = repair.compared(now);
+            behind = repair.statuses(now).map(|(peer, status)| (peer, Behind::from(status))).collect();
+        });
         self.environment.driver(|driver| {
             for (node, compared) in compared {
                 driver.handle_compared(node, compared);
+            }
+            for (node, behind) in behind {
+                driver.handle_behind(node, behind);
             }
             for (node, directory) in remembered {
                 driver.handle_remembered(node, directory);

@@ -456,12 +456,24 @@ fn r2_what_a_broken_lane_has_lost_is_sent_again() {
     cluster.run();
     assert!(matches!(outcomes.borrow()[..], [Outcome::Written { .. }]));
     assert_eq!(cluster.stored(2), None);
+    // MEMBERS LIST tells how much that is.
+    let now = *cluster.now.borrow();
+    cluster.nodes[0].0.begin_driving(now);
+    let behind = |cluster: &mut Cluster| {
+        cluster.pass(Duration::from_secs(2));
+        cluster.run();
+        let driver = cluster.nodes[0].1.driver.borrow();
+        driver.view().seen(id(2)).unwrap().behind.unwrap()
+    };
+    let told = behind(&mut cluster);
+    assert!(told.keys == 1 && told.time >= Duration::from_secs(1), "{told:?}");
     cluster.join(0, 2);
     for _ in 0..4 {
         cluster.pass(Duration::from_secs(2));
         cluster.run();
     }
     assert_eq!(cluster.stored(2).unwrap(), "v");
+    assert_eq!(behind(&mut cluster), change::Behind::default());
 }
 
 /// D1, R2: what the own replica refuses is written elsewhere, and is remembered as missed here.
