@@ -129,6 +129,12 @@ impl Replica {
         (Unit::Configuration(configuration), AfterCommit(Reply::Written { previous: None }))
     }
 
+    /// Something that changes nothing: when it is durable, so is all that was queued before. A mark below every other takes the place of
+    /// none.
+    pub fn barrier() -> (Unit, AfterCommit) {
+        (Unit::Mark(Ballot::MIN), AfterCommit(Reply::Written { previous: None }))
+    }
+
     /// Answers one request; when the store cannot be read, by saying so. `latest` is the upper bound of the node's clock in
     /// nanoseconds since the epoch (or its plain wall clock in logical mode); it serves the horizon only.
     pub fn handle<S: VersionStore>(

@@ -208,6 +208,8 @@ pub struct Repair {
     config: Config,
     local: NodeId,
     sync: Sync,
+    /// The epoch that is installed; zero before the first one.
+    installed: u32,
     peers: BTreeMap<NodeId, Peer>,
     numbers: u64,
     actions: VecDeque<Action>,
@@ -219,7 +221,7 @@ impl Repair {
     pub fn new(config: Config, local: NodeId, peers: impl IntoIterator<Item = NodeId>, order: Order) -> Self {
         let sync = Sync::new(config.sync.clone(), local, order);
         let (peers_of, actions) = (BTreeMap::new(), VecDeque::new());
-        let mut repair = Self { config, local, sync, peers: peers_of, numbers: 0, actions };
+        let mut repair = Self { config, local, sync, installed: 0, peers: peers_of, numbers: 0, actions };
         repair.set_peers(peers);
         for peer in repair.peers.values_mut() {
             peer.comparison.want(Urgency::Routine, None);
@@ -239,11 +241,15 @@ impl Repair {
 
     /// A configuration is installed: its members are the peers from now on, and while they change this node pulls what it lacks to be
     /// one of them. `lost`: the ranges of which the own replica may have lost something.
+    ///
+    /// Each event loop of a node says so, some later than others: the first one counts, and what lags changes nothing.
     pub fn install(&mut self, configuration: &Configuration, lost: Vec<Range>, now: Instant) {
+        if configuration.epoch() <= self.installed {
+            return;
+        }
+        self.installed = configuration.epoch();
         self.set_peers(configuration.everybody().iter().map(|member| member.id));
         match Goal::of(configuration, self.local, lost) {
-            // The other event loops have said so already.
-            Some(goal) if self.sync.scope() == Some(goal.scope) => {}
             Some(goal) => self.sync.begin(goal, now),
             None => self.sync.end(configuration.scope),
         }

@@ -9,7 +9,7 @@ use crate::sync::message::{
 };
 use crate::sync::source::Source as _;
 use crate::sync::{Action, Entry, Told};
-use abd::{CallId, NodeId, Now, Refusal, Request, Version, VersionStore};
+use abd::{CallId, NodeId, Now, Refusal, Replica, Reply, Request, Version, VersionStore};
 use alloc::boxed::Box;
 use bytes::BytesMut;
 
@@ -36,6 +36,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
                     held.filter(|held| !whole && held.durable).map_or(Version::MIN, |held| held.version);
                 self.send_for_repair(source, call, Request::LocalRead { key, have }, now);
             }
+            Action::Flush { call } => self.flush(call),
             Action::Merge { call, entries } => {
                 for (entry, phase) in entries.into_iter().zip(0..) {
                     self.merge(CallId { phase, ..call }, entry, now);
@@ -57,6 +58,19 @@ impl<E: Environment, R: Return> Shard<E, R> {
         if let Served::Replied(reply) = self.serve_own(request, to, Some(deadline)) {
             let own = self.local;
             self.environment.repair(|repair, now| repair.handle_reply(own, call, reply, now));
+        }
+    }
+
+    /// Says when everything is durable that waits for the own disk now. A full one may have refused some of that for good.
+    fn flush(&self, call: CallId) {
+        let refused = if self.environment.standing().writable {
+            let (unit, reply) = Replica::barrier();
+            self.environment.commit(unit, reply, self.to(None, call)).err()
+        } else {
+            Some(Reply::Refused(Refusal::DiskFull))
+        };
+        if let Some(reply) = refused {
+            self.environment.repair(|repair, now| repair.handle_reply(self.local, call, reply, now));
         }
     }
 

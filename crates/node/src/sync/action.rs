@@ -95,6 +95,11 @@ pub enum Action {
         /// Whether it is needed even if the own replica has that version.
         whole: bool,
     },
+    /// Queue [`abd::Replica::barrier`] for the own disk, behind all that waits there. Its reply goes to [`Sync::handle_reply`].
+    Flush {
+        /// To be given back.
+        call: CallId,
+    },
     /// Give the own replica these, all of them whole. The reply to each goes to [`Sync::handle_reply`].
     Merge {
         /// To be given back; the phase is that of the first, and counts up.

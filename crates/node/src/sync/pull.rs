@@ -42,7 +42,7 @@ impl Turn<'_> {
 /// How a pull has ended, for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
-    /// All that the source could read is durable here.
+    /// All that the source could read is durable here: what came, and what was the same.
     All,
     /// Something was refused, or not answered. What is durable stays so.
     Nothing,
@@ -78,8 +78,12 @@ pub(super) struct Pull {
     step: Step,
     /// The next question is asked no earlier: rates are bounded.
     next_at: Instant,
+    /// When the last page was looked for. The way to the source and back is a part of the time that a page is given.
+    began: Instant,
     /// Pages that are being made durable, in order.
     pages: VecDeque<Merging>,
+    /// All of them are, and this flush of the own disk is waited for, so long.
+    flush: Option<(u64, Instant)>,
     /// The last page differed, so the next one may as well.
     differs: bool,
     lost: Vec<Range>,
@@ -99,7 +103,9 @@ impl Pull {
             all_come: false,
             step: Step::Idle,
             next_at: Instant::default(),
+            began: Instant::default(),
             pages: VecDeque::new(),
+            flush: None,
             differs: false,
             lost: Vec::new(),
             fetched: Vec::new(),
@@ -123,7 +129,7 @@ impl Pull {
 
     /// What is under way is forgotten. It goes on behind what is durable.
     pub(super) fn interrupt(&mut self) {
-        self.step = Step::Idle;
+        (self.step, self.flush) = (Step::Idle, None);
         self.pages.clear();
         (self.come, self.all_come) = (self.durable.clone(), false);
     }
@@ -141,7 +147,8 @@ impl Pull {
             Step::Looking { .. } => None,
             Step::Asking { until, .. } => Some(*until),
         };
-        step.into_iter().chain(self.pages.front().map(Merging::until)).min()
+        let flush = self.flush.map(|(_, until)| until);
+        step.into_iter().chain(self.pages.front().map(Merging::until)).chain(flush).min()
     }
 
     /// Not while too much that has come is not durable yet.
@@ -155,6 +162,7 @@ impl Pull {
             Step::Asking { until, .. } => *until <= turn.now,
             Step::Idle | Step::Looking { .. } => false,
         };
+        let is_late = is_late || self.flush.is_some_and(|(_, until)| until <= turn.now);
         if is_late || self.pages.front().is_some_and(|page| page.until() <= turn.now) {
             return self.fail(turn);
         }
@@ -162,7 +170,7 @@ impl Pull {
             let look = turn.number();
             let (after, records) = (self.come.clone(), self.records);
             turn.actions.push_back(Action::Look { look, after, records });
-            self.step = Step::Looking { look };
+            (self.step, self.began) = (Step::Looking { look }, turn.now);
         }
     }
 
@@ -234,7 +242,7 @@ impl Pull {
             (page.digests.len(), *compared_per_second),
         ];
         let pause: Duration = costs.into_iter().map(|(count, rate)| time_for(count, rate)).sum();
-        self.next_at = self.next_at.max(turn.now) + pause + turn.page_pause;
+        self.next_at = self.began + pause + turn.page_pause;
         turn.moved.differing += u64::from(merging.keys() > 0);
         turn.moved.pages += 1;
         turn.moved.compared += page.digests.len() as u64;
@@ -244,6 +252,12 @@ impl Pull {
 
     /// A reply of the source, or of the own replica (`is_own`).
     pub(super) fn handle_reply(&mut self, number: u64, is_own: bool, reply: Reply, turn: &mut Turn<'_>) {
+        if is_own && self.flush.take_if(|(flush, _)| *flush == number).is_some() {
+            return match reply {
+                Reply::Written { .. } => turn.ended = Some(Ended::All),
+                _ => self.fail(turn),
+            };
+        }
         let Some(page) = self.pages.front_mut() else { return };
         if page.waits_for(number) {
             page.handle_reply(number, is_own, reply, turn);
@@ -266,11 +280,23 @@ impl Pull {
             let (range, lost) = page.into_told();
             self.remember_lost(lost);
             if range.up_to.is_none() {
-                turn.ended = Some(Ended::All);
+                self.end(turn);
             } else {
                 self.durable = range.up_to;
             }
         }
+    }
+
+    /// All has come and is merged. What is accepted here counts as the same as soon as it is in memory, so whatever waits for the disk is
+    /// waited for before the pull counts (rule C3): after a crash it would be gone. Versions are compared as the disk has them.
+    fn end(&mut self, turn: &mut Turn<'_>) {
+        if !self.records {
+            turn.ended = Some(Ended::All);
+            return;
+        }
+        let number = turn.number();
+        turn.actions.push_back(Action::Flush { call: CallId { operation: number, phase: 0 } });
+        self.flush = Some((number, turn.now + turn.config.answer_within));
     }
 
     /// A few keys may be what others lack, too; many are what a majority had written.

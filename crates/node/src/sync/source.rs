@@ -132,6 +132,14 @@ fn join(versions: Vec<(Bytes, Version)>, range: &Range, mut records: Records, or
     joined
 }
 
+/// The records of keys that a page tells of. What is accepted of a key for which the store abstains would have to be told with a base
+/// that the store does not tell.
+fn told_of<T>(mut records: Records, page: &SourcePage<T>, order: Order) -> Records {
+    let is_lost = |key: &Bytes| page.lost.iter().any(|range| range.has(key, order));
+    records.retain(|(key, _)| !is_lost(key));
+    records
+}
+
 /// What an acceptor has accepted of a range, and is alive.
 pub fn records_of(acceptor: &Acceptor, range: &Range, order: Order, into: &mut Records) {
     // Acceptors have keys by their bytes. So has a store, but for long ones, which come last.
@@ -181,6 +189,7 @@ pub fn answer<S: Source>(
             // One more than there are is enough to tell that there are more.
             let page = store.versions(range, count + 1, ANSWER_BYTES)?;
             let is_whole = page.told_up_to.is_none() && page.lost.is_empty();
+            let records = told_of(records, &page, S::order);
             let joined = join(page.entries, range, records, S::order);
             let digests: Vec<Digest> = joined.iter().map(Joined::digest).collect();
             let is_same = is_whole && digests.len() == count && digest_of(&digests) == *digest;
@@ -189,6 +198,7 @@ pub fn answer<S: Source>(
         Has::Each(digests) if digests.is_empty() => {
             // Whoever has nothing needs all contents.
             let page = store.contents(range, CONTENTS_KEYS, CONTENTS_BYTES)?;
+            let records = told_of(records, &page, S::order);
             let versions = page.entries.iter().map(|(key, stamped)| (key.clone(), stamped.version)).collect();
             let mut at_hand = page.entries.into_iter().peekable();
             let joined = join(versions, &cut(range, page.told_up_to.as_ref()), records, S::order);
@@ -200,6 +210,7 @@ pub fn answer<S: Source>(
         Has::Each(digests) => {
             // Few may do.
             let page = store.versions(range, CONTENTS_KEYS, ANSWER_BYTES)?;
+            let records = told_of(records, &page, S::order);
             let joined = join(page.entries, &cut(range, page.told_up_to.as_ref()), records, S::order);
             contents(digests, joined, page.lost, page.told_up_to, |joined| {
                 store.newest(&joined.key).map(|newest| Some(newest.stamped))
@@ -224,7 +235,8 @@ fn contents<E>(
             told_up_to = Some(before);
             break;
         }
-        if !known.contains(&joined.digest()) {
+        // Whoever has nothing knows none, and making them is most of what a page of contents costs.
+        if known.is_empty() || !known.contains(&joined.digest()) {
             let found = if joined.version == Version::MIN { None } else { find(&joined)? };
             let entry = entry(&joined, found.unwrap_or(StampedValue::NEVER));
             let size = entry.bytes();

@@ -340,6 +340,7 @@ impl World {
                 let reply = Reply::Read(Newest { stamped: held, durable: true }.glimpse(Version::MIN));
                 self.repair(node).handle_reply(source, call, reply, now);
             }
+            sync::Action::Flush { .. } => panic!("nothing is accepted here"),
             sync::Action::Merge { call, entries } => {
                 for entry in entries {
                     let sync::Told::Whole(stamped) = entry.newest else { panic!("it is to be whole") };

@@ -10,6 +10,7 @@ use super::source::{self, CONTENTS_BYTES, CONTENTS_KEYS, LARGE_BYTES};
 use super::*;
 use crate::configuration::{Configuration, Stage};
 use crate::repair::ranges::PAGE_KEYS;
+use crate::repair::{self, Repair};
 use abd::{AcceptedRecord, Deadline, Refusal, StampedValue, UpdateId};
 use alloc::{format, vec};
 use bytes::BytesMut;
@@ -126,6 +127,20 @@ fn c3_the_goal_follows_from_the_configuration() {
     assert_eq!(goal(&configuration, 3), Some(healed));
 }
 
+/// C3: each event loop of a node says which configuration it has installed, and one of them lags.
+#[test]
+fn c3_an_event_loop_that_lags_ends_no_sync() {
+    let addresses = (1..=3).map(|id| (NodeId(id), format!("127.0.0.1:{id}")));
+    let first = Configuration::first(addresses, abd::TimestampMode::Logical);
+    let mut joint = first.successor().unwrap();
+    joint.stage = Stage::Joint { next: joint.members.clone(), lost: vec![NodeId(3)] };
+    let mut repair = Repair::new(repair::Config::default(), NodeId(3), [], <[u8]>::cmp);
+    for configuration in [&first, &joint, &first, &joint] {
+        repair.install(configuration, vec![], Instant(1));
+    }
+    assert_eq!(repair.sync().progress().map(|progress| progress.scope), Some(joint.scope));
+}
+
 /// C3: a source answers in the epoch of the question alone.
 #[test]
 fn c3_a_source_that_has_not_installed_the_epoch_is_asked_again() {
@@ -160,6 +175,31 @@ fn c3_what_waits_for_the_disk_of_a_source_is_waited_for() {
     assert!(world.state().synced && world.own == world.sources[0]);
 }
 
+/// What is accepted here is the same as at the source while it waits for the disk, and would be gone after a crash: the pull counts when
+/// it is durable.
+#[test]
+fn c3_what_waits_for_the_own_disk_is_waited_for() {
+    let mut store = Store::default();
+    (0..10).for_each(|number| drop(store.versions.insert(key(number), value(3, 5))));
+    store.records.insert(key(4), AcceptedRecord { base: version(3), acceptance: accepted(1) });
+    let mut world = World::new(vec![store.clone()], store);
+    world.holds_flushes = true;
+    world.pass(Duration::from_secs(3));
+    assert_eq!((world.state().synced, world.state().moved.keys), (false, 0));
+    world.flush();
+    assert!(world.state().synced);
+    // A disk that takes nothing more has not made it durable.
+    world.begin(1);
+    world.pass(Duration::from_secs(3));
+    world.own.refuses = true;
+    world.flush();
+    world.pass(LONG);
+    assert!(!world.state().synced);
+    (world.own.refuses, world.holds_flushes) = (false, false);
+    world.pass(LONG);
+    assert!(world.state().synced);
+}
+
 #[test]
 fn only_what_differs_moves() {
     let mut store = Store::default();
@@ -191,14 +231,18 @@ fn only_what_differs_moves() {
 #[test]
 fn keys_move_at_a_bounded_rate() {
     let mut store = Store::default();
-    (0..200_000).for_each(|number| drop(store.versions.insert(key(number), value(3, 100))));
-    let mut world = World::new(vec![store], Store::default());
-    let began = world.now;
-    while !world.state().synced {
-        world.pass(Duration::from_millis(100));
+    (0..100_000).for_each(|number| drop(store.versions.insert(key(number), value(3, 100))));
+    // The way to the source is a part of the time that a page is given.
+    for latency in [Duration::ZERO, Duration::from_millis(40)] {
+        let mut world = World::new(vec![store.clone()], Store::default());
+        world.latency = latency;
+        let began = world.now;
+        while !world.state().synced {
+            world.pass(Duration::from_millis(100));
+        }
+        let took = world.now.since(began);
+        assert!(took >= Duration::from_secs(4) && took < Duration::from_secs(5), "{took:?}");
     }
-    let took = world.now.since(began);
-    assert!(took > Duration::from_secs(3) && took < Duration::from_secs(5), "{took:?}");
 }
 
 #[test]
@@ -226,6 +270,46 @@ fn what_a_source_may_have_lost_is_asked_for_again() {
     world.sources[0].lost.clear();
     world.pass(LONG);
     assert!(world.state().synced);
+}
+
+/// A source that is dead does not keep the others from being asked again, nor does one that dies meanwhile.
+#[test]
+fn what_may_be_lost_is_asked_for_again_though_a_source_is_dead() {
+    for dies_late in [false, true] {
+        let mut random = Random(3);
+        let mut stores: Vec<Store> = (0..3).map(|_| random_store(&mut random, 500)).collect();
+        stores[0].lost = vec![Range { after: Some(key(100)), up_to: Some(key(200)) }];
+        let mut world = World::new(stores, Store::default());
+        world.epochs[2] = EPOCH.epoch - 1;
+        if dies_late {
+            world.pass(Duration::from_secs(30));
+        }
+        world.up[2] = false;
+        world.sync.handle_peer_down(id(2));
+        world.pass(Duration::from_secs(9));
+        assert_eq!((world.state().synced, world.state().sources), (false, vec![id(0), id(1)]));
+        world.sources[0].lost.clear();
+        world.pass(LONG);
+        assert!(world.state().synced);
+    }
+}
+
+/// A source tells nothing of a key for which it abstains, whatever is accepted for it: not that it is to be waited for, either.
+#[test]
+fn c3_what_is_accepted_in_a_range_that_may_be_lost_does_not_hold_up_the_rest() {
+    let mut store = Store::default();
+    (0..10).for_each(|number| drop(store.versions.insert(key(number), value(3, 5))));
+    store.records.insert(key(4), AcceptedRecord { base: version(3), acceptance: accepted(1) });
+    store.lost = vec![Range { after: Some(key(3)), up_to: Some(key(5)) }];
+    for own in [Store::default(), Store { versions: [(key(9), value(2, 5))].into(), ..Store::default() }] {
+        let mut world = World::new(vec![store.clone()], own);
+        world.pass(Duration::from_secs(9));
+        assert_eq!((world.own.versions.len(), world.own.records.len()), (8, 0));
+        assert_eq!((world.state().synced, world.state().sources), (false, vec![id(0)]));
+        world.sources[0].lost.clear();
+        world.pass(LONG);
+        assert!(world.state().synced && world.own == world.sources[0]);
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use abd::{
     Acceptance, AcceptedRecord, Ballot, CallId, Content, Deadline, Instant, Newest, NodeId, Proposal,
     Refusal, Reply, Scope, StampedValue, Timestamp, Version, VersionStore,
 };
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use alloc::{format, vec};
 use bytes::{Bytes, BytesMut};
@@ -216,6 +216,11 @@ pub(super) struct World {
     pub(super) loses: usize,
     pub(super) asked: usize,
     pub(super) bytes: usize,
+    /// Of a question and its answer.
+    pub(super) latency: Duration,
+    /// Flushes of the own disk that have not ended, and whether they do.
+    flushes: VecDeque<CallId>,
+    pub(super) holds_flushes: bool,
 }
 
 impl World {
@@ -232,6 +237,9 @@ impl World {
             loses: 0,
             asked: 0,
             bytes: 0,
+            latency: Duration::ZERO,
+            flushes: VecDeque::new(),
+            holds_flushes: false,
         };
         world.begin(count / 2 + 1);
         world
@@ -260,11 +268,21 @@ impl World {
                 _ => break,
             }
         }
-        self.now = end;
+        self.now = self.now.max(end);
     }
 
     pub(super) fn is_lost(&mut self) -> bool {
         self.loses > 0 && self.random.one_in(self.loses)
+    }
+
+    /// What waits for the own disk is durable.
+    pub(super) fn flush(&mut self) {
+        for call in core::mem::take(&mut self.flushes) {
+            let is_refused = self.own.refuses || self.is_lost();
+            let done = Reply::Written { previous: None };
+            let reply = if is_refused { Reply::Refused(Refusal::Overloaded) } else { done };
+            self.sync.handle_reply(LOCAL, call, reply, self.now);
+        }
     }
 
     pub(super) fn carry_out(&mut self, action: Action) {
@@ -281,6 +299,8 @@ impl World {
                     return self.sync.not_sent(call, now);
                 }
                 self.asked += 1;
+                self.now = self.now + self.latency;
+                let now = self.now;
                 let mut body = BytesMut::new();
                 put_question(&mut body, call, &question);
                 self.bytes += body.len();
@@ -305,6 +325,12 @@ impl World {
                 let found = self.sources[index(source)].newest(&key).unwrap().glimpse(have);
                 if !self.is_lost() {
                     self.sync.handle_reply(source, call, Reply::Read(found), now);
+                }
+            }
+            Action::Flush { call } => {
+                self.flushes.push_back(call);
+                if !self.holds_flushes {
+                    self.flush();
                 }
             }
             Action::Merge { call, entries } => {
