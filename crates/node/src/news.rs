@@ -21,6 +21,7 @@ const RANGES_MAX: usize = crate::change::LOST_RANGES_MAX;
 const STANDING: u16 = 1;
 const LOST: u16 = 2;
 const HEAL: u16 = 3;
+const PULLED: u16 = 4;
 
 /// How a node stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub struct News {
     pub lost: Vec<Range>,
     /// That it wants to heal.
     pub heal: Option<HealWanted>,
+    /// How many pages it has pulled in the sync that is under way: it is not given up while that grows.
+    pub pulled: u64,
 }
 
 impl News {
@@ -66,6 +69,7 @@ impl News {
                 out.put_u8(u8::from(is_gone));
             });
         }
+        put_field(out, PULLED, |out| out.put_u64(self.pulled));
     }
 
     /// Whether a body is that of such a message.
@@ -106,8 +110,10 @@ impl News {
                 Some(HealWanted { directory, is_gone: reader.flags(1)? != 0 })
             }
         };
+        let pulled = fields.optional(PULLED).map_err(damaged)?;
+        let pulled = pulled.map_or(Ok(0), |field| Reader::new(&field).u64())?;
         fields.end().map_err(damaged)?;
-        Ok(Self { directory, level, synced_in, lost, heal })
+        Ok(Self { directory, level, synced_in, lost, heal, pulled })
     }
 }
 
@@ -127,6 +133,7 @@ mod tests {
             synced_in: 7,
             lost: alloc::vec![range(None, Some("b")), range(Some("d"), Some("")), range(Some("x"), None)],
             heal: Some(HealWanted { directory: [9; 16], is_gone: true }),
+            pulled: 11,
         };
         for news in [news, News::default()] {
             let mut body = BytesMut::new();

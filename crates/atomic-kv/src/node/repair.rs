@@ -67,6 +67,11 @@ impl Repairs {
         self.machine().synced_in()
     }
 
+    /// How many pages this node has pulled in the sync that is under way.
+    pub(crate) fn pulled(&self) -> u64 {
+        self.machine().pulled()
+    }
+
     fn statuses(&self) -> Vec<(NodeId, Status)> {
         self.machine().statuses(now_instant()).collect()
     }

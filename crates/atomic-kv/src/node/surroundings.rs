@@ -160,7 +160,15 @@ impl Environment for Surroundings {
     fn news(&self) -> News {
         let directory = self.membership.directory.identity().presented();
         let (synced_in, lost, heal) = (self.repairs.synced_in(), self.healing.lost(), self.healing.wanted());
-        News { directory, level: LEVEL, synced_in, lost, heal, ..News::default() }
+        News {
+            directory,
+            level: LEVEL,
+            synced_in,
+            lost,
+            heal,
+            pulled: self.repairs.pulled(),
+            ..News::default()
+        }
     }
 
     fn remembered(&self) -> Vec<(NodeId, DirectoryId)> {

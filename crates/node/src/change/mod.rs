@@ -44,6 +44,12 @@ pub const RETRY: Duration = Duration::from_secs(1);
 /// A new member that has not answered for so long is not waited for: the others switch when a majority of them is synced. It is longer
 /// than a restart takes.
 pub const SILENCE: Duration = Duration::from_secs(15);
+/// Once a majority of the new members is synced, the others are not waited for when nobody has become synced and nobody has pulled a
+/// page for so long: such a one cannot be synced now (its disk is full, or it restarts all the time), and may hold up the replacement
+/// of a dead one. It is longer than a retry takes, and than a source is waited for that cannot read something.
+pub const STALLED: Duration = Duration::from_secs(60);
+/// When a change was given up nobody heals for so long: whoever gave up a heal wants to begin something else.
+pub const HELD_OFF: Duration = Duration::from_secs(60);
 /// Ranges that are kept of what a member has lost. What is between them counts as lost when there are more.
 pub const LOST_RANGES_MAX: usize = 256;
 
@@ -83,7 +89,7 @@ impl Driver {
     ) -> Self {
         let mut driver = Self {
             settings,
-            view: View::new(own, configuration),
+            view: View::new(own, configuration, now),
             installed: now,
             possible: None,
             retry: now,
@@ -105,7 +111,7 @@ impl Driver {
         if configuration.epoch() <= self.view.configuration.epoch() {
             return;
         }
-        self.view.install(configuration.clone());
+        self.view.install(configuration.clone(), now);
         let is_named = |id: &NodeId| self.view.configuration.names(*id);
         self.compared.retain(|id, _| is_named(id));
         self.installed = now;
@@ -138,9 +144,22 @@ impl Driver {
     }
 
     /// A node has merged what a majority of the members holds, all of it read in this epoch (rule C3).
-    pub fn handle_synced(&mut self, node: NodeId, epoch: u32) {
-        if let Some(seen) = self.view.seen_mut(node) {
-            seen.synced_in = seen.synced_in.max(epoch);
+    pub fn handle_synced(&mut self, node: NodeId, epoch: u32, now: Instant) {
+        if let Some(seen) = self.view.seen_mut(node)
+            && seen.synced_in < epoch
+        {
+            seen.synced_in = epoch;
+            self.view.progressed = now;
+        }
+    }
+
+    /// A node has pulled so many pages in the sync that is under way; it begins again with none when it restarts.
+    pub fn handle_pulled(&mut self, node: NodeId, pages: u64, now: Instant) {
+        if let Some(seen) = self.view.seen_mut(node)
+            && seen.pulled < pages
+        {
+            seen.pulled = pages;
+            self.view.progressed = now;
         }
     }
 
@@ -199,7 +218,9 @@ impl Driver {
         let ends =
             silent.map(|since| since.max(self.installed) + SILENCE).filter(|end| is_joint && *end > now);
         let given_up = ends.min();
-        [self.due(now), given_up].into_iter().flatten().min()
+        let stalls = Some(self.view.progressed + STALLED).filter(|end| is_joint && *end > now);
+        let heals = Some(self.view.heals_from).filter(|from| !is_joint && *from > now);
+        [self.due(now), given_up, stalls, heals].into_iter().flatten().min()
     }
 
     /// When the next proposal is due, if there is one and none is in flight.

@@ -3,7 +3,7 @@
 use super::plan::majority;
 use super::refusal::list;
 use super::view::View;
-use super::{Settings, heal};
+use super::{HELD_OFF, STALLED, Settings, heal};
 use crate::configuration::{Configuration, LEVEL, Member, Stage};
 use abd::{Instant, NodeId};
 use alloc::format;
@@ -32,7 +32,7 @@ impl Step {
 /// The next configuration of the change that is under way, or of one that nobody has to ask for.
 pub(super) fn step(view: &View, settings: &Settings, installed: Instant, now: Instant) -> Step {
     match &view.configuration.stage {
-        Stage::Stable => unasked(view, settings),
+        Stage::Stable => unasked(view, settings, now),
         Stage::Awaiting(next) => gather(view, next),
         Stage::Joint { next, .. } => switch(view, next, installed, now),
     }
@@ -49,8 +49,14 @@ fn propose(to: Option<Configuration>) -> Step {
 }
 
 /// A member heals; or all members can do more than the configuration says.
-fn unasked(view: &View, settings: &Settings) -> Step {
+fn unasked(view: &View, settings: &Settings, now: Instant) -> Step {
     match heal::next(view, settings.order) {
+        Some(Ok(_)) if settings.heals && now < view.heals_from => {
+            return Step::Wait(format!(
+                "a member is to heal, within {} s: a change was given up",
+                HELD_OFF.as_secs()
+            ));
+        }
         Some(Ok(to)) if settings.heals => return Step::Propose(to),
         Some(Ok(_)) => return Step::Wait("a member is to heal, and --heal is off".into()),
         Some(Err(why)) => return Step::Wait(format!("{why}")),
@@ -102,16 +108,20 @@ fn is_not_ready(view: &View, member: &Member) -> bool {
     is_new && (!view.is_up(member.id) || view.is_changing(member.id))
 }
 
-/// Rule C3: the switch needs a majority of the new members that is synced. It waits for the others, too, as long as they answer:
-/// then any of them may fail at once.
+/// Rule C3: the switch needs a majority of the new members that is synced. It waits for the others, too, as long as they answer and
+/// somebody comes nearer to being synced: then any of them may fail at once.
 fn switch(view: &View, next: &[Member], installed: Instant, now: Instant) -> Step {
     let (synced, others): (Vec<NodeId>, Vec<NodeId>) =
         next.iter().map(|member| member.id).partition(|id| view.is_synced(*id));
     let is_majority = synced.len() >= majority(next.len());
-    if is_majority && others.iter().all(|id| view.is_silent(*id, installed, now)) {
+    let is_stalled = now.since(view.progressed) >= STALLED;
+    if is_majority && (is_stalled || others.iter().all(|id| view.is_silent(*id, installed, now))) {
         let to = next_epoch(view, Stage::Stable);
         return propose(to.map(|to| Configuration { members: next.to_vec(), ..to }));
     }
-    let all = next.len();
-    Step::Wait(format!("synced {} of {all}; waits for node {}", synced.len(), list(others)))
+    let mut waits = format!("synced {} of {}; waits for node {}", synced.len(), next.len(), list(others));
+    if is_majority {
+        waits += &format!(", or for {} s without progress", STALLED.as_secs());
+    }
+    Step::Wait(waits)
 }

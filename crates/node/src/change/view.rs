@@ -1,6 +1,6 @@
 //! What a node knows of the members.
 
-use super::SILENCE;
+use super::{HELD_OFF, SILENCE};
 use crate::configuration::{Configuration, DirectoryId, Member, Stage};
 use crate::repair::Status;
 use crate::repair::ranges::Range;
@@ -24,6 +24,8 @@ pub struct Seen {
     pub since: Instant,
     /// It is synced in this epoch (rule C3); zero: in none.
     pub synced_in: u32,
+    /// Pages that it has pulled in the present epoch, at the most.
+    pub pulled: u64,
     /// How much it lacks, as far as this node knows; of itself it knows nothing.
     pub behind: Option<Behind>,
     /// What it may have lost; `None` if it has not told.
@@ -66,12 +68,16 @@ pub struct View {
     pub configuration: Configuration,
     /// Everybody whom that names, and nobody else.
     seen: BTreeMap<NodeId, Seen>,
+    /// When the configuration was installed, or a node has come nearer to being synced in it, whichever was last.
+    pub(super) progressed: Instant,
+    /// Nobody heals before.
+    pub(super) heals_from: Instant,
 }
 
 impl View {
     /// Nobody was met yet.
-    pub fn new(own: NodeId, configuration: Configuration) -> Self {
-        let mut view = Self { own, seen: BTreeMap::new(), configuration };
+    pub fn new(own: NodeId, configuration: Configuration, now: Instant) -> Self {
+        let mut view = Self { own, seen: BTreeMap::new(), configuration, progressed: now, heals_from: now };
         view.remember_those_named();
         view
     }
@@ -80,13 +86,20 @@ impl View {
     #[must_use]
     pub fn with(&self, configuration: Configuration) -> Self {
         let mut view = self.clone();
-        view.install(configuration);
+        view.install(configuration, self.progressed);
         view
     }
 
     /// A newer configuration is in force. Who is no longer named is forgotten.
-    pub(super) fn install(&mut self, configuration: Configuration) {
-        self.configuration = configuration;
+    pub(super) fn install(&mut self, configuration: Configuration, now: Instant) {
+        let before = core::mem::replace(&mut self.configuration, configuration);
+        self.progressed = now;
+        let is_given_up = before.next().is_some()
+            && self.configuration.next().is_none()
+            && self.configuration.members == before.members;
+        if is_given_up {
+            self.heals_from = now + HELD_OFF;
+        }
         self.remember_those_named();
     }
 
@@ -99,6 +112,7 @@ impl View {
             self.seen.entry(member.id).or_default();
         }
         self.seen.entry(own).or_default();
+        self.seen.values_mut().for_each(|seen| seen.pulled = 0);
     }
 
     /// What is known of a node; `None` if nobody names it.
@@ -131,9 +145,15 @@ impl View {
         self.configuration.next().unwrap_or(&self.configuration.members)
     }
 
-    /// Whether a node is synced in the present epoch.
+    /// Whether a node is synced in the present epoch: with the directory that is to vote, as what another one holds is of no use.
     pub fn is_synced(&self, node: NodeId) -> bool {
-        self.seen(node).is_some_and(|seen| seen.synced_in == self.configuration.epoch())
+        let named = self.next().iter().find(|member| member.id == node).and_then(|member| member.directory);
+        let has = |seen: &Seen, directory| {
+            seen.directory == Some(directory) || seen.heal.is_some_and(|heal| heal.directory == directory)
+        };
+        self.seen(node).is_some_and(|seen| {
+            seen.synced_in == self.configuration.epoch() && named.is_none_or(|directory| has(seen, directory))
+        })
     }
 
     /// The members with the directories that they were met with, as far as the configuration does not name any yet (rule M1).

@@ -260,6 +260,11 @@ impl Repair {
         self.sync.progress().filter(|progress| progress.synced).map_or(0, |progress| progress.scope.epoch)
     }
 
+    /// How many pages are pulled in the sync that is under way.
+    pub fn pulled(&self) -> u64 {
+        self.sync.progress().map_or(0, |progress| progress.durable_pages)
+    }
+
     /// What this node has compared with each peer that it has caught up with.
     pub fn compared(&self, now: Instant) -> Vec<(NodeId, Compared)> {
         let of_peer = |(id, peer): (&NodeId, &Peer)| {

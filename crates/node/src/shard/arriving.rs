@@ -83,7 +83,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
                 body.advance(1);
                 self.handle_configuration(key, &body, now);
             }
-            Some(&NEWS) => self.handle_news(key, News::get(&body)?),
+            Some(&NEWS) => self.handle_news(key, News::get(&body)?, now.instant),
             _ if is_reply(&body) => {
                 let (call, reply) = get_reply(body)?;
                 self.handle_lane_reply(key, call, reply, now);

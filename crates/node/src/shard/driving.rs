@@ -25,10 +25,11 @@ pub(super) struct Driving {
 
 impl News {
     /// Hands them to the driver.
-    pub(super) fn tell(self, from: NodeId, driver: &mut Driver) {
-        let Self { directory, level, synced_in, lost, heal } = self;
+    pub(super) fn tell(self, from: NodeId, driver: &mut Driver, now: Instant) {
+        let Self { directory, level, synced_in, lost, heal, pulled } = self;
         driver.handle_met(from, directory, level);
-        driver.handle_synced(from, synced_in);
+        driver.handle_synced(from, synced_in, now);
+        driver.handle_pulled(from, pulled, now);
         driver.handle_lost(from, lost);
         driver.handle_heal_wanted(from, heal);
     }
@@ -60,7 +61,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
         let is_changing = self.configuring.installed().next().is_some();
         driving.due = now.instant + if is_changing { ASK_EVERY } else { ASK_SELDOM };
         let may_propose = driving.proposal.is_none();
-        self.tell_news();
+        self.tell_news(now.instant);
         if !may_propose {
             return false;
         }
@@ -96,7 +97,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
         true
     }
 
-    fn tell_news(&mut self) {
+    fn tell_news(&mut self, now: Instant) {
         let (news, local) = (self.environment.news(), self.local);
         for peer in self.lanes.up().collect::<Vec<_>>() {
             let knows = self.speaks(peer, WITH_CONFIGURATIONS);
@@ -121,12 +122,12 @@ impl<E: Environment, R: Return> Shard<E, R> {
             for (node, directory) in remembered {
                 driver.handle_remembered(node, directory);
             }
-            news.tell(local, driver);
+            news.tell(local, driver, now);
         });
     }
 
     /// A peer has told how it stands.
-    pub(super) fn handle_news(&mut self, key: LaneKey, news: News) {
-        self.environment.driver(|driver| news.tell(key.peer, driver));
+    pub(super) fn handle_news(&mut self, key: LaneKey, news: News, now: Instant) {
+        self.environment.driver(|driver| news.tell(key.peer, driver, now));
     }
 }

@@ -45,6 +45,9 @@ pub struct Progress {
     pub sources: Vec<NodeId>,
     /// How much.
     pub moved: Moved,
+    /// Pages that are durable here, of all sources; what is pulled once more does not count again. So it grows as long as the sync comes
+    /// nearer to its end.
+    pub durable_pages: u64,
 }
 
 /// How many keys and bytes have been moved.

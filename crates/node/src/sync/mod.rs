@@ -193,6 +193,7 @@ impl Sync {
             synced: *synced,
             sources: done.map(|(id, _)| *id).collect(),
             moved,
+            durable_pages: self.sources.values().map(|source| source.pull.durable_pages()).sum(),
         })
     }
 

@@ -90,6 +90,10 @@ pub(super) struct Pull {
     fetched: Vec<(Bytes, Version)>,
     /// Whether something has become durable since somebody asked.
     progress: bool,
+    /// Pages that have become durable, before everything was asked for once more.
+    durable_pages: u64,
+    /// Everything is asked for once more.
+    again: bool,
 }
 
 impl Pull {
@@ -110,6 +114,8 @@ impl Pull {
             lost: Vec::new(),
             fetched: Vec::new(),
             progress: false,
+            durable_pages: 0,
+            again: false,
         }
     }
 
@@ -120,6 +126,11 @@ impl Pull {
 
     pub(super) fn has_begun(&self) -> bool {
         self.durable.is_some()
+    }
+
+    /// Pages that have become durable, each counted once.
+    pub(super) fn durable_pages(&self) -> u64 {
+        self.durable_pages
     }
 
     /// Whether something has become durable since the last time.
@@ -136,7 +147,7 @@ impl Pull {
 
     /// Everything is asked for once more.
     pub(super) fn begin_again(&mut self) {
-        (self.durable, self.differs) = (None, false);
+        (self.durable, self.differs, self.again) = (None, false, true);
         self.lost.clear();
         self.interrupt();
     }
@@ -275,6 +286,7 @@ impl Pull {
             }
             let Some(page) = self.pages.pop_front() else { return };
             self.progress = true;
+            self.durable_pages += u64::from(!self.again);
             turn.moved.keys += page.keys() as u64;
             turn.moved.bytes += page.bytes() as u64;
             let (range, lost) = page.into_told();

@@ -330,8 +330,9 @@ impl Environment for Reached {
     }
 
     fn news(&self) -> News {
-        let synced_in = self.repair.borrow().synced_in();
-        News { directory: self.directory.get(), level: LEVEL, synced_in, ..News::default() }
+        let (directory, repair) = (self.directory.get(), self.repair.borrow());
+        let (synced_in, pulled) = (repair.synced_in(), repair.pulled());
+        News { directory, level: LEVEL, synced_in, pulled, ..News::default() }
     }
 
     fn remembered(&self) -> Vec<(NodeId, DirectoryId)> {

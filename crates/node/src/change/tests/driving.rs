@@ -102,7 +102,7 @@ fn c2_a_dead_node_is_replaced_stage_by_stage() {
     assert_eq!(cluster.drivers[&1].waits_for(cluster.now), "synced 0 of 3; waits for node 1, 2, 4");
     for id in [4, 1, 2] {
         assert_eq!(cluster.proposers(), [0; 0]);
-        cluster.every(|driver| driver.handle_synced(NodeId(id), epoch));
+        cluster.every(|driver| driver.handle_synced(NodeId(id), epoch, START));
     }
     assert!(matches!(cluster.goes_on(1), Decision::Done(_)));
     let switched = cluster.configuration();
@@ -117,9 +117,9 @@ fn c3_no_switch_before_a_majority_of_the_new_members_is_synced_in_the_joint_epoc
     cluster.begin(1, &even(change(&[], &[3])));
     let epoch = cluster.configuration().epoch();
     cluster.every(|driver| {
-        driver.handle_synced(NodeId(1), epoch - 1);
-        driver.handle_synced(NodeId(2), epoch + 1);
-        driver.handle_synced(NodeId(3), epoch);
+        driver.handle_synced(NodeId(1), epoch - 1, START);
+        driver.handle_synced(NodeId(2), epoch + 1, START);
+        driver.handle_synced(NodeId(3), epoch, START);
     });
     cluster.passes(SILENCE * 2);
     assert_eq!(cluster.proposers(), [0; 0], "node 3 is not one of those to come");
@@ -132,14 +132,14 @@ fn c3_no_switch_before_a_majority_of_the_new_members_is_synced_in_the_joint_epoc
     one.goes_on(1);
     let epoch = one.configuration().epoch();
     one.every(|driver| {
-        driver.handle_synced(NodeId(1), epoch);
-        driver.handle_synced(NodeId(5), epoch);
+        driver.handle_synced(NodeId(1), epoch, START);
+        driver.handle_synced(NodeId(5), epoch, START);
     });
     one.dies(2);
     one.dies(3);
     one.passes(SILENCE * 2);
     assert_eq!(one.proposers(), [0; 0], "two of five");
-    one.every(|driver| driver.handle_synced(NodeId(4), epoch));
+    one.every(|driver| driver.handle_synced(NodeId(4), epoch, START));
     assert_eq!(one.proposers(), [1]);
 }
 
@@ -151,8 +151,8 @@ fn the_switch_waits_for_those_who_answer_and_for_a_while_for_those_who_do_not() 
     cluster.goes_on(1);
     let epoch = cluster.configuration().epoch();
     cluster.every(|driver| {
-        driver.handle_synced(NodeId(1), epoch);
-        driver.handle_synced(NodeId(2), epoch);
+        driver.handle_synced(NodeId(1), epoch, START);
+        driver.handle_synced(NodeId(2), epoch, START);
     });
     cluster.passes(SILENCE * 3);
     assert_eq!(cluster.proposers(), [0; 0], "node 4 answers, and has much to copy");
@@ -162,6 +162,48 @@ fn the_switch_waits_for_those_who_answer_and_for_a_while_for_those_who_do_not() 
     let end = cluster.drivers.get_mut(&1).unwrap().poll_timeout(now).unwrap();
     assert_eq!(end, now + SILENCE);
     cluster.now = end;
+    assert_eq!(cluster.proposers(), [1]);
+}
+
+/// C3 (docs/PROTOCOL.md): one that answers and cannot be synced does not hold up the others for ever.
+#[test]
+fn c3_a_majority_switches_once_nobody_comes_nearer_to_being_synced() {
+    let mut cluster = Cluster::new(3);
+    cluster.begin(1, &replace(3, "host4:1"));
+    cluster.every(|driver| meet(driver, 4, START));
+    cluster.goes_on(1);
+    let epoch = cluster.configuration().epoch();
+    let synced = |cluster: &mut Cluster, id| {
+        let now = cluster.now;
+        cluster.every(|driver| driver.handle_synced(NodeId(id), epoch, now));
+    };
+    synced(&mut cluster, 1);
+    cluster.passes(STALLED * 2);
+    assert_eq!(cluster.proposers(), [0; 0], "one of three is no majority");
+    synced(&mut cluster, 2);
+    for page in 1..=3 {
+        cluster.passes(STALLED / 2);
+        let now = cluster.now;
+        cluster.every(|driver| driver.handle_pulled(NodeId(4), page, now));
+        assert_eq!(cluster.proposers(), [0; 0], "it goes on");
+    }
+    // It restarts all the time, and begins again.
+    let now = cluster.now;
+    let stalls = cluster.drivers.get_mut(&1).unwrap().poll_timeout(now).unwrap();
+    assert_eq!(stalls, now + STALLED);
+    for time in [STALLED / 3, STALLED / 2] {
+        let now = now + time;
+        cluster.every(|driver| {
+            down(driver, 4, now);
+            meet(driver, 4, now);
+            driver.handle_pulled(NodeId(4), 2, now);
+        });
+    }
+    let why = cluster.drivers[&1].waits_for(now);
+    assert_eq!(why, "synced 2 of 3; waits for node 4, or for 60 s without progress");
+    cluster.now = now + (STALLED - Duration::from_nanos(1));
+    assert_eq!(cluster.proposers(), [0; 0]);
+    cluster.now = stalls;
     assert_eq!(cluster.proposers(), [1]);
 }
 
@@ -194,7 +236,7 @@ fn c2_of_two_drivers_one_wins_and_the_other_one_learns_of_it() {
     let mut cluster = Cluster::new(3);
     cluster.begin(1, &even(change(&[], &[3])));
     let epoch = cluster.configuration().epoch();
-    cluster.every(|driver| [1, 2].iter().for_each(|id| driver.handle_synced(NodeId(*id), epoch)));
+    cluster.every(|driver| [1, 2].iter().for_each(|id| driver.handle_synced(NodeId(*id), epoch, START)));
     let late = cluster.drivers.get_mut(&1).unwrap().poll_proposal(START).expect("the switch");
     let back = begun(&cluster.drivers[&2], &Request::Abort);
     let abort = Proposal { from: late.from.clone(), to: back.clone() };

@@ -33,12 +33,42 @@ fn a_member_changes_places_with_itself() {
         assert!(healing.is_voter(NodeId(3), [33; 16]));
         driver.handle_installed(&healing, START);
         assert_eq!(driver.poll_proposal(after(100)), None, "nobody is synced");
-        (1..=3).for_each(|id| driver.handle_synced(NodeId(id), healing.epoch()));
+        (1..=3).for_each(|id| driver.handle_synced(NodeId(id), healing.epoch(), START));
         let switched = driver.clone().poll_proposal(after(100)).unwrap().to;
         assert_eq!(switched.members[2].directory, Some([33; 16]));
         driver.handle_installed(&switched, START);
         assert_eq!(driver.poll_proposal(after(200)), None, "it has what it wanted");
     }
+}
+
+/// M1 (docs/PROTOCOL.md): who is synced is a pair. What a third directory has pulled is of no use to the one that is to vote.
+#[test]
+fn what_another_directory_has_pulled_does_not_count() {
+    let mut driver = driver(3);
+    driver.handle_heal_wanted(NodeId(3), wanted(true));
+    let healing = driver.clone().poll_proposal(START).unwrap().to;
+    driver.handle_installed(&healing, START);
+    driver.handle_heal_wanted(NodeId(3), Some(HealWanted { directory: [34; 16], is_gone: true }));
+    [1, 3].iter().for_each(|id| driver.handle_synced(NodeId(*id), healing.epoch(), START));
+    down(&mut driver, 2, START);
+    assert_eq!(driver.clone().poll_proposal(after(100)), None, "1 alone is synced of those to come");
+    driver.handle_met(NodeId(3), [33; 16], LEVEL);
+    assert!(driver.poll_proposal(after(100)).is_some());
+}
+
+#[test]
+fn nobody_heals_right_after_a_change_was_given_up() {
+    let mut driver = driver(3);
+    driver.handle_heal_wanted(NodeId(3), wanted(false));
+    let healing = driver.clone().poll_proposal(START).unwrap().to;
+    driver.handle_installed(&healing, START);
+    driver.handle_installed(&begun(&driver, &Request::Abort), after(1));
+    assert_eq!(driver.poll_proposal(after(2)), None);
+    assert!(driver.waits_for(after(2)).starts_with("a member is to heal, within 60 s"));
+    assert_eq!(driver.poll_timeout(after(2)), Some(after(1) + HELD_OFF));
+    assert!(driver.clone().poll_proposal(after(1) + HELD_OFF).is_some());
+    // Meanwhile another change may begin, and one that is through holds nothing off.
+    begun(&driver, &replace(3, "host4:1"));
 }
 
 #[test]

@@ -267,6 +267,10 @@ fn what_a_source_may_have_lost_is_asked_for_again() {
     let mut world = World::new(stores, Store::default());
     world.pass(LONG);
     assert!(!world.state().synced);
+    let pages = world.state().durable_pages;
+    assert!(pages > 0);
+    world.pass(LONG);
+    assert_eq!(world.state().durable_pages, pages, "what is asked for again brings nobody nearer");
     world.sources[0].lost.clear();
     world.pass(LONG);
     assert!(world.state().synced);
