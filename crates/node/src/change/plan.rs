@@ -81,6 +81,28 @@ pub fn plan(view: &View, request: &Request) -> Result<Plan, Refusal> {
     }
 }
 
+/// Whether a change that was to be given up may still be: `found` is the configuration that is in force meanwhile.
+///
+/// # Errors
+/// [`Refusal`]: it is through, or was given up and another one is under way.
+pub fn check_given_up(change: &Configuration, found: &Configuration) -> Result<(), Refusal> {
+    if ids(&found.members) != ids(&change.members) || is_healed(change, found) {
+        return Err(Refusal::Through { epoch: found.epoch(), members: list(ids(&found.members)) });
+    }
+    match (found.next(), change.next()) {
+        (Some(other), Some(next)) if ids(other) != ids(next) => Err(under_way(found)),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a member has the directory that it was to have.
+fn is_healed(change: &Configuration, found: &Configuration) -> bool {
+    let had = |member: &&Member| !change.members.contains(member);
+    let heals =
+        change.next().into_iter().flatten().filter(|one| change.members.iter().any(|old| old.id == one.id));
+    heals.filter(had).any(|member| found.members.contains(member))
+}
+
 /// The nodes that a request brings, or has brought, with the ids that they have: they are to be started.
 pub fn newcomers<'a>(configuration: &'a Configuration, request: &Request) -> Vec<&'a Member> {
     let addresses = match request {

@@ -63,6 +63,14 @@ pub enum Refusal {
         /// How many are needed.
         needed: usize,
     },
+    /// What was to be given up is in force.
+    #[error("the change is through: since epoch {epoch} at the latest the members are {members}")]
+    Through {
+        /// In which epoch that was found.
+        epoch: u32,
+        /// Who they are.
+        members: String,
+    },
     /// One change at a time.
     #[error(
         "another change is under way (epoch {epoch}, {stage}: {from} -> {to}); wait for its end, or give it up with abort-change"

@@ -3,10 +3,11 @@
 use super::plan::{Request, newcomers};
 use super::view::{Seen, View};
 use crate::configuration::{Configuration, DirectoryId, Member, Stage};
+use crate::topology::Topology;
 use abd::NodeId;
 use alloc::collections::BTreeMap;
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt::Write as _;
 use serde::Serialize;
@@ -41,8 +42,11 @@ pub struct MemberReport {
     pub id: u32,
     /// Its peer address.
     pub address: String,
-    /// The id of its directory, in hexadecimal digits; `None` if the configuration does not name one.
+    /// The first digits of the id of its directory, in hexadecimal; `None` if the configuration does not name one. The whole id is
+    /// told to members alone: by it a node knows whom it may believe.
     pub directory: Option<String>,
+    /// Where clients reach it, HOST:PORT, as far as it has said so.
+    pub client: Option<String>,
     /// Whether it answers the node that tells this.
     pub up: bool,
     /// Whether it votes in this epoch.
@@ -81,6 +85,9 @@ pub struct Told {
     pub stage: &'static str,
     /// The nodes that come, or have come, with it.
     pub nodes: Vec<ToStart>,
+    /// Where clients reach the nodes, HOST:PORT, as far as they have said so. The one that tells this may be gone before the change is
+    /// through.
+    pub clients: Vec<String>,
 }
 
 /// What was compared of two replicas.
@@ -132,6 +139,16 @@ impl Report {
         }
     }
 
+    /// The same with where clients reach the members: whoever follows a change goes on there when the node that he asks leaves.
+    #[must_use]
+    pub fn with_clients(mut self, topology: &Topology) -> Self {
+        for member in self.members.iter_mut().chain(self.next.iter_mut().flatten()) {
+            let known = topology.nodes().iter().find(|known| known.id.0 == member.id);
+            member.client = known.and_then(|known| Some(known.endpoint.as_ref()?.to_string()));
+        }
+        self
+    }
+
     /// As one JSON object.
     pub fn json(&self) -> String {
         json(self)
@@ -145,7 +162,8 @@ impl MemberReport {
         Self {
             id: member.id.0,
             address: member.address.clone(),
-            directory: member.directory.map(hexadecimal),
+            directory: member.directory.map(beginning),
+            client: None,
             up: seen.is_up,
             votes: votes(&view.configuration, member),
             synced: view.is_synced(member.id),
@@ -168,8 +186,9 @@ fn votes(configuration: &Configuration, member: &Member) -> bool {
     }
 }
 
-fn hexadecimal(directory: DirectoryId) -> String {
-    directory.iter().fold(String::new(), |mut text, byte| {
+/// Enough to tell two of them apart.
+fn beginning(directory: DirectoryId) -> String {
+    directory[..4].iter().fold(String::new(), |mut text, byte| {
         // Writing to a string cannot fail.
         let _ = write!(text, "{byte:02x}");
         text
@@ -195,13 +214,20 @@ impl ToStart {
 
 impl Told {
     /// With this result, in this configuration.
-    pub fn new(result: &'static str, configuration: &Configuration, request: &Request) -> Self {
+    pub fn new(
+        result: &'static str,
+        configuration: &Configuration,
+        request: &Request,
+        topology: &Topology,
+    ) -> Self {
         let nodes = newcomers(configuration, request);
+        let clients = topology.nodes().iter().filter_map(|known| known.endpoint.as_ref());
         Self {
             result,
             epoch: configuration.epoch(),
             stage: configuration.stage.name(),
             nodes: nodes.into_iter().map(|member| ToStart::new(configuration, member)).collect(),
+            clients: clients.map(ToString::to_string).collect(),
         }
     }
 

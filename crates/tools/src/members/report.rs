@@ -23,6 +23,8 @@ pub(super) struct Member {
     pub(super) address: String,
     #[serde(default)]
     pub(super) directory: Option<String>,
+    #[serde(default)]
+    pub(super) client: Option<String>,
     pub(super) up: bool,
     pub(super) votes: bool,
     #[serde(default)]
@@ -51,6 +53,8 @@ pub(super) struct Told {
     pub(super) stage: String,
     #[serde(default)]
     pub(super) nodes: Vec<ToStart>,
+    #[serde(default)]
+    pub(super) clients: Vec<String>,
 }
 
 /// What a tool prints in the end with `--json`.
@@ -88,6 +92,12 @@ impl Report {
 
     pub(super) fn has(&self, id: u32) -> bool {
         self.members.iter().any(|member| member.id == id)
+    }
+
+    /// Where clients reach those who are members and those to come, as far as that is known.
+    pub(super) fn clients(&self) -> impl Iterator<Item = &String> {
+        let all = self.members.iter().chain(self.next.iter().flatten());
+        all.filter_map(|member| member.client.as_ref())
     }
 
     /// How far the change is, in a line.

@@ -20,6 +20,9 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// No node that tells anything for so long: whoever waits is told so.
 const SILENCE: Duration = Duration::from_secs(60);
 
+/// No more addresses are learned from nodes: there are fewer members, old and new.
+const ADDRESSES_MAX: usize = 64;
+
 /// What becomes of a change when it is through.
 pub(super) struct Change<'a> {
     pub(super) name: &'static str,
@@ -185,7 +188,8 @@ fn begin_and_follow(change: &Change<'_>, around: &mut Around<'_>, ending: &mut E
     follow(change, &told, first, around, ending)
 }
 
-/// Waits until no change is under way any more; then it is through, or was given up.
+/// Waits until no change is under way any more; then it is through, or was given up. The node that is asked may be one that goes: then
+/// it ends, and those are asked whom it has named.
 fn follow(
     change: &Change<'_>,
     told: &Told,
@@ -195,14 +199,17 @@ fn follow(
 ) -> Result<(), Failed> {
     let undecided = |message: String| Failed { code: UNDECIDED, message };
     let (mut heard, mut last_line) = (Instant::now(), String::new());
+    let mut addresses = change.asked.addresses.addr.clone();
+    learn(&mut addresses, told.clients.iter());
     loop {
         if around.interrupt.is_wanted() {
             let why = "interrupted; the change goes on: repeat the command to wait for it, or give it up with abort-change";
             return Err(undecided(why.to_owned()));
         }
-        match ask(&change.asked.addresses.addr, &mut first, &[b"MEMBERS", b"LIST"], TELLING) {
+        match ask(&addresses, &mut first, &[b"MEMBERS", b"LIST"], TELLING) {
             Ok(text) => {
                 let report: Report = read(&text)?;
+                learn(&mut addresses, report.clients());
                 // A node that has not heard of the change yet, as it was away, says nothing about it.
                 if report.epoch >= told.epoch {
                     heard = Instant::now();
@@ -230,6 +237,15 @@ fn follow(
         }
         #[expect(clippy::disallowed_methods, reason = "no event loop runs here")]
         std::thread::sleep(PAUSE);
+    }
+}
+
+/// Adds those that are not there yet, up to a bound.
+fn learn<'a>(addresses: &mut Vec<String>, told: impl Iterator<Item = &'a String>) {
+    for address in told {
+        if addresses.len() < ADDRESSES_MAX && !addresses.contains(address) {
+            addresses.push(address.clone());
+        }
     }
 }
 

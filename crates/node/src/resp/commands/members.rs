@@ -3,9 +3,9 @@
 //! end: `MEMBERS LIST` tells how it goes on.
 
 use super::{CAT_ADMIN, help, needs_subcommand, number, shown};
-use crate::change::plan::{Plan as Planning, Request, plan};
+use crate::change::plan::{Plan as Planning, Request, check_given_up, plan};
 use crate::change::report::Told;
-use crate::change::{Decision, Proposal, View};
+use crate::change::{Decision, Proposal, Refusal, View};
 use crate::resp::command::{Arg, Call, Command, Plan, Planned, Stage, Step, arg, syntax_error};
 use crate::resp::outcomes::reply;
 use crate::resp::response::Response;
@@ -54,8 +54,8 @@ pub(super) const COMMANDS: &[Command] =
 
 fn list(call: Call<'_>) -> Planned {
     let mut told = None;
-    call.host.change(&mut |driver, now| told = Some(driver.report(now).json()));
-    bulk(told)
+    call.host.change(&mut |driver, now| told = Some(driver.report(now)));
+    bulk(told.map(|report| report.with_clients(&call.host.topology()).json()))
 }
 
 fn deep(call: Call<'_>) -> Planned {
@@ -125,15 +125,15 @@ fn id(word: &Bytes) -> Result<NodeId, Response> {
 fn begin(call: &Call<'_>, request: Request) -> Planned {
     let mut view = None;
     call.host.change(&mut |driver, _| view = Some(driver.view().clone()));
-    propose(request, view.ok_or_else(not_here)?, TRIES)
+    propose(request, view.ok_or_else(not_here)?, TRIES, call.host)
 }
 
 /// Plans the change, and has it decided. Whoever finds that another one was decided plans again.
-fn propose(request: Request, view: View, tries: u32) -> Planned {
-    let to = match plan(&view, &request).map_err(|why| Response::error(format!("REFUSED {why}")))? {
+fn propose(request: Request, view: View, tries: u32, host: &dyn Host) -> Planned {
+    let to = match plan(&view, &request).map_err(refused)? {
         Planning::Begin(to) => to,
-        Planning::UnderWay => return told("under way", &view, &request),
-        Planning::Done => return told("done", &view, &request),
+        Planning::UnderWay => return told("under way", &view, &request, host),
+        Planning::Done => return told("done", &view, &request, host),
     };
     let proposal = Proposal { from: view.configuration.clone(), to };
     let operations = smallvec![proposal.operation()];
@@ -146,14 +146,17 @@ fn propose(request: Request, view: View, tries: u32) -> Planned {
         match decision {
             Decision::Done(known) => {
                 host.meet_configuration(&known);
-                told("begun", &view.with(known), &request)
+                told("begun", &view.with(known), &request, host)
             }
             Decision::Other(known) => {
                 host.meet_configuration(&known);
+                if request == Request::Abort {
+                    check_given_up(&proposal.from, &known).map_err(refused)?;
+                }
                 if tries <= 1 {
                     return Err(Response::error("REFUSED others change the members all the time"));
                 }
-                propose(request, view.with(known), tries - 1)
+                propose(request, view.with(known), tries - 1, host)
             }
             // The reply is this bad news.
             Decision::Refused(_) | Decision::Unknown(_) => {
@@ -165,8 +168,13 @@ fn propose(request: Request, view: View, tries: u32) -> Planned {
     Ok(Plan::First(Stage { step: Step::Run(operations, Box::new(next)), held: 0 }))
 }
 
-fn told(result: &'static str, view: &View, request: &Request) -> Planned {
-    Ok(Plan::Reply(Response::Bulk(Told::new(result, &view.configuration, request).json().into())))
+fn refused(why: Refusal) -> Response {
+    Response::error(format!("REFUSED {why}"))
+}
+
+fn told(result: &'static str, view: &View, request: &Request, host: &dyn Host) -> Planned {
+    let told = Told::new(result, &view.configuration, request, &host.topology());
+    Ok(Plan::Reply(Response::Bulk(told.json().into())))
 }
 
 fn members_help(_: Call<'_>) -> Planned {

@@ -56,7 +56,10 @@ fn a_change_is_begun_and_told_and_may_be_asked_for_again() {
     let listed = told(&node, "members list", is_not_asked);
     assert!(listed.contains(r#""epoch":2,"stage":"awaiting""#), "{listed}");
     let reply = told(&node, "MEMBERS ABORT", |operation| keys.carry_out(operation));
-    assert!(reply.contains(r#"{"result":"begun","epoch":3,"stage":"stable","nodes":[]}"#), "{reply}");
+    assert!(
+        reply.contains(r#"{"result":"begun","epoch":3,"stage":"stable","nodes":[],"clients":["#),
+        "{reply}"
+    );
     let reply = told(&node, "MEMBERS ABORT", is_not_asked);
     assert!(reply.contains(r#""result":"done""#), "{reply}");
     assert!(told(&node, "MEMBERS DEEP", is_not_asked).contains(r#"{"node":1,"pairs":[]}"#));
@@ -72,6 +75,37 @@ fn whoever_finds_another_configuration_plans_again() {
     here.change(&mut |driver, _| {
         assert_eq!(driver.view().configuration.text(), "1=host1:1,2=moved:1,3=host4:1");
     });
+}
+
+/// Whoever gives a change up and comes too late is not told that it is done.
+#[test]
+fn a_change_that_is_through_meanwhile_is_not_given_up() {
+    let (there, here, mut keys) = (node(), node(), Registers::new(1));
+    let reply = told(&there, "MEMBERS REMOVE 3 EVEN", |operation| keys.carry_out(operation));
+    assert!(reply.contains(r#""result":"begun","epoch":2,"stage":"joint""#), "{reply}");
+    let joint = there.change.as_ref().unwrap().borrow().view().configuration.clone();
+    here.meet_configuration(&joint);
+    let mut late = here.change.as_ref().unwrap().clone();
+    {
+        let (mut driver, now) = (there.change.as_ref().unwrap().borrow_mut(), Instant(0));
+        [1, 2].into_iter().for_each(|id| driver.handle_synced(NodeId(id), 2, now));
+        let switch = driver.poll_proposal(now).expect("the switch");
+        let outcome = keys.carry_out(switch.operation());
+        let known = driver.handle_outcome(&outcome, now).expect("it is decided");
+        driver.handle_installed(&known, now);
+    }
+    let reply = told(&here, "MEMBERS ABORT", |operation| keys.carry_out(operation));
+    assert_eq!(reply, "-REFUSED the change is through: since epoch 3 at the latest the members are 1, 2");
+    // That another change was given up, and this one begun, is no reason to give this one up.
+    let before = late.get_mut().view().configuration.clone();
+    let mut back = before.successor().unwrap();
+    back.stage = crate::configuration::Stage::Stable;
+    assert_eq!(crate::change::plan::check_given_up(&before, &back), Ok(()), "somebody else has given it up");
+    let mut other = back.successor().unwrap();
+    let next = before.members[1..].to_vec();
+    other.stage = crate::configuration::Stage::Joint { next, lost: Vec::new() };
+    let why = crate::change::plan::check_given_up(&before, &other).unwrap_err().to_string();
+    assert!(why.starts_with("another change is under way (epoch 4, joint: 1, 2, 3 -> 2, 3)"), "{why}");
 }
 
 #[test]

@@ -77,6 +77,23 @@ fn members(ids: &[u32], synced: bool) -> String {
     ids.iter().map(one).collect::<Vec<_>>().join(",")
 }
 
+/// The node that is asked goes with the change, and is gone before it tells that it is through.
+#[test]
+fn whoever_is_named_is_asked_when_the_node_is_gone() {
+    let stays = Fake::with(&[listed(4, "stable", &[1, 2, 4], None)]);
+    let mut joint = listed(3, "joint", &[1, 2, 3], Some(&[1, 2, 4])).unwrap();
+    joint = joint.replacen(r#""up""#, &format!(r#""client":"{}","up""#, stays.address), 1);
+    let goes = Fake::with(&[told("begun", 3, "joint"), Ok(joint), Err("NOQUORUM gone".to_owned())]);
+    let ran = replace(&asked(&[&goes.address], true));
+    assert_eq!((ran.code(), ran.json()["epoch"].as_u64()), (0, Some(4)), "{:?}", ran.ended);
+    // It may be gone at once.
+    let stays = Fake::with(&[listed(4, "stable", &[1, 2, 4], None)]);
+    let begun = told("begun", 3, "joint").unwrap();
+    let begun = begun.replace(r#""later":1"#, &format!(r#""clients":["{}"]"#, stays.address));
+    let goes = Fake::with(&[Ok(begun), Err("NOQUORUM gone".to_owned())]);
+    assert_eq!(replace(&asked(&[&goes.address], true)).code(), 0);
+}
+
 fn listed(epoch: u32, stage: &str, ids: &[u32], next: Option<&[u32]>) -> Answer {
     let next = next.map_or("null".to_owned(), |ids| format!("[{}]", members(ids, false)));
     Ok(format!(
