@@ -145,6 +145,11 @@ pub enum Reason {
     /// Rule M1: this node may not take part yet.
     #[error("this node's data directory is new: every other member must be up once to confirm it")]
     NotAdmitted,
+    /// Rule M1: the configuration that this node has installed does not name it with its directory as one who votes.
+    #[error(
+        "this node does not vote yet: it joins, or gets back what it has lost (see MEMBERS LIST); ask another node"
+    )]
+    NoVote,
     /// Rule V1: this node has not met a majority since its start, and on an old copy of its disk it would use timestamps
     /// again.
     #[error(

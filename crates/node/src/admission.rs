@@ -157,7 +157,7 @@ impl Admission {
             return Reason::Stopping;
         }
         if !self.is_admitted() {
-            return Reason::NotAdmitted;
+            return if self.right == Right::None { Reason::NoVote } else { Reason::NotAdmitted };
         }
         let met = self.voters(|id| self.met.contains(id));
         let (met, needed, members) = self.quorums.shortfall(met);

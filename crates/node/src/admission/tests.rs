@@ -112,7 +112,7 @@ fn m1_a_pair_votes_if_and_only_if_the_configuration_names_it() {
     // Its disk was lost, and another directory bears its id.
     node.install(&known(6, &[1, 2, 3], Stage::Stable), directory(99));
     assert_eq!((node.is_admitted(), node.may_begin()), (false, false));
-    assert_eq!(node.not_begun(), Reason::NotAdmitted);
+    assert_eq!(node.not_begun(), Reason::NoVote);
     // Confirmations are of no use to it.
     assert!(!node.confirmed_by(NodeId(2)) && !node.confirmed_by(NodeId(3)) && !node.is_admitted());
 }
@@ -146,7 +146,7 @@ fn whoever_joins_begins_when_it_votes_and_whoever_leaves_begins_no_more() {
         assert!(!newcomer.confirmed_by(NodeId(peer)));
         newcomer.lanes_changed(NodeId(peer), true);
     }
-    assert_eq!((newcomer.may_begin(), newcomer.not_ready(true)), (false, Some(Reason::NotAdmitted)));
+    assert_eq!((newcomer.may_begin(), newcomer.not_ready(true)), (false, Some(Reason::NoVote)));
     assert!(newcomer.install(&joint(&[1, 2, 3], &[2, 3, 4]), directory(4)));
     assert_eq!((newcomer.may_begin(), newcomer.not_ready(true)), (true, None), "it was met before");
     newcomer.install(&known(4, &[2, 3, 4], Stage::Stable), directory(4));
