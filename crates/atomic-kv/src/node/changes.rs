@@ -9,7 +9,7 @@
 use super::acceptors::Acceptors;
 use super::membership::Membership;
 use super::shard::{Machine, Shard};
-use super::{now_instant, supervise};
+use super::{founding, now_instant, supervise};
 use ::node::change::{Driver, Settings};
 use ::node::configuration::{Configuration, DirectoryId};
 use abd::{Instant, NodeId};
@@ -91,6 +91,10 @@ impl Changes {
 /// Has the directory remember what is durable in the database, for the whole node; and ends it if it is no member any more.
 pub(super) async fn keep_remembering(shard: Rc<Shard>, changes: Arc<Changes>) {
     let mut durable = changes.durable.subscribe();
+    let (own, mut before) = (shard.membership.own.id, shard.membership.configuration());
+    let listens = shard.settings.peer_listen.clone();
+    let listens =
+        listens.or_else(|| founding::peer_address(own, &before).map(str::to_owned)).unwrap_or_default();
     while durable.changed().await.is_ok() {
         let Some(configuration) = durable.borrow_and_update().clone() else { continue };
         let membership: Arc<Membership> = shard.membership.clone();
@@ -104,6 +108,15 @@ pub(super) async fn keep_remembering(shard: Rc<Shard>, changes: Arc<Changes>) {
         if !shard.membership.directory.identity().is_named_by(&configuration) {
             return shard.supervisor.retire(&configuration);
         }
+        if let Some(address) = founding::new_address(own, &listens, &before, &configuration) {
+            tracing::warn!(
+                address,
+                listens,
+                epoch = configuration.epoch(),
+                "the members reach this node at another address from now on: start it again with --peer-listen {address}"
+            );
+        }
+        before = configuration;
     }
 }
 

@@ -56,6 +56,18 @@ pub(super) fn peer_address(id: NodeId, configuration: &Configuration) -> Option<
     configuration.everybody().into_iter().find(|member| member.id == id).map(|member| member.address.as_str())
 }
 
+/// Whether a configuration gives node `id` another address than the one before, and than that at which it listens: it is to be started
+/// again there.
+pub(super) fn new_address<'a>(
+    id: NodeId,
+    listens: &str,
+    before: &Configuration,
+    installed: &'a Configuration,
+) -> Option<&'a str> {
+    let address = peer_address(id, installed)?;
+    (address != listens && peer_address(id, before) != Some(address)).then_some(address)
+}
+
 /// The newest configuration that the directory and the database know of, which the directory has from then on. `stored` is what the
 /// database says.
 ///
@@ -104,4 +116,23 @@ pub(super) fn retired(directory: &DataDir, configuration: &Configuration) -> Fat
     }
     tracing::info!(epoch, members = text(&configuration.members), "this node is no member any more");
     fatal::retired(directory.identity().node, epoch, directory.path())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use abd::TimestampMode;
+
+    #[test]
+    fn a_node_whose_address_is_changed_is_to_be_started_there() {
+        let at = |address: &str| {
+            let members = [(NodeId(1), address.to_owned()), (NodeId(2), "b:1".to_owned())];
+            Configuration::first(members, TimestampMode::Logical)
+        };
+        let moved = at("c:1");
+        assert_eq!(new_address(NodeId(1), "a:1", &at("a:1"), &moved), Some("c:1"));
+        assert_eq!(new_address(NodeId(1), "c:1", &at("a:1"), &moved), None, "it listens there already");
+        assert_eq!(new_address(NodeId(2), "0.0.0.0:1", &at("a:1"), &moved), None, "its own is the same");
+        assert_eq!(new_address(NodeId(3), "c:1", &at("a:1"), &moved), None, "it is no member");
+    }
 }
