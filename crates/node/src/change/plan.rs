@@ -241,6 +241,7 @@ pub(super) fn begun(view: &View, leaving: &[NodeId]) -> Result<Configuration, Re
                 Some(LEVEL..) => {}
                 Some(_) => return Err(Refusal::Level(id)),
                 None if leaving.contains(&id) && !view.is_up(id) => {}
+                None if view.is_up(id) => return Err(Refusal::LevelUntold(id)),
                 None => return Err(Refusal::LevelUnknown(id)),
             }
         }

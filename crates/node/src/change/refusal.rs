@@ -88,6 +88,12 @@ pub enum Refusal {
     /// An older release.
     #[error("node {0} runs a release that cannot change the members: upgrade it first")]
     Level(NodeId),
+    /// An older release, which tells nothing; or it has just been connected.
+    #[error(
+        "node {0} answers and does not tell what its release can do, as one that cannot change the members: upgrade it, or repeat this in a few \
+         seconds if that is done"
+    )]
+    LevelUntold(NodeId),
     /// Perhaps an older release.
     #[error(
         "node {0} does not answer, so nobody knows whether its release can change the members: start it, or take it out with the same change"

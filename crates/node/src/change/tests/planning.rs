@@ -117,6 +117,10 @@ fn every_member_that_stays_has_a_release_that_can_change_members() {
     // A dead node that is replaced is not waited for.
     begun(&unmet(), &replace(3, "a:1"));
     assert!(refused(&unmet(), &replace(2, "a:1")).contains("nobody knows whether its release can"));
+    // One that answers and says nothing of it is not taken for one that does not answer.
+    let mut silent = unmet();
+    silent.handle_up(NodeId(3), true, START);
+    assert!(refused(&silent, &replace(2, "a:1")).starts_with("node 3 answers and does not tell"));
     // Once all could, nobody is asked again.
     let mut later = unmet();
     later.handle_installed(

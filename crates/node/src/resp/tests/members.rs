@@ -96,7 +96,7 @@ fn a_change_that_is_through_meanwhile_is_not_given_up() {
     }
     let reply = told(&here, "MEMBERS ABORT", |operation| keys.carry_out(operation));
     assert_eq!(reply, "-REFUSED the change is through: since epoch 3 at the latest the members are 1, 2");
-    // That another change was given up, and this one begun, is no reason to give this one up.
+    // Another one that is under way meanwhile is not given up in its place.
     let before = late.get_mut().view().configuration.clone();
     let mut back = before.successor().unwrap();
     back.stage = crate::configuration::Stage::Stable;
