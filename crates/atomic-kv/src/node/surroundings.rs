@@ -160,15 +160,7 @@ impl Environment for Surroundings {
     fn news(&self) -> News {
         let directory = self.membership.directory.identity().presented();
         let (synced_in, lost, heal) = (self.repairs.synced_in(), self.healing.lost(), self.healing.wanted());
-        News {
-            directory,
-            level: LEVEL,
-            synced_in,
-            lost,
-            heal,
-            pulled: self.repairs.pulled(),
-            ..News::default()
-        }
+        News { directory, level: LEVEL, synced_in, lost, heal, pulled: self.repairs.pulled() }
     }
 
     fn remembered(&self) -> Vec<(NodeId, DirectoryId)> {
