@@ -23,10 +23,11 @@ fn wait_healed(node: &Node) {
     assert!(node.log().contains("what was lost here is back"), "{}", node.log());
 }
 
-/// Nobody has refused or not answered anything.
+/// Nobody has refused anything. What became of a DEL beside SETs of its key may be beyond knowing while one of three abstains (P3').
 fn nothing_failed(load: Background) {
     let recording = load.judge();
-    assert!(recording.errors.is_empty(), "{:?}", recording.errors);
+    let others: Vec<&String> = recording.errors.keys().filter(|kind| *kind != "INDETERMINATE").collect();
+    assert!(others.is_empty(), "{:?}", recording.errors);
 }
 
 /// Each pair of nodes has all of it: nobody abstains for anything any more.
