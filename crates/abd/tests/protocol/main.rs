@@ -5,6 +5,7 @@ mod found;
 mod functions;
 mod haste;
 mod made;
+mod messages;
 mod nearness;
 mod paper;
 mod random;

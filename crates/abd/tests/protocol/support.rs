@@ -5,12 +5,12 @@
 
 use crate::functions::evaluate;
 pub(crate) use crate::made::{delete, fresh_acceptor, get, read_reply, set, stamped, version};
+pub(crate) use crate::messages::{Message, Payload};
 use abd::loopback::MapStore;
 use abd::{
-    Acceptor, AcceptorLimits, AfterCommit, Ballot, CallId, Config, Content, Coordinator, Instant, Interval,
-    Members, Moment, Newest, NodeId, Now, Operation, OperationId, Outcome, PAUSE, QuorumSystem, Reaction,
-    Replica, Reply, Request, Scope, StampedValue, Standing, TimestampIssuer, TimestampMode, Unit, Version,
-    VersionStore,
+    Acceptor, AcceptorLimits, AfterCommit, Ballot, Config, Content, Coordinator, Instant, Interval, Members,
+    Moment, Newest, NodeId, Now, Operation, OperationId, Outcome, PAUSE, QuorumSystem, Reaction, Replica,
+    Reply, Scope, StampedValue, Standing, TimestampIssuer, TimestampMode, Unit, Version, VersionStore,
 };
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
@@ -69,66 +69,6 @@ impl VersionStore for Disk {
 
     fn is_damage(_: &Damaged) -> bool {
         true
-    }
-}
-
-/// What travels.
-#[derive(Clone, Debug)]
-pub(crate) enum Payload {
-    /// From a coordinator to a replica.
-    Request(Request),
-    /// From a replica to a coordinator.
-    Reply(Reply),
-}
-
-/// A message in the pool.
-#[derive(Clone, Debug)]
-pub(crate) struct Message {
-    /// Sender.
-    pub(crate) from: u32,
-    /// Receiver.
-    pub(crate) to: u32,
-    /// The call it belongs to.
-    pub(crate) call: CallId,
-    /// Incarnation of the *coordinator* side. A reply to an earlier one is lost with its connection.
-    pub(crate) boot: u32,
-    /// In which configuration it was sent.
-    pub(crate) scope: Scope,
-    /// What it says.
-    pub(crate) payload: Payload,
-}
-
-impl Message {
-    /// Whether it asks for a write.
-    pub(crate) fn is_write(&self) -> bool {
-        matches!(self.payload, Payload::Request(Request::LocalWrite { .. }))
-    }
-
-    /// Whether it is a replica's answer.
-    pub(crate) fn is_reply(&self) -> bool {
-        matches!(self.payload, Payload::Reply(_))
-    }
-
-    /// What a write wants to have stored.
-    pub(crate) fn stamped(&self) -> Option<&StampedValue> {
-        match &self.payload {
-            Payload::Request(Request::LocalWrite { stamped, .. }) => Some(stamped),
-            _ => None,
-        }
-    }
-
-    /// Whether a node sent it or is to get it.
-    pub(crate) fn touches(&self, node: u32) -> bool {
-        self.from == node || self.to == node
-    }
-
-    /// Whether it runs between the coordinator of the one and the replica of the other, in either direction.
-    pub(crate) fn between(&self, coordinator: u32, replica: u32) -> bool {
-        if self.is_reply() {
-            self.to == coordinator && self.from == replica
-        } else {
-            self.from == coordinator && self.to == replica
-        }
     }
 }
 
