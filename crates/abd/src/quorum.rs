@@ -97,16 +97,6 @@ impl Members {
         self.0
     }
 
-    /// Whether these are a majority.
-    pub fn is_majority(&self, yes: NodeSet) -> bool {
-        self.tally(yes, NodeSet::EMPTY) == Tally::Reached
-    }
-
-    /// Whether a majority is left without these.
-    pub fn suffices_without(&self, no: NodeSet) -> bool {
-        self.tally(NodeSet::EMPTY, no) != Tally::Impossible
-    }
-
     /// Whether `yes` has a majority, may come to have one, or cannot any more because of `no`.
     fn tally(&self, yes: NodeSet, no: NodeSet) -> Tally {
         let yes = self.0.common(yes);

@@ -109,38 +109,3 @@ proptest! {
         check(&memory, &truth);
     }
 }
-
-/// `cargo test --release -p store --test contents -- --ignored --nocapture`
-#[test]
-#[ignore = "it measures"]
-fn how_fast_pages_are() {
-    let directory = directory();
-    let disk = DiskDatabase::open(directory.path(), DiskOptions::default()).unwrap();
-    let store = MultiVersionStore::new(Arc::new(disk), 1 << 20).unwrap();
-    let keys = 1_000_000_u64;
-    for from in (0..keys).step_by(1_000) {
-        // In no order.
-        let number = |number: u64| number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
-        let put = |at| {
-            (
-                Bytes::from(format!("key {:016x}", number(at))),
-                stamped(at + 1, Content::Value(vec![7; 100].into())),
-            )
-        };
-        store.commit(&(from..from + 1_000).map(put).collect::<Vec<_>>()).unwrap();
-    }
-    for limits in [WalkLimits { keys: 1_024, bytes: 256 << 10 }, WalkLimits { keys: 16_384, bytes: 4 << 20 }]
-    {
-        let (begun, mut after, mut found) = (std::time::Instant::now(), None, 0);
-        loop {
-            let page = store.walk_contents(after.as_deref(), None, limits, Trust::Whole).unwrap();
-            found += page.entries.len();
-            after = page.told_up_to;
-            if after.is_none() {
-                break;
-            }
-        }
-        let seconds = begun.elapsed().as_secs_f64();
-        println!("{limits:?}: {found} keys, {:.1} MB/s of contents", found as f64 * 100e-6 / seconds);
-    }
-}

@@ -18,7 +18,7 @@ mod tests;
 pub use encoding::ConfigurationError;
 pub use succession::NotASuccessor;
 
-use abd::{Members, NodeId, NodeSet, QuorumSystem, Scope, TimestampMode};
+use abd::{Members, NodeId, QuorumSystem, Scope, TimestampMode};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -183,11 +183,6 @@ impl Configuration {
     /// The members with their addresses: `1=HOST:PORT,2=HOST:PORT`.
     pub fn text(&self) -> String {
         text(&self.members)
-    }
-
-    /// Whether the members of `next` who answer now, those in `up`, are a majority of them.
-    pub fn is_live(next: &[Member], up: NodeSet) -> bool {
-        ids(next).is_majority(up)
     }
 }
 

@@ -40,8 +40,9 @@ impl<D: Database> MultiVersionStore<D> {
         })
     }
 
-    /// Notes durably that all that is lost by now is being brought back from others, for a directory that is to have this id. Before
-    /// the first of it comes back, and again whenever that begins from the beginning. What is lost later is not healed with it.
+    /// Notes durably that all that is lost by now is being brought back from others, for a directory that is to have this id. Once,
+    /// before the first of it comes back and before anything is acknowledged in the configuration that names that id: what is lost later may
+    /// have been acknowledged in it, and is not healed with it.
     ///
     /// # Errors
     /// As [`Database::write`].
