@@ -4,9 +4,9 @@
 use abd::coordinator::{Config, Coordinator, TimestampMode};
 use abd::loopback::MapStore;
 use abd::{
-    Acceptor, AcceptorLimits, CallId, Content, Deadline, Instant, Members, QuorumSystem, Moment, NodeId, Now, Operation,
-    Outcome, PAUSE, Reaction, Replica, Request, Scope, StampedValue, Standing, Timestamp, TimestampIssuer,
-    Version, wire,
+    Acceptor, AcceptorLimits, CallId, Content, Deadline, Instant, Members, Moment, NodeId, Now, Operation,
+    Outcome, PAUSE, QuorumSystem, Reaction, Replica, Request, Scope, StampedValue, Standing, Timestamp,
+    TimestampIssuer, Version, wire,
 };
 use bytes::{Bytes, BytesMut};
 use gungraun::{library_benchmark, library_benchmark_group, main};
