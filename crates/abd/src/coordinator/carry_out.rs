@@ -1,21 +1,20 @@
 //! What is the same for all machines: their steps are carried out, timers fire, rule T1 is waited for, operations end.
 
-use super::in_flight::Position;
+use super::in_flight::Taken;
 use super::machine::Machine;
 use super::running::Running;
 use super::step::{FoldStep, Settled, Step};
-use super::{Coordinator, TimestampMode};
+use super::{Config, Coordinator, TimestampMode};
 use crate::issuer::TimestampIssuer;
 use crate::operation::{OperationId, Outcome, Reason};
-use crate::time::Now;
+use crate::time::{Instant, Now};
 use crate::update::{Evaluation, EvaluationId};
 use crate::version::Version;
-use alloc::boxed::Box;
 use alloc::vec;
 use core::time::Duration;
 
 impl Coordinator {
-    pub(super) fn on_timer(&mut self, id: u64, running: &mut Running, now: Now) -> Step {
+    pub(super) fn on_timer(&mut self, running: &mut Running, now: Now) -> Step {
         running.armed = None;
         let is_fold = matches!(running.machine, Machine::Fold(_));
         if let Machine::CommitWait(Settled { version, outcome, .. }) = &running.machine
@@ -40,7 +39,7 @@ impl Coordinator {
             Machine::Fold(fold) if fold.is_in_trouble() => return Step::Fold(FoldStep::Retry),
             _ => {}
         }
-        running.call_again(id, &mut self.transmits);
+        running.call_again(&mut self.transmits);
         running.resend_pause = (running.resend_pause * 2).min(self.config.resend_after * 8);
         running.due_after(now.instant, running.resend_pause);
         Step::Continue
@@ -75,96 +74,86 @@ impl Coordinator {
     }
 
     /// Carries out what an input led to, and keeps or ends the operation.
-    pub(super) fn take(
-        &mut self,
-        id: u64,
-        position: Position,
-        mut running: Box<Running>,
-        step: Step,
-        now: Now,
-        issuer: &TimestampIssuer,
-    ) {
+    pub(super) fn carry_out(&mut self, mut running: Taken, step: Step, now: Now, issuer: &TimestampIssuer) {
         match step {
             Step::Continue => {}
             Step::AskMajority => {
-                let chosen = self.majority_to_ask(id, &running, now.instant);
-                running.widen(id, chosen, &mut self.transmits);
+                let chosen = self.majority_to_ask(&running, now.instant);
+                running.widen(chosen, &mut self.transmits);
             }
             Step::AskEverybody => {
-                running.widen(id, self.config.quorums.voters(), &mut self.transmits);
+                running.widen(self.config.quorums.voters(), &mut self.transmits);
             }
-            Step::AskAgain(member) => self.transmits.push_back(running.call(id, member)),
+            Step::AskAgain(member) => self.transmits.push_back(running.call(member)),
             Step::Enter(machine) => {
                 running.machine = machine;
-                running.enter(now.instant, self.config.resend_after, self.config.resend_after);
-                self.call_first(id, &mut running, now.instant);
+                return self.begin_phase(running, now.instant);
             }
-            Step::Settle(settled) => return self.settle_running(id, position, running, settled, now),
-            Step::End(outcome) => return self.finish(id, position, &running, outcome),
+            Step::Settle(settled) => return self.settle(running, settled, now),
+            Step::End(outcome) => return self.finish(running, outcome),
             Step::Evaluate(base, functions) => {
-                let evaluation = EvaluationId { operation: OperationId(id), phase: running.number };
+                let id = EvaluationId { operation: OperationId(running.id), phase: running.number };
                 let key = running.key.clone();
-                self.evaluations.push_back(Evaluation {
-                    id: evaluation,
-                    key,
-                    base,
-                    operations: vec![functions],
-                });
+                self.evaluations.push_back(Evaluation { id, key, base, operations: vec![functions] });
             }
             Step::Enqueue(newest, member) => {
                 running.machine = Machine::Member(member);
                 running.enter(now.instant, self.config.resend_after, self.config.resend_after);
                 running.due = running.deadline;
-                self.keep(id, position, running);
+                let id = running.id;
+                self.keep(running);
                 return self.enqueue(id, newest, now, issuer);
             }
-            Step::Fold(step) => return self.fold_step(id, position, running, step, now, issuer),
+            Step::Fold(step) => return self.fold_step(running, step, now, issuer),
         }
-        self.keep(id, position, running);
+        self.keep(running);
+    }
+
+    /// The phase that a machine has come to begins: those are called whom it asks first.
+    pub(super) fn begin_phase(&mut self, mut running: Taken, now: Instant) {
+        let Config { hedge_after, resend_after, .. } = self.config;
+        let due_after = if running.machine.is_question() { hedge_after } else { resend_after };
+        running.enter(now, due_after, resend_after);
+        self.call_first(&mut running, now);
+        self.keep(running);
     }
 
     /// Keeps an operation until its next input, or until something is due.
-    pub(super) fn keep(&mut self, id: u64, position: Position, mut running: Box<Running>) {
+    pub(super) fn keep(&mut self, mut running: Taken) {
         if running.armed != Some(running.due) {
-            self.disarm(id, &running);
+            self.disarm(&running);
             running.armed = Some(running.due);
-            self.timers.insert((running.due, id));
+            self.timers.insert((running.due, running.id));
         }
-        self.running.put_back(position, running);
+        self.running.put_back(running);
     }
 
     /// T1: every operation, Get included, answers only when its version is in the past for certain.
-    pub(super) fn settle_running(
-        &mut self,
-        id: u64,
-        position: Position,
-        mut running: Box<Running>,
-        settled: Settled,
-        now: Now,
-    ) {
+    pub(super) fn settle(&mut self, mut running: Taken, settled: Settled, now: Now) {
         if self.config.mode == TimestampMode::Logical || waited_out(now, settled.version) {
             // It waits for no fold any more.
             running.machine = Machine::CommitWait(settled.clone());
-            return self.finish(id, position, &running, settled.outcome);
+            return self.finish(running, settled.outcome);
         }
         let wait = self.commit_wait(now, settled.version);
         running.machine = Machine::CommitWait(settled);
-        running.enter(now.instant, wait, running.resend_pause);
-        self.keep(id, position, running);
+        let resend_pause = running.resend_pause;
+        running.enter(now.instant, wait, resend_pause);
+        self.keep(running);
     }
 
-    pub(super) fn disarm(&mut self, id: u64, running: &Running) {
+    pub(super) fn disarm(&mut self, running: &Running) {
         if let Some(at) = running.armed {
-            self.timers.remove(&(at, id));
+            self.timers.remove(&(at, running.id));
         }
     }
 
-    pub(super) fn finish(&mut self, id: u64, position: Position, running: &Running, outcome: Outcome) {
-        self.disarm(id, running);
-        self.running.end(position);
-        self.outcomes.push_back((OperationId(id), outcome));
+    pub(super) fn finish(&mut self, running: Taken, outcome: Outcome) {
+        self.disarm(&running);
+        self.running.end(&running);
+        self.outcomes.push_back((OperationId(running.id), outcome));
         if matches!(running.machine, Machine::Member(_)) {
-            self.leave(id, &running.key);
+            self.leave(running.id, &running.key);
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::time::Instant;
 
 impl Coordinator {
     /// Calls those whom a fresh phase asks first ([`Machine::first`](super::machine::Machine::first)).
-    pub(super) fn call_first(&mut self, id: u64, running: &mut Running, now: Instant) {
+    pub(super) fn call_first(&mut self, running: &mut Running, now: Instant) {
         let mut chosen = NodeSet::EMPTY;
         let mut may_wait = NodeSet::EMPTY;
         match running.machine.first() {
@@ -17,11 +17,11 @@ impl Coordinator {
             First::Local => {
                 chosen.insert(self.config.local);
             }
-            First::Majority => chosen = self.majority_to_ask(id, running, now),
+            First::Majority => chosen = self.majority_to_ask(running, now),
             First::Everybody { but, is_patient } => {
                 chosen = self.config.quorums.voters().minus(but);
                 let avoided = self.avoided(running);
-                let waited_for = self.preferred_majority(id, avoided);
+                let waited_for = self.preferred_majority(running.id, avoided);
                 // Those who may fail to answer are not relied upon.
                 if is_patient && waited_for.minus(avoided) == waited_for {
                     may_wait = chosen.minus(waited_for);
@@ -30,14 +30,14 @@ impl Coordinator {
         }
         for member in chosen.iter() {
             running.calls.contacted.insert(member);
-            let transmit = running.call(id, member);
+            let transmit = running.call(member);
             self.transmits.push_back(Transmit { may_wait: may_wait.contains(member), ..transmit });
         }
     }
 
     /// Those whom a question goes to first: a majority, and now and then one more.
-    pub(super) fn majority_to_ask(&mut self, id: u64, running: &Running, now: Instant) -> NodeSet {
-        let mut chosen = self.preferred_majority(id, self.avoided(running));
+    pub(super) fn majority_to_ask(&mut self, running: &Running, now: Instant) -> NodeSet {
+        let mut chosen = self.preferred_majority(running.id, self.avoided(running));
         // What has been asked is not asked again, and whose disk is full does not help a write.
         let contacted = running.calls.contacted;
         let useless = if running.needs_room { self.unwritable } else { NodeSet::EMPTY };
@@ -45,7 +45,7 @@ impl Coordinator {
         if let Some(member) = self.nearness.due(others, now) {
             chosen.insert(member);
         }
-        let call = CallId { operation: id, phase: running.number };
+        let call = CallId { operation: running.id, phase: running.number };
         let local = self.config.local;
         for member in chosen.minus(contacted).iter().filter(|member| *member != local) {
             self.nearness.ask(member, call, now);

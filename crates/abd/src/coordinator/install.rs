@@ -10,10 +10,8 @@
 //! ```
 
 use super::get::Get;
-use super::in_flight::Position;
+use super::in_flight::Taken;
 use super::machine::Machine;
-use super::running::Running;
-use super::step::Next;
 use super::storing::Storing;
 use super::update::fold::FoldPhase;
 use super::update::look::Look;
@@ -22,7 +20,6 @@ use super::{Contention, Coordinator};
 use crate::issuer::TimestampIssuer;
 use crate::quorum::{NodeSet, QuorumSystem};
 use crate::time::Now;
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 impl Coordinator {
@@ -50,43 +47,29 @@ impl Coordinator {
         self.config.quorums = quorums;
         // What was still to be sent belongs to an epoch in which nobody will answer it.
         self.transmits.clear();
-        let in_flight: Vec<u64> = self.running.iter_mut().map(|(id, _)| id).collect();
+        let in_flight: Vec<u64> = self.running.iter_mut().map(|running| running.id).collect();
         for id in in_flight {
-            if let Some((position, mut running)) = self.running.take(id) {
+            if let Some(mut running) = self.running.take(id) {
                 running.scope = new;
-                self.go_on(id, position, running, now, issuer);
+                self.go_on(running, now, issuer);
             }
         }
     }
 
     /// An operation in flight goes on in a new epoch.
-    fn go_on(
-        &mut self,
-        id: u64,
-        position: Position,
-        mut running: Box<Running>,
-        now: Now,
-        issuer: &TimestampIssuer,
-    ) {
+    fn go_on(&mut self, mut running: Taken, now: Now, issuer: &TimestampIssuer) {
         match &mut running.machine {
             Machine::Get(get) => *get = Get::new(),
             Machine::Look(look) => *look = Look::new(core::mem::take(&mut look.functions)),
             Machine::Write(write) => write.begin_anew(),
-            Machine::Fold(_) => return self.fold_goes_on(id, position, running, now, issuer),
+            Machine::Fold(_) => return self.fold_goes_on(running, now, issuer),
             // They wait for a fold, or for a time: what has settled was answered by a quorum of its epoch.
-            Machine::Member(_) | Machine::CommitWait(_) => return self.keep(id, position, running),
+            Machine::Member(_) | Machine::CommitWait(_) => return self.keep(running),
         }
-        self.call_anew(id, position, running, now);
+        self.begin_phase(running, now.instant);
     }
 
-    fn fold_goes_on(
-        &mut self,
-        id: u64,
-        position: Position,
-        mut running: Box<Running>,
-        now: Now,
-        issuer: &TimestampIssuer,
-    ) {
+    fn fold_goes_on(&mut self, mut running: Taken, now: Now, issuer: &TimestampIssuer) {
         let fold = running.fold_mut();
         if let Some(own) = &mut fold.own {
             own.enter_epoch();
@@ -94,28 +77,19 @@ impl Coordinator {
         match &mut fold.phase {
             FoldPhase::Publish(storing) => {
                 *storing = Storing::new(storing.stamped.clone(), NodeSet::EMPTY);
-                self.call_anew(id, position, running, now);
+                self.begin_phase(running, now.instant);
             }
-            FoldPhase::Pause(_) => self.keep(id, position, running),
+            FoldPhase::Pause(_) => self.keep(running),
             FoldPhase::Prepare(_) | FoldPhase::Evaluate(_) | FoldPhase::Accept(_) => {
-                let next = fold.own.as_ref().map_or(Next::Newest, |own| Next::Base(own.base.clone()));
+                let next = fold.next_attempt();
                 if fold.own.is_none() {
                     // They were to be evaluated at a base, and nothing of theirs was sent.
                     let operations = core::mem::take(&mut fold.operations);
-                    self.put_back(&running.key.clone(), operations);
+                    self.put_back(&running.key, operations);
                 }
-                self.prepare(id, position, running, next, now, issuer);
+                self.prepare(running, next, now, issuer);
             }
         }
-    }
-
-    /// The phase begins, with nobody asked yet.
-    fn call_anew(&mut self, id: u64, position: Position, mut running: Box<Running>, now: Now) {
-        let is_question = running.machine.is_question();
-        let due_after = if is_question { self.config.hedge_after } else { self.config.resend_after };
-        running.enter(now.instant, due_after, self.config.resend_after);
-        self.call_first(id, &mut running, now.instant);
-        self.keep(id, position, running);
     }
 }
 

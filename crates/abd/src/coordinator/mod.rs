@@ -25,6 +25,7 @@ mod in_flight;
 mod install;
 mod machine;
 mod nearness;
+mod peers;
 mod running;
 mod step;
 mod storing;
@@ -40,10 +41,8 @@ use crate::time::{Instant, Now};
 use crate::update::{Evaluated, Evaluation, EvaluationId};
 use crate::value::{Content, Deadline, StampedValue};
 use crate::version::{NodeId, Version};
-use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use bytes::Bytes;
-use carry_out::hedge;
 use core::num::NonZeroU64;
 use core::time::Duration;
 use get::Get;
@@ -178,7 +177,6 @@ impl Coordinator {
     ) -> OperationId {
         let id = self.next_operation;
         self.next_operation += 1;
-        let position = self.running.begin(id);
         let (key, needs_room) = (operation.key().clone(), operation.needs_room());
         let (machine, enqueues) = match self.machine_for(operation, now, issuer) {
             Ok(machine) => {
@@ -186,18 +184,17 @@ impl Coordinator {
                 (machine, enqueues)
             }
             Err(reason) => {
-                self.running.end(position);
                 self.outcomes.push_back((OperationId(id), Outcome::Refused(reason)));
                 return OperationId(id);
             }
         };
-        let mut running =
-            Box::new(Running::new(key, needs_room, machine, deadline, &self.config, now.instant));
+        let running = Running::new(id, key, needs_room, machine, deadline, &self.config, now.instant);
+        let mut running = self.running.begin(running);
         if enqueues {
             running.due = deadline;
         }
-        self.call_first(id, &mut running, now.instant);
-        self.keep(id, position, running);
+        self.call_first(&mut running, now.instant);
+        self.keep(running);
         if enqueues {
             self.enqueue(id, StampedValue::NEVER, now, issuer);
         }
@@ -245,9 +242,9 @@ impl Coordinator {
 
     /// Ends an operation whose caller is gone. It answers `Refused` or `Indeterminate`, as a deadline would.
     pub fn cancel(&mut self, operation: OperationId) {
-        if let Some((position, running)) = self.running.take(operation.0) {
+        if let Some(running) = self.running.take(operation.0) {
             let outcome = self.give_up(&running, Some(Reason::Cancelled));
-            self.finish(operation.0, position, &running, outcome);
+            self.finish(running, outcome);
         }
     }
 
@@ -271,7 +268,7 @@ impl Coordinator {
             _ => 0,
         };
         self.know_boot(from, boot);
-        let Some((position, mut running)) = self.running.take(call.operation) else { return };
+        let Some(mut running) = self.running.take(call.operation) else { return };
         let step = match reply {
             _ if running.number != call.phase => Step::Continue,
             Reply::Refused(refusal) => {
@@ -288,7 +285,7 @@ impl Coordinator {
                 running.machine.absorb(&self.config.quorums, issuer, from, reply, now)
             }
         };
-        self.take(call.operation, position, running, step, now, issuer);
+        self.carry_out(running, step, now, issuer);
     }
 
     /// The next functions to be evaluated, until none is left; [`Coordinator::handle_evaluated`] follows, at once or later.
@@ -308,9 +305,9 @@ impl Coordinator {
         issuer: &TimestampIssuer,
     ) {
         let EvaluationId { operation: OperationId(operation), phase } = id;
-        let Some((position, mut running)) = self.running.take(operation) else { return };
+        let Some(mut running) = self.running.take(operation) else { return };
         if running.number != phase {
-            return self.keep(operation, position, running);
+            return self.keep(running);
         }
         match &mut running.machine {
             Machine::Look(look) => {
@@ -318,10 +315,10 @@ impl Coordinator {
                     panic!("at least one operation is evaluated");
                 };
                 let step = look.absorb_evaluated(&self.config.quorums, first);
-                self.take(operation, position, running, step, now, issuer);
+                self.carry_out(running, step, now, issuer);
             }
-            Machine::Fold(_) => self.evaluated(operation, position, running, evaluated, now, issuer),
-            _ => self.keep(operation, position, running),
+            Machine::Fold(_) => self.evaluated(running, evaluated, now, issuer),
+            _ => self.keep(running),
         }
     }
 
@@ -332,80 +329,11 @@ impl Coordinator {
                 break;
             }
             self.timers.pop_first();
-            let Some((position, mut running)) = self.running.take(id) else {
+            let Some(mut running) = self.running.take(id) else {
                 unreachable!("a timer outlives its operation {id}");
             };
-            let step = self.on_timer(id, &mut running, now);
-            self.take(id, position, running, step, now, issuer);
-        }
-    }
-
-    /// A connection to a replica is up (again), to the run of it with this boot count: whatever it has not answered is sent at
-    /// once.
-    pub fn handle_peer_up(&mut self, peer: NodeId, boot: u32) {
-        if self.config.quorums.voters().contains(peer) {
-            self.know_boot(peer, boot);
-            self.suspects.remove(peer);
-            self.nearness.forget(peer);
-            self.call_again(peer);
-        }
-    }
-
-    /// A replica can take now what it could not take before: whatever it has not answered is sent at once.
-    pub fn call_again(&mut self, peer: NodeId) {
-        for (id, running) in self.running.iter_mut() {
-            if running.calls.contacted.contains(peer) && !running.machine.answered().contains(peer) {
-                self.transmits.push_back(Transmit { again: true, ..running.call(id, peer) });
-            }
-        }
-    }
-
-    fn know_boot(&mut self, member: NodeId, boot: u32) {
-        if boot > 0 {
-            let known = self.boots.entry(member).or_default();
-            *known = boot.max(*known);
-        }
-    }
-
-    /// A connection to a replica is gone: phases that rely on it ask somebody else at once.
-    pub fn handle_peer_down(&mut self, peer: NodeId) {
-        let all = self.config.quorums.voters();
-        if !all.contains(peer) {
-            return;
-        }
-        self.suspects.insert(peer);
-        self.nearness.forget(peer);
-        for (id, running) in self.running.iter_mut() {
-            if running.calls.contacted.contains(peer) && !running.machine.answered().contains(peer) {
-                running.widen(id, all, &mut self.transmits);
-            }
-        }
-    }
-
-    /// A question to the own replica will not be answered soon: its disk is slow. The others are asked at once, as they would be
-    /// after [`Config::hedge_after`].
-    pub fn handle_local_delay(&mut self, call: CallId, now: Now, issuer: &TimestampIssuer) {
-        let Some((position, mut running)) = self.running.take(call.operation) else { return };
-        let step = if running.machine.is_question() && running.number == call.phase && !running.hedged {
-            self.suspects.insert(self.config.local);
-            hedge(&mut running, now)
-        } else {
-            Step::Continue
-        };
-        self.take(call.operation, position, running, step, now, issuer);
-    }
-
-    /// A request was not sent, for want of room or because its phase was over: no answer to it is waited for.
-    pub fn handle_not_sent(&mut self, peer: NodeId, call: CallId) {
-        self.nearness.not_sent(peer, call);
-    }
-
-    /// A replica reported whether its disk has room.
-    pub fn handle_peer_writable(&mut self, peer: NodeId, writable: bool) {
-        if writable {
-            self.unwritable.remove(peer);
-        } else if self.config.quorums.voters().contains(peer) {
-            self.unwritable.insert(peer);
+            let step = self.on_timer(&mut running, now);
+            self.carry_out(running, step, now, issuer);
         }
     }
 

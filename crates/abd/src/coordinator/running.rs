@@ -14,6 +14,7 @@ use core::time::Duration;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Running {
+    pub(super) id: u64,
     pub(super) key: Bytes,
     /// Whether replicas whose disk is full cannot carry it out.
     pub(super) needs_room: bool,
@@ -40,6 +41,7 @@ pub(super) struct Calls {
 
 impl Running {
     pub(super) fn new(
+        id: u64,
         key: Bytes,
         needs_room: bool,
         machine: Machine,
@@ -48,6 +50,7 @@ impl Running {
         now: Instant,
     ) -> Self {
         Self {
+            id,
             key,
             needs_room,
             scope: config.quorums.scope(),
@@ -92,26 +95,31 @@ impl Running {
         }
     }
 
+    /// Whether this member was called and has not answered.
+    pub(super) fn waits_for(&self, member: NodeId) -> bool {
+        self.calls.contacted.minus(self.machine.answered()).contains(member)
+    }
+
     /// The current phase's request to a member.
-    pub(super) fn call(&self, id: u64, to: NodeId) -> Transmit {
+    pub(super) fn call(&self, to: NodeId) -> Transmit {
         let request = self.machine.request(self.key.clone(), to);
-        let call = CallId { operation: id, phase: self.number };
+        let call = CallId { operation: self.id, phase: self.number };
         let Self { scope, deadline, .. } = *self;
         Transmit { to, call, scope, deadline, request, may_wait: false, again: false }
     }
 
     /// Calls those of `chosen` that this phase has not called yet.
-    pub(super) fn widen(&mut self, id: u64, chosen: NodeSet, transmits: &mut VecDeque<Transmit>) {
+    pub(super) fn widen(&mut self, chosen: NodeSet, transmits: &mut VecDeque<Transmit>) {
         for member in chosen.minus(self.calls.contacted).iter() {
             self.calls.contacted.insert(member);
-            transmits.push_back(self.call(id, member));
+            transmits.push_back(self.call(member));
         }
     }
 
     /// Calls those once more that were called and have not answered.
-    pub(super) fn call_again(&self, id: u64, transmits: &mut VecDeque<Transmit>) {
+    pub(super) fn call_again(&self, transmits: &mut VecDeque<Transmit>) {
         for member in self.calls.contacted.minus(self.machine.answered()).iter() {
-            transmits.push_back(Transmit { again: true, ..self.call(id, member) });
+            transmits.push_back(Transmit { again: true, ..self.call(member) });
         }
     }
 }

@@ -5,19 +5,12 @@
 //!
 //! An expiry that Gets alone have proposed binds nobody: it has no effect but at its base, however often it is proposed (rule E1).
 
-use super::super::Coordinator;
-use super::super::in_flight::Position;
-use super::super::running::Running;
 use crate::ballot::Ballot;
-use crate::issuer::TimestampIssuer;
 use crate::message::Closed;
-use crate::operation::Reason;
 use crate::quorum::{NodeSet, QuorumSystem};
-use crate::time::Now;
 use crate::update::{AcceptedThere, Proposal};
 use crate::value::StampedValue;
 use crate::version::NodeId;
-use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
@@ -123,27 +116,6 @@ impl Own {
         };
         // Most are possible at one at which some range begins.
         quorums.is_quorum(unknown) || self.accepted.iter().any(|(_, lowest, _)| under(lowest))
-    }
-}
-
-impl Coordinator {
-    /// Nobody tells what became of a fold that was proposed in an older epoch (P3'): its operations end, and those that wait need not
-    /// wait longer.
-    pub(super) fn end_unknown(
-        &mut self,
-        id: u64,
-        position: Position,
-        mut running: Box<Running>,
-        now: Now,
-        issuer: &TimestampIssuer,
-    ) {
-        let fold = running.fold_mut();
-        fold.learn();
-        fold.evaluated.clear();
-        for operation in core::mem::take(&mut fold.operations) {
-            self.end(operation, Reason::FateUnknown { refusal: None });
-        }
-        self.next_fold(id, position, running, now, issuer);
     }
 }
 

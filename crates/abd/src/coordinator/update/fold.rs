@@ -163,6 +163,11 @@ impl Fold {
         }
     }
 
+    /// Where it goes on: at the base of what it has proposed, as long as the fate of that is unknown (rule P3').
+    pub(in super::super) fn next_attempt(&self) -> Next {
+        self.own.as_ref().map_or(Next::Newest, |own| Next::Base(own.base.clone()))
+    }
+
     /// The highest promise that was in the way of the phase that ends, and the newest version that it has seen.
     pub(super) fn learn(&mut self) {
         let (highest, newest) = match &self.phase {

@@ -10,6 +10,7 @@
 //! Each operation of its own looks ([`look`]), and then waits for the [`fold`] of its key, of which an event loop has one at a time.
 
 pub(super) mod accept;
+mod attempt;
 mod contention;
 pub(super) mod fate;
 pub(super) mod fold;
