@@ -10,6 +10,7 @@ extern crate std;
 pub mod acquaintances;
 pub mod addresses;
 pub mod admission;
+mod body;
 pub mod change;
 pub mod client;
 pub mod clock;

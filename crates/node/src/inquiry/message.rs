@@ -1,12 +1,12 @@
 //! What members ask each other for an inquiry, and the bytes of it.
 //!
-//! The body of a frame is `kind u8 | number u64 | phase u32 | payload`, as that of every other request (`abd::wire`), all integers
-//! big-endian. Whatever arrives is checked before anybody acts on it.
+//! Whatever arrives is checked before anybody acts on it.
 
 use super::listing::{ListedKey, Listing, PAGE_BYTES, PATTERN_BYTES_MAX, Wanted};
 use super::notes::{NOTE_BYTES_MAX, Note, NoteId, NoteKind};
+use crate::body::{get_copy, get_count, get_optional, put_count, put_head, put_optional};
 use crate::limits::KEY_BYTES_MAX;
-use abd::wire::{Reader, WireError, get_refusal, put_bytes, put_call, put_refusal};
+use abd::wire::{Reader, WireError, get_refusal, put_bytes, put_refusal};
 use abd::{CallId, Deadline, Refusal, Version};
 use alloc::vec::Vec;
 use bytes::{BufMut, Bytes, BytesMut};
@@ -103,33 +103,29 @@ pub fn is_answer(body: &[u8]) -> bool {
 
 /// Appends a question's body.
 pub fn put_question(out: &mut BytesMut, call: CallId, question: &Question) {
-    let head = |out: &mut BytesMut, kind| {
-        out.put_u8(kind);
-        put_call(out, call);
-    };
     match question {
         Question::Keys(Wanted { after, pattern, keys, bytes }) => {
-            head(out, KEYS);
+            put_head(out, KEYS, call);
             put_optional(out, after.as_ref());
             put_optional(out, pattern.as_ref());
             out.put_u32(*keys);
             out.put_u32(*bytes);
         }
         Question::Newest(key) => {
-            head(out, NEWEST);
+            put_head(out, NEWEST, call);
             put_bytes(out, key);
         }
         Question::Remember(Note { id, bytes }) => {
-            head(out, REMEMBER);
+            put_head(out, REMEMBER, call);
             put_note_id(out, id);
             put_bytes(out, bytes);
         }
         Question::Recall(id) => {
-            head(out, RECALL);
+            put_head(out, RECALL, call);
             put_note_id(out, id);
         }
         Question::Forget(kind) => {
-            head(out, FORGET);
+            put_head(out, FORGET, call);
             out.put_u8(*kind as u8);
         }
     }
@@ -149,10 +145,10 @@ pub fn get_question(body: Bytes) -> Result<(CallId, Question), WireError> {
             keys: reader.u32()?,
             bytes: reader.u32()?,
         }),
-        NEWEST => Question::Newest(get_short(&mut reader, KEY_BYTES_MAX)?),
+        NEWEST => Question::Newest(get_copy(&mut reader, KEY_BYTES_MAX)?),
         REMEMBER => {
             let id = get_note_id(&mut reader)?;
-            Question::Remember(Note { id, bytes: get_short(&mut reader, NOTE_BYTES_MAX)? })
+            Question::Remember(Note { id, bytes: get_copy(&mut reader, NOTE_BYTES_MAX)? })
         }
         RECALL => Question::Recall(get_note_id(&mut reader)?),
         FORGET => Question::Forget(get_note_kind(&mut reader)?),
@@ -164,29 +160,24 @@ pub fn get_question(body: Bytes) -> Result<(CallId, Question), WireError> {
 
 /// Appends an answer's body.
 pub fn put_answer(out: &mut BytesMut, call: CallId, answer: &Answer) {
-    let head = |out: &mut BytesMut, kind| {
-        out.put_u8(kind);
-        put_call(out, call);
-    };
     match answer {
         Answer::Keys(Listing { entries, told_up_to }) => {
-            head(out, LISTED);
-            let Ok(count) = u32::try_from(entries.len()) else { unreachable!("lists are short") };
-            out.put_u32(count);
+            put_head(out, LISTED, call);
+            put_count(out, entries.len());
             entries.iter().for_each(|entry| put_entry(out, entry));
             put_optional(out, told_up_to.as_ref());
         }
         Answer::Newest(version) => {
-            head(out, HAS);
+            put_head(out, HAS, call);
             out.put_slice(&version.to_bytes());
         }
-        Answer::Done => head(out, DONE),
+        Answer::Done => put_head(out, DONE, call),
         Answer::Note(note) => {
-            head(out, NOTE);
+            put_head(out, NOTE, call);
             put_optional(out, note.as_ref());
         }
         Answer::Refused(refusal) => {
-            head(out, REFUSED);
+            put_head(out, REFUSED, call);
             put_refusal(out, *refusal);
         }
     }
@@ -201,10 +192,7 @@ pub fn get_answer(body: Bytes) -> Result<(CallId, Answer), WireError> {
     let (kind, call) = (reader.u8()?, reader.call()?);
     let answer = match kind {
         LISTED => {
-            let count = reader.u32()?;
-            if count as usize > ENTRIES_MAX {
-                return Err(WireError::Length);
-            }
+            let count = get_count(&mut reader, ENTRIES_MAX)?;
             let entries = (0..count).map(|_| get_entry(&mut reader)).collect::<Result<Vec<_>, _>>()?;
             Answer::Keys(Listing { entries, told_up_to: get_optional(&mut reader, KEY_BYTES_MAX)? })
         }
@@ -216,23 +204,6 @@ pub fn get_answer(body: Bytes) -> Result<(CallId, Answer), WireError> {
     };
     reader.end()?;
     Ok((call, answer))
-}
-
-fn put_optional(out: &mut BytesMut, bytes: Option<&Bytes>) {
-    out.put_u8(u8::from(bytes.is_some()));
-    if let Some(bytes) = bytes {
-        put_bytes(out, bytes);
-    }
-}
-
-fn get_optional(reader: &mut Reader<'_>, limit: usize) -> Result<Option<Bytes>, WireError> {
-    if reader.flags(1)? == 1 { get_short(reader, limit).map(Some) } else { Ok(None) }
-}
-
-/// Of its own: what is kept must not keep a buffer of the network.
-fn get_short(reader: &mut Reader<'_>, limit: usize) -> Result<Bytes, WireError> {
-    let bytes = reader.bytes()?;
-    if bytes.len() > limit { Err(WireError::Length) } else { Ok(Bytes::copy_from_slice(&bytes)) }
 }
 
 fn put_entry(out: &mut BytesMut, entry: &ListedKey) {
@@ -247,7 +218,7 @@ fn put_entry(out: &mut BytesMut, entry: &ListedKey) {
 
 fn get_entry(reader: &mut Reader<'_>) -> Result<ListedKey, WireError> {
     let flags = reader.flags(2)?;
-    let (key, version) = (get_short(reader, KEY_BYTES_MAX)?, reader.version()?);
+    let (key, version) = (get_copy(reader, KEY_BYTES_MAX)?, reader.version()?);
     let deadline = if flags & HAS_DEADLINE != 0 { Deadline(reader.u64()?) } else { Deadline::NONE };
     Ok(ListedKey { key, version, present: flags & IS_PRESENT != 0, deadline })
 }

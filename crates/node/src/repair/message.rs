@@ -1,10 +1,11 @@
 //! What replicas ask each other to find out who lacks what, and the bytes of it.
 //!
-//! The body of a frame is `kind u8 | operation u64 | phase u32 | payload`, as that of every other request (`abd::wire`), all
-//! integers big-endian. Whatever arrives is checked before anybody acts on it: sizes, counts, versions.
+//! Whatever arrives is checked before anybody acts on it: sizes, counts, versions.
 
 use super::ranges::{CHUNK_KEYS, Digest, PAGE_KEYS, Range};
-use abd::wire::{Reader, WireError, get_refusal, put_bytes, put_call, put_refusal};
+use crate::body::{get_copy, get_count, get_optional, put_count, put_head, put_optional};
+use crate::limits::KEY_BYTES_MAX;
+use abd::wire::{Reader, WireError, get_refusal, put_bytes, put_refusal};
 use abd::{CallId, Refusal, Version, VersionError};
 use alloc::vec::Vec;
 use bytes::{BufMut, Bytes, BytesMut};
@@ -113,10 +114,7 @@ pub fn get_question(body: Bytes) -> Result<(CallId, Question), WireError> {
     let (kind, call) = (reader.u8()?, reader.call()?);
     let question = match kind {
         DIGEST => {
-            let (range, count) = (get_range(&mut reader)?, reader.u32()?);
-            if count as usize > PAGE_KEYS {
-                return Err(WireError::Length);
-            }
+            let (range, count) = (get_range(&mut reader)?, get_count(&mut reader, PAGE_KEYS)?);
             Question::Digest { range, count, digest: *reader.take()? }
         }
         VERSIONS => {
@@ -140,10 +138,10 @@ pub fn put_answer(out: &mut BytesMut, call: CallId, answer: &Answer) {
         }
         Answer::Versions { versions, others, told_up_to } => {
             put_head(out, TOLD, call);
-            out.put_u32(length(versions.len()));
+            put_count(out, versions.len());
             versions.iter().for_each(|version| out.put_slice(&version.to_bytes()));
             put_list(out, others);
-            put_bound(out, told_up_to.as_ref());
+            put_optional(out, told_up_to.as_ref());
         }
         Answer::Refused(refusal) => {
             put_head(out, REFUSED, call);
@@ -162,10 +160,7 @@ pub fn get_answer(body: Bytes) -> Result<(CallId, Answer), WireError> {
     let answer = match kind {
         SAME => Answer::Same(reader.flags(1)? == 1),
         TOLD => {
-            let count = reader.u32()? as usize;
-            if count > CHUNK_KEYS {
-                return Err(WireError::Length);
-            }
+            let count = get_count(&mut reader, CHUNK_KEYS)?;
             let versions = (0..count).map(|_| reader.version()).collect::<Result<Vec<_>, _>>()?;
             let others = get_list(&mut reader, false)?;
             Answer::Versions { versions, others, told_up_to: get_bound(&mut reader)? }
@@ -177,13 +172,8 @@ pub fn get_answer(body: Bytes) -> Result<(CallId, Answer), WireError> {
     Ok((call, answer))
 }
 
-fn put_head(out: &mut BytesMut, kind: u8, call: CallId) {
-    out.put_u8(kind);
-    put_call(out, call);
-}
-
 fn put_list(out: &mut BytesMut, list: &[KeyVersion]) {
-    out.put_u32(length(list.len()));
+    put_count(out, list.len());
     for (key, version) in list {
         put_bytes(out, key);
         out.put_slice(&version.to_bytes());
@@ -191,31 +181,14 @@ fn put_list(out: &mut BytesMut, list: &[KeyVersion]) {
 }
 
 pub(crate) fn put_range(out: &mut BytesMut, range: &Range) {
-    put_bound(out, range.after.as_ref());
-    put_bound(out, range.up_to.as_ref());
-}
-
-pub(crate) fn put_bound(out: &mut BytesMut, bound: Option<&Bytes>) {
-    out.put_u8(u8::from(bound.is_some()));
-    if let Some(key) = bound {
-        put_bytes(out, key);
-    }
-}
-
-fn length(length: usize) -> u32 {
-    let Ok(length) = u32::try_from(length) else { unreachable!("lists are short") };
-    length
+    put_optional(out, range.after.as_ref());
+    put_optional(out, range.up_to.as_ref());
 }
 
 fn get_list(reader: &mut Reader<'_>, may_be_never: bool) -> Result<Vec<KeyVersion>, WireError> {
-    let count = reader.u32()? as usize;
-    if count > CHUNK_KEYS {
-        return Err(WireError::Length);
-    }
+    let count = get_count(reader, CHUNK_KEYS)?;
     let entry = |_| {
-        // Of its own: a few keys that are kept must not keep a whole buffer of the network.
-        let key = Bytes::copy_from_slice(&reader.bytes()?);
-        let version = reader.version()?;
+        let (key, version) = (get_copy(reader, KEY_BYTES_MAX)?, reader.version()?);
         if version == Version::MIN && !may_be_never {
             return Err(VersionError::NoWriter { node: 0, boot: 0, time: 0 }.into());
         }
@@ -228,6 +201,7 @@ pub(crate) fn get_range(reader: &mut Reader<'_>) -> Result<Range, WireError> {
     Ok(Range { after: get_bound(reader)?, up_to: get_bound(reader)? })
 }
 
+/// An end of a range, or how far somebody has told: a key.
 pub(crate) fn get_bound(reader: &mut Reader<'_>) -> Result<Option<Bytes>, WireError> {
-    if reader.flags(1)? == 1 { Ok(Some(Bytes::copy_from_slice(&reader.bytes()?))) } else { Ok(None) }
+    get_optional(reader, KEY_BYTES_MAX)
 }

@@ -1,15 +1,13 @@
 //! What a replica that pulls asks a source, and the bytes of it.
 //!
-//! The body of a frame is `kind u8 | operation u64 | phase u32 | payload`, as that of repair's messages, all integers big-endian.
 //! Whatever arrives is checked before anybody acts on it: sizes, counts, versions.
 
 use super::source::{CONTENTS_KEYS, LOST_MAX};
 use super::{Entry, Told};
-use crate::repair::message::{get_bound, get_range, put_bound, put_range};
+use crate::body::{get_count, get_head, put_count, put_head, put_optional};
+use crate::repair::message::{get_bound, get_range, put_range};
 use crate::repair::ranges::{Digest, PAGE_KEYS, Range};
-use abd::wire::{
-    Reader, WireError, get_refusal, put_acceptance, put_bytes, put_call, put_refusal, put_stamped,
-};
+use abd::wire::{Reader, WireError, get_refusal, put_acceptance, put_bytes, put_refusal, put_stamped};
 use abd::{CallId, Refusal, Scope};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -146,7 +144,7 @@ pub fn put_question(out: &mut BytesMut, call: CallId, question: &Question) {
         }
         Has::Each(digests) => {
             out.put_u8(EACH);
-            out.put_u32(length(digests.len()));
+            put_count(out, digests.len());
             digests.iter().for_each(|digest| out.put_slice(digest));
         }
     }
@@ -161,10 +159,7 @@ pub fn get_question(body: Bytes) -> Result<(CallId, Question), WireError> {
     let call = get_head(&mut reader, PULL)?;
     let (scope, range) = (get_scope(&mut reader)?, get_range(&mut reader)?);
     let (records, kind) = (reader.flags(1)? == 1, reader.flags(1)?);
-    let count = reader.u32()?;
-    if count as usize > PAGE_KEYS {
-        return Err(WireError::Length);
-    }
+    let count = get_count(&mut reader, PAGE_KEYS)?;
     let has = if kind == TOGETHER {
         Has::Together { count, digest: *reader.take()? }
     } else {
@@ -181,11 +176,11 @@ pub fn put_answer(out: &mut BytesMut, call: CallId, answer: &Answer) {
         Answer::Differs => put_head(out, DIFFERS, call),
         Answer::Contents(Contents { entries, lost, told_up_to }) => {
             put_head(out, CONTENTS, call);
-            out.put_u32(length(entries.len()));
+            put_count(out, entries.len());
             entries.iter().for_each(|entry| put_entry(out, entry));
-            out.put_u32(length(lost.len()));
+            put_count(out, lost.len());
             lost.iter().for_each(|range| put_range(out, range));
-            put_bound(out, told_up_to.as_ref());
+            put_optional(out, told_up_to.as_ref());
         }
         Answer::Refused(refusal) => {
             put_head(out, REFUSED, call);
@@ -205,9 +200,9 @@ pub fn get_answer(body: Bytes) -> Result<(CallId, Answer), WireError> {
         SAME => Answer::Same,
         DIFFERS => Answer::Differs,
         CONTENTS => {
-            let count = at_most(reader.u32()?, CONTENTS_KEYS)?;
+            let count = get_count(&mut reader, CONTENTS_KEYS)?;
             let entries = (0..count).map(|_| get_entry(&mut reader)).collect::<Result<_, _>>()?;
-            let count = at_most(reader.u32()?, LOST_MAX)?;
+            let count = get_count(&mut reader, LOST_MAX)?;
             let lost = (0..count).map(|_| get_range(&mut reader)).collect::<Result<_, _>>()?;
             Answer::Contents(Contents { entries, lost, told_up_to: get_bound(&mut reader)? })
         }
@@ -281,18 +276,6 @@ fn get_entry(reader: &mut Reader<'_>) -> Result<Entry, WireError> {
     Ok(Entry { key, newest, accepted })
 }
 
-fn put_head(out: &mut BytesMut, kind: u8, call: CallId) {
-    out.put_u8(kind);
-    put_call(out, call);
-}
-
-fn get_head(reader: &mut Reader<'_>, expected: u8) -> Result<CallId, WireError> {
-    match reader.u8()? {
-        kind if kind == expected => reader.call(),
-        other => Err(WireError::Kind(other)),
-    }
-}
-
 fn put_scope(out: &mut BytesMut, scope: Scope) {
     out.put_u32(scope.partition);
     out.put_u32(scope.epoch);
@@ -300,13 +283,4 @@ fn put_scope(out: &mut BytesMut, scope: Scope) {
 
 fn get_scope(reader: &mut Reader<'_>) -> Result<Scope, WireError> {
     Ok(Scope { partition: reader.u32()?, epoch: reader.u32()? })
-}
-
-fn at_most(count: u32, most: usize) -> Result<u32, WireError> {
-    if count as usize > most { Err(WireError::Length) } else { Ok(count) }
-}
-
-fn length(length: usize) -> u32 {
-    let Ok(length) = u32::try_from(length) else { unreachable!("lists are short") };
-    length
 }
