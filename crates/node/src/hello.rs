@@ -255,6 +255,21 @@ fn get_lane(mut field: Bytes) -> Result<LaneId, HelloError> {
 }
 
 impl About {
+    /// What somebody says of itself that is no member: a client library, or a node that does not know yet which one it is.
+    pub fn of_a_stranger() -> Self {
+        Self {
+            cluster: String::new(),
+            timestamps: String::new(),
+            member: None,
+            challenge: [0; 16],
+            admitted: false,
+            limits: Limits { key: 0, value: 0, frame: 0 },
+            loops: 1,
+            endpoint: None,
+            epoch: None,
+        }
+    }
+
     fn put(&self, lane: Option<LaneId>, out: &mut BytesMut) {
         put_field(out, CLUSTER, |out| out.put_slice(self.cluster.as_bytes()));
         put_field(out, TIMESTAMPS, |out| out.put_slice(self.timestamps.as_bytes()));

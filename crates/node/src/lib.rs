@@ -23,6 +23,8 @@ pub mod frames;
 pub mod functions;
 mod glob;
 pub mod hello;
+#[cfg(test)]
+mod in_memory;
 pub mod inquiry;
 pub mod introduction;
 pub mod lanes;

@@ -3,7 +3,7 @@
 
 use crate::support::client::Response;
 use crate::support::{Cluster, Connection, Node, eventually, http_get};
-use ::node::hello::{About, Hello, Limits, Service, Versions};
+use ::node::hello::{About, Hello, Service, Versions};
 use abd::Operation;
 use abd::wire::put_frame;
 use bytes::BytesMut;
@@ -68,17 +68,7 @@ fn whoever_writes_everything_before_reading_is_served() {
 /// Four anonymous callers of the Coordinator service that ask and never read.
 fn silent_callers(node: &Node, key: &str) -> Vec<TcpStream> {
     let mut bytes = BytesMut::new();
-    let about = About {
-        cluster: String::new(),
-        timestamps: String::new(),
-        member: None,
-        challenge: [0; 16],
-        admitted: false,
-        limits: Limits { key: 0, value: 0, frame: 0 },
-        loops: 1,
-        endpoint: None,
-        epoch: None,
-    };
+    let about = About::of_a_stranger();
     let (versions, service) = (Versions::OURS, Service::Coordinator);
     let hello = Hello { versions, service, lane: None, about, address: None };
     put_frame(&mut bytes, |body| hello.put(body));

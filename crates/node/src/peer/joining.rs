@@ -1,7 +1,7 @@
 //! How a newcomer learns which node it is: it asks those who are members who is awaited at its address.
 
 use crate::configuration::Configuration;
-use crate::hello::{About, Hello, HelloError, Limits, Service, Versions, WITH_CONFIGURATIONS, Welcome};
+use crate::hello::{About, Hello, HelloError, Service, Versions, WITH_CONFIGURATIONS, Welcome};
 use abd::NodeId;
 use alloc::string::String;
 use bytes::{Bytes, BytesMut};
@@ -26,22 +26,11 @@ fn versions() -> Versions {
 
 /// The body of the question: who is at this peer address, HOST:PORT?
 pub fn question(address: &str) -> Bytes {
-    let about = About {
-        cluster: String::new(),
-        timestamps: String::new(),
-        member: None,
-        challenge: [0; 16],
-        admitted: false,
-        limits: Limits { key: 0, value: 0, frame: 0 },
-        loops: 1,
-        endpoint: None,
-        epoch: None,
-    };
     let hello = Hello {
         versions: versions(),
         service: Service::Join,
         lane: None,
-        about,
+        about: About::of_a_stranger(),
         address: Some(address.into()),
     };
     let mut body = BytesMut::new();

@@ -2,7 +2,6 @@
 
 mod configurations;
 mod inquiries;
-mod store;
 mod surroundings;
 mod sweeping;
 mod syncing;
@@ -14,6 +13,7 @@ use crate::clock::Moments;
 use crate::configuration::{Configuration, DirectoryId};
 use crate::functions::{Function, FunctionAnswer};
 use crate::hello::{LaneId, LaneKind, WITH_CONFIGURATIONS as VERSION};
+use crate::in_memory::Store;
 use crate::inquiry::Finding;
 use crate::inquiry::notes::Notes;
 use crate::lanes::Bounds;
@@ -36,7 +36,6 @@ use alloc::vec;
 use bytes::BytesMut;
 use core::cell::{Cell, RefCell};
 use core::ops::Deref;
-use store::Store;
 
 use surroundings::Surroundings;
 
@@ -242,7 +241,7 @@ impl Cluster {
 
     fn stored(&self, node: usize) -> Option<Bytes> {
         let store = self.nodes[node].1.store.borrow();
-        store.0.get(&b"k"[..]).and_then(|stamped| stamped.content.value().cloned())
+        store.versions.get(&b"k"[..]).and_then(|stamped| stamped.content.value().cloned())
     }
 
     fn read(&mut self, node: usize) -> Bytes {

@@ -235,13 +235,8 @@ impl Wire {
         let about = About {
             cluster: node.cluster.clone(),
             timestamps: "logical".to_owned(),
-            member: None,
-            challenge: [0; 16],
-            admitted: false,
             limits: Limits { key: 64 << 10, value: 16 << 20, frame: 32 << 20 },
-            loops: 1,
-            endpoint: None,
-            epoch: None,
+            ..About::of_a_stranger()
         };
         let versions = Versions::OURS;
         let hello = Hello { versions, service: Service::Coordinator, lane: None, about, address: None };

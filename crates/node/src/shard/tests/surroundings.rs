@@ -79,12 +79,12 @@ impl Environment for Rc<Surroundings> {
         }
         let mut store = self.store.borrow_mut();
         if let Some((key, stamped)) = unit.version()
-            && store.0.get(key).is_none_or(|stored| stored.version < stamped.version)
+            && store.versions.get(key).is_none_or(|stored| stored.version < stamped.version)
         {
-            store.0.insert(key.clone(), stamped.clone());
+            store.versions.insert(key.clone(), stamped.clone());
         }
         if let Unit::Mark(mark) = unit {
-            store.1 = store.1.max(Some(mark));
+            store.mark = store.mark.max(mark);
         }
         self.done.borrow_mut().push((to, Completed::Written(reply.committed())));
         Ok(())

@@ -33,7 +33,7 @@ fn e4_what_is_due_is_expired_by_those_who_answer() {
         }
     };
     let is_there = |cluster: &Cluster, node: usize, key: Bytes| {
-        cluster.nodes[node].1.store.borrow().0[&key].content.is_value()
+        cluster.nodes[node].1.store.borrow().versions[&key].content.is_value()
     };
     pass(&mut cluster, 90);
     assert!((0..KEYS).all(|number| is_there(&cluster, 0, key(number))), "nothing is due");

@@ -22,7 +22,7 @@ fn filled(keys: u64) -> Cluster {
         for number in 0..keys {
             let length = if number % 1000 == 7 { 100_000 } else { 100 };
             let key = key(usize::try_from(number).unwrap());
-            surroundings.store.borrow_mut().0.insert(key, stamped(number, length));
+            surroundings.store.borrow_mut().versions.insert(key, stamped(number, length));
         }
     }
     cluster
@@ -36,7 +36,7 @@ fn pass(cluster: &mut Cluster, times: usize) {
 }
 
 fn same(cluster: &Cluster, one: usize, other: usize) -> bool {
-    cluster.nodes[one].1.store.borrow().0 == cluster.nodes[other].1.store.borrow().0
+    cluster.nodes[one].1.store.borrow().versions == cluster.nodes[other].1.store.borrow().versions
 }
 
 #[test]

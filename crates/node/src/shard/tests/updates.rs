@@ -43,7 +43,7 @@ fn an_update_of_what_is_not_in_memory_is_looked_up_and_comes_back() {
     assert_eq!(cluster.increment(0), 1);
     for (_, surroundings) in &cluster.nodes {
         surroundings.is_cold.set(true);
-        surroundings.store.borrow_mut().2 = true;
+        surroundings.store.borrow_mut().is_cold = true;
     }
     assert_eq!([cluster.increment(1), cluster.increment(2)], [2, 3]);
 }

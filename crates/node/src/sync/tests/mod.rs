@@ -191,11 +191,11 @@ fn c3_what_waits_for_the_own_disk_is_waited_for() {
     // A disk that takes nothing more has not made it durable.
     world.begin(1);
     world.pass(Duration::from_secs(3));
-    world.own.refuses = true;
+    world.refuses = true;
     world.flush();
     world.pass(LONG);
     assert!(!world.state().synced);
-    (world.own.refuses, world.holds_flushes) = (false, false);
+    (world.refuses, world.holds_flushes) = (false, false);
     world.pass(LONG);
     assert!(world.state().synced);
 }
@@ -250,10 +250,10 @@ fn a_replica_that_takes_nothing_is_not_flooded() {
     let mut store = Store::default();
     (0..5000).for_each(|number| drop(store.versions.insert(key(number), value(3, 100))));
     let mut world = World::new(vec![store], Store::default());
-    world.own.refuses = true;
+    world.refuses = true;
     world.pass(LONG);
     assert!(world.asked < 300 && world.own.versions.is_empty(), "{} questions", world.asked);
-    world.own.refuses = false;
+    world.refuses = false;
     world.pass(LONG);
     assert!(world.state().synced);
 }

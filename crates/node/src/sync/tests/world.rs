@@ -1,21 +1,18 @@
 //! Replicas in memory: one that pulls, and its sources.
 
-use crate::inquiry::listing::{ListLimits, Listing, Lists};
-use crate::repair::ranges::{PAGE_KEYS, Page, Range, Ranges};
+pub(super) use crate::in_memory::Store;
+use crate::repair::ranges::{PAGE_KEYS, Range};
 use crate::sync::message::{Answer, get_answer, get_question, put_answer, put_question};
-use crate::sync::source::{self, LARGE_BYTES, Records, Source, SourcePage};
+use crate::sync::source::{self, LARGE_BYTES, Records};
 use crate::sync::*;
 use abd::{
-    Acceptance, AcceptedRecord, Ballot, CallId, Content, Deadline, Instant, Newest, NodeId, Proposal,
-    Refusal, Reply, Scope, StampedValue, Timestamp, Version, VersionStore,
+    Acceptance, AcceptedRecord, Ballot, CallId, Content, Deadline, Instant, NodeId, Proposal, Refusal, Reply,
+    Scope, StampedValue, Timestamp, Version, VersionStore,
 };
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use alloc::{format, vec};
 use bytes::{Bytes, BytesMut};
-use core::cmp::Ordering;
-use core::convert::Infallible;
-use core::ops::Bound;
 use core::time::Duration;
 
 pub(super) fn version(time: u64) -> Version {
@@ -34,14 +31,6 @@ pub(super) fn accepted(round: u64) -> Acceptance {
     let ballot = Ballot { epoch: 1, round, node: 1, boot: 1 };
     let content = Content::Value(Bytes::from(format!("proposed in {round}")));
     Acceptance { ballot, proposal: Proposal { update: ballot.update(), content, deadline: Deadline(round) } }
-}
-
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Store {
-    pub(super) versions: BTreeMap<Bytes, StampedValue>,
-    pub(super) records: BTreeMap<Bytes, AcceptedRecord>,
-    pub(super) lost: Vec<Range>,
-    pub(super) refuses: bool,
 }
 
 impl Store {
@@ -76,105 +65,6 @@ impl Store {
         let all = self.records.iter().map(|(key, record)| (key.clone(), record.clone()));
         all.filter(|(key, _)| range.has(key, <[u8]>::cmp)).collect()
     }
-
-    pub(super) fn is_lost(&self, key: &[u8]) -> bool {
-        self.lost.iter().any(|range| range.has(key, <[u8]>::cmp))
-    }
-
-    pub(super) fn range(&self, range: &Range) -> impl Iterator<Item = (&Bytes, &StampedValue)> {
-        let after = range.after.clone().map_or(Bound::Unbounded, Bound::Excluded);
-        let up_to = range.up_to.clone();
-        self.versions
-            .range((after, Bound::Unbounded))
-            .take_while(move |(key, _)| up_to.as_ref().is_none_or(|up_to| *key <= up_to))
-            .filter(|(key, _)| !self.is_lost(key))
-    }
-}
-
-impl VersionStore for Store {
-    type Error = Infallible;
-
-    fn newest(&self, key: &[u8]) -> Result<Newest, Infallible> {
-        let stamped = self.versions.get(key).cloned().unwrap_or(StampedValue::NEVER);
-        Ok(Newest { stamped, durable: true })
-    }
-
-    fn mark(&self) -> Ballot {
-        Ballot::MIN
-    }
-}
-
-impl Ranges for Store {
-    type Error = Infallible;
-
-    fn walk(&self, _: &Range, _: usize, _: usize) -> Result<Page, Infallible> {
-        unreachable!("a sync walks in another way")
-    }
-
-    fn version(&self, key: &[u8]) -> Result<Option<Version>, Infallible> {
-        Ok(Some(self.newest(key)?.stamped.version))
-    }
-}
-
-impl Lists for Store {
-    fn list(
-        &self,
-        _: Option<&[u8]>,
-        _: &[u8],
-        _: ListLimits,
-        _: impl FnMut(&[u8]) -> bool,
-    ) -> Result<Listing, Infallible> {
-        unreachable!("a sync lists nothing")
-    }
-
-    fn order(one: &[u8], other: &[u8]) -> Ordering {
-        one.cmp(other)
-    }
-}
-
-impl Source for Store {
-    fn contents(
-        &self,
-        range: &Range,
-        keys: usize,
-        bytes_max: usize,
-    ) -> Result<SourcePage<StampedValue>, Infallible> {
-        let (mut entries, mut bytes, mut told_up_to): (Vec<_>, _, _) = (Vec::new(), 0, None);
-        for (key, stamped) in self.range(range) {
-            let size = key.len() + stamped.content.len();
-            if entries.len() == keys || (!entries.is_empty() && bytes + size > bytes_max) {
-                told_up_to = entries.last().map(|(last, _): &(Bytes, _)| last.clone());
-                break;
-            }
-            bytes += size;
-            entries.push((key.clone(), stamped.clone()));
-        }
-        let told = coverage::cut(range, told_up_to.as_ref());
-        let lost = self.lost.iter().filter(|lost| meets(lost, &told)).cloned().collect();
-        Ok(SourcePage { entries, lost, told_up_to })
-    }
-
-    fn versions(&self, range: &Range, keys: usize, bytes: usize) -> Result<SourcePage<Version>, Infallible> {
-        let SourcePage { entries, lost, told_up_to } = self.contents(range, keys, bytes)?;
-        let entries = entries.into_iter().map(|(key, stamped)| (key, stamped.version)).collect();
-        Ok(SourcePage { entries, lost, told_up_to })
-    }
-
-    fn stored(&self, range: &Range, keys: usize, bytes: usize) -> Result<SourcePage<Version>, Infallible> {
-        Self { lost: Vec::new(), ..self.clone() }.versions(range, keys, bytes)
-    }
-
-    fn lost(&self) -> Vec<Range> {
-        self.lost.clone()
-    }
-}
-
-pub(super) fn meets(one: &Range, other: &Range) -> bool {
-    let ends_before = |one: &Range, other: &Range| match (&one.up_to, &other.after) {
-        (Some(up_to), Some(after)) => up_to <= after,
-        _ => false,
-    };
-    !ends_before(one, other) && !ends_before(other, one)
 }
 
 pub(super) struct Random(pub(super) u64);
@@ -212,6 +102,8 @@ pub(super) struct World {
     /// Which epoch each source has installed.
     pub(super) epochs: Vec<u32>,
     pub(super) random: Random,
+    /// Whether nothing can be written here.
+    pub(super) refuses: bool,
     /// One in so many answers is lost, and one in so many writes is refused; none, if zero.
     pub(super) loses: usize,
     pub(super) asked: usize,
@@ -234,6 +126,7 @@ impl World {
             epochs: vec![EPOCH.epoch; count],
             sources,
             random: Random(7),
+            refuses: false,
             loses: 0,
             asked: 0,
             bytes: 0,
@@ -278,7 +171,7 @@ impl World {
     /// What waits for the own disk is durable.
     pub(super) fn flush(&mut self) {
         for call in core::mem::take(&mut self.flushes) {
-            let is_refused = self.own.refuses || self.is_lost();
+            let is_refused = self.refuses || self.is_lost();
             let done = Reply::Written { previous: None };
             let reply = if is_refused { Reply::Refused(Refusal::Overloaded) } else { done };
             self.sync.handle_reply(LOCAL, call, reply, self.now);
@@ -337,7 +230,7 @@ impl World {
                 for (phase, entry) in entries.into_iter().enumerate() {
                     let Told::Whole(stamped) = entry.newest else { panic!("it is to be whole") };
                     let call = CallId { phase: u32::try_from(phase).unwrap(), ..call };
-                    let reply = if self.own.refuses || self.is_lost() {
+                    let reply = if self.refuses || self.is_lost() {
                         Reply::Refused(Refusal::DiskFull)
                     } else {
                         self.own.merge(&entry.key, stamped, entry.accepted.map(|accepted| *accepted));
