@@ -4,7 +4,6 @@ use super::{Environment, OwnQuestion, Return, Shard};
 use crate::frames::Incoming;
 use crate::inquiry;
 use crate::lanes::lane::{CONFIGURATION, LaneError, LaneKey, PING, PONG, SILENCE_LIMIT, put_pong};
-use crate::lanes::outgoing::Patience;
 use crate::limits::FRAME_BYTES_MAX;
 use crate::lookups::found_bytes;
 use crate::news::{NEWS, News};
@@ -69,7 +68,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
                 self.check_read(key)?;
                 let (writable, sequence) =
                     (self.environment.standing().writable, self.environment.sequence());
-                self.frame(key, |body| put_pong(body, writable, sequence));
+                self.frame_back(key, 0, |body| put_pong(body, writable, sequence));
             }
             Some(&PONG) => {
                 if body.len() == 10 {
@@ -185,15 +184,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
     }
 
     pub(super) fn tell(&mut self, key: LaneKey, call: CallId, answer: &Answer) {
-        self.frame(key, |body| put_answer(body, call, answer));
-    }
-
-    /// Queues a small frame that answers what came over a lane.
-    pub(super) fn frame(&mut self, key: LaneKey, body: impl FnOnce(&mut BytesMut)) {
-        if let Some(lane) = self.way_back(key, 0) {
-            let (wakes, key) = (lane.outgoing.frame(Patience::None, body), lane.key);
-            self.wake_if(wakes, key);
-        }
+        self.frame_back(key, 0, |body| put_answer(body, call, answer));
     }
 
     /// Sends a reply to what came over a lane.

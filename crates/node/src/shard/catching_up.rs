@@ -4,6 +4,7 @@
 use super::own::{InMemory, OnDisk};
 use super::{Environment, Return, Served, Shard};
 use crate::repair::Action;
+use crate::repair::message::put_question;
 use crate::repair::ranges::{self, Page, Range};
 use crate::sync::OwnPage;
 use crate::sync::source::{Records, Source, own_page};
@@ -112,8 +113,8 @@ impl<E: Environment, R: Return> Shard<E, R> {
             Action::Walk { peer, look, range } => Look::Page { peer, look, range },
             Action::Push { peer, call, key } => Look::Newest { peer, call, key },
             Action::Ask { peer, call, question } => {
-                if !self.ask(peer, call, &question) {
-                    self.environment.repair(|repair, now| repair.not_sent(call, now));
+                if !self.frame_to(peer, 0, |body| put_question(body, call, &question)) {
+                    self.not_sent(peer, call);
                 }
                 return None;
             }
@@ -127,12 +128,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
                 return None;
             }
             Action::Store { call, key, stamped } => {
-                let (request, to) = (Request::LocalWrite { key, stamped }, self.to(None, call));
-                let deadline = now.instant + self.op_timeout;
-                if let Served::Replied(reply) = self.serve_own(request, to, Some(deadline)) {
-                    let own = self.local;
-                    self.environment.repair(|repair, now| repair.handle_reply(own, call, reply, now));
-                }
+                self.store_for_repair(call, Request::LocalWrite { key, stamped }, now);
                 return None;
             }
         };
@@ -161,9 +157,16 @@ impl<E: Environment, R: Return> Shard<E, R> {
             Looked::Newest(peer, call, key, Some(newest)) if newest.stamped.version > Version::MIN => {
                 self.send_for_repair(peer, call, Request::LocalWrite { key, stamped: newest.stamped }, now);
             }
-            Looked::Newest(_, call, ..) => {
-                self.environment.repair(|repair, now| repair.not_sent(call, now));
-            }
+            Looked::Newest(peer, call, ..) => self.not_sent(peer, call),
+        }
+    }
+
+    /// Gives the own replica what repair has brought.
+    pub(super) fn store_for_repair(&mut self, call: CallId, request: Request, now: Now) {
+        let (to, deadline) = (self.to(None, call), now.instant + self.op_timeout);
+        if let Served::Replied(reply) = self.serve_own(request, to, Some(deadline)) {
+            let own = self.local;
+            self.environment.repair(|repair, now| repair.handle_reply(own, call, reply, now));
         }
     }
 

@@ -4,7 +4,6 @@ use super::{Environment, Return, Shard};
 use crate::change::{Behind, Driver};
 use crate::hello::WITH_CONFIGURATIONS;
 use crate::lanes::lane::LaneKey;
-use crate::lanes::outgoing::Patience;
 use crate::news::News;
 use abd::{Instant, NodeId, Now, OperationId, Outcome};
 use alloc::vec::Vec;
@@ -100,11 +99,9 @@ impl<E: Environment, R: Return> Shard<E, R> {
     fn tell_news(&mut self, now: Instant) {
         let (news, local) = (self.environment.news(), self.local);
         for peer in self.lanes.up().collect::<Vec<_>>() {
-            let knows = self.speaks(peer, WITH_CONFIGURATIONS);
-            let lanes = self.lanes.to_mut(peer).filter(|_| knows);
-            let Some((lane, _)) = lanes.and_then(|lanes| lanes.first()?.way_for(0)) else { continue };
-            let (wakes, key) = (lane.outgoing.frame(Patience::None, |body| news.put(body)), lane.key);
-            self.wake_if(wakes, key);
+            if self.speaks(peer, WITH_CONFIGURATIONS) {
+                self.frame_to(peer, 0, |body| news.put(body));
+            }
         }
         let remembered = self.environment.remembered();
         let (mut compared, mut behind) = (Vec::new(), Vec::new());

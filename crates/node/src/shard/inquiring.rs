@@ -1,11 +1,10 @@
 //! Inquiries ([`crate::inquiry`]): an event loop asks over its own lanes, and answers what others ask.
 
 use super::{Environment, OwnQuestion, ReplyTo, Return, Shard};
-use crate::inquiry::message::{Answer, Question, put_question};
+use crate::inquiry::message::{Answer, Question, put_answer, put_question};
 use crate::inquiry::{Ask, Inquiry, InquiryId};
 use crate::lanes::lane::LaneKey;
-use crate::lanes::outgoing::Patience;
-use abd::{CallId, Instant, NodeId, Now, Refusal, Scope};
+use abd::{CallId, Instant, Now, Refusal, Scope};
 
 /// Questions of one lane that wait for the disk at a time. A peer that keeps to what it may ask has fewer.
 const LOOKS_OF_LANE_MAX: usize = 8;
@@ -35,24 +34,13 @@ impl<E: Environment, R: Return> Shard<E, R> {
         while let Some(Ask { member, call, question }) = self.inquiries.poll_ask() {
             if member == self.local {
                 self.answer_inquiry(self.to(None, call), question, now);
-            } else if !self.ask_for_inquiry(member, call, &question) {
+            } else if !self.frame_to(member, question.bytes(), |body| put_question(body, call, &question)) {
                 self.inquiries.handle_not_sent(call, now.instant);
             }
         }
         while let Some((back, finding)) = self.inquiries.poll_ended() {
             back.tell(finding);
         }
-    }
-
-    /// Whether there is a lane.
-    fn ask_for_inquiry(&mut self, member: NodeId, call: CallId, question: &Question) -> bool {
-        let lanes = self.lanes.to_mut(member);
-        let way = lanes.and_then(|lanes| lanes.first()?.way_for(question.bytes()));
-        let Some((lane, _)) = way else { return false };
-        let wakes = lane.outgoing.frame(Patience::None, |body| put_question(body, call, question));
-        let key = lane.key;
-        self.wake_if(wakes, key);
-        true
     }
 
     /// Answers a question now, or queues it for whoever may wait for the disk.
@@ -103,13 +91,8 @@ impl<E: Environment, R: Return> Shard<E, R> {
     }
 
     fn send_answer(&mut self, key: LaneKey, call: CallId, answer: &Answer) {
-        let bytes = answer.bytes();
-        let Some(lane) = self.way_back(key, bytes) else { return };
-        if bytes > 0 && !lane.outgoing.takes_contents() {
-            return self.send_answer(key, call, &Answer::Refused(Refusal::Overloaded));
+        if !self.frame_back(key, answer.bytes(), |body| put_answer(body, call, answer)) {
+            self.send_answer(key, call, &Answer::Refused(Refusal::Overloaded));
         }
-        let put = |body: &mut bytes::BytesMut| crate::inquiry::message::put_answer(body, call, answer);
-        let (wakes, key) = (lane.outgoing.frame(Patience::None, put), lane.key);
-        self.wake_if(wakes, key);
     }
 }

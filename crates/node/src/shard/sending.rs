@@ -7,7 +7,6 @@ use crate::lanes::outgoing::{Patience, Waiting};
 use crate::lanes::peer::Closed;
 use crate::limits::FRAME_ROOM;
 use crate::repair::is_repair;
-use crate::repair::message::{Question, put_question};
 use abd::{CallId, Instant, NodeId, Now, Refusal, Reply, Request, Transmit};
 use bytes::BytesMut;
 
@@ -199,18 +198,34 @@ impl<E: Environment, R: Return> Shard<E, R> {
         }
     }
 
-    /// Asks a peer's replica something for repair; whether there is a lane.
-    pub(super) fn ask(&mut self, peer: NodeId, call: CallId, question: &Question) -> bool {
+    /// Queues a frame with so many bytes of contents to a peer, over the first pair that is up; whether there is a lane.
+    pub(super) fn frame_to(&mut self, peer: NodeId, bytes: usize, body: impl FnOnce(&mut BytesMut)) -> bool {
         let lanes = self.lanes.to_mut(peer);
-        let Some((lane, _)) = lanes.and_then(|lanes| lanes.first()?.way_for(0)) else { return false };
-        let wakes = lane.outgoing.frame(Patience::None, |body| put_question(body, call, question));
-        let key = lane.key;
+        let Some((lane, _)) = lanes.and_then(|lanes| lanes.first()?.way_for(bytes)) else { return false };
+        let (wakes, key) = (lane.outgoing.frame(Patience::None, body), lane.key);
+        self.wake_if(wakes, key);
+        true
+    }
+
+    /// Queues a frame with so many bytes of contents that answers what came over a lane; nobody waits for it if that is gone. `false`
+    /// if there is no room for contents.
+    pub(super) fn frame_back(
+        &mut self,
+        key: LaneKey,
+        bytes: usize,
+        body: impl FnOnce(&mut BytesMut),
+    ) -> bool {
+        let Some(lane) = self.way_back(key, bytes) else { return true };
+        if bytes > 0 && !lane.outgoing.takes_contents() {
+            return false;
+        }
+        let (wakes, key) = (lane.outgoing.frame(Patience::None, body), lane.key);
         self.wake_if(wakes, key);
         true
     }
 
     /// A question was not sent.
-    fn not_sent(&mut self, peer: NodeId, call: CallId) {
+    pub(super) fn not_sent(&mut self, peer: NodeId, call: CallId) {
         if is_repair(call) {
             return self.environment.repair(|repair, now| repair.not_sent(call, now));
         }

@@ -1,9 +1,8 @@
 //! The sync of a change of members (rule C3): carries out what [`crate::sync`] decides, and answers what others pull.
 
 use super::catching_up::Look;
-use super::{Environment, OwnQuestion, Return, Served, Shard};
+use super::{Environment, OwnQuestion, Return, Shard};
 use crate::lanes::lane::LaneKey;
-use crate::lanes::outgoing::Patience;
 use crate::sync::message::{
     Answer, CaughtUp, Question, Wanted, put_answer, put_caught_up, put_question, put_wanted,
 };
@@ -11,7 +10,6 @@ use crate::sync::source::Source as _;
 use crate::sync::{Action, Entry, Told};
 use abd::{CallId, NodeId, Now, Refusal, Replica, Reply, Request, Version, VersionStore};
 use alloc::boxed::Box;
-use bytes::BytesMut;
 
 impl<E: Environment, R: Return> Shard<E, R> {
     /// Tells the sync which configuration is installed. Each event loop of a node does.
@@ -26,8 +24,8 @@ impl<E: Environment, R: Return> Shard<E, R> {
         match action {
             Action::Look { look, after, records } => return Some(Look::Own { look, after, records }),
             Action::Ask { source, call, question } => {
-                if !self.put_frame(source, |body| put_question(body, call, &question)) {
-                    self.environment.repair(|repair, now| repair.not_sent(call, now));
+                if !self.frame_to(source, 0, |body| put_question(body, call, &question)) {
+                    self.not_sent(source, call);
                 }
             }
             Action::Fetch { source, call, key, whole } => {
@@ -54,11 +52,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
             Some(acceptance) => Request::Adopt { key, base: Box::new(stamped), acceptance },
             None => Request::LocalWrite { key, stamped },
         };
-        let (to, deadline) = (self.to(None, call), now.instant + self.op_timeout);
-        if let Served::Replied(reply) = self.serve_own(request, to, Some(deadline)) {
-            let own = self.local;
-            self.environment.repair(|repair, now| repair.handle_reply(own, call, reply, now));
-        }
+        self.store_for_repair(call, request, now);
     }
 
     /// Says when everything is durable that waits for the own disk now. A full one may have refused some of that for good.
@@ -74,20 +68,10 @@ impl<E: Environment, R: Return> Shard<E, R> {
         }
     }
 
-    /// Queues a small frame to a peer; whether there is a lane.
-    fn put_frame(&mut self, peer: NodeId, body: impl FnOnce(&mut BytesMut)) -> bool {
-        let lanes = self.lanes.to_mut(peer);
-        let Some((lane, _)) = lanes.and_then(|lanes| lanes.first()?.way_for(0)) else { return false };
-        let wakes = lane.outgoing.frame(Patience::None, body);
-        let key = lane.key;
-        self.wake_if(wakes, key);
-        true
-    }
-
     /// Tells a peer to look itself for what it lacks.
     pub(super) fn want(&mut self, peer: NodeId, call: CallId, wanted: Wanted) {
-        if !self.put_frame(peer, |body| put_wanted(body, call, wanted)) {
-            self.environment.repair(|repair, now| repair.not_sent(call, now));
+        if !self.frame_to(peer, 0, |body| put_wanted(body, call, wanted)) {
+            self.not_sent(peer, call);
         }
     }
 
@@ -95,7 +79,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
     pub(super) fn handle_wanted(&mut self, key: LaneKey, call: CallId, wanted: Wanted) {
         let mut caught_up = CaughtUp::default();
         self.environment.repair(|repair, now| caught_up = repair.handle_wanted(key.peer, wanted, now));
-        self.frame(key, |body| put_caught_up(body, call, caught_up));
+        self.frame_back(key, 0, |body| put_caught_up(body, call, caught_up));
     }
 
     /// A peer pulls. It is told what this node has in exactly that configuration: requests of older ones change nothing any more,
@@ -116,13 +100,8 @@ impl<E: Environment, R: Return> Shard<E, R> {
     }
 
     pub(super) fn tell_puller(&mut self, key: LaneKey, call: CallId, answer: &Answer) {
-        let bytes = answer.bytes();
-        let Some(lane) = self.way_back(key, bytes) else { return };
-        if bytes > 0 && !lane.outgoing.takes_contents() {
-            return self.tell_puller(key, call, &Answer::Refused(Refusal::Overloaded));
+        if !self.frame_back(key, answer.bytes(), |body| put_answer(body, call, answer)) {
+            self.tell_puller(key, call, &Answer::Refused(Refusal::Overloaded));
         }
-        let put = |body: &mut BytesMut| put_answer(body, call, answer);
-        let (wakes, key) = (lane.outgoing.frame(Patience::None, put), lane.key);
-        self.wake_if(wakes, key);
     }
 }
