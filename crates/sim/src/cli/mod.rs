@@ -6,7 +6,7 @@ mod script;
 
 use clap::{Parser, Subcommand};
 use sim::checks::Verdict;
-use sim::mutant::{self, MUTANTS, Mutant};
+use sim::mutant::{self, Mutant, mutants};
 use sim::say;
 use std::io::Write;
 use std::ops::Range;
@@ -88,7 +88,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     // A panic in the code under test is a verdict, which is printed; the default hook would only print it twice.
     std::panic::set_hook(Box::new(|_| {}));
     if arguments.list_mutants {
-        for mutant in MUTANTS {
+        for mutant in mutants() {
             say!("{:<18} {:<9} {}", mutant.name, mutant.rule, mutant.what);
         }
         return ExitCode::SUCCESS;

@@ -53,6 +53,11 @@ pub(super) const LIES: Lies = Lies {
     answers_conditions: false,
     serves_older: false,
     decides_alone: false,
+    syncs_values: false,
+    claims_synced: false,
+    adds_epochs: false,
+    asks_next_alone: false,
+    compares_rounds: false,
 };
 
 pub(super) const ANY: Features = Features {

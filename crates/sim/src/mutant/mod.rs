@@ -6,10 +6,10 @@
 //! disk that says "synced".
 
 mod given;
+mod members;
 mod table;
 
 use crate::plan::Features;
-pub use table::MUTANTS;
 
 /// A broken variant.
 #[derive(Debug)]
@@ -123,6 +123,16 @@ pub struct Lies {
     pub serves_older: bool,
     /// Whoever proposes a configuration takes it for decided.
     pub decides_alone: bool,
+    /// What a sync brings is versions, and no accepted records.
+    pub syncs_values: bool,
+    /// Every member says that it is synced, and nobody pulls anything.
+    pub claims_synced: bool,
+    /// Acknowledgements of two epochs are added up.
+    pub adds_epochs: bool,
+    /// While members change, those to come are asked alone.
+    pub asks_next_alone: bool,
+    /// Ballots are compared by their rounds, whatever their epochs.
+    pub compares_rounds: bool,
     /// A condition that fails in a fold is answered when the fold is proposed.
     pub answers_conditions: bool,
 }
@@ -194,7 +204,12 @@ impl Lies {
     }
 }
 
+/// All mutants.
+pub fn mutants() -> impl Iterator<Item = &'static Mutant> {
+    table::MUTANTS.iter().chain(members::MUTANTS)
+}
+
 /// The mutant of this name.
 pub fn find(name: &str) -> Option<&'static Mutant> {
-    MUTANTS.iter().find(|mutant| mutant.name == name)
+    mutants().find(|mutant| mutant.name == name)
 }

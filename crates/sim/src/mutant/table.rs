@@ -1,12 +1,12 @@
-//! Which mutants there are.
+//! Which mutants there are of the rules for a cluster whose members stay.
 
-use super::given::{ANY, CHANGES, DEADLINES, LIES, LISTS_ALONE, LOGICAL, UPDATES, WIDE_TRUETIME};
+use super::given::{ANY, DEADLINES, LIES, LISTS_ALONE, LOGICAL, UPDATES, WIDE_TRUETIME};
 use super::{ClockLie, DiskLie, ExpiryLie, Lies, Mutant};
 use crate::plan::Features;
 use abd::TimestampMode;
 
 /// All of them.
-pub const MUTANTS: &[Mutant] = &[
+pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "naive",
         rule: "R1 T1 T2",
@@ -474,21 +474,5 @@ pub const MUTANTS: &[Mutant] = &[
         by_seeds: true,
         features: DEADLINES,
         lies: Lies { expiry: ExpiryLie::Hides, ..LIES },
-    },
-    Mutant {
-        name: "serves-older-epochs",
-        rule: "C1",
-        what: "a replica serves whoever asks in an older epoch than its own",
-        by_seeds: false,
-        features: CHANGES,
-        lies: Lies { serves_older: true, ..LIES },
-    },
-    Mutant {
-        name: "decides-alone",
-        rule: "C2",
-        what: "whoever proposes a configuration takes it for decided",
-        by_seeds: false,
-        features: CHANGES,
-        lies: Lies { decides_alone: true, ..LIES },
     },
 ];

@@ -2,8 +2,8 @@
 //! whom, is the node's own driver's affair ([`node::change`]).
 
 use super::directories::{new_identity, random};
-use super::environment::About;
 use super::node::Node;
+use super::running::About;
 use super::{Back, Event, To, World};
 use crate::plan::Wish;
 use crate::time::MS;

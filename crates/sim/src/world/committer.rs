@@ -1,7 +1,7 @@
 //! Group commit, by the rules of the node ([`node::commit`]): the disk does what they want done, one thing at a time, and takes a
 //! while. After a batch the engine may collect garbage, which is its own affair.
 
-use super::environment::About;
+use super::running::About;
 use super::{Event, Job, World};
 use crate::checks::Conviction;
 use crate::plan::Point;

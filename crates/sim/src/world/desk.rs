@@ -1,8 +1,9 @@
 //! An event loop as the connections of its clients see it ([`Operations`]).
 
 use super::back::{Back, To};
-use super::environment::{About, Note, RunningOperation, Surroundings};
+use super::environment::{Note, Surroundings};
 use super::node::Loop;
+use super::running::{About, RunningOperation};
 use abd::{Instant, Operation, OperationId, Outcome, ValueFound};
 use bytes::{Bytes, BytesMut};
 use node::admission::Admission;
@@ -104,8 +105,7 @@ impl Desk {
         around.about.set(About::Other);
         match begun {
             Ok(id) => {
-                let running =
-                    RunningOperation { operation: asked, about, key, phase: 0, epoch: 0, called: Vec::new() };
+                let running = RunningOperation::new(asked, about, key);
                 around.operations.borrow_mut().insert(id.0, running);
                 Started::Running(id)
             }

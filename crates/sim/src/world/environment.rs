@@ -1,6 +1,7 @@
 //! What an event loop reaches beyond itself in this world ([`Environment`]), and where most mutants tell it their lies.
 
 use super::back::Back;
+use super::running::{About, Operations, RunningOperation};
 use super::view::View;
 use crate::checks::bounded;
 use crate::mutant::{ClockLie, ExpiryLie, Lies};
@@ -28,7 +29,6 @@ use node::repair::{Repair, is_repair};
 use node::shard::{Environment, ReplyTo};
 use node::sync::source::{Records, records_of};
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::rc::Rc;
 use std::time::Duration;
@@ -64,43 +64,6 @@ pub(crate) enum Note {
     /// There is no room for an update: what its client asked for is done as a blind Delete.
     Blind(usize),
 }
-
-/// What something that happens in a coordinator is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum About {
-    /// A Get.
-    Get,
-    /// An Update, or the fold of a key.
-    Update,
-    /// Something else, or nothing in particular.
-    Other,
-}
-
-impl About {
-    pub(super) fn of(operation: &Operation) -> Self {
-        match operation {
-            Operation::Get { .. } => Self::Get,
-            Operation::Update { .. } => Self::Update,
-            Operation::Set { .. } | Operation::Delete { .. } => Self::Other,
-        }
-    }
-}
-
-/// An operation in a coordinator; or the fold that it is a part of.
-pub(crate) struct RunningOperation {
-    pub(crate) operation: usize,
-    pub(crate) about: About,
-    pub(crate) key: Bytes,
-    /// Its latest phase.
-    pub(crate) phase: u32,
-    /// In which epoch.
-    pub(crate) epoch: u32,
-    /// Members that were sent this phase's request.
-    pub(crate) called: Vec<u32>,
-}
-
-/// Operations by the coordinator's number.
-pub(crate) type Operations = BTreeMap<u64, RunningOperation>;
 
 /// What the event loop of one process reaches.
 pub(crate) struct Surroundings {
@@ -218,8 +181,7 @@ impl Surroundings {
         match (oldest, folds.get_mut(&call.operation)) {
             (Some(oldest), Some(fold)) => fold.operation = oldest.operation,
             (Some(oldest), None) => {
-                let (operation, about, key) = (oldest.operation, About::Update, key.clone());
-                let fold = RunningOperation { operation, about, key, phase: 0, epoch: 0, called: Vec::new() };
+                let fold = RunningOperation::new(oldest.operation, About::Update, key.clone());
                 folds.insert(call.operation, fold);
             }
             (None, _) => {}
@@ -331,7 +293,10 @@ impl Environment for Reached {
 
     fn news(&self) -> News {
         let (directory, repair) = (self.directory.get(), self.repair.borrow());
-        let (synced_in, pulled) = (repair.synced_in(), repair.pulled());
+        // The mutant `switches-unsynced`.
+        let is_claimed = self.lies.claims_synced;
+        let synced_in = if is_claimed { self.served_epoch.get() } else { repair.synced_in() };
+        let pulled = repair.pulled();
         News { directory, level: LEVEL, synced_in, pulled, ..News::default() }
     }
 

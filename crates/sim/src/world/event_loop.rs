@@ -1,7 +1,8 @@
 //! What a thread does around an event loop ([`node::shard::Shard`]): inputs into it, and after each what it wants done.
 
-use super::environment::{About, Moment, Note};
+use super::environment::{Moment, Note};
 use super::node::{Loop, Process, Stopping};
+use super::running::About;
 use super::{Event, World};
 use crate::mutant::{ClockLie, ExpiryLie};
 use crate::plan::Point;

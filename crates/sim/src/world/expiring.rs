@@ -2,7 +2,8 @@
 
 use super::World;
 use super::back::Back;
-use super::environment::{About, RunningOperation, Surroundings};
+use super::environment::Surroundings;
+use super::running::{About, RunningOperation};
 use crate::mutant::ExpiryLie;
 use crate::time::{EPOCH, MS};
 use abd::{Content, Operation, Outcome, Proposal, StampedValue};
@@ -83,15 +84,7 @@ impl World {
                 process.desk.shard.get_mut().submit(operation, now.instant + op_timeout, now.instant, back);
             match begun {
                 Ok(id) => {
-                    let about = About::Other;
-                    let running = RunningOperation {
-                        operation: asked,
-                        about,
-                        key,
-                        phase: 0,
-                        epoch: 0,
-                        called: Vec::new(),
-                    };
+                    let running = RunningOperation::new(asked, About::Other, key);
                     process.around().operations.borrow_mut().insert(id.0, running);
                 }
                 Err((reason, back)) => back.send(Outcome::Refused(reason)),

@@ -2,7 +2,7 @@
 //!
 //! The handshake is one event here, at the time when it would be complete.
 
-use super::environment::About;
+use super::running::About;
 use super::{Event, World};
 use crate::time::{MS, S};
 use abd::{Instant, NodeId, Now};

@@ -3,7 +3,7 @@
 //!
 //! What is not simulated: that an event loop which looks up for itself stands still meanwhile.
 
-use super::environment::About;
+use super::running::About;
 use super::{Event, World};
 use abd::{Instant, Request};
 use node::lookups::{Completed, READERS, look_up};

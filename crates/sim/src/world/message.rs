@@ -5,7 +5,7 @@ use crate::trace::{Label, MessageKind};
 use abd::wire::{
     FRAME_HEADER, Received, get_reply, get_request, is_reply, put_frame, put_reply, put_request, take_frame,
 };
-use abd::{AcceptedThere, Base, CallId, Glimpse, Reply, Request};
+use abd::{AcceptedThere, Base, CallId, Glimpse, Reply, Request, Version};
 use bytes::{Bytes, BytesMut};
 use node::configuration::Configuration;
 use node::lanes::lane::{CONFIGURATION, PING, PONG};
@@ -105,6 +105,21 @@ pub(crate) fn request_frame(received: &Received) -> Bytes {
     let mut frame = BytesMut::new();
     put_frame(&mut frame, |body| put_request(body, *call, *remaining_ms, *scope, request));
     frame.freeze()
+}
+
+/// The mutant `syncs-values-only`: the answer of a source without what is accepted there; `None` if it is something else.
+pub(crate) fn without_records(frame: &[u8]) -> Option<Bytes> {
+    let mut input = BytesMut::from(frame);
+    let body = take_frame(&mut input, FRAME_BYTES_MAX).ok().flatten().filter(|body| sync::is_answer(body))?;
+    let (call, mut answer) = sync::get_answer(body).ok()?;
+    if let sync::Answer::Contents(contents) = &mut answer {
+        contents.entries.iter_mut().for_each(|entry| entry.accepted = None);
+        // Nothing is left of a key that was never written.
+        contents.entries.retain(|entry| entry.newest.version() > Version::MIN);
+    }
+    let mut frame = BytesMut::new();
+    put_frame(&mut frame, |body| sync::put_answer(body, call, &answer));
+    Some(frame.freeze())
 }
 
 /// A reply as a frame.

@@ -7,9 +7,9 @@
 //!
 //! **What it never does**: make up a message (but see `What::Poison`), or damage one so that its checksum still fits.
 
-use super::environment::About;
 use super::message::{Message, length, next_frame, reply_frame, request_frame};
 use super::notes::Sent;
+use super::running::About;
 use super::{Event, World};
 use crate::mutant::Lies;
 use crate::plan::Point;
@@ -326,13 +326,10 @@ impl World {
         {
             input = BytesMut::from(&reply_frame(*call, &Reply::Closed(Box::new(closed)))[..]);
         }
-        if let Message::Request(received) = read
-            && self.lies.serves_older
-            && received.scope.epoch < process.desk.shard.borrow().configuration().epoch()
-        {
-            let scope = process.desk.shard.borrow().configuration().scope;
-            input = BytesMut::from(&request_frame(&Received { scope, ..received.clone() })[..]);
+        if let Some(misread) = self.misread_in_changes(node, frame, read) {
+            input = BytesMut::from(&misread[..]);
         }
+        self.note_stored(node, key.peer, read);
         self.check_vote(node, key.peer, read);
         self.show_below(node, read);
         let taken = self.tell(node, about, |shard, now| shard.handle_bytes(key, &mut input, now));

@@ -3,8 +3,9 @@
 use super::back::Back;
 use super::desk::Desk;
 use super::directories::{new_identity, random};
-use super::environment::{About, Moment, Reached, Surroundings};
+use super::environment::{Moment, Reached, Surroundings};
 use super::lanes::TICK;
+use super::running::About;
 use super::talks::Talk;
 use super::view::View;
 use super::{Event, World};

@@ -2,13 +2,14 @@
 //! here.
 
 use super::World;
-use super::environment::About;
+use super::message::Message;
+use super::running::About;
 use crate::history::ClientAnswer;
 use crate::plan::OperationKind;
 use crate::time::MS;
 use crate::trace::What;
 use abd::wire::Received;
-use abd::{Content, Reply, Request, StampedValue, UpdateId, Version};
+use abd::{Content, NodeId, Reply, Request, StampedValue, UpdateId, Version};
 use bytes::Bytes;
 
 /// What a coordinator proposes leaves its node within this, in nanoseconds.
@@ -62,6 +63,13 @@ impl World {
         }
         let again = running.called.contains(&to);
         running.called.push(to);
+        if let Request::LocalWrite { stamped, .. } = request {
+            running.store(stamped.version);
+        }
+        let pretended = self.pretended(process.desk.shard.borrow().configuration(), running, to, received);
+        if let Some(reply) = pretended {
+            return Sent::Pretended(reply);
+        }
         if let Request::Accept { key, proposal, .. } = request {
             drop((operations, folds));
             if around.takes_for_accepted(key, proposal) {
@@ -98,6 +106,18 @@ impl World {
             Sent::As(Request::LocalWrite { key: key.clone(), stamped })
         } else {
             Sent::AsItIs
+        }
+    }
+
+    /// A member has acknowledged what an operation stores.
+    pub(super) fn note_stored(&self, node: u32, from: NodeId, read: &Message) {
+        let Message::Reply(call, Reply::Written { .. }) = read else { return };
+        let Some(process) = self.nodes[node as usize].process.as_ref() else { return };
+        let around = process.around();
+        let (mut operations, mut folds) = (around.operations.borrow_mut(), around.folds.borrow_mut());
+        let running = operations.get_mut(&call.operation).or_else(|| folds.get_mut(&call.operation));
+        if let Some(running) = running.filter(|running| running.phase == call.phase) {
+            running.stored.push((running.epoch, from.0 - 1));
         }
     }
 

@@ -1,6 +1,6 @@
 //! Repair: the node's own state machine. A page of a store, or a look at it, takes no time here.
 
-use super::environment::About;
+use super::running::About;
 use super::{Event, World};
 use crate::mutant::Lies;
 use crate::plan::Plan;
@@ -52,6 +52,11 @@ impl World {
             let Some(action) = action else { break };
             if lies.compares_nothing && matches!(action, Action::Walk { .. } | Action::CatchUp { .. }) {
                 // The mutant of this name: the walk never comes to anything.
+                continue;
+            }
+            if lies.claims_synced && matches!(action, Action::Sync(sync::Action::Look { records: true, .. }))
+            {
+                // The mutant `switches-unsynced`: nothing is pulled.
                 continue;
             }
             if let Some(look) = process.desk.shard.get_mut().carry_out_repair(action, now) {

@@ -1,8 +1,8 @@
 //! Expiring what nobody reads (rule E4): the node's own sweeper. A look at a store takes no time here.
 
 use super::World;
-use super::environment::About;
 use super::node::Stopping;
+use super::running::About;
 use crate::checks::swept;
 use abd::Moment;
 use node::client::operations::Operations;

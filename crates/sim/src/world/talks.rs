@@ -2,7 +2,7 @@
 
 use super::World;
 use super::desk::{Asked, Desk};
-use super::environment::About;
+use super::running::About;
 use crate::history::{ClientAnswer, OperationRecord};
 use abd::Instant;
 use bytes::{Buf, Bytes, BytesMut};
