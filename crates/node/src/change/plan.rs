@@ -2,7 +2,7 @@
 //! begun again: whoever does not know how his command ended repeats it.
 
 use super::refusal::{Refusal, counted, list};
-use super::view::View;
+use super::view::{Ended, View};
 use crate::configuration::{Configuration, LEVEL, Member, Stage};
 use crate::endpoint::Endpoint;
 use abd::NodeId;
@@ -71,6 +71,8 @@ pub fn plan(view: &View, request: &Request) -> Result<Plan, Refusal> {
         Request::Change { add, remove, even } => change(view, add, remove, *even),
         Request::Move { id, address } => relocate(view, *id, address),
         Request::Abort => match &view.configuration.stage {
+            // Whoever repeats his command is told the same; whoever comes too late is not told that it is done.
+            Stage::Stable if view.ended == Some(Ended::Through) => Err(through(&view.configuration)),
             Stage::Stable => Ok(Plan::Done),
             Stage::Awaiting(_) | Stage::Joint { .. } => {
                 let mut back = successor(view)?;
@@ -87,12 +89,16 @@ pub fn plan(view: &View, request: &Request) -> Result<Plan, Refusal> {
 /// [`Refusal`]: it is through, or was given up and another one is under way.
 pub fn check_given_up(change: &Configuration, found: &Configuration) -> Result<(), Refusal> {
     if ids(&found.members) != ids(&change.members) || is_healed(change, found) {
-        return Err(Refusal::Through { epoch: found.epoch(), members: list(ids(&found.members)) });
+        return Err(through(found));
     }
     match (found.next(), change.next()) {
         (Some(other), Some(next)) if ids(other) != ids(next) => Err(under_way(found)),
         _ => Ok(()),
     }
+}
+
+fn through(found: &Configuration) -> Refusal {
+    Refusal::Through { epoch: found.epoch(), members: list(ids(&found.members)) }
 }
 
 /// Whether a member has the directory that it was to have.
@@ -213,6 +219,9 @@ fn are_equal<T: Ord + Clone>(one: &[T], other: &[T]) -> bool {
 }
 
 fn under_way(configuration: &Configuration) -> Refusal {
+    if let Some(id) = configuration.heals() {
+        return Refusal::Healing { id, epoch: configuration.epoch() };
+    }
     Refusal::UnderWay {
         epoch: configuration.epoch(),
         stage: configuration.stage.name(),

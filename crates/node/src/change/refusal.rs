@@ -1,5 +1,6 @@
 //! Why a change is not begun.
 
+use super::HELD_OFF;
 use abd::NodeId;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -70,6 +71,18 @@ pub enum Refusal {
         epoch: u32,
         /// Who they are.
         members: String,
+    },
+    /// It is not an operator who has begun what is under way.
+    #[error(
+        "node {id} is healing (epoch {epoch}); wait for the end of that, or give it up with abort-change: nobody heals for {held} s then, and \
+         another change may begin",
+        held = HELD_OFF.as_secs()
+    )]
+    Healing {
+        /// Which member.
+        id: NodeId,
+        /// In which epoch.
+        epoch: u32,
     },
     /// One change at a time.
     #[error(

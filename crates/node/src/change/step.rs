@@ -115,7 +115,8 @@ fn switch(view: &View, next: &[Member], installed: Instant, now: Instant) -> Ste
         next.iter().map(|member| member.id).partition(|id| view.is_synced(*id));
     let is_majority = synced.len() >= majority(next.len());
     let is_stalled = now.since(view.progressed) >= STALLED;
-    if is_majority && (is_stalled || others.iter().all(|id| view.is_silent(*id, installed, now))) {
+    let is_waited_for = |id: NodeId| !view.is_silent(id, installed, now) && !view.is_lost_again(id);
+    if is_majority && (is_stalled || !others.iter().any(|id| is_waited_for(*id))) {
         let to = next_epoch(view, Stage::Stable);
         return propose(to.map(|to| Configuration { members: next.to_vec(), ..to }));
     }

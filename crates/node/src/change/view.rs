@@ -1,7 +1,7 @@
 //! What a node knows of the members.
 
 use super::{HELD_OFF, SILENCE};
-use crate::configuration::{Configuration, DirectoryId, Member, Stage};
+use crate::configuration::{Configuration, DirectoryId, Member, Stage, are_same};
 use crate::repair::Status;
 use crate::repair::ranges::Range;
 use abd::{Instant, NodeId};
@@ -72,12 +72,24 @@ pub struct View {
     pub(super) progressed: Instant,
     /// Nobody heals before.
     pub(super) heals_from: Instant,
+    /// How the last change has ended, as far as this node has seen that.
+    pub(super) ended: Option<Ended>,
+}
+
+/// How a change has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// The members are those to come.
+    Through,
+    /// They are as before.
+    GivenUp,
 }
 
 impl View {
     /// Nobody was met yet.
     pub fn new(own: NodeId, configuration: Configuration, now: Instant) -> Self {
-        let mut view = Self { own, seen: BTreeMap::new(), configuration, progressed: now, heals_from: now };
+        let (seen, progressed, heals_from) = (BTreeMap::new(), now, now);
+        let mut view = Self { own, seen, configuration, progressed, heals_from, ended: None };
         view.remember_those_named();
         view
     }
@@ -94,11 +106,14 @@ impl View {
     pub(super) fn install(&mut self, configuration: Configuration, now: Instant) {
         let before = core::mem::replace(&mut self.configuration, configuration);
         self.progressed = now;
-        let is_given_up = before.next().is_some()
-            && self.configuration.next().is_none()
-            && self.configuration.members == before.members;
-        if is_given_up {
-            self.heals_from = now + HELD_OFF;
+        let is_stable = self.configuration.next().is_none();
+        // Of one that was under way, or that began and ended while this node was away.
+        if is_stable && (before.next().is_some() || before.epoch() + 1 < self.configuration.epoch()) {
+            let is_given_up = are_same(&before.members, &self.configuration.members);
+            self.ended = Some(if is_given_up { Ended::GivenUp } else { Ended::Through });
+            if is_given_up {
+                self.heals_from = now + HELD_OFF;
+            }
         }
         self.remember_those_named();
     }
@@ -147,13 +162,25 @@ impl View {
 
     /// Whether a node is synced in the present epoch: with the directory that is to vote, as what another one holds is of no use.
     pub fn is_synced(&self, node: NodeId) -> bool {
-        let named = self.next().iter().find(|member| member.id == node).and_then(|member| member.directory);
+        let named = self.directory_to_be(node);
         let has = |seen: &Seen, directory| {
             seen.directory == Some(directory) || seen.heal.is_some_and(|heal| heal.directory == directory)
         };
         self.seen(node).is_some_and(|seen| {
             seen.synced_in == self.configuration.epoch() && named.is_none_or(|directory| has(seen, directory))
-        })
+        }) && !self.is_lost_again(node)
+    }
+
+    /// The directory with which a node is to vote.
+    fn directory_to_be(&self, node: NodeId) -> Option<DirectoryId> {
+        self.next().iter().find(|member| member.id == node).and_then(|member| member.directory)
+    }
+
+    /// Whether the directory with which a node is to vote is gone, and with it what that has pulled: the node will not vote before another
+    /// change heals it, and this one does not wait for it.
+    pub(super) fn is_lost_again(&self, node: NodeId) -> bool {
+        let heal = self.seen(node).and_then(|seen| seen.heal);
+        heal.is_some_and(|heal| heal.is_gone && self.directory_to_be(node) != Some(heal.directory))
     }
 
     /// The members with the directories that they were met with, as far as the configuration does not name any yet (rule M1).

@@ -17,6 +17,7 @@ mod tests;
 
 pub use encoding::ConfigurationError;
 pub use succession::NotASuccessor;
+pub(crate) use succession::are_same;
 
 use abd::{Members, NodeId, QuorumSystem, Scope, TimestampMode};
 use alloc::string::String;
@@ -114,6 +115,15 @@ impl Configuration {
     /// Whether quorums are joint.
     pub fn is_joint(&self) -> bool {
         matches!(self.stage, Stage::Joint { .. })
+    }
+
+    /// Which member heals in it: the members stay who they are, and one of them comes back with another directory.
+    pub fn heals(&self) -> Option<NodeId> {
+        let next = self.next().filter(|next| next.len() == self.members.len())?;
+        let mut pairs = self.members.iter().zip(next);
+        let is_same = pairs.clone().all(|(member, to_come)| member.id == to_come.id);
+        let healed = pairs.find(|(member, to_come)| member.directory != to_come.directory);
+        healed.filter(|_| is_same).map(|(member, _)| member.id)
     }
 
     /// Those whose answers suffice (C1).

@@ -48,8 +48,8 @@ impl Stage {
     }
 }
 
-/// The same ids with the same directories, as far as those were known before.
-fn are_same(before: &[Member], after: &[Member]) -> bool {
+/// Whether members are the same ids with the same directories, as far as those were known before.
+pub(crate) fn are_same(before: &[Member], after: &[Member]) -> bool {
     before.len() == after.len()
         && before.iter().zip(after).all(|(before, after)| {
             before.id == after.id && before.directory.is_none_or(|known| after.directory == Some(known))

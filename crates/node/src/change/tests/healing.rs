@@ -52,8 +52,42 @@ fn what_another_directory_has_pulled_does_not_count() {
     [1, 3].iter().for_each(|id| driver.handle_synced(NodeId(*id), healing.epoch(), START));
     down(&mut driver, 2, START);
     assert_eq!(driver.clone().poll_proposal(after(100)), None, "1 alone is synced of those to come");
-    driver.handle_met(NodeId(3), [33; 16], LEVEL);
+    driver.handle_heal_wanted(NodeId(3), wanted(true));
     assert!(driver.poll_proposal(after(100)).is_some());
+}
+
+/// Its database is lost again while it is healed: nobody waits for it, and it is healed under its third directory as soon as this is over.
+#[test]
+fn who_has_lost_his_database_again_is_not_waited_for_and_heals_after_that() {
+    let mut driver = driver(3);
+    driver.handle_heal_wanted(NodeId(3), wanted(true));
+    let healing = driver.clone().poll_proposal(START).unwrap().to;
+    driver.handle_installed(&healing, START);
+    // It was synced, and has lost that, too. It shows the directory that the change names.
+    (1..=3).for_each(|id| driver.handle_synced(NodeId(id), if id == 1 { 0 } else { healing.epoch() }, START));
+    driver.handle_met(NodeId(3), [33; 16], LEVEL);
+    driver.handle_heal_wanted(NodeId(3), Some(HealWanted { directory: [34; 16], is_gone: true }));
+    assert_eq!(driver.clone().poll_proposal(after(1)), None, "2 alone is synced of those to come");
+    driver.handle_synced(NodeId(1), healing.epoch(), after(1));
+    let switched = driver.clone().poll_proposal(after(1)).unwrap().to;
+    assert_eq!(switched.members[2].directory, Some([33; 16]));
+    driver.handle_installed(&switched, after(1));
+    let again = driver.clone().poll_proposal(after(2)).unwrap().to;
+    assert_eq!(again.next().unwrap()[2].directory, Some([34; 16]));
+    assert!(!again.is_voter(NodeId(3), [33; 16]));
+}
+
+/// What it reads whole, a member that has lost a part has pulled like any other.
+#[test]
+fn who_has_lost_a_part_is_synced_by_the_directory_that_he_has() {
+    let mut driver = driver(3);
+    driver.handle_installed(&Configuration { level: LEVEL, ..begun(&driver, &replace(3, "host4:1")) }, START);
+    meet(&mut driver, 4, START);
+    let joint = driver.clone().poll_proposal(START).unwrap().to;
+    driver.handle_installed(&joint, START);
+    driver.handle_heal_wanted(NodeId(2), Some(HealWanted { directory: [22; 16], is_gone: false }));
+    [1, 2, 4].iter().for_each(|id| driver.handle_synced(NodeId(*id), joint.epoch(), START));
+    assert!(driver.poll_proposal(START).is_some());
 }
 
 #[test]
@@ -69,6 +103,21 @@ fn nobody_heals_right_after_a_change_was_given_up() {
     assert!(driver.clone().poll_proposal(after(1) + HELD_OFF).is_some());
     // Meanwhile another change may begin, and one that is through holds nothing off.
     begun(&driver, &replace(3, "host4:1"));
+}
+
+/// It was away while a heal was begun and given up.
+#[test]
+fn who_has_missed_that_a_heal_was_given_up_holds_it_off_too() {
+    let mut there = driver(3);
+    let mut away = there.clone();
+    for driver in [&mut there, &mut away] {
+        driver.handle_heal_wanted(NodeId(3), wanted(false));
+    }
+    let healing = there.clone().poll_proposal(START).unwrap().to;
+    there.handle_installed(&healing, START);
+    away.handle_installed(&begun(&there, &Request::Abort), after(1));
+    assert_eq!(away.poll_proposal(after(2)), None);
+    assert!(away.poll_proposal(after(1) + HELD_OFF).is_some());
 }
 
 #[test]
@@ -104,7 +153,8 @@ fn one_heals_at_a_time_and_another_change_waits() {
     let first = driver.clone().poll_proposal(START).unwrap().to;
     assert_eq!(first.next().unwrap()[2].directory, Some([33; 16]));
     driver.handle_installed(&first, START);
-    assert!(refused(&driver, &replace(5, "a:1")).starts_with("another change is under way"));
+    let why = refused(&driver, &replace(5, "a:1"));
+    assert!(why.starts_with("node 3 is healing (epoch 2); wait") && why.contains("abort-change"), "{why}");
     // Given up, it begins again after a while: nobody has to ask for it.
     driver.handle_installed(&begun(&driver, &Request::Abort), START);
     assert_eq!(driver.poll_proposal(START), None);

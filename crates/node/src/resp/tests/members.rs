@@ -77,6 +77,21 @@ fn whoever_finds_another_configuration_plans_again() {
     });
 }
 
+/// The node that is asked has installed the new members already.
+#[test]
+fn a_change_that_is_through_here_is_not_given_up() {
+    let (node, mut keys) = (node(), Registers::new(1));
+    told(&node, "MEMBERS REMOVE 3 EVEN", |operation| keys.carry_out(operation));
+    {
+        let mut driver = node.change.as_ref().unwrap().borrow_mut();
+        [1, 2].into_iter().for_each(|id| driver.handle_synced(NodeId(id), 2, Instant(0)));
+        let switch = driver.poll_proposal(Instant(0)).expect("the switch");
+        driver.handle_installed(&switch.to, Instant(0));
+    }
+    let reply = told(&node, "MEMBERS ABORT", is_not_asked);
+    assert_eq!(reply, "-REFUSED the change is through: since epoch 3 at the latest the members are 1, 2");
+}
+
 /// Whoever gives a change up and comes too late is not told that it is done.
 #[test]
 fn a_change_that_is_through_meanwhile_is_not_given_up() {
