@@ -10,7 +10,7 @@ pub use opening::Found;
 
 use crate::fatal::Fatal;
 use ::node::acquaintances::PeerRefusal;
-use ::node::configuration::Configuration;
+use ::node::configuration::{Configuration, DirectoryId};
 use ::node::directory::{Identity, Part, Unfit};
 use ::node::introduction::Introduction;
 use ::node::nonce::Challenges;
@@ -27,6 +27,9 @@ use store::slots::Slots;
 
 /// Bytes of a slot of the identity.
 const SLOT: usize = 16 << 10;
+/// Bytes of one where that is too small: many members with long names, twice while a configuration is about to be installed. Earlier
+/// releases do not know of it, nor of the configurations that take it.
+const SLOT_LARGE: usize = 64 << 10;
 /// Bytes of a slot of the mark in the database.
 const MARK_SLOT: usize = 512;
 /// As releases before configurations write it; they read what this one adds.
@@ -61,6 +64,8 @@ pub struct DataDir {
 #[derive(Debug)]
 struct Files {
     identity: Slots,
+    /// Of the identity.
+    path: PathBuf,
     /// In the database; it comes with that.
     mark: Option<Slots>,
 }
@@ -88,7 +93,7 @@ impl DataDir {
 
     /// Whether the members can go without this node until it is healed.
     pub fn can_heal(&self) -> bool {
-        opening::can_heal(&self.lock())
+        self.lock().can_heal()
     }
 
     /// Whether a database with so many batches holds all that was acknowledged.
@@ -176,13 +181,34 @@ impl DataDir {
         self.change(&mut self.files(), |identity| identity.admitted = true)
     }
 
-    /// A newer configuration is installed: the directory keeps a copy, in case that the database is lost. Whether it is newer.
+    /// A newer configuration is about to be installed: the directory knows of it before anything is answered in it, so that it does
+    /// whatever becomes of the database.
+    ///
+    /// # Errors
+    /// When it cannot be written. Then it must not be installed.
+    pub fn expect(&self, configuration: &Configuration) -> io::Result<()> {
+        let mut files = self.files();
+        let is_newer = self.lock().clone().expect(configuration.clone());
+        if is_newer {
+            self.change(&mut files, |identity| _ = identity.expect(configuration.clone()))?;
+        }
+        Ok(())
+    }
+
+    /// A newer configuration is installed. Whether it is newer.
     ///
     /// # Errors
     /// When it cannot be written.
     pub fn install(&self, configuration: &Configuration) -> io::Result<bool> {
         let mut files = self.files();
-        let is_newer = self.lock().clone().install(configuration.clone());
+        let mut identity = self.lock();
+        if identity.expected() == Some(configuration) {
+            // A start from what is written comes to the same.
+            self.news.store(true, Ordering::Release);
+            return Ok(identity.install(configuration.clone()));
+        }
+        let is_newer = identity.clone().install(configuration.clone());
+        drop(identity);
         if is_newer {
             self.change(&mut files, |identity| _ = identity.install(configuration.clone()))?;
         }
@@ -200,6 +226,11 @@ impl DataDir {
         }
         let next = random()?;
         self.change(&mut files, |identity| _ = identity.heal_as(next))
+    }
+
+    /// A newer configuration names this node by that one of its ids: it is what others are shown until that is installed, or the node ends.
+    pub fn show(&self, directory: DirectoryId) {
+        self.lock().show(directory);
     }
 
     /// The node is no member any more since this epoch: it is never started again from this directory.
@@ -283,16 +314,33 @@ impl DataDir {
 
 impl Files {
     fn write(&mut self, identity: &Identity) -> io::Result<()> {
-        self.identity.write(&text_of(identity)?)?;
-        self.identity.sync()
+        let text = text_of(identity)?;
+        write_identity(&mut self.identity, &self.path, &text)
     }
+}
+
+/// Writes the identity durably, into larger slots from the first time on that it needs them.
+fn write_identity(slots: &mut Slots, path: &Path, text: &[u8]) -> io::Result<()> {
+    if !slots.fits(text) {
+        *slots = Slots::create(&System, path, SLOT_LARGE, text)?;
+        return File::open(path.parent().unwrap_or(path))?.sync_all();
+    }
+    slots.write(text)?;
+    slots.sync()
+}
+
+/// Of which size the slots of an identity are: the second of the large ones begins behind both small ones.
+fn slot_bytes(path: &Path) -> io::Result<usize> {
+    let length = path.symlink_metadata()?.len();
+    Ok(if length > 2 * SLOT as u64 { SLOT_LARGE } else { SLOT })
 }
 
 /// In the database's directory.
 const MARK: &str = "mark";
 
 fn text_of(identity: &Identity) -> io::Result<Vec<u8>> {
-    let is_as_before = identity.changed().is_none() && identity.retired().is_none() && !identity.is_gone();
+    let is_changed = identity.changed().or(identity.expected()).is_some();
+    let is_as_before = !is_changed && identity.retired().is_none() && !identity.is_gone();
     let format = if is_as_before { FORMAT } else { FORMAT_CHANGED };
     let record = WrittenIdentity { format, identity: identity.clone() };
     toml::to_string(&record).map(String::into_bytes).map_err(io::Error::other)

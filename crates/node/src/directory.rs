@@ -10,6 +10,9 @@
 //! watermark are marked with it; the identity notes that they are. Only then may anything be acknowledged.
 
 mod configured;
+mod healing;
+
+pub(crate) use configured::RefusedWith;
 
 use crate::acquaintances::Acquaintances;
 use crate::configuration::{Configuration, DirectoryId};
@@ -41,9 +44,19 @@ pub struct Identity {
     /// Since which epoch it is no member any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     retired: Option<u32>,
+    /// One that is about to be installed, and may have been served.
+    #[serde(default, with = "configured::as_text", skip_serializing_if = "Option::is_none")]
+    expected: Option<Configuration>,
     /// The id that the directory is to have when it is healed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     next_directory: Option<DirectoryId>,
+    /// One that it was to have, which a configuration named when the database was lost once more. It votes under that as little as under
+    /// its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    abandoned: Option<DirectoryId>,
+    /// The one of its ids that it shows to others, if that is not the one by which its configuration names it.
+    #[serde(skip)]
+    shown: Option<DirectoryId>,
     /// Nobody knows what of all that it acknowledged is in its database: it does not vote until it is healed.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     is_gone: bool,
@@ -201,8 +214,11 @@ impl Identity {
             members,
             timestamps: String::new(),
             configuration: None,
+            expected: None,
             retired: None,
             next_directory: None,
+            abandoned: None,
+            shown: None,
             is_gone: false,
             starts: Vec::new(),
             database: Remembered { id: database, made: false, marked: 0, batches: 0 },

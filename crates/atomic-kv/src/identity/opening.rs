@@ -1,7 +1,8 @@
 //! A data directory before its node starts: whose it is, if anybody's.
 
 use super::{
-    DataDir, FORMAT, FORMAT_CHANGED, Files, MARK, MARK_SLOT, SLOT, WrittenIdentity, random, text_of,
+    DataDir, FORMAT, FORMAT_CHANGED, Files, MARK, MARK_SLOT, SLOT, WrittenIdentity, random, slot_bytes,
+    text_of, write_identity,
 };
 use crate::fatal::{self, Fatal};
 use crate::private;
@@ -48,7 +49,8 @@ impl Found {
         private::tighten(path).map_err(|why| unusable(path, &why))?;
         let identity_path = path.join(Part::Identity.name());
         let failed = |why: io::Error| Fatal::runtime(format!("cannot read {shown}: {why}"));
-        let opened = if_there(Slots::open(&System, &identity_path, SLOT)).map_err(failed)?;
+        let opened = slot_bytes(&identity_path).and_then(|bytes| Slots::open(&System, &identity_path, bytes));
+        let opened = if_there(opened).map_err(failed)?;
         let watermark = if_there(Watermark::open(&System, &path.join(Part::Watermark.name())));
         let watermark = watermark.map_err(failed)?.map(|(watermark, found)| {
             let found = found_mark(found.as_ref().map(|(_, mark)| mark.as_slice()));
@@ -118,21 +120,16 @@ impl Found {
             identity.install(configuration);
         }
         let found = self.watermark.as_ref().map_or(PartFound::Nothing, |(_, found)| *found);
-        let has_lost = match identity.check(lost, found, self.database) {
-            Err(why) if heals && why.is_of_database() && can_heal(&identity) => {
-                tracing::error!(%why, "{shown}: what was acknowledged may be missing: this node does not vote until it is healed");
-                identity.lose(draw()?);
-                if let Unfit::Unmarked(_) = why {
-                    set_aside(path).map_err(failed)?;
-                }
-                self.mark = None;
-                true
+        let judged = identity.judge(lost, found, self.database, heals);
+        let loses = judged.map_err(|why| unfit(path, &why))?;
+        if let Some(why) = &loses {
+            tracing::error!(%why, "{shown}: what was acknowledged may be missing: this node does not vote until it is healed");
+            identity.lose(draw()?);
+            if let Unfit::Unmarked(_) = why {
+                set_aside(path).map_err(failed)?;
             }
-            checked => {
-                checked.map_err(|why| unfit(path, &why))?;
-                false
-            }
-        };
+            self.mark = None;
+        }
         let nonce = Nonce(draw()?);
         identity.start(nonce, lost).map_err(|why| Fatal::runtime(format!("{shown}: {why}")))?;
         identity.admitted |= identity.changed().is_none() && identity.members.len() == 1;
@@ -140,7 +137,7 @@ impl Found {
         // The boot count first, and durable, before anything is sent (rule V1).
         let text = text_of(&identity).map_err(failed)?;
         let written = match slots {
-            Some(mut slots) => slots.write(&text).and_then(|()| slots.sync()).map(|()| slots),
+            Some(mut slots) => write_identity(&mut slots, &identity_path, &text).map(|()| slots),
             // A new file gets its name when it is complete and durable: a crash before that leaves no half identity.
             None => Slots::create(&System, &identity_path, SLOT, &text),
         };
@@ -158,17 +155,12 @@ impl Found {
             path: self.path,
             _lock: self._lock,
             identity: Mutex::new(identity),
-            files: Mutex::new(Files { identity: slots, mark: self.mark }),
+            files: Mutex::new(Files { identity: slots, path: identity_path, mark: self.mark }),
             watermark: Arc::new(watermark),
             news: AtomicBool::new(false),
-            has_lost,
+            has_lost: loses.is_some(),
         })
     }
-}
-
-/// Whether the others can be a majority without this node.
-pub(super) fn can_heal(identity: &Identity) -> bool {
-    identity.members.len() > 2
 }
 
 /// Gives a database that says nothing of itself another name, where nobody looks for it: it may be anybody's.
@@ -222,7 +214,7 @@ fn find_mark(database: &Path) -> io::Result<(Option<Slots>, PartFound)> {
     })
 }
 
-/// The identity in the newest slot.
+/// The identity in the newest slot. What it expected to be installed is.
 fn read(newest: Option<&[u8]>, path: &Path) -> Result<Identity, Fatal> {
     #[derive(Deserialize)]
     struct Version {
@@ -252,9 +244,11 @@ fn read(newest: Option<&[u8]>, path: &Path) -> Result<Identity, Fatal> {
     {
         return Err(other(format));
     }
-    toml::from_str::<WrittenIdentity>(text)
-        .map(|record| record.identity)
-        .map_err(|why| Fatal::runtime(format!("{shown} cannot be understood: {why}")))
+    let read = toml::from_str::<WrittenIdentity>(text).map(|mut record| {
+        record.identity.settle();
+        record.identity
+    });
+    read.map_err(|why| Fatal::runtime(format!("{shown} cannot be understood: {why}")))
 }
 
 /// Creates a directory and makes the new names durable as far as the directories above can be opened.

@@ -240,26 +240,72 @@ fn c1_the_configuration_is_kept_beside_the_database() {
     }
 }
 
-/// The identity of the largest cluster fits into its slot, with everybody met and the most starts remembered.
+/// BM7: the database may lose which configuration was served; the directory never does, whenever the process ends.
+#[test]
+fn c1_what_is_about_to_be_served_is_known_to_the_directory_before() {
+    let directory = tempfile::tempdir().unwrap();
+    let [second, third] = [2, 3].map(|epoch| changed(epoch, 3, "host-"));
+    let mut opened = open(directory.path()).unwrap();
+    opened.expect(&second).unwrap();
+    assert_eq!(opened.identity().epoch(), 1, "nothing of it is served yet");
+    assert!(
+        text_of(&opened.lock()).unwrap().starts_with(b"format = 4\n"),
+        "for an earlier release it is too late"
+    );
+    drop(opened);
+    opened = open(directory.path()).unwrap();
+    assert_eq!(opened.identity().configuration(), Some(&second));
+    // When it is served nothing has to be written: the next start comes to the same.
+    opened.expect(&third).unwrap();
+    let generation = opened.lock().mark().generation;
+    assert!(opened.install(&third).unwrap() && !opened.install(&third).unwrap());
+    assert_eq!(opened.lock().mark().generation, generation);
+    drop(opened);
+    assert_eq!(open(directory.path()).unwrap().identity().configuration(), Some(&third));
+}
+
+/// The identity of the largest cluster fits, with everybody met, the most starts remembered and the next configuration expected: in
+/// larger slots from then on, of which any one may be torn.
 #[test]
 fn c1_the_largest_configuration_fits() {
     let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("identity");
     let mut opened = open(directory.path()).unwrap();
     for boot in 0..70_u8 {
         opened.lock().start(Nonce([boot + 1; 16]), false).unwrap();
     }
-    let name = format!("{}.example.", "x".repeat(180));
-    assert!(opened.install(&changed(2, 7, &name)).unwrap());
+    let [small, large] = [1, 3].map(|length| "x".repeat(length * 90));
+    assert!(opened.install(&changed(2, 7, &small)).unwrap());
     for id in 2..=14_u32 {
         let mut peer = Identity::new(id, vec![1, 2, 3], [u8::try_from(id).unwrap(); 16], [8; 16]);
         peer.start(Nonce([200; 16]), false).unwrap();
         opened.meet(&peer.introduce(1, CHALLENGES, u64::MAX), CHALLENGES).unwrap();
         opened.was_met_by(id).unwrap();
     }
+    assert_eq!(slot_bytes(&path).unwrap(), SLOT);
+    assert!(opened.install(&changed(3, 7, &large)).unwrap());
+    opened.expect(&changed(4, 7, &large)).unwrap();
+    opened.remember().unwrap();
+    assert_eq!(slot_bytes(&path).unwrap(), SLOT_LARGE);
     drop(opened);
+    for slot in [0, 1, 0] {
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[slot * SLOT_LARGE + 20] ^= 1;
+        std::fs::write(&path, &bytes).unwrap();
+        opened = open(directory.path()).unwrap();
+        assert_eq!(opened.identity().configuration(), Some(&changed(4, 7, &large)));
+        assert!((2..=14).all(|id| opened.identity().peers.directory_of(id).is_some()));
+        opened.set_admitted().unwrap();
+        drop(opened);
+    }
+    // It stays like that when there is less to be said.
     opened = open(directory.path()).unwrap();
-    assert_eq!(opened.identity().configuration(), Some(&changed(2, 7, &name)));
-    assert!((2..=14).all(|id| opened.identity().peers.directory_of(id).is_some()));
+    assert!(opened.install(&changed(5, 3, "n")).unwrap());
+    drop(opened);
+    assert_eq!(
+        (slot_bytes(&path).unwrap(), open(directory.path()).unwrap().identity().epoch()),
+        (SLOT_LARGE, 5)
+    );
 }
 
 /// As a release without configurations leaves it.

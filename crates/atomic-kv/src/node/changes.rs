@@ -2,11 +2,14 @@
 //! installed one to whoever goes by it.
 //!
 //! ```text
-//! an event loop has it made durable in the database ─► `durable` ─► the directory remembers it ─► `Membership::follow`
-//!     and serves it                                                                               ─► the other event loops, dialling
+//! an event loop meets it ─► `coming` ─► the directory expects it, and what it heals is noted (`keep_preparing`)
+//!                                                  │
+//! an event loop has it made durable in the database, and serves it ─► `durable` ─► the other event loops (`follow`)
+//!                                                                             └─► `Membership::follow`: dialling, the right to vote
 //! ```
 
 use super::acceptors::Acceptors;
+use super::healing::Healing;
 use super::membership::Membership;
 use super::shard::{Machine, Shard};
 use super::{founding, now_instant, supervise};
@@ -21,6 +24,10 @@ use tokio::sync::watch;
 /// What a node has of changes once, for all event loops.
 pub(crate) struct Changes {
     driver: Mutex<Driver>,
+    /// The newest configuration that the directory is to expect.
+    coming: watch::Sender<Option<Arc<Configuration>>>,
+    /// The newest epoch that it expects, or has installed.
+    expected: AtomicU32,
     /// The newest epoch that is installed or about to be.
     newest: AtomicU32,
     /// The newest one that an event loop serves.
@@ -39,15 +46,25 @@ impl Changes {
         heals: bool,
         now: Instant,
     ) -> Self {
-        let [newest, served] = [configuration.epoch(); 2].map(AtomicU32::new);
-        let taking = Mutex::default();
+        let [expected, newest, served] = [configuration.epoch(); 3].map(AtomicU32::new);
+        let (taking, coming, durable) =
+            (Mutex::default(), watch::Sender::new(None), watch::Sender::new(None));
         let settings = Settings { heals, order: store::versions::order };
         let driver = Mutex::new(Driver::new(own, directory, configuration, settings, now));
-        Self { driver, newest, served, taking, durable: watch::Sender::new(None) }
+        Self { driver, coming, expected, newest, served, taking, durable }
     }
 
     pub(crate) fn driver(&self) -> MutexGuard<'_, Driver> {
         self.driver.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// As [`::node::shard::Environment::expect`].
+    pub(super) fn expect(&self, configuration: &Configuration) -> bool {
+        let is_expected = self.expected.load(Ordering::SeqCst) >= configuration.epoch();
+        if !is_expected {
+            send_newer(&self.coming, configuration);
+        }
+        is_expected
     }
 
     /// As [`::node::shard::Environment::begin_installing`].
@@ -78,17 +95,47 @@ impl Changes {
     pub(super) fn installed(&self, configuration: &Configuration) {
         // Before anybody serves it.
         self.served.fetch_max(configuration.epoch(), Ordering::SeqCst);
-        self.durable.send_if_modified(|durable| {
-            let is_newer = durable.as_ref().is_none_or(|known| known.epoch() < configuration.epoch());
-            if is_newer {
-                *durable = Some(Arc::new(configuration.clone()));
-            }
-            is_newer
-        });
+        send_newer(&self.durable, configuration);
     }
 }
 
-/// Has the directory remember what is durable in the database, for the whole node; and ends it if it is no member any more.
+fn send_newer(to: &watch::Sender<Option<Arc<Configuration>>>, configuration: &Configuration) {
+    to.send_if_modified(|newest| {
+        let is_newer = newest.as_ref().is_none_or(|known| known.epoch() < configuration.epoch());
+        if is_newer {
+            *newest = Some(Arc::new(configuration.clone()));
+        }
+        is_newer
+    });
+}
+
+/// Has the directory expect each configuration before it is installed, and notes what it heals here; then it is installed. Everything is
+/// served meanwhile as before.
+pub(super) async fn keep_preparing(shard: Rc<Shard>, changes: Arc<Changes>, healing: Arc<Healing>) {
+    let mut coming = changes.coming.subscribe();
+    loop {
+        let configuration = coming.borrow_and_update().clone();
+        if let Some(configuration) = configuration {
+            let (membership, healing, expected) =
+                (shard.membership.clone(), healing.clone(), configuration.clone());
+            let written = supervise::blocking(move || {
+                healing.begin(&expected);
+                membership.directory.expect(&expected)
+            });
+            if let Err(why) = written.await {
+                return shard.supervisor.fail(format!("cannot write down a new configuration: {why}"));
+            }
+            changes.expected.fetch_max(configuration.epoch(), Ordering::SeqCst);
+            let now = shard.now();
+            shard.with(|machine| machine.meet_configuration((*configuration).clone(), now));
+        }
+        if coming.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Has the whole node go by what is durable in the database: whom it talks to, and whether it votes; and ends it if it is no member any more.
 pub(super) async fn keep_remembering(shard: Rc<Shard>, changes: Arc<Changes>) {
     let mut durable = changes.durable.subscribe();
     let (own, mut before) = (shard.membership.own.id, shard.membership.configuration());
@@ -120,7 +167,7 @@ pub(super) async fn keep_remembering(shard: Rc<Shard>, changes: Arc<Changes>) {
     }
 }
 
-/// Has an event loop serve what another one has made durable. The directory need not remember it yet.
+/// Has an event loop serve what another one has made durable.
 pub(super) async fn follow(shard: Rc<Shard>) {
     let mut durable = shard.changes.durable.subscribe();
     while durable.changed().await.is_ok() {

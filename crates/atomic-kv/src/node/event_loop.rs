@@ -101,7 +101,7 @@ pub(super) fn run(
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
         let (repairs, stats) = (given.repairs.clone(), given.stats.clone());
-        let changes = given.changes.clone();
+        let (changes, healing) = (given.changes.clone(), given.healing.clone());
         let shard = Shard::new(given, index, busy);
         let Shard { supervisor, membership, .. } = &*shard;
         supervisor.task("completions", shard.clone().deliver_completions());
@@ -127,6 +127,8 @@ pub(super) fn run(
             supervisor.task("rates", stats::keep_rates(stats));
             supervisor.task("sweep", sweep::keep_sweeping(shard.clone()));
             supervisor.task("changes", changes::keep_driving(shard.clone()));
+            let prepares = changes::keep_preparing(shard.clone(), changes.clone(), healing);
+            supervisor.task("expected configurations", prepares);
             supervisor.task("directory", changes::keep_remembering(shard.clone(), changes));
             supervisor.task("repair", repair::keep_repairing(shard.clone(), repairs));
             for listener in http {

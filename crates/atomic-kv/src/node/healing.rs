@@ -4,7 +4,7 @@
 //! ```text
 //! something is lost ─► the directory draws its next id ─► the peers and the driver are told (`wanted`)
 //!                                                           │ joint{C, C with that id}
-//!              what is lost now is what the sync brings (`handle_installed`) ─► the sync ─► the switch
+//!              what is lost now is what the sync brings (`begin`) ─► the sync ─► the switch
 //!                                                           │
 //!              the directory has that id ─► what was lost before the joint epoch is forgotten (`look`)
 //! ```
@@ -17,7 +17,7 @@ use super::membership::Membership;
 use super::now_instant;
 use crate::logging::limit::limited;
 use ::node::change::HealWanted;
-use ::node::configuration::{Configuration, Stage};
+use ::node::configuration::Configuration;
 use ::node::repair::ranges::Range;
 use ::node::sync::source::Source as _;
 use abd::Instant;
@@ -64,24 +64,21 @@ impl Healing {
 
     /// Under which directory this node wants to come back, while it lacks something.
     pub(super) fn wanted(&self) -> Option<HealWanted> {
-        let (own, next, is_gone) = {
-            let identity = self.membership.directory.identity();
-            (identity.disk, identity.next_directory(), identity.is_gone())
-        };
         let store = &self.disk.store;
-        let directory = next.filter(|_| self.is_on && (is_gone || store.versions.has_lost()))?;
+        let (own, wanted) = {
+            let identity = self.membership.directory.identity();
+            (identity.disk, identity.heal_wanted(store.versions.has_lost()))
+        };
         // After a switch it is whole, and about to write that down.
-        let is_whole = store.database.being_healed(own).is_some();
-        (!is_whole).then_some(HealWanted { directory, is_gone })
+        wanted.filter(|_| self.is_on && store.database.being_healed(own).is_none())
     }
 
-    /// A configuration is durable in the database, and not served yet. In a joint one that names this directory's next id, what is lost
-    /// by now is what the sync brings. What is lost later may have been acknowledged in the joint epoch: that is for another change.
-    pub(super) fn handle_installed(&self, configuration: &Configuration) {
-        let Stage::Joint { next: members, .. } = &configuration.stage else { return };
-        let (own, next) = (self.membership.own.id, self.membership.directory.identity().next_directory());
-        let is_named = members.iter().any(|member| member.id == own && member.directory == next);
-        let Some(next) = next.filter(|_| is_named) else { return };
+    /// A configuration is to be installed, and nothing of it is served yet. If this node heals in it, what is lost by now is what the sync
+    /// brings. What is lost later may have been acknowledged in it: that is for another change. To be called on a thread that may wait for
+    /// the disk.
+    pub(super) fn begin(&self, configuration: &Configuration) {
+        let healed = self.membership.directory.identity().is_healed_by(configuration);
+        let Some(next) = healed else { return };
         if let Err(why) = self.disk.store.versions.begin_healing(next) {
             // Then nothing is forgotten after the switch, and it begins anew.
             limited!(warn, "cannot write down what is to be healed", %why);

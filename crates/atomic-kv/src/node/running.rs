@@ -284,16 +284,7 @@ fn open(identity: &DataDir, cache_bytes: usize, heals: bool) -> Result<ReplicaSt
                     "the database is older than what was acknowledged: this node does not vote until it is healed"
                 );
             }
-            Ok(store) => {
-                if heals && store.versions.configuration_is_lost() {
-                    // The copy in the directory may be older than what this node has served.
-                    tracing::error!(
-                        "which configuration was installed is lost: this node does not vote until it is healed"
-                    );
-                    lose()?;
-                }
-                return Ok(store);
-            }
+            Ok(store) => return Ok(store),
             Err(DatabaseError::Damaged(why)) if heals => {
                 tracing::error!(%why, "the database is damaged: this node does not vote until it is healed");
             }

@@ -136,6 +136,10 @@ impl Environment for Surroundings {
         self.disk.readers.taken(found_bytes);
     }
 
+    fn expect(&self, configuration: &Configuration) -> bool {
+        self.changes.expect(configuration)
+    }
+
     fn begin_installing<T>(&self, epoch: u32, queue: impl FnOnce() -> T) -> Option<T> {
         self.changes.begin_installing(epoch, &self.disk.acceptors, queue)
     }
@@ -149,7 +153,6 @@ impl Environment for Surroundings {
     }
 
     fn installed(&self, configuration: &Configuration) {
-        self.healing.handle_installed(configuration);
         self.changes.installed(configuration);
     }
 

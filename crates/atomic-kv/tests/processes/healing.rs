@@ -1,7 +1,7 @@
 //! What a node has lost comes back from the others, without an operator (rules S3 and C3).
 
 use crate::damage::{KEYS, flip, get_all, set_all};
-use crate::support::client::Response;
+use crate::support::client::{Connection, Response};
 use crate::support::{Background, Cluster, Node, eventually, http_get};
 
 /// A cluster whose data is in tables, which is stopped.
@@ -106,5 +106,65 @@ fn m1_a_node_without_its_database_is_healed() {
     std::fs::create_dir(cluster.nodes[0].data.join("db")).unwrap();
     cluster.nodes[0].start();
     wait_healed(&cluster.nodes[0]);
+    each_two_have_all(&mut cluster);
+}
+
+/// A cluster of which node 3 has lost something and is being healed, at that moment: the change is joint, and node 3 has been killed.
+fn killed_in_the_middle_of_its_heal(lose: impl Fn(&Node)) -> Cluster {
+    let mut cluster = stopped_with_tables();
+    cluster.start_all();
+    let epoch = |client: &mut Connection| client.info("epoch").parse::<u32>().unwrap();
+    for _ in 0..5 {
+        cluster.nodes[2].kill();
+        lose(&cluster.nodes[2]);
+        let mut client = cluster.nodes[0].connect();
+        let before = epoch(&mut client);
+        cluster.nodes[2].start();
+        eventually("node 3 begins to heal", || {
+            client.info("stage") == "joint" || epoch(&mut client) >= before + 2
+        });
+        cluster.nodes[2].kill();
+        if client.info("stage") == "joint" {
+            return cluster;
+        }
+        cluster.nodes[2].start();
+        wait_whole(&cluster.nodes[2]);
+    }
+    panic!("each heal was over before it was noticed");
+}
+
+fn lose_database(node: &Node) {
+    std::fs::remove_dir_all(node.data.join("db")).unwrap();
+}
+
+/// It may have been healed before its last start.
+fn wait_whole(node: &Node) {
+    node.wait_ready();
+    eventually(&format!("node {} is whole", node.id), || {
+        node.info("lost_ranges") == "0" && node.info("healing") == "no" && node.info("stage") == "stable"
+    });
+}
+
+/// It is cut off over the switch of its own heal, longer than anybody waits for it. Then the others refuse the directory that it was, and say
+/// which one it has become.
+#[test]
+fn m1_a_node_that_was_away_when_it_was_healed_learns_that_from_the_refusal() {
+    let flip_many = |node: &Node| (0..100).step_by(2).for_each(|hundredths| flip(node, hundredths));
+    let mut cluster = killed_in_the_middle_of_its_heal(flip_many);
+    eventually("the others switch without it", || cluster.nodes[0].info("stage") == "stable");
+    cluster.nodes[2].start();
+    cluster.nodes[0].wait_for_log(&["node 3 is no member with its data directory"]);
+    wait_whole(&cluster.nodes[2]);
+    each_two_have_all(&mut cluster);
+}
+
+/// Its database is lost once more while it is healed. The others go on at once without what it had, and it is healed after that.
+#[test]
+fn m1_a_node_that_loses_its_database_again_while_it_is_healed_is_healed_after_that() {
+    let mut cluster = killed_in_the_middle_of_its_heal(lose_database);
+    lose_database(&cluster.nodes[2]);
+    cluster.nodes[2].start();
+    wait_healed(&cluster.nodes[2]);
+    cluster.wait_ready();
     each_two_have_all(&mut cluster);
 }

@@ -22,6 +22,7 @@ pub(crate) use succession::are_same;
 use abd::{Members, NodeId, QuorumSystem, Scope, TimestampMode};
 use alloc::string::String;
 use alloc::vec::Vec;
+use sha2::{Digest as _, Sha256};
 
 /// What no client can name begins with this.
 pub const RESERVED: &[u8] = b"\0atomic-kv\0";
@@ -126,6 +127,20 @@ impl Configuration {
         healed.filter(|_| is_same).map(|(member, _)| member.id)
     }
 
+    /// The same with a digest in place of each directory's id, for those who have not shown who they are: whoever knows an id is believed by
+    /// the node that has it.
+    #[must_use]
+    pub fn disguised(&self) -> Self {
+        let mut disguised = self.clone();
+        let next = match &mut disguised.stage {
+            Stage::Stable => None,
+            Stage::Awaiting(next) | Stage::Joint { next, .. } => Some(next),
+        };
+        let members = disguised.members.iter_mut().chain(next.into_iter().flatten());
+        members.for_each(|member| member.directory = member.directory.map(disguise));
+        disguised
+    }
+
     /// Those whose answers suffice (C1).
     pub fn quorums(&self) -> QuorumSystem {
         let members = ids(&self.members);
@@ -194,6 +209,12 @@ impl Configuration {
     pub fn text(&self) -> String {
         text(&self.members)
     }
+}
+
+/// The digest of a directory's id.
+pub(crate) fn disguise(directory: DirectoryId) -> DirectoryId {
+    let digest = Sha256::new().chain_update(b"atomic-kv directory").chain_update(directory).finalize();
+    core::array::from_fn(|at| digest[at])
 }
 
 fn ids(members: &[Member]) -> Members {

@@ -8,7 +8,7 @@
 
 use super::Identity;
 use crate::acquaintances::PeerRefusal;
-use crate::configuration::{Configuration, DirectoryId, Member};
+use crate::configuration::{Configuration, DirectoryId, Member, disguise};
 use crate::introduction::Introduction;
 use crate::nonce::{Challenges, Tag};
 use abd::NodeId;
@@ -38,24 +38,41 @@ impl Identity {
         if self.configuration.as_ref().is_some_and(|known| known.epoch() >= configuration.epoch()) {
             return false;
         }
-        let names = |directory| configuration.may_connect(NodeId(self.node), directory);
-        if let Some(next) = self.next_directory
-            && names(next)
-            && !names(self.disk)
-            && !configuration.is_joint()
-        {
-            (self.disk, self.next_directory, self.is_gone) = (next, None, false);
-        }
+        self.become_member_of(&configuration);
+        self.shown = None;
+        self.expected.take_if(|expected| expected.epoch() <= configuration.epoch());
         self.members = configuration.members.iter().map(|member| member.id.0).collect();
         self.peers.keep(|node, disk| configuration.may_connect(NodeId(node), disk));
         self.configuration = Some(configuration);
         true
     }
 
-    /// Whether a configuration names this node, with a directory id that it has or is about to have.
+    /// A configuration is about to be installed, if it is newer than what is known; whether it is. That is to be durable before anything is
+    /// answered in it: whatever becomes of the database, the directory knows of every configuration that was served.
+    pub fn expect(&mut self, configuration: Configuration) -> bool {
+        let newest = self.expected.as_ref().map_or(self.epoch(), Configuration::epoch);
+        let is_newer = configuration.epoch() > newest;
+        if is_newer {
+            self.expected = Some(configuration);
+        }
+        is_newer
+    }
+
+    /// At a start: what was expected may have been served, so it is installed.
+    pub fn settle(&mut self) {
+        if let Some(expected) = self.expected.take() {
+            self.install(expected);
+        }
+    }
+
+    /// The configuration that is about to be installed.
+    pub fn expected(&self) -> Option<&Configuration> {
+        self.expected.as_ref()
+    }
+
+    /// Whether a configuration names this node, with a directory id that it has, is about to have, or was about to have.
     pub fn is_named_by(&self, configuration: &Configuration) -> bool {
-        let ids = core::iter::once(self.disk).chain(self.next_directory);
-        ids.into_iter().any(|directory| configuration.may_connect(NodeId(self.node), directory))
+        self.ids().any(|directory| configuration.may_connect(NodeId(self.node), directory))
     }
 
     /// Whether this node votes, as far as its directory knows: every member has confirmed that in the first configuration; a later
@@ -67,34 +84,6 @@ impl Identity {
         }
     }
 
-    /// The directory id under which it presents itself: that which it is about to have where its own one is not named any more.
-    pub fn presented(&self) -> DirectoryId {
-        let is_named = |directory: DirectoryId| {
-            self.changed().is_none_or(|known| known.may_connect(NodeId(self.node), directory))
-        };
-        self.next_directory.filter(|next| !is_named(self.disk) && is_named(*next)).unwrap_or(self.disk)
-    }
-
-    /// The directory id under which it votes if that is named: its own one not, once it is gone.
-    pub fn voting(&self) -> DirectoryId {
-        self.next_directory.filter(|_| self.is_gone).unwrap_or_else(|| self.presented())
-    }
-
-    /// What the database has lost is not known range by range: the node does not vote until it is healed, under this id unless it has
-    /// one for that. One that a configuration names already may have acknowledged something, too.
-    pub fn lose(&mut self, directory: DirectoryId) {
-        let is_named = |next: &DirectoryId| {
-            self.changed().is_some_and(|known| known.may_connect(NodeId(self.node), *next))
-        };
-        let next = self.next_directory.filter(|next| !is_named(next)).unwrap_or(directory);
-        (self.next_directory, self.is_gone) = (Some(next), true);
-    }
-
-    /// Whether it does not vote under its own id, as what was acknowledged under that is gone.
-    pub fn is_gone(&self) -> bool {
-        self.is_gone
-    }
-
     /// Since which epoch it is no member any more.
     pub fn retired(&self) -> Option<u32> {
         self.retired
@@ -103,16 +92,6 @@ impl Identity {
     /// It is no member any more, and never will be.
     pub fn retire(&mut self, epoch: u32) {
         self.retired.get_or_insert(epoch);
-    }
-
-    /// The id that the directory is to have when it is healed.
-    pub fn next_directory(&self) -> Option<DirectoryId> {
-        self.next_directory
-    }
-
-    /// It is to be healed under this id, unless it has one for that already; which it is.
-    pub fn heal_as(&mut self, directory: DirectoryId) -> DirectoryId {
-        *self.next_directory.get_or_insert(directory)
     }
 
     /// Meets a node in a handshake: `true` when it is new or has news, which must be durable before it is told that it was met. What
@@ -167,7 +146,7 @@ impl Identity {
             Some(configuration) => configuration.may_connect(NodeId(node), peer.disk),
         };
         let proves = self.peers.directory_of(peer.node).is_none_or(|disk| disk == peer.disk);
-        (is_member(peer.node) && proves) || names(told, NodeId(self.node), self.disk)
+        (is_member(peer.node) && proves) || self.ids().any(|own| names(told, NodeId(self.node), own))
     }
 
     /// Whether somebody may judge this node at all: as far as it knows, he belongs to its cluster.
@@ -183,20 +162,39 @@ impl Identity {
         self.tags(to, challenges, crate::nonce::Purpose::Retirement, configuration)
     }
 
-    /// The configuration with which a node says that this one is no member any more, if that is so.
-    pub(crate) fn is_retired_by(
+    /// What the configuration says with which a node has refused this one, if it can be believed and says something new.
+    pub(crate) fn refused_with(
         &self,
         from: u32,
         challenges: Challenges,
-        configuration: &Bytes,
+        disguised: &Bytes,
         tags: &[Tag],
-    ) -> Option<Configuration> {
+    ) -> Option<RefusedWith> {
         let purpose = crate::nonce::Purpose::Retirement;
-        let is_his = self.peers.believes(from, self.node, challenges, purpose, configuration, tags);
-        let told = Configuration::decode(configuration).ok()?;
-        let is_news = told.epoch() > self.epoch() || self.changed().is_some_and(|known| *known == told);
-        (is_his && is_news && !self.is_named_by(&told)).then_some(told)
+        let is_his = self.peers.believes(from, self.node, challenges, purpose, disguised, tags);
+        let told = Configuration::decode(disguised).ok().filter(|_| is_his)?;
+        let is_newer = told.epoch() > self.epoch();
+        let is_named = |id: &DirectoryId| told.may_connect(NodeId(self.node), disguise(*id));
+        if let Some(directory) = self.ids().find(is_named) {
+            // With another id than it has shown: it was away when that was decided.
+            return is_newer.then_some(RefusedWith::NewName { directory, epoch: told.epoch() });
+        }
+        let is_news = is_newer || self.changed().is_some_and(|known| known.disguised() == told);
+        is_news.then_some(RefusedWith::Retirement(told))
     }
+}
+
+/// With what configuration a node was refused.
+pub(crate) enum RefusedWith {
+    /// It names this node by another directory id than was shown.
+    NewName {
+        /// Which.
+        directory: DirectoryId,
+        /// Of the configuration.
+        epoch: u32,
+    },
+    /// It does not name this node.
+    Retirement(Configuration),
 }
 
 /// Whether a configuration names a pair with its directory.

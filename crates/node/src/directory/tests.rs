@@ -281,3 +281,45 @@ fn m1_a_directory_that_has_lost_its_database_votes_under_its_next_id_alone() {
     assert!(identity.install(stable) && identity.votes() && !identity.is_gone());
     assert_eq!((identity.disk, identity.next_directory()), ([4; 16], None));
 }
+
+/// C1: a start from a directory that expected a configuration is one in that, as it may have been served.
+#[test]
+fn c1_what_was_expected_is_installed_at_the_next_start() {
+    let first =
+        Configuration::first((1..=3).map(|id| (NodeId(id), format!("n{id}:1"))), TimestampMode::Logical);
+    let mut identity = Identity::new(1, vec![1, 2, 3], [1; 16], [2; 16]);
+    assert!(identity.install(first.clone()) && !identity.expect(first.clone()));
+    let mut second = first.successor().unwrap();
+    second.members.pop();
+    let third = second.successor().unwrap();
+    assert!(identity.expect(second.clone()) && !identity.expect(second.clone()));
+    assert_eq!((identity.epoch(), &identity.members[..]), (1, &[1, 2, 3][..]), "nothing is served of it yet");
+    assert!(identity.clone().install(second.clone()));
+    assert!(identity.expect(third.clone()) && identity.install(second));
+    assert_eq!(identity.expected(), Some(&third), "the one after that was met meanwhile");
+    identity.settle();
+    assert_eq!(
+        (identity.configuration(), identity.expected(), identity.members.len()),
+        (Some(&third), None, 2)
+    );
+}
+
+/// S3: a database that is gone is healed if nothing else is missing, and the others can go without this node.
+#[test]
+fn s3_a_lost_database_is_healed_where_the_newest_identity_says_whose_it_was() {
+    let mut life = Life::all();
+    let identity = life.now.identity.take().unwrap();
+    let (mark, _) = life.now.watermark.unwrap();
+    let judged = |identity: &Identity, mark: Mark, lost: bool, heals: bool| {
+        identity.judge(lost, PartFound::Marked(mark), PartFound::Nothing, heals)
+    };
+    let gone = Unfit::Gone(Part::Database);
+    assert_eq!(judged(&identity, mark, false, true), Ok(Some(gone.clone())));
+    assert_eq!(judged(&identity, mark, false, false), Err(gone.clone()));
+    // One copy of the identity is damaged: the watermark says whether it was the newer one.
+    assert_eq!(judged(&identity, mark, true, true), Ok(Some(gone.clone())));
+    let newer = Mark { generation: mark.generation + 1, ..mark };
+    assert_eq!(judged(&identity, newer, true, true), Err(gone.clone()));
+    let of_two = Identity { members: vec![1, 2], ..identity };
+    assert_eq!(judged(&of_two, mark, false, true), Err(gone));
+}

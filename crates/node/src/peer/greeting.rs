@@ -7,8 +7,8 @@
 pub use super::own::Own;
 
 use crate::acquaintances::PeerRefusal;
-use crate::configuration::Configuration;
-use crate::directory::Identity;
+use crate::configuration::{Configuration, DirectoryId};
+use crate::directory::{Identity, RefusedWith};
 use crate::hello::{About, Hello, HelloError, LaneId, Met, Refused, Service, Welcome, harmless};
 use crate::introduction::Introduction;
 use crate::nonce::Challenges;
@@ -58,8 +58,17 @@ pub enum Next {
     Failed(HelloError),
     /// This node must not go on: a member says so who can be believed (M1).
     Fatal(String),
-    /// This node is no member any more: a member says so who can be believed, and this configuration does not name it (M1).
+    /// This node is no member any more: a member says so who can be believed, and this configuration does not name it (M1). It may be
+    /// [disguised](Configuration::disguised).
     Retired(Configuration),
+    /// The connection is to be closed. A member who can be believed has refused the directory id that was shown: a newer configuration names
+    /// this node by another one of its ids. With that ([`Identity::show`]) it may come again, and hear the configuration.
+    Renamed {
+        /// Which id.
+        directory: DirectoryId,
+        /// Of that configuration.
+        epoch: u32,
+    },
 }
 
 /// Whom a connection has turned out to be with.
@@ -125,7 +134,7 @@ struct Other {
 
 impl Other {
     /// What is to be made of a message in whose place there may be a verdict. Whoever has met this node may say that it must not
-    /// go on, and whoever it has never met.
+    /// go on, or is behind, and whoever it has never met.
     fn told<T>(&self, host: Host<'_>, message: Result<T, HelloError>) -> Result<T, Box<Step>> {
         let may_judge = host.identity.may_be_judged_by(self.member.id.0);
         match message {
@@ -137,9 +146,13 @@ impl Other {
             }
             Err(HelloError::Refused(Refused::Retired(configuration, tags))) if may_judge => {
                 let from = self.member.id.0;
-                let told = host.identity.is_retired_by(from, self.challenges, &configuration, &tags);
-                let refused = || HelloError::Refused(Refused::Retired(configuration, tags)).into();
-                Err(told.map_or_else(refused, |told| Box::new(Next::Retired(told).alone())))
+                Err(match host.identity.refused_with(from, self.challenges, &configuration, &tags) {
+                    Some(RefusedWith::NewName { directory, epoch }) => {
+                        Box::new(Next::Renamed { directory, epoch }.alone())
+                    }
+                    Some(RefusedWith::Retirement(told)) => Box::new(Next::Retired(told).alone()),
+                    None => HelloError::Refused(Refused::Retired(configuration, tags)).into(),
+                })
             }
             message => Ok(message?),
         }
@@ -335,7 +348,8 @@ impl Greeting {
             Err(why @ PeerRefusal::NotNamed { .. }) => {
                 // Only whoever has the newer configuration knows better.
                 let newest = host.identity.changed().filter(|_| other.member.learned.is_none());
-                let Some(newest) = newest.map(Configuration::encoded) else {
+                // Whoever it is has shown nothing yet.
+                let Some(newest) = newest.map(|newest| newest.disguised().encoded()) else {
                     return *mismatch(Some(peer), why.to_string());
                 };
                 let tags = host.identity.vouch_for(peer, other.challenges, &newest);

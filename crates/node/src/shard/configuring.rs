@@ -1,9 +1,9 @@
 //! Configurations: an event loop meets a newer one, has it made durable, and goes on in it (rule C1).
 //!
-//! Requests of the older epoch may still wait for the disk when a newer configuration comes, and their replies leave afterwards. So it
-//! is installed *behind* them: the acceptors take the new epoch, and change nothing for an older one any more; then the configuration is
-//! queued for the disk; and when it is durable, the event loops serve it. What a sync reads after that has everything that the older
-//! epoch was ever told.
+//! First the directory expects it, durably, and meanwhile the older one is served. Requests of the older epoch may still wait for the disk
+//! then, and their replies leave afterwards. So it is installed *behind* them: the acceptors take the new epoch, and change nothing for an
+//! older one any more; then the configuration is queued for the disk; and when it is durable, the event loops serve it. What a sync reads
+//! after that has everything that the older epoch was ever told.
 
 use super::{Environment, ReplyTo, Return, Shard};
 use crate::configuration::{Configuration, KEY};
@@ -32,6 +32,8 @@ const TRY_AGAIN_AFTER: Duration = Duration::from_millis(100);
 pub(super) struct Configuring {
     /// The one that is served.
     installed: Configuration,
+    /// The newest epoch that this event loop has met: the directory expects it before anything else happens.
+    expected: u32,
     /// One that this event loop has queued for the disk, or will.
     coming: Option<Coming>,
     /// One that was stored under its key, and was not looked at yet.
@@ -60,7 +62,8 @@ struct Early {
 
 impl Configuring {
     pub(super) fn new(installed: Configuration) -> Self {
-        Self { installed, coming: None, noticed: None, early: Vec::new(), early_bytes: 0, part_at: None }
+        let (expected, early) = (installed.epoch(), Vec::new());
+        Self { installed, expected, coming: None, noticed: None, early, early_bytes: 0, part_at: None }
     }
 
     /// The one that is served.
@@ -111,8 +114,11 @@ impl<E: Environment, R: Return> Shard<E, R> {
         {
             return;
         }
-        self.configuring.coming = Some(Coming { configuration, again_at: None });
-        self.write_configuration(now);
+        self.configuring.expected = self.configuring.expected.max(configuration.epoch());
+        if self.environment.expect(&configuration) {
+            self.configuring.coming = Some(Coming { configuration, again_at: None });
+            self.write_configuration(now);
+        }
     }
 
     /// As [`Shard::meet_configuration`], as it came.
@@ -273,7 +279,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
         to: ReplyTo,
         deadline: Instant,
     ) -> Option<Request> {
-        let is_coming = self.environment.newest_epoch() == scope.epoch
+        let is_coming = [self.environment.newest_epoch(), self.configuring.expected].contains(&scope.epoch)
             && scope.partition == self.replica.scope.partition
             && scope.epoch > self.replica.scope.epoch;
         let configuring = &mut self.configuring;

@@ -92,6 +92,11 @@ pub trait Environment {
     /// Values of so many bytes that came back from look-ups were taken over.
     fn taken(&self, found_bytes: usize);
 
+    /// A configuration is to be installed: whether the directory durably expects that, so that it knows of every one that was served
+    /// whatever becomes of the database. If not, that is being written down, and
+    /// [`Shard::meet_configuration`](super::Shard::meet_configuration) is called again by some event loop when it is.
+    fn expect(&self, configuration: &Configuration) -> bool;
+
     /// A configuration is about to be installed, unless this node has begun to install a newer one: every acceptor of the own replica takes
     /// its epoch, and then `queue` is run, before another event loop begins anything newer. `None` if there is a newer one.
     fn begin_installing<T>(&self, epoch: u32, queue: impl FnOnce() -> T) -> Option<T>;

@@ -112,6 +112,8 @@ impl Cluster {
                     Instant(0),
                 )),
                 newest_epoch: Cell::new(configuration.epoch()),
+                expected: Cell::new(configuration.epoch()),
+                directory_is_slow: Cell::default(),
                 served_epoch: Cell::new(configuration.epoch()),
                 expired: Cell::default(),
                 swept: Cell::default(),

@@ -90,6 +90,7 @@ impl World {
             | Next::Refused { .. }
             | Next::Failed(_) => {}
             Next::Retired(configuration) => self.retire(node, configuration.epoch()),
+            Next::Renamed { directory, .. } => self.nodes[node as usize].identity.show(directory),
         }
         (send, false)
     }

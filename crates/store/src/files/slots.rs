@@ -72,6 +72,11 @@ impl Slots {
         Ok(whole.then(|| (turn, slot[HEADER..HEADER + length].to_vec())))
     }
 
+    /// Whether so much content goes into a slot.
+    pub fn fits(&self, content: &[u8]) -> bool {
+        content.len() <= self.size - HEADER
+    }
+
     /// Writes into the older slot. It survives the death of the process at once, and a power cut after the next sync.
     ///
     /// # Errors
@@ -151,7 +156,9 @@ mod tests {
         assert_eq!(opened(&path), (None, true));
         std::fs::write(&path, b"").unwrap();
         assert_eq!(opened(&path), (None, true));
-        slots.write(&[0; SIZE]).unwrap_err();
+        assert!(slots.fits(&[0; SIZE - HEADER]) && !slots.fits(&[0; SIZE - HEADER + 1]));
+        slots.write(&[0; SIZE - HEADER]).unwrap();
+        slots.write(&[0; SIZE - HEADER + 1]).unwrap_err();
     }
 
     #[test]

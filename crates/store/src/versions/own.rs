@@ -21,7 +21,6 @@ pub(super) struct Own {
 pub(super) struct State {
     mark: Ballot,
     configuration: Option<Bytes>,
-    configuration_is_lost: bool,
 }
 
 impl Own {
@@ -36,8 +35,7 @@ impl Own {
         let mut state = self.state();
         state.mark = state.mark.max(read.mark);
         if state.configuration.is_none() {
-            (state.configuration, state.configuration_is_lost) =
-                (read.configuration, read.configuration_is_lost);
+            state.configuration = read.configuration;
         }
     }
 
@@ -69,9 +67,8 @@ impl State {
             }
             Ok(None) | Err(()) => Ballot::MIN,
         };
-        let configuration = read("configuration", key::CONFIGURATION)?;
-        let configuration_is_lost = configuration.is_err();
-        Ok(Self { mark, configuration: configuration.unwrap_or(None), configuration_is_lost })
+        let configuration = read("configuration", key::CONFIGURATION)?.unwrap_or(None);
+        Ok(Self { mark, configuration })
     }
 }
 
@@ -82,15 +79,9 @@ impl<D: Database> MultiVersionStore<D> {
     }
 
     /// The configuration that this replica has installed, as it was given ([`abd::Unit::Configuration`]): the last one that is
-    /// durable. `None`: none was ever, or it is lost.
+    /// durable. `None`: none was ever, or it is lost: the directory knows it in any case.
     pub fn configuration(&self) -> Option<Bytes> {
         self.own.state().configuration.clone()
-    }
-
-    /// Whether damage may have taken the configuration that was installed last, and none was since: nobody knows which requests this
-    /// replica has to refuse.
-    pub fn configuration_is_lost(&self) -> bool {
-        self.own.state().configuration_is_lost
     }
 
     /// Writes a batch and with it a mark, unless a larger one is there, and a configuration.
@@ -120,7 +111,7 @@ impl<D: Database> MultiVersionStore<D> {
         let mut state = self.own.state();
         state.mark = mark.unwrap_or(state.mark);
         if configuration.is_some() {
-            (state.configuration, state.configuration_is_lost) = (configuration, false);
+            state.configuration = configuration;
         }
         Ok(())
     }

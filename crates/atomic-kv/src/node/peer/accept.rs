@@ -33,7 +33,7 @@ pub(crate) async fn serve_connection(shard: Rc<Shard>, stream: TcpStream) {
         }
         Err(GreetingError::Fatal(why)) => return shard.supervisor.fail(why),
         Err(GreetingError::Retired(told)) => return shard.supervisor.retire(&told),
-        Ok(Visitor::Newcomer) | Err(GreetingError::Silent) => return,
+        Ok(Visitor::Newcomer) | Err(GreetingError::Silent | GreetingError::Renamed(_)) => return,
         Err(GreetingError::Connection(why)) => Err(why),
     };
     if let Err(why) = ended {

@@ -38,6 +38,9 @@ pub(super) enum GreetingError {
     /// This node is no member any more.
     #[error("it is a member no more since epoch {}", .0.epoch())]
     Retired(Box<Configuration>),
+    /// This node has to show another directory.
+    #[error("since epoch {0} it knows this node by another id of its data directory; trying again with that")]
+    Renamed(u32),
 }
 
 impl From<std::io::Error> for GreetingError {
@@ -143,6 +146,10 @@ async fn greet(
             Next::Failed(why) => return Err(why.into()),
             Next::Fatal(why) => return Err(GreetingError::Fatal(why)),
             Next::Retired(told) => return Err(GreetingError::Retired(Box::new(told))),
+            Next::Renamed { directory, epoch } => {
+                membership.directory.show(directory);
+                return Err(GreetingError::Renamed(epoch));
+            }
         };
     }
 }

@@ -51,6 +51,28 @@ fn c1_whoever_was_away_comes_to_the_newest_configuration() {
     assert!(matches!(set.borrow()[..], [Outcome::Written { .. }]), "{set:?}");
 }
 
+/// BM7: should the database lose it, the directory says which configuration was served. So that knows it first; meanwhile the older one is
+/// served, and what comes of the next one waits.
+#[test]
+fn c1_nothing_is_installed_before_the_directory_expects_it() {
+    let mut cluster = Cluster::new();
+    let (met, now) = (next(&cluster), cluster.now());
+    cluster.nodes[0].1.directory_is_slow.set(true);
+    cluster.nodes[0].0.meet_configuration(met.clone(), now);
+    cluster.run();
+    let (shard, surroundings) = &mut cluster.nodes[0];
+    assert_eq!((surroundings.expected.get(), surroundings.newest_epoch.get()), (2, 1));
+    let to = ReplyTo { lane: None, call: CallId { operation: 1 << 30, phase: 0 }, epoch: 1 };
+    let read = || Request::LocalReadTimestamp { key: "k".into() };
+    let served = shard.serve(Scope::FIRST, read(), to, Instant(u64::MAX));
+    assert!(matches!(served.reply(), Some(Reply::Timestamp { .. })));
+    let early = shard.serve(met.scope, read(), ReplyTo { epoch: 2, ..to }, Instant(u64::MAX));
+    assert!(early.reply().is_none(), "it is not refused");
+    shard.meet_configuration(met, now);
+    cluster.run();
+    assert_eq!(epochs(&cluster), [2, 2, 2]);
+}
+
 /// The disk may have no room for it in its queue: it is tried again, and until then nothing is changed in the older epoch.
 #[test]
 fn c1_a_configuration_that_the_disk_did_not_take_is_tried_again() {

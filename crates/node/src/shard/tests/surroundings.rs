@@ -19,6 +19,9 @@ pub(super) struct Surroundings {
     pub(super) is_cold: Cell<bool>,
     pub(super) asked: RefCell<Vec<(ReplyTo, Request)>>,
     pub(super) driver: RefCell<Driver>,
+    /// The newest epoch that the directory expects; and whether it takes a while to write that down.
+    pub(super) expected: Cell<u32>,
+    pub(super) directory_is_slow: Cell<bool>,
     pub(super) newest_epoch: Cell<u32>,
     pub(super) served_epoch: Cell<u32>,
     pub(super) expired: Cell<usize>,
@@ -88,6 +91,12 @@ impl Environment for Rc<Surroundings> {
         }
         self.done.borrow_mut().push((to, Completed::Written(reply.committed())));
         Ok(())
+    }
+
+    fn expect(&self, configuration: &Configuration) -> bool {
+        let expects = !self.directory_is_slow.get() || self.expected.get() >= configuration.epoch();
+        self.expected.set(self.expected.get().max(configuration.epoch()));
+        expects
     }
 
     fn begin_installing<T>(&self, epoch: u32, queue: impl FnOnce() -> T) -> Option<T> {
