@@ -2,7 +2,7 @@
 
 use crate::damage::{KEYS, flip, get_all, set_all};
 use crate::support::client::{Connection, Response};
-use crate::support::{Background, Cluster, Node, eventually, http_get};
+use crate::support::{Background, Cluster, Node, copy_directory, eventually, http_get};
 
 /// A cluster whose data is in tables, which is stopped.
 fn stopped_with_tables() -> Cluster {
@@ -109,9 +109,8 @@ fn m1_a_node_without_its_database_is_healed() {
     each_two_have_all(&mut cluster);
 }
 
-/// A cluster of which node 3 has lost something and is being healed, at that moment: the change is joint, and node 3 has been killed.
-fn killed_in_the_middle_of_its_heal(lose: impl Fn(&Node)) -> Cluster {
-    let mut cluster = stopped_with_tables();
+/// Starts a cluster until its node 3, which has lost something, is being healed: the change is joint, and node 3 has been killed.
+fn killed_in_the_middle_of_its_heal(mut cluster: Cluster, lose: impl Fn(&Node)) -> Cluster {
     cluster.start_all();
     let epoch = |client: &mut Connection| client.info("epoch").parse::<u32>().unwrap();
     for _ in 0..5 {
@@ -150,7 +149,7 @@ fn wait_whole(node: &Node) {
 #[test]
 fn m1_a_node_that_was_away_when_it_was_healed_learns_that_from_the_refusal() {
     let flip_many = |node: &Node| (0..100).step_by(2).for_each(|hundredths| flip(node, hundredths));
-    let mut cluster = killed_in_the_middle_of_its_heal(flip_many);
+    let mut cluster = killed_in_the_middle_of_its_heal(stopped_with_tables(), flip_many);
     eventually("the others switch without it", || cluster.nodes[0].info("stage") == "stable");
     cluster.nodes[2].start();
     cluster.nodes[0].wait_for_log(&["node 3 is no member with its data directory"]);
@@ -158,13 +157,52 @@ fn m1_a_node_that_was_away_when_it_was_healed_learns_that_from_the_refusal() {
     each_two_have_all(&mut cluster);
 }
 
+/// Neither a database that is gone nor one that was brought back is lost once more because the process ends in the middle.
+#[test]
+fn m1_a_node_that_is_killed_while_it_is_healed_goes_on() {
+    let copy = tempfile::tempdir().unwrap();
+    let older = copy.path().join("db");
+    let bring_back = |node: &Node| {
+        lose_database(node);
+        copy_directory(&older, &node.data.join("db"));
+    };
+    for lose in [&lose_database as &dyn Fn(&Node), &bring_back] {
+        let stopped = stopped_with_tables();
+        copy_directory(&stopped.nodes[2].data.join("db"), &older);
+        let mut cluster = killed_in_the_middle_of_its_heal(stopped, lose);
+        cluster.nodes[2].start();
+        wait_whole(&cluster.nodes[2]);
+        each_two_have_all(&mut cluster);
+        std::fs::remove_dir_all(&older).unwrap();
+    }
+}
+
 /// Its database is lost once more while it is healed. The others go on at once without what it had, and it is healed after that.
 #[test]
 fn m1_a_node_that_loses_its_database_again_while_it_is_healed_is_healed_after_that() {
-    let mut cluster = killed_in_the_middle_of_its_heal(lose_database);
+    let mut cluster = killed_in_the_middle_of_its_heal(stopped_with_tables(), lose_database);
     lose_database(&cluster.nodes[2]);
     cluster.nodes[2].start();
     wait_healed(&cluster.nodes[2]);
     cluster.wait_ready();
     each_two_have_all(&mut cluster);
+}
+
+/// What was begun without an operator does not keep one from changing the members: not even from replacing the node that is being healed.
+#[test]
+fn an_operator_replaces_a_node_in_the_middle_of_its_heal() {
+    let mut cluster = killed_in_the_middle_of_its_heal(stopped_with_tables(), lose_database);
+    let asked = cluster.nodes[0].address();
+    cluster.add_newcomer().start();
+    let words = format!("replace 3 --with {}", cluster.nodes[3].peer_address(4));
+    let ended = cluster.command_at(&words, &asked).end();
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("node 3 is healing") && ended.stderr.contains("abort-change"), "{ended:?}");
+    cluster.command_at("abort-change", &asked).done();
+    // It wants to heal again.
+    cluster.nodes[2].start();
+    cluster.command_at(&words, &asked).done();
+    cluster.wait_for_members(&[1, 2, 4]);
+    assert_eq!(cluster.nodes[2].wait().code(), Some(4), "{}", cluster.nodes[2].log());
+    get_all(&mut cluster.nodes[3].connect(), 0);
 }
