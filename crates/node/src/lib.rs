@@ -23,6 +23,7 @@ pub mod frames;
 pub mod functions;
 mod glob;
 pub mod hello;
+mod hex;
 #[cfg(test)]
 mod in_memory;
 pub mod inquiry;

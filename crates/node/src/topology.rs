@@ -1,11 +1,11 @@
 //! The nodes of the cluster, as this one tells its clients of them: who answers, where, and whose the slots are.
 
 use crate::endpoint::Endpoint;
+use crate::hex::hex;
 use crate::slots;
 use abd::{NodeId, NodeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt::Write;
 use core::ops::RangeInclusive;
 use sha2::{Digest, Sha256};
 
@@ -29,11 +29,7 @@ impl Known {
     pub fn name(&self) -> String {
         let digest =
             Sha256::new().chain_update(b"atomic-kv node ").chain_update(self.id.0.to_be_bytes()).finalize();
-        digest[..20].iter().fold(String::new(), |mut name, byte| {
-            // Writing to a string cannot fail.
-            let _ = write!(name, "{byte:02x}");
-            name
-        })
+        hex(&digest[..20])
     }
 
     /// Whether clients may be sent there.

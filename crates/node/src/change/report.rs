@@ -3,13 +3,13 @@
 use super::plan::{Request, newcomers};
 use super::view::{Seen, View};
 use crate::configuration::{Configuration, DirectoryId, Member, Stage};
+use crate::hex::hex;
 use crate::topology::Topology;
 use abd::NodeId;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::fmt::Write as _;
 use serde::Serialize;
 
 /// The configuration, and how everybody stands. Fields may be added.
@@ -188,11 +188,7 @@ fn votes(configuration: &Configuration, member: &Member) -> bool {
 
 /// Enough to tell two of them apart.
 fn beginning(directory: DirectoryId) -> String {
-    directory[..4].iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hex(&directory[..4])
 }
 
 impl ToStart {

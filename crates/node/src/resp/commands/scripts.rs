@@ -6,6 +6,7 @@
 
 use super::{CAT_ADMIN, SERVER, help, integer, needs_subcommand};
 use crate::functions::{Function, FunctionAnswer, Script};
+use crate::hex::hex;
 use crate::inquiry::notes::{NOTE_BYTES_MAX, Note, NoteId, NoteKind};
 use crate::inquiry::{Finding, Inquiry};
 use crate::resp::command::{Arg, Call, Command, Plan, Planned, Run, Then, arg};
@@ -100,7 +101,7 @@ fn read_name(text: &[u8]) -> Option<NoteId> {
 }
 
 fn text_of(id: NoteId) -> String {
-    id.name.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&id.name)
 }
 
 fn known(host: &dyn Host, id: NoteId) -> Option<Bytes> {

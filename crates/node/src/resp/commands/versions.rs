@@ -1,6 +1,7 @@
 //! Versions as clients see them: `GETVER`, and what `IFVER` and `WITHVER` have in common.
 
 use super::{CAT_READ, FIRST, KEY, READ};
+use crate::hex::hex;
 use crate::resp::command::{Call, Command, Plan, Planned};
 use crate::resp::outcomes::{Outcomes, read_of, version_of};
 use crate::resp::response::Response;
@@ -35,7 +36,7 @@ pub(super) fn with_version(outcomes: Outcomes, answer: fn(Outcomes) -> Response)
 
 /// 48 hexadecimal digits, whose order as text is the order of versions.
 fn print_version(version: Version) -> String {
-    version.to_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&version.to_bytes())
 }
 
 /// The version that a client names.
