@@ -7,6 +7,7 @@ use crate::logging;
 use crate::node::{RunningNode, descriptor_limit};
 use crate::private;
 use ::node::client::descriptors;
+use abd::quorum::MEMBERS_MAX;
 use std::fmt::Write;
 use std::net::TcpListener;
 use std::path::Path;
@@ -27,9 +28,11 @@ struct Ports {
 
 impl Ports {
     fn choose(args: &DevArgs) -> Result<Self, Fatal> {
-        let nodes = u16::try_from(args.nodes).ok().filter(|nodes| (1..=7).contains(nodes));
         let nodes =
-            nodes.ok_or_else(|| Fatal::usage(format!("--nodes {} is not between 1 and 7", args.nodes)))?;
+            u16::try_from(args.nodes).ok().filter(|nodes| (1..=MEMBERS_MAX).contains(&usize::from(*nodes)));
+        let nodes = nodes.ok_or_else(|| {
+            Fatal::usage(format!("--nodes {} is not between 1 and {MEMBERS_MAX}", args.nodes))
+        })?;
         if args.port == 0 {
             return Err(Fatal::usage(
                 "--port 0 is not possible: clients must know the ports; choose one such as 6380",

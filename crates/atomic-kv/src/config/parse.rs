@@ -3,6 +3,7 @@
 use crate::fatal::Fatal;
 use ::node::endpoint::Endpoint;
 use abd::TimestampMode;
+use abd::quorum::MEMBERS_MAX;
 use std::time::Duration;
 
 /// Exit code 2 with one line, unless it is as it must be.
@@ -82,7 +83,9 @@ pub fn parse_cluster(text: &str) -> Result<Vec<(u32, String)>, Fatal> {
         )));
     }
     let count = cluster.len();
-    check((1..=7).contains(&count), || format!("--cluster lists {count} nodes; 1 to 7 are possible"))?;
+    check((1..=MEMBERS_MAX).contains(&count), || {
+        format!("--cluster lists {count} nodes; 1 to {MEMBERS_MAX} are possible")
+    })?;
     Ok(cluster)
 }
 

@@ -156,26 +156,28 @@ impl Source for ReplicaStore {
         keys: usize,
         bytes: usize,
     ) -> Result<SourcePage<Version>, DatabaseError> {
-        let (after, up_to) = (range.after.as_deref(), range.up_to.as_deref());
-        let limits = WalkLimits { keys, bytes };
-        self.versions
-            .walk_versions(after, up_to, limits, Trust::Whole)
-            .map(source_page)
-            .inspect_err(cannot_read)
+        walk_versions(self, range, keys, bytes, Trust::Whole)
     }
 
     fn stored(&self, range: &Range, keys: usize, bytes: usize) -> Result<SourcePage<Version>, DatabaseError> {
-        let (after, up_to) = (range.after.as_deref(), range.up_to.as_deref());
-        let limits = WalkLimits { keys, bytes };
-        self.versions
-            .walk_versions(after, up_to, limits, Trust::Stored)
-            .map(source_page)
-            .inspect_err(cannot_read)
+        walk_versions(self, range, keys, bytes, Trust::Stored)
     }
 
     fn lost(&self) -> Vec<Range> {
         self.versions.lost_ranges().into_iter().map(of_keys).collect()
     }
+}
+
+fn walk_versions(
+    store: &ReplicaStore,
+    range: &Range,
+    keys: usize,
+    bytes: usize,
+    trust: Trust,
+) -> Result<SourcePage<Version>, DatabaseError> {
+    let (after, up_to) = (range.after.as_deref(), range.up_to.as_deref());
+    let page = store.versions.walk_versions(after, up_to, WalkLimits { keys, bytes }, trust);
+    page.map(source_page).inspect_err(cannot_read)
 }
 
 fn source_page<T>(page: WalkedPage<T>) -> SourcePage<T> {
