@@ -47,3 +47,33 @@ pub(crate) fn put_optional(out: &mut BytesMut, bytes: Option<&Bytes>) {
 pub(crate) fn get_optional(reader: &mut Reader<'_>, limit: usize) -> Result<Option<Bytes>, WireError> {
     if reader.flags(1)? == 1 { get_copy(reader, limit).map(Some) } else { Ok(None) }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::lanes::lane::{CONFIGURATION, PING, PONG};
+    use crate::news::News;
+    use crate::{inquiry, repair, sync};
+    use abd::wire::call_of;
+
+    /// Whoever takes a frame off a lane goes by its first byte.
+    #[test]
+    fn each_kind_is_that_of_one_message() {
+        for kind in 0..=u8::MAX {
+            let body = &[kind; 13][..];
+            let is = [
+                call_of(body).is_some(),
+                [PING, PONG, CONFIGURATION].contains(&kind),
+                News::is_news(body),
+                repair::message::is_question(body),
+                repair::message::is_answer(body),
+                inquiry::message::is_question(body),
+                inquiry::message::is_answer(body),
+                sync::message::is_question(body),
+                sync::message::is_answer(body),
+                sync::message::is_wanted(body),
+                sync::message::is_caught_up(body),
+            ];
+            assert!(is.iter().filter(|is| **is).count() <= 1, "{kind}: {is:?}");
+        }
+    }
+}

@@ -10,13 +10,10 @@ use super::plan::{begun, majority};
 use super::refusal::Refusal;
 use super::view::{HealWanted, View};
 use crate::configuration::{Configuration, Stage};
-use crate::repair::ranges::Range;
+use crate::repair::ranges::{Order, Range};
 use abd::NodeId;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
-
-/// Which order the store has its keys in.
-type Order = fn(&[u8], &[u8]) -> Ordering;
 
 /// No more ranges than are kept: the last ones become one with all that is between them.
 pub(super) fn bounded(mut lost: Vec<Range>) -> Vec<Range> {

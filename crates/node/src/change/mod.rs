@@ -27,12 +27,11 @@ pub use refusal::Refusal;
 pub use view::{Behind, HealWanted, Seen, View};
 
 use crate::configuration::{Configuration, DirectoryId};
-use crate::repair::ranges::Range;
+use crate::repair::ranges::{Order, Range};
 use abd::{Instant, NodeId, Outcome};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::cmp::Ordering;
 use core::time::Duration;
 use step::{Step, step};
 
@@ -59,7 +58,7 @@ pub struct Settings {
     /// Whether members that have lost something are healed without an operator (`--heal auto`).
     pub heals: bool,
     /// The order of keys in the store.
-    pub order: fn(&[u8], &[u8]) -> Ordering,
+    pub order: Order,
 }
 
 /// The driver of one node. See the module.

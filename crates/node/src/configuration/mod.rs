@@ -48,6 +48,13 @@ pub struct Member {
     pub address: String,
 }
 
+impl Member {
+    /// Whether a pair of node and directory is this member, as far as it is named.
+    fn may_be(&self, id: NodeId, directory: DirectoryId) -> bool {
+        self.id == id && self.directory.is_none_or(|named| named == directory)
+    }
+}
+
 /// Whether the members are about to change.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Stage {
@@ -154,13 +161,9 @@ impl Configuration {
 
     /// Everybody whom it names, voters and those who are awaited: the last known address of each, ascending by id.
     pub fn everybody(&self) -> Vec<&Member> {
-        let mut all: Vec<&Member> = self.next().into_iter().flatten().collect();
-        all.extend(
-            self.members
-                .iter()
-                .filter(|member| !all.iter().any(|other| other.id == member.id))
-                .collect::<Vec<_>>(),
-        );
+        let next = self.next().unwrap_or_default();
+        let leaves = |member: &&Member| !next.iter().any(|other| other.id == member.id);
+        let mut all: Vec<&Member> = next.iter().chain(self.members.iter().filter(leaves)).collect();
         all.sort_by_key(|member| member.id);
         all
     }
@@ -182,8 +185,7 @@ impl Configuration {
     /// Rule M1: whether a pair of node and directory is a voter. In the first configuration directories are not named, and it is
     /// for the members to confirm them.
     pub fn is_voter(&self, id: NodeId, directory: DirectoryId) -> bool {
-        let is_pair =
-            |member: &Member| member.id == id && member.directory.is_none_or(|named| named == directory);
+        let is_pair = |member: &Member| member.may_be(id, directory);
         match &self.stage {
             Stage::Stable | Stage::Awaiting(_) => self.members.iter().any(is_pair),
             Stage::Joint { next, lost } => {
@@ -194,9 +196,7 @@ impl Configuration {
 
     /// Whether a pair may have a connection: it votes, or is awaited and may show up.
     pub fn may_connect(&self, id: NodeId, directory: DirectoryId) -> bool {
-        let shows_up =
-            |member: &Member| member.id == id && member.directory.is_none_or(|named| named == directory);
-        self.is_voter(id, directory) || self.awaited().any(shows_up)
+        self.is_voter(id, directory) || self.awaited().any(|member| member.may_be(id, directory))
     }
 
     /// Whom it names under this peer address: a newcomer before the member whose place it takes, on the same machine perhaps.

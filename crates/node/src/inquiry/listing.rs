@@ -3,7 +3,7 @@
 use super::message::Answer;
 use crate::configuration::RESERVED;
 use crate::glob;
-use crate::repair::ranges::Ranges;
+use crate::repair::ranges::{Order, Ranges};
 use abd::{Deadline, Moment, Refusal, Version};
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -120,7 +120,7 @@ fn is_found(entry: &ListedKey, moment: Moment) -> bool {
 
 /// What the lists of a majority come to: of each key its newest version counts. A replica whose list ends knows nothing of what
 /// comes behind, so the page ends where the first of them does.
-pub(super) fn merge(listings: Vec<Listing>, order: fn(&[u8], &[u8]) -> Ordering, moment: Moment) -> Page {
+pub(super) fn merge(listings: Vec<Listing>, order: Order, moment: Moment) -> Page {
     let ends = listings.iter().filter_map(|listing| listing.told_up_to.clone());
     let told_up_to = ends.min_by(|one, other| order(one, other));
     let is_told =

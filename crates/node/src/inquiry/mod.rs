@@ -18,11 +18,11 @@ mod running;
 #[cfg(test)]
 mod tests;
 
+use crate::repair::ranges::Order;
 use abd::{CallId, Instant, NodeId, Now, QuorumSystem, Reason, Refusal, Version};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use bytes::Bytes;
-use core::cmp::Ordering;
 use core::time::Duration;
 use listing::{Lists, Page, Wanted};
 use message::{Answer, Question};
@@ -98,7 +98,7 @@ pub struct Ask {
 pub struct Inquiries<B> {
     quorums: QuorumSystem,
     own: NodeId,
-    order: fn(&[u8], &[u8]) -> Ordering,
+    order: Order,
     timeout: Duration,
     last: u64,
     running: BTreeMap<InquiryId, Running<B>>,
@@ -117,12 +117,7 @@ pub struct Inquiries<B> {
 
 impl<B> Inquiries<B> {
     /// None yet, of the node `own`. `order` is that of keys in every store; an inquiry fails after `timeout`.
-    pub fn new(
-        quorums: QuorumSystem,
-        own: NodeId,
-        order: fn(&[u8], &[u8]) -> Ordering,
-        timeout: Duration,
-    ) -> Self {
+    pub fn new(quorums: QuorumSystem, own: NodeId, order: Order, timeout: Duration) -> Self {
         let mut nearest: Vec<NodeId> = quorums.voters().iter().collect();
         nearest.sort_by_key(|member| *member != own);
         Self {

@@ -3,10 +3,10 @@
 use super::listing::{Listing, merge};
 use super::message::{Answer, Question};
 use super::{ASK_AGAIN_AFTER, Finding, Inquiry, WAIT_MAX};
+use crate::repair::ranges::Order;
 use abd::{Instant, Moment, NodeId, NodeSet, QuorumSystem, Reason, Refusal, Version};
 use alloc::vec::Vec;
 use bytes::Bytes;
-use core::cmp::Ordering;
 use core::time::Duration;
 
 /// The longest pause between two questions to a member.
@@ -154,7 +154,7 @@ impl<B> Running<B> {
     pub(super) fn finding(
         &mut self,
         quorums: &QuorumSystem,
-        order: fn(&[u8], &[u8]) -> Ordering,
+        order: Order,
         moment: Moment,
     ) -> Option<Finding> {
         if let Some((_, wanted)) = self.holders {

@@ -19,6 +19,7 @@
 //! This is a pure state machine. Whoever drives it carries out each [`Action`] and reports what came of it; the node and
 //! the simulator are two such drivers.
 
+mod action;
 mod catching_up;
 mod comparison;
 pub mod message;
@@ -26,22 +27,26 @@ pub mod missed;
 mod moving;
 mod peer;
 pub mod ranges;
+mod status;
 pub mod unacknowledged;
+
+pub use action::Action;
+pub use status::{Counts, Status};
 
 use crate::change::report::Compared;
 use crate::configuration::Configuration;
-use crate::sync::coverage::Order;
 use crate::sync::message::{CaughtUp, Wanted};
-use crate::sync::{self, CaughtUpWith, Goal, Moved, Sync};
-use abd::{CallId, Instant, NodeId, Reply, StampedValue, Version};
+use crate::sync::{self, CaughtUpWith, Goal, Sync};
+use abd::{CallId, Instant, NodeId, Reply, Version};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use bytes::Bytes;
 use comparison::Urgency;
 use core::time::Duration;
-use message::{Answer, KeyVersion, Question};
+use message::{Answer, KeyVersion};
 use peer::{Peer, Turn};
-use ranges::{Page, Range};
+use ranges::{Order, Page, Range};
+use status::Pass;
 
 /// Times and sizes.
 #[derive(Clone, Debug)]
@@ -80,110 +85,6 @@ impl Default for Config {
             compare_every: Some(Duration::from_secs(24 * 3600)),
         }
     }
-}
-
-/// Something to be done by whoever drives the machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Look up the own newest versions, without contents: [`Repair::looked_up`].
-    LookUp {
-        /// For whom.
-        peer: NodeId,
-        /// To be given back.
-        look: u64,
-        /// Of these keys.
-        keys: Vec<Bytes>,
-    },
-    /// Read a page of the own store: [`Repair::walked`].
-    Walk {
-        /// For whom.
-        peer: NodeId,
-        /// To be given back.
-        look: u64,
-        /// Where: [`ranges::PAGE_KEYS`] and [`ranges::PAGE_BYTES`] are the limits.
-        range: Range,
-    },
-    /// Ask a peer: [`Repair::handle_answer`] or [`Repair::not_sent`].
-    Ask {
-        /// Whom.
-        peer: NodeId,
-        /// To be given back.
-        call: CallId,
-        /// What.
-        question: Question,
-    },
-    /// Send a peer this node's newest version of a key, as a `LocalWrite`: [`Repair::handle_reply`] or [`Repair::not_sent`].
-    Push {
-        /// To whom.
-        peer: NodeId,
-        /// To be given back.
-        call: CallId,
-        /// Of which key.
-        key: Bytes,
-    },
-    /// Send a peer a `LocalRead`: [`Repair::handle_reply`] or [`Repair::not_sent`].
-    Fetch {
-        /// Whom to ask.
-        peer: NodeId,
-        /// To be given back.
-        call: CallId,
-        /// For which key.
-        key: Bytes,
-        /// This node has this version of it.
-        have: Version,
-    },
-    /// Do something to catch up with a source: for a change of members, or as a peer has asked for it.
-    Sync(sync::Action),
-    /// Ask a peer to look itself for what it lacks: [`Repair::handle_caught_up`] or [`Repair::not_sent`].
-    CatchUp {
-        /// Whom.
-        peer: NodeId,
-        /// To be given back.
-        call: CallId,
-        /// What to tell it.
-        wanted: Wanted,
-    },
-    /// Give the own replica a `LocalWrite`; its reply goes to [`Repair::handle_reply`].
-    Store {
-        /// To be given back.
-        call: CallId,
-        /// The key.
-        key: Bytes,
-        /// What to store.
-        stamped: StampedValue,
-    },
-}
-
-/// What was done for one peer since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Versions that the peer has acknowledged.
-    pub sent: u64,
-    /// Versions that came from the peer.
-    pub fetched: u64,
-    /// Ranges of a few keys that differed.
-    pub differing: u64,
-}
-
-/// The last time that everything was compared with a peer.
-#[derive(Clone, Copy, Debug)]
-struct Pass {
-    number: u64,
-    moved: Moved,
-    at: Instant,
-}
-
-/// How a peer stands, as far as this node knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Status {
-    /// Keys on its list.
-    pub keys: usize,
-    /// While a comparison is wanted: keys compared so far.
-    pub compared: Option<u64>,
-    /// How long ago the oldest write was that the peer may still lack.
-    pub behind_for: Option<Duration>,
-    /// What was done.
-    pub counts: Counts,
 }
 
 /// Calls of repairs have numbers from here on, so that their replies are told from those to operations.

@@ -26,6 +26,9 @@ pub const DIGEST_LEN: usize = 16;
 /// chance could make equal, and nobody lies (docs/PROTOCOL.md, the setting).
 pub type Digest = [u8; DIGEST_LEN];
 
+/// The order of keys in a store, which is the same in every replica.
+pub type Order = fn(&[u8], &[u8]) -> Ordering;
+
 /// All keys behind one and up to another, in the order of the store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Range {
@@ -37,7 +40,7 @@ pub struct Range {
 
 impl Range {
     /// Whether a key is in it.
-    pub fn has(&self, key: &[u8], order: fn(&[u8], &[u8]) -> Ordering) -> bool {
+    pub fn has(&self, key: &[u8], order: Order) -> bool {
         self.after.as_ref().is_none_or(|after| order(after, key) == Ordering::Less)
             && self.up_to.as_ref().is_none_or(|up_to| order(key, up_to) != Ordering::Greater)
     }

@@ -1,12 +1,8 @@
 //! Whether everything was pulled from enough sources, where each may have ranges that it could not read.
 
-use crate::repair::ranges::Range;
+use crate::repair::ranges::{Order, Range};
 use alloc::vec::Vec;
 use bytes::Bytes;
-use core::cmp::Ordering;
-
-/// The order of keys in the store.
-pub type Order = fn(&[u8], &[u8]) -> Ordering;
 
 /// Whether each key is known from `needed` replicas at least. Of each that was asked for everything: the ranges that it could not
 /// read, in any order; they may overlap.

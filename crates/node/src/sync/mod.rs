@@ -29,12 +29,11 @@ mod tests;
 pub use action::{Action, Entry, OwnPage, Told};
 pub use goal::{Goal, Moved, Progress};
 
-use crate::repair::ranges::Range;
+use crate::repair::ranges::{Order, Range};
 use abd::{CallId, Instant, NodeId, Reply, Scope, Version};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use bytes::Bytes;
-use core::cmp::Ordering;
 use core::time::Duration;
 use coverage::is_covered;
 use message::{Answer, CaughtUp, Wanted};
@@ -132,7 +131,7 @@ pub struct CaughtUpWith {
 pub struct Sync {
     config: Config,
     local: NodeId,
-    order: fn(&[u8], &[u8]) -> Ordering,
+    order: Order,
     /// In which configuration.
     scope: Scope,
     up: Vec<NodeId>,
@@ -149,7 +148,7 @@ pub struct Sync {
 
 impl Sync {
     /// Of the node `local`, with nothing to do. `order`: that of keys in the store, the same in every replica.
-    pub fn new(config: Config, local: NodeId, order: fn(&[u8], &[u8]) -> Ordering) -> Self {
+    pub fn new(config: Config, local: NodeId, order: Order) -> Self {
         Self {
             config,
             local,

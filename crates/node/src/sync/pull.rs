@@ -3,11 +3,11 @@
 //! One question is under way at a time. What has come is made durable meanwhile, page after page ([`super::merging`]); what is
 //! durable up to some key is not asked for again, whatever happens.
 
-use super::coverage::{Order, cut};
+use super::coverage::cut;
 use super::merging::{Merged, Merging};
 use super::message::{Answer, Contents, Has, Question};
 use super::{Action, Config, Entry, FIRST_NUMBER, Moved, OwnPage};
-use crate::repair::ranges::{Range, digest_of};
+use crate::repair::ranges::{Order, Range, digest_of};
 use abd::{CallId, Instant, NodeId, Reply, Scope, Version};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;

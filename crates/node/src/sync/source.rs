@@ -3,11 +3,11 @@
 //! What is accepted it knows from the memory of its acceptors, which is the authority while something waits for the disk. That is
 //! looked at *before* the store: if an instance ends in between, the store shows the version that has closed it.
 
-use super::coverage::{Order, cut};
+use super::coverage::cut;
 use super::message::{Answer, Contents, Has, Question};
 use super::{Entry, OwnPage, Told};
 use crate::inquiry::listing::Lists;
-use crate::repair::ranges::{ANSWER_BYTES, Digest, PAGE_BYTES, PAGE_KEYS, Range, Ranges, digest_of};
+use crate::repair::ranges::{ANSWER_BYTES, Digest, Order, PAGE_BYTES, PAGE_KEYS, Range, Ranges, digest_of};
 use abd::{Acceptance, AcceptedRecord, Acceptor, Refusal, StampedValue, Version, VersionStore};
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
