@@ -75,7 +75,7 @@ pub(crate) struct Given {
 }
 
 /// For peers, for clients, for HTTP.
-type Listeners = [Vec<TcpListener>; 3];
+pub(super) type Listeners = [Vec<TcpListener>; 3];
 
 /// What the thread of an event loop does, until the node stops.
 pub(super) fn run(

@@ -21,6 +21,7 @@ mod event_loop;
 mod flush;
 mod founding;
 mod healing;
+mod host;
 mod http;
 mod info;
 mod listen;
@@ -41,6 +42,7 @@ mod stats;
 mod supervise;
 mod surroundings;
 mod sweep;
+mod threads;
 
 use abd::Instant;
 use event_loop::Accepted;

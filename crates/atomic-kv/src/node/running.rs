@@ -11,29 +11,23 @@ use super::membership::Membership;
 use super::peer::peer_versions;
 use super::repair::Repairs;
 use super::report::Report;
-use super::scripts::{Around, Scripts};
+use super::scripts::Scripts;
 use super::stats::Stats;
 use super::supervise::Supervisor;
-use super::{EPOCH, event_loop, founding, listen, mode, now_instant, sockets};
+use super::threads::Threads;
+use super::{EPOCH, founding, listen, mode, now_instant, sockets};
 use crate::config::{Heal, Settings, required};
 use crate::fatal::Fatal;
 use crate::identity::{DataDir, Found};
-use crate::logging::limit::limited;
 use ::node::configuration::Configuration;
 use ::node::endpoint::Endpoint;
 use ::node::hello::Limits;
 use ::node::inquiry::notes::Notes;
 use ::node::limits::{FRAME_BYTES_MAX, KEY_BYTES_MAX};
-use ::node::lookups::READERS;
 use ::node::peer::greeting::Own;
 use abd::{Members, NodeId, TimestampIssuer};
 use std::sync::{Arc, LazyLock, Mutex};
-use std::thread::JoinHandle;
-use std::time::Duration;
 use store::DatabaseError;
-
-/// What was heard of a member is durable after this time.
-const REMEMBER_EVERY: Duration = Duration::from_secs(1);
 
 /// Peers may have been told of so many batches, at the most, that were durable and not noted beside the database yet.
 const TOLD_AHEAD: u64 = 1_000;
@@ -43,13 +37,8 @@ pub struct RunningNode {
     pub(super) disk: Arc<Disk>,
     membership: Arc<Membership>,
     supervisor: Arc<Supervisor>,
-    shards: Vec<JoinHandle<()>>,
-    committer: JoinHandle<()>,
-    readers: Vec<JoinHandle<()>>,
     scripts: Arc<Scripts>,
-    interpreters: Vec<JoinHandle<()>>,
-    /// Writes down what is heard of the members.
-    remembering: JoinHandle<()>,
+    threads: Threads,
 }
 
 impl RunningNode {
@@ -126,11 +115,11 @@ impl RunningNode {
             membership: membership.clone(),
             repairs,
             changes,
-            healing: healing.clone(),
-            notes: notes.clone(),
-            clients: clients.clone(),
+            healing,
+            notes,
+            clients,
             stats,
-            report: report.clone(),
+            report,
             scripts: scripts.clone(),
             supervisor: supervisor.clone(),
             loops: Arc::new(loops),
@@ -145,53 +134,8 @@ impl RunningNode {
             admitted = membership.admission.is_admitted(),
             "started"
         );
-        let commits = disk.clone();
-        let committer = supervisor.thread("committer", move |supervisor| {
-            if let Err(why) = commits.committer.run(&commits.store) {
-                supervisor.fail(why.to_string());
-            }
-        })?;
-        let reader = |_| {
-            let (disk, membership) = (disk.clone(), membership.clone());
-            supervisor.thread("reader", move |_| disk.readers.run(&disk, &membership.admission))
-        };
-        let readers = (0..READERS).map(reader).collect::<Result<Vec<_>, Fatal>>()?;
-        let around = Around {
-            clock: given.clock.clone(),
-            membership: membership.clone(),
-            report,
-            notes,
-            counts: Arc::default(),
-        };
-        let interpreter = |_| {
-            let (scripts, around) = (scripts.clone(), around.clone());
-            let builder = std::thread::Builder::new().stack_size(script::STACK_BYTES);
-            supervisor.thread_of("script", builder, move |supervisor| {
-                if let Err(why) = scripts.run(&around) {
-                    supervisor.fail(format!("cannot run scripts: {why}"));
-                }
-            })
-        };
-        let interpreters = (0..given.settings.threads).map(interpreter).collect::<Result<Vec<_>, Fatal>>()?;
-        let mut listeners = Some([peer_ports, client_ports, http_ports]);
-        let mut shards = Vec::new();
-        for (index, end) in ends.into_iter().enumerate() {
-            let (given, listeners) = (given.clone(), listeners.take());
-            shards.push(supervisor.thread("shard", move |_| event_loop::run(given, index, end, listeners))?);
-        }
-        let remembers = membership.clone();
-        let remembering = supervisor.thread("identity", move |_| keep_remembering(&remembers, &healing))?;
-        Ok(Self {
-            disk,
-            membership,
-            supervisor,
-            shards,
-            committer,
-            readers,
-            scripts,
-            interpreters,
-            remembering,
-        })
+        let threads = Threads::start(&given, ends, [peer_ports, client_ports, http_ports])?;
+        Ok(Self { disk, membership, supervisor, scripts, threads })
     }
 
     /// Waits until the node cannot go on, and says why.
@@ -208,39 +152,8 @@ impl RunningNode {
     /// Stops gracefully: operations in flight may end, what is queued becomes durable.
     pub fn stop(self) {
         self.begin_to_stop();
-        for shard in self.shards {
-            let _ = shard.join();
-        }
-        self.scripts.close();
-        for interpreter in self.interpreters {
-            let _ = interpreter.join();
-        }
-        self.disk.readers.close();
-        for reader in self.readers {
-            let _ = reader.join();
-        }
-        self.disk.committer.close();
-        let _ = self.committer.join();
-        self.remembering.thread().unpark();
-        let _ = self.remembering.join();
+        self.threads.end(&self.disk, &self.scripts);
         tracing::info!(node = self.membership.own.id.0, "stopped");
-    }
-}
-
-/// Writes down what was heard of the members and how much is durable here, for as long as there is news (rule M1); and what there is to
-/// write down to heal.
-fn keep_remembering(membership: &Membership, healing: &Healing) {
-    loop {
-        std::thread::park_timeout(REMEMBER_EVERY);
-        // Before the last time: what is durable after that is nobody's business any more.
-        let last = membership.admission.is_stopping();
-        if let Err(why) = membership.directory.remember() {
-            limited!(warn, "cannot write down what was heard of the members", %why);
-        }
-        if last {
-            return;
-        }
-        healing.look();
     }
 }
 
