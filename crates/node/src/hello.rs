@@ -15,8 +15,9 @@
 //! [`crate::introduction`]; it tells the configuration, too.
 //!
 //! A hello is `128 | magic u32 | newest u16 | oldest u16 | fields`, a welcome `129 | magic u32 | spoken u16 | fields`, a
-//! verdict `134 | fields`, a refusal `130, 131 or 136 | text | fields`, an introduction `135 | fields`. What stands before the fields never changes, so that any two releases understand
-//! at least why they cannot talk. A field is `tag u16 | length u32 | bytes`, in ascending order of tags. A field with an
+//! verdict `134 | fields`, an introduction `135 | fields`, a refusal `130, 131 or 136 | text | fields`: the text says why, that of
+//! 136 is a configuration. What stands before the fields never changes, so that any two releases understand at least why they
+//! cannot talk. A field is `tag u16 | length u32 | bytes`, in ascending order of tags. A field with an
 //! unknown tag is skipped, and so is what follows the known part of a known field: a later release may say more.
 
 mod refused;

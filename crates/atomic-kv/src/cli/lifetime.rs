@@ -21,7 +21,8 @@ pub(super) enum HangUp {
 /// Starts nodes, and waits until they are told to stop or one of them cannot go on.
 ///
 /// # Errors
-/// Those of the start; why a node could not go on, or is no member any more; exit code 1 when somebody did not want to wait for a graceful stop.
+/// Those of the start; why a node could not go on, or is no member any more; exit code 1 when somebody did not want to wait for a
+/// graceful stop.
 pub(super) fn run(
     hang_up: HangUp,
     start: impl FnOnce() -> Result<Vec<RunningNode>, Fatal> + Send + 'static,

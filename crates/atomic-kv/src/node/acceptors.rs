@@ -20,8 +20,8 @@ pub(crate) struct Acceptors {
 }
 
 impl Acceptors {
-    /// Those that the run `boot` begins with, in a configuration: what was accepted is accepted still, and nothing up to the durable mark is promised
-    /// or accepted any more (rule P5).
+    /// Those that the run `boot` begins with, in a configuration: what was accepted is accepted still, and nothing up to the durable
+    /// mark is promised or accepted any more (rule P5).
     ///
     /// # Errors
     /// When the store cannot be read.

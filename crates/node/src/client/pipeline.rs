@@ -409,8 +409,8 @@ impl Part {
         }
     }
 
-    /// Bytes of the value that a Get holds now, or an update that looks first; `None` while its own replica looks for it on the disk. That one is asked first,
-    /// so all else is known as soon as the Get has begun, but for a value that only other replicas have.
+    /// Bytes of the value that a Get holds now, or an update that looks first; `None` while its own replica looks for it on the disk.
+    /// That one is asked first, so all else is known as soon as the Get has begun, but for a value that only other replicas have.
     fn look(&self, shard: &impl Operations, answers: &Answers) -> Option<usize> {
         match self.started {
             Started::Running(id) => match shard.found(id) {

@@ -2,13 +2,14 @@
 //!
 //! A value that is due stays until somebody reads its key: that is when its expiry is decided (rule E1). For keys that nobody reads a
 //! node does it in the background. It walks through its own store, page by page, and reads each key whose deadline has passed
-//! and for which it is preferred ([`crate::slots`]), as a client would. Whoever is preferred is a hint: two nodes that both read a key do no harm.
+//! and for which it is preferred ([`crate::slots`]), as a client would. Whoever is preferred is a hint: two nodes that both read a
+//! key do no harm.
 //!
 //! It walks only when there is a reason: the store remembers the soonest deadline of what was written since the last walk began, and
 //! the walk that of what it has passed. So a store without deadlines is walked once, after the start.
 //!
-//! This is a pure state machine. An event loop drives it ([`crate::shard::Shard::begin_sweeping`]); looks at the store, which may wait for the disk,
-//! are done elsewhere.
+//! This is a pure state machine. An event loop drives it ([`crate::shard::Shard::begin_sweeping`]); looks at the store, which may
+//! wait for the disk, are done elsewhere.
 
 #[cfg(test)]
 mod tests;

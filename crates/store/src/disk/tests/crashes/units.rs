@@ -1,5 +1,5 @@
-//! Units of consensus: an acceptance with its base, a version with the end of a record, a mark; and a configuration. Whenever the power goes, each is there
-//! as a whole or not at all, and what is there is what a replica may have (rules P2', P5, P7).
+//! Units of consensus: an acceptance with its base, a version with the end of a record, a mark; and a configuration. Whenever the
+//! power goes, each is there as a whole or not at all, and what is there is what a replica may have (rules P2', P5, P7).
 
 use super::run::{Model, Run};
 use crate::database::{Change, Database, DatabaseError, WriteBatch};

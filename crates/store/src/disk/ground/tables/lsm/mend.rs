@@ -36,8 +36,8 @@ pub(crate) struct Salvaged {
 
 impl Tree {
     /// Looks for damaged tables in the directory of a tree, makes new ones of what can be read of them, and puts these
-    /// into their place, or of one of them alone: a list of tables that nobody has opened yet. `remember` is told before what is lost. Whether there were
-    /// any. While nobody writes or merges tables.
+    /// into their place, or of one of them alone: a list of tables that nobody has opened yet. `remember` is told before what is
+    /// lost. Whether there were any. While nobody writes or merges tables.
     /// Fails with [`DatabaseError::Damaged`] when the list of tables cannot be read or a table is gone; [`DatabaseError::Full`] when there
     /// is no room for the new ones; [`DatabaseError::Fatal`] when the disk fails, or `remember`.
     pub(crate) fn salvage(
