@@ -1,6 +1,7 @@
 //! What makes writes durable in groups, as a replica sees it.
 
 use crate::ballot::Ballot;
+use crate::reserved::needs_room;
 use crate::update::AcceptedRecord;
 use crate::value::StampedValue;
 use crate::version::Version;
@@ -51,13 +52,13 @@ impl Unit {
         }
     }
 
-    /// Whether there is a value in it: a full disk has no room for that.
+    /// Whether there is a value in it for which a full disk has no room ([`needs_room`]).
     pub fn needs_room(&self) -> bool {
         let of_record = match self {
-            Self::Acceptance { record, .. } => record.acceptance.proposal.content.is_value(),
+            Self::Acceptance { key, record, .. } => needs_room(key, &record.acceptance.proposal.content),
             _ => false,
         };
-        of_record || self.version().is_some_and(|(_, stamped)| stamped.content.is_value())
+        of_record || self.version().is_some_and(|(key, stamped)| needs_room(key, &stamped.content))
     }
 
     /// Bytes of keys and values.

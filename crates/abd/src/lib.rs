@@ -31,6 +31,7 @@ pub mod message;
 pub mod operation;
 pub mod quorum;
 pub mod replica;
+pub mod reserved;
 pub mod time;
 pub mod update;
 pub mod value;
@@ -47,6 +48,7 @@ pub use quorum::{Members, NodeSet, QuorumSystem, Tally};
 pub use replica::{
     Acceptor, AcceptorLimits, AfterCommit, Before, Reaction, Replica, Standing, Unanswered, VersionStore,
 };
+pub use reserved::{RESERVED, is_reserved, needs_room};
 pub use time::{ClockError, Instant, Interval, IntervalClock, Moment, NANOS_PER_MILLI, Now};
 pub use update::{
     Acceptance, AcceptedRecord, AcceptedThere, Base, Evaluated, EvaluatedOperation, Evaluation, EvaluationId,

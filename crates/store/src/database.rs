@@ -58,7 +58,8 @@ impl Change {
 pub struct WriteBatch {
     /// In order; of two changes to one key the later one counts.
     pub changes: Vec<Change>,
-    /// What it hides or takes away gives back more than it takes: it may have a part of the room that a full disk keeps free.
+    /// What it hides or takes away gives back more than it takes, or the cluster cannot do without it: it may have a part of the room
+    /// that a full disk keeps free.
     pub makes_room: bool,
 }
 

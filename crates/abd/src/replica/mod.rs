@@ -8,6 +8,7 @@ pub use acceptor::{Acceptor, AcceptorLimits, Before};
 use crate::ballot::{Ballot, Scope};
 use crate::commit::Unit;
 use crate::message::{Refusal, Reply, Request};
+use crate::reserved::is_reserved;
 use crate::value::{Glimpse, Newest, StampedValue};
 use crate::version::Version;
 use bytes::Bytes;
@@ -55,6 +56,13 @@ pub struct Standing {
     pub admitted: bool,
     /// The disk has room for values. A tombstone may be tried without: it makes room in the end.
     pub writable: bool,
+}
+
+impl Standing {
+    /// The same for what is stored under this key.
+    fn of(self, key: &[u8]) -> Self {
+        Self { writable: self.writable || is_reserved(key), ..self }
+    }
 }
 
 /// A reply that may leave only after the write it belongs to is durable (rule S1). The one way to open it is to say
@@ -214,6 +222,7 @@ impl Replica {
             return refused(Refusal::FutureVersion);
         }
         acceptor.settle_some(|key| store.remembered_above(key, Version::MAX));
+        let standing = standing.of(request.key());
         match request {
             Request::LocalWrite { key, stamped } => Ok(write(store, acceptor, key, stamped, standing)),
             Request::Prepare { ballot, .. } | Request::Accept { ballot, .. }

@@ -239,6 +239,43 @@ fn on_full_disks_updates_are_refused_and_deletes_count() {
     cluster.kill_all();
 }
 
+/// D1: one node is gone and the disk of another one is full, so nothing can be written. A new node is what helps: the full disk takes
+/// what the cluster keeps of itself.
+#[test]
+fn d1_a_node_that_is_gone_is_replaced_while_another_disk_is_full() {
+    let Some(disk) = Mount::small(160) else {
+        return skipped("full disk", "no permission to mount a small file system");
+    };
+    let mut cluster = Cluster::new(3, &[]);
+    cluster.nodes[1].data = disk.path().join("node-2");
+    cluster.start_all();
+    cluster.wait_acquainted();
+    assert_eq!(cluster.nodes[0].connect().call("SET before 1"), Response::ok());
+    let ballast = disk.path().join("ballast");
+    fill(&ballast);
+    eventually("the node notices that its disk is full", || cluster.nodes[1].info("writable") == "0");
+    cluster.nodes[2].kill();
+    let told = cluster.nodes[0].connect().call("SET refused 1 NX").error();
+    assert!(told.starts_with("NOQUORUM"), "{told}");
+    cluster.add_newcomer().start();
+    let words = format!("replace 3 --with {}", cluster.nodes[3].peer_address(4));
+    let replacing = cluster.command_at(&words, &cluster.nodes[0].address());
+    // Two configurations later.
+    for id in [1, 2, 4] {
+        cluster.wait_for_stage(id, "joint");
+    }
+    assert_eq!(cluster.nodes[1].info("writable"), "0");
+    // Whoever cannot store what it lacks is waited for, some time.
+    std::fs::remove_file(ballast).unwrap();
+    replacing.done();
+    cluster.wait_for_members(&[1, 2, 4]);
+    let mut client = cluster.nodes[3].connect();
+    assert_eq!(client.call("SET after 1"), Response::ok());
+    assert_eq!(client.call("GET before"), Response::bulk("1"));
+    // Before the file system goes.
+    cluster.kill_all();
+}
+
 /// Of 64 KiB each.
 const KEYS: u32 = 200;
 

@@ -19,13 +19,13 @@ pub use encoding::ConfigurationError;
 pub use succession::NotASuccessor;
 pub(crate) use succession::are_same;
 
+pub use abd::RESERVED;
+
 use abd::{Members, NodeId, QuorumSystem, Scope, TimestampMode};
 use alloc::string::String;
 use alloc::vec::Vec;
 use sha2::{Digest as _, Sha256};
 
-/// What no client can name begins with this.
-pub const RESERVED: &[u8] = b"\0atomic-kv\0";
 /// The key whose value the configuration is.
 pub const KEY: &[u8] = b"\0atomic-kv\0configuration";
 

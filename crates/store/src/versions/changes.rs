@@ -39,8 +39,8 @@ pub(super) struct RecordChange {
     pub(super) key: Bytes,
     /// `None`: its end.
     pub(super) record: Option<Bytes>,
-    /// Whether there is a value in it.
-    pub(super) is_value: bool,
+    /// Whether a full disk has no room for it.
+    pub(super) needs_room: bool,
 }
 
 impl Put {
@@ -88,20 +88,20 @@ impl Put {
 }
 
 impl RecordChange {
-    pub(super) fn new(key: Bytes, record: Bytes, is_value: bool) -> Self {
-        Self { key, record: Some(record), is_value }
+    pub(super) fn new(key: Bytes, record: Bytes, needs_room: bool) -> Self {
+        Self { key, record: Some(record), needs_room }
     }
 
     /// A copy of what is encoded.
-    pub(super) fn encoded(encoded: &[u8], key_length: usize, is_value: bool) -> Self {
+    pub(super) fn encoded(encoded: &[u8], key_length: usize, needs_room: bool) -> Self {
         let (key, record) = encoded.split_at(key_length);
         let (key, record) = copied_both(key, record, encoded);
-        Self::new(key, record, is_value)
+        Self::new(key, record, needs_room)
     }
 
     /// The record of the key that a version is of ends.
     pub(super) fn end(put: &Put) -> Self {
-        Self { key: key::record_beside(put.prefix()), record: None, is_value: false }
+        Self { key: key::record_beside(put.prefix()), record: None, needs_room: false }
     }
 }
 

@@ -4,7 +4,7 @@ use super::MultiVersionStore;
 use super::changes::{Changes, Put, RecordChange};
 use super::puts::Puts;
 use crate::database::{Change, Database, DatabaseError, WriteBatch};
-use abd::{Fit, Glimpse, StampedValue, Version, WriteGroup};
+use abd::{Fit, Glimpse, StampedValue, Version, WriteGroup, needs_room};
 use bytes::Bytes;
 
 impl<D: Database> MultiVersionStore<D> {
@@ -122,7 +122,7 @@ fn add_newest<'a>(puts: &'a [Put], batch: &mut WriteBatch) -> Vec<&'a Put> {
             continue;
         }
         batch.put(put.data_key.clone(), put.record.clone());
-        batch.makes_room &= !put.stamped.content.is_value();
+        batch.makes_room &= !needs_room(&put.user_key, &put.stamped.content);
         written.push(put);
     }
     written
@@ -133,11 +133,11 @@ fn add_last(mut records: Vec<RecordChange>, batch: &mut WriteBatch) {
     // By key, in the order in which they came.
     records.sort_by(|a, b| a.key.cmp(&b.key));
     let mut records = records.into_iter().peekable();
-    while let Some(RecordChange { key, record, is_value }) = records.next() {
+    while let Some(RecordChange { key, record, needs_room }) = records.next() {
         if records.peek().is_some_and(|later| later.key == key) {
             continue;
         }
-        batch.makes_room &= !is_value;
+        batch.makes_room &= !needs_room;
         batch.changes.push(match record {
             Some(record) => Change::Put(key, record),
             None => Change::Delete(key),

@@ -7,7 +7,7 @@
 use super::changes::{Changes, Put, RecordChange};
 use crate::encoding::{accepted, key, record};
 use abd::counted::copied;
-use abd::{AcceptedRecord, Ballot, StampedValue, Unit, Version, WriteGroup};
+use abd::{AcceptedRecord, Ballot, StampedValue, Unit, Version, WriteGroup, needs_room};
 use bytes::Bytes;
 
 /// Larger records get their allocation at once: to copy them twice would cost more.
@@ -31,6 +31,8 @@ pub struct Puts {
 struct Form {
     version: Option<VersionForm>,
     beside: Beside,
+    /// As [`Unit::needs_room`].
+    needs_room: bool,
 }
 
 #[derive(Debug)]
@@ -62,12 +64,12 @@ enum Beside {
     Encoded {
         key_length: u32,
         length: u32,
-        is_value: bool,
+        needs_room: bool,
     },
     /// The same, too large for that.
     Whole {
         record: Box<(Bytes, Bytes)>,
-        is_value: bool,
+        needs_room: bool,
     },
     /// A raised mark.
     Mark(Box<Ballot>),
@@ -82,19 +84,6 @@ impl Parts {
 }
 
 impl Form {
-    fn needs_room(&self) -> bool {
-        let of_version = match &self.version {
-            Some(VersionForm::Encoded(parts)) => parts.value_length.is_some(),
-            Some(VersionForm::Whole(put)) => put.stamped.content.is_value(),
-            None => false,
-        };
-        let of_record = match &self.beside {
-            Beside::Encoded { is_value, .. } | Beside::Whole { is_value, .. } => *is_value,
-            Beside::Nothing | Beside::End | Beside::Mark(_) | Beside::Configuration(_) => false,
-        };
-        of_version || of_record
-    }
-
     /// How much of what is encoded is its own: the version's, and what stands behind that.
     fn encoded(&self) -> (usize, usize) {
         let of_version = match &self.version {
@@ -110,27 +99,23 @@ impl Form {
 
 impl WriteGroup for Puts {
     fn push(&mut self, unit: &Unit) {
-        match unit {
-            Unit::Version { key, stamped } => self.push_version(key, stamped),
-            Unit::Closing { key, stamped } => {
-                let version = Some(self.version(key, stamped));
-                self.units.push(Form { version, beside: Beside::End });
-            }
+        let (version, beside) = match unit {
+            Unit::Version { key, stamped } => return self.push_version(key, stamped),
+            Unit::Closing { key, stamped } => (Some(self.version(key, stamped)), Beside::End),
             Unit::Acceptance { key, base, record } => {
                 let version = base.as_ref().map(|base| self.version(key, base));
-                let beside = self.record(key, record);
-                self.units.push(Form { version, beside });
+                (version, self.record(key, record))
             }
             Unit::Mark(ballot) => {
                 self.bytes += key::MARK.len() + Ballot::LEN;
-                self.units.push(Form { version: None, beside: Beside::Mark(Box::new(*ballot)) });
+                (None, Beside::Mark(Box::new(*ballot)))
             }
             Unit::Configuration(configuration) => {
                 self.bytes += key::CONFIGURATION.len() + configuration.len();
-                let beside = Beside::Configuration(Box::new(copied(configuration)));
-                self.units.push(Form { version: None, beside });
+                (None, Beside::Configuration(Box::new(copied(configuration))))
             }
-        }
+        };
+        self.units.push(Form { version, beside, needs_room: unit.needs_room() });
     }
 
     fn append(&mut self, other: &mut Self) {
@@ -157,7 +142,7 @@ impl WriteGroup for Puts {
     }
 
     fn need_room(&self) -> impl Iterator<Item = bool> {
-        self.units.iter().map(Form::needs_room)
+        self.units.iter().map(|form| form.needs_room)
     }
 
     fn versions(&self) -> impl Iterator<Item = Option<(Bytes, Version)>> {
@@ -175,7 +160,8 @@ impl Puts {
     /// Adds a version with nothing beside it.
     pub(super) fn push_version(&mut self, user_key: &Bytes, stamped: &StampedValue) {
         let version = Some(self.version(user_key, stamped));
-        self.units.push(Form { version, beside: Beside::Nothing });
+        let needs_room = needs_room(user_key, &stamped.content);
+        self.units.push(Form { version, beside: Beside::Nothing, needs_room });
     }
 
     fn version(&mut self, user_key: &Bytes, stamped: &StampedValue) -> VersionForm {
@@ -201,7 +187,7 @@ impl Puts {
     }
 
     fn record(&mut self, user_key: &Bytes, record: &AcceptedRecord) -> Beside {
-        let is_value = record.acceptance.proposal.content.is_value();
+        let needs_room = needs_room(user_key, &record.acceptance.proposal.content);
         let size = user_key.len() + accepted::size(record, None);
         if size > ENCODED_MAX {
             let record_key = key::of_record(user_key);
@@ -209,7 +195,7 @@ impl Puts {
             let mut bytes = Vec::with_capacity(accepted::size(record, recorded_key));
             accepted::append(&mut bytes, record, recorded_key);
             self.bytes += record_key.len() + bytes.len();
-            return Beside::Whole { record: Box::new((record_key, bytes.into())), is_value };
+            return Beside::Whole { record: Box::new((record_key, bytes.into())), needs_room };
         }
         let start = self.encoded.len();
         key::append_of_record(&mut self.encoded, user_key);
@@ -217,7 +203,7 @@ impl Puts {
         accepted::append(&mut self.encoded, record, None);
         let length = self.encoded.len() - start;
         self.bytes += length;
-        Beside::Encoded { key_length: short(key_length), length: short(length - key_length), is_value }
+        Beside::Encoded { key_length: short(key_length), length: short(length - key_length), needs_room }
     }
 
     /// Each unit, with what is encoded of its version and of its record.
@@ -237,7 +223,7 @@ impl Puts {
     pub(super) fn changes(&self, roomless: bool) -> Changes {
         let mut changes = Changes { puts: Vec::with_capacity(self.units.len()), ..Changes::default() };
         for (form, version, record) in self.each() {
-            if roomless && form.needs_room() {
+            if roomless && form.needs_room {
                 continue;
             }
             changes.units += 1;
@@ -252,11 +238,11 @@ impl Puts {
                     let Some(put) = changes.puts.last() else { unreachable!("a version ends a record") };
                     changes.records.push(RecordChange::end(put));
                 }
-                Beside::Encoded { key_length, is_value, .. } => {
-                    changes.records.push(RecordChange::encoded(record, *key_length as usize, *is_value));
+                Beside::Encoded { key_length, needs_room, .. } => {
+                    changes.records.push(RecordChange::encoded(record, *key_length as usize, *needs_room));
                 }
-                Beside::Whole { record, is_value } => {
-                    changes.records.push(RecordChange::new(record.0.clone(), record.1.clone(), *is_value));
+                Beside::Whole { record, needs_room } => {
+                    changes.records.push(RecordChange::new(record.0.clone(), record.1.clone(), *needs_room));
                 }
                 Beside::Mark(ballot) => changes.mark = changes.mark.max(Some(**ballot)),
                 Beside::Configuration(configuration) => {

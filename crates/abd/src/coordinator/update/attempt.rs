@@ -221,13 +221,14 @@ impl Coordinator {
             return self.end_operations(running, Reason::CeilingReached, now, issuer);
         }
         let unwritable = prepare.unwritable.union(self.unwritable);
-        if content.is_value() && !self.config.quorums.suffices_without(unwritable) {
+        let needs_room = running.needs_room && content.is_value();
+        if needs_room && !self.config.quorums.suffices_without(unwritable) {
             // Before anything was accepted: what is chosen can be published.
             let reason = disk_full(&self.config.quorums, unwritable);
             return self.end_operations(running, reason, now, issuer);
         }
         let fold = running.fold_mut();
-        if content.is_value() && !prepare.has_room(&self.config.quorums) {
+        if needs_room && !prepare.has_room(&self.config.quorums) {
             // Some of those who have promised cannot store it: the others are asked, before anything is proposed.
             let asked = core::mem::take(&mut fold.operations);
             let answered = prepare.answered();

@@ -9,6 +9,7 @@ use super::fold::{Fold, FoldPhase};
 use super::{FOLD_BYTES, FOLD_OPERATIONS};
 use crate::issuer::TimestampIssuer;
 use crate::operation::{Outcome, Reason};
+use crate::reserved::is_reserved;
 use crate::time::{Instant, Now};
 use crate::update::EvaluatedOperation;
 use crate::value::StampedValue;
@@ -46,7 +47,8 @@ impl Coordinator {
         self.next_operation += 1;
         self.queues.insert(key.clone(), KeyQueue { fold, waiting: VecDeque::from([id]) });
         let machine = Machine::Fold(Box::new(Fold::new(newest)));
-        let running = Running::new(fold, key, true, machine, deadline, &self.config, now.instant);
+        let needs_room = !is_reserved(&key);
+        let running = Running::new(fold, key, needs_room, machine, deadline, &self.config, now.instant);
         let running = self.running.begin(running);
         self.begin_fold(running, now, issuer);
     }

@@ -3,10 +3,11 @@
 
 use super::{logical, plant_everywhere, truetime};
 use crate::functions::append;
-use crate::support::{Message, Payload, Ticket, World, get, set, stamped, version};
+use crate::support::{Message, PATIENCE, Payload, Ticket, World, get, set, stamped, version};
 use abd::{
-    Acceptance, AcceptorLimits, Ballot, Content, Deadline, Members, NodeId, NodeSet, Outcome, Proposal,
-    QuorumSystem, Reaction, Reason, Reply, Request, Scope, StampedValue, UpdateId, Version,
+    Acceptance, AcceptorLimits, Ballot, Content, Deadline, Members, NodeId, NodeSet, Operation, Outcome,
+    Proposal, QuorumSystem, RESERVED, Reaction, Reason, Reply, Request, Scope, StampedValue, Standing,
+    UpdateId, Version,
 };
 use std::time::Duration;
 
@@ -308,4 +309,38 @@ fn c3_records_are_joined() {
     let records: Vec<_> = world.node(1).acceptor.accepted_between(None, Some(&"k".into())).collect();
     assert_eq!(records.len(), 1);
     assert_eq!(world.node(1).acceptor.accepted_between(Some(&"k".into()), None).count(), 0);
+}
+
+/// D1: full disks take what the cluster keeps of itself. A node with a disk that is not full could not be brought in without. One of
+/// them lacks the base, too.
+#[test]
+fn d1_full_disks_take_the_configuration() {
+    let mut world = logical(3);
+    let of_the_cluster = |token: &str| match append(token) {
+        Operation::Update { functions, .. } => Operation::Update { key: RESERVED.into(), functions },
+        other => other,
+    };
+    let first = world.submit_within(1, of_the_cluster("a."), PATIENCE);
+    world.deliver(|message| !message.touches(3));
+    assert_eq!(updated(&world, first).0, "absent");
+    world.lose(|message| message.touches(3));
+    for id in [2, 3] {
+        world.node(id).standing = Standing { admitted: true, writable: false };
+        // As pings tell it.
+        world.node(1).coordinator.handle_peer_writable(NodeId(id), false);
+    }
+    let gone = |message: &Message| message.touches(2);
+    for (coordinator, token, before) in [(1, "b.", "=a."), (3, "c.", "=a.b.")] {
+        let ticket = world.submit_within(coordinator, of_the_cluster(token), PATIENCE);
+        for _ in 0..20 {
+            world.deliver(|message| !gone(message));
+            world.lose(gone);
+            world.advance(Duration::from_millis(20));
+        }
+        assert_eq!(updated(&world, ticket).0, before);
+    }
+    // A client's are refused as before.
+    let refused = world.submit_within(3, append("d."), PATIENCE);
+    settle(&mut world);
+    assert!(matches!(world.outcome(refused), Some(Outcome::Refused(_))), "{:?}", world.outcome(refused));
 }

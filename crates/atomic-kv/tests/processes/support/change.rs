@@ -93,13 +93,18 @@ impl Cluster {
     /// A cluster whose nodes have told each other how they stand, so that each of them may be asked for a change.
     pub(crate) fn acquainted(count: u32) -> Self {
         let cluster = Self::start(count, &[]);
-        for node in &cluster.nodes {
+        cluster.wait_acquainted();
+        cluster
+    }
+
+    /// Waits until the nodes have told each other how they stand.
+    pub(crate) fn wait_acquainted(&self) {
+        for node in &self.nodes {
             eventually(&format!("everybody has told node {} how it stands", node.id), || {
                 let Response::Bulk(Some(told)) = node.connect().call("MEMBERS LIST") else { return false };
                 !String::from_utf8(told).unwrap().contains("\"lost_ranges\":null")
             });
         }
-        cluster
     }
 
     /// Starts a command about members, of these words, that asks these client addresses.

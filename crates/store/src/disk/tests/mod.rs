@@ -10,7 +10,10 @@ use crate::disk::ground::values::{LARGE, Location, Stored};
 use crate::encoding::key;
 use crate::files::OpenFile;
 use crate::versions::{MultiVersionStore, Puts};
-use abd::{Content, Fit, StampedValue, Timestamp, Unit, Version, WriteGroup};
+use abd::{
+    Acceptance, AcceptedRecord, Ballot, Content, Deadline, Fit, Proposal, RESERVED, StampedValue, Timestamp,
+    Unit, Version, WriteGroup,
+};
 use bytes::Bytes;
 
 #[test]
@@ -341,6 +344,34 @@ fn of_a_group_of_versions_a_full_disk_takes_the_tombstones() {
     let fit = commit(&[("e", 6, Some("6"))]);
     assert!(matches!(&fit, Fit::Nothing(_)) && !fit.has(true) && !fit.has(false), "{fit:?}");
     assert_eq!([time_of("d"), time_of("e")], [5, 0]);
+}
+
+/// D1: of what is accepted, too.
+#[test]
+fn d1_a_full_disk_takes_what_the_cluster_keeps_of_itself() {
+    let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let mut database = DiskDatabase::open(directory.path(), DiskOptions::default()).unwrap();
+    database.min_free = u64::MAX / 8;
+    let store = MultiVersionStore::new(Arc::new(database), 1 << 20).unwrap();
+    let own = Bytes::from([RESERVED, b"key"].concat());
+    for size in [10, 8 << 10] {
+        let version = Version::of_write(Timestamp { time: size as u64, node: 1, boot: 1 });
+        let content = Content::Value(vec![7; size].into());
+        let stamped = StampedValue::plain(version, content.clone());
+        let ballot = Ballot { epoch: 1, round: size as u64, node: 1, boot: 1 };
+        let proposal = Proposal { update: ballot.update(), content, deadline: Deadline::NONE };
+        let record = AcceptedRecord { base: version, acceptance: Acceptance { ballot, proposal } };
+        let mut puts = Puts::default();
+        for key in [own.clone(), "client".into()] {
+            let (base, record) = (Some(Box::new(stamped.clone())), Box::new(record.clone()));
+            puts.push(&Unit::Acceptance { key, base, record });
+        }
+        assert_eq!(puts.need_room().collect::<Vec<_>>(), [false, true]);
+        let fit = store.commit_what_fits(&puts).unwrap();
+        assert!(matches!(fit, Fit::Roomless(_)), "{fit:?}");
+        assert_eq!(store.newest(&own).unwrap().stamped, stamped);
+        assert_eq!(store.newest(b"client").unwrap().stamped, StampedValue::NEVER);
+    }
 }
 
 /// Nobody writes what it has read, and so it would wait for ever.

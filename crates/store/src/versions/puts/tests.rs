@@ -111,13 +111,13 @@ fn units_come_back_whole_or_not_at_all() {
             match unit {
                 Unit::Version { .. } => {}
                 Unit::Closing { key, .. } => {
-                    let end = RecordChange { key: key::of_record(key), record: None, is_value: false };
+                    let end = RecordChange { key: key::of_record(key), record: None, needs_room: false };
                     assert_eq!(records.next(), Some(end));
                 }
                 Unit::Acceptance { key, record, .. } => {
                     let change = records.next().unwrap();
-                    let is_value = record.acceptance.proposal.content.is_value();
-                    assert_eq!((&change.key, change.is_value), (&key::of_record(key), is_value));
+                    let needs_room = record.acceptance.proposal.content.is_value();
+                    assert_eq!((&change.key, change.needs_room), (&key::of_record(key), needs_room));
                     let (recorded, decoded) = accepted::decode(&change.record.unwrap()).unwrap();
                     assert_eq!(
                         (decoded, recorded.is_some()),
