@@ -4,8 +4,9 @@ use super::MultiVersionStore;
 use super::changes::{Changes, Put, RecordChange};
 use super::puts::Puts;
 use crate::database::{Change, Database, DatabaseError, WriteBatch};
-use abd::{Fit, Glimpse, StampedValue, Version, WriteGroup, needs_room};
+use abd::{Fit, Glimpse, StampedValue, Version, WriteGroup, is_reserved, needs_room};
 use bytes::Bytes;
+use std::sync::atomic::Ordering;
 
 impl<D: Database> MultiVersionStore<D> {
     /// [`MultiVersionStore::commit_puts`] of versions that are not encoded yet.
@@ -74,6 +75,9 @@ impl<D: Database> MultiVersionStore<D> {
         for put in written {
             let held = self.cache.publish_commit(&put.user_key, put.stamped.clone());
             self.soonest.tell(&put.stamped);
+            if is_reserved(&put.user_key) {
+                self.has_reserved.store(true, Ordering::Relaxed);
+            }
             if held == Some(put.stamped.version) {
                 self.check_held(put);
             }

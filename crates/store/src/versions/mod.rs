@@ -31,13 +31,14 @@ use crate::damage::{Part, seek_readable};
 use crate::database::{Database, DatabaseError, DatabaseIterator, HEAD_BYTES, Snapshot};
 use crate::encoding::space::Space;
 use crate::encoding::{key, record};
-use abd::{Glimpse, Newest, Version};
+use abd::{Glimpse, Newest, RESERVED, Version, is_reserved};
 use bytes::Bytes;
 use cache::{NewestCache, NewestFound};
 use deadlines::SoonestDeadline;
 use doubts::Doubts;
 use own::Own;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The budget of the cache of newest versions that fits most nodes.
 pub const CACHE_BYTES: usize = 384 << 20;
@@ -55,6 +56,8 @@ pub struct MultiVersionStore<D> {
     doubts: Doubts,
     /// The soonest deadline among the values that were committed since somebody forgot it.
     soonest: SoonestDeadline,
+    /// Whether there is a key of the cluster's own: there is one at the most.
+    has_reserved: AtomicBool,
 }
 
 impl<D: Database> MultiVersionStore<D> {
@@ -75,8 +78,14 @@ impl<D: Database> MultiVersionStore<D> {
         let cache = NewestCache::new(cache_bytes, seed);
         let doubts = Doubts::default();
         let own = Own::read(&database, &doubts)?;
-        let soonest = SoonestDeadline::default();
-        Ok(Self { database, cache, own, doubts, soonest })
+        let (soonest, has_reserved) = (SoonestDeadline::default(), AtomicBool::default());
+        let store = Self { database, cache, own, doubts, soonest, has_reserved };
+        // Where that is damaged a count about which nobody is sure is one too high.
+        let first = store.scan(RESERVED, 1).unwrap_or_default();
+        if first.iter().any(|found| is_reserved(&found.key)) {
+            store.has_reserved.store(true, Ordering::Relaxed);
+        }
+        Ok(store)
     }
 
     /// The database below.
@@ -84,9 +93,9 @@ impl<D: Database> MultiVersionStore<D> {
         &self.database
     }
 
-    /// How many keys there are, about: what the engine can tell at once ([`Database::keys_estimate`]).
+    /// How many keys of clients there are, about: what the engine can tell at once ([`Database::keys_estimate`]).
     pub fn keys_estimate(&self) -> u64 {
-        self.database.keys_estimate()
+        self.database.keys_estimate().saturating_sub(u64::from(self.has_reserved.load(Ordering::Relaxed)))
     }
 
     /// The newest version of a key, as of a moment after this call began. What it reports is durable.
