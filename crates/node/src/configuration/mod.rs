@@ -199,6 +199,19 @@ impl Configuration {
         self.is_voter(id, directory) || self.awaited().any(|member| member.may_be(id, directory))
     }
 
+    /// The same without the ids of directories, for somebody who has not shown who he is: they are what a node may believe a stranger
+    /// by (M1).
+    #[must_use]
+    pub fn without_directories(&self) -> Self {
+        let mut told = self.clone();
+        let next = match &mut told.stage {
+            Stage::Stable => None,
+            Stage::Awaiting(next) | Stage::Joint { next, .. } => Some(next),
+        };
+        told.members.iter_mut().chain(next.into_iter().flatten()).for_each(|member| member.directory = None);
+        told
+    }
+
     /// Whom it names under this peer address: a newcomer before the member whose place it takes, on the same machine perhaps.
     pub fn at(&self, address: &str) -> Option<&Member> {
         let mut all = self.next().into_iter().flatten().chain(&self.members);

@@ -442,8 +442,15 @@ fn whoever_asks_to_join_is_told_who_is_awaited_at_its_address_and_nothing_else()
         assert_eq!((welcome.about.epoch, welcome.about.member), (Some(5), None));
         (welcome.configuration, answer(step.send.unwrap(), address).unwrap())
     };
+    // Whoever knows the id of a node's directory may be believed by that node.
     let known = host.identity.configuration().unwrap();
-    assert_eq!(asked("n4:1"), (Some(known.clone()), Answer::Awaited(NodeId(4), known.clone())));
+    let without = known.without_directories();
+    assert!(without.everybody().iter().all(|member| member.directory.is_none()) && *known != without);
+    assert_eq!(
+        (without.text(), without.next_id, without.quorums()),
+        (known.text(), known.next_id, known.quorums())
+    );
+    assert_eq!(asked("n4:1"), (Some(without.clone()), Answer::Awaited(NodeId(4), without)));
     for other in ["n1:1", "n9:1", ""] {
         let members = "1=n1:1,2=n2:1,3=n3:1".into();
         assert_eq!(asked(other), (None, Answer::Nobody { epoch: 5, members }));

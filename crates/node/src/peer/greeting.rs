@@ -268,7 +268,7 @@ impl Greeting {
             Some(_) => (own.member, own.endpoint.clone()),
             None => (None, None),
         };
-        // Directory ids are told to those whom the members wait for, and to nobody else.
+        // Who the members are is told to those for whom they wait. Ids of directories are told in introductions alone.
         let awaits = |known: &&Configuration| {
             let is_it = |one: &crate::configuration::Member| {
                 one.directory.is_none() && Some(&one.address) == address.as_ref()
@@ -277,7 +277,8 @@ impl Greeting {
         };
         let configuration = host.identity.configuration().filter(awaits).filter(|_| service == Service::Join);
         let about_own = About { member: member_told, endpoint, ..own };
-        let welcome = Welcome { version, about: about_own, configuration: configuration.cloned() };
+        let configuration = configuration.map(Configuration::without_directories);
+        let welcome = Welcome { version, about: about_own, configuration };
         let Some((id, lane)) = member else {
             let who = if service == Service::Join { Greeted::Newcomer } else { Greeted::Caller };
             return Ok(Next::Done(who).after(|body| welcome.put(body)));

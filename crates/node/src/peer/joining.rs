@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 /// What a member has said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// This node is awaited there.
+    /// This node is awaited there. The configuration names no directories: each member shows its own when it is met.
     Awaited(NodeId, Configuration),
     /// Nobody is.
     Nobody {
