@@ -18,14 +18,29 @@ use super::update::look::Look;
 use super::write::Write;
 use super::{Contention, Coordinator};
 use crate::issuer::TimestampIssuer;
+use crate::operation::OperationId;
 use crate::quorum::{NodeSet, QuorumSystem};
 use crate::time::Now;
+use crate::version::Version;
 use alloc::vec::Vec;
 
 impl Coordinator {
     /// Whose answers suffice.
     pub fn quorums(&self) -> &QuorumSystem {
         &self.config.quorums
+    }
+
+    /// Whether an operation stores this version. In a newer epoch it is sent to everybody anew (V2).
+    pub fn is_storing(&self, operation: OperationId, version: Version) -> bool {
+        let storing = match self.running.get(operation.0).map(|running| &running.machine) {
+            Some(Machine::Write(Write::Store(storing, _))) => storing,
+            Some(Machine::Fold(fold)) => match &fold.phase {
+                FoldPhase::Publish(storing) => storing,
+                _ => return false,
+            },
+            _ => return false,
+        };
+        storing.stamped.version == version
     }
 
     /// From now on these suffice, and everything in flight goes on in their epoch.

@@ -8,7 +8,7 @@
 
 use super::Bounds;
 use abd::wire::{put_frame, put_reply, put_request};
-use abd::{CallId, Instant, Reply, Request, Transmit};
+use abd::{CallId, Instant, Reply, Request, Scope, Transmit};
 use alloc::collections::VecDeque;
 use bytes::BytesMut;
 use core::time::Duration;
@@ -116,6 +116,13 @@ impl Outgoing {
                 self.encode(&transmit, now);
             }
         }
+    }
+
+    /// A newer configuration is served: the requests that wait unencoded go in that, but for those that are sent anew.
+    pub fn install(&mut self, scope: Scope, is_sent_anew: impl Fn(&Transmit) -> bool) {
+        self.backlog.retain(|transmit| !is_sent_anew(transmit));
+        self.backlog_bytes = self.backlog.iter().map(|transmit| cost(&transmit.request)).sum();
+        self.backlog.iter_mut().for_each(|transmit| transmit.scope = scope);
     }
 
     fn encode(&mut self, transmit: &Transmit, now: Instant) -> bool {

@@ -105,6 +105,29 @@ fn a_question_that_nobody_waits_for_is_not_sent_and_a_write_is() {
     assert_eq!(calls(taken(&mut outgoing)), [(1, 1000), (2, 1000)]);
 }
 
+/// C1: what has not gone yet when a newer configuration is served goes in that.
+#[test]
+fn c1_what_waits_goes_in_the_newer_epoch_unless_it_is_sent_anew() {
+    let (bounds, now) = (Bounds::of(LaneKind::Small), Instant(0));
+    let mut outgoing = Outgoing::new(bounds);
+    put(&mut outgoing, Patience::None, bounds.encoded);
+    for operation in 0..4 {
+        outgoing.request(write(operation, 100), now).unwrap();
+    }
+    let newer = Scope { epoch: 2, ..Scope::FIRST };
+    outgoing.install(newer, |transmit| transmit.call.operation % 2 == 0);
+    assert_eq!(outgoing.backlog_bytes, 2 * cost(&write(0, 100).request));
+    taken(&mut outgoing);
+    outgoing.refill(now, |_| false);
+    let (mut encoded, mut gone) = (taken(&mut outgoing), Vec::new());
+    while let Some(body) = take_frame(&mut encoded, usize::MAX).unwrap() {
+        let Received { call, scope, .. } = get_request(body).unwrap();
+        gone.push((call.operation, scope));
+    }
+    assert_eq!(gone, [(1, newer), (3, newer)]);
+    assert_eq!(outgoing.backlog_bytes, 0);
+}
+
 #[test]
 fn what_waits_is_bounded() {
     for kind in [LaneKind::Small, LaneKind::Bulk] {

@@ -4,7 +4,7 @@ use super::kind_of;
 use super::lane::{Lane, LaneKey};
 use crate::hello::{LaneId, LaneKind};
 use crate::repair::unacknowledged::{Missing, Unacknowledged};
-use abd::{Instant, NodeId, Transmit};
+use abd::{CallId, Instant, NodeId, Request, Scope, Transmit, Version};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -105,6 +105,20 @@ impl AllLanes {
         self.forget();
         let ending = self.0.iter().filter(|lanes| !lanes.is_named);
         ending.flat_map(|lanes| &lanes.pairs).flat_map(Pair::lanes).map(|lane| lane.key).collect()
+    }
+
+    /// A newer configuration is served: what waits for a lane goes in that, but for writes that are sent anew. Those are not waited for
+    /// in the older one any more.
+    pub(crate) fn install(&mut self, scope: Scope, is_sent_anew: impl Fn(CallId, Version) -> bool) {
+        for pair in self.0.iter_mut().flat_map(|lanes| &mut lanes.pairs) {
+            pair.unacknowledged.forget(&is_sent_anew);
+            for lane in [&mut pair.small, &mut pair.bulk].into_iter().flatten() {
+                lane.outgoing.install(scope, |transmit| match &transmit.request {
+                    Request::LocalWrite { stamped, .. } => is_sent_anew(transmit.call, stamped.version),
+                    _ => false,
+                });
+            }
+        }
     }
 
     /// Forgets peers that are to have no lanes, once the last one is closed.

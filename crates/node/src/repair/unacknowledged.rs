@@ -54,6 +54,22 @@ impl Unacknowledged {
         self.writes.contains_key(&call)
     }
 
+    /// Which version a call that is waited for writes.
+    pub fn version_of(&self, call: CallId) -> Option<Version> {
+        self.writes.get(&call).map(|(_, version)| *version)
+    }
+
+    /// Does not wait for those any more that are sent anew.
+    pub fn forget(&mut self, is_sent_anew: impl Fn(CallId, Version) -> bool) {
+        let Self { writes, bytes, .. } = self;
+        writes.retain(|call, (key, version)| {
+            let is_kept = !is_sent_anew(*call, *version);
+            *bytes -= if is_kept { 0 } else { key.len() + WRITE_OVERHEAD };
+            is_kept
+        });
+        self.pass_over();
+    }
+
     /// The peer has answered a call. Returns what it refused.
     pub fn answered(&mut self, call: CallId, has_written: bool) -> Option<Missing> {
         let write = self.remove(call);
@@ -119,6 +135,17 @@ mod tests {
         assert_eq!(writes.answered(call(2), false), None);
         assert_eq!(writes.take_all(), [write(0), write(3)]);
         assert_eq!(writes.take_all(), []);
+    }
+
+    #[test]
+    fn what_is_sent_anew_is_not_waited_for() {
+        let mut writes = sent(4);
+        let anew = [call(0), call(2)];
+        writes.forget(|call, version| anew.contains(&call) && version.time() == call.operation + 1);
+        assert_eq!([0, 1].map(|number| writes.version_of(call(number))), [None, Some(write(1).1)]);
+        assert_eq!(writes.answered(call(2), false), None);
+        assert_eq!(writes.bytes, 2 * (write(1).0.len() + WRITE_OVERHEAD));
+        assert_eq!(writes.give_up(Duration::ZERO, Instant(3)), [write(1), write(3)]);
     }
 
     #[test]

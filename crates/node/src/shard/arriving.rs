@@ -10,7 +10,7 @@ use crate::news::{NEWS, News};
 use crate::repair::message::{Answer, get_answer, get_question, is_answer, is_question, put_answer};
 use crate::sync;
 use abd::wire::{Received, call_of, get_reply, get_request, is_reply};
-use abd::{CallId, Instant, Now, Refusal, Reply};
+use abd::{CallId, Instant, Now, OperationId, Refusal, Reply};
 use bytes::{Buf, Bytes, BytesMut};
 use core::time::Duration;
 
@@ -174,11 +174,18 @@ impl<E: Environment, R: Return> Shard<E, R> {
 
     fn handle_lane_reply(&mut self, key: LaneKey, call: CallId, reply: Reply, now: Now) {
         let has_written = matches!(reply, Reply::Written { .. });
-        let pair = self.lanes.to_mut(key.peer).and_then(|lanes| lanes.pair(key.id.pair));
-        if let Some((missing, version)) =
-            pair.and_then(|pair| pair.unacknowledged.answered(call, has_written))
-        {
-            self.environment.missed(key.peer, &missing, version);
+        let Self { lanes, coordinator, .. } = self;
+        if let Some(pair) = lanes.to_mut(key.peer).and_then(|lanes| lanes.pair(key.id.pair)) {
+            let waits_for = &mut pair.unacknowledged;
+            // The peer is ahead. What is stored still is sent anew when this node has that configuration, too.
+            let is_sent_anew = matches!(reply, Reply::Stale { .. })
+                && waits_for
+                    .version_of(call)
+                    .is_some_and(|version| coordinator.is_storing(OperationId(call.operation), version));
+            let refused = if is_sent_anew { None } else { waits_for.answered(call, has_written) };
+            if let Some((missing, version)) = refused {
+                self.environment.missed(key.peer, &missing, version);
+            }
         }
         self.handle_reply(key.peer, call, reply, now);
     }

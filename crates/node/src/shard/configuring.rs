@@ -11,7 +11,7 @@ use crate::hello::WITH_CONFIGURATIONS;
 use crate::lanes::lane::{CONFIGURATION, LaneKey};
 use crate::lanes::outgoing::Patience;
 use crate::lookups;
-use abd::{Base, CallId, Instant, NodeId, Now, Refusal, Replica, Reply, Request, Scope};
+use abd::{Base, CallId, Instant, NodeId, Now, OperationId, Refusal, Replica, Reply, Request, Scope};
 use alloc::vec::Vec;
 use bytes::{BufMut, Bytes};
 use core::time::Duration;
@@ -205,6 +205,10 @@ impl<E: Environment, R: Return> Shard<E, R> {
             self.tell_configuration(peer);
         }
         self.coordinator.install(quorums, now, &self.environment.issuer());
+        let Self { lanes, coordinator, replica, .. } = self;
+        lanes.install(replica.scope, |call, version| {
+            coordinator.is_storing(OperationId(call.operation), version)
+        });
         self.install_sync();
         self.configuring.early_bytes = 0;
         for Early { scope, request, to, deadline } in core::mem::take(&mut self.configuring.early) {

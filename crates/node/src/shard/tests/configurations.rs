@@ -140,3 +140,45 @@ fn c1_an_event_loop_that_lags_answers_nothing() {
     let (call, reply) = abd::wire::get_reply(body).unwrap();
     assert_eq!((call, reply), (to.call, Reply::Refused(Refusal::OtherConfiguration)));
 }
+
+/// R2: writes that wait for a lane when a newer configuration is served are missed by nobody: they go in that, or are sent anew.
+#[test]
+fn c1_writes_that_wait_for_a_lane_go_in_the_newer_epoch() {
+    const LENGTH: usize = 10 << 10;
+    let mut cluster = Cluster::new();
+    cluster.run();
+    // Whatever is under way to node 3 stays where it is.
+    let ways = [(0, 2), (2, 0)];
+    let held = ways.map(|way| cluster.lanes.remove(&way).unwrap());
+    let set = |cluster: &mut Cluster, number: usize| {
+        let key = alloc::format!("key-{number}").into();
+        let value = vec![b'v'; LENGTH].into();
+        cluster.submit(0, Operation::Set { key, value, deadline: Deadline::NONE })
+    };
+    // A majority has the first of them, and nobody but node 1 the others yet.
+    let mut sets: Vec<Outcomes> = (0..60).map(|number| set(&mut cluster, number)).collect();
+    cluster.run();
+    assert!(sets.iter().all(|set| matches!(set.borrow()[..], [Outcome::Written { .. }])));
+    cluster.nodes[1].1.refuses.set(20);
+    sets.extend((60..80).map(|number| set(&mut cluster, number)));
+    cluster.run();
+    let (met, now) = (next(&cluster), cluster.now());
+    cluster.nodes[0].0.meet_configuration(met, now);
+    cluster.run();
+    // Node 3 has heard of it from node 2.
+    assert_eq!((epochs(&cluster), cluster.nodes[2].1.store.borrow().versions.len()), (vec![2, 2, 2], 0));
+    cluster.lanes.extend(ways.into_iter().zip(held));
+    cluster.run();
+    assert!(sets.iter().all(|set| matches!(set.borrow()[..], [Outcome::Written { .. }])), "{sets:?}");
+    for _ in 0..8 {
+        cluster.pass(Duration::from_secs(2));
+        cluster.run();
+    }
+    assert_eq!(cluster.nodes[2].1.store.borrow().versions.len(), 80);
+    let (repair, later) = (cluster.nodes[0].1.repair.borrow(), cluster.now().instant);
+    let status = repair.statuses(later).find(|(of, _)| *of == id(2)).expect("it is a peer").1;
+    assert_eq!(status.keys, 0);
+    // What was encoded before, and that a majority had.
+    let encoded = Bounds::of(LaneKind::Small).encoded / LENGTH + 1;
+    assert!(status.counts.sent <= encoded as u64, "{status:?}");
+}
