@@ -150,4 +150,19 @@ mod tests {
             }
         }
     }
+
+    /// Keys may be long: what does not fit into a frame counts as lost, with what is between.
+    #[test]
+    fn news_of_much_that_is_lost_fit_into_a_frame() {
+        let key = |number: usize| Bytes::from([&number.to_be_bytes()[..], &[b'k'; 60_000]].concat());
+        let range = |number| Range { after: Some(key(2 * number)), up_to: Some(key(2 * number + 1)) };
+        let lost: Vec<Range> = (0..RANGES_MAX).map(range).collect();
+        let mut body = BytesMut::new();
+        News { lost: lost.clone(), ..News::default() }.put(&mut body);
+        assert!(body.len() < 4 * RANGES_BYTES_MAX, "{}", body.len());
+        let mut told = News::get(&body.freeze()).unwrap().lost;
+        let last = told.pop().expect("something is lost");
+        assert_eq!(told, lost[..told.len()]);
+        assert_eq!((&last.after, &last.up_to), (&lost[told.len()].after, &lost[RANGES_MAX - 1].up_to));
+    }
 }
