@@ -70,11 +70,15 @@ impl Admission {
         admission
     }
 
-    /// A configuration is installed, and the directory of this node is that one. Whether it votes now and has not before.
+    /// A configuration is installed, and the directory of this node is that one. Whether it votes now and has not before. One that is
+    /// older than what is known changes nothing.
     ///
     /// Who has met it before has met it still. An operation that has begun goes on, and others begin as before if this node votes:
     /// rule V1 is about what was before its start.
     pub fn install(&mut self, configuration: &Configuration, directory: DirectoryId) -> bool {
+        if configuration.scope.epoch < self.quorums.scope().epoch {
+            return false;
+        }
         let voted = self.is_admitted();
         self.quorums = configuration.quorums();
         self.named = named(configuration);

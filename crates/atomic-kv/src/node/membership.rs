@@ -75,6 +75,21 @@ impl Membership {
         self.installed.subscribe()
     }
 
+    /// A configuration is durable in the database, and event loops are about to serve it: whoever has a vote in it votes. The directory
+    /// need not have it yet.
+    pub(crate) fn begin_to_serve(&self, configuration: &Configuration) {
+        let mut identity = self.directory.identity().clone();
+        identity.install(configuration.clone());
+        self.let_vote(configuration, identity.voting());
+    }
+
+    fn let_vote(&self, configuration: &Configuration, voting: DirectoryId) {
+        if self.admission.install(configuration, voting) {
+            tracing::info!(epoch = configuration.epoch(), "this node votes from now on");
+        }
+        self.news.send_replace(());
+    }
+
     /// A configuration is installed, and durably so in the database: from now on whom it names may connect, and nobody else. To be
     /// called on a thread that may wait for the disk.
     ///
@@ -86,10 +101,7 @@ impl Membership {
             self.limits.install(configuration);
             self.locked_endpoints().retain(|id, _| configuration.names(*id));
             let voting = self.directory.identity().voting();
-            if self.admission.install(configuration, voting) {
-                tracing::info!(epoch = configuration.epoch(), "this node votes from now on");
-            }
-            self.news.send_replace(());
+            self.let_vote(configuration, voting);
         }
         Ok(())
     }
@@ -184,5 +196,54 @@ impl Membership {
         }
         self.news.send_replace(());
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::Found;
+    use crate::node::peer::peer_versions;
+    use ::node::configuration::{Member, Stage};
+    use abd::{Members, TimestampMode};
+
+    /// M1: an event loop that serves a configuration is asked at once, and the directory has that only later.
+    #[test]
+    fn m1_whoever_a_configuration_names_votes_as_soon_as_it_is_served() {
+        let directory = tempfile::tempdir().unwrap();
+        let member =
+            |id: u8| Member { id: NodeId(id.into()), directory: Some([id; 16]), address: format!("n{id}:1") };
+        let newcomer = Member { directory: None, ..member(2) };
+        let first = Configuration::first([(NodeId(1), "n1:1".to_owned())], TimestampMode::Logical);
+        let mut awaiting = Configuration { next_id: 3, ..first.successor().unwrap() };
+        awaiting.stage = Stage::Awaiting(vec![member(1), newcomer.clone()]);
+        let found = Found::open(directory.path()).ok().unwrap();
+        let directory = found.start(NodeId(2), awaiting.clone(), false).ok().unwrap();
+        let named = Member { directory: Some(directory.identity().disk), ..newcomer };
+        let own = Own {
+            id: NodeId(2),
+            members: Members::new(vec![NodeId(1)]),
+            cluster: awaiting.text(),
+            timestamps: "logical".to_owned(),
+            limits: Limits { key: 1, value: 1, frame: 1 },
+            loops: 1,
+            endpoint: None,
+            versions: peer_versions(),
+        };
+        let membership = Membership::new(own, awaiting.clone(), directory, Box::new(|| 0));
+        let votes = || membership.admission.is_admitted();
+        assert!(!votes());
+        let mut joint = awaiting.successor().unwrap();
+        joint.members = vec![member(1)];
+        joint.stage = Stage::Joint { next: vec![member(1), named], lost: Vec::new() };
+        membership.begin_to_serve(&joint);
+        assert_eq!((votes(), membership.configuration().epoch()), (true, 2));
+        // Given up, before the directory has heard of the one before.
+        let mut back = joint.successor().unwrap();
+        back.stage = Stage::Stable;
+        membership.begin_to_serve(&back);
+        assert!(!votes());
+        membership.install(&joint).unwrap();
+        assert_eq!((votes(), membership.configuration().epoch()), (false, 3));
     }
 }

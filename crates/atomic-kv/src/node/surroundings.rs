@@ -154,6 +154,8 @@ impl Environment for Surroundings {
 
     fn installed(&self, configuration: &Configuration) {
         self.changes.installed(configuration);
+        // Only now: no event loop answers in an older epoch any more.
+        self.membership.begin_to_serve(configuration);
     }
 
     fn driver<T>(&self, run: impl FnOnce(&mut Driver) -> T) -> T {

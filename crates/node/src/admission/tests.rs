@@ -27,9 +27,9 @@ fn known(epoch: u32, members: &[u8], stage: Stage) -> Configuration {
     configuration
 }
 
-fn joint(members: &[u8], next: &[u8]) -> Configuration {
+fn joint(epoch: u32, members: &[u8], next: &[u8]) -> Configuration {
     let next = next.iter().copied().map(member).collect();
-    known(3, members, Stage::Joint { next, lost: vec![] })
+    known(epoch, members, Stage::Joint { next, lost: vec![] })
 }
 
 fn node(members: u32, admitted: bool) -> Admission {
@@ -103,16 +103,18 @@ fn m1_a_pair_votes_if_and_only_if_the_configuration_names_it() {
     for (configuration, votes) in [
         (known(4, &[2, 3, 4], Stage::Stable), false),
         (known(5, &[2, 3], Stage::Awaiting(vec![member(1), member(2), member(3)])), false),
-        (joint(&[2, 3, 4], &[1, 2, 3]), true),
-        (joint(&[1, 2, 3], &[2, 3, 4]), true),
+        (joint(6, &[2, 3, 4], &[1, 2, 3]), true),
+        (joint(7, &[1, 2, 3], &[2, 3, 4]), true),
     ] {
         node.install(&configuration, OWN);
         assert_eq!(node.is_admitted(), votes, "{configuration:?}");
     }
     // Its disk was lost, and another directory bears its id.
-    node.install(&known(6, &[1, 2, 3], Stage::Stable), directory(99));
+    node.install(&known(8, &[1, 2, 3], Stage::Stable), directory(99));
     assert_eq!((node.is_admitted(), node.may_begin()), (false, false));
     assert_eq!(node.not_begun(), Reason::NoVote);
+    // What is told late gives nobody his vote back.
+    assert!(!node.install(&known(7, &[1, 2, 3], Stage::Stable), OWN) && !node.is_admitted());
     // Confirmations are of no use to it.
     assert!(!node.confirmed_by(NodeId(2)) && !node.confirmed_by(NodeId(3)) && !node.is_admitted());
 }
@@ -120,7 +122,7 @@ fn m1_a_pair_votes_if_and_only_if_the_configuration_names_it() {
 /// V1: while members change, a quorum is one of those of old and of those to come.
 #[test]
 fn v1_a_node_begins_when_a_joint_quorum_has_met_it() {
-    let mut node = Admission::new(&joint(&[1, 2, 3], &[3, 4, 5]), NodeId(1), OWN, true);
+    let mut node = Admission::new(&joint(3, &[1, 2, 3], &[3, 4, 5]), NodeId(1), OWN, true);
     for (peer, met) in [(2, 0), (9, 0), (3, 0)] {
         assert_eq!(node.not_begun(), Reason::MajorityNotMet { met, needed: 2, members: 3 });
         node.confirmed_by(NodeId(peer));
@@ -147,7 +149,7 @@ fn whoever_joins_begins_when_it_votes_and_whoever_leaves_begins_no_more() {
         newcomer.lanes_changed(NodeId(peer), true);
     }
     assert_eq!((newcomer.may_begin(), newcomer.not_ready(true)), (false, Some(Reason::NoVote)));
-    assert!(newcomer.install(&joint(&[1, 2, 3], &[2, 3, 4]), directory(4)));
+    assert!(newcomer.install(&joint(3, &[1, 2, 3], &[2, 3, 4]), directory(4)));
     assert_eq!((newcomer.may_begin(), newcomer.not_ready(true)), (true, None), "it was met before");
     newcomer.install(&known(4, &[2, 3, 4], Stage::Stable), directory(4));
     assert_eq!(newcomer.not_ready(true), None);
