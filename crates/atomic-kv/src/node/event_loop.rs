@@ -17,7 +17,8 @@ use super::{flush, http, peer, repair, sockets, stats, sweep};
 use crate::config::Settings;
 use crate::logging::limit::limited;
 use ::node::inquiry::notes::Notes;
-use abd::{Instant, TimestampIssuer};
+use ::node::shard::PARTING;
+use abd::{Instant, Reason, TimestampIssuer};
 use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,6 +29,9 @@ use tokio::sync::mpsc;
 /// How long a stopping node waits for operations in flight. Longer than operations may take by default, and less than whoever
 /// stops it waits before he kills it.
 const DRAIN_LIMIT: Duration = Duration::from_secs(5);
+/// The same for a node that is no member any more: those who are answer it for a little longer than this ([`PARTING`]), and then nobody
+/// does.
+const PARTED_DRAIN_LIMIT: Duration = PARTING.checked_div(4).unwrap();
 /// Then it writes the last answers.
 const LAST_WORDS: Duration = Duration::from_millis(10);
 
@@ -167,7 +171,8 @@ pub(super) fn run(
             }
         }
         shard.refuse_parked(Instant(u64::MAX));
-        shard.drain(DRAIN_LIMIT).await;
+        let is_parted = matches!(membership.admission.not_begun(), Reason::Retired { .. });
+        shard.drain(if is_parted { PARTED_DRAIN_LIMIT } else { DRAIN_LIMIT }).await;
         // Answers that are ready still go out.
         tokio::time::sleep(LAST_WORDS).await;
     });

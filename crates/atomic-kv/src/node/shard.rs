@@ -23,7 +23,7 @@ use ::node::client::parked::Parked;
 use ::node::client::turns::{Load, Turns};
 use ::node::lanes::lane::LaneKey;
 use ::node::shard::{ReplyTo, Return, coordinator_config, replica};
-use abd::{Instant, NodeId, Now, Operation, Outcome, Reason};
+use abd::{Instant, NodeId, Now, Operation, Outcome};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -232,7 +232,7 @@ impl Shard {
     /// Has an operation wait until this node may begin it, unless it never will.
     pub(super) fn park(&self, operation: Operation, deadline: Instant, back: WayBack) -> Started {
         if self.membership.admission.is_stopping() {
-            back.send(Outcome::Refused(Reason::Stopping));
+            back.send(Outcome::Refused(self.membership.admission.not_begun()));
             return Started::Refused;
         }
         if deadline.0 < self.armed.get() {

@@ -126,7 +126,8 @@ fn m1_a_removed_node_refuses_its_clients_and_is_never_a_member_again() {
     // What had begun before the switch may have been done; what came after it was not.
     let begun = errors.iter().position(|told| told.starts_with("INDETERMINATE"));
     assert!(begun.is_none_or(|place| place == 0), "{errors:?}");
-    assert!(errors.iter().skip(1).all(|told| told.starts_with("NOQUORUM no effect")), "{errors:?}");
+    let is_none = |told: &String| told.starts_with("NOQUORUM no effect") && told.contains("is no member of");
+    assert!(errors.iter().skip(1).all(is_none), "{errors:?}");
     for start in 0..2 {
         if start > 0 {
             cluster.nodes[2].start();
@@ -155,6 +156,45 @@ fn m1_a_removed_node_refuses_its_clients_and_is_never_a_member_again() {
     }
     cluster.wait_for_members(&[1, 4]);
     assert_eq!(cluster.nodes[3].connect().call("GET last"), Response::bulk(&found.to_string()));
+}
+
+/// What is in flight at a node that is no member any more can come to nothing: it is told so at once, and not at its deadline.
+#[test]
+fn m1_what_a_removed_node_cannot_do_any_more_ends_at_once() {
+    let mut cluster = Cluster::acquainted(3);
+    let mut client = cluster.nodes[2].connect();
+    cluster.nodes[2].pause();
+    cluster.command_at("remove 3 --even", &cluster.nodes[0].address()).done();
+    // Until nobody speaks with it any more.
+    for node in &cluster.nodes[..2] {
+        node.wait_for_log(&["lost a peer", "peer=3"]);
+    }
+    client.send(b"SET last 1\r\n").unwrap();
+    cluster.nodes[2].resume();
+    let resumed = std::time::Instant::now();
+    let told = client.read().unwrap().error();
+    assert!(told.starts_with("NOQUORUM no effect"), "{told}");
+    assert!(resumed.elapsed() < std::time::Duration::from_secs(2), "{:?}", resumed.elapsed());
+    assert_eq!(cluster.nodes[2].wait().code(), Some(4), "{}", cluster.nodes[2].log());
+}
+
+/// Whoever asks the node that goes, and nobody else, hears from the others how it has ended.
+#[test]
+fn c2_a_change_that_was_asked_for_at_the_node_that_goes_is_done() {
+    let mut cluster = Cluster::acquainted(3);
+    let ended = cluster.command_at("remove 3 --even", &cluster.nodes[2].address()).done();
+    assert!(ended.stdout.contains("the members are 1, 2"), "{ended:?}");
+    assert_eq!(cluster.nodes[2].wait().code(), Some(4), "{}", cluster.nodes[2].log());
+    cluster.add_newcomer().start();
+    let words = format!("replace 2 --with {}", cluster.nodes[3].peer_address(4));
+    let ended = cluster.command_at(&words, &cluster.nodes[1].address()).done();
+    assert!(ended.stdout.contains("the members are 1, 4"), "{ended:?}");
+    assert_eq!(cluster.nodes[1].wait().code(), Some(4), "{}", cluster.nodes[1].log());
+    // What the cluster keeps of itself is no key of anybody's.
+    assert_eq!(cluster.nodes[0].info("keys_estimate"), "0");
+    let elsewhere = cluster.new_peer_port();
+    let ended = cluster.command_at(&format!("move 4 {elsewhere}"), &cluster.nodes[3].address()).done();
+    assert!(ended.stdout.contains("the members are 1, 4"), "{ended:?}");
 }
 
 #[test]

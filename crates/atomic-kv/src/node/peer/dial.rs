@@ -49,17 +49,19 @@ pub(crate) async fn keep_lanes(shard: Rc<Shard>) {
                 diallers.push(dialler);
             }
         }
-        tokio::task::spawn_local(part(shard.clone()));
+        tokio::task::spawn_local(part(shard.clone(), configuration.epoch()));
         if installed.changed().await.is_err() {
             return;
         }
     }
 }
 
-/// Closes the lanes of those who are named no more, when they have heard it.
-async fn part(shard: Rc<Shard>) {
+/// Closes the lanes of those who are named no more, when they have heard it. Once there is a newer configuration that is for its time.
+async fn part(shard: Rc<Shard>, epoch: u32) {
     tokio::time::sleep(PARTING).await;
-    shard.dismiss(|peer| !shard.membership.knows(peer));
+    if shard.membership.configuration().epoch() == epoch {
+        shard.dismiss(|peer| !shard.membership.knows(peer));
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
