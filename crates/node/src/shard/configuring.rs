@@ -212,6 +212,8 @@ impl<E: Environment, R: Return> Shard<E, R> {
         self.install_sync();
         self.configuring.early_bytes = 0;
         for Early { scope, request, to, deadline } in core::mem::take(&mut self.configuring.early) {
+            // In which epoch it is answered: when it came, another one was served.
+            let to = ReplyTo { epoch: scope.epoch, ..to };
             if let (Some(reply), Some(key)) = (self.serve(scope, request, to, deadline).reply(), to.lane) {
                 self.answer(key, to.call, &reply);
             }

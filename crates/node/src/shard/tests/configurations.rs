@@ -182,3 +182,24 @@ fn c1_writes_that_wait_for_a_lane_go_in_the_newer_epoch() {
     let encoded = Bounds::of(LaneKind::Small).encoded / LENGTH + 1;
     assert!(status.counts.sent <= encoded as u64, "{status:?}");
 }
+
+/// A question of an epoch that is about to be installed waits, and is answered in that.
+#[test]
+fn c1_a_question_of_the_epoch_that_is_coming_is_answered_in_it() {
+    let mut cluster = Cluster::new();
+    cluster.run();
+    let (met, now, lane) = (next(&cluster), cluster.now(), cluster.lanes[&(0, 1)]);
+    cluster.nodes[0].0.meet_configuration(met.clone(), now);
+    let to = ReplyTo { lane: Some(lane), call: CallId { operation: 1 << 30, phase: 0 }, epoch: 1 };
+    let read = Request::LocalReadTimestamp { key: "k".into() };
+    let served = cluster.nodes[0].0.serve(met.scope, read, to, Instant(u64::MAX));
+    assert_eq!(served, Served::HandedOver);
+    let done = core::mem::take(&mut *cluster.nodes[0].1.done.borrow_mut());
+    cluster.nodes[0].0.handle_completions(done, [], now);
+    let (mut bytes, mut replies) = (BytesMut::new(), Vec::new());
+    cluster.nodes[0].0.take_output(lane, &mut bytes, || now.instant);
+    while let Some(body) = abd::wire::take_frame(&mut bytes, FRAME_BYTES_MAX).unwrap() {
+        replies.extend(abd::wire::is_reply(&body).then(|| abd::wire::get_reply(body).unwrap()));
+    }
+    assert!(matches!(replies[..], [(call, Reply::Timestamp { .. })] if call == to.call), "{replies:?}");
+}
