@@ -15,6 +15,8 @@ pub(super) const UNDECIDED: u8 = 3;
 const DECIDING: Duration = Duration::from_secs(15);
 /// How long a node may take to tell what it knows.
 const TELLING: Duration = Duration::from_secs(3);
+/// How long a node may take to install what it has decided.
+const INSTALLING: Duration = Duration::from_secs(5);
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(250);
 /// No node that tells anything for so long: whoever waits is told so.
@@ -175,9 +177,15 @@ fn begin_and_follow(change: &Change<'_>, around: &mut Around<'_>, ending: &mut E
     ending.nodes.clone_from(&told.nodes);
     (around.progress)(&format!("{} in epoch {} ({})", told.result, told.epoch, told.stage));
     if told.result == "done" || told.stage == "stable" {
-        // It was one step, or is through: others may change the members by now.
-        if let Ok(text) = ask(addresses, &mut first, &[b"MEMBERS", b"LIST"], TELLING) {
-            ending.note(&read(&text)?);
+        // It was one step, or is through: others may change the members by now. Who has decided it may not have installed it yet.
+        let decided = Instant::now();
+        while let Ok(text) = ask(addresses, &mut first, &[b"MEMBERS", b"LIST"], TELLING) {
+            let report: Report = read(&text)?;
+            ending.note(&report);
+            if report.epoch >= told.epoch || decided.elapsed() > INSTALLING {
+                break;
+            }
+            pause();
         }
         return Ok(());
     }
@@ -235,9 +243,13 @@ fn follow(
         if heard.elapsed() > around.silence {
             return Err(undecided("no node has heard of the change; repeat it".to_owned()));
         }
-        #[expect(clippy::disallowed_methods, reason = "no event loop runs here")]
-        std::thread::sleep(PAUSE);
+        pause();
     }
+}
+
+fn pause() {
+    #[expect(clippy::disallowed_methods, reason = "no event loop runs here")]
+    std::thread::sleep(PAUSE);
 }
 
 /// Adds those that are not there yet, up to a bound.

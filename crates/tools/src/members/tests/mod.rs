@@ -94,6 +94,15 @@ fn whoever_is_named_is_asked_when_the_node_is_gone() {
     assert_eq!(replace(&asked(&[&goes.address], true)).code(), 0);
 }
 
+/// Whoever has decided the only step of a change installs it a moment later.
+#[test]
+fn the_members_are_those_of_the_epoch_that_was_decided() {
+    let before = listed(1, "stable", &[1, 2, 3], None);
+    let node = Fake::with(&[told("done", 2, "stable"), before, listed(2, "stable", &[1, 2, 4], None)]);
+    let ran = replace(&asked(&[&node.address], true));
+    assert_eq!((ran.code(), ran.json()["members"].clone()), (0, serde_json::json!([1, 2, 4])));
+}
+
 fn listed(epoch: u32, stage: &str, ids: &[u32], next: Option<&[u32]>) -> Answer {
     let next = next.map_or("null".to_owned(), |ids| format!("[{}]", members(ids, false)));
     Ok(format!(
