@@ -148,7 +148,7 @@ pub struct Welcome {
     pub version: u16,
     /// Who has answered.
     pub about: About,
-    /// On a connection of the Join service: the configuration, if it awaits a node at that address, without ids of directories.
+    /// On a connection of the Join service: the configuration, without ids of directories.
     pub configuration: Option<Configuration>,
 }
 

@@ -450,9 +450,10 @@ fn whoever_asks_to_join_is_told_who_is_awaited_at_its_address_and_nothing_else()
         (without.text(), without.next_id, without.quorums()),
         (known.text(), known.next_id, known.quorums())
     );
-    assert_eq!(asked("n4:1"), (Some(without.clone()), Answer::Awaited(NodeId(4), without)));
+    assert_eq!(asked("n4:1"), (Some(without.clone()), Answer::Awaited(NodeId(4), without.clone())));
     for other in ["n1:1", "n9:1", ""] {
-        let members = "1=n1:1,2=n2:1,3=n3:1".into();
-        assert_eq!(asked(other), (None, Answer::Nobody { epoch: 5, members }));
+        let (members, awaited) = ("1=n1:1,2=n2:1,3=n3:1".into(), "4=n4:1".into());
+        let told = Answer::Nobody { epoch: 5, members, awaited };
+        assert_eq!(asked(other), (Some(without.clone()), told));
     }
 }

@@ -260,7 +260,7 @@ impl Greeting {
             unreachable!("a hello without a common version is an error");
         };
         let checked = host.own.check(host.identity, &hello, version);
-        let Hello { service, about, address, .. } = hello;
+        let Hello { service, about, .. } = hello;
         let member = checked.map_err(|why| mismatch(about.member, why))?;
         let own = host.about(challenge);
         // Somebody who is no member is not told which one this is.
@@ -268,14 +268,8 @@ impl Greeting {
             Some(_) => (own.member, own.endpoint.clone()),
             None => (None, None),
         };
-        // Who the members are is told to those for whom they wait. Ids of directories are told in introductions alone.
-        let awaits = |known: &&Configuration| {
-            let is_it = |one: &crate::configuration::Member| {
-                one.directory.is_none() && Some(&one.address) == address.as_ref()
-            };
-            known.awaited().any(is_it)
-        };
-        let configuration = host.identity.configuration().filter(awaits).filter(|_| service == Service::Join);
+        // Ids of directories are told in introductions alone.
+        let configuration = host.identity.configuration().filter(|_| service == Service::Join);
         let about_own = About { member: member_told, endpoint, ..own };
         let configuration = configuration.map(Configuration::without_directories);
         let welcome = Welcome { version, about: about_own, configuration };

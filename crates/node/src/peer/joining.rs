@@ -1,9 +1,10 @@
 //! How a newcomer learns which node it is: it asks those who are members who is awaited at its address.
 
-use crate::configuration::Configuration;
+use crate::configuration::{Configuration, Member, text};
 use crate::hello::{About, Hello, HelloError, Service, Versions, WITH_CONFIGURATIONS, Welcome};
 use abd::NodeId;
 use alloc::string::String;
+use alloc::vec::Vec;
 use bytes::{Bytes, BytesMut};
 
 /// What a member has said.
@@ -17,6 +18,8 @@ pub enum Answer {
         epoch: u32,
         /// The members, as in `--cluster`.
         members: String,
+        /// Who is awaited elsewhere, in the same form.
+        awaited: String,
     },
 }
 
@@ -44,9 +47,11 @@ pub fn question(address: &str) -> Bytes {
 /// [`HelloError`]: who answered is no member of a cluster that could take a newcomer.
 pub fn answer(body: Bytes, address: &str) -> Result<Answer, HelloError> {
     let Welcome { about, configuration, .. } = Welcome::get(body, versions())?;
-    let named = configuration.and_then(|configuration| {
-        let id = configuration.awaited().find(|awaited| awaited.address == address)?.id;
-        Some(Answer::Awaited(id, configuration))
-    });
-    Ok(named.unwrap_or(Answer::Nobody { epoch: about.epoch.unwrap_or(1), members: about.cluster }))
+    let awaited: Vec<Member> = configuration.iter().flat_map(Configuration::awaited).cloned().collect();
+    let own = awaited.iter().find(|awaited| awaited.address == address);
+    if let (Some(own), Some(configuration)) = (own, configuration) {
+        return Ok(Answer::Awaited(own.id, configuration));
+    }
+    let (epoch, members) = (about.epoch.unwrap_or(1), about.cluster);
+    Ok(Answer::Nobody { epoch, members, awaited: text(&awaited) })
 }

@@ -47,8 +47,10 @@ async fn wait_until_awaited(members: &[String], address: &str) -> (NodeId, Confi
                     );
                     return (id, configuration);
                 }
-                Ok(Ok(Answer::Nobody { epoch, members })) => {
-                    format!("it awaits nobody at {address} (epoch {epoch}, members {members})")
+                Ok(Ok(Answer::Nobody { epoch, members, awaited })) => {
+                    // A name and an address of one host are two texts.
+                    let elsewhere = if awaited.is_empty() { awaited } else { format!(", but {awaited}") };
+                    format!("it awaits nobody at {address}{elsewhere} (epoch {epoch}, members {members})")
                 }
                 Ok(Err(why)) => why,
                 Err(_) => format!("no answer within {LIMIT:?}"),
