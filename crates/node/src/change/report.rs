@@ -159,6 +159,9 @@ impl MemberReport {
     fn new(view: &View, member: &Member) -> Self {
         let unknown = Seen::default();
         let seen = view.seen(member.id).unwrap_or(&unknown);
+        // Nobody has a list of what a node lacks that pulls everything.
+        let is_new = !view.configuration.members.iter().any(|old| old.id == member.id);
+        let behind = seen.behind.filter(|_| !is_new || view.is_synced(member.id));
         Self {
             id: member.id.0,
             address: member.address.clone(),
@@ -167,8 +170,8 @@ impl MemberReport {
             up: seen.is_up,
             votes: votes(&view.configuration, member),
             synced: view.is_synced(member.id),
-            behind_keys: seen.behind.map(|behind| behind.keys),
-            behind_seconds: seen.behind.map(|behind| behind.time.as_secs()),
+            behind_keys: behind.map(|behind| behind.keys),
+            behind_seconds: behind.map(|behind| behind.time.as_secs()),
             lost_ranges: seen.lost.as_ref().map(Vec::len),
             heals: seen.heal.is_some_and(|heal| member.directory != Some(heal.directory)),
         }

@@ -10,6 +10,8 @@ fn a_report_is_one_json_object() {
     down(&mut driver, 3, START);
     driver.handle_installed(&begun(&driver, &replace(3, "host4:1")), START);
     driver.handle_behind(NodeId(3), Behind { keys: 7, time: Duration::from_millis(2500) });
+    // It pulls everything: what was missed since it came says nothing.
+    driver.handle_behind(NodeId(4), Behind { keys: 50, time: Duration::ZERO });
     driver.handle_lost(NodeId(2), vec![Range::default()]);
     driver.handle_lost(NodeId(3), vec![]);
     let endpoint = Endpoint::parse("c3:6379");
