@@ -27,8 +27,23 @@ use clap::Args;
 #[derive(Debug, Args)]
 pub struct Addresses {
     /// Client addresses; the next one is tried when one cannot be reached.
-    #[arg(long, value_delimiter = ',', default_value = "127.0.0.1:6380,127.0.0.1:6381,127.0.0.1:6382")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_parser = host_and_port,
+        default_value = "127.0.0.1:6380,127.0.0.1:6381,127.0.0.1:6382"
+    )]
     pub addr: Vec<String>,
+}
+
+/// An address on a command line. Whether there is such a host is seen when it is asked.
+fn host_and_port(text: &str) -> Result<String, String> {
+    let is_address =
+        |(host, port): (&str, &str)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0);
+    match text.rsplit_once(':').is_some_and(is_address) {
+        true => Ok(text.to_owned()),
+        false => Err("it is to be HOST:PORT".to_owned()),
+    }
 }
 
 /// Exit code 2 for a flag whose value is not between 1 and the most that is said beside it.

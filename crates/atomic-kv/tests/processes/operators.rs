@@ -56,16 +56,26 @@ fn commands_say_how_they_have_ended() {
         &cluster.command(&format!("replace 3 --with {own}")).end(),
         "is the address of node 1, which stays",
     );
-    for wrong in
-        ["replace", "replace 3", "replace 0 --with 127.0.0.1:1", "add", "remove", "remove x", "move 1"]
-    {
+    for wrong in [
+        "replace",
+        "replace 3",
+        "replace 0 --with 127.0.0.1:1",
+        "add",
+        "add here",
+        "remove",
+        "remove x",
+        "move 1",
+    ] {
         let ended = cluster.command(wrong).end();
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{wrong}: {ended:?}");
     }
     // Nobody is there.
     let nobody = cluster.new_peer_port();
     let ended = cluster.command_at("members", &nobody).end();
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(3), ""), "{ended:?}");
+    let ended = cluster.command_at("members --json", &nobody).end();
     assert_eq!(ended.code, Some(3), "{ended:?}");
+    assert!(ended.stdout.starts_with(r#"{"command":"members","result":"undecided","reason":"#), "{ended:?}");
     cluster.nodes[2].kill();
     eventually("it is missed", || cluster.nodes[0].info("peers") == "2=up,3=down");
     refused(

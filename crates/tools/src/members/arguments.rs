@@ -1,6 +1,6 @@
 //! The command lines.
 
-use crate::Addresses;
+use crate::{Addresses, host_and_port};
 use clap::Args;
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 refused, with the reason, 2 wrong command line, 3 interrupted or undecided: repeat it, which does no harm.";
@@ -33,7 +33,7 @@ pub struct ReplaceArgs {
     #[arg(value_name = "OLD-ID", value_parser = clap::value_parser!(u32).range(1..))]
     pub old: u32,
     /// The peer address of the node that comes.
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = host_and_port)]
     pub with: String,
     /// Where, and in which form.
     #[command(flatten)]
@@ -45,7 +45,7 @@ pub struct ReplaceArgs {
 #[command(after_help = EXIT_CODES)]
 pub struct AddArgs {
     /// Peer addresses of the nodes that come.
-    #[arg(required = true, value_name = "HOST:PORT")]
+    #[arg(required = true, value_name = "HOST:PORT", value_parser = host_and_port)]
     pub add: Vec<String>,
     /// Members that go with the same change.
     #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
@@ -66,7 +66,7 @@ pub struct RemoveArgs {
     #[arg(required = true, value_name = "ID", value_parser = clap::value_parser!(u32).range(1..))]
     pub remove: Vec<u32>,
     /// Peer addresses of nodes that come with the same change.
-    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',')]
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',', value_parser = host_and_port)]
     pub add: Vec<String>,
     /// There may be an even number of members then.
     #[arg(long)]
@@ -84,7 +84,7 @@ pub struct MoveArgs {
     #[arg(value_name = "ID", value_parser = clap::value_parser!(u32).range(1..))]
     pub id: u32,
     /// Its new peer address.
-    #[arg(value_name = "HOST:PORT")]
+    #[arg(value_name = "HOST:PORT", value_parser = host_and_port)]
     pub address: String,
     /// Where, and in which form.
     #[command(flatten)]

@@ -1,6 +1,10 @@
 //! What nodes answer, as far as it is looked at.
 
+use crate::Failed;
 use serde::{Deserialize, Serialize};
+
+/// The exit code of what was interrupted, or is undecided.
+pub(super) const UNDECIDED: u8 = 3;
 
 /// The answer to `MEMBERS LIST`.
 #[derive(Clone, Debug, Deserialize)]
@@ -75,6 +79,22 @@ pub(super) struct Ending {
 }
 
 impl Ending {
+    /// That it is done.
+    pub(super) fn new(command: &'static str) -> Self {
+        let (members, nodes) = (Vec::new(), Vec::new());
+        Self { command, result: "done", reason: None, epoch: None, members, nodes }
+    }
+
+    /// That it is not.
+    pub(super) fn failed(self, why: &Failed, is_interrupted: bool) -> Self {
+        let result = match why.code {
+            UNDECIDED if is_interrupted => "interrupted",
+            UNDECIDED => "undecided",
+            _ => "refused",
+        };
+        Self { result, reason: Some(why.message.clone()), ..self }
+    }
+
     /// A node tells of this epoch, or of a later one.
     pub(super) fn note(&mut self, report: &Report) {
         if self.epoch.is_none_or(|epoch| report.epoch >= epoch) {

@@ -2,15 +2,13 @@
 
 use super::arguments::{AbortArgs, AddArgs, Asked, MembersArgs, MoveArgs, RemoveArgs, ReplaceArgs};
 use super::ask::{Unanswered, ask};
-use super::report::{Ending, Report, ToStart, Told};
+use super::report::{Ending, Report, ToStart, Told, UNDECIDED};
 use super::table::table;
 use crate::interrupt::Interrupt;
 use crate::{Failed, print};
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-/// The exit code of what was interrupted, or is undecided.
-pub(super) const UNDECIDED: u8 = 3;
 /// How long a node may take to have a configuration decided.
 const DECIDING: Duration = Duration::from_secs(15);
 /// How long a node may take to tell what it knows.
@@ -49,11 +47,16 @@ pub(super) struct Around<'a> {
 /// Exit code 3 when no node tells it, 1 when they run an older release.
 pub fn list(args: &MembersArgs) -> Result<(), Failed> {
     let addresses = &args.asked.addresses.addr;
-    let text = ask(addresses, &mut 0, &[b"MEMBERS", b"LIST"], TELLING).map_err(failed)?;
-    if args.asked.json {
-        return print(text + "\n");
+    let told = ask(addresses, &mut 0, &[b"MEMBERS", b"LIST"], TELLING).map_err(failed);
+    match told {
+        Ok(text) if args.asked.json => print(text + "\n"),
+        Ok(text) => print(table(&read(&text)?)),
+        Err(why) if args.asked.json => {
+            print(json(&Ending::new("members").failed(&why, false))?)?;
+            Err(why)
+        }
+        Err(why) => Err(why),
     }
-    print(table(&read(&text)?))
 }
 
 /// A new node takes the place of a member.
@@ -131,30 +134,23 @@ fn carry_out(name: &'static str, words: Vec<String>, leaves: &[u32], asked: &Ask
 /// # Errors
 /// As [`replace`].
 pub(super) fn run(change: &Change<'_>, mut around: Around<'_>) -> Result<(), Failed> {
-    let mut ending = Ending {
-        command: change.name,
-        result: "done",
-        reason: None,
-        epoch: None,
-        members: Vec::new(),
-        nodes: Vec::new(),
-    };
+    let mut ending = Ending::new(change.name);
     let ended = begin_and_follow(change, &mut around, &mut ending);
     if let Err(why) = &ended {
-        ending.reason = Some(why.message.clone());
-        ending.result = match why.code {
-            UNDECIDED if around.interrupt.is_wanted() => "interrupted",
-            UNDECIDED => "undecided",
-            _ => "refused",
-        };
+        ending = ending.failed(why, around.interrupt.is_wanted());
     }
     if change.asked.json {
-        let text = serde_json::to_string(&ending).map_err(|why| Failed::runtime(why.to_string()))?;
-        (around.out)(&(text + "\n"))?;
+        (around.out)(&json(&ending)?)?;
     } else if ended.is_ok() {
         (around.out)(&done(&ending))?;
     }
     ended
+}
+
+/// As one line.
+fn json(ending: &Ending) -> Result<String, Failed> {
+    let text = serde_json::to_string(ending).map_err(|why| Failed::runtime(why.to_string()))?;
+    Ok(text + "\n")
 }
 
 /// In words.

@@ -4,7 +4,8 @@ pub(crate) mod fake;
 
 use super::arguments::Asked;
 use super::report::Report;
-use super::run::{Around, Change, UNDECIDED, change_words, run};
+use super::report::UNDECIDED;
+use super::run::{Around, Change, change_words, run};
 use super::table::table;
 use crate::interrupt::Interrupt;
 use crate::{Addresses, Failed};
