@@ -52,7 +52,7 @@ pub use reserved::{RESERVED, is_reserved, needs_room};
 pub use time::{ClockError, Instant, Interval, IntervalClock, Moment, NANOS_PER_MILLI, Now};
 pub use update::{
     Acceptance, AcceptedRecord, AcceptedThere, Base, Evaluated, EvaluatedOperation, Evaluation, EvaluationId,
-    Function, FunctionAnswer, Proposal,
+    Function, FunctionAnswer, Proposal, Told,
 };
 pub use value::{Content, Deadline, Glimpse, Newest, StampedValue};
 pub use version::{NodeId, TIME_CEILING, Timestamp, Version, VersionError};

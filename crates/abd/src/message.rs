@@ -1,7 +1,7 @@
 //! What coordinators ask of replicas, and what replicas answer.
 
 use crate::ballot::{Ballot, UpdateId};
-use crate::update::{Acceptance, AcceptedThere, Base, Proposal};
+use crate::update::{Acceptance, AcceptedThere, Base, Proposal, Told};
 use crate::value::{Glimpse, StampedValue};
 use crate::version::Version;
 use alloc::boxed::Box;
@@ -203,6 +203,8 @@ pub struct Closed {
     pub accepted: AcceptedThere,
     /// The update that has made the successor of that base, if it is known.
     pub winner: Option<UpdateId>,
+    /// Who was told of what it has accepted there, in this run.
+    pub told: Told,
 }
 
 /// Why a replica did nothing. None of them says anything about what is stored.

@@ -152,3 +152,42 @@ pub enum AcceptedThere {
     /// It may have accepted something, and does not know any more.
     Forgotten,
 }
+
+/// Who may have learned from a replica what it has accepted at a base: the ballots of the promises that said it. Without one of these
+/// nobody can bring the proposal to others.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Told(Option<Vec<Ballot>>);
+
+impl Told {
+    /// Nobody.
+    pub const NOBODY: Self = Self(Some(Vec::new()));
+    /// Perhaps anybody.
+    pub const ANYBODY: Self = Self(None);
+    /// More than these are not remembered one by one: they are anybody.
+    pub const MAX: usize = 8;
+
+    /// Of these ballots.
+    pub fn of(ballots: Vec<Ballot>) -> Self {
+        Self(Some(ballots).filter(|ballots| ballots.len() <= Self::MAX))
+    }
+
+    /// The ballots, if all of them are known.
+    pub fn ballots(&self) -> Option<&[Ballot]> {
+        self.0.as_deref()
+    }
+
+    /// The proposer of this ballot is told, too.
+    pub(crate) fn tell(&mut self, ballot: Ballot) {
+        if let Some(ballots) = self.0.as_mut().filter(|ballots| !ballots.contains(&ballot)) {
+            ballots.push(ballot);
+            if ballots.len() > Self::MAX {
+                *self = Self::ANYBODY;
+            }
+        }
+    }
+
+    /// Whether nobody was told but the proposers of some of these ballots.
+    pub(crate) fn is_only(&self, known: &[Ballot]) -> bool {
+        self.ballots().is_some_and(|told| told.iter().all(|ballot| known.contains(ballot)))
+    }
+}

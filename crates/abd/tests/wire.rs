@@ -6,7 +6,7 @@ use abd::wire::{
 };
 use abd::{
     Acceptance, AcceptedThere, Ballot, Base, CallId, Closed, Content, Deadline, Glimpse, Promise, Proposal,
-    Refusal, Reply, Request, Scope, StampedValue, TIME_CEILING, Timestamp, UpdateId, Version,
+    Refusal, Reply, Request, Scope, StampedValue, TIME_CEILING, Timestamp, Told, UpdateId, Version,
 };
 use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
@@ -126,6 +126,11 @@ fn accepted_there() -> impl Strategy<Value = AcceptedThere> {
     ]
 }
 
+/// Who was told of an acceptance.
+fn told() -> impl Strategy<Value = Told> {
+    prop::collection::vec(ballot(), 0..=Told::MAX + 1).prop_map(Told::of)
+}
+
 /// Every kind of reply.
 fn reply() -> impl Strategy<Value = Reply> {
     prop_oneof![
@@ -144,10 +149,10 @@ fn reply() -> impl Strategy<Value = Reply> {
         ),
         (ballot(), glimpse().prop_map(Box::new))
             .prop_map(|(promised, newest)| Reply::Nack { promised, newest }),
-        (glimpse(), any::<u32>(), accepted_there(), prop::option::of(ballot())).prop_map(
-            |(newest, boot, accepted, winner)| {
+        (glimpse(), any::<u32>(), accepted_there(), prop::option::of(ballot()), told()).prop_map(
+            |(newest, boot, accepted, winner, told)| {
                 let winner = winner.map(Ballot::update).filter(|winner| *winner != UpdateId::NONE);
-                Reply::Closed(Box::new(Closed { newest, boot, accepted, winner }))
+                Reply::Closed(Box::new(Closed { newest, boot, accepted, winner, told }))
             }
         ),
         Just(Reply::Accepted),

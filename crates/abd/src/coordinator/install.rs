@@ -6,7 +6,7 @@
 //! a write, a publication         the same version (V2), acknowledgements from zero
 //! a write-back                   its query
 //! Prepare, Accept                Prepare at the same base, with a ballot of the new epoch
-//! what is known of a fate        only who has won (P3'): that nobody has accepted it says nothing across epochs
+//! what is known of a fate        who has won, and who was told (P3'): that nobody has accepted it says nothing across epochs
 //! ```
 
 use super::get::Get;
@@ -56,38 +56,45 @@ impl Coordinator {
         let voters = quorums.voters();
         self.suspects = self.suspects.common(voters);
         self.unwritable = self.unwritable.common(voters);
+        self.unreachable = self.unreachable.common(voters);
         self.boots.retain(|member, _| voters.contains(*member));
         self.nearness.install(quorums.clone());
         self.contention = Contention::default();
-        self.config.quorums = quorums;
+        let before = core::mem::replace(&mut self.config.quorums, quorums);
         // What was still to be sent belongs to an epoch in which nobody will answer it.
         self.transmits.clear();
         let in_flight: Vec<u64> = self.running.iter_mut().map(|running| running.id).collect();
         for id in in_flight {
             if let Some(mut running) = self.running.take(id) {
                 running.scope = new;
-                self.go_on(running, now, issuer);
+                self.go_on(running, &before, now, issuer);
             }
         }
     }
 
     /// An operation in flight goes on in a new epoch.
-    fn go_on(&mut self, mut running: Taken, now: Now, issuer: &TimestampIssuer) {
+    fn go_on(&mut self, mut running: Taken, before: &QuorumSystem, now: Now, issuer: &TimestampIssuer) {
         match &mut running.machine {
             Machine::Get(get) => *get = Get::new(),
             Machine::Look(look) => *look = Look::new(core::mem::take(&mut look.functions)),
             Machine::Write(write) => write.begin_anew(),
-            Machine::Fold(_) => return self.fold_goes_on(running, now, issuer),
+            Machine::Fold(_) => return self.fold_goes_on(running, before, now, issuer),
             // They wait for a fold, or for a time: what has settled was answered by a quorum of its epoch.
             Machine::Member(_) | Machine::CommitWait(_) => return self.keep(running),
         }
         self.begin_phase(running, now.instant);
     }
 
-    fn fold_goes_on(&mut self, mut running: Taken, now: Now, issuer: &TimestampIssuer) {
+    fn fold_goes_on(
+        &mut self,
+        mut running: Taken,
+        before: &QuorumSystem,
+        now: Now,
+        issuer: &TimestampIssuer,
+    ) {
         let fold = running.fold_mut();
         if let Some(own) = &mut fold.own {
-            own.enter_epoch();
+            own.enter_epoch(before.clone());
         }
         match &mut fold.phase {
             FoldPhase::Publish(storing) => {

@@ -133,6 +133,8 @@ pub struct Coordinator {
     contention: Contention,
     /// The last run of each member that is known.
     boots: BTreeMap<NodeId, u32>,
+    /// Members to whom no connection is up: no proposal is sent to them (rule P3').
+    unreachable: NodeSet,
 }
 
 /// How much an operation holds of what it has read.
@@ -154,6 +156,7 @@ impl Coordinator {
             pauses: Pauses::new(config.pause),
             contention: Contention::default(),
             boots: BTreeMap::new(),
+            unreachable: NodeSet::EMPTY,
             config,
             next_operation: 0,
             running: InFlight::default(),
@@ -285,6 +288,7 @@ impl Coordinator {
                 running.machine.absorb(&self.config.quorums, issuer, from, reply, now)
             }
         };
+        let step = self.or_retry(&running, step);
         self.carry_out(running, step, now, issuer);
     }
 
@@ -339,7 +343,12 @@ impl Coordinator {
 
     /// The next request to send.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.transmits.pop_front()
+        loop {
+            let transmit = self.transmits.pop_front()?;
+            if !matches!(transmit.request, Request::Accept { .. }) || self.proposes(&transmit) {
+                return Some(transmit);
+            }
+        }
     }
 
     /// The next operation that has ended.

@@ -1,7 +1,9 @@
 //! What becomes known of the members beside their replies: who is connected, slow, or full.
 
 use super::carry_out::hedge;
-use super::step::Step;
+use super::machine::Machine;
+use super::running::Running;
+use super::step::{FoldStep, Step};
 use super::{Coordinator, Transmit};
 use crate::issuer::TimestampIssuer;
 use crate::message::CallId;
@@ -14,6 +16,7 @@ impl Coordinator {
     pub fn handle_peer_up(&mut self, peer: NodeId, boot: u32) {
         if self.config.quorums.voters().contains(peer) {
             self.know_boot(peer, boot);
+            self.unreachable.remove(peer);
             self.suspects.remove(peer);
             self.nearness.forget(peer);
             self.call_again(peer);
@@ -29,12 +32,37 @@ impl Coordinator {
         }
     }
 
-    /// A connection to a replica is gone: phases that rely on it ask somebody else at once.
+    /// Whether a proposal goes out to a member; if so, that is remembered (rule P3'). To one that cannot be reached it is sent when it
+    /// can: whether it came to have the proposal would be known from it alone, and it may never answer again.
+    pub(super) fn proposes(&mut self, transmit: &Transmit) -> bool {
+        let Transmit { to, call, .. } = *transmit;
+        let Some(running) = self.running.get_mut(call.operation) else { return false };
+        let goes = running.number == call.phase && !self.unreachable.contains(to);
+        if goes && let Some(own) = &mut running.fold_mut().own {
+            own.send(to, self.boots.get(&to).copied().unwrap_or_default());
+        }
+        goes
+    }
+
+    /// Another attempt is made at once when a proposal waits for nobody but members who cannot be reached.
+    pub(super) fn or_retry(&self, running: &Running, step: Step) -> Step {
+        match (&running.machine, step) {
+            (Machine::Fold(fold), Step::Continue)
+                if fold.waits_for_nobody_but(self.unreachable, &self.config.quorums) =>
+            {
+                Step::Fold(FoldStep::Retry)
+            }
+            (_, step) => step,
+        }
+    }
+
+    /// A connection to a replica is gone, or there is none yet: phases that rely on it ask somebody else at once.
     pub fn handle_peer_down(&mut self, peer: NodeId) {
         let all = self.config.quorums.voters();
         if !all.contains(peer) {
             return;
         }
+        self.unreachable.insert(peer);
         self.suspects.insert(peer);
         self.nearness.forget(peer);
         for running in self.running.iter_mut() {

@@ -9,7 +9,7 @@
 
 use crate::ballot::{Ballot, UpdateId};
 use crate::counted::copied;
-use crate::update::{Acceptance, AcceptedRecord, AcceptedThere, Proposal};
+use crate::update::{Acceptance, AcceptedRecord, AcceptedThere, Proposal, Told};
 use crate::value::Glimpse;
 use crate::version::Version;
 use alloc::collections::{BTreeMap, VecDeque, btree_map};
@@ -82,6 +82,8 @@ struct Entry {
     accepted: Option<Acceptance>,
     /// The first ballot under which that proposal was accepted, with no other one since.
     accepted_first: Ballot,
+    /// Who was told of what was accepted here. It is not forgotten when another proposal is accepted.
+    told: Told,
     /// Whether the base is not durable here yet. Until it is, the entry must stay: without it a base below would be served as if
     /// nothing had been promised or accepted there.
     waits_for_base: bool,
@@ -105,18 +107,19 @@ struct Forgotten {
 }
 
 /// What is remembered of an instance at which this replica is closed, or will be when a write is durable.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct ClosedInstance {
     accepted: Option<AcceptedUnder>,
     winner: Option<UpdateId>,
 }
 
-/// An update, and the first and the last ballot under which it was accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// An update, the first and the last ballot under which it was accepted, and who was told of that.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct AcceptedUnder {
     update: UpdateId,
     lowest: Ballot,
     highest: Ballot,
+    told: Told,
 }
 
 /// What a ballot may do.
@@ -179,18 +182,20 @@ impl Acceptor {
         self.epoch = epoch;
     }
 
-    /// What is accepted and alive of the keys behind one and up to another, as far as this acceptor knows: for a sync (rule C3).
+    /// What is accepted and alive of the keys behind one and up to another, as far as this acceptor knows: for a sync (rule C3), which may
+    /// bring it to anybody.
     pub fn accepted_between<'a>(
-        &'a self,
+        &'a mut self,
         after: Option<&Bytes>,
         up_to: Option<&Bytes>,
     ) -> impl Iterator<Item = (&'a Bytes, AcceptedRecord)> + use<'a> {
         use core::ops::Bound::{Excluded, Included, Unbounded};
         let is_empty = matches!((after, up_to), (Some(after), Some(up_to)) if after >= up_to);
         let range = (after.cloned().map_or(Unbounded, Excluded), up_to.cloned().map_or(Unbounded, Included));
-        let found = (!is_empty).then(|| self.entries.range::<Bytes, _>(range)).into_iter().flatten();
+        let found = (!is_empty).then(|| self.entries.range_mut::<Bytes, _>(range)).into_iter().flatten();
         found.filter_map(|(key, entry)| {
             let acceptance = entry.accepted.clone()?;
+            entry.told = Told::ANYBODY;
             Some((key, AcceptedRecord { base: entry.base, acceptance }))
         })
     }
@@ -216,8 +221,8 @@ impl Acceptor {
             let was_watched = self.is_watched(key);
             let entry = self.entry(key, base, is_held);
             entry.promised = entry.promised.max(acceptance.ballot);
-            // Under which ballots it was accepted elsewhere is not known here.
-            entry.accepted_first = Ballot::MIN;
+            // Under which ballots it was accepted elsewhere is not known here, nor who was told of it there.
+            (entry.accepted_first, entry.told) = (Ballot::MIN, Told::ANYBODY);
             let Acceptance { ballot, proposal } = acceptance;
             let before = entry.accepted.replace(Acceptance { ballot, proposal: proposal.kept() });
             self.accepted += usize::from(before.is_none());
@@ -235,6 +240,8 @@ impl Acceptor {
             promised,
             accepted: Some(acceptance),
             accepted_first: Ballot::MIN,
+            // Promises of an earlier run are not known any more.
+            told: Told::ANYBODY,
             waits_for_base: false,
         };
         self.entry_key_bytes += key.len();
@@ -286,7 +293,11 @@ impl Acceptor {
         let judged = self.judge(key, base, ballot);
         if judged == Judged::Taken {
             let was_watched = self.is_watched(key);
-            self.entry(key, base, is_held).promised = ballot;
+            let entry = self.entry(key, base, is_held);
+            entry.promised = ballot;
+            if entry.accepted.is_some() {
+                entry.told.tell(ballot);
+            }
             self.watch(key, was_watched);
             self.evict();
         }
@@ -336,7 +347,8 @@ impl Acceptor {
             self.close(key, None);
         }
         let (promised, accepted_first) = (Ballot::MIN, Ballot::MIN);
-        let fresh = Entry { base, promised, accepted: None, accepted_first, waits_for_base: !is_held };
+        let told = Told::NOBODY;
+        let fresh = Entry { base, promised, accepted: None, accepted_first, told, waits_for_base: !is_held };
         // Of its own: what came over a lane keeps a whole buffer alive.
         match self.entries.entry(copied(key)) {
             btree_map::Entry::Occupied(entry) => entry.into_mut(),
@@ -391,17 +403,20 @@ impl Acceptor {
         }
     }
 
-    /// What is known of an instance at whose base this replica is closed.
-    pub(super) fn evidence(&self, key: &Bytes, base: Version) -> (AcceptedThere, Option<UpdateId>) {
+    /// What is known of an instance at whose base this replica is closed: what it has accepted there, the winner, and who was told.
+    pub(super) fn evidence(&self, key: &Bytes, base: Version) -> (AcceptedThere, Option<UpdateId>, Told) {
         let forgets = self.forgotten[self.bucket(key)].base.is_some_and(|forgotten| base <= forgotten);
         match self.closed.get(&(key.clone(), base)) {
             Some(ClosedInstance { accepted: Some(accepted), winner }) => {
-                let AcceptedUnder { update, lowest, highest } = *accepted;
-                (AcceptedThere::Update { update, lowest, highest }, *winner)
+                let AcceptedUnder { update, lowest, highest, ref told } = *accepted;
+                (AcceptedThere::Update { update, lowest, highest }, *winner, told.clone())
             }
             found => {
                 let winner = found.and_then(|closed| closed.winner);
-                (if forgets { AcceptedThere::Forgotten } else { AcceptedThere::Nothing }, winner)
+                match forgets {
+                    true => (AcceptedThere::Forgotten, winner, Told::ANYBODY),
+                    false => (AcceptedThere::Nothing, winner, Told::NOBODY),
+                }
             }
         }
     }
@@ -412,8 +427,9 @@ impl Acceptor {
         let Some(acceptance) = entry.accepted else { return };
         self.accepted -= 1;
         self.remember((key, entry.base), |closed| {
-            let (lowest, highest) = (entry.accepted_first, acceptance.ballot);
-            closed.accepted = Some(AcceptedUnder { update: acceptance.proposal.update, lowest, highest });
+            let (lowest, highest, told) = (entry.accepted_first, acceptance.ballot, entry.told);
+            let update = acceptance.proposal.update;
+            closed.accepted = Some(AcceptedUnder { update, lowest, highest, told });
             closed.winner = closed.winner.or(winner);
         });
     }

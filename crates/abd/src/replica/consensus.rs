@@ -177,11 +177,11 @@ fn lacking_base(
         return Err(Reply::Refused(Refusal::Busy));
     }
     if newest.version > at {
-        let (accepted, known) = acceptor.evidence(key, at);
+        let (accepted, known, told) = acceptor.evidence(key, at);
         // Nothing lies between a base and its successor.
         let shown = Some(newest.update).filter(|_| at.successor() == Some(newest.version));
         let winner = shown.or(known);
-        let closed = Closed { newest: newest.clone(), boot: acceptor.boot(), accepted, winner };
+        let closed = Closed { newest: newest.clone(), boot: acceptor.boot(), accepted, winner, told };
         return Err(Reply::Closed(Box::new(closed)));
     }
     match base {

@@ -2,10 +2,11 @@
 
 use super::WireError;
 use super::fields::{Reader, put_bytes, put_call, put_glimpse, put_proposal};
-use crate::ballot::UpdateId;
+use crate::ballot::{Ballot, UpdateId};
 use crate::message::{CallId, Closed, Promise, Refusal, Reply};
-use crate::update::{Acceptance, AcceptedThere};
+use crate::update::{Acceptance, AcceptedThere, Told};
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use bytes::{BufMut, Bytes, BytesMut};
 
 const READ: u8 = 65;
@@ -18,6 +19,8 @@ const CLOSED: u8 = 71;
 const ACCEPTED: u8 = 72;
 const NEED_BASE: u8 = 73;
 const STALE: u8 = 74;
+/// [`CLOSED`], and who was told. Releases that do not know of that write and read [`CLOSED`] alone.
+const CLOSED_AND_TOLD: u8 = 75;
 
 const NOTHING: u8 = 0;
 const UPDATE: u8 = 1;
@@ -25,7 +28,7 @@ const FORGOTTEN: u8 = 2;
 
 /// Whether a body is that of a reply, rather than of a request or of anything else.
 pub fn is_reply(body: &[u8]) -> bool {
-    matches!(body.first(), Some(&(READ..=STALE)))
+    matches!(body.first(), Some(&(READ..=CLOSED_AND_TOLD)))
 }
 
 /// Appends a reply's body.
@@ -36,7 +39,8 @@ pub fn put_reply(out: &mut BytesMut, call: CallId, reply: &Reply) {
         Reply::Written { .. } => WRITTEN,
         Reply::Promise(_) => PROMISE,
         Reply::Nack { .. } => NACK,
-        Reply::Closed(_) => CLOSED,
+        Reply::Closed(closed) if closed.told == Told::ANYBODY => CLOSED,
+        Reply::Closed(_) => CLOSED_AND_TOLD,
         Reply::Accepted => ACCEPTED,
         Reply::NeedBase => NEED_BASE,
         Reply::Stale { .. } => STALE,
@@ -71,11 +75,14 @@ pub fn put_reply(out: &mut BytesMut, call: CallId, reply: &Reply) {
             put_glimpse(out, newest);
         }
         Reply::Closed(closed) => {
-            let Closed { newest, boot, accepted, winner } = &**closed;
+            let Closed { newest, boot, accepted, winner, told } = &**closed;
             out.put_u32(*boot);
             put_glimpse(out, newest);
             put_accepted_there(out, *accepted);
             out.put_slice(&winner.unwrap_or(UpdateId::NONE).to_bytes());
+            if let Some(ballots) = told.ballots() {
+                put_ballots(out, ballots);
+            }
         }
         Reply::Accepted | Reply::NeedBase => {}
         Reply::Stale { configuration } => put_bytes(out, configuration),
@@ -109,6 +116,16 @@ fn get_accepted_there(reader: &mut Reader<'_>) -> Result<AcceptedThere, WireErro
     })
 }
 
+fn put_ballots(out: &mut BytesMut, ballots: &[Ballot]) {
+    out.put_u8(u8::try_from(ballots.len()).expect("few ballots are remembered"));
+    ballots.iter().for_each(|ballot| out.put_slice(&ballot.to_bytes()));
+}
+
+fn get_ballots(reader: &mut Reader<'_>) -> Result<Vec<Ballot>, WireError> {
+    let count = reader.u8()?;
+    (0..count).map(|_| reader.ballot()).collect()
+}
+
 /// Reads a reply's body.
 ///
 /// # Errors
@@ -139,11 +156,15 @@ pub fn get_reply(body: Bytes) -> Result<(CallId, Reply), WireError> {
             Reply::Promise(Box::new(Promise { newest, accepted, writable: flags & 1 != 0, boot }))
         }
         NACK => Reply::Nack { promised: reader.ballot()?, newest: Box::new(reader.glimpse()?) },
-        CLOSED => {
+        CLOSED | CLOSED_AND_TOLD => {
             let (boot, newest) = (reader.u32()?, reader.glimpse()?);
             let accepted = get_accepted_there(&mut reader)?;
             let winner = Some(reader.update()?).filter(|winner| *winner != UpdateId::NONE);
-            Reply::Closed(Box::new(Closed { newest, boot, accepted, winner }))
+            let told = match kind {
+                CLOSED => Told::ANYBODY,
+                _ => Told::of(get_ballots(&mut reader)?),
+            };
+            Reply::Closed(Box::new(Closed { newest, boot, accepted, winner, told }))
         }
         ACCEPTED => Reply::Accepted,
         NEED_BASE => Reply::NeedBase,

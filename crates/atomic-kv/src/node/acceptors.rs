@@ -45,7 +45,7 @@ impl Acceptors {
     pub(super) fn accepted(&self, range: &Range) -> Records {
         let mut records = Records::new();
         for stripe in &self.stripes {
-            records_of(&locked(stripe), range, store::versions::order, &mut records);
+            records_of(&mut locked(stripe), range, store::versions::order, &mut records);
         }
         records
     }

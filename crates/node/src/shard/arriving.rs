@@ -2,6 +2,7 @@
 
 use super::{Environment, OwnQuestion, Return, Shard};
 use crate::frames::Incoming;
+use crate::hello::WITH_CONFIGURATIONS;
 use crate::inquiry;
 use crate::lanes::lane::{CONFIGURATION, LaneError, LaneKey, PING, PONG, SILENCE_LIMIT, put_pong};
 use crate::limits::FRAME_BYTES_MAX;
@@ -10,7 +11,8 @@ use crate::news::{NEWS, News};
 use crate::repair::message::{Answer, get_answer, get_question, is_answer, is_question, put_answer};
 use crate::sync;
 use abd::wire::{Received, call_of, get_reply, get_request, is_reply};
-use abd::{CallId, Instant, Now, OperationId, Refusal, Reply};
+use abd::{CallId, Closed, Instant, Now, OperationId, Refusal, Reply, Told};
+use alloc::boxed::Box;
 use bytes::{Buf, Bytes, BytesMut};
 use core::time::Duration;
 
@@ -196,6 +198,14 @@ impl<E: Environment, R: Return> Shard<E, R> {
 
     /// Sends a reply to what came over a lane.
     pub(super) fn answer(&mut self, key: LaneKey, call: CallId, reply: &Reply) {
+        if let Reply::Closed(closed) = reply
+            && closed.told != Told::ANYBODY
+            && !self.speaks(key.peer, WITH_CONFIGURATIONS)
+        {
+            // An older release does not know that field.
+            let closed = Closed { told: Told::ANYBODY, ..Closed::clone(closed) };
+            return self.answer(key, call, &Reply::Closed(Box::new(closed)));
+        }
         let found = found_bytes(reply);
         let Some(lane) = self.way_back(key, found) else { return };
         if found > 0 && !lane.outgoing.takes_contents() {

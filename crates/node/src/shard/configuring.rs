@@ -209,6 +209,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
         lanes.install(replica.scope, |call, version| {
             coordinator.is_storing(OperationId(call.operation), version)
         });
+        self.miss_lanes();
         self.install_sync();
         self.configuring.early_bytes = 0;
         for Early { scope, request, to, deadline } in core::mem::take(&mut self.configuring.early) {

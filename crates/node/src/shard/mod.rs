@@ -92,7 +92,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
         let everybody = configuration.everybody().into_iter().map(|member| member.id);
         let lanes = AllLanes::new(everybody.filter(|id| *id != local));
         let inquiries = Inquiries::new(config.quorums.clone(), local, E::Store::order, op_timeout);
-        let shard = Self {
+        let mut shard = Self {
             environment,
             local,
             op_timeout,
@@ -110,6 +110,7 @@ impl<E: Environment, R: Return> Shard<E, R> {
             driving: None,
         };
         shard.install_sync();
+        shard.miss_lanes();
         shard
     }
 

@@ -79,6 +79,15 @@ impl<E: Environment, R: Return> Shard<E, R> {
         }
     }
 
+    /// The coordinator hears which members no lane goes to: it has been told of each that was opened or closed, and of no other.
+    pub(super) fn miss_lanes(&mut self) {
+        for member in self.coordinator.quorums().voters().iter() {
+            if member != self.local && !self.is_up(member) {
+                self.coordinator.handle_peer_down(member);
+            }
+        }
+    }
+
     /// There are to be lanes to these peers and to no others: those are closed, and named by
     /// [`poll_replaced`](Self::poll_replaced).
     pub fn keep_lanes(&mut self, peers: impl Iterator<Item = NodeId>, now: Now) {

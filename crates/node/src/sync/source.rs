@@ -140,8 +140,8 @@ fn told_of<T>(mut records: Records, page: &SourcePage<T>, order: Order) -> Recor
     records
 }
 
-/// What an acceptor has accepted of a range, and is alive.
-pub fn records_of(acceptor: &Acceptor, range: &Range, order: Order, into: &mut Records) {
+/// What an acceptor has accepted of a range, and is alive. It remembers that others may have been told of it.
+pub fn records_of(acceptor: &mut Acceptor, range: &Range, order: Order, into: &mut Records) {
     // Acceptors have keys by their bytes. So has a store, but for long ones, which come last.
     let is_short = |end: &Option<Bytes>| end.as_ref().is_none_or(|key| key.len() <= SHORT_BYTES);
     let by_bytes = range.up_to.is_some() && is_short(&range.after) && is_short(&range.up_to);

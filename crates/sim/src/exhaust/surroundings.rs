@@ -8,8 +8,8 @@ use super::updates::{TIME_TO_LIVE, evaluate, found, garbled, update, without_car
 use super::values::Text;
 use abd::{
     AcceptedThere, Base, CallId, Closed, Deadline, Instant, Interval, Moment, Newest, NodeId, Now, Operation,
-    OperationId, Outcome, Promise, Reply, Request, StampedValue, TimestampIssuer, TimestampMode, Transmit,
-    Version,
+    OperationId, Outcome, Promise, Reply, Request, StampedValue, TimestampIssuer, TimestampMode, Told,
+    Transmit, Version,
 };
 use bytes::Bytes;
 
@@ -310,7 +310,8 @@ impl Surroundings {
         ];
         if updates {
             let promise = Promise { newest: newest.clone(), accepted: None, writable: true, boot: 0 };
-            let closed = Closed { newest, boot: 0, accepted: AcceptedThere::Nothing, winner: Some(update) };
+            let (accepted, told) = (AcceptedThere::Nothing, Told::NOBODY);
+            let closed = Closed { newest, boot: 0, accepted, winner: Some(update), told };
             replies.extend([
                 Reply::Promise(Box::new(promise)),
                 Reply::Closed(Box::new(closed)),

@@ -35,17 +35,17 @@ pub(super) fn rows_that_hold() -> Vec<Row> {
     let restarts = two_appends().replica_restarts(2).ballots(3);
     let append_set_get = || logical().run(&[Append]).run(&[Set]).run(&[Get]);
     vec![
-        holds("N1", "Append, Set, Get", append_set_get()).visits(16_527, 20),
+        holds("N1", "Append, Set, Get", append_set_get()).visits(16_627, 20),
         holds("N2", "2 Append, Get", two_appends_and_get()).visits(2_608_232, 28).long(),
         holds("N3", "2 Append, Set", two_appends_and_set()).visits(7_787_361, 31).long(),
         holds("N4", "Append, crash; Append; Get", crash).visits(3_221_784, 28).long(),
         holds("N8", "Set, Delete; 2 Create", set_delete).visits_to(18, 2_893_373).long(),
-        holds("N9", "2 Create, Get", two_creates).visits(1_305_184, 28),
-        holds("N10", "2 Set, Append, epsilon 1", sets_and_append).visits(620_733, 24),
-        holds("N11", "Set; Append, then Set, then Get; epsilon 2", set_append_set_get()).visits(195_849, 28),
+        holds("N9", "2 Create, Get", two_creates).visits(3_076_233, 28),
+        holds("N10", "2 Set, Append, epsilon 1", sets_and_append).visits(623_682, 24),
+        holds("N11", "Set; Append, then Set, then Get; epsilon 2", set_append_set_get()).visits(195_894, 28),
         holds("V1", "2 Append, Get; 1 restart of a replica", restart).visits_to(14, 7_372_681).long(),
         holds("V2", "2 Append; 2 restarts of replicas, 3 ballots", restarts).visits_to(14, 5_721_801).long(),
-        holds("A1", "as N1, answers are lost", append_set_get().lost_replies()).visits(51_282, 21),
+        holds("A1", "as N1, answers are lost", append_set_get().lost_replies()).visits(57_135, 21),
         holds("A2", "2 Append, answers are lost", two_appends().lost_replies()).visits(1_557_756, 26).long(),
         holds("A3", "as N3, answers are lost", two_appends_and_set().lost_replies())
             .visits_to(16, 11_512_432)

@@ -40,6 +40,7 @@ pub(super) const LIES: Lies = Lies {
     limits_peers: false,
     drain_refuses: false,
     refusal_is_evidence: false,
+    hides_who_was_told: false,
     leaves_its_base: false,
     forgets_promises: false,
     joins_afresh: false,

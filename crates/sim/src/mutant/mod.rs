@@ -99,6 +99,8 @@ pub struct Lies {
     pub drain_refuses: bool,
     /// A refusal of an update is understood to say that nothing was accepted.
     pub refusal_is_evidence: bool,
+    /// Replicas say that nobody was told of what they have accepted.
+    pub hides_who_was_told: bool,
     /// An update goes on at another base as soon as it hears of one.
     pub leaves_its_base: bool,
     /// What was promised is forgotten by a restart.

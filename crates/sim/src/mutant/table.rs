@@ -332,6 +332,14 @@ pub(super) const MUTANTS: &[Mutant] = &[
         lies: Lies { refusal_is_evidence: true, ..LIES },
     },
     Mutant {
+        name: "hides-who-was-told",
+        rule: "P3'",
+        what: "a replica does not say that others were told of what it has accepted",
+        by_seeds: false,
+        features: Features { noise: Some(true), ..UPDATES },
+        lies: Lies { hides_who_was_told: true, ..LIES },
+    },
+    Mutant {
         name: "leaves-its-base",
         rule: "P3'",
         what: "an update that was proposed goes on at another base before its fate is known",

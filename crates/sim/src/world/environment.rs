@@ -191,7 +191,7 @@ impl Surroundings {
     /// What its replica has accepted of a range.
     pub(super) fn accepted(&self, range: &Range) -> Records {
         let mut records = Records::new();
-        records_of(&self.acceptor.borrow(), range, store::versions::order, &mut records);
+        records_of(&mut self.acceptor.borrow_mut(), range, store::versions::order, &mut records);
         records
     }
 

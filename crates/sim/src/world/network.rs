@@ -16,7 +16,7 @@ use crate::plan::Point;
 use crate::time::{MS, US};
 use crate::trace::{Label, What};
 use abd::wire::Received;
-use abd::{AcceptedThere, CallId, Closed, Instant, NodeId, Reply, Request, UpdateId};
+use abd::{AcceptedThere, CallId, Closed, Instant, NodeId, Reply, Request, Told, UpdateId};
 use bytes::{Bytes, BytesMut};
 use node::hello::{LaneId, LaneKind};
 use node::lanes::lane::LaneKey;
@@ -356,7 +356,7 @@ impl World {
         self.convict(voted);
     }
 
-    /// The mutants `refusal-is-evidence` and `leaves-its-base`: what a coordinator makes of a refusal.
+    /// The mutants `refusal-is-evidence`, `leaves-its-base` and `hides-who-was-told`: what a coordinator makes of a refusal.
     fn misread(&self, closed: &Closed) -> Option<Closed> {
         let nobody = UpdateId { round: u64::MAX, node: 0, boot: 0 };
         match self.lies {
@@ -366,6 +366,7 @@ impl World {
             Lies { leaves_its_base: true, .. } if closed.winner.is_none() => {
                 Some(Closed { winner: Some(nobody), ..closed.clone() })
             }
+            Lies { hides_who_was_told: true, .. } => Some(Closed { told: Told::NOBODY, ..closed.clone() }),
             _ => None,
         }
     }

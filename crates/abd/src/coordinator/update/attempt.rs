@@ -44,6 +44,9 @@ impl Coordinator {
         let Some(ballot) = issuer.issue_ballot(epoch, round) else {
             return self.end_all(running, Reason::CeilingReached);
         };
+        if let Some(own) = &mut fold.own {
+            own.ask(ballot);
+        }
         fold.invoked_before = self.next_operation;
         fold.phase = FoldPhase::Prepare(Prepare::new(ballot, next, fold.newest.clone(), fold.own.is_some()));
         self.begin_phase(running, now.instant);
@@ -61,7 +64,7 @@ impl Coordinator {
         match step {
             FoldStep::Evaluate => self.evaluate(running, now),
             // Its operations end, and those that wait need not wait longer (P3').
-            FoldStep::Retry if fold.is_beyond_learning(&self.config.quorums) => {
+            FoldStep::Retry if fold.is_beyond_learning(&self.config.quorums, self.unreachable) => {
                 self.end_operations(running, Reason::FateUnknown { refusal: None }, now, issuer);
             }
             FoldStep::Retry => self.retry(running, now),
@@ -252,7 +255,7 @@ impl Coordinator {
             }
         }
         fold.evaluated = operations;
-        fold.own = Some(Own::new(base.clone(), proposal.clone(), binds, self.boots.clone()));
+        fold.own = Some(Own::new(base.clone(), proposal.clone(), ballot, binds, self.boots.clone()));
         fold.phase = FoldPhase::Accept(Accept::new(ballot, base, proposal, promised, now.instant));
         self.begin_phase(running, now.instant);
     }

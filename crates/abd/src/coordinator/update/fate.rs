@@ -1,7 +1,8 @@
 //! What becomes of a proposal that was sent in an Accept (rule P3').
 //!
 //! Until it is known its operations may not go on at another base: they could take effect twice. A bare refusal says nothing: the
-//! proposal may have been accepted there through a helper.
+//! proposal may have been accepted there through a helper. And of a replica that is down nothing is said at all: it need not be asked
+//! if the proposal cannot have come to it, which takes an Accept of one's own or a helper, who learns of it by a promise.
 //!
 //! An expiry that Gets alone have proposed binds nobody: it has no effect but at its base, however often it is proposed (rule E1).
 
@@ -12,6 +13,7 @@ use crate::update::{AcceptedThere, Proposal};
 use crate::value::StampedValue;
 use crate::version::NodeId;
 use alloc::collections::BTreeMap;
+use alloc::vec;
 use alloc::vec::Vec;
 
 /// A proposal of one's own.
@@ -23,11 +25,19 @@ pub(in super::super) struct Own {
     binds: bool,
     /// The runs of the members that had begun before it was first sent, as far as any is known.
     boots: BTreeMap<NodeId, u32>,
-    /// Whether it was proposed in the present epoch. If not, what a replica has not accepted says nothing: it may have come to its
-    /// configuration after others had accepted it.
-    is_of_this_epoch: bool,
-    /// If not: who is closed at the base, and cannot tell who has won there.
+    /// The quorums of the epochs before the present one, since it was proposed. If there are any, what a replica has not accepted says
+    /// nothing by itself: it may have come to its configuration after others had accepted it.
+    before: Vec<QuorumSystem>,
+    /// Who is closed at the base, and cannot tell who has won there.
     clueless: NodeSet,
+    /// Under which ballots promises were asked for at the base since it was proposed: these proposers are this one.
+    ballots: Vec<Ballot>,
+    /// To whom it was sent, and which run of them, as far as that is known.
+    sent: BTreeMap<NodeId, u32>,
+    /// Who is closed at the base, and has said what it knows.
+    heard: NodeSet,
+    /// Who is closed at the base, and has told nobody else what it has accepted there: no helper has it from them.
+    silent: NodeSet,
     /// Who is closed at the base, and has never accepted it there.
     never: NodeSet,
     /// Who is closed and has accepted it: under which ballots at most, from the lowest to the highest.
@@ -48,17 +58,46 @@ impl Own {
     pub(in super::super) fn new(
         base: StampedValue,
         proposal: Proposal,
+        ballot: Ballot,
         binds: bool,
         boots: BTreeMap<NodeId, u32>,
     ) -> Self {
-        let (clueless, never, accepted) = (NodeSet::EMPTY, NodeSet::EMPTY, Vec::new());
-        Self { base, proposal, binds, boots, is_of_this_epoch: true, clueless, never, accepted }
+        Self {
+            base,
+            proposal,
+            binds,
+            boots,
+            before: Vec::new(),
+            clueless: NodeSet::EMPTY,
+            ballots: vec![ballot],
+            sent: BTreeMap::new(),
+            heard: NodeSet::EMPTY,
+            silent: NodeSet::EMPTY,
+            never: NodeSet::EMPTY,
+            accepted: Vec::new(),
+        }
+    }
+
+    fn is_of_this_epoch(&self) -> bool {
+        self.before.is_empty()
+    }
+
+    /// Promises are asked for at its base, under this ballot.
+    pub(super) fn ask(&mut self, ballot: Ballot) {
+        self.ballots.push(ballot);
+    }
+
+    /// It is on its way to this run of a member.
+    pub(in super::super) fn send(&mut self, to: NodeId, boot: u32) {
+        self.sent.entry(to).or_insert(boot);
     }
 
     /// Another configuration is in force: what was known of acceptances belongs to the one before.
-    pub(in super::super) fn enter_epoch(&mut self) {
-        self.is_of_this_epoch = false;
+    pub(in super::super) fn enter_epoch(&mut self, before: QuorumSystem) {
+        self.before.push(before);
         self.clueless = NodeSet::EMPTY;
+        self.heard = NodeSet::EMPTY;
+        self.silent = NodeSet::EMPTY;
         self.never = NodeSet::EMPTY;
         self.accepted.clear();
     }
@@ -71,14 +110,17 @@ impl Own {
             Some(winner) if winner == update => return Fate::Won,
             Some(_) => return Fate::Lost,
             None if !self.binds => return Fate::Lost,
-            None if !self.is_of_this_epoch => {
-                self.clueless.insert(from);
-                return Fate::Unknown;
-            }
-            None => {}
+            None => _ = self.clueless.insert(from),
+        }
+        self.heard.insert(from);
+        // What a run says of all its time is of use if it had begun before the proposal came to it, by this coordinator or by others.
+        let is_of_that_run =
+            |runs: &BTreeMap<NodeId, u32>| runs.get(&from).is_some_and(|boot| closed.boot <= *boot);
+        if is_of_that_run(&self.sent) && closed.told.is_only(&self.ballots) {
+            self.silent.insert(from);
         }
         match closed.accepted {
-            AcceptedThere::Nothing if self.boots.get(&from).is_some_and(|boot| closed.boot <= *boot) => {
+            AcceptedThere::Nothing if is_of_that_run(&self.boots) => {
                 self.never.insert(from);
             }
             // What was accepted last: had this one been chosen, nothing else could have come after it.
@@ -91,19 +133,36 @@ impl Own {
             }
             AcceptedThere::Nothing | AcceptedThere::Forgotten => {}
         }
+        // Of an acceptance that is told of here nobody knows whether it is durable yet, so it is no proof that it was chosen.
         if self.may_be_chosen(quorums) { Fate::Unknown } else { Fate::Lost }
     }
 
-    /// Whether nobody is likely to tell any more: it is of an older epoch, cannot be chosen in this one, and a quorum does not know
-    /// whether it was.
-    pub(super) fn is_beyond_learning(&self, quorums: &QuorumSystem) -> bool {
-        quorums.is_quorum(self.clueless)
+    /// Whether nobody is likely to tell any more. It is of an older epoch, cannot be chosen in this one, and a quorum does not know
+    /// whether it was. Or all who can be reached have said what they know, and that is not enough: the others are down, and whoever comes
+    /// back as another run has forgotten.
+    pub(super) fn is_beyond_learning(&self, quorums: &QuorumSystem, unreachable: NodeSet) -> bool {
+        match self.is_of_this_epoch() {
+            false => quorums.is_quorum(self.clueless),
+            true => quorums.voters().minus(unreachable).minus(self.heard).is_empty(),
+        }
     }
 
-    /// (b) Whether some ballot is left under which a majority may have accepted it, or may yet. Those that are closed accept nothing
-    /// any more; of the others nothing is known.
+    /// Whether some ballot is left under which a quorum may have accepted it, or may yet. Those that are closed accept nothing any more.
     fn may_be_chosen(&self, quorums: &QuorumSystem) -> bool {
-        let mut unknown = quorums.voters().minus(self.never);
+        if self.sent.keys().all(|to| self.silent.contains(*to)) {
+            // (d) Nobody has it but those to whom it was sent, in whatever epoch.
+            return self
+                .before
+                .iter()
+                .chain([quorums])
+                .any(|quorums| self.may_suffice(quorums, NodeSet::EMPTY));
+        }
+        // (b) Of those that are not closed nothing is known. In another epoch than its own that is true of everybody.
+        !self.is_of_this_epoch() || self.may_suffice(quorums, quorums.voters().minus(self.never))
+    }
+
+    /// Whether a quorum may have accepted it under one ballot: those that have, and those of whom it is not known.
+    fn may_suffice(&self, quorums: &QuorumSystem, mut unknown: NodeSet) -> bool {
         self.accepted.iter().for_each(|(from, ..)| unknown.remove(*from));
         let under = |ballot: &Ballot| {
             let mut voters = unknown;
@@ -125,6 +184,7 @@ mod tests {
     use crate::ballot::{Scope, UpdateId};
     use crate::message::Closed;
     use crate::quorum::Members;
+    use crate::update::Told;
     use crate::value::{Content, Deadline, Newest};
     use crate::version::{NodeId, Version};
 
@@ -134,7 +194,7 @@ mod tests {
 
     fn closed(boot: u32, accepted: AcceptedThere, winner: Option<UpdateId>) -> Closed {
         let newest = Newest { stamped: StampedValue::NEVER, durable: true }.glimpse(Version::MAX);
-        Closed { newest, boot, accepted, winner }
+        Closed { newest, boot, accepted, winner, told: Told::ANYBODY }
     }
 
     fn own() -> (QuorumSystem, Own) {
@@ -143,7 +203,9 @@ mod tests {
         let quorums =
             QuorumSystem::of(Members::new((1..=5).map(NodeId).collect()), Scope { partition: 0, epoch: 1 });
         let boots = (1..=4).map(|id| (NodeId(id), 1)).collect();
-        (quorums, Own::new(StampedValue::NEVER, proposal, true, boots))
+        let mut own = Own::new(StampedValue::NEVER, proposal, ballot(1), true, boots);
+        (1..=5).for_each(|id| own.send(NodeId(id), 1));
+        (quorums, own)
     }
 
     fn accepted(lowest: u64, highest: u64) -> AcceptedThere {
@@ -207,14 +269,42 @@ mod tests {
                 let found = own.judge(&quorums, NodeId(from), &closed(1, accepted(lowest, highest), None));
                 assert_eq!(found, Fate::Unknown);
             }
-            assert_eq!(
-                own.judge(&quorums, NodeId(4), &closed(1, AcceptedThere::Nothing, None)),
-                Fate::Unknown
-            );
+            let nothing = closed(1, AcceptedThere::Nothing, None);
+            assert_eq!(own.judge(&quorums, NodeId(4), &nothing), Fate::Unknown);
             // Another update was accepted there later: whenever its run began.
             let other =
                 AcceptedThere::Update { update: ballot(9).update(), lowest: ballot(9), highest: ballot(9) };
             assert_eq!(own.judge(&quorums, NodeId(5), &closed(7, other, None)), fate, "{ranges:?}");
+        }
+    }
+
+    /// P3' (d): what was sent to two alone is lost when both are closed and have told nobody but this proposer.
+    #[test]
+    fn p3_what_is_confined_is_known_by_those_who_have_it() {
+        let told = |rounds: &[u64]| Told::of(rounds.iter().copied().map(ballot).collect());
+        let tells = |own: &mut Own, quorums: &QuorumSystem, from, boot, told| {
+            own.judge(quorums, NodeId(from), &Closed { told, ..closed(boot, accepted(1, 4), None) })
+        };
+        for (boot, second, fate) in [
+            (1, told(&[]), Fate::Lost),
+            (1, told(&[1, 4]), Fate::Lost),
+            (1, told(&[4, 5]), Fate::Unknown),
+            (1, Told::ANYBODY, Fate::Unknown),
+            (1, told(&[1; Told::MAX + 1]), Fate::Unknown),
+            // Promises of an earlier run are not known any more.
+            (2, told(&[]), Fate::Unknown),
+        ] {
+            let (quorums, own) = own();
+            let mut own = Own { sent: [1, 2].map(|id| (NodeId(id), 1)).into(), ..own };
+            own.ask(ballot(4));
+            assert_eq!(tells(&mut own, &quorums, 1, 1, told(&[])), Fate::Unknown);
+            assert_eq!(tells(&mut own, &quorums, 2, boot, second.clone()), fate, "{boot} {second:?}");
+            // The connection to a third one is up again, and it was sent there.
+            own.send(NodeId(3), 7);
+            assert_eq!(tells(&mut own, &quorums, 2, 1, told(&[])), Fate::Unknown);
+            // It is another run than the one that was known when it was proposed, and the only one that it was sent to.
+            let last = Closed { told: told(&[]), ..closed(7, AcceptedThere::Nothing, None) };
+            assert_eq!(own.judge(&quorums, NodeId(3), &last), Fate::Lost, "{boot} {second:?}");
         }
     }
 }

@@ -17,8 +17,8 @@ use crate::version::NodeId;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
-/// So often it is asked what became of a proposal of an older epoch before it is given up: the first replicas to answer need not be those
-/// that know.
+/// So often it is asked what became of a proposal before it is given up: the first replicas to answer need not be those that know, and a
+/// connection that was lost may be up again in a moment.
 const LEARNING_ATTEMPTS: u32 = 3;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -121,10 +121,20 @@ impl Fold {
         }
     }
 
+    /// Whether its proposal was not accepted by all who can be reached, and all of them have answered.
+    pub(in super::super) fn waits_for_nobody_but(
+        &self,
+        unreachable: NodeSet,
+        quorums: &QuorumSystem,
+    ) -> bool {
+        let FoldPhase::Accept(accept) = &self.phase else { return false };
+        self.is_in_trouble() && quorums.voters().minus(unreachable).minus(accept.answered()).is_empty()
+    }
+
     /// Whether it is not worth while to ask once more what became of its proposal.
-    pub(super) fn is_beyond_learning(&self, quorums: &QuorumSystem) -> bool {
+    pub(super) fn is_beyond_learning(&self, quorums: &QuorumSystem, unreachable: NodeSet) -> bool {
         self.attempts >= LEARNING_ATTEMPTS
-            && self.own.as_ref().is_some_and(|own| own.is_beyond_learning(quorums))
+            && self.own.as_ref().is_some_and(|own| own.is_beyond_learning(quorums, unreachable))
     }
 
     pub(in super::super) fn is_paused(&self) -> bool {

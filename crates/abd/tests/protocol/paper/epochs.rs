@@ -239,6 +239,54 @@ fn p3_nothing_accepted_says_nothing_across_epochs() {
     assert_eq!(updated(&world, waits).0, "=newer");
 }
 
+/// Node 3 is down. An update of node 1 is accepted at its own replica alone, then the members change; whether a sync has read what is
+/// accepted there meanwhile. A Set closes everybody who is there. Gives the update.
+fn closed_across_epochs(world: &mut World, synced: bool) -> Ticket {
+    plant_everywhere(world, version(5, 1, 1), "x");
+    world.node(1).coordinator.handle_peer_down(NodeId(3));
+    let update = world.submit(1, append("+"));
+    world.deliver(|message| !matches!(message.payload, Payload::Request(Request::Accept { .. })));
+    world.deliver(|message| message.between(1, 1));
+    world.lose(|_| true);
+    if synced {
+        assert_eq!(world.node(1).acceptor.accepted_between(None, None).count(), 1);
+    }
+    for id in [1, 2, 4] {
+        world.plant(id, stamped(version(9, 2, 1), "newer"));
+    }
+    for epoch in [joint(), switched()] {
+        for id in [1, 2, 4] {
+            world.install(id, &epoch);
+        }
+        for _ in 0..20 {
+            world.lose(|message| message.touches(3));
+            world.deliver(|message| !message.touches(3));
+            world.advance(Duration::from_millis(10));
+        }
+    }
+    update
+}
+
+/// P3' (d): those who may have the proposal are known, whatever configurations come. All of them say that they told nobody.
+#[test]
+fn p3_what_nobody_else_has_is_lost_in_whatever_epoch() {
+    let mut world = world();
+    let update = closed_across_epochs(&mut world, false);
+    assert_eq!(updated(&world, update).0, "=newer");
+}
+
+/// P3' (d): a sync may have brought it to others.
+#[test]
+fn p3_what_a_sync_has_read_may_be_accepted_elsewhere() {
+    let mut world = world();
+    let update = closed_across_epochs(&mut world, true);
+    assert!(
+        matches!(world.outcome(update), Some(Outcome::Indeterminate(Reason::FateUnknown { .. }))),
+        "{:?}",
+        world.outcome(update)
+    );
+}
+
 /// C1: an acceptor of a newer epoch refuses what belongs to an older one, and is not asked to promise what it promised then.
 #[test]
 fn c1_an_acceptor_takes_part_in_one_epoch() {

@@ -3,7 +3,7 @@
 
 use crate::functions::{append, create, take};
 use crate::support::{HEDGE, Message, PATIENCE, Payload, Ticket, World, delete, get, set, stamped, version};
-use abd::{Outcome, Reason, Refusal, Reply, Request, Standing, TimestampMode, Version};
+use abd::{NodeId, Outcome, Reason, Refusal, Reply, Request, Standing, TimestampMode, Version};
 use std::time::Duration;
 
 /// What an Update that must have ended well has seen before its effect, and the version that the key has then.
@@ -259,6 +259,83 @@ fn p3_an_update_whose_fate_is_unknown_does_not_move_on() {
         world.outcome(ticket)
     );
     assert_eq!(value(&mut world, 2), Some("x.".into()));
+}
+
+/// An update by node 1 is accepted at its own replica, and a Set closes that one and replica 2, which never accepted it. Replica 3 is
+/// down for node 1.
+fn closed_beside_a_replica_that_is_down(world: &mut World) -> Ticket {
+    world.node(1).coordinator.handle_peer_down(NodeId(3));
+    let ticket = world.submit(1, append("a."));
+    world.deliver(|message| !is_accept(message));
+    assert_eq!(world.deliver_present(|message| is_accept(message) && message.to == 1), 1);
+    let accepts = world.hold(is_accept);
+    assert!(accepts.iter().all(|accept| accept.to == 2), "{accepts:?}");
+    ticket
+}
+
+/// P3' (d): it was sent to nobody who cannot be asked, and nobody was told of it. So it goes on, though one of three is down.
+#[test]
+fn p3_what_nobody_else_has_is_lost_when_those_who_have_it_are_closed() {
+    let mut world = World::new(3, TimestampMode::Logical);
+    let ticket = closed_beside_a_replica_that_is_down(&mut world);
+    let write = world.submit(2, set("x."));
+    for _ in 0..20 {
+        world.lose(|message| message.touches(3));
+        world.deliver(|message| !message.touches(3));
+        world.advance(Duration::from_millis(20));
+    }
+    assert!(world.written(write) > Version::MIN);
+    assert_eq!(updated(&world, ticket).0, "=x.");
+    assert_eq!(value(&mut world, 2), Some("x.a.".into()));
+}
+
+/// P3' (d): of a replica that it was sent to before the connection was lost nobody knows anything.
+#[test]
+fn p3_what_was_sent_to_a_replica_that_is_gone_may_be_accepted_there() {
+    let mut world = World::new(3, TimestampMode::Logical);
+    let ticket = world.submit(1, append("a."));
+    world.deliver(|message| !is_accept(message));
+    assert_eq!(world.deliver_present(|message| is_accept(message) && message.to != 2), 2);
+    world.lose(is_accept);
+    world.node(1).coordinator.handle_peer_down(NodeId(3));
+    p3_it_stays_where_it_is(&mut world, ticket);
+}
+
+/// P3' (d): whoever was told may have brought it to others.
+#[test]
+fn p3_what_others_were_told_may_be_accepted_elsewhere() {
+    let mut world = World::new(3, TimestampMode::Logical);
+    let ticket = closed_beside_a_replica_that_is_down(&mut world);
+    // Node 2 meets the proposal at replica 1, and brings it to replica 3.
+    let helper = world.submit(2, append("b."));
+    for _ in 0..2 {
+        world.deliver(|message| !is_accept(message) && !message.touches(3));
+        world.advance(HEDGE);
+    }
+    assert_eq!(world.deliver_present(|message| is_accept(message) && message.to == 3), 1);
+    world.cancel(helper);
+    world.lose(is_accept);
+    p3_it_stays_where_it_is(&mut world, ticket);
+}
+
+/// A Set closes replicas 1 and 2; the update of node 1 is not heard of again, and is not applied at the Set's version.
+fn p3_it_stays_where_it_is(world: &mut World, ticket: Ticket) {
+    let write = world.submit(2, set("x."));
+    for _ in 0..400 {
+        world.lose(|message| message.touches(3));
+        world.deliver(|message| !message.touches(3));
+        world.advance(Duration::from_millis(30));
+        if world.outcome(ticket).is_some() {
+            break;
+        }
+    }
+    world.written(write);
+    assert!(
+        matches!(world.outcome(ticket), Some(Outcome::Indeterminate(Reason::FateUnknown { .. }))),
+        "{:?}",
+        world.outcome(ticket)
+    );
+    assert_eq!(value(world, 2), Some("x.".into()));
 }
 
 /// A1: who is told that an update was refused knows that it had no effect; once it was proposed nobody is told that.

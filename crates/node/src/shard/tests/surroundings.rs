@@ -31,7 +31,7 @@ pub(super) struct Surroundings {
 impl Surroundings {
     pub(super) fn accepted(&self, range: &Range) -> Records {
         let mut records = Records::new();
-        records_of(&self.acceptor.borrow(), range, <[u8]>::cmp, &mut records);
+        records_of(&mut self.acceptor.borrow_mut(), range, <[u8]>::cmp, &mut records);
         records
     }
 }

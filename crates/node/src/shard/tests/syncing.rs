@@ -80,7 +80,7 @@ fn c3_a_member_to_come_pulls_versions_and_what_is_accepted() {
     cluster.join(1, 2);
     pass(&mut cluster, 20);
     assert_eq!((synced(&cluster, 1), synced(&cluster, 2)), (0, 2));
-    let acceptor = cluster.nodes[2].1.acceptor.borrow();
+    let mut acceptor = cluster.nodes[2].1.acceptor.borrow_mut();
     let adopted: Vec<Bytes> = acceptor.accepted_between(None, None).map(|(key, _)| key.clone()).collect();
     assert_eq!(adopted, [key(5), "new".into()]);
 }
