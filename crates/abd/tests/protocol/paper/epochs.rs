@@ -1,13 +1,13 @@
 //! Rules C1 and P3' across epochs (PROTOCOL section 7.2): what a phase goes on with when another configuration takes the place of its own.
 //! Each row of the table there is a test.
 
-use super::{logical, plant_everywhere, truetime};
+use super::{logical, plant_everywhere, truetime, updated};
 use crate::functions::append;
 use crate::support::{Message, PATIENCE, Payload, Ticket, World, get, set, stamped, version};
 use abd::{
     Acceptance, AcceptorLimits, Ballot, Content, Deadline, Members, NodeId, NodeSet, Operation, Outcome,
     Proposal, QuorumSystem, RESERVED, Reaction, Reason, Reply, Request, Scope, StampedValue, Standing,
-    UpdateId, Version,
+    UpdateId,
 };
 use std::time::Duration;
 
@@ -56,16 +56,6 @@ fn settle(world: &mut World) {
     for _ in 0..100 {
         world.deliver_all();
         world.advance(Duration::from_millis(10));
-    }
-}
-
-#[track_caller]
-fn updated(world: &World, ticket: Ticket) -> (String, Version) {
-    match world.outcome(ticket) {
-        Some(Outcome::Updated { answers, version }) => {
-            (answers.iter().map(|answer| String::from_utf8_lossy(answer)).collect(), *version)
-        }
-        other => panic!("expected an update, found {other:?}"),
     }
 }
 

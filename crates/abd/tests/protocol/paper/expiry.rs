@@ -1,10 +1,10 @@
 //! Rules E1 to E3 of expiry (PROTOCOL section 5): a value with a deadline is present until its expiry is decided, and clocks that
 //! differ never show it absent and then present.
 
-use super::{logical, truetime};
+use super::{is_accept, logical, run, truetime, updated, value};
 use crate::functions::{append, create, persist, take};
-use crate::support::{KEY, Message, PATIENCE, Payload, Ticket, World, get, set};
-use abd::{Deadline, Moment, Operation, Outcome, Request, Version};
+use crate::support::{KEY, Message, PATIENCE, World, get, set};
+use abd::{Deadline, Moment, Operation, Outcome, Version};
 use std::time::Duration;
 
 /// Gives the key a value until a deadline.
@@ -18,27 +18,12 @@ fn at(world: &mut World, node: u32, moment: u64) {
     world.node(node).moment = Moment(moment);
 }
 
-fn run(world: &mut World, node: u32, operation: Operation) -> Ticket {
-    let ticket = world.submit(node, operation);
-    world.deliver_all();
-    ticket
-}
-
-fn read(world: &mut World, node: u32) -> Option<String> {
-    let ticket = run(world, node, get());
-    world.read(ticket)
-}
-
 /// Time passes, and what is wanted is delivered.
 fn settle(world: &mut World, wanted: impl Fn(&Message) -> bool) {
     for _ in 0..50 {
         world.deliver(&wanted);
         world.advance(Duration::from_millis(5));
     }
-}
-
-fn is_accept(message: &Message) -> bool {
-    matches!(message.payload, Payload::Request(Request::Accept { .. }))
 }
 
 /// A world in which the key has a value until 10.
@@ -49,28 +34,18 @@ fn leased() -> (World, Version) {
     (world, version)
 }
 
-/// The answer of an Update, and its version.
-fn updated(world: &World, ticket: Ticket) -> (String, Version) {
-    match world.outcome(ticket) {
-        Some(Outcome::Updated { answers, version }) => {
-            (String::from_utf8_lossy(&answers[0]).into_owned(), *version)
-        }
-        other => panic!("expected an update, found {other:?}"),
-    }
-}
-
 /// E1: who judges that a value has expired decides a tombstone, its successor. A clock that is slow changes nothing then: absent is
 /// not followed by present (the run BE1).
 #[test]
 fn e1_an_expiry_is_decided_before_anybody_answers_absent() {
     let (mut world, version) = leased();
     at(&mut world, 1, 9);
-    assert_eq!(read(&mut world, 1), Some("x".into()));
+    assert_eq!(value(&mut world, 1), Some("x".into()));
     at(&mut world, 1, 10);
-    assert_eq!(read(&mut world, 1), None);
+    assert_eq!(value(&mut world, 1), None);
     let tombstone = world.newest(2).stamped;
     assert_eq!((tombstone.version, tombstone.deadline), (version.successor().unwrap(), Deadline::NONE));
-    assert_eq!(read(&mut world, 2), None);
+    assert_eq!(value(&mut world, 2), None);
 }
 
 /// E3: in TrueTime mode a value with a deadline is present while its expiry is in doubt. Its deadline reaches every replica.
@@ -83,9 +58,9 @@ fn e3_a_value_is_present_while_its_expiry_is_in_doubt() {
         assert_eq!(world.newest(id).stamped.deadline, Deadline(10));
         world.clock(id, 2000, 3000);
     }
-    assert_eq!(read(&mut world, 2), Some("x".into()));
+    assert_eq!(value(&mut world, 2), Some("x".into()));
     at(&mut world, 2, 10);
-    assert_eq!(read(&mut world, 2), None);
+    assert_eq!(value(&mut world, 2), None);
 }
 
 /// E1, the run BE2: PERSIST has seen the value alive and is slow. Whoever answers absent in between has decided so, and PERSIST finds
@@ -103,7 +78,7 @@ fn e1_a_slow_update_does_not_bring_an_expired_value_back() {
     assert_eq!(world.read(reading), None);
     settle(&mut world, |_| true);
     assert_eq!(updated(&world, slow), ("absent".into(), version.successor().unwrap()));
-    assert_eq!(read(&mut world, 3), None);
+    assert_eq!(value(&mut world, 3), None);
 }
 
 /// E1, the other way round: PERSIST was accepted somewhere. A Get that finds it finishes it, and the value is there for ever.
@@ -115,7 +90,7 @@ fn e1_a_get_finishes_what_was_accepted_first() {
     world.deliver(|message| !is_accept(message) || message.to != 2);
     world.lose(|message| message.from == 2 || message.to == 2);
     at(&mut world, 3, 11);
-    assert_eq!(read(&mut world, 3), Some("x".into()));
+    assert_eq!(value(&mut world, 3), Some("x".into()));
     assert_eq!(world.newest(1).stamped.version, version.successor().unwrap());
     assert_eq!(world.newest(1).stamped.deadline, Deadline::NONE);
 }
@@ -155,7 +130,7 @@ fn e2_an_update_of_an_expired_base_finds_it_absent() {
     at(&mut world, 3, 10);
     let ticket = run(&mut world, 3, create("y"));
     assert_eq!(updated(&world, ticket), ("absent".into(), version.successor().unwrap()));
-    assert_eq!(read(&mut world, 1), Some("y".into()));
+    assert_eq!(value(&mut world, 1), Some("y".into()));
     assert_eq!(world.newest(1).stamped.deadline, Deadline::NONE);
 }
 
