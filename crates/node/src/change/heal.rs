@@ -65,8 +65,7 @@ fn check_whole(view: &View, order: Order, id: NodeId) -> Result<(), Refusal> {
     let lost: Vec<Vec<Range>> = members.iter().map(|member| lost_of(view, member.id)).collect();
     let (count, needed) = (members.len(), majority(members.len()));
     for start in lost.iter().flatten().map(|range| range.after.as_deref()) {
-        let not_whole = lost.iter().filter(|ranges| ranges.iter().any(|range| has_next(range, start, order)));
-        let whole = count - not_whole.count();
+        let whole = count - lost.iter().filter(|ranges| have_next(ranges, start, order)).count();
         if whole < needed {
             return Err(Refusal::TooFewWhole { id, whole, count, needed });
         }
@@ -74,16 +73,20 @@ fn check_whole(view: &View, order: Order, id: NodeId) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Whether the keys right behind `after` are in a range.
-fn has_next(range: &Range, after: Option<&[u8]>, order: Order) -> bool {
-    let begins = match (range.after.as_deref(), after) {
+/// Whether the keys right behind `after` are in one of these ranges, which are in order and do not overlap.
+pub(super) fn have_next(ranges: &[Range], after: Option<&[u8]>, order: Order) -> bool {
+    let ends_before = |range: &Range| match (range.up_to.as_deref(), after) {
+        (None, _) | (_, None) => false,
+        (Some(end), Some(after)) => order(end, after) != Ordering::Greater,
+    };
+    ranges.get(ranges.partition_point(ends_before)).is_some_and(|range| begins_by(range, after, order))
+}
+
+/// Whether a range begins at `after`, or before.
+fn begins_by(range: &Range, after: Option<&[u8]>, order: Order) -> bool {
+    match (range.after.as_deref(), after) {
         (None, _) => true,
         (Some(_), None) => false,
         (Some(begin), Some(after)) => order(begin, after) != Ordering::Greater,
-    };
-    let goes_on = match (range.up_to.as_deref(), after) {
-        (None, _) | (_, None) => true,
-        (Some(end), Some(after)) => order(end, after) == Ordering::Greater,
-    };
-    begins && goes_on
+    }
 }

@@ -47,7 +47,8 @@ pub const SILENCE: Duration = Duration::from_secs(15);
 /// page for so long: such a one cannot be synced now (its disk is full, or it restarts all the time), and may hold up the replacement
 /// of a dead one. It is longer than a retry takes, and than a source is waited for that cannot read something.
 pub const STALLED: Duration = Duration::from_secs(60);
-/// When a change was given up nobody heals for so long: whoever gave up a heal wants to begin something else.
+/// When a change was given up nobody heals for so long: whoever gave up a heal wants to begin something else. For as long after a change that
+/// is through an operator who wants to give it up is told that it is too late; later there is nothing to be given up.
 pub const HELD_OFF: Duration = Duration::from_secs(60);
 /// Ranges that are kept of what a member has lost. What is between them counts as lost when there are more.
 pub const LOST_RANGES_MAX: usize = 256;
@@ -103,6 +104,11 @@ impl Driver {
     /// What it goes by.
     pub fn view(&self) -> &View {
         &self.view
+    }
+
+    /// The same for an operator who asks at this moment.
+    pub fn view_at(&self, now: Instant) -> View {
+        self.view.at(now)
     }
 
     /// The node has installed a configuration. One that is no newer changes nothing.

@@ -72,7 +72,7 @@ pub fn plan(view: &View, request: &Request) -> Result<Plan, Refusal> {
         Request::Move { id, address } => relocate(view, *id, address),
         Request::Abort => match &view.configuration.stage {
             // Whoever repeats his command is told the same; whoever comes too late is not told that it is done.
-            Stage::Stable if view.ended == Some(Ended::Through) => Err(through(&view.configuration)),
+            Stage::Stable if view.ended() == Some(Ended::Through) => Err(through(&view.configuration)),
             Stage::Stable => Ok(Plan::Done),
             Stage::Awaiting(_) | Stage::Joint { .. } => {
                 let mut back = successor(view)?;

@@ -66,7 +66,10 @@ fn unasked(view: &View, settings: &Settings, now: Instant) -> Step {
     let can = |member: &Member| view.seen(member.id).and_then(|seen| seen.level) >= Some(LEVEL);
     // The first configuration is left when something changes, and not before: until then an older release can be started again.
     if configuration.is_first() || configuration.level >= LEVEL || !configuration.members.iter().all(can) {
-        return Step::Wait(String::new());
+        let lacks = view.lacking().filter(|_| !settings.heals);
+        return Step::Wait(lacks.map_or_else(String::new, |id| {
+            format!("node {id} has lost something that stays lost, as --heal is off")
+        }));
     }
     propose(next_epoch(view, Stage::Stable).map(|to| Configuration { level: LEVEL, ..to }))
 }

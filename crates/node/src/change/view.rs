@@ -72,8 +72,8 @@ pub struct View {
     pub(super) progressed: Instant,
     /// Nobody heals before.
     pub(super) heals_from: Instant,
-    /// How the last change has ended, as far as this node has seen that.
-    pub(super) ended: Option<Ended>,
+    /// How the last change has ended, and when, as far as this node has seen that.
+    ended: Option<(Ended, Instant)>,
 }
 
 /// How a change has ended.
@@ -102,6 +102,17 @@ impl View {
         view
     }
 
+    /// The same without what is over at this moment.
+    pub(super) fn at(&self, now: Instant) -> Self {
+        let ended = self.ended.filter(|(_, at)| now.since(*at) < HELD_OFF);
+        Self { ended, ..self.clone() }
+    }
+
+    /// How the last change has ended.
+    pub(super) fn ended(&self) -> Option<Ended> {
+        self.ended.map(|(ended, _)| ended)
+    }
+
     /// A newer configuration is in force. Who is no longer named is forgotten.
     pub(super) fn install(&mut self, configuration: Configuration, now: Instant) {
         let before = core::mem::replace(&mut self.configuration, configuration);
@@ -110,7 +121,7 @@ impl View {
         // Of one that was under way, or that began and ended while this node was away.
         if is_stable && (before.next().is_some() || before.epoch() + 1 < self.configuration.epoch()) {
             let is_given_up = are_same(&before.members, &self.configuration.members);
-            self.ended = Some(if is_given_up { Ended::GivenUp } else { Ended::Through });
+            self.ended = Some((if is_given_up { Ended::GivenUp } else { Ended::Through }, now));
             if is_given_up {
                 self.heals_from = now + HELD_OFF;
             }
@@ -142,6 +153,14 @@ impl View {
     /// Whether a node answers.
     pub fn is_up(&self, node: NodeId) -> bool {
         self.seen(node).is_some_and(|seen| seen.is_up)
+    }
+
+    /// A member that has lost something.
+    pub(super) fn lacking(&self) -> Option<NodeId> {
+        let lacks = |id: &NodeId| {
+            self.seen(*id).and_then(|seen| seen.lost.as_ref()).is_some_and(|lost| !lost.is_empty())
+        };
+        self.configuration.members.iter().map(|member| member.id).find(lacks)
     }
 
     /// Since when a node does not answer.

@@ -168,6 +168,29 @@ fn nobody_heals_against_the_settings() {
     driver.handle_heal_wanted(NodeId(3), wanted(false));
     assert_eq!(driver.poll_proposal(after(100)), None);
     assert_eq!(driver.waits_for(START), "a member is to heal, and --heal is off");
+    // Nor says anybody that he wants to, if it is off everywhere.
+    driver.handle_heal_wanted(NodeId(3), None);
+    assert_eq!(driver.waits_for(START), "");
+    driver.handle_lost(NodeId(3), vec![range("b", "d")]);
+    assert_eq!(driver.waits_for(START), "node 3 has lost something that stays lost, as --heal is off");
+}
+
+/// Compared with looking at each range.
+#[test]
+fn whether_a_key_is_in_one_of_the_ranges_is_found_by_halving() {
+    let ranges = [range("", "b"), range("b", "d"), range("f", "g"), range("p", "")];
+    for count in 0..=ranges.len() {
+        for after in ["", "a", "b", "c", "d", "e", "f", "g", "o", "p", "z"] {
+            let key = format!("{after}\0");
+            let is_in = |range: &Range| {
+                let (begin, end) = (range.after.as_deref().unwrap_or_default(), range.up_to.as_deref());
+                key.as_bytes() > begin && end.is_none_or(|end| key.as_bytes() <= end)
+            };
+            let asked = Some(after.as_bytes()).filter(|after| !after.is_empty());
+            let found = heal::have_next(&ranges[..count], asked, settings().order);
+            assert_eq!(found, ranges[..count].iter().any(is_in), "{after} in {count}");
+        }
+    }
 }
 
 #[test]

@@ -124,7 +124,7 @@ fn id(word: &Bytes) -> Result<NodeId, Response> {
 
 fn begin(call: &Call<'_>, request: Request) -> Planned {
     let mut view = None;
-    call.host.change(&mut |driver, _| view = Some(driver.view().clone()));
+    call.host.change(&mut |driver, now| view = Some(driver.view_at(now)));
     propose(request, view.ok_or_else(not_here)?, TRIES, call.host)
 }
 

@@ -90,6 +90,10 @@ fn a_change_that_is_through_here_is_not_given_up() {
     }
     let reply = told(&node, "MEMBERS ABORT", is_not_asked);
     assert_eq!(reply, "-REFUSED the change is through: since epoch 3 at the latest the members are 1, 2");
+    // After a while there is nothing that anybody could mean.
+    let later = node.change.as_ref().unwrap().borrow().view_at(Instant(0) + crate::change::HELD_OFF);
+    let abort = crate::change::plan::Request::Abort;
+    assert_eq!(crate::change::plan::plan(&later, &abort), Ok(crate::change::plan::Plan::Done));
 }
 
 /// Whoever gives a change up and comes too late is not told that it is done.
