@@ -5,7 +5,7 @@
 //! an event loop meets it ─► `coming` ─► the directory expects it, and what it heals is noted (`keep_preparing`)
 //!                                                  │
 //! an event loop has it made durable in the database, and serves it ─► `durable` ─► the other event loops (`follow`)
-//!                                                                             └─► `Membership::follow`: dialling, the right to vote
+//!       (with the right to vote in it)                                        └─► `Membership::follow`: dialling
 //! ```
 
 use super::acceptors::Acceptors;
@@ -13,13 +13,19 @@ use super::healing::Healing;
 use super::membership::Membership;
 use super::shard::{Machine, Shard};
 use super::{founding, now_instant, supervise};
+use crate::logging::limit::limited;
 use ::node::change::{Driver, Settings};
 use ::node::configuration::{Configuration, DirectoryId};
 use abd::{Instant, NodeId};
+use std::io;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::watch;
+
+/// After this time a full disk is tried again.
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// What a node has of changes once, for all event loops.
 pub(crate) struct Changes {
@@ -109,6 +115,11 @@ fn send_newer(to: &watch::Sender<Option<Arc<Configuration>>>, configuration: &Co
     });
 }
 
+/// Whether something could not be written for want of room: nothing is in doubt then.
+fn is_full(why: &io::Error) -> bool {
+    matches!(why.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 /// Has the directory expect each configuration before it is installed, and notes what it heals here; then it is installed. Everything is
 /// served meanwhile as before.
 pub(super) async fn keep_preparing(shard: Rc<Shard>, changes: Arc<Changes>, healing: Arc<Healing>) {
@@ -122,8 +133,16 @@ pub(super) async fn keep_preparing(shard: Rc<Shard>, changes: Arc<Changes>, heal
                 healing.begin(&expected);
                 membership.directory.expect(&expected)
             });
-            if let Err(why) = written.await {
-                return shard.supervisor.fail(format!("cannot write down a new configuration: {why}"));
+            match written.await {
+                Err(why) if is_full(&why) => {
+                    limited!(warn, "cannot write down a new configuration; trying again", %why);
+                    tokio::time::sleep(TRY_AGAIN_AFTER).await;
+                    continue;
+                }
+                Err(why) => {
+                    return shard.supervisor.fail(format!("cannot write down a new configuration: {why}"));
+                }
+                Ok(()) => {}
             }
             changes.expected.fetch_max(configuration.epoch(), Ordering::SeqCst);
             let now = shard.now();

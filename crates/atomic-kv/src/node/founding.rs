@@ -25,6 +25,16 @@ pub(super) fn identify(settings: &mut Settings, found: &Found) -> Result<(NodeId
     let Some(configuration) = identity.configuration() else { return first(settings, Some(identity)) };
     let id = settings.first.node_id.map_or(NodeId(identity.node), NodeId);
     let known = configuration.text();
+    let (known_at, listens) = (peer_address(id, configuration), settings.peer_listen.as_deref());
+    if !settings.first.join.is_empty() && known_at != listens {
+        tracing::warn!(
+            listens,
+            known_at,
+            node = identity.node,
+            "--join is read at the first start alone, and the data directory is that of a node that is known at another address; a new node \
+             needs an empty directory"
+        );
+    }
     if let Some(given) = &settings.first.cluster {
         let given: Vec<String> = given.iter().map(|(id, address)| format!("{id}={address}")).collect();
         let given = given.join(",");

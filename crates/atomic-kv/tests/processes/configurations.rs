@@ -70,6 +70,29 @@ fn another_text_of_cluster_is_a_warning_that_names_both() {
     assert_eq!(cluster.nodes[2].info("cluster"), known);
 }
 
+/// The directory says who a node is: nobody joins with that of a member.
+#[test]
+fn to_join_with_the_directory_of_a_member_is_a_warning_that_names_it() {
+    let mut cluster = Cluster::start(3, &[]);
+    let elsewhere = Port::free().address();
+    let node = &mut cluster.nodes[2];
+    let (known, other) = (node.peer_address(3).to_owned(), node.peer_address(1).to_owned());
+    for (listens, warns) in [(&known, false), (&elsewhere, true)] {
+        node.kill();
+        node.says_who_it_is = false;
+        node.flags = ["--join", &other, "--peer-listen", listens].map(str::to_owned).to_vec();
+        node.start();
+        node.wait_ready();
+        let log = node.log();
+        let warned = log.lines().find(|line| line.contains("--join is read at the first start alone"));
+        assert_eq!(
+            warned.is_some_and(|line| line.contains(&known) && line.contains(listens)),
+            warns,
+            "{log}"
+        );
+    }
+}
+
 /// A configuration of nodes 1, 2 and 4.
 fn without_node_3() -> Configuration {
     let member = |id: u8| Member {
