@@ -152,8 +152,14 @@ fn adopt(
         return Reaction::Reply(Reply::Refused(Refusal::DiskFull));
     }
     if !acceptor.adopt(&key, at, is_held, acceptance.clone()) {
-        // What is here is as new. It may wait for the disk yet, and an older thing queued behind it changes nothing.
-        let unit = Unit::Version { key, stamped: base };
+        // What is here is as new. It may wait for the disk yet, or the disk has lost it: it is written again, and an older thing queued
+        // behind it changes nothing.
+        let known = acceptor.accepted(&key).filter(|(known_at, _)| *known_at == at);
+        let record = known.map(|(_, acceptance)| AcceptedRecord { base: at, acceptance: acceptance.clone() });
+        let unit = match record.map(Box::new) {
+            Some(record) => Unit::Acceptance { key, base: (!is_held).then(|| Box::new(base)), record },
+            None => Unit::Version { key, stamped: base },
+        };
         return Reaction::Commit { unit, reply: AfterCommit(done) };
     }
     if !is_held {

@@ -162,7 +162,9 @@ pub fn own_page<S: Source>(
     let rest = Range { after, up_to: None };
     let page = store.stored(&rest, PAGE_KEYS, PAGE_BYTES)?;
     let mut range = cut(&rest, page.told_up_to.as_ref());
-    let records = accepted(&range);
+    // What is in memory may be lost on the disk: then it is pulled, and written again.
+    let (mut records, lost) = (accepted(&range), store.lost());
+    records.retain(|(key, _)| !lost.iter().any(|range| range.has(key, S::order)));
     let mut joined = join(page.entries, &range, records, S::order);
     if joined.len() > PAGE_KEYS {
         joined.truncate(PAGE_KEYS);

@@ -276,6 +276,15 @@ impl NewestCache {
         }
         Some(held)
     }
+
+    /// Forgets everything.
+    pub(crate) fn forget_all(&self) {
+        for stripe in &self.stripes {
+            let mut stripe = stripe.lock().unwrap_or_else(PoisonError::into_inner);
+            stripe.entries.clear();
+            (stripe.bytes, stripe.epoch) = (0, stripe.epoch + 1);
+        }
+    }
 }
 
 fn find<'a>(entries: &'a mut HashTable<Entry>, key: &[u8], hash: u64) -> Option<&'a mut Entry> {

@@ -39,6 +39,11 @@ impl SoonestDeadline {
             self.0.fetch_min(stamped.deadline.0, Ordering::AcqRel);
         }
     }
+
+    /// Values can be seen again that could not be: whoever sweeps is to look at all.
+    pub(super) fn tell_any(&self) {
+        self.0.fetch_min(1, Ordering::AcqRel);
+    }
 }
 
 impl<D: Database> MultiVersionStore<D> {

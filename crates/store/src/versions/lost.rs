@@ -66,9 +66,12 @@ impl<D: Database> MultiVersionStore<D> {
         if !batch.is_empty() {
             self.database.write(batch)?;
         }
+        // What it had of that was told by the disk before. What is lost does not come into it meanwhile.
+        self.cache.forget_all();
         self.database.forget_healed(directory)?;
         self.doubts.forget_but(&self.database.lost());
         self.own.take_over(State::read(&self.database, &self.doubts)?);
+        self.soonest.tell_any();
         Ok(true)
     }
 

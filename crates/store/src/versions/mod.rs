@@ -27,17 +27,19 @@ pub use puts::Puts;
 pub use ranges::KeyRange;
 pub use walk::Walked;
 
-use crate::damage::{Part, seek_readable};
+use crate::damage::{DamagedParts, Part, seek_readable};
 use crate::database::{Database, DatabaseError, DatabaseIterator, HEAD_BYTES, Snapshot};
 use crate::encoding::space::Space;
 use crate::encoding::{key, record};
 use abd::{Glimpse, Newest, RESERVED, Version, is_reserved};
 use bytes::Bytes;
-use cache::{NewestCache, NewestFound};
+use cache::{NewestCache, NewestFound, Ticket};
 use deadlines::SoonestDeadline;
 use doubts::Doubts;
 use own::Own;
 use std::hash::{BuildHasher, RandomState};
+use std::ops::Bound;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The budget of the cache of newest versions that fits most nodes.
@@ -112,11 +114,12 @@ impl<D: Database> MultiVersionStore<D> {
     /// # Errors
     /// As [`MultiVersionStore::newest`].
     pub fn newest_above(&self, user_key: &[u8], have: Version) -> Result<Glimpse, DatabaseError> {
-        let mut ticket = match self.cache.get(user_key, have) {
-            Ok(told) => return Ok(told),
-            Err(ticket) => ticket,
-        };
+        let remembered = self.remembered(user_key, have);
+        if let Ok(told) = remembered {
+            return Ok(told);
+        }
         self.doubts.check(user_key)?;
+        let Err(Some(mut ticket)) = remembered else { return Ok(self.seek(user_key, have)?.told(have)) };
         let mut found = NewestFound::NEVER;
         for _ in 0..READ_ATTEMPTS {
             found = self.seek(user_key, have)?;
@@ -130,7 +133,20 @@ impl<D: Database> MultiVersionStore<D> {
 
     /// The same, if it is known without a look at the database, which may have to wait for the disk.
     pub fn remembered_above(&self, user_key: &[u8], have: Version) -> Option<Glimpse> {
-        self.cache.get(user_key, have).ok()
+        self.remembered(user_key, have).ok()
+    }
+
+    /// The same; or what is needed to remember what the database says, if that may be remembered. What the disk has lost is not: whoever
+    /// brings it back must not be told that it is here (rule S3).
+    fn remembered(&self, user_key: &[u8], have: Version) -> Result<Glimpse, Option<Ticket>> {
+        // Before the cache is asked: that is emptied before anything that was lost is forgotten.
+        let lost = self.database.has_lost().then(|| self.database.lost());
+        let told = self.cache.get(user_key, have).map_err(Some)?;
+        let is_lost = |lost: Arc<DamagedParts>| {
+            let (first, newest) = (key::prefix(user_key), key::encode(user_key, told.version));
+            lost.check_between(Bound::Included(&first), Bound::Included(&newest)).is_err()
+        };
+        if lost.is_some_and(is_lost) { Err(None) } else { Ok(told) }
     }
 
     /// What a new snapshot has of a key; a content that is neither small nor above `have` is left where it is.

@@ -6,7 +6,7 @@ use crate::functions::append;
 use crate::support::{Message, PATIENCE, Payload, Ticket, World, get, set, stamped, version};
 use abd::{
     Acceptance, AcceptorLimits, Ballot, Content, Deadline, Members, NodeId, NodeSet, Operation, Outcome,
-    Proposal, QuorumSystem, RESERVED, Reaction, Reason, Reply, Request, Scope, StampedValue, Standing,
+    Proposal, QuorumSystem, RESERVED, Reaction, Reason, Reply, Request, Scope, StampedValue, Standing, Unit,
     UpdateId,
 };
 use std::time::Duration;
@@ -341,8 +341,14 @@ fn c3_records_are_joined() {
         acceptance: Box::new(acceptance(1, 2, "f")),
     };
     let (replica, node) = (world.replica.clone(), world.node(1));
-    let reaction = replica.handle(&node.disk, &mut node.acceptor, request, node.standing, 0);
-    assert!(matches!(reaction, Reaction::Commit { .. }), "{reaction:?}");
+    // Twice: its memory has it then, and the disk may have lost it again.
+    for _ in 0..2 {
+        let reaction = replica.handle(&node.disk, &mut node.acceptor, request.clone(), node.standing, 0);
+        let Reaction::Commit { unit: Unit::Acceptance { base: Some(_), record, .. }, .. } = reaction else {
+            panic!("{reaction:?}")
+        };
+        assert_eq!(record.acceptance, acceptance(1, 2, "f"));
+    }
     world.node(1).disk.damaged = false;
     let records: Vec<_> = world.node(1).acceptor.accepted_between(None, Some(&"k".into())).collect();
     assert_eq!(records.len(), 1);

@@ -317,6 +317,21 @@ fn c3_what_is_accepted_in_a_range_that_may_be_lost_does_not_hold_up_the_rest() {
     }
 }
 
+/// S3: the disk may have lost what is in memory. It is not the same as what a source has, so it is pulled, and written again.
+#[test]
+fn c3_what_is_accepted_in_a_range_that_is_lost_here_is_pulled() {
+    let mut store = Store::default();
+    (0..3).for_each(|number| drop(store.versions.insert(key(number), value(3, 5))));
+    store.records.insert(key(1), AcceptedRecord { base: version(3), acceptance: accepted(1) });
+    let digests =
+        |store: &Store| source::own_page(store, None, |range| store.records(range)).unwrap().digests;
+    let whole = digests(&store);
+    store.lost = vec![Range { after: Some(key(0)), up_to: Some(key(1)) }];
+    let lost = digests(&store);
+    assert_eq!((&whole[0], &whole[2]), (&lost[0], &lost[2]));
+    assert_ne!(whole[1], lost[1]);
+}
+
 #[test]
 fn a_page_is_bounded_whatever_is_there() {
     let mut store = Store::default();

@@ -198,3 +198,22 @@ fn s3_after_healing_no_record_is_without_its_base_and_no_mark_is_in_doubt() {
     check(store);
     check(open(&database));
 }
+
+/// S3: what the disk has lost is not here, however well it is remembered: a sync would be told that it need not be stored. What did not
+/// come back is remembered no more.
+#[test]
+fn s3_what_is_lost_is_not_remembered() {
+    let database = Arc::new(Losing::default());
+    let store = MultiVersionStore::with_seed(database.clone(), 1 << 20, 0).unwrap();
+    commit(&store, &["a", "b", "c"].map(|key| put(key, 5)));
+    let remembers = |key: &str| store.remembered_above(key.as_bytes(), Version::MAX).is_some();
+    assert!(["a", "b", "c"].iter().all(|key| !abstains(&store, key) && remembers(key)));
+    database.lose(versions_of("a", "c"));
+    assert!(remembers("a") && !remembers("b") && !remembers("c") && abstains(&store, "b"));
+    store.begin_healing(NEW).unwrap();
+    commit(&store, &[put("b", 5)]);
+    assert!(!remembers("b") && abstains(&store, "b"), "not before it is healed");
+    assert_eq!(store.forget_lost(NEW), Ok(true));
+    assert_eq!(store.newest(b"b").unwrap().stamped, stamped(5));
+    assert_eq!(store.newest(b"c").unwrap().stamped.version, Version::MIN);
+}
