@@ -59,13 +59,15 @@ fn lost_of(view: &View, id: NodeId) -> Vec<Range> {
 }
 
 /// Whether of every key a majority of members is whole. Where most are not is found at the beginning of a range: there is where one
-/// more of them is not.
+/// more of them is not. Who does not answer is of no use to the sync, and a change that waits for it keeps others from beginning.
 fn check_whole(view: &View, order: Order, id: NodeId) -> Result<(), Refusal> {
     let members = &view.configuration.members;
     let lost: Vec<Vec<Range>> = members.iter().map(|member| lost_of(view, member.id)).collect();
+    let up: Vec<bool> = members.iter().map(|member| view.is_up(member.id)).collect();
     let (count, needed) = (members.len(), majority(members.len()));
     for start in lost.iter().flatten().map(|range| range.after.as_deref()) {
-        let whole = count - lost.iter().filter(|ranges| have_next(ranges, start, order)).count();
+        let is_whole = |(ranges, up): &(&Vec<Range>, &bool)| **up && !have_next(ranges, start, order);
+        let whole = lost.iter().zip(&up).filter(is_whole).count();
         if whole < needed {
             return Err(Refusal::TooFewWhole { id, whole, count, needed });
         }

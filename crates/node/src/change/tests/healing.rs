@@ -175,6 +175,20 @@ fn nobody_heals_against_the_settings() {
     assert_eq!(driver.waits_for(START), "node 3 has lost something that stays lost, as --heal is off");
 }
 
+/// A change that waits for who is away would keep an operator from bringing him back elsewhere.
+#[test]
+fn a_heal_begins_when_those_who_are_whole_answer() {
+    let mut driver = driver(3);
+    driver.handle_heal_wanted(NodeId(3), wanted(false));
+    driver.handle_lost(NodeId(3), vec![range("b", "d")]);
+    down(&mut driver, 2, START);
+    assert_eq!(driver.poll_proposal(after(100)), None);
+    assert!(driver.waits_for(after(100)).contains("1 of 3 members are known to be whole"));
+    begun(&driver, &Request::Move { id: NodeId(2), address: "moved:1".into() });
+    driver.handle_up(NodeId(2), true, after(101));
+    assert!(driver.poll_proposal(after(101)).is_some());
+}
+
 /// Compared with looking at each range.
 #[test]
 fn whether_a_key_is_in_one_of_the_ranges_is_found_by_halving() {
