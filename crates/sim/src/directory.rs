@@ -131,11 +131,17 @@ impl Directory {
         }
     }
 
-    /// The identity, or a new one; an error if the parts do not belong together. `trusting` is what the mutants are.
+    /// The identity, or a new one; with it why the database is to be opened with loss, where the node `heals`. An error if the parts do
+    /// not belong together. `trusting` is what the mutants are.
     ///
     /// # Errors
     /// What is missing, foreign or older.
-    pub fn identify(&self, mut new: impl FnMut() -> Identity, trusting: bool) -> Result<Identity, Unfit> {
+    pub fn identify(
+        &self,
+        mut new: impl FnMut() -> Identity,
+        trusting: bool,
+        heals: bool,
+    ) -> Result<(Identity, Option<Unfit>), Unfit> {
         let watermark =
             self.watermark.map_or(PartFound::Nothing, |watermark| PartFound::Marked(watermark.mark));
         let database = match &self.database {
@@ -143,11 +149,15 @@ impl Directory {
             Some(stored) => stored.mark.map_or(PartFound::Unmarked, PartFound::Marked),
         };
         let judged = match &self.identity {
-            None => Identity::check_without(watermark, database).map(|()| new()),
-            Some(identity) => identity.check(false, watermark, database).map(|()| identity.clone()),
+            None => Identity::check_without(watermark, database).map(|()| (new(), None)),
+            Some(identity) => {
+                let mut identity = identity.clone();
+                identity.settle();
+                identity.judge(false, watermark, database, heals).map(|unfit| (identity, unfit))
+            }
         };
         match judged {
-            Err(_) if trusting => Ok(self.identity.clone().unwrap_or_else(new)),
+            Err(_) | Ok((_, Some(_))) if trusting => Ok((self.identity.clone().unwrap_or_else(new), None)),
             judged => judged,
         }
     }

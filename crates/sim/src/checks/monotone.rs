@@ -2,20 +2,26 @@
 //! newer one, after any restart.
 
 use super::Conviction;
-use abd::Version;
+use abd::{NodeId, Version};
 use bytes::Bytes;
+use node::configuration::DirectoryId;
 use std::collections::BTreeMap;
 
 /// What every replica has promised.
 #[derive(Debug)]
 pub struct Monotone {
-    promised: Vec<BTreeMap<Bytes, Version>>,
+    promised: Vec<Promised>,
+    /// What nodes had promised under directory ids that are theirs no more.
+    former: Vec<(NodeId, DirectoryId, Promised)>,
 }
+
+/// By key: the newest version.
+type Promised = BTreeMap<Bytes, Version>;
 
 impl Monotone {
     /// Nobody has promised anything.
     pub fn new(nodes: u32) -> Self {
-        Self { promised: (0..nodes).map(|_| BTreeMap::new()).collect() }
+        Self { promised: (0..nodes).map(|_| BTreeMap::new()).collect(), former: Vec::new() }
     }
 
     /// A reply says that this version, or a newer one, is durable at the node.
@@ -27,6 +33,19 @@ impl Monotone {
                 promised.insert(Bytes::copy_from_slice(key), version);
             }
         }
+    }
+
+    /// What the node has promised it has promised as the directory with this id, and not as what it is from now on.
+    pub fn part(&mut self, node: u32, directory: DirectoryId) {
+        let promised = std::mem::take(&mut self.promised[node as usize]);
+        self.former.push((NodeId(node + 1), directory, promised));
+    }
+
+    /// Who has promised a version or a newer one under an id that is his no more.
+    pub fn former(&self, key: &[u8], version: Version) -> impl Iterator<Item = (NodeId, DirectoryId)> {
+        let has = move |promised: &Promised| promised.get(key).is_some_and(|known| *known >= version);
+        let holders = self.former.iter().filter(move |(.., promised)| has(promised));
+        holders.map(|(id, directory, _)| (*id, *directory))
     }
 
     /// The node reports this as its newest version.

@@ -12,12 +12,17 @@
 //! guards: what is damaged beyond the watermark is a torn tail, before it acknowledged data is gone (rule M1).
 
 mod journal;
+mod losses;
+
+pub use losses::Loss;
 
 use crate::mutant::DiskLie;
 use crate::rng::Rng;
 use bytes::Bytes;
+use losses::Losses;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use store::damage::{DamagedParts, Guarded, Part};
+use store::database::DirectoryId;
 use store::dominated::DominatedFilter;
 use store::memory::{MemoryIterator, MemorySnapshot};
 use store::space::Space;
@@ -45,23 +50,31 @@ pub enum Mood {
 #[derive(Clone, Debug, Default)]
 pub struct Platter {
     journal: Vec<u8>,
-    /// Bytes of the journal that are synced, and batches in them.
+    /// Bytes of the journal that are synced, and the number of the last batch in them.
     synced: (usize, u64),
-    lost: Box<Lost>,
-}
-
-/// What was lost of the tables.
-#[derive(Clone, Debug, Default)]
-struct Lost {
-    parts: DamagedParts,
-    /// The data keys that were in them.
-    keys: Vec<Bytes>,
+    /// The number of the batch before the first in the journal: of a database that was lost there may have been so many.
+    before: u64,
+    lost: Box<Losses>,
 }
 
 impl Platter {
     /// Batches that are durable.
     pub fn sequence(&self) -> u64 {
         self.synced.1
+    }
+
+    /// Something of what no process has open is lost, which the next start finds.
+    #[must_use]
+    pub fn without(self, loss: &Loss) -> Self {
+        match SimDatabase::open(self, DiskLie::None) {
+            Ok(database) => {
+                // It is memory that is written to.
+                let _ = database.lose(loss);
+                database.after_kill()
+            }
+            // All of it is.
+            Err((platter, _)) => platter,
+        }
     }
 
     /// A power cut: a beginning of the unsynced bytes stays. A kill keeps them all.
@@ -126,12 +139,12 @@ impl SimDatabase {
     /// [`DatabaseError::Damaged`] when acknowledged batches are not what they were.
     pub fn open(mut platter: Platter, lie: DiskLie) -> Result<Arc<Self>, (Platter, DatabaseError)> {
         let memory = MemoryDatabase::new();
-        let (mut at, mut batches) = (0, 0);
+        let (mut at, mut batches) = (0, platter.before);
         while let Some((batch, next)) = journal::decode(&platter.journal, at) {
             memory.apply(batch);
             (at, batches) = (next, batches + 1);
         }
-        for key in &platter.lost.keys {
+        for key in &platter.lost.gone {
             memory.apply(WriteBatch { changes: vec![Change::Delete(key.clone())], ..WriteBatch::default() });
         }
         let honest = lie != DiskLie::SyncsNothing;
@@ -147,6 +160,26 @@ impl SimDatabase {
             memory,
             lie,
         }))
+    }
+
+    /// Opens what is left on a platter: everything counts as lost, and batches are numbered from above `acknowledged`.
+    ///
+    /// # Errors
+    /// As [`SimDatabase::open`], though nothing that is missing is an error.
+    pub fn open_with_loss(
+        mut platter: Platter,
+        acknowledged: u64,
+        lie: DiskLie,
+    ) -> Result<Arc<Self>, (Platter, DatabaseError)> {
+        let (mut at, mut batches) = (0, platter.before);
+        while let Some((_, next)) = journal::decode(&platter.journal, at) {
+            (at, batches) = (next, batches + 1);
+        }
+        platter.journal.truncate(at);
+        platter.before += acknowledged.saturating_sub(batches);
+        platter.synced = (at, batches.max(acknowledged));
+        platter.lost.change(store::disk::Lost::add_everything);
+        Self::open(platter, lie)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -216,18 +249,22 @@ impl SimDatabase {
         Ok(true)
     }
 
-    /// What is stored of a key at this moment cannot be read any more, now and later.
+    /// Something that is stored at this moment cannot be read any more, now and later.
     ///
     /// # Errors
     /// As [`Database::write`].
-    pub fn damage(&self, user_key: &[u8]) -> Result<(), DatabaseError> {
-        let prefix = store::key::prefix(user_key);
-        let batch = self.deletes(&prefix)?;
-        {
-            let lost = &mut self.lock().platter.lost;
-            lost.keys.extend(batch.changes.iter().map(|change| change.key().clone()));
-            lost.parts.add(Part::of_prefix(&prefix));
+    pub fn lose(&self, loss: &Loss) -> Result<(), DatabaseError> {
+        let mut batch = WriteBatch::default();
+        for part in loss.parts() {
+            let mut iterator = self.memory.snapshot()?.iterator();
+            iterator.seek(&part.from)?;
+            while let Some(key) = iterator.key().filter(|key| **key < part.to) {
+                batch.delete(key.clone());
+                iterator.next()?;
+            }
+            self.lock().platter.lost.change(|known| known.add(part));
         }
+        self.lock().platter.lost.gone.extend(batch.changes.iter().map(|change| change.key().clone()));
         self.memory.write(batch)
     }
 
@@ -317,6 +354,10 @@ impl Database for SimDatabase {
             } else {
                 inner.platter.synced = (inner.platter.journal.len(), inner.platter.synced.1 + 1);
             }
+            // What is written is there again.
+            for change in batch.changes.iter().filter(|change| matches!(change, Change::Put(..))) {
+                inner.platter.lost.gone.remove(change.key());
+            }
         }
         let deleted: Vec<Bytes> = batch
             .changes
@@ -336,12 +377,33 @@ impl Database for SimDatabase {
     }
 
     fn snapshot(&self) -> Result<SimSnapshot, DatabaseError> {
-        let seen = if self.lie == DiskLie::HidesDamage {
-            DamagedParts::default()
-        } else {
-            self.lock().platter.lost.parts.clone()
-        };
-        Ok(SimSnapshot { memory: self.memory.snapshot()?, damaged: Arc::new(seen) })
+        Ok(SimSnapshot { memory: self.memory.snapshot()?, damaged: self.lost() })
+    }
+
+    fn lost(&self) -> Arc<DamagedParts> {
+        match self.lie {
+            DiskLie::HidesDamage => Arc::default(),
+            _ => self.lock().platter.lost.parts.clone(),
+        }
+    }
+
+    fn begin_healing(&self, directory: DirectoryId) -> Result<(), DatabaseError> {
+        self.lock().platter.lost.change(|known| known.begin_healing(directory));
+        Ok(())
+    }
+
+    fn being_healed(&self, directory: DirectoryId) -> Option<Vec<Part>> {
+        let inner = self.lock();
+        let known = inner.platter.lost.known();
+        known.healed(directory).map(|_| known.being_healed().to_vec())
+    }
+
+    fn forget_healed(&self, directory: DirectoryId) -> Result<(), DatabaseError> {
+        self.lock()
+            .platter
+            .lost
+            .change(|known| *known = known.healed(directory).unwrap_or_else(|| known.clone()));
+        Ok(())
     }
 
     fn keys_estimate(&self) -> u64 {
@@ -377,108 +439,4 @@ impl Snapshot for SimSnapshot {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn batch(number: u8) -> WriteBatch {
-        let mut batch = WriteBatch::default();
-        batch.put(vec![1, number], vec![number; 40]);
-        batch
-    }
-
-    fn open(platter: Platter) -> Arc<SimDatabase> {
-        SimDatabase::open(platter, DiskLie::None).expect("an honest platter opens")
-    }
-
-    #[test]
-    fn synced_batches_survive_any_power_cut_and_a_torn_one_is_whole_or_gone() {
-        for seed in 0..200 {
-            let mut rng = Rng::new(seed, 0);
-            let database = open(Platter::default());
-            database.write(batch(1)).unwrap();
-            database.set_mood(Mood::GoingDown);
-            assert!(database.write(batch(2)).is_err());
-            let opened = open(database.after_power_cut(Some(&mut rng)));
-            assert_eq!(opened.get(&[1, 1]).unwrap().unwrap(), vec![1; 40]);
-            let second = opened.get(&[1, 2]).unwrap();
-            assert!(second.is_none_or(|value| value == vec![2; 40]));
-        }
-    }
-
-    #[test]
-    fn m1_rot_in_what_was_synced_is_noticed_at_the_next_start() {
-        for seed in 0..200 {
-            let mut rng = Rng::new(seed, 0);
-            let database = open(Platter::default());
-            (1..5).for_each(|number| database.write(batch(number)).unwrap());
-            if database.rot(&mut rng, seed % 2 == 0) {
-                let damaged = SimDatabase::open(database.after_kill(), DiskLie::None);
-                assert!(matches!(damaged, Err((_, DatabaseError::Damaged(_)))), "seed {seed}");
-            }
-        }
-    }
-
-    #[test]
-    fn s3_what_is_damaged_is_unreadable_for_good_and_takes_writes() {
-        let key = |time| {
-            store::key::encode(b"k", abd::Version::of_write(abd::Timestamp { time, node: 1, boot: 1 }))
-        };
-        let database = open(Platter::default());
-        database.put(key(1), "one".into()).unwrap();
-        database.put("other".into(), "whole".into()).unwrap();
-        database.damage(b"k").unwrap();
-        database.put(key(2), "two".into()).unwrap();
-        let unreadable = |database: &SimDatabase| {
-            let mut iterator = database.snapshot().unwrap().iterator();
-            let sought = iterator.seek(&store::key::prefix(b"k"));
-            assert!(matches!(sought, Err(DatabaseError::Unreadable { .. })), "{sought:?}");
-            assert_eq!(database.get(b"other").unwrap().unwrap(), "whole");
-        };
-        unreadable(&database);
-        unreadable(&open(database.after_kill()));
-        let lied = SimDatabase::open(database.after_kill(), DiskLie::HidesDamage).expect("it opens");
-        assert_eq!((lied.get(&key(1)).unwrap(), lied.get(&key(2)).unwrap()), (None, Some("two".into())));
-    }
-
-    #[test]
-    fn a_full_disk_says_so_and_recovers() {
-        let database = open(Platter::default());
-        database.set_mood(Mood::Full);
-        assert!(matches!(database.write(batch(1)), Err(DatabaseError::Full(_))));
-        let makes_room = || WriteBatch { makes_room: true, ..batch(2) };
-        for _ in 0..KEPT_FREE {
-            database.write(makes_room()).unwrap();
-        }
-        assert!(matches!(database.write(makes_room()), Err(DatabaseError::Full(_))));
-        database.set_mood(Mood::Good);
-        database.write(batch(1)).unwrap();
-        assert_eq!(database.sequence(), u64::from(KEPT_FREE) + 1);
-    }
-
-    #[test]
-    fn g1_a_merge_that_sees_a_part_keeps_the_newest() {
-        for seed in 0..100 {
-            let mut rng = Rng::new(seed, 0);
-            let database = open(Platter::default());
-            let version = |time| abd::Version::of_write(abd::Timestamp { time, node: 1, boot: 1 });
-            for time in 1..=9 {
-                database.put(store::key::encode(b"k", version(time)), "value".into()).unwrap();
-            }
-            database.merge(Some(&mut rng)).unwrap();
-            assert_eq!(database.complaint(), None);
-            assert!(database.get(&store::key::encode(b"k", version(9))).unwrap().is_some(), "seed {seed}");
-        }
-    }
-
-    #[test]
-    fn g1_a_delete_without_a_newer_version_is_noticed() {
-        let database = open(Platter::default());
-        let version = |time| abd::Version::of_write(abd::Timestamp { time, node: 1, boot: 1 });
-        database.put(store::key::encode(b"k", version(1)), "one".into()).unwrap();
-        database.put(store::key::encode(b"k", version(2)), "two".into()).unwrap();
-        database.delete(store::key::encode(b"k", version(1))).unwrap();
-        assert_eq!(database.complaint(), None);
-        database.delete(store::key::encode(b"k", version(2))).unwrap();
-        assert!(database.complaint().is_some());
-    }
-}
+mod tests;

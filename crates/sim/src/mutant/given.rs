@@ -59,6 +59,7 @@ pub(super) const LIES: Lies = Lies {
     adds_epochs: false,
     asks_next_alone: false,
     compares_rounds: false,
+    heals_in_place: false,
 };
 
 pub(super) const ANY: Features = Features {
@@ -66,6 +67,7 @@ pub(super) const ANY: Features = Features {
     expiry: Some(false),
     calm: Some(false),
     changes: Some(false),
+    heals: Some(false),
     ..Features::ANY
 };
 
@@ -73,6 +75,8 @@ pub(super) const ANY: Features = Features {
 pub(super) const UPDATES: Features = Features { updates: true, ..ANY };
 // For those who break what changes of the members are made of.
 pub(super) const CHANGES: Features = Features { changes: Some(true), ..UPDATES };
+// For those who break what heals are made of.
+pub(super) const HEALS: Features = Features { heals: Some(true), ..UPDATES };
 // For those who break what deadlines are made of.
 pub(super) const DEADLINES: Features = Features { expiry: Some(true), ..UPDATES };
 pub(super) const LOGICAL: Features = Features { mode: Some(TimestampMode::Logical), ..ANY };

@@ -1,7 +1,7 @@
 //! Mutants of the rules for changes of the members. Most of them are rows of the small worlds, too
 //! (docs/testing-exhaust.md: BM1 to BM10).
 
-use super::given::{CHANGES, LIES};
+use super::given::{CHANGES, HEALS, LIES};
 use super::{Lies, Mutant};
 
 /// All of them.
@@ -61,5 +61,13 @@ pub(super) const MUTANTS: &[Mutant] = &[
         by_seeds: false,
         features: CHANGES,
         lies: Lies { claims_synced: true, ..LIES },
+    },
+    Mutant {
+        name: "heals-under-its-old-id",
+        rule: "M1",
+        what: "a node that has lost something takes from others what they have now, and votes on as the one that it was",
+        by_seeds: true,
+        features: HEALS,
+        lies: Lies { heals_in_place: true, ..LIES },
     },
 ];

@@ -133,6 +133,8 @@ pub struct Lies {
     pub adds_epochs: bool,
     /// While members change, those to come are asked alone.
     pub asks_next_alone: bool,
+    /// What was lost is brought back under the old directory id.
+    pub heals_in_place: bool,
     /// Ballots are compared by their rounds, whatever their epochs.
     pub compares_rounds: bool,
     /// A condition that fails in a fold is answered when the fold is proposed.

@@ -83,6 +83,7 @@ fn calm(plan: Plan) -> Plan {
         lost_answers: Ratio::ZERO,
         faults: Vec::new(),
         drives: false,
+        heals: false,
         compare_every: None,
         few_instances: false,
         // Nor is a disk so slow that what many want at a time takes longer than they wait.
@@ -139,7 +140,8 @@ impl Draw {
         if features.expiry.unwrap_or(drawn) {
             with_deadlines(&mut operations, &mut expiry);
         }
-        let faults = self.faults(seed, features, mode);
+        let mut faults = self.faults(seed, features, mode);
+        let heals = self.losses(&mut faults, seed, features.heals);
         let forget = faults.iter().any(|fault| fault.what.forgets());
         let drawn = self.rng.one_in(3);
         let short_queue = features.short_queues.unwrap_or(drawn);
@@ -162,7 +164,8 @@ impl Draw {
             few_instances: self.rng.one_in(2),
             repairs: true,
             sweeps: true,
-            drives: faults.iter().any(|fault| matches!(fault.what, What::Members(..))),
+            drives: heals || faults.iter().any(|fault| matches!(fault.what, What::Members(..))),
+            heals,
             short_lists,
             short_backlogs,
             value_limits: self.value_limits(large),

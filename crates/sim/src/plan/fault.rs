@@ -2,6 +2,7 @@
 //! [`Network`](super::Network) and the [`Clocks`](super::Clocks) of the plan.
 
 use crate::directory::{PartState, Parts};
+use crate::disk::Loss;
 use crate::time;
 use std::fmt;
 
@@ -56,6 +57,8 @@ pub enum What {
     Zeroed(u32),
     /// What the node has stored of a key cannot be read any more: node, key.
     Damage(u32, u32),
+    /// Something of what the node has stored is lost. It finds that at once if it runs, and else when it starts.
+    Lose(u32, Loss),
     /// The node comes back with an empty disk.
     EmptyDisk(u32),
     /// The node comes back with its disk as it was before its last start.
@@ -156,6 +159,7 @@ impl What {
             | Self::BitFlip(node)
             | Self::Zeroed(node)
             | Self::Damage(node, _)
+            | Self::Lose(node, _)
             | Self::EmptyDisk(node)
             | Self::OldDisk(node)
             | Self::Parts(node, _)
@@ -172,7 +176,7 @@ impl What {
     pub(super) fn forgets(&self) -> bool {
         let ends = matches!(self, Self::Kill(_) | Self::KillAt(..) | Self::PowerCut(_) | Self::SyncFails(_));
         ends || matches!(self, Self::Stop(_))
-            || matches!(self, Self::Damage(..) | Self::Members(..))
+            || matches!(self, Self::Damage(..) | Self::Lose(..) | Self::Members(..))
             || self.loses_data().is_some()
     }
 
@@ -251,6 +255,7 @@ impl fmt::Display for What {
                 let key = super::Plan::key(*key);
                 write!(f, "what n{} has stored of {:?} is damaged", n(node), key.escape_ascii().to_string())
             }
+            Self::Lose(node, loss) => write!(f, "n{} has lost {loss}", n(node)),
             Self::EmptyDisk(node) => write!(f, "n{} comes back with an empty disk", n(node)),
             Self::OldDisk(node) => write!(f, "n{} comes back with an old copy of its disk", n(node)),
             Self::Parts(node, parts) => {

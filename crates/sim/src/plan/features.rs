@@ -63,6 +63,8 @@ pub struct Features {
     pub stops: Option<bool>,
     /// The members change.
     pub changes: Option<bool>,
+    /// Nodes lose parts of what they have stored, and heal.
+    pub heals: Option<bool>,
     /// No node forgets anything, so that the lists of what peers missed must suffice.
     pub lasting: bool,
 }
@@ -99,6 +101,7 @@ impl Features {
         calm: None,
         stops: None,
         changes: None,
+        heals: None,
         lasting: false,
     };
 }

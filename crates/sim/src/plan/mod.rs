@@ -6,6 +6,7 @@ mod draw;
 mod fault;
 mod features;
 mod kind;
+mod losses;
 mod storms;
 
 pub use fault::{Fault, Point, Shape, What, Wish};
@@ -77,6 +78,8 @@ pub struct Plan {
     pub sweeps: bool,
     /// Whether nodes drive changes of the members, and tell each other how they stand in them.
     pub drives: bool,
+    /// Whether nodes that have lost something heal.
+    pub heals: bool,
     /// Whether a node remembers only a few keys for a peer, so that it has to compare ranges.
     pub short_lists: bool,
     /// Whether only a few messages may wait for a peer that does not read.
@@ -294,6 +297,8 @@ impl fmt::Display for Plan {
             self.clients_bytes,
             time::text(self.drain)
         )?;
+        let heals = if self.heals { "heal" } else { "do not heal" };
+        writeln!(f, "  nodes that have lost something {heals}")?;
         let instances = if self.few_instances { "a few" } else { "many" };
         writeln!(f, "  acceptors remember {instances} instances")?;
         writeln!(f, "  {} faults until {}:", self.faults.len(), time::text(self.chaos_end))?;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cluster 3 truetime                      or logical; behind it perhaps "repairs", "shows unsynced", "remembers", "short queues",
-//!                                         "short backlogs", "little for clients", "ticks 10ms"
+//!                                         "short backlogs", "little for clients", "heals", "ticks 10ms"
 //! n1 clock -2ms +3ms                      the interval: true time is that far from its bounds
 //! n1 wall +5s                             the wall clock, compared with true time
 //! n2 syncs when told                      its disk waits for a line "n2 syncs"
@@ -24,6 +24,8 @@
 //! n1 comes back db gone watermark copied  parts of its directory (identity, watermark, db) are gone, copied, or older: as
 //!                                         they were before the last start
 //! n1 cannot read k                        what it has stored of k is damaged
+//! n1 has lost k                           or "what it has accepted of k", "anything from k on", "what it has promised": it finds that
+//!                                         at once if it is up, else when it starts
 //! n1 stops                                in order: what is in flight ends within a second
 //! n1 lets clients write 8 bytes           in a value, and no more
 //! n1 -> n2 is dead                        nothing that n1 sends comes through over the connections that there are
@@ -51,6 +53,7 @@ pub use stage::{Performance, perform};
 pub use transcript::from_trace;
 
 use crate::directory::{self, Parts};
+use crate::disk::Loss;
 use crate::plan::{OperationKind, Wish};
 use crate::time;
 use crate::trace;
@@ -76,6 +79,8 @@ pub struct Script {
     pub short_backlogs: bool,
     /// Whether clients may hold little of a node.
     pub little_for_clients: bool,
+    /// Whether nodes that have lost something heal.
+    pub heals: bool,
     /// Interval clocks are read in steps of this, in nanoseconds.
     pub tick: u64,
     /// The directions with their line numbers.
@@ -145,6 +150,8 @@ pub enum Direction {
     Old(u32),
     /// What it has stored of a key cannot be read any more.
     Damage(u32, String),
+    /// Something that it has stored is lost.
+    Lose(u32, Loss),
     /// Somebody who is no member greets the first as the second.
     Stranger(u32, u32),
     /// Somebody copies the directory.
@@ -257,6 +264,7 @@ impl fmt::Display for Direction {
             Self::Empty(node) => write!(f, "{} comes back empty", n(node)),
             Self::Old(node) => write!(f, "{} comes back old", n(node)),
             Self::Damage(node, key) => write!(f, "{} cannot read {key}", n(node)),
+            Self::Lose(node, loss) => write!(f, "{} has lost {loss}", n(node)),
             Self::Stranger(node, claimed) => write!(f, "a stranger greets {} as {}", n(node), n(claimed)),
             Self::Copy(node) => write!(f, "{} is copied", n(node)),
             Self::Parts(node, parts) => {
@@ -305,10 +313,11 @@ impl fmt::Display for Script {
         let queues = if self.short_queues { " short queues" } else { "" };
         let backlogs = if self.short_backlogs { " short backlogs" } else { "" };
         let clients = if self.little_for_clients { " little for clients" } else { "" };
+        let heals = if self.heals { " heals" } else { "" };
         let ticks = if self.tick > 1 { format!(" ticks {}", time::text(self.tick)) } else { String::new() };
         writeln!(
             f,
-            "cluster {} {mode}{repairs}{unsynced}{remembers}{queues}{backlogs}{clients}{ticks}",
+            "cluster {} {mode}{repairs}{unsynced}{remembers}{queues}{backlogs}{clients}{heals}{ticks}",
             self.nodes
         )?;
         self.directions.iter().try_for_each(|(_, direction)| writeln!(f, "{direction}"))

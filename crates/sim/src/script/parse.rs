@@ -2,10 +2,12 @@
 
 use super::{Direction, Expected, Fate, Script};
 use crate::directory::{NAMES, PartState, Parts};
+use crate::disk::Loss;
 use crate::plan::{OperationKind, Wish};
 use crate::time;
 use crate::trace;
 use abd::TimestampMode;
+use bytes::Bytes;
 use std::fmt;
 use std::str::FromStr;
 
@@ -107,6 +109,10 @@ fn cluster(words: &[&str]) -> Result<Script, String> {
         ["little", "for", "clients", rest @ ..] => (true, rest),
         _ => (false, rest),
     };
+    let (heals, rest) = match rest {
+        ["heals", rest @ ..] => (true, rest),
+        _ => (false, rest),
+    };
     let tick = match rest {
         [] => 1,
         ["ticks", tick] => time::parse(tick).ok_or_else(|| format!("`{tick}` is no duration"))?,
@@ -122,6 +128,7 @@ fn cluster(words: &[&str]) -> Result<Script, String> {
         short_queues,
         short_backlogs,
         little_for_clients,
+        heals,
         tick,
         directions,
         preface,
@@ -212,6 +219,7 @@ fn direction(words: &[&str]) -> Result<Direction, String> {
         [node, "comes", "back", "empty"] => Direction::Empty(member(node)?),
         [node, "comes", "back", "old"] => Direction::Old(member(node)?),
         [node, "cannot", "read", key] => Direction::Damage(member(node)?, (*key).to_owned()),
+        [node, "has", "lost", lost @ ..] => Direction::Lose(member(node)?, loss(lost)?),
         ["a", "stranger", "greets", node, "as", claimed] => {
             Direction::Stranger(member(node)?, member(claimed)?)
         }
@@ -223,6 +231,18 @@ fn direction(words: &[&str]) -> Result<Direction, String> {
         [node, "stands", "still"] => Direction::Pause(member(node)?),
         [node, "goes", "on"] => Direction::Resume(member(node)?),
         _ => return Err(format!("nobody understands `{}`", words.join(" "))),
+    })
+}
+
+/// `k`, `anything from k on`, and so on.
+fn loss(words: &[&str]) -> Result<Loss, String> {
+    let key = |key: &str| Bytes::from(key.to_owned());
+    Ok(match words {
+        ["what", "it", "has", "accepted", "of", of] => Loss::Record(key(of)),
+        ["what", "it", "has", "promised"] => Loss::Own,
+        ["anything", "from", first, "on"] => Loss::From(key(first)),
+        [one] => Loss::Versions(key(one)),
+        _ => return Err(format!("nobody can lose `{}`", words.join(" "))),
     })
 }
 
@@ -326,6 +346,7 @@ fn check_nodes(direction: &Direction, count: u32) -> Result<(), String> {
         | Direction::Copy(node)
         | Direction::Parts(node, _)
         | Direction::Damage(node, _)
+        | Direction::Lose(node, _)
         | Direction::Pause(node)
         | Direction::Resume(node)
         | Direction::ExpectHeld(node, ..)
@@ -356,7 +377,7 @@ mod tests {
 
     const ALL: &str = "\
 # The title
-cluster 3 truetime repairs shows unsynced remembers short queues short backlogs little for clients ticks 10ms
+cluster 3 truetime repairs shows unsynced remembers short queues short backlogs little for clients heals ticks 10ms
 n1 clock -2ms +3ms
 n2 wall -1.5s
 n2 syncs when told
@@ -389,6 +410,10 @@ n1 starts
 n1 comes back empty
 n1 comes back old
 n1 cannot read k
+n1 has lost k
+n1 has lost what it has accepted of k
+n1 has lost anything from k on
+n1 has lost what it has promised
 n1 stands still
 n1 goes on
 time passes 10ms

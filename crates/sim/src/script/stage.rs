@@ -91,7 +91,9 @@ fn quiet_plan(script: &Script) -> Plan {
         lost_answers: Ratio::ZERO,
         repairs: script.repairs,
         sweeps: false,
-        drives: script.directions.iter().any(|(_, direction)| matches!(direction, Direction::Members(..))),
+        drives: script.heals
+            || script.directions.iter().any(|(_, direction)| matches!(direction, Direction::Members(..))),
+        heals: script.heals,
         short_lists: false,
         short_backlogs: script.short_backlogs,
         value_limits: vec![u64::MAX; script.nodes as usize],
@@ -199,6 +201,7 @@ impl Stage {
                 self.world.start(*node);
             }
             Direction::Damage(node, key) => self.world.damage(*node, key.as_bytes()),
+            Direction::Lose(node, loss) => self.world.lose_part(*node, loss),
             Direction::Stranger(node, claimed) => self.world.greet_as_stranger(*node, *claimed),
             Direction::Copy(node) => self.world.copy_directory(*node),
             Direction::Parts(node, parts) => {

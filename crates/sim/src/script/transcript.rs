@@ -59,6 +59,7 @@ pub fn from_trace(plan: &Plan, trace: &Trace, records: &[OperationRecord]) -> Sc
         remembers: plan.cache_bytes > 0,
         short_backlogs: plan.short_backlogs,
         little_for_clients: plan.clients_bytes == LITTLE,
+        heals: false,
         short_queues: plan.queue_bytes == SHORT_QUEUE,
         directions: (1..).zip(recorder.directions).collect(),
         preface: Vec::new(),

@@ -190,9 +190,13 @@ impl World {
             for known in decided.into_iter().filter_map(Decision::known) {
                 process.desk.shard.get_mut().meet_configuration(known, now);
             }
+            let coming: Vec<Configuration> = process.around().coming.take();
             let installed: Vec<Configuration> = process.around().installed.take();
-            if installed.is_empty() {
+            if coming.is_empty() && installed.is_empty() {
                 return;
+            }
+            for configuration in coming {
+                self.expect(node, configuration);
             }
             for configuration in installed {
                 self.note_installed(node, &configuration);
@@ -213,16 +217,22 @@ impl World {
         state.epochs.push((now, configuration.epoch()));
         state.own.members = configuration.quorums().members().clone();
         state.own.cluster = configuration.text();
+        let before = state.identity.disk;
         if state.write_identity(|identity| _ = identity.install(configuration.clone())).is_err() {
             return self.crash(node, false, "it cannot write its identity");
+        }
+        if state.identity.disk != before {
+            // What it has promised it has promised as somebody else.
+            self.monotone.borrow_mut().part(node, before);
         }
         if !state.identity.is_named_by(configuration) {
             return self.retire(node, configuration.epoch());
         }
         let known = state.known_directories();
         let Some(process) = &mut state.process else { return };
-        process.around().directory.set(state.identity.presented());
         process.around().known.replace(known);
+        // As whom it votes it knows now.
+        process.desk.admission.borrow_mut().install(configuration, state.identity.voting());
         let others: Vec<u32> = configuration.everybody().iter().map(|member| member.id.0 - 1).collect();
         let incarnation = process.incarnation;
         self.dial_others(node, incarnation, &others);

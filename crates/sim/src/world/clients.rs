@@ -175,9 +175,10 @@ impl World {
                 _ => promised,
             };
             if held >= version {
-                holders.push((NodeId(node + 1), state.identity.presented()));
+                holders.push((NodeId(node + 1), state.identity.voting()));
             }
         }
+        holders.extend(self.monotone.borrow().former(key, version));
         let record = &self.records[operation];
         let epochs = self.epochs_since(record.node, record.invoked.0);
         let suffice = self.configurations.suffice(epochs, &holders);

@@ -49,6 +49,7 @@ impl Node {
         change(&mut self.identity);
         self.directory.save(&mut self.identity);
         self.note_remembered();
+        self.tell_who();
         Ok(())
     }
 
@@ -102,6 +103,7 @@ impl World {
         if copies {
             self.copy_directory(node);
         }
+        self.look_after_losses(node);
     }
 
     /// Somebody copies a node's directory, whether a process has it or not.

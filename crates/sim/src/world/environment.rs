@@ -1,6 +1,7 @@
 //! What an event loop reaches beyond itself in this world ([`Environment`]), and where most mutants tell it their lies.
 
 use super::back::Back;
+use super::healing::Who;
 use super::running::{About, Operations, RunningOperation};
 use super::view::View;
 use crate::checks::bounded;
@@ -13,7 +14,7 @@ use abd::{
 };
 use bytes::Bytes;
 use node::admission::Admission;
-use node::change::{Decision, Driver};
+use node::change::{Decision, Driver, HealWanted};
 use node::clock::Moments;
 use node::commit::Queue;
 use node::configuration::{Configuration, DirectoryId, LEVEL};
@@ -27,11 +28,12 @@ use node::news::News;
 use node::repair::ranges::Range;
 use node::repair::{Repair, is_repair};
 use node::shard::{Environment, ReplyTo};
-use node::sync::source::{Records, records_of};
+use node::sync::source::{Records, Source as _, records_of};
 use std::cell::{Cell, RefCell};
 use std::ops::Deref;
 use std::rc::Rc;
 use std::time::Duration;
+use store::Database as _;
 
 /// Replies that may come after the last look at what a peer has left unread, in bytes.
 const ANSWERS: usize = 8 << 10;
@@ -81,10 +83,13 @@ pub(crate) struct Surroundings {
     pub(crate) driver: RefCell<Driver>,
     pub(crate) admission: Rc<RefCell<Admission>>,
     /// By which directory it is known, and by which it knows others.
-    pub(crate) directory: Cell<DirectoryId>,
+    pub(crate) who: Cell<Who>,
     pub(crate) known: RefCell<Vec<(NodeId, DirectoryId)>>,
     /// What has become of what operators wanted.
     pub(crate) decided: RefCell<Vec<Decision>>,
+    /// The newest epoch that its directory expects, and what it is to expect.
+    pub(crate) expected: Cell<u32>,
+    pub(crate) coming: RefCell<Vec<Configuration>>,
     /// The newest epoch that it has installed or begun to.
     pub(crate) newest_epoch: Cell<u32>,
     /// The newest one that it serves.
@@ -259,9 +264,12 @@ impl Environment for Reached {
         Moments { earliest, latest }
     }
 
-    fn expect(&self, _: &Configuration) -> bool {
-        // The directory is written in the same moment in which the database has it.
-        true
+    fn expect(&self, configuration: &Configuration) -> bool {
+        let is_expected = self.expected.get() >= configuration.epoch();
+        if !is_expected {
+            self.coming.borrow_mut().push(configuration.clone());
+        }
+        is_expected
     }
 
     fn begin_installing<T>(&self, epoch: u32, queue: impl FnOnce() -> T) -> Option<T> {
@@ -283,9 +291,8 @@ impl Environment for Reached {
 
     fn installed(&self, configuration: &Configuration) {
         self.served_epoch.set(configuration.epoch());
-        self.admission.borrow_mut().install(configuration, self.directory.get());
+        self.admission.borrow_mut().install(configuration, self.who.get().voting);
         self.limits.borrow_mut().install(configuration);
-        self.repair(|repair, now| repair.install(configuration, Vec::new(), now));
         let mut moment = self.moment.get();
         moment.standing.admitted = self.admission.borrow().is_admitted();
         self.moment.set(moment);
@@ -297,12 +304,18 @@ impl Environment for Reached {
     }
 
     fn news(&self) -> News {
-        let (directory, repair) = (self.directory.get(), self.repair.borrow());
+        let (who, repair, versions) = (self.who.get(), self.repair.borrow(), &self.store.versions);
+        let lost = if versions.has_lost() { self.store.lost() } else { Vec::new() };
+        let wants = |(_, is_gone): &(DirectoryId, bool)| *is_gone || versions.has_lost();
+        // After a switch it is whole, and about to write that down.
+        let is_whole = self.store.database.being_healed(who.own).is_some();
+        let heal = who.heal.filter(wants).filter(|_| !is_whole);
+        let heal = heal.map(|(directory, is_gone)| HealWanted { directory, is_gone });
         // The mutant `switches-unsynced`.
         let is_claimed = self.lies.claims_synced;
         let synced_in = if is_claimed { self.served_epoch.get() } else { repair.synced_in() };
         let pulled = repair.pulled();
-        News { directory, level: LEVEL, synced_in, pulled, ..News::default() }
+        News { directory: who.presented, level: LEVEL, synced_in, lost, heal, pulled }
     }
 
     fn remembered(&self) -> Vec<(NodeId, DirectoryId)> {

@@ -102,7 +102,7 @@ impl World {
         let _ = state.write_identity(|identity| _ = identity.was_met_by(peer.0));
         let Some(process) = &state.process else { return };
         let is_first = process.desk.shard.borrow().configuration().is_first();
-        if process.desk.admission.borrow_mut().confirmed_by(peer) && is_first {
+        if process.desk.admission.borrow_mut().confirmed_by(peer) && is_first && !state.identity.is_gone() {
             if state.write_identity(|identity| identity.admitted = true).is_err() {
                 return self.crash(node, false, "it cannot write its identity");
             }

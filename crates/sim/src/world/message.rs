@@ -13,6 +13,8 @@ use node::limits::FRAME_BYTES_MAX;
 use node::lookups::found_bytes;
 use node::news::News;
 use node::repair::message::{Answer, Question, get_answer, get_question, is_answer, is_question};
+use node::repair::ranges::Range;
+use node::sync::Entry;
 use node::sync::message as sync;
 
 /// What a frame says.
@@ -43,10 +45,10 @@ impl Message {
         Some(match body.first()? {
             &PING | &PONG => Self::Ping,
             &CONFIGURATION => Self::Configuration(body.slice(1..)),
-            _ if sync::is_question(&body) => Self::Sync(format!("{:?}", sync::get_question(body).ok()?.1)),
-            _ if sync::is_answer(&body) => Self::Sync(format!("{:?}", sync::get_answer(body).ok()?.1)),
-            _ if sync::is_wanted(&body) => Self::Sync(format!("{:?}", sync::get_wanted(&body).ok()?.1)),
-            _ if sync::is_caught_up(&body) => Self::Sync(format!("{:?}", sync::get_caught_up(&body).ok()?.1)),
+            _ if sync::is_question(&body) => Self::Sync(pull_text(&sync::get_question(body).ok()?.1)),
+            _ if sync::is_answer(&body) => Self::Sync(pulled_text(&sync::get_answer(body).ok()?.1)),
+            _ if sync::is_wanted(&body) => Self::Sync(wanted_text(sync::get_wanted(&body).ok()?.1)),
+            _ if sync::is_caught_up(&body) => Self::Sync(caught_up_text(sync::get_caught_up(&body).ok()?.1)),
             _ if News::is_news(&body) => Self::News(Box::new(News::get(&body).ok()?)),
             _ if is_reply(&body) => get_reply(body).map(|(call, reply)| Self::Reply(call, reply)).ok()?,
             _ if is_answer(&body) => Self::Answer(get_answer(body).ok()?.1),
@@ -65,7 +67,7 @@ impl Message {
             Self::Answer(answer) => (MessageKind::Reply, answer_text(answer)),
             Self::Sync(text) => (MessageKind::Compare, text.clone()),
             Self::Configuration(encoded) => (MessageKind::Configuration, configuration_text(encoded)),
-            Self::News(news) => (MessageKind::News, format!("synced in {}", news.synced_in)),
+            Self::News(news) => (MessageKind::News, news_text(news)),
         };
         Label { kind, operation, text }
     }
@@ -226,6 +228,71 @@ fn answer_text(answer: &Answer) -> String {
         }
         Answer::Refused(refusal) => format!("refused: {refusal}"),
     }
+}
+
+fn range_text(range: &Range) -> String {
+    let end = |key: &Option<Bytes>| key.as_ref().map(|key| key.escape_ascii().to_string());
+    match (end(&range.after), end(&range.up_to)) {
+        (None, None) => "all keys".into(),
+        (None, Some(up_to)) => format!("keys up to {up_to}"),
+        (Some(after), None) => format!("keys behind {after}"),
+        (Some(after), Some(up_to)) => format!("keys behind {after} up to {up_to}"),
+    }
+}
+
+/// What a replica that pulls asks.
+fn pull_text(question: &sync::Question) -> String {
+    let sync::Question { scope, range, records, has } = question;
+    let records = if *records { ", with what is accepted" } else { "" };
+    let has = match has {
+        sync::Has::Together { count, .. } => format!("a digest of {count}"),
+        sync::Has::Each(digests) => format!("digests of each of {}", digests.len()),
+    };
+    format!("pulls {}{records}, in epoch {}: {has}", range_text(range), scope.epoch)
+}
+
+/// What it is told.
+fn pulled_text(answer: &sync::Answer) -> String {
+    match answer {
+        sync::Answer::Same => "the same".into(),
+        sync::Answer::Differs => "not the same".into(),
+        sync::Answer::Refused(refusal) => format!("refused: {refusal}"),
+        sync::Answer::Contents(sync::Contents { entries, lost, told_up_to }) => {
+            let entry = |entry: &Entry| {
+                let accepted = entry.accepted.as_ref().map_or_else(String::new, |accepted| {
+                    let (proposed, ballot) = (content(&accepted.proposal.content), accepted.ballot);
+                    format!(", accepted {proposed} {ballot:?}")
+                });
+                format!("{} {}{accepted}", entry.key.escape_ascii(), entry.newest.version())
+            };
+            let entries: Vec<String> = entries.iter().map(entry).collect();
+            let lost: Vec<String> = lost.iter().map(range_text).collect();
+            let lost = if lost.is_empty() { String::new() } else { format!("; lost {}", lost.join(", ")) };
+            let end =
+                told_up_to.as_ref().map_or_else(String::new, |key| format!("; up to {}", key.escape_ascii()));
+            format!("has [{}]{lost}{end}", entries.join("; "))
+        }
+    }
+}
+
+fn wanted_text(wanted: sync::Wanted) -> String {
+    format!("look what is lacking there{}", if wanted.urgent { ": something is" } else { "" })
+}
+
+fn caught_up_text(caught_up: sync::CaughtUp) -> String {
+    let sync::CaughtUp { compared, keys, done } = caught_up;
+    let done = if done { "all is here" } else { "not all is here yet" };
+    format!("{done}: {compared} keys compared, {keys} lacked")
+}
+
+fn news_text(news: &News) -> String {
+    let synced =
+        if news.synced_in == 0 { "not synced".into() } else { format!("synced in epoch {}", news.synced_in) };
+    let lost: Vec<String> = news.lost.iter().map(range_text).collect();
+    let lost = if lost.is_empty() { String::new() } else { format!(", lost {}", lost.join(", ")) };
+    let heals =
+        news.heal.map_or("", |heal| if heal.is_gone { ", is to heal from nothing" } else { ", is to heal" });
+    format!("{synced}{lost}{heals}")
 }
 
 fn content(content: &abd::Content) -> String {

@@ -15,6 +15,7 @@ mod epochs;
 mod event_loop;
 mod expiring;
 mod greetings;
+mod healing;
 mod lanes;
 mod lookups;
 mod message;
@@ -22,6 +23,7 @@ mod nemesis;
 mod network;
 mod node;
 mod notes;
+mod opening;
 mod queue;
 mod repair;
 mod running;
@@ -67,6 +69,8 @@ const SETTLING: u64 = 12 * S;
 /// Then every replica must get everything within this time. Longer than the longest pause between two rounds of repair, and than
 /// what is late by the most.
 const CONVERGING: u64 = 60 * S;
+/// The same where nodes heal: one after the other, each waits for those who are silent, and for a while after a change was given up.
+const HEALING: u64 = 240 * S;
 /// Then every key is read and written through every node, and that must work within this time.
 const FINAL: u64 = 10 * S;
 
@@ -414,8 +418,10 @@ impl World {
     fn begin_last(&mut self) {
         // Before anything is read or written again: that would hide what repair has left.
         let converged = if self.plan.repairs { self.converged() } else { Ok(()) };
-        if let Err(why) = self.settled().and(converged).and_then(|()| self.swept()) {
-            if self.now > self.healed_at + CONVERGING {
+        let settled = self.settled().and_then(|()| self.healed());
+        if let Err(why) = settled.and(converged).and_then(|()| self.swept()) {
+            let within = if self.plan.heals { HEALING } else { CONVERGING };
+            if self.now > self.healed_at + within {
                 self.stuck = Some(why);
                 self.over = true;
                 return;

@@ -3,12 +3,13 @@
 use super::node::Stopping;
 use super::{Event, World};
 use crate::directory::{PartState, Parts};
-use crate::disk::{Mood, Platter};
-use crate::plan::{Point, What as Fault};
+use crate::disk::{Loss, Mood, Platter};
+use crate::plan::{Plan, Point, What as Fault};
 use crate::trace::What;
 use ::node::configuration::Member;
 use abd::wire::Received;
 use abd::{CallId, Content, NodeId, Request, Scope, StampedValue, Timestamp, Version};
+use bytes::Bytes;
 
 impl World {
     /// A fault begins.
@@ -21,7 +22,12 @@ impl World {
         if fault.what.loses_data().is_some_and(|node| !self.can_lose(node)) {
             return;
         }
-        if matches!(fault.what, Fault::Damage(node, _) if !self.can_abstain(node)) {
+        if !match &fault.what {
+            Fault::Damage(node, _) if self.plan.heals => self.can_lose_part(*node),
+            Fault::Damage(node, _) => self.can_abstain(*node),
+            Fault::Lose(node, _) => self.can_lose_part(*node),
+            _ => true,
+        } {
             return;
         }
         if let Some((node, parts)) = fault.what.parts()
@@ -49,7 +55,8 @@ impl World {
             Fault::SyncFails(node) => self.set_mood(node, Mood::FailsSync),
             Fault::BitFlip(node) => self.rot(node, false),
             Fault::Zeroed(node) => self.rot(node, true),
-            Fault::Damage(node, key) => self.damage(node, &crate::plan::Plan::key(key)),
+            Fault::Damage(node, key) => self.damage(node, &Plan::key(key)),
+            Fault::Lose(node, loss) => self.lose_part(node, &loss),
             Fault::EmptyDisk(node) => self.replace(node, [PartState::Gone; 3]),
             Fault::OldDisk(node) => self.replace(node, [PartState::Older; 3]),
             Fault::Parts(node, parts) => self.replace(node, parts),
@@ -113,6 +120,7 @@ impl World {
             Fault::Members(..) => self.start_machines(Some(index)),
             Fault::WallJump(..)
             | Fault::Damage(..)
+            | Fault::Lose(..)
             | Fault::Stranger(..)
             | Fault::Poison(..)
             | Fault::Reset(_)
@@ -169,11 +177,9 @@ impl World {
 
     /// What a node has stored of a key cannot be read any more.
     pub(crate) fn damage(&mut self, node: u32, key: &[u8]) {
-        let state = &mut self.nodes[node as usize];
-        let Some(process) = &state.process else { return };
-        state.damaged = true;
-        // It is memory that is written to.
-        let _ = process.database.damage(key);
+        if self.nodes[node as usize].process.is_some() {
+            self.lose_part(node, &Loss::Versions(Bytes::copy_from_slice(key)));
+        }
     }
 
     /// Whether what comes back is noticed for certain if it is not what it should be. Rule M1 goes no further where an older
@@ -265,7 +271,7 @@ impl World {
     fn poison(&mut self, node: u32, time: u64) {
         let version = Version::of_write(Timestamp { time, node: 1, boot: 1 });
         let stamped = StampedValue::plain(version, Content::Value("poison".into()));
-        let request = Request::LocalWrite { key: crate::plan::Plan::key(0), stamped };
+        let request = Request::LocalWrite { key: Plan::key(0), stamped };
         let call = CallId { operation: u64::MAX, phase: 1 };
         let received = Received { call, remaining_ms: 1_000_000, scope: Scope::FIRST, request };
         self.serve_stray(node, node, received);

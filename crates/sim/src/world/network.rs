@@ -18,6 +18,7 @@ use crate::trace::{Label, What};
 use abd::wire::Received;
 use abd::{AcceptedThere, CallId, Closed, Instant, NodeId, Reply, Request, Told, UpdateId};
 use bytes::{Bytes, BytesMut};
+use node::configuration::DirectoryId;
 use node::hello::{LaneId, LaneKind};
 use node::lanes::lane::LaneKey;
 use node::lanes::outgoing::Patience;
@@ -37,6 +38,8 @@ pub(crate) struct Envelope {
     pub(crate) from: u32,
     pub(crate) to: u32,
     connection: u64,
+    /// As whom its sender voted then.
+    voter: DirectoryId,
     frame: Bytes,
 }
 
@@ -142,10 +145,11 @@ impl World {
         output: &mut BytesMut,
         pretended: &mut Vec<(CallId, Reply)>,
     ) -> bool {
+        let voter = self.nodes[node as usize].identity.voting();
         while !output.is_empty() {
             let frame = next_frame(output);
             let Some(message) = Message::of(&frame) else { unreachable!("a node sends whole frames") };
-            let mut envelope = Envelope { message: 0, from: node, to, connection, frame };
+            let mut envelope = Envelope { message: 0, from: node, to, connection, voter, frame };
             match &message {
                 Message::Request(received) if !is_repair(received.call) => {
                     let Received { call, request, .. } = received;
@@ -242,7 +246,7 @@ impl World {
 
     /// A message reaches its node, if somebody is there.
     pub(super) fn arrive(&mut self, envelope: Envelope) {
-        let Envelope { message, from, to, connection, frame } = envelope;
+        let Envelope { message, from, to, connection, voter, frame } = envelope;
         if !self.wires.open(from, to) {
             return self.lost(message, "the way is cut");
         }
@@ -266,6 +270,7 @@ impl World {
                 if message > 0 {
                     self.trace.record(self.now, || What::Arrived { message });
                 }
+                self.check_vote(to, key.peer, voter, &read);
                 self.deliver(to, key, &frame, &read);
             }
             (Some(key), None) => {
@@ -330,7 +335,6 @@ impl World {
             input = BytesMut::from(&misread[..]);
         }
         self.note_stored(node, key.peer, read);
-        self.check_vote(node, key.peer, read);
         self.show_below(node, read);
         let taken = self.tell(node, about, |shard, now| shard.handle_bytes(key, &mut input, now));
         self.show_nothing(node);
@@ -340,7 +344,7 @@ impl World {
     }
 
     /// Rule M1: a reply that a coordinator counts comes from a pair that its configuration names.
-    fn check_vote(&mut self, node: u32, from: NodeId, read: &Message) {
+    fn check_vote(&mut self, node: u32, from: NodeId, voter: DirectoryId, read: &Message) {
         let Message::Reply(call, reply) = read else { return };
         if matches!(reply, Reply::Refused(_) | Reply::Stale { .. }) {
             return;
@@ -350,8 +354,7 @@ impl World {
         let (operations, folds) = (around.operations.borrow(), around.folds.borrow());
         let running = operations.get(&call.operation).or_else(|| folds.get(&call.operation));
         let epoch = running.filter(|running| running.phase == call.phase).map(|running| running.epoch);
-        let directory = self.nodes[from.0 as usize - 1].identity.presented();
-        let voted = epoch.map_or(Ok(()), |epoch| self.configurations.voted(epoch, from, directory));
+        let voted = epoch.map_or(Ok(()), |epoch| self.configurations.voted(epoch, from, voter));
         drop((operations, folds));
         self.convict(voted);
     }

@@ -2,9 +2,10 @@
 
 use super::back::Back;
 use super::desk::Desk;
-use super::directories::{new_identity, random};
+use super::directories::new_identity;
 use super::environment::{Moment, Reached, Surroundings};
 use super::lanes::TICK;
+use super::opening::Opened;
 use super::running::About;
 use super::talks::Talk;
 use super::view::View;
@@ -12,22 +13,16 @@ use super::{Event, World};
 use crate::clock::NodeClocks;
 use crate::directory::Directory;
 use crate::disk::{Mood, SimDatabase};
-use crate::mutant::Lies;
 use crate::plan::{Plan, Point, SHORT_BACKLOG};
 use crate::rng::Rng;
 use crate::trace::What;
 use ::node::admission::Admission;
 use ::node::directory::Identity;
-use ::node::nonce::Nonce;
-use abd::{
-    Acceptor, AcceptorLimits, Ballot, Config, Instant, ListedWrites, NodeId, QuorumSystem, Scope, Standing,
-    TimestampIssuer, VersionStore,
-};
+use abd::{Config, Instant, ListedWrites, NodeId, QuorumSystem, Standing, TimestampIssuer, VersionStore};
 use bytes::Bytes;
 use node::change::Driver;
 use node::client::budget::Budget;
 use node::commit::{Batch, Queue, Rounds};
-use node::configuration::Configuration;
 use node::hello::LaneKind;
 use node::lanes::lane::LaneKey;
 use node::limits::KnownLimits;
@@ -43,10 +38,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{DatabaseError, MultiVersionStore};
-
-/// Few, so that much is forgotten.
-const FEW_INSTANCES: AcceptorLimits =
-    AcceptorLimits { promises: 2, closed: 2, key_bytes: 1 << 10, buckets: 2 };
 
 /// A member of the cluster, up or down.
 pub(crate) struct Node {
@@ -84,7 +75,7 @@ pub(crate) struct Node {
     pub(crate) read_only: bool,
     /// Synced bytes have changed. It must notice at its next start, or have lost nothing.
     pub(crate) rotten: bool,
-    /// Of some key it cannot read what it has stored, for good.
+    /// It has lost something of what it has stored, and is not healed.
     pub(crate) damaged: bool,
     /// The mutant `empty-disk`: batches that it claims to hold.
     pub(crate) claims: u64,
@@ -213,7 +204,8 @@ impl Node {
 
     /// Whether nothing, or not everything, that it promised is expected of it.
     pub(super) fn is_gone(&self) -> bool {
-        self.lost || self.replaced || self.exchanged || self.rotten || self.damaged
+        let is_exchanged = self.replaced || self.exchanged;
+        self.lost || is_exchanged || self.rotten || self.damaged || self.identity.is_gone()
     }
 
     /// Batches that it says are durable.
@@ -225,25 +217,6 @@ impl Node {
     }
 }
 
-/// What a run finds on its disk: its versions, and what it has accepted of updates.
-fn open_store(
-    database: Arc<SimDatabase>,
-    cache_bytes: usize,
-    node: u32,
-    boot: u32,
-    limits: AcceptorLimits,
-    lies: Lies,
-) -> Result<(MultiVersionStore<Arc<SimDatabase>>, Acceptor), DatabaseError> {
-    let versions = MultiVersionStore::with_seed(database, cache_bytes, u64::from(node))?;
-    // The mutants `forgets-promises` and `joins-afresh`.
-    let floor = if lies.forgets_promises { Ballot::MIN } else { versions.mark() };
-    let mut acceptor = Acceptor::new(boot, Scope::FIRST.epoch, floor, limits);
-    for (key, record) in versions.records()?.into_iter().filter(|_| !lies.joins_afresh) {
-        acceptor.restore(key, record);
-    }
-    Ok((versions, acceptor))
-}
-
 impl World {
     /// Starts a node's process on its disk.
     pub(crate) fn start(&mut self, node: u32) {
@@ -251,64 +224,18 @@ impl World {
         if state.lost || state.retired || !state.exists || state.read_only || state.process.is_some() {
             return;
         }
-        let before = state.directory.clone();
-        let (rng, plan) = (&mut self.rng, &self.plan);
-        let trusting = self.lies.trusts_directory();
-        let mut identity = match state.directory.identify(|| new_identity(rng, node + 1, plan), trusting) {
-            Ok(identity) => identity,
-            Err(why) => return self.lose(node, why.to_string()),
-        };
-        let platter = state.directory.database.take().map(|stored| stored.platter).unwrap_or_default();
-        let database = match SimDatabase::open(platter, self.lies.disk) {
-            Ok(database) => database,
-            Err((_, why)) => {
-                state.directory = before;
-                return self.lose(node, why.to_string());
-            }
-        };
-        let acknowledged = before.watermark.map(|watermark| watermark.batches);
-        let batches = database.sequence() + 1;
-        if let Err(why) = identity.check_batches(acknowledged, batches)
-            && !trusting
-        {
-            state.directory = before;
-            return self.lose(node, why.to_string());
+        let Some(opened) = self.open(node) else { return };
+        let Opened { database, versions, acceptor, configuration } = opened;
+        let state = &mut self.nodes[node as usize];
+        if !state.identity.is_named_by(&configuration) {
+            state.directory.keep(database.after_kill());
+            return self.retire(node, configuration.epoch());
         }
-        (state.backup, state.copy) = (Some(before), None);
-        state.exchanged = false;
-        database.set_mood(state.mood);
-        // Before there are as many starts as numbers, the run is over.
-        assert!(identity.start(Nonce(random(&mut self.rng)), false).is_ok(), "the boot counter is used up");
-        state.directory.save(&mut identity);
-        identity.set_marked();
-        state.directory.save(&mut identity);
-        let (boot, admitted) = (identity.boot, identity.admitted);
-        state.identity = identity;
+        let (boot, admitted) = (state.identity.boot, state.identity.admitted && !state.identity.is_gone());
         let id = NodeId(node + 1);
         let issued_as = if self.lies.boot_one { 1 } else { boot };
         let incarnation = self.next_incarnation;
         self.next_incarnation += 1;
-        let cache_bytes = self.plan.cache_bytes;
-        let limits = if self.plan.few_instances { FEW_INSTANCES } else { AcceptorLimits::default() };
-        let (versions, mut acceptor) =
-            match open_store(database.clone(), cache_bytes, node, boot, limits, self.lies) {
-                Ok(opened) => opened,
-                Err(why @ DatabaseError::Damaged(_)) => {
-                    state.directory = state.backup.clone().unwrap_or_default();
-                    return self.lose(node, why.to_string());
-                }
-                Err(why) => {
-                    // The process ends, and may be started again.
-                    state.directory.keep(database.after_kill());
-                    self.trace.record(self.now, || What::Stopped { node, how: why.to_string() });
-                    return;
-                }
-            };
-        let stored = versions.configuration().and_then(|stored| Configuration::decode(&stored).ok());
-        let known = [stored, state.identity.configuration().cloned()].into_iter().flatten();
-        let configuration = known.max_by_key(Configuration::epoch);
-        let configuration = configuration.unwrap_or_else(|| self.configurations.first().clone());
-        acceptor.install(configuration.epoch());
         state.epochs.push((self.now, configuration.epoch()));
         state.own.members = configuration.quorums().members().clone();
         state.own.cluster = configuration.text();
@@ -330,6 +257,7 @@ impl World {
         let config = Config { probe_after: config.probe_after.filter(|_| probes), ..config };
         let store = View {
             versions,
+            database: database.clone(),
             early: RefCell::default(),
             early_is_durable: self.lies.counts_unsynced,
             node,
@@ -343,10 +271,7 @@ impl World {
         let now = Instant(self.now);
         let repair_config = super::repair::config(&self.plan, self.lies);
         let peers = configuration.everybody().into_iter().map(|member| member.id);
-        let mut repair = Repair::new(repair_config, id, peers, store::versions::order);
-        if !configuration.is_first() {
-            repair.install(&configuration, Vec::new(), now);
-        }
+        let repair = Repair::new(repair_config, id, peers, store::versions::order);
         let standing = Standing { admitted, writable: true };
         let mut limits = KnownLimits::new(&configuration);
         limits.learn(id, state.own.limits);
@@ -373,16 +298,18 @@ impl World {
                 id,
                 state.identity.disk,
                 configuration.clone(),
-                node::change::Settings { heals: false, order: store::versions::order },
+                node::change::Settings { heals: self.plan.heals, order: store::versions::order },
                 now,
             )),
             admission: Rc::new(RefCell::new(Admission::new(
                 &configuration,
                 id,
-                state.identity.presented(),
+                state.identity.voting(),
                 admitted,
             ))),
-            directory: Cell::new(state.identity.presented()),
+            who: Cell::new(state.who()),
+            expected: Cell::new(configuration.epoch()),
+            coming: RefCell::default(),
             known: RefCell::new(state.known_directories()),
             decided: RefCell::default(),
             newest_epoch: Cell::new(configuration.epoch()),

@@ -21,6 +21,7 @@ const HIDDEN: Newest = Newest { stamped: StampedValue::NEVER, durable: true };
 /// The store of a running process.
 pub(crate) struct View {
     pub(crate) versions: MultiVersionStore<Arc<SimDatabase>>,
+    pub(crate) database: Arc<SimDatabase>,
     /// What is on its way to the disk and shown already.
     pub(crate) early: RefCell<Vec<(Bytes, StampedValue)>>,
     /// What is said about it.

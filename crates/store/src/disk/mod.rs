@@ -23,6 +23,7 @@ mod tests;
 mod tidy;
 
 pub use ground::failure::catches_panics;
+pub use ground::lost::Lost;
 pub use ground::snapshot::{DiskIterator, DiskSnapshot};
 pub use ground::tables::lsm::LOG_FILTER;
 pub use ground::watermark::{Recorded, Watermark};

@@ -17,11 +17,11 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 /// Where a replica keeps the largest ballot that it may promise.
-pub(crate) const MARK: &[u8] = b"\x05mark";
+pub const MARK: &[u8] = b"\x05mark";
 /// That a mark was lost, and another one took its place: nobody knows what was promised below the first one.
 pub(crate) const MARK_LOST: &[u8] = b"\x05mark lost";
 /// Where a replica keeps the configuration that it has installed.
-pub(crate) const CONFIGURATION: &[u8] = b"\x05configuration";
+pub const CONFIGURATION: &[u8] = b"\x05configuration";
 /// Bytes of a hashed prefix.
 const HASHED_LEN: usize = 33;
 /// The engine takes keys of up to 65,535 bytes; the version and some slack must fit in too.

@@ -27,7 +27,7 @@ const MAGIC_HEALING: &[u8] = b"AKVLOST2";
 
 /// What was lost.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Lost {
+pub struct Lost {
     /// What was lost since healing began, or at all.
     parts: DamagedParts,
     healing: Option<Healing>,
@@ -45,7 +45,7 @@ struct Healing {
 
 impl Lost {
     /// All that was lost, in parts.
-    pub(crate) fn parts(&self) -> DamagedParts {
+    pub fn parts(&self) -> DamagedParts {
         let mut all = self.healing.as_ref().map(|healing| healing.parts.clone()).unwrap_or_default();
         self.parts.iter().for_each(|part| all.add(part.clone()));
         all
@@ -57,12 +57,12 @@ impl Lost {
     }
 
     /// Another part is lost.
-    pub(crate) fn add(&mut self, part: Part) {
+    pub fn add(&mut self, part: Part) {
         self.parts.add(part);
     }
 
     /// Everything is lost, and how much it was.
-    pub(crate) fn add_everything(&mut self) {
+    pub fn add_everything(&mut self) {
         self.flushed = true;
         self.parts.add(everything());
     }
@@ -73,20 +73,20 @@ impl Lost {
     }
 
     /// Everything that was lost by now is being healed, for a directory that will have this id.
-    pub(crate) fn begin_healing(&mut self, directory: DirectoryId) {
+    pub fn begin_healing(&mut self, directory: DirectoryId) {
         let parts = self.parts();
         self.parts = DamagedParts::default();
         self.healing = Some(Healing { directory, parts });
     }
 
     /// What is still lost when a directory that has this id was healed; `None` if nothing was healed for it.
-    pub(crate) fn healed(&self, directory: DirectoryId) -> Option<Self> {
+    pub fn healed(&self, directory: DirectoryId) -> Option<Self> {
         let healing = self.healing.as_ref()?;
         (healing.directory == directory).then(|| Self { healing: None, ..self.clone() })
     }
 
     /// What was being healed.
-    pub(crate) fn being_healed(&self) -> &[Part] {
+    pub fn being_healed(&self) -> &[Part] {
         self.healing.as_ref().map_or(&[], |healing| &healing.parts)
     }
 
