@@ -7,6 +7,7 @@
 //!
 //! All of one key is to be handled one after the other, and its writes are to be queued for the disk in that order.
 
+use super::closed::{AcceptedUnder, ClosedInstances, bucket_of};
 use crate::ballot::{Ballot, UpdateId};
 use crate::counted::copied;
 use crate::update::{Acceptance, AcceptedRecord, AcceptedThere, Proposal, Told};
@@ -64,12 +65,9 @@ pub struct Acceptor {
     accepted: usize,
     /// Where in the order of keys the last entry was evicted.
     evicted: Bytes,
-    /// By bucket, the highest promise that was evicted, and the highest base of a closed instance that was.
-    forgotten: Vec<Forgotten>,
-    closed: BTreeMap<(Bytes, Version), ClosedInstance>,
-    /// The keys of `closed`, oldest first.
-    closed_order: VecDeque<(Bytes, Version)>,
-    closed_key_bytes: usize,
+    /// By bucket, the highest promise that was evicted.
+    forgotten: Vec<Ballot>,
+    closed: ClosedInstances,
     /// Keys whose entries are looked at again: the oldest first.
     watched: VecDeque<Bytes>,
 }
@@ -99,28 +97,6 @@ impl Entry {
 /// An entry as it was before a request, to be put back if nothing comes of that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Before(Option<Entry>);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Forgotten {
-    promised: Ballot,
-    base: Option<Version>,
-}
-
-/// What is remembered of an instance at which this replica is closed, or will be when a write is durable.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-struct ClosedInstance {
-    accepted: Option<AcceptedUnder>,
-    winner: Option<UpdateId>,
-}
-
-/// An update, the first and the last ballot under which it was accepted, and who was told of that.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct AcceptedUnder {
-    update: UpdateId,
-    lowest: Ballot,
-    highest: Ballot,
-    told: Told,
-}
 
 /// What a ballot may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,10 +130,8 @@ impl Acceptor {
             entry_key_bytes: 0,
             accepted: 0,
             evicted: Bytes::new(),
-            forgotten: vec![Forgotten { promised: Ballot::MIN, base: None }; limits.buckets],
-            closed: BTreeMap::new(),
-            closed_order: VecDeque::new(),
-            closed_key_bytes: 0,
+            forgotten: vec![Ballot::MIN; limits.buckets],
+            closed: ClosedInstances::new(limits),
             watched: VecDeque::new(),
         }
     }
@@ -331,7 +305,7 @@ impl Acceptor {
     }
 
     fn judge(&self, key: &Bytes, base: Version, ballot: Ballot) -> Judged {
-        let mut promised = self.floor.max(self.forgotten[self.bucket(key)].promised);
+        let mut promised = self.floor.max(self.forgotten[bucket_of(key, self.limits)]);
         match self.entries.get(key) {
             Some(entry) if entry.base > base => return Judged::Busy,
             Some(entry) if entry.base == base => promised = promised.max(entry.promised),
@@ -374,7 +348,7 @@ impl Acceptor {
     pub(super) fn handle_write(&mut self, key: &Bytes, version: Version, update: UpdateId) -> bool {
         if let Some(rmwc) = version.rmwc.checked_sub(1) {
             let instance = (copied(key), Version { rmwc, ..version });
-            self.remember(instance, |closed| closed.winner = Some(update));
+            self.closed.remember(instance, |closed| closed.winner = Some(update));
         }
         self.entries.get(key).is_some_and(|entry| entry.base < version && entry.accepted.is_some())
     }
@@ -405,20 +379,7 @@ impl Acceptor {
 
     /// What is known of an instance at whose base this replica is closed: what it has accepted there, the winner, and who was told.
     pub(super) fn evidence(&self, key: &Bytes, base: Version) -> (AcceptedThere, Option<UpdateId>, Told) {
-        let forgets = self.forgotten[self.bucket(key)].base.is_some_and(|forgotten| base <= forgotten);
-        match self.closed.get(&(key.clone(), base)) {
-            Some(ClosedInstance { accepted: Some(accepted), winner }) => {
-                let AcceptedUnder { update, lowest, highest, ref told } = *accepted;
-                (AcceptedThere::Update { update, lowest, highest }, *winner, told.clone())
-            }
-            found => {
-                let winner = found.and_then(|closed| closed.winner);
-                match forgets {
-                    true => (AcceptedThere::Forgotten, winner, Told::ANYBODY),
-                    false => (AcceptedThere::Nothing, winner, Told::NOBODY),
-                }
-            }
-        }
+        self.closed.evidence(key, base)
     }
 
     fn close(&mut self, key: &Bytes, winner: Option<UpdateId>) {
@@ -426,30 +387,12 @@ impl Acceptor {
         self.entry_key_bytes -= key.len();
         let Some(acceptance) = entry.accepted else { return };
         self.accepted -= 1;
-        self.remember((key, entry.base), |closed| {
+        self.closed.remember((key, entry.base), |closed| {
             let (lowest, highest, told) = (entry.accepted_first, acceptance.ballot, entry.told);
             let update = acceptance.proposal.update;
             closed.accepted = Some(AcceptedUnder { update, lowest, highest, told });
             closed.winner = closed.winner.or(winner);
         });
-    }
-
-    fn remember(&mut self, instance: (Bytes, Version), note: impl FnOnce(&mut ClosedInstance)) {
-        if !self.closed.contains_key(&instance) {
-            self.closed_key_bytes += instance.0.len();
-            self.closed_order.push_back(instance.clone());
-        }
-        note(self.closed.entry(instance).or_default());
-        while self.closed_order.len() > self.limits.closed || self.closed_key_bytes > self.limits.key_bytes {
-            let Some(oldest) = self.closed_order.pop_front() else { break };
-            self.closed_key_bytes -= oldest.0.len();
-            let has_accepted = self.closed.remove(&oldest).is_some_and(|closed| closed.accepted.is_some());
-            if has_accepted {
-                let bucket = self.bucket(&oldest.0);
-                let forgotten = &mut self.forgotten[bucket].base;
-                *forgotten = (*forgotten).max(Some(oldest.1));
-            }
-        }
     }
 
     /// Forgets promises of single keys that are too many. What was accepted stays.
@@ -463,15 +406,10 @@ impl Acceptor {
             let Some(key) = next.map(|(key, _)| key.clone()) else { break };
             if let Some(entry) = self.entries.remove(&key) {
                 self.entry_key_bytes -= key.len();
-                let bucket = self.bucket(&key);
-                let promised = &mut self.forgotten[bucket].promised;
+                let promised = &mut self.forgotten[bucket_of(&key, self.limits)];
                 *promised = (*promised).max(entry.promised);
             }
             self.evicted = key;
         }
-    }
-
-    fn bucket(&self, key: &[u8]) -> usize {
-        crc32fast::hash(key) as usize % self.limits.buckets
     }
 }

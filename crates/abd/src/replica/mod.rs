@@ -1,6 +1,7 @@
 //! The replica: answers coordinators from its store and says what must be durable before an answer may leave.
 
 pub mod acceptor;
+mod closed;
 mod consensus;
 
 pub use acceptor::{Acceptor, AcceptorLimits, Before};

@@ -2,7 +2,7 @@
 
 use crate::support::client::Response;
 use crate::support::{Background, Cluster, Node};
-use tools::verify::{Recording, Workload};
+use tools::verify::Workload;
 
 /// Writes that were acknowledged, to be asked for later.
 #[derive(Default)]
@@ -48,20 +48,6 @@ fn clients_at(cluster: &mut Cluster, workload: Workload, ids: &[u32]) -> Backgro
     Background::patient(workload, addresses)
 }
 
-/// Every request was answered, and none of them was refused. The fate of an update may be unknown, if a new epoch begins in the middle of it
-/// and somebody else writes the key (P3').
-#[track_caller]
-fn nothing_was_refused(recording: &Recording) {
-    let others: Vec<&String> = recording.errors.keys().filter(|kind| *kind != "INDETERMINATE").collect();
-    assert!(others.is_empty(), "{:?}", recording.errors);
-}
-
-/// Every request was answered, with what it asked for.
-#[track_caller]
-fn nothing_failed(recording: &Recording) {
-    assert!(recording.errors.is_empty(), "{:?}", recording.errors);
-}
-
 #[test]
 fn c2_a_dead_node_of_three_is_replaced_with_one_command_and_no_request_is_refused() {
     let mut cluster = Cluster::acquainted(3);
@@ -74,7 +60,7 @@ fn c2_a_dead_node_of_three_is_replaced_with_one_command_and_no_request_is_refuse
     let ended = cluster.command_at(&words, &cluster.nodes[1].address()).done();
     assert!(ended.stdout.contains("the members are 1, 2, 4"), "{ended:?}");
     Background::for_a_moment();
-    nothing_was_refused(&clients.judge());
+    clients.judge_unrefused();
     cluster.wait_for_members(&[1, 2, 4]);
     acknowledged.add(&cluster.nodes[3]);
     // The new one takes the place of the old one in every respect.
@@ -83,7 +69,7 @@ fn c2_a_dead_node_of_three_is_replaced_with_one_command_and_no_request_is_refuse
     cluster.nodes[1].kill();
     acknowledged.add(&cluster.nodes[0]);
     acknowledged.check(&cluster.nodes);
-    nothing_failed(&clients.judge());
+    clients.judge_unrefused();
 }
 
 #[test]

@@ -23,13 +23,6 @@ fn wait_healed(node: &Node) {
     assert!(node.log().contains("what was lost here is back"), "{}", node.log());
 }
 
-/// Nobody has refused anything. What became of a DEL beside SETs of its key may be beyond knowing while one of three abstains (P3').
-fn nothing_failed(load: Background) {
-    let recording = load.judge();
-    let others: Vec<&String> = recording.errors.keys().filter(|kind| *kind != "INDETERMINATE").collect();
-    assert!(others.is_empty(), "{:?}", recording.errors);
-}
-
 /// Each pair of nodes has all of it: nobody abstains for anything any more.
 fn each_two_have_all(cluster: &mut Cluster) {
     for away in 0..3 {
@@ -52,7 +45,7 @@ fn s3_what_one_node_has_lost_is_healed_under_load() {
     let load = Background::patient(tools::verify::Workload::Register, cluster.addresses());
     wait_healed(&cluster.nodes[0]);
     Background::for_a_moment();
-    nothing_failed(load);
+    load.judge_unrefused();
     let (_, metrics) = http_get(&cluster.nodes[0].http_address(), "/metrics");
     for row in ["atomic_kv_lost_ranges 0", "atomic_kv_heals_total 1", "atomic_kv_healing_seconds 0"] {
         assert!(metrics.lines().any(|line| line == row), "{row}: {metrics}");
@@ -76,7 +69,7 @@ fn s3_two_nodes_that_have_lost_different_parts_are_healed_in_turn() {
     let load = Background::patient(tools::verify::Workload::Counter, cluster.addresses());
     wait_healed(&cluster.nodes[0]);
     wait_healed(&cluster.nodes[1]);
-    nothing_failed(load);
+    load.judge_unrefused();
     assert_eq!(cluster.nodes[2].info("heals"), "0");
     each_two_have_all(&mut cluster);
     let mut client = cluster.nodes[1].connect();
@@ -98,7 +91,7 @@ fn m1_a_node_without_its_database_is_healed() {
     wait_healed(&cluster.nodes[2]);
     assert!(cluster.nodes[2].log().contains("db is gone"), "{}", cluster.nodes[2].log());
     cluster.wait_ready();
-    nothing_failed(load);
+    load.judge_unrefused();
     each_two_have_all(&mut cluster);
     // As soon as a second one has lost its own, too: the others of a majority have all of it.
     cluster.nodes[0].kill();

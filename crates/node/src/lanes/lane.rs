@@ -12,14 +12,14 @@ use core::time::Duration;
 
 /// "I am here; are you?" Each side of a lane says so every now and then, whatever else it says.
 pub const PING: u8 = 132;
-/// "This is the configuration that I serve": the rest is that.
-pub const CONFIGURATION: u8 = 180;
 /// The answer: `writable u8 | sequence u64`.
 pub const PONG: u8 = 133;
 /// How often.
 pub const PING_EVERY: Duration = Duration::from_secs(1);
 /// A lane on which nothing has come for this long is closed, and dialled anew.
 pub const SILENCE_LIMIT: Duration = Duration::from_secs(5);
+/// "This is the configuration that I serve": the rest is that.
+pub const CONFIGURATION: u8 = 180;
 
 /// Which lane this is, of all that there have been.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

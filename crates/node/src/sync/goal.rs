@@ -28,7 +28,7 @@ impl Goal {
         is_member.then(|| Self {
             scope: configuration.scope,
             sources: voters.clone().filter(|id| *id != local).collect(),
-            needed: configuration.members.len() / 2 + 1,
+            needed: configuration.quorums().members().majority(),
             own: voters.clone().any(|id| id == local).then_some(lost),
         })
     }

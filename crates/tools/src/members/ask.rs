@@ -13,7 +13,7 @@ pub(super) enum Unanswered {
     Undecided(String),
 }
 
-/// The text that a node answers, and its client address. `first` is where is asked first; it is where was answered then.
+/// The text that a node answers. `first` is where is asked first; it is where was answered then.
 pub(super) fn ask(
     addresses: &[String],
     first: &mut usize,

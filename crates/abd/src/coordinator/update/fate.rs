@@ -30,7 +30,8 @@ pub(in super::super) struct Own {
     before: Vec<QuorumSystem>,
     /// Who is closed at the base, and cannot tell who has won there.
     clueless: NodeSet,
-    /// Under which ballots promises were asked for at the base since it was proposed: these proposers are this one.
+    /// Under which ballots promises were asked for at the base since it was proposed: these proposers are this one. They are no more than
+    /// there are attempts until the deadlines of its operations.
     ballots: Vec<Ballot>,
     /// To whom it was sent, and which run of them, as far as that is known.
     sent: BTreeMap<NodeId, u32>,

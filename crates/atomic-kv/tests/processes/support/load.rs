@@ -67,6 +67,15 @@ impl Background {
         assert!(recording.completed() >= 20, "next to nothing was answered: {:?}", recording.errors);
         recording
     }
+
+    /// As [`Background::judge`]; and nobody has refused anything. What became of an update may be beyond knowing (P3'), when somebody else
+    /// writes the key: if a node dies to which it was sent, abstains, or serves another configuration in the middle of it.
+    #[track_caller]
+    pub(crate) fn judge_unrefused(self) {
+        let recording = self.judge();
+        let others: Vec<&String> = recording.errors.keys().filter(|kind| *kind != "INDETERMINATE").collect();
+        assert!(others.is_empty(), "{:?}", recording.errors);
+    }
 }
 
 impl Drop for Background {
