@@ -99,7 +99,8 @@ impl<E: Environment, R: Return> Shard<E, R> {
     fn tell_news(&mut self, now: Instant) {
         let (news, local) = (self.environment.news(), self.local);
         for peer in self.lanes.up().collect::<Vec<_>>() {
-            if self.speaks(peer, WITH_CONFIGURATIONS) {
+            // A peer that does not read hears them when it does: they are told again and again.
+            if self.speaks(peer, WITH_CONFIGURATIONS) && self.takes_contents(peer) {
                 self.frame_to(peer, 0, |body| news.put(body));
             }
         }

@@ -216,6 +216,14 @@ impl<E: Environment, R: Return> Shard<E, R> {
         true
     }
 
+    /// Whether there is room for one more content on the way to a peer.
+    pub(super) fn takes_contents(&mut self, peer: NodeId) -> bool {
+        let lanes = self.lanes.to_mut(peer);
+        lanes
+            .and_then(|lanes| lanes.first()?.way_for(0))
+            .is_some_and(|(lane, _)| lane.outgoing.takes_contents())
+    }
+
     /// Queues a frame with so many bytes of contents that answers what came over a lane; nobody waits for it if that is gone. `false`
     /// if there is no room for contents.
     pub(super) fn frame_back(

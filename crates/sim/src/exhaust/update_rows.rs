@@ -36,8 +36,8 @@ pub(super) fn rows_that_hold() -> Vec<Row> {
     let append_set_get = || logical().run(&[Append]).run(&[Set]).run(&[Get]);
     vec![
         holds("N1", "Append, Set, Get", append_set_get()).visits(16_627, 20),
-        holds("N2", "2 Append, Get", two_appends_and_get()).visits(2_608_232, 28).long(),
-        holds("N3", "2 Append, Set", two_appends_and_set()).visits(7_787_361, 31).long(),
+        holds("N2", "2 Append, Get", two_appends_and_get()).visits(6_459_724, 28).long(),
+        holds("N3", "2 Append, Set", two_appends_and_set()).visits(17_115_987, 31).long(),
         holds("N4", "Append, crash; Append; Get", crash).visits(3_221_784, 28).long(),
         holds("N8", "Set, Delete; 2 Create", set_delete).visits_to(18, 2_893_373).long(),
         holds("N9", "2 Create, Get", two_creates).visits(3_076_233, 28),

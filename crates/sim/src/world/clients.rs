@@ -242,7 +242,9 @@ impl World {
         let mut updates = true;
         let first = u32::try_from(self.clients.len()).unwrap_or(u32::MAX);
         for node in 0..self.count() {
-            if self.nodes[node as usize].process.is_none() || !self.is_member(node) {
+            let state = &self.nodes[node as usize];
+            // One that waits for its heal serves nobody: beside a member that never starts again it waits for an operator.
+            if state.process.is_none() || state.identity.is_gone() || !self.is_member(node) {
                 continue;
             }
             let client = first + node;

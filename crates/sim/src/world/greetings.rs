@@ -124,9 +124,9 @@ impl World {
     pub(crate) fn greet_as_stranger(&mut self, node: u32, claimed: u32) {
         let real = &self.nodes[claimed as usize];
         let (own, disk, boot) = (real.own.clone(), real.identity.disk, real.identity.boot);
-        let knows = self.nodes[node as usize].identity.peers.boot_and_batches(claimed + 1).is_some();
+        let knows = self.nodes[node as usize].identity.peers.directory_of(claimed + 1) == Some(disk);
         if self.nodes[node as usize].process.is_none() || !knows {
-            // Whoever was never met is taken at his word.
+            // Whoever was never met is taken at his word; as he is by whom he has not met since he has another directory.
             return;
         }
         self.trace.record(self.now, || What::Stranger { node, claimed });
