@@ -28,8 +28,8 @@ pub(super) fn rows_that_hold() -> Vec<Row> {
     vec![
         holds("E1", "SetEx, Get; 2 Get by slow clocks", set_and_three_gets()).visits(143_104, 21),
         holds("E3", "SetEx, Get, Set; Get by a slow clock", overwritten()).visits(424_149, 24),
-        holds("E4", "Lock, Get, Lock", locks()).visits_to(18, 1_868_698).long(),
-        holds("E5", "SetEx; Persist; Get, then Get; epsilon 1", persisted()).visits(11_312_463, 37).long(),
+        holds("E4", "Lock, Get, Lock", locks()).visits_to(18, 2_564_856).long(),
+        holds("E5", "SetEx; Persist; Get, then Get; epsilon 1", persisted()).visits(20_116_525, 37).long(),
     ]
 }
 

@@ -38,17 +38,17 @@ pub(super) fn rows_that_hold() -> Vec<Row> {
         holds("N1", "Append, Set, Get", append_set_get()).visits(16_627, 20),
         holds("N2", "2 Append, Get", two_appends_and_get()).visits(6_459_724, 28).long(),
         holds("N3", "2 Append, Set", two_appends_and_set()).visits(17_115_987, 31).long(),
-        holds("N4", "Append, crash; Append; Get", crash).visits(3_221_784, 28).long(),
-        holds("N8", "Set, Delete; 2 Create", set_delete).visits_to(18, 2_893_373).long(),
+        holds("N4", "Append, crash; Append; Get", crash).visits(8_087_715, 28).long(),
+        holds("N8", "Set, Delete; 2 Create", set_delete).visits_to(18, 3_265_003).long(),
         holds("N9", "2 Create, Get", two_creates).visits(3_076_233, 28),
         holds("N10", "2 Set, Append, epsilon 1", sets_and_append).visits(623_682, 24),
         holds("N11", "Set; Append, then Set, then Get; epsilon 2", set_append_set_get()).visits(195_894, 28),
-        holds("V1", "2 Append, Get; 1 restart of a replica", restart).visits_to(14, 7_372_681).long(),
-        holds("V2", "2 Append; 2 restarts of replicas, 3 ballots", restarts).visits_to(14, 5_721_801).long(),
+        holds("V1", "2 Append, Get; 1 restart of a replica", restart).visits_to(14, 7_815_886).long(),
+        holds("V2", "2 Append; 2 restarts of replicas, 3 ballots", restarts).visits_to(14, 6_019_192).long(),
         holds("A1", "as N1, answers are lost", append_set_get().lost_replies()).visits(57_135, 21),
-        holds("A2", "2 Append, answers are lost", two_appends().lost_replies()).visits(1_557_756, 26).long(),
+        holds("A2", "2 Append, answers are lost", two_appends().lost_replies()).visits(9_103_386, 31).long(),
         holds("A3", "as N3, answers are lost", two_appends_and_set().lost_replies())
-            .visits_to(16, 11_512_432)
+            .visits_to(16, 20_591_689)
             .long(),
     ]
 }
