@@ -19,7 +19,7 @@ pub(super) fn rows_that_hold() -> Vec<Row> {
     let change = Scenario::change;
     vec![
         holds("M1", "change; Set, Get", set_get()).visits(266_281, 18),
-        holds("M3", "change; Append, Get", change().run(&[Append]).run(&[Get])).visits(12_778_469, 26).long(),
+        holds("M3", "change; Append, Get", change().run(&[Append]).run(&[Get])).visits(20_319_251, 27).long(),
         holds("M4", "change; 2 Append", change().run(&[Append]).run(&[Append]))
             .visits_to(10, 5_665_486)
             .long(),
