@@ -21,7 +21,7 @@ pub(super) fn rows_that_hold() -> Vec<Row> {
         holds("M1", "change; Set, Get", set_get()).visits(266_281, 18),
         holds("M3", "change; Append, Get", change().run(&[Append]).run(&[Get])).visits(20_319_251, 27).long(),
         holds("M4", "change; 2 Append", change().run(&[Append]).run(&[Append]))
-            .visits_to(10, 5_665_486)
+            .visits_to(10, 5_808_877)
             .long(),
         holds("M12", "change; Append; Append in the last epoch", append_then_append())
             .visits_to(17, 6_612_998)
